@@ -1,0 +1,181 @@
+package retention
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// instance is one open Badger directory and what it complained about.
+type instance struct {
+	db    *badger.DB
+	log   *instanceLog
+	dir   *os.File // to list and sync the names in it; nil when read-only
+	names []string // of the files whose names are durable
+}
+
+// instanceSize is what differs between the commit log and the ledger.
+type instanceSize struct{ memTableBytes, valueLogBytes int64 }
+
+func commitSize() instanceSize { return instanceSize{commitMemTableBytes, commitValueLogBytes} }
+func ledgerSize() instanceSize { return instanceSize{ledgerMemTableBytes, ledgerValueLogBytes} }
+
+// badgerOptions are the measured ones (DESIGN, retention). Every value of a value log and every block of a table is checked
+// when it is read: the checksums are computed in hardware, and without them Badger parses what it finds.
+func badgerOptions(path string, size instanceSize, readOnly bool, log *instanceLog) badger.Options {
+	o := badger.DefaultOptions(path)
+	o.ReadOnly = readOnly
+	o.Logger = log
+	o.SyncWrites = true
+	o.DetectConflicts = false
+	o.NumVersionsToKeep = 1
+	o.MetricsEnabled = false
+	o.Compression = options.None
+	o.BlockCacheSize = 0
+	o.IndexCacheSize = indexCacheBytes
+	o.ValueThreshold = valueThresholdBytes
+	o.MemTableSize = size.memTableBytes
+	o.NumMemtables = 2
+	o.NumCompactors = 2
+	o.ValueLogFileSize = size.valueLogBytes
+	o.VerifyValueChecksum = true
+	o.ChecksumVerificationMode = options.OnBlockRead
+	return o
+}
+
+// openInstance opens a Badger directory. What Badger only logs while it opens (a table with a bad checksum is "ignored") is
+// an error here, and so is a panic over damaged bytes.
+func openInstance(path string, size instanceSize, readOnly bool, log *instanceLog) (in *instance, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			in, err = nil, damage(path, "badger panicked while opening it: %v", r)
+		}
+	}()
+	db, err := badger.Open(badgerOptions(path, size, readOnly, log))
+	if err != nil {
+		return nil, fmt.Errorf("open badger directory %q: %w", path, err)
+	}
+	in = &instance{db: db, log: log}
+	if err := log.err(); err != nil {
+		_ = db.Close() // The first error is the one to tell.
+		return nil, damage(path, "%v", err)
+	}
+	if readOnly {
+		return in, nil
+	}
+	if in.dir, err = os.Open(path); err == nil {
+		err = in.syncNames()
+	}
+	if err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("open badger directory %q: %w", path, err)
+	}
+	return in, nil
+}
+
+// syncNames makes the names of new files durable. Badger syncs what is in a value log or memtable file, but not the directory
+// that names it (v4.9.6: z.OpenMmapFileUsing asks for size 0 after it has set the size), so it is done before anything in the
+// file is acknowledged. Listing a dozen names takes microseconds; the sync happens when one is new.
+func (in *instance) syncNames() error {
+	if _, err := in.dir.Seek(0, 0); err != nil {
+		return fmt.Errorf("list %q: %w", in.dir.Name(), err)
+	}
+	names, err := in.dir.Readdirnames(-1)
+	if err != nil {
+		return fmt.Errorf("list %q: %w", in.dir.Name(), err)
+	}
+	slices.Sort(names)
+	if slices.Equal(names, in.names) {
+		return nil
+	}
+	if err := in.dir.Sync(); err != nil {
+		return fmt.Errorf("sync %q: %w", in.dir.Name(), err)
+	}
+	in.names = names
+	return nil
+}
+
+// commit writes one transaction and answers only for what Badger said and what it logged.
+func (in *instance) commit(txn *badger.Txn) error {
+	if err := txn.Commit(); err != nil {
+		return fmt.Errorf("write to %q: %w", in.db.Opts().Dir, err)
+	}
+	if err := in.log.err(); err != nil {
+		return err
+	}
+	return in.syncNames()
+}
+
+func (in *instance) close() error {
+	path := in.db.Opts().Dir
+	err := in.db.Close()
+	if in.dir != nil {
+		_ = in.dir.Close() // It was only read.
+	}
+	if lerr := in.log.err(); lerr != nil {
+		return lerr
+	}
+	if err != nil {
+		return fmt.Errorf("close badger directory %q: %w", path, err)
+	}
+	return nil
+}
+
+// instanceLog is the logger of one instance. It remembers the first error for good, and once armed reports it.
+type instanceLog struct {
+	path     string
+	fatal    func(error) // called at most once, from any goroutine; may be nil
+	warn     *slog.Logger
+	armed    atomic.Bool
+	first    atomic.Pointer[error]
+	told     atomic.Bool
+	warnings atomic.Uint64
+}
+
+// Errorf is how Badger says that a sync failed, a value cannot be read, a table is ignored, a memtable cannot be flushed.
+func (l *instanceLog) Errorf(format string, args ...any) {
+	err := fmt.Errorf("badger in %q: %s", l.path, strings.TrimSpace(fmt.Sprintf(format, args...)))
+	l.first.CompareAndSwap(nil, &err)
+	l.tell()
+}
+
+func (l *instanceLog) tell() {
+	if l.armed.Load() && l.fatal != nil && l.first.Load() != nil && l.told.CompareAndSwap(false, true) {
+		l.fatal(*l.first.Load())
+	}
+}
+
+// arm begins to report: from now on an error is nobody else's to find.
+func (l *instanceLog) arm() {
+	l.armed.Store(true)
+	l.tell()
+}
+
+// forget drops what was logged about a torn tail that has been cut off since.
+func (l *instanceLog) forget() { l.first.Store(nil) }
+
+func (l *instanceLog) err() error {
+	if p := l.first.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Warningf tells the first warning and then every power of two: a compaction that fails is tried again twenty times a second.
+func (l *instanceLog) Warningf(format string, args ...any) {
+	if n := l.warnings.Add(1); n&(n-1) == 0 && l.warn != nil {
+		l.warn.Warn("badger warns", "path", l.path, "warning", strings.TrimSpace(fmt.Sprintf(format, args...)), "count", n)
+	}
+}
+
+// Infof says nothing: Badger is chatty and nobody acts on it.
+func (l *instanceLog) Infof(string, ...any) {}
+
+// Debugf says nothing.
+func (l *instanceLog) Debugf(string, ...any) {}

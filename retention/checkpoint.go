@@ -1,0 +1,148 @@
+package retention
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Checkpoints is the directory of checkpoints. The newest installed one counts; older ones are removed when it is installed.
+type Checkpoints struct{ path string }
+
+// OpenCheckpoints opens or makes the directory and removes what a crash left unfinished.
+func OpenCheckpoints(path string) (*Checkpoints, error) {
+	if err := makeDir(path); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("list %q: %w", path, err)
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), tmpSuffix) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(path, e.Name())); err != nil {
+			return nil, fmt.Errorf("remove an unfinished checkpoint: %w", err)
+		}
+	}
+	return &Checkpoints{path: path}, nil
+}
+
+// The layout of a checkpoint; FORMAT.md draws it.
+const (
+	checkpointPrefix  = "checkpoint-"
+	checkpointVersion = 1
+	checkpointMagic   = "meterdCP"
+	footerMagic       = "meterdCF"
+
+	checkpointHeaderBytes = 8 + 4 + 8 + 4
+	sectionHeaderBytes    = 2 + 4 + 4
+	footerBytes           = 8 + 8 + 8 + 8 + 16 + 4
+)
+
+// footer is what says that a checkpoint is whole.
+type footer struct {
+	e, sections, bytes uint64   // bytes: of all that comes before the footer
+	hash               [16]byte // xxh3-128 of it
+}
+
+func appendCheckpointHeader(dst []byte, b uint64) []byte {
+	start := len(dst)
+	dst = append(dst, checkpointMagic...)
+	dst = binary.LittleEndian.AppendUint32(dst, checkpointVersion)
+	dst = binary.LittleEndian.AppendUint64(dst, b)
+	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
+}
+
+func decodeCheckpointHeader(v []byte) (b uint64, err error) {
+	le := binary.LittleEndian
+	switch {
+	case string(v[:8]) != checkpointMagic:
+		return 0, errors.New("it does not begin like a checkpoint")
+	case le.Uint32(v[20:]) != crc32.Checksum(v[:20], castagnoli):
+		return 0, errors.New("its header has a bad checksum")
+	case le.Uint32(v[8:]) != checkpointVersion:
+		return 0, fmt.Errorf("its header has version %d, this meterd knows %d", le.Uint32(v[8:]), checkpointVersion)
+	}
+	return le.Uint64(v[12:]), nil
+}
+
+// appendSectionHeader covers kind and length with the section's checksum as well.
+func appendSectionHeader(dst []byte, kind uint16, data []byte) []byte {
+	start := len(dst)
+	dst = binary.LittleEndian.AppendUint16(dst, kind)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(data)))
+	sum := crc32.Update(crc32.Checksum(dst[start:], castagnoli), castagnoli, data)
+	return binary.LittleEndian.AppendUint32(dst, sum)
+}
+
+func (f *footer) append(dst []byte) []byte {
+	start := len(dst)
+	dst = append(dst, footerMagic...)
+	dst = binary.LittleEndian.AppendUint64(dst, f.e)
+	dst = binary.LittleEndian.AppendUint64(dst, f.sections)
+	dst = binary.LittleEndian.AppendUint64(dst, f.bytes)
+	dst = append(dst, f.hash[:]...)
+	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
+}
+
+func (f *footer) decode(v []byte) error {
+	le := binary.LittleEndian
+	switch {
+	case string(v[:8]) != footerMagic:
+		return errors.New("it is cut off: it has no footer")
+	case le.Uint32(v[48:]) != crc32.Checksum(v[:48], castagnoli):
+		return errors.New("its footer has a bad checksum")
+	}
+	f.e, f.sections, f.bytes = le.Uint64(v[8:]), le.Uint64(v[16:]), le.Uint64(v[24:])
+	copy(f.hash[:], v[32:])
+	return nil
+}
+
+func (c *Checkpoints) name(b uint64) string {
+	return filepath.Join(c.path, fmt.Sprintf("%s%0*d", checkpointPrefix, spanDigits, b))
+}
+
+// list returns the groups B of the installed checkpoints, oldest first.
+func (c *Checkpoints) list() ([]uint64, error) {
+	entries, err := os.ReadDir(c.path)
+	if err != nil {
+		return nil, fmt.Errorf("list %q: %w", c.path, err)
+	}
+	var installed []uint64
+	for _, e := range entries {
+		digits, ok := strings.CutPrefix(e.Name(), checkpointPrefix)
+		if !ok || len(digits) != spanDigits {
+			continue
+		}
+		if b, err := strconv.ParseUint(digits, 10, 64); err == nil {
+			installed = append(installed, b)
+		}
+	}
+	slices.Sort(installed)
+	return installed, nil
+}
+
+// prune removes the checkpoints older than b.
+func (c *Checkpoints) prune(b uint64) error {
+	installed, err := c.list()
+	if err != nil {
+		return err
+	}
+	for _, old := range installed {
+		if old >= b {
+			break
+		}
+		if err := os.Remove(c.name(old)); err != nil {
+			return fmt.Errorf("remove an older checkpoint: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,214 @@
+package retention
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// FormatVersion is the version of everything that FORMAT.md draws. A directory of a newer one is refused.
+const FormatVersion = 1
+
+// DirOptions says which data directory to open and for whom.
+type DirOptions struct {
+	Path   string       // made if it is missing
+	Region string       // this data centre; fixed at the first start (R7)
+	Space  SpaceOptions // when to stop for want of space
+	Now    func() time.Time
+	Logger *slog.Logger // told about ballast and repairs; nil: nobody is
+}
+
+func (o *DirOptions) fill() {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = discard()
+	}
+	o.Space.fill()
+}
+
+// Validate reports every fault of the options at once.
+func (o *DirOptions) Validate() error {
+	var errs []error
+	if o.Path == "" {
+		errs = append(errs, errors.New("the data directory has no path"))
+	}
+	if o.Region == "" || strings.ContainsAny(o.Region, "\n\r") {
+		errs = append(errs, fmt.Errorf("the region %q is not a name", o.Region))
+	}
+	errs = append(errs, o.Space.Validate())
+	return errors.Join(errs...)
+}
+
+// Dir is an open data directory. While it is open no other process has it.
+type Dir struct {
+	path     string
+	lock     *os.File
+	identity identity
+	guard    *Guard
+}
+
+// OpenDir takes the data directory for this process, makes it on the first start, and refuses one that is in use, newer,
+// damaged, of another region, or on a disk too full to open. Space is made by giving up the ballast before it is refused.
+func OpenDir(o DirOptions) (*Dir, error) {
+	o.fill()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Path, 0o700); err != nil {
+		return nil, fmt.Errorf("make data directory %q: %w; name a place with --data that this user may write to", o.Path, err)
+	}
+	if err := syncDir(filepath.Dir(o.Path)); err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dir{path: o.Path, lock: lock}
+	if err := d.open(&o); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Dir) open(o *DirOptions) error {
+	first, err := d.checkVersion()
+	if err != nil {
+		return err
+	}
+	guard, err := newGuard(d.path, o.Space, o.Logger)
+	if err != nil {
+		return err
+	}
+	d.guard = guard
+	if err := guard.makeRoom(); err != nil {
+		return err
+	}
+	if d.identity, err = openIdentity(d.path, o.Region, o.Now(), first); err != nil {
+		return err
+	}
+	for _, sub := range []string{d.CommitPath(), d.LedgerPath(), d.CheckpointPath()} {
+		if err := makeDir(sub); err != nil {
+			return err
+		}
+	}
+	if first {
+		// Last of all: VERSION says that the first start came to its end.
+		return writeSynced(d.versionPath(), encodeSealed(versionTitle, [][2]string{{"version", strconv.Itoa(FormatVersion)}}))
+	}
+	return nil
+}
+
+// lockDir takes DIR/LOCK, which the kernel frees when the process dies, however it dies.
+func lockDir(path string) (*os.File, error) {
+	name := filepath.Join(path, "LOCK")
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open %q: %w; the data directory must be writable for this user", name, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		holder, _ := io.ReadAll(io.LimitReader(f, 32))
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("data directory %q is in use by process %s: stop that daemon, or start this one with another --data",
+				path, strings.TrimSpace(string(holder)))
+		}
+		return nil, fmt.Errorf("lock %q: %w; the data directory must be on a file system that has flock", name, err)
+	}
+	// The number helps people only; the lock does not depend on it.
+	if err := f.Truncate(0); err == nil {
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	return f, nil
+}
+
+const versionTitle = "data directory"
+
+func (d *Dir) versionPath() string { return filepath.Join(d.path, "VERSION") }
+
+// checkVersion reports whether this is the first start in the directory.
+func (d *Dir) checkVersion() (first bool, err error) {
+	fields, err := readSealed(d.versionPath(), versionTitle)
+	if errors.Is(err, os.ErrNotExist) {
+		return true, d.checkVirgin()
+	}
+	if err != nil {
+		return false, err
+	}
+	version, err := strconv.Atoi(fields["version"])
+	if err != nil || version < 1 {
+		return false, damage(d.versionPath(), "version %q is no number", fields["version"])
+	}
+	if version > FormatVersion {
+		return false, fmt.Errorf("data directory %q has format version %d, this meterd knows up to %d: "+
+			"start the newer meterd that wrote it", d.path, version, FormatVersion)
+	}
+	return false, nil
+}
+
+// checkVirgin refuses a directory that has something in it but no VERSION: it is somebody else's, or VERSION was lost.
+// What a first start that was cut short may have left is allowed.
+func (d *Dir) checkVirgin() error {
+	for _, name := range []string{"commit", "ledger", "checkpoint"} {
+		entries, err := os.ReadDir(filepath.Join(d.path, name))
+		if err == nil && len(entries) > 0 {
+			return damage(d.versionPath(), "it is missing although %q has content", name)
+		}
+	}
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return fmt.Errorf("list %q: %w", d.path, err)
+	}
+	for _, e := range entries {
+		switch strings.TrimSuffix(e.Name(), tmpSuffix) {
+		case "LOCK", "VERSION", "IDENTITY", "BALLAST", "commit", "ledger", "checkpoint", "lost+found":
+		default:
+			return fmt.Errorf("%q is not a meterd data directory: it has %q but no VERSION; name an empty directory with --data",
+				d.path, e.Name())
+		}
+	}
+	return nil
+}
+
+// Path returns the data directory.
+func (d *Dir) Path() string { return d.path }
+
+// CommitPath returns where the commit log lies: LogOptions.Path.
+func (d *Dir) CommitPath() string { return filepath.Join(d.path, "commit") }
+
+// LedgerPath returns where the ledger lies: LedgerOptions.Path.
+func (d *Dir) LedgerPath() string { return filepath.Join(d.path, "ledger") }
+
+// CheckpointPath returns where checkpoints lie.
+func (d *Dir) CheckpointPath() string { return filepath.Join(d.path, "checkpoint") }
+
+// Region returns the data centre of the first start (R7).
+func (d *Dir) Region() string { return d.identity.region }
+
+// HashSeed returns the random key of the device table's hash, fixed at the first start.
+func (d *Dir) HashSeed() [16]byte { return d.identity.hashSeed }
+
+// CreatedAt returns when the directory was made.
+func (d *Dir) CreatedAt() time.Time { return d.identity.createdAt }
+
+// Guard returns the watch over free space.
+func (d *Dir) Guard() *Guard { return d.guard }
+
+// Close gives the directory to whoever wants it next. What lies in it must be closed before.
+func (d *Dir) Close() error {
+	if err := d.lock.Close(); err != nil {
+		return fmt.Errorf("unlock %q: %w", d.path, err)
+	}
+	return nil
+}

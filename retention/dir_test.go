@@ -1,0 +1,195 @@
+package retention
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func dirOptions(path string) DirOptions {
+	return DirOptions{Path: path, Region: "default", Space: SpaceOptions{StopBytes: 1, BallastBytes: 1 << 16}}
+}
+
+func TestDirIsTheSameAtTheNextStart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "not", "there", "yet")
+	o := dirOptions(path)
+	o.Now = func() time.Time { return time.Date(2026, 11, 23, 9, 30, 0, 7, time.UTC) }
+	first, err := OpenDir(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, created := first.HashSeed(), first.CreatedAt()
+	if seed == [16]byte{} || !created.Equal(o.Now()) || first.Region() != "default" {
+		t.Fatalf("seed %x, created %s, region %q", seed, created, first.Region())
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.Now = time.Now
+	again, err := OpenDir(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if again.HashSeed() != seed || !again.CreatedAt().Equal(created) {
+		t.Fatalf("seed %x, created %s", again.HashSeed(), again.CreatedAt())
+	}
+	for _, sub := range []string{again.CommitPath(), again.LedgerPath(), again.CheckpointPath()} {
+		if st, err := os.Stat(sub); err != nil || !st.IsDir() {
+			t.Errorf("%q: %v", sub, err)
+		}
+	}
+}
+
+func TestSecondDaemonIsRefused(t *testing.T) {
+	path := t.TempDir()
+	d, err := OpenDir(dirOptions(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = OpenDir(dirOptions(path))
+	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "stop that daemon") {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = OpenDir(dirOptions(path)); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+}
+
+func TestDirIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		do      func(t *testing.T, path string, o *DirOptions)
+		says    []string
+		damaged bool
+	}{
+		{"other region", func(_ *testing.T, _ string, o *DirOptions) { o.Region = "eu" }, []string{`"default"`, `"eu"`, "--region default"}, false},
+		{"newer version", func(t *testing.T, path string, _ *DirOptions) {
+			write(t, path+"/VERSION", encodeSealed(versionTitle, [][2]string{{"version", "2"}}))
+		}, []string{"version 2", "newer meterd"}, false},
+		{"no version", func(t *testing.T, path string, _ *DirOptions) {
+			write(t, path+"/commit/MARK", []byte("x"))
+			os.Remove(path + "/VERSION")
+		}, []string{"/VERSION", "commit"}, true},
+		{"version of no number", func(t *testing.T, path string, _ *DirOptions) {
+			write(t, path+"/VERSION", encodeSealed(versionTitle, [][2]string{{"version", "x"}}))
+		}, []string{"/VERSION"}, true},
+		{"version empty", func(t *testing.T, path string, _ *DirOptions) { write(t, path+"/VERSION", nil) }, []string{"/VERSION"}, true},
+		{"identity gone", func(_ *testing.T, path string, _ *DirOptions) { os.Remove(path + "/IDENTITY") }, []string{"/IDENTITY"}, true},
+		{"seed short", func(t *testing.T, path string, _ *DirOptions) {
+			write(t, path+"/IDENTITY", encodeSealed(identityTitle, [][2]string{{"region", "default"}, {"hash_seed", "00"}}))
+		}, []string{"/IDENTITY", "hash_seed"}, true},
+		{"somebody else's", func(t *testing.T, path string, _ *DirOptions) {
+			os.Remove(path + "/VERSION")
+			write(t, path+"/thesis.tex", []byte("x"))
+		}, []string{"thesis.tex", "--data"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := t.TempDir()
+			d, err := OpenDir(dirOptions(path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Close()
+			o := dirOptions(path)
+			c.do(t, path, &o)
+			_, err = OpenDir(o)
+			if err == nil || errors.Is(err, ErrDamaged) != c.damaged {
+				t.Fatalf("damaged %v wanted, got: %v", c.damaged, err)
+			}
+			for _, says := range append(c.says, path) {
+				if !strings.Contains(err.Error(), says) {
+					t.Errorf("%q is not in: %v", says, err)
+				}
+			}
+		})
+	}
+}
+
+// TestFlippedByteInSmallFiles flips every byte of VERSION and IDENTITY.
+func TestFlippedByteInSmallFiles(t *testing.T) {
+	path := t.TempDir()
+	d, err := OpenDir(dirOptions(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	for _, name := range []string{"VERSION", "IDENTITY"} {
+		file := filepath.Join(path, name)
+		st, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := range st.Size() {
+			flip(t, file, at)
+			_, err := OpenDir(dirOptions(path))
+			refused(t, err, file)
+			flip(t, file, at)
+		}
+	}
+	if d, err = OpenDir(dirOptions(path)); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+}
+
+// TestFirstStartCutShort removes VERSION, which is written last: the start goes on with what is there.
+func TestFirstStartCutShort(t *testing.T) {
+	path := t.TempDir()
+	d, err := OpenDir(dirOptions(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := d.HashSeed()
+	d.Close()
+	os.Remove(filepath.Join(path, "VERSION"))
+	write(t, filepath.Join(path, "VERSION.tmp"), []byte("meterd da"))
+	if d, err = OpenDir(dirOptions(path)); err != nil || d.HashSeed() != seed {
+		t.Fatalf("seed %x: %v", d.HashSeed(), err)
+	}
+	d.Close()
+	if d, err = OpenDir(dirOptions(path)); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+}
+
+func TestOptionsReportEveryFault(t *testing.T) {
+	err := (&DirOptions{Region: "a\nb", Space: SpaceOptions{StopBytes: 5, ResumeBytes: 4, BallastBytes: 1, OpenBytes: 2}}).Validate()
+	for _, says := range []string{"no path", "region", "resume", "ballast"} {
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q is not in: %v", says, err)
+		}
+	}
+	err = LogOptions{Retention: -1, Span: -1, DirBytesMax: -1, Idle: -1}.Validate()
+	for _, says := range []string{"no path", "retention", "span", "at most -1 bytes", "idle"} {
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q is not in: %v", says, err)
+		}
+	}
+	if err := (LedgerOptions{}).Validate(); err == nil {
+		t.Error("a ledger without a path is valid")
+	}
+	o := LogOptions{Path: "x", Retention: 168 * time.Hour}
+	if o.fill(); o.Span != 24*time.Hour || o.DirBytesMax != 8<<30 {
+		t.Errorf("span %s, %d bytes", o.Span, o.DirBytesMax)
+	}
+	o = LogOptions{Path: "x", Retention: 20 * time.Second}
+	if o.fill(); o.Span != 10*time.Second {
+		t.Errorf("span %s", o.Span)
+	}
+}
+
+func write(t testing.TB, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,65 @@
+package retention
+
+import "time"
+
+// Every bound of the package, each with the reason for its size.
+const (
+	// GroupBytesMax bounds head and chunks of one group. It is half of commitValueLogBytes, so that a group never makes
+	// Badger enlarge a value log file that is being read: it remaps the file without a lock there (value.go, write).
+	GroupBytesMax = 128 << 20
+	// ChunksMax bounds the chunks of a group: keys of a transaction count against its size, and a part is 16 bits.
+	ChunksMax = 4096
+	// HeadBytesMax bounds the head of a group: replay and scan hold it in memory before a chunk is looked at.
+	HeadBytesMax = 16 << 20
+	// SectionBytesMax bounds a section of a checkpoint: readers hold one in memory.
+	SectionBytesMax = 4 << 20
+	// LedgerTransactionBytesMax is what one Write takes for certain, keys and values together with 32 bytes an entry.
+	LedgerTransactionBytesMax = 4 << 20
+	// LedgerTransactionEntriesMax is how many entries one Write takes for certain.
+	LedgerTransactionEntriesMax = 40_000
+	// LedgerKeyBytesMax bounds a key: Badger's own limit is 65,000 with its suffixes.
+	LedgerKeyBytesMax = 60_000
+	// LedgerValueBytesMax bounds a value of the ledger; as with groups, half of a value log file.
+	LedgerValueBytesMax = 32 << 20
+	// ScansMax bounds scans at a time, and with them the commit directories open for reading: each costs a few MiB, file
+	// descriptors and a dozen goroutines.
+	ScansMax = 4
+
+	// valueThresholdBytes decides what goes to the value log: written once, never compacted (DESIGN, retention).
+	valueThresholdBytes = 1 << 10
+	// commitMemTableBytes is small because each writable instance holds an arena of it and a third more.
+	commitMemTableBytes = 16 << 20
+	// ledgerMemTableBytes lets a control transaction of 4 MiB through: Badger's limit is 15 % of it, 4.8 MiB and 52,000 entries.
+	ledgerMemTableBytes = 32 << 20
+	// commitValueLogBytes is when a value log file is ended. Badger walks the newest one at every open, so it stays small.
+	commitValueLogBytes = 256 << 20
+	ledgerValueLogBytes = 64 << 20
+	// indexCacheBytes bounds table indexes in memory; 0 would keep all of them there.
+	indexCacheBytes = 16 << 20
+
+	// spanMin is the shortest span of a directory: opening and closing one costs some ten milliseconds.
+	spanMin = 10 * time.Second
+	// spansARetention is how many spans a retention has: disk is free a seventh after it (R18).
+	spansARetention = 7
+	// dirBytesMaxDefault ends a directory before its span: dropping it removes at most this at once.
+	dirBytesMaxDefault = 8 << 30
+	// idleDefault is how long a directory that nobody reads stays open.
+	idleDefault = time.Minute
+
+	// replayBatchBytes and replayBatchGroups bound what replay reads ahead, three batches of it, so that its memory does not
+	// depend on the size of groups; a batch amortises the hand-over of groups of one event.
+	replayBatchBytes  = 4 << 20
+	replayBatchGroups = 256
+
+	// stopBytesDefault stops ingest. It leaves room for the checkpoint of eight million devices (about 100 bytes each), the
+	// memtables to be flushed (48 MiB) and a second of commit log between two looks; Guard.Reserve raises it with the state.
+	stopBytesDefault = 1 << 30
+	// flushBytes is what a running daemon writes beside its checkpoint to come to rest: memtables flushed, a compaction of
+	// them, the log of the groups in hand.
+	flushBytes = 256 << 20
+	// ballastBytesDefault is given up to open on a full disk; openBytes is what opening writes: both memtables, flushed.
+	ballastBytesDefault = 64 << 20
+	openBytes           = 48 << 20
+	// sealedBytesMax bounds the small text files; what is larger is none of ours.
+	sealedBytesMax = 4 << 10
+)

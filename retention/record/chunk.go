@@ -1,0 +1,217 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/meterd/meterd/event"
+)
+
+// Chunk is a raw chunk, split into its columns. It aliases the bytes that it was opened on.
+type Chunk struct {
+	rows int
+	cols [columns][]byte
+}
+
+// Open splits a raw chunk. The columns' content is checked while it is read.
+func Open(raw []byte) (Chunk, error) {
+	rows, cols, err := split(raw)
+	return Chunk{rows: rows, cols: cols}, err
+}
+
+// Rows returns the number of rows.
+func (c *Chunk) Rows() int { return c.rows }
+
+// Row is one decided event. Slices are in place.
+type Row struct {
+	Type      event.Type
+	Code      event.Code
+	Named     bool   // Product and Name are set, Ordinal is not
+	Counted   bool   // denied by the message quota: Day and Denied are set
+	Ordinal   uint64 // of a known device
+	Product   uint32
+	Name      []byte
+	Holder    uint32 // the producer's ordinal, 0 without
+	DecidedMs int64
+	TimeMs    int64 // what the gateway claimed, 0 without
+	Size      int64
+	Day       uint32
+	Up, Down  uint32 // accepted messages: units of Day after it
+	Used      uint32 // units of the running day after it, in every row of a known device
+	Denied    uint64
+	ID, Topic []byte
+	Payload   []byte
+}
+
+// IsMessage reports whether the row is an accepted message, whose Day, Up and Down are the device's word after it.
+func (r *Row) IsMessage() bool {
+	return r.Code == event.Accepted && (r.Type == event.Up || r.Type == event.Down)
+}
+
+// Scanner walks the rows of a chunk in order.
+//
+//	for s := chunk.Scan(); s.Next(); { use s.Row }
+//	if s.Err() …
+type Scanner struct {
+	Row   Row
+	cols  [columns]reader
+	index int
+	rows  int
+	// what is left of the running batch and of the running day
+	batchLeft, dayLeft uint64
+	holder             uint32
+	decidedMs          int64
+	day                uint32
+	err                error
+}
+
+// Scan starts before the first row.
+func (c *Chunk) Scan() *Scanner {
+	s := &Scanner{rows: c.rows}
+	for i := range c.cols {
+		s.cols[i].b = c.cols[i]
+	}
+	return s
+}
+
+// Err returns what stopped Next too early.
+func (s *Scanner) Err() error { return s.err }
+
+// Next moves to the next row and reports whether there is one.
+func (s *Scanner) Next() bool {
+	if s.err != nil || s.index >= s.rows {
+		return false
+	}
+	if !s.nextBatch() {
+		return false
+	}
+	s.index++
+	s.batchLeft--
+	kind := s.cols[colKinds].byte()
+	s.Row = Row{
+		Type: event.Type(kind & kindType), Named: kind&kindNamed != 0, Counted: kind&kindCounted != 0,
+		Holder: s.holder, DecidedMs: s.decidedMs, Size: int64(s.cols[colSizes].uvarint()),
+	}
+	row := &s.Row
+	if kind&kindDenied != 0 {
+		row.Code = event.Code(s.cols[colCodes].byte())
+	}
+	if row.Named {
+		row.Product = uint32(s.cols[colNames].uvarint())
+		row.Name = s.cols[colNames].bytes(s.cols[colNames].uvarint())
+	} else {
+		s.known(kind)
+	}
+	if kind&kindExtra != 0 {
+		s.extra()
+	}
+	if kind&kindPayload != 0 {
+		row.Payload = s.cols[colPayloads].bytes(s.cols[colPayloads].uvarint())
+	}
+	return s.check()
+}
+
+// nextBatch steps over batches without rows to the one that holds the next row.
+func (s *Scanner) nextBatch() bool {
+	r := &s.cols[colBatches]
+	for s.batchLeft == 0 {
+		if len(r.b) == 0 {
+			s.err = errors.New("rows: more than the batches have")
+			return false
+		}
+		s.decidedMs += r.varint()
+		s.holder = uint32(r.uvarint())
+		s.batchLeft = r.uvarint()
+		if r.err != nil {
+			s.err = fmt.Errorf("batches: %w", r.err)
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Scanner) known(kind byte) {
+	row := &s.Row
+	for p := range ordinalBytes {
+		row.Ordinal = row.Ordinal<<8 | uint64(s.cols[colShards+p].byte())
+	}
+	if row.IsMessage() {
+		row.Up, row.Down = uint32(s.cols[colUps].uvarint()), uint32(s.cols[colDowns].uvarint())
+		row.Used = row.Up + row.Down
+		if s.dayLeft == 0 {
+			s.dayLeft, s.day = s.cols[colDays].uvarint(), uint32(s.cols[colDays].uvarint())
+			if s.dayLeft == 0 {
+				s.cols[colDays].fail()
+				return
+			}
+		}
+		s.dayLeft--
+		row.Day = s.day
+		return
+	}
+	row.Used = uint32(s.cols[colUsed].uvarint())
+	if kind&kindCounted != 0 {
+		row.Day, row.Denied = uint32(s.cols[colDenied].uvarint()), s.cols[colDenied].uvarint()
+	}
+}
+
+func (s *Scanner) extra() {
+	r, row := &s.cols[colExtras], &s.Row
+	flags := r.byte()
+	if flags&extraID != 0 {
+		row.ID = r.bytes(r.uvarint())
+	}
+	if flags&extraTopic != 0 {
+		row.Topic = r.bytes(r.uvarint())
+	}
+	if flags&extraTime != 0 {
+		row.TimeMs = s.decidedMs + r.varint()
+	}
+}
+
+func (s *Scanner) check() bool {
+	for i := range s.cols {
+		if err := s.cols[i].err; err != nil {
+			s.err = fmt.Errorf("column %d, row %d: %w", i, s.index-1, err)
+			return false
+		}
+	}
+	if s.Row.Type == 0 || int(s.Row.Type) >= event.Types {
+		s.err = fmt.Errorf("row %d has the unknown type %d", s.index-1, s.Row.Type)
+		return false
+	}
+	return true
+}
+
+// Compressor turns raw chunks into stored ones and back. It is safe for concurrent use.
+type Compressor struct {
+	enc *zstd.Encoder
+	dec *zstd.Decoder
+}
+
+// NewCompressor returns a Compressor that uses at most workers cores at once.
+func NewCompressor(workers int) (*Compressor, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(workers), zstd.WithEncoderCRC(false))
+	if err != nil {
+		return nil, fmt.Errorf("open compressor: %w", err)
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(workers), zstd.WithDecoderMaxMemory(RawBytesMax))
+	if err != nil {
+		return nil, fmt.Errorf("open decompressor: %w", err)
+	}
+	return &Compressor{enc: enc, dec: dec}, nil
+}
+
+// Compress appends the stored form of raw to dst.
+func (c *Compressor) Compress(dst, raw []byte) []byte { return c.enc.EncodeAll(raw, dst) }
+
+// Decompress appends the raw form of stored to dst.
+func (c *Compressor) Decompress(dst, stored []byte) ([]byte, error) {
+	raw, err := c.dec.DecodeAll(stored, dst)
+	if err != nil {
+		return nil, fmt.Errorf("inflate chunk: %w", err)
+	}
+	return raw, nil
+}

@@ -1,0 +1,207 @@
+package record
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/meterd/meterd/event"
+)
+
+// Kinds of effects and bindings. The numbers are on disk.
+const (
+	effectSession = 1 // word 6: online, holder, suspended
+	effectGrant   = 2 // a licence was consumed
+	effectLicense = 3 // word 5: a licence's state or end changed
+	effectOTA     = 4 // word 4
+	effectPool    = 5 // a pool's totals
+	effectClosed  = 6 // the word of a day or month that was replaced
+
+	bindingDevice   = 1
+	bindingProducer = 2
+)
+
+// Grant is the consumption of one licence, with the totals after it.
+type Grant struct {
+	Ordinal     uint64 // the device
+	License     uint64 // word 5 after
+	ActivationS int64  // Unix seconds
+	Pool        uint32
+	PoolDrawn   uint64 // of the pool, after
+	GiftsDrawn  uint64 // of the product, after
+	Serial      uint64
+}
+
+// Pool is the totals of a pool after an event.
+type Pool struct {
+	ID              uint32
+	Drawn, Returned uint64
+}
+
+// Device binds an ordinal to a name.
+type Device struct {
+	Ordinal uint64
+	Product uint32
+	Name    []byte
+}
+
+// Producer binds a holder's ordinal to a gateway's name. Account 0 is the space of unbound tokens.
+type Producer struct {
+	Ordinal uint32
+	Account uint32
+	Name    []byte
+}
+
+// BindDevice says which device has this ordinal from now on.
+func (b *Builder) BindDevice(d Device) {
+	c := append(b.cols[colBindings], bindingDevice)
+	c = binary.AppendUvarint(c, d.Ordinal)
+	c = binary.AppendUvarint(c, uint64(d.Product))
+	c = binary.AppendUvarint(c, uint64(len(d.Name)))
+	b.cols[colBindings] = append(c, d.Name...)
+}
+
+// BindProducer says which producer has this ordinal from now on.
+func (b *Builder) BindProducer(p Producer) {
+	c := append(b.cols[colBindings], bindingProducer)
+	c = binary.AppendUvarint(c, uint64(p.Ordinal))
+	c = binary.AppendUvarint(c, uint64(p.Account))
+	c = binary.AppendUvarint(c, uint64(len(p.Name)))
+	b.cols[colBindings] = append(c, p.Name...)
+}
+
+func (b *Builder) word(kind byte, ordinal, word uint64) {
+	c := append(b.cols[colEffects], kind)
+	c = binary.AppendUvarint(c, ordinal)
+	b.cols[colEffects] = binary.LittleEndian.AppendUint64(c, word)
+}
+
+// Session says how the device's session stands after an event.
+func (b *Builder) Session(ordinal, word uint64) { b.word(effectSession, ordinal, word) }
+
+// License says how the device's licence stands after an event that consumed none.
+func (b *Builder) License(ordinal, word uint64) { b.word(effectLicense, ordinal, word) }
+
+// OTA says how the device's OTA units stand after an event.
+func (b *Builder) OTA(ordinal, word uint64) { b.word(effectOTA, ordinal, word) }
+
+// Closed keeps the word of a day or month that was over: index is its place in the slot.
+func (b *Builder) Closed(index int, ordinal, word uint64) {
+	c := append(b.cols[colEffects], effectClosed, byte(index))
+	c = binary.AppendUvarint(c, ordinal)
+	b.cols[colEffects] = binary.LittleEndian.AppendUint64(c, word)
+}
+
+// Grant says that a licence was consumed.
+func (b *Builder) Grant(g Grant) {
+	c := append(b.cols[colEffects], effectGrant)
+	c = binary.AppendUvarint(c, g.Ordinal)
+	c = binary.LittleEndian.AppendUint64(c, g.License)
+	c = binary.AppendVarint(c, g.ActivationS)
+	c = binary.AppendUvarint(c, uint64(g.Pool))
+	c = binary.AppendUvarint(c, g.PoolDrawn)
+	c = binary.AppendUvarint(c, g.GiftsDrawn)
+	b.cols[colEffects] = binary.AppendUvarint(c, g.Serial)
+}
+
+// Pool says how a pool's totals stand.
+func (b *Builder) Pool(p Pool) {
+	c := append(b.cols[colEffects], effectPool)
+	c = binary.AppendUvarint(c, uint64(p.ID))
+	c = binary.AppendUvarint(c, p.Drawn)
+	b.cols[colEffects] = binary.AppendUvarint(c, p.Returned)
+}
+
+// Bindings calls device and producer for every binding of the chunk. Names are in place. It must be done for all chunks of a
+// group before the rest of any.
+func (c *Chunk) Bindings(device func(Device) error, producer func(Producer) error) error {
+	r := reader{b: c.cols[colBindings]}
+	for len(r.b) > 0 {
+		kind := r.byte()
+		ordinal, owner := r.uvarint(), r.uvarint()
+		name := r.bytes(r.uvarint())
+		switch {
+		case r.err != nil:
+			return fmt.Errorf("bindings: %w", r.err)
+		case owner > 1<<32-1 || len(name) > event.NameBytesMax:
+			return fmt.Errorf("binding of %d is out of bounds", ordinal)
+		}
+		var err error
+		switch kind {
+		case bindingDevice:
+			err = device(Device{Ordinal: ordinal, Product: uint32(owner), Name: name})
+		case bindingProducer:
+			err = producer(Producer{Ordinal: uint32(ordinal), Account: uint32(owner), Name: name})
+		default:
+			err = fmt.Errorf("binding of unknown kind %d", kind)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Effects receives the effects of a chunk.
+type Effects interface {
+	// Word joins a word of a device: index is its place in the slot (FORMAT.md of the device table).
+	Word(index int, ordinal, word uint64) error
+	// Closed is the word of a day or month that was replaced.
+	Closed(index int, ordinal, word uint64) error
+	Grant(Grant) error
+	Pool(Pool) error
+}
+
+// The places of the words in a device's slot.
+const (
+	WordMessages = 2
+	WordDenied   = 3
+	WordOTA      = 4
+	WordLicense  = 5
+	WordSession  = 6
+)
+
+// Effects calls e for every effect of the chunk, in order.
+func (c *Chunk) Effects(e Effects) error {
+	r := reader{b: c.cols[colEffects]}
+	for len(r.b) > 0 {
+		if err := oneEffect(&r, e); err != nil {
+			return fmt.Errorf("effects: %w", err)
+		}
+	}
+	return nil
+}
+
+func oneEffect(r *reader, e Effects) error {
+	switch kind := r.byte(); kind {
+	case effectSession, effectLicense, effectOTA:
+		ordinal, word := r.uvarint(), r.uint64()
+		if r.err != nil {
+			return r.err
+		}
+		return e.Word(map[byte]int{effectSession: WordSession, effectLicense: WordLicense, effectOTA: WordOTA}[kind], ordinal, word)
+	case effectClosed:
+		index, ordinal, word := int(r.byte()), r.uvarint(), r.uint64()
+		if r.err != nil {
+			return r.err
+		}
+		return e.Closed(index, ordinal, word)
+	case effectGrant:
+		g := Grant{Ordinal: r.uvarint(), License: r.uint64(), ActivationS: r.varint()}
+		pool := r.uvarint()
+		g.PoolDrawn, g.GiftsDrawn, g.Serial = r.uvarint(), r.uvarint(), r.uvarint()
+		if r.err != nil {
+			return r.err
+		}
+		g.Pool = uint32(pool)
+		return e.Grant(g)
+	case effectPool:
+		id := r.uvarint()
+		p := Pool{ID: uint32(id), Drawn: r.uvarint(), Returned: r.uvarint()}
+		if r.err != nil {
+			return r.err
+		}
+		return e.Pool(p)
+	default:
+		return fmt.Errorf("unknown kind %d", kind)
+	}
+}

@@ -1,0 +1,143 @@
+package license
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Period is a calendar span as ISO 8601 writes it: P5Y, P1M, P30D, P2W, P1DT12H, PT10S. Amounts are whole numbers.
+type Period struct {
+	Years, Months, Days int
+	Seconds             int64 // the part behind the T
+}
+
+var errPeriod = errors.New("must be an ISO 8601 period such as P5Y, P30D or PT10S, from one second to 100 years")
+
+// The designators before and behind the T, in the order that ISO 8601 allows them.
+const dateUnits, timeUnits = "YMWD", "HMS"
+
+// ParsePeriod reads s and checks its length: one second to 100 years, counted from 1 January 2001 (R9).
+func ParsePeriod(s string) (Period, error) {
+	var p Period
+	rest, ok := strings.CutPrefix(s, "P")
+	if !ok || rest == "" {
+		return Period{}, errPeriod
+	}
+	date, clock, hasClock := strings.Cut(rest, "T")
+	if hasClock && clock == "" {
+		return Period{}, errPeriod
+	}
+	err := eachAmount(date, dateUnits, func(n int64, unit byte) {
+		switch unit {
+		case 'Y':
+			p.Years = int(n)
+		case 'M':
+			p.Months = int(n)
+		case 'W':
+			p.Days += int(7 * n)
+		case 'D':
+			p.Days += int(n)
+		}
+	})
+	if err != nil {
+		return Period{}, err
+	}
+	err = eachAmount(clock, timeUnits, func(n int64, unit byte) {
+		switch unit {
+		case 'H':
+			n *= 3600
+		case 'M':
+			n *= 60
+		}
+		p.Seconds += n
+	})
+	if err != nil {
+		return Period{}, err
+	}
+	// Bounded before the calendar is asked, whose arithmetic would wrap.
+	if p.Years > 100 || p.Months > 12*100 || p.Days > 366*100 || p.Seconds > 366*100*86400 {
+		return Period{}, errPeriod
+	}
+	if l := p.length(); l < time.Second || p.end(periodEpoch).After(periodEpoch.AddDate(100, 0, 0)) {
+		return Period{}, errPeriod
+	}
+	return p, nil
+}
+
+// eachAmount calls fn for every number-and-designator of s, which must keep the order of units.
+func eachAmount(s, units string, fn func(n int64, unit byte)) error {
+	for s != "" {
+		digits := 0
+		for digits < len(s) && s[digits] >= '0' && s[digits] <= '9' {
+			digits++
+		}
+		// Ten digits hold 100 years of seconds; more would overflow what follows.
+		if digits == 0 || digits > 10 || digits == len(s) {
+			return errPeriod
+		}
+		at := strings.IndexByte(units, s[digits])
+		if at < 0 {
+			return errPeriod
+		}
+		n, err := strconv.ParseInt(s[:digits], 10, 64)
+		if err != nil {
+			return errPeriod
+		}
+		fn(n, s[digits])
+		units, s = units[at+1:], s[digits+1:]
+	}
+	return nil
+}
+
+// periodEpoch is where lengths of periods are compared from (R9).
+var periodEpoch = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// length returns the period's length counted from 1 January 2001; it saturates at 292 years.
+func (p Period) length() time.Duration { return p.end(periodEpoch).Sub(periodEpoch) }
+
+// end returns the instant at which p is over that began at t, by the calendar of t's zone. A day that the month lacks runs
+// over into the next by the days missing (R2), which is how time.Date normalizes.
+func (p Period) end(t time.Time) time.Time {
+	return t.AddDate(p.Years, p.Months, p.Days).Add(time.Duration(p.Seconds) * time.Second)
+}
+
+// Compare returns -1, 0 or 1 as p is shorter than, as long as, or longer than q, counted from 1 January 2001 (R9).
+func (p Period) Compare(q Period) int { return p.end(periodEpoch).Compare(q.end(periodEpoch)) }
+
+// End returns when a licence that was consumed at the Unix second from ends, in Unix seconds (R2).
+func (p Period) End(from int64, zone *time.Location) int64 {
+	return p.end(time.Unix(from, 0).In(zone)).Unix()
+}
+
+// String returns the period as ISO 8601 writes it.
+func (p Period) String() string {
+	var b strings.Builder
+	b.WriteByte('P')
+	part := func(n int64, unit byte) {
+		if n != 0 {
+			fmt.Fprintf(&b, "%d%c", n, unit)
+		}
+	}
+	part(int64(p.Years), 'Y')
+	part(int64(p.Months), 'M')
+	part(int64(p.Days), 'D')
+	if p.Seconds != 0 {
+		b.WriteByte('T')
+		part(p.Seconds/3600, 'H')
+		part(p.Seconds/60%60, 'M')
+		part(p.Seconds%60, 'S')
+	}
+	return b.String()
+}
+
+// MarshalText writes the period as ISO 8601 has it.
+func (p Period) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (p *Period) UnmarshalText(b []byte) (err error) {
+	*p, err = ParsePeriod(string(b))
+	return err
+}

@@ -1,0 +1,49 @@
+package shard
+
+import (
+	"fmt"
+
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention"
+)
+
+// Administer makes one administrative change: fn builds the next catalogue from the one that holds, which is then synced with its
+// audit record in one transaction and swapped in between two groups. It returns when the first event decided after it sees the change.
+// An error of fn, or a nil catalogue from it, changes nothing. Changes are made one at a time.
+func (e *Engine) Administer(token string, fn func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error)) error {
+	e.adminMu.Lock()
+	defer e.adminMu.Unlock()
+	if e.Err() != nil {
+		return ErrStopped
+	}
+	next, ch, err := fn(e.catalogue.Load(), license.Actor{Token: token, AtMs: e.clock.view()})
+	if err != nil || next == nil {
+		return err
+	}
+	entries := make([]retention.Entry, len(ch.Puts))
+	for i, p := range ch.Puts {
+		entries[i] = retention.Entry{Key: p.Key, Value: p.Value}
+	}
+	if err := e.o.Ledger.Write(entries); err != nil {
+		e.fail(fmt.Errorf("write control record %d: %w", next.Seq, err))
+		return ErrStopped
+	}
+	<-e.atCut(0, func() { e.catalogue.Store(next) })
+	return nil
+}
+
+// Audit calls fn for audit entries, newest first, beginning before control sequence before (0: with the newest), until fn returns
+// false.
+func (e *Engine) Audit(before uint64, fn func(license.AuditEntry) bool) error {
+	var start []byte
+	if before > 0 {
+		start = license.AuditKey(before - 1)
+	}
+	return e.o.Ledger.Scan([]byte(license.KeyAudit), start, true, func(k, v []byte) (bool, error) {
+		entry, err := license.DecodeAudit(k, v)
+		if err != nil {
+			return false, err
+		}
+		return fn(entry), nil
+	})
+}

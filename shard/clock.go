@@ -1,0 +1,78 @@
+package shard
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Clock gives the time: the wall and, by subtraction of two times, the monotonic clock. Tests bring their own.
+type Clock interface {
+	// Now returns the wall clock's time and how long the process has run by the monotonic one.
+	Now() (wall time.Time, running time.Duration)
+}
+
+// SystemClock is the machine's clock.
+type SystemClock struct{ started time.Time }
+
+// NewSystemClock starts measuring now.
+func NewSystemClock() SystemClock { return SystemClock{started: time.Now()} }
+
+// Now implements Clock.
+func (c SystemClock) Now() (time.Time, time.Duration) {
+	now := time.Now()
+	return now, now.Sub(c.started) // Subtraction uses the monotonic reading.
+}
+
+// decidedClock makes the times at which events are decided: they never go back, also across restarts, and a wall clock that leaps
+// ahead of the monotonic one is noticed before a day is begun that cannot be taken back (R12).
+type decidedClock struct {
+	clock  Clock
+	offset atomic.Int64 // wall − monotonic as it was confirmed, nanoseconds
+	last   atomic.Int64 // the latest decided time, Unix milliseconds
+}
+
+func newDecidedClock(c Clock, lastMs int64) *decidedClock {
+	d := &decidedClock{clock: c}
+	d.last.Store(lastMs)
+	d.confirm()
+	return d
+}
+
+// confirm takes the wall clock as it is for right.
+func (d *decidedClock) confirm() {
+	wall, running := d.clock.Now()
+	d.offset.Store(wall.UnixNano() - int64(running))
+}
+
+// leapt reports whether the wall clock is ahead by more than an hour.
+func (d *decidedClock) leapt() bool {
+	wall, running := d.clock.Now()
+	return wall.UnixNano()-int64(running)-d.offset.Load() > int64(leapMax)
+}
+
+// now returns the time to decide at, Unix milliseconds; ok is false when the clock leapt ahead.
+func (d *decidedClock) now() (ms int64, ok bool) {
+	wall, running := d.clock.Now()
+	if wall.UnixNano()-int64(running)-d.offset.Load() > int64(leapMax) {
+		return 0, false
+	}
+	ms = wall.UnixMilli()
+	for {
+		last := d.last.Load()
+		if ms <= last {
+			return last, true
+		}
+		if d.last.CompareAndSwap(last, ms) {
+			return ms, true
+		}
+	}
+}
+
+// view returns the time for looking: never before the last decision, and without leap.
+func (d *decidedClock) view() int64 {
+	wall, _ := d.clock.Now()
+	if d.leapt() {
+		return d.last.Load()
+	}
+	return max(wall.UnixMilli(), d.last.Load())
+}

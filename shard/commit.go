@@ -1,0 +1,183 @@
+package shard
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/retention/record"
+)
+
+// runSealer closes groups: whenever somebody left records, or wants a cut, and the committer is idle or the group is big. So a lone
+// event waits for nobody, and under load a group gathers for as long as the one before it is being synced.
+func (e *Engine) runSealer() {
+	for {
+		select {
+		case <-e.gate.kick:
+		case <-e.stop:
+			close(e.commits)
+			return
+		}
+		e.waitForCommitter()
+		g := e.seal()
+		if g == nil {
+			continue
+		}
+		e.finishLanes(g)
+		e.handed.Add(1)
+		e.commits <- g
+	}
+}
+
+// waitForCommitter returns when the committer has nothing to do, or the open group is big.
+func (e *Engine) waitForCommitter() {
+	for e.handed.Load() > 0 {
+		select {
+		case <-e.idle: // Perhaps of an older group: look again.
+		case <-e.gate.big:
+			return
+		case <-e.failed:
+			return
+		}
+	}
+}
+
+// seal ends the open group with nobody inside and opens the next. It returns nil if nothing was left in it.
+func (e *Engine) seal() *group {
+	gt := e.gate
+	fns, need, cutDone := gt.cuts.take()
+	began := time.Now()
+	gt.mu.Lock()
+	held := time.Now()
+	g := gt.open
+	full := e.collect(g)
+	// Somebody who was inside but left nothing that lasts waits, like views, for what came before.
+	ended := full || g.entered.Load()
+	if ended {
+		gt.open, gt.sealed = newGroup(), g
+	}
+	for _, fn := range fns {
+		fn()
+	}
+	e.table.Grow(need, growBytesMax)
+	gt.mu.Unlock()
+	e.stats.sealed(held.Sub(began), time.Since(held))
+	if cutDone != nil {
+		close(cutDone)
+	}
+	if !ended {
+		return nil
+	}
+	return g
+}
+
+// collect moves what the lanes hold into g and reports whether it is anything. The gate is closed.
+func (e *Engine) collect(g *group) bool {
+	full := false
+	e.totals.mu.Lock()
+	defer e.totals.mu.Unlock()
+	touched := e.totals.touched[:0]
+	for _, l := range e.gate.all {
+		if l.records.Empty() && len(l.raw) == 0 {
+			e.verdicts.take(l)
+			continue
+		}
+		full = true
+		l.records, l.spare = l.spare, l.records
+		g.raw = append(g.raw, l.raw...)
+		g.licenses = append(g.licenses, l.licenses...)
+		g.rows += l.rows + l.spare.Rows()
+		if g.firstMs == 0 || l.firstMs < g.firstMs {
+			g.firstMs = l.firstMs
+		}
+		g.lastMs = max(g.lastMs, l.lastMs)
+		for q, t := range l.totals {
+			touched = e.totals.add(q, t, touched)
+		}
+		l.raw, l.licenses, l.rows, l.firstMs, l.lastMs = nil, nil, 0, 0, 0
+		l.total = nil
+		clear(l.totals)
+		e.verdicts.take(l)
+	}
+	if !full {
+		return false
+	}
+	g.seq = e.sealedSeq.Add(1)
+	g.controlSeq = e.catalogue.Load().Seq
+	head := record.Head{SerialLast: e.serial.Load()}
+	for _, q := range touched {
+		head.Totals = append(head.Totals, record.QuarterTotals{Quarter: q, Totals: *e.totals.quarters[q]})
+	}
+	e.totals.touched = touched
+	g.head = head.Append(nil)
+	return true
+}
+
+// finishLanes turns what the lanes gathered into raw chunks, outside the gate. Only the sealer touches a lane's spare.
+func (e *Engine) finishLanes(g *group) {
+	if g.seq == 0 {
+		return
+	}
+	for _, l := range e.gate.all {
+		if !l.spare.Empty() {
+			g.raw = append(g.raw, l.spare.Finish(nil))
+		}
+	}
+}
+
+// runCommitter writes groups in their order, one synced transaction each, and wakes who waits for them.
+func (e *Engine) runCommitter() {
+	for g := range e.commits {
+		e.commit(g)
+		e.handed.Add(-1)
+		signal(e.idle)
+	}
+}
+
+func (e *Engine) commit(g *group) {
+	defer close(g.done)
+	if e.Err() != nil {
+		g.err = ErrStopped
+		return
+	}
+	if g.seq == 0 {
+		return
+	}
+	began := time.Now()
+	stored := retention.Group{
+		Seq: g.seq, ControlSeq: g.controlSeq, FirstMs: g.firstMs, LastMs: g.lastMs, Head: g.head, Chunks: e.encode(g.raw),
+	}
+	encoded := time.Now()
+	if err := e.o.Log.Append(&stored); err != nil {
+		e.fail(fmt.Errorf("commit group %d: %w", g.seq, err))
+		g.err = ErrStopped
+		return
+	}
+	e.durableSeq.Store(g.seq)
+	bytes := len(stored.Head)
+	for _, c := range stored.Chunks {
+		bytes += len(c)
+	}
+	e.stats.committed(g.rows, bytes, encoded.Sub(began), time.Since(encoded))
+	e.sinceBytes.Add(int64(bytes))
+	if e.sinceRows.Add(int64(g.rows)) >= checkpointRecordsMax {
+		signal(e.checkpoint.now)
+	}
+	e.rows.add(g.licenses, e.failed)
+}
+
+// encode compresses chunks, as many at a time as there are lanes.
+func (e *Engine) encode(raw [][]byte) [][]byte {
+	stored := make([][]byte, len(raw))
+	if len(raw) == 1 {
+		stored[0] = e.compress.Compress(nil, raw[0])
+		return stored
+	}
+	var wg sync.WaitGroup
+	for i := range raw {
+		wg.Go(func() { stored[i] = e.compress.Compress(nil, raw[i]) })
+	}
+	wg.Wait()
+	return stored
+}

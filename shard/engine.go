@@ -1,0 +1,223 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/retention/record"
+)
+
+// Log is the commit log. One goroutine appends; what Append returned nil for is durable.
+type Log interface {
+	Append(*retention.Group) error
+	Replay(from uint64, fn func(*retention.Group) error) error
+	Last() (seq uint64, lastMs int64)
+	Scan(ctx context.Context, fromMs, toMs int64, newestFirst bool, fn func(*retention.Group) (more bool, err error)) error
+	Drop(nowMs int64, passed uint64) error
+}
+
+// Ledger keeps what outlives the log: an ordered store whose writes are durable when they return.
+type Ledger interface {
+	Write(entries []retention.Entry) error
+	Scan(prefix, start []byte, reverse bool, fn func(k, v []byte) (more bool, err error)) error
+}
+
+// Checkpoints keeps copies of the state.
+type Checkpoints interface {
+	Create(begin uint64) (*retention.CheckpointWriter, error)
+	// Latest returns the newest installed checkpoint, nil if there is none.
+	Latest() (*retention.CheckpointReader, error)
+}
+
+// Guard watches the free space of the disk.
+type Guard interface {
+	Stopped() bool
+	Reserve(bytes uint64)
+}
+
+// Options is what an Engine is made of.
+type Options struct {
+	Log         Log
+	Ledger      Ledger
+	Checkpoints Checkpoints
+	Guard       Guard
+	Clock       Clock
+	// HashSeed keys the device table; it must stay the same for the life of the data directory.
+	HashSeed uint64
+	Region   string
+	// Retention is how long the raw log is kept.
+	Retention time.Duration
+	// CheckpointEvery is the shortest time between two checkpoints; 0 leaves them to Close.
+	CheckpointEvery time.Duration
+	// Lanes is how many requests decide at once; GOMAXPROCS by default.
+	Lanes  int
+	Logger *slog.Logger
+}
+
+// Validate reports every fault at once.
+func (o *Options) Validate() error {
+	var errs []error
+	need := func(ok bool, what string) {
+		if !ok {
+			errs = append(errs, errors.New("engine: "+what))
+		}
+	}
+	need(o.Log != nil && o.Ledger != nil && o.Checkpoints != nil && o.Guard != nil, "Log, Ledger, Checkpoints and Guard are needed")
+	need(o.Clock != nil, "Clock is needed")
+	need(o.HashSeed != 0, "HashSeed is needed")
+	need(o.Region != "", "Region is needed")
+	need(o.Retention > 0, "Retention must be positive")
+	need(o.CheckpointEvery >= 0, "CheckpointEvery must not be negative")
+	need(o.Lanes >= 0, "Lanes must not be negative")
+	return errors.Join(errs...)
+}
+
+func (o *Options) fill() {
+	if o.Lanes == 0 {
+		o.Lanes = runtime.GOMAXPROCS(0)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Errors of Submit and View.
+var (
+	// ErrStopped means that the engine failed or was closed. Whether the request was counted is unknown: the caller closes the
+	// connection without an answer.
+	ErrStopped = errors.New("the engine has stopped")
+	// ErrClockLeap means that nothing was counted because the clock leapt ahead (R12).
+	ErrClockLeap = errors.New("the clock leapt ahead of the monotonic clock")
+	// ErrDiskFull means that nothing was counted because the disk is nearly full.
+	ErrDiskFull = errors.New("the disk is nearly full")
+)
+
+// Engine decides and counts. All methods are safe for concurrent use.
+type Engine struct {
+	o         Options
+	logger    *slog.Logger
+	table     *counters.Table
+	gate      *gate
+	clock     *decidedClock
+	catalogue atomic.Pointer[license.Catalogue]
+	adminMu   sync.Mutex // one change at a time
+	producers *producers
+	compress  *record.Compressor
+	serial    atomic.Uint64 // the last serial given out
+
+	totals   totals
+	rows     licenseQueue
+	verdicts verdictCounts
+	stats    stats
+
+	commits    chan *group
+	handed     atomic.Int32  // groups that the committer was given and has not finished
+	idle       chan struct{} // the committer has finished one
+	durableSeq atomic.Uint64
+	sealedSeq  atomic.Uint64
+	sinceRows  atomic.Int64 // rows logged since the last checkpoint
+	sinceBytes atomic.Int64
+	checkpoint checkpointer
+
+	// inside, when a test sets it, is called by every request after its last decision, before it leaves the gate.
+	inside func()
+
+	stop    chan struct{} // closed by Close
+	failed  chan struct{} // closed at the first failure
+	failOne sync.Once
+	failErr error
+	wg      sync.WaitGroup
+}
+
+// Open recovers the state from the newest checkpoint and the log behind it, and starts the engine.
+func Open(o Options) (*Engine, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o.fill()
+	e := &Engine{
+		o: o, logger: o.Logger, gate: newGate(o.Lanes), producers: newProducers(),
+		commits: make(chan *group), idle: make(chan struct{}, 1),
+		stop: make(chan struct{}), failed: make(chan struct{}),
+	}
+	e.rows.init()
+	e.checkpoint.now = make(chan struct{}, 1)
+	e.totals.quarters = map[record.Quarter]*record.Totals{}
+	var err error
+	if e.table, err = counters.New(counters.Options{Seed: o.HashSeed}); err != nil {
+		return nil, err
+	}
+	if e.compress, err = record.NewCompressor(o.Lanes); err != nil {
+		return nil, errors.Join(err, e.table.Close())
+	}
+	if err := e.recover(); err != nil {
+		return nil, errors.Join(err, e.table.Close())
+	}
+	e.start()
+	return e, nil
+}
+
+func (e *Engine) start() {
+	for _, run := range []func(){e.runSealer, e.runCommitter, e.runLedger, e.runCheckpoints} {
+		e.wg.Go(run)
+	}
+}
+
+// Failed is closed when the engine can no longer acknowledge anything; Err says why. The process must end then: a disk that
+// failed once is not asked again.
+func (e *Engine) Failed() <-chan struct{} { return e.failed }
+
+// Err returns what made the engine fail, nil while it works.
+func (e *Engine) Err() error {
+	select {
+	case <-e.failed:
+		return e.failErr
+	default:
+		return nil
+	}
+}
+
+func (e *Engine) fail(err error) {
+	e.failOne.Do(func() {
+		e.failErr = err
+		close(e.failed)
+	})
+}
+
+// Close waits for what is in hand, writes a checkpoint and stops. The caller has stopped calling Submit and View.
+func (e *Engine) Close() error {
+	var err error
+	if e.Err() == nil {
+		err = e.Checkpoint()
+	}
+	close(e.stop)
+	e.wg.Wait()
+	return errors.Join(err, e.Err(), e.table.Close())
+}
+
+// Catalogue returns what administration has said so far. It is for looking up names and rights; decisions load it inside the
+// gate.
+func (e *Engine) Catalogue() *license.Catalogue { return e.catalogue.Load() }
+
+// NowMs returns the time by which views are made, Unix milliseconds: it never lies before a decision.
+func (e *Engine) NowMs() int64 { return e.clock.view() }
+
+// ClockLeapt reports whether ingest is stopped because the clock leapt ahead (R12).
+func (e *Engine) ClockLeapt() bool { return e.clock.leapt() }
+
+// ConfirmClock takes the wall clock for right after a leap (R12).
+func (e *Engine) ConfirmClock(token string) error {
+	return e.Administer(token, func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+		e.clock.confirm()
+		next, ch := c.Note(by, "clock.confirm", "clock", map[string]any{"wall_ms": e.clock.view()})
+		return next, ch, nil
+	})
+}

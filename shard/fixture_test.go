@@ -1,0 +1,352 @@
+package shard
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention"
+)
+
+// memLog is a commit log in memory. A test may hold Append back; what Append has not returned for is lost by crash.
+type memLog struct {
+	mu     sync.Mutex
+	groups []retention.Group
+	hold   chan struct{} // Append waits until it is closed, when not nil
+	began  chan struct{} // gets a value when an Append waits
+	err    error
+}
+
+func (l *memLog) Append(g *retention.Group) error {
+	l.mu.Lock()
+	hold, began, err := l.hold, l.began, l.err
+	l.mu.Unlock()
+	if hold != nil {
+		signal(began)
+		<-hold
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err = errors.Join(err, l.err); err != nil {
+		return err
+	}
+	if want := uint64(len(l.groups) + 1); g.Seq != want {
+		return fmt.Errorf("group %d appended where %d was due", g.Seq, want)
+	}
+	if n := len(l.groups); n > 0 && g.FirstMs < l.groups[n-1].LastMs {
+		return fmt.Errorf("group %d was decided before group %d", g.Seq, n)
+	}
+	l.groups = append(l.groups, *g)
+	return nil
+}
+
+func (l *memLog) Replay(from uint64, fn func(*retention.Group) error) error {
+	for _, g := range l.snapshot() {
+		if g.Seq >= from {
+			if err := fn(&g); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (l *memLog) snapshot() []retention.Group {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.groups)
+}
+
+func (l *memLog) Last() (uint64, int64) {
+	groups := l.snapshot()
+	if len(groups) == 0 {
+		return 0, 0
+	}
+	return uint64(len(groups)), groups[len(groups)-1].LastMs
+}
+
+func (l *memLog) Scan(_ context.Context, fromMs, toMs int64, newestFirst bool, fn func(*retention.Group) (bool, error)) error {
+	groups := l.snapshot()
+	if newestFirst {
+		slices.Reverse(groups)
+	}
+	for _, g := range groups {
+		if g.LastMs < fromMs || g.FirstMs > toMs {
+			continue
+		}
+		if more, err := fn(&g); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *memLog) Drop(int64, uint64) error { return nil }
+
+// memLedger is an ordered map in memory.
+type memLedger struct {
+	mu   sync.Mutex
+	rows map[string][]byte
+}
+
+func (l *memLedger) Write(entries []retention.Entry) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range entries {
+		l.rows[string(e.Key)] = bytes.Clone(e.Value)
+	}
+	return nil
+}
+
+func (l *memLedger) Scan(prefix, start []byte, reverse bool, fn func(k, v []byte) (bool, error)) error {
+	l.mu.Lock()
+	var keys []string
+	rows := map[string][]byte{}
+	for k, v := range l.rows {
+		if bytes.HasPrefix([]byte(k), prefix) {
+			keys, rows[k] = append(keys, k), v
+		}
+	}
+	l.mu.Unlock()
+	slices.Sort(keys)
+	if reverse {
+		slices.Reverse(keys)
+	}
+	for _, k := range keys {
+		if start != nil && ((reverse && k > string(start)) || (!reverse && k < string(start))) {
+			continue
+		}
+		if more, err := fn([]byte(k), rows[k]); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// wideDisk never is full.
+type wideDisk struct{ full bool }
+
+func (d *wideDisk) Stopped() bool  { return d.full }
+func (d *wideDisk) Reserve(uint64) {}
+
+// handClock is a clock that a test moves.
+type handClock struct {
+	mu      sync.Mutex
+	wall    time.Time
+	running time.Duration
+}
+
+func (c *handClock) Now() (time.Time, time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wall, c.running
+}
+
+// pass lets time pass on both clocks.
+func (c *handClock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wall, c.running = c.wall.Add(d), c.running+d
+}
+
+// set moves the wall clock alone.
+func (c *handClock) set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wall = t
+}
+
+// machine is what survives a crash, and the engine that runs on it.
+type machine struct {
+	t      testing.TB
+	log    *memLog
+	ledger *memLedger
+	dir    string // of checkpoints
+	disk   *wideDisk
+	clock  *handClock
+	lanes  int
+	*Engine
+}
+
+var testStart = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+
+func newMachine(t testing.TB) *machine {
+	m := &machine{
+		t: t, log: &memLog{}, ledger: &memLedger{rows: map[string][]byte{}}, dir: t.TempDir(), disk: &wideDisk{},
+		clock: &handClock{wall: testStart}, lanes: 4,
+	}
+	m.start()
+	t.Cleanup(func() { m.kill() })
+	return m
+}
+
+func (m *machine) options() Options {
+	m.t.Helper()
+	checkpoints, err := retention.OpenCheckpoints(m.dir)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return Options{
+		Log: m.log, Ledger: m.ledger, Checkpoints: checkpoints, Guard: m.disk, Clock: m.clock,
+		HashSeed: 42, Region: "default", Retention: 168 * time.Hour, Lanes: m.lanes,
+	}
+}
+
+func (m *machine) start() {
+	m.t.Helper()
+	e, err := Open(m.options())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.Engine = e
+}
+
+// kill ends the engine as a crash does: what is not in log, ledger or checkpoint is gone.
+func (m *machine) kill() {
+	if m.Engine == nil {
+		return
+	}
+	m.fail(errors.New("killed"))
+	m.log.mu.Lock()
+	if m.log.hold != nil {
+		m.log.err = errors.New("killed")
+		close(m.log.hold)
+		m.log.hold = nil
+	}
+	m.log.mu.Unlock()
+	close(m.stop)
+	m.wg.Wait()
+	// Somebody may still look at the table for a moment: it is given back at the end.
+	table := m.table
+	m.t.Cleanup(func() {
+		if err := table.Close(); err != nil {
+			m.t.Error(err)
+		}
+	})
+	m.Engine = nil
+	m.log.mu.Lock()
+	m.log.err = nil
+	m.log.mu.Unlock()
+}
+
+func (m *machine) crash() {
+	m.t.Helper()
+	m.kill()
+	m.start()
+}
+
+// gifts are what a new enterprise account is given (R6).
+const gifts = 10
+
+// product creates product name with its own enterprise account, and a lot of licences beside the gifts.
+func (m *machine) product(name, plan string, licenses uint64) {
+	m.t.Helper()
+	var patch license.PlanPatch
+	if err := patch.UnmarshalJSON([]byte(plan)); err != nil {
+		m.t.Fatal(err)
+	}
+	m.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+		next, ch, _, err := c.CreateAccount(by, "acc-"+name, license.Enterprise, "")
+		return next, ch, err
+	})
+	m.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+		next, ch, _, err := c.CreateProduct(by, license.ProductSpec{Name: name, Account: "acc-" + name, Zone: "UTC", Plan: patch})
+		return next, ch, err
+	})
+	if licenses > 0 {
+		m.credit(name, "LOT-1", licenses, false)
+	}
+}
+
+func (m *machine) credit(product, order string, n uint64, units bool) {
+	m.t.Helper()
+	m.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+		next, ch, _, err := c.ApplyCredit(by, product, license.Credit{Order: order, Quantity: n, Units: units})
+		return next, ch, err
+	})
+}
+
+func (m *machine) administer(fn func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error)) {
+	m.t.Helper()
+	if err := m.Administer("test", fn); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// request builds a batch from NDJSON.
+func request(t testing.TB, lines string) *Request {
+	t.Helper()
+	r := &Request{Batch: &event.Batch{}}
+	if p := r.Batch.DecodeNDJSON([]byte(lines)); p != nil {
+		t.Fatal(p)
+	}
+	r.Single = len(r.Batch.Events) == 1
+	return r
+}
+
+// submit decides lines and returns the codes, in order.
+func (m *machine) submit(lines string) []string {
+	m.t.Helper()
+	r := request(m.t, lines)
+	if err := m.Submit(r); err != nil {
+		m.t.Fatal(err)
+	}
+	return codes(r)
+}
+
+func codes(r *Request) []string {
+	out := make([]string, len(r.Batch.Events))
+	for i := range out {
+		out[i] = "accepted"
+	}
+	for _, d := range r.Result.Denials {
+		out[d.Index] = d.Verdict.Code.String()
+	}
+	return out
+}
+
+func line(kind, product, device string) string {
+	return fmt.Sprintf("{\"type\":%q,\"product\":%q,\"device\":%q,\"size\":100}\n", kind, product, device)
+}
+
+// device returns a device's view.
+func (m *machine) device(product, name string) (d Device, ok bool) {
+	m.t.Helper()
+	err := m.View(func(v *View) { d, ok = v.Device(v.Catalogue.Product([]byte(product)), []byte(name)) })
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return d, ok
+}
+
+// licenses returns a product's licences.
+func (m *machine) licenses(product string) (c license.Counts) {
+	m.t.Helper()
+	err := m.View(func(v *View) { c, _ = v.Licenses(v.Catalogue.Product([]byte(product))) })
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return c
+}
+
+// gifts leaves an account so many gifts, by drawing the others for devices of another product.
+func (m *machine) gifts(product string, left int) {
+	m.t.Helper()
+	name := "gifts-of-" + product
+	m.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+		next, ch, _, err := c.CreateProduct(by, license.ProductSpec{Name: name, Account: "acc-" + product, Zone: "UTC"})
+		return next, ch, err
+	})
+	for i := range gifts - left {
+		if got := m.submit(line("connect", name, fmt.Sprint("g", i))); got[0] != "accepted" {
+			m.t.Fatalf("drawing gift %d: %s", i, got[0])
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package shard
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/retention/record"
+)
+
+// group is what becomes one synced transaction. Its fields but entered, bytes, done and err belong to the sealer.
+type group struct {
+	done chan struct{} // closed when the group is durable, or when it never will be
+	err  error         // set before done is closed
+
+	entered atomic.Bool  // somebody decided in it
+	bytes   atomic.Int64 // promised to those who entered
+
+	seq        uint64 // given when it is sealed; 0 while open and when it stayed empty
+	controlSeq uint64
+	firstMs    int64
+	lastMs     int64
+	head       []byte
+	raw        [][]byte // chunks, not yet compressed
+	rows       int
+	licenses   []LicenseRow
+}
+
+func newGroup() *group { return &group{done: make(chan struct{})} }
+
+// gate lets requests into the open group and the sealer between two groups.
+//
+// Memory order: a request holds mu for reading from before its first load of the catalogue to after its last append, and the
+// sealer holds it for writing when it takes the lanes' records and swaps the catalogue: everything one side wrote, the other sees.
+type gate struct {
+	mu    sync.RWMutex
+	open   *group     // guarded by mu
+	sealed *group     // the last one that was sealed; guarded by mu
+	lanes chan *lane // at most GOMAXPROCS requests decide at once: more would only be preempted inside and stall the seal
+	all   []*lane
+
+	kick chan struct{} // somebody left, or wants a cut
+	big  chan struct{} // the open group is worth encoding although the committer is busy
+	cuts cutList
+}
+
+func newGate(lanes int) *gate {
+	g := &gate{
+		open: newGroup(), lanes: make(chan *lane, lanes),
+		kick: make(chan struct{}, 1), big: make(chan struct{}, 1),
+	}
+	for range lanes {
+		l := newLane()
+		g.all = append(g.all, l)
+		g.lanes <- l
+	}
+	return g
+}
+
+// signal makes sure that whoever waits on c runs once more; it never blocks.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// leave ends what enter began and returns the group to wait for.
+func (g *gate) leave(l *lane) *group {
+	open := g.open
+	g.mu.RUnlock()
+	g.lanes <- l
+	if open.bytes.Load() >= groupBytesBig {
+		signal(g.big)
+	}
+	signal(g.kick)
+	return open
+}
+
+// cutList gathers what wants to run between two groups.
+type cutList struct {
+	mu   sync.Mutex
+	fns  []func()
+	need int // room for devices that somebody waits for
+	done chan struct{}
+}
+
+// add queues fn for the next cut and returns a channel that is closed after it.
+func (c *cutList) add(need int, fn func()) <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+	}
+	c.need = max(c.need, need)
+	if fn != nil {
+		c.fns = append(c.fns, fn)
+	}
+	return c.done
+}
+
+// take empties the list.
+func (c *cutList) take() (fns []func(), need int, done chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fns, need, done = c.fns, c.need, c.done
+	c.fns, c.need, c.done = nil, 0, nil
+	return fns, need, done
+}
+
+// lane is the memory that one request inside the gate writes to. It belongs to whoever received it from the gate.
+type lane struct {
+	records  *record.Builder
+	spare    *record.Builder // swapped in when a group is sealed
+	raw      [][]byte        // chunks that were cut within the group
+	rows     int
+	licenses []LicenseRow
+	totals   map[record.Quarter]*record.Totals
+	quarter  record.Quarter // of the last total, so that a batch of one product looks it up once
+	total    *record.Totals
+	verdicts [event.Types][event.Codes]uint64
+	firstMs  int64
+	lastMs   int64
+}
+
+func newLane() *lane {
+	return &lane{records: &record.Builder{}, spare: &record.Builder{}, totals: map[record.Quarter]*record.Totals{}}
+}
+
+// totalOf returns the lane's totals of a product in the quarter of an hour of nowMs.
+func (l *lane) totalOf(product uint32, nowMs int64) *record.Totals {
+	q := record.Quarter{Product: product, Number: uint32(nowMs / record.QuarterMs)}
+	if l.total == nil || q != l.quarter {
+		t := l.totals[q]
+		if t == nil {
+			t = &record.Totals{}
+			l.totals[q] = t
+		}
+		l.quarter, l.total = q, t
+	}
+	return l.total
+}
+
+// cutChunk ends the running chunk when it is large; only between two batches.
+func (l *lane) cutChunk() {
+	if l.records.Bytes() >= chunkBytesMax {
+		l.rows += l.records.Rows()
+		l.raw = append(l.raw, l.records.Finish(nil))
+	}
+}

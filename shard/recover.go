@@ -1,0 +1,375 @@
+package shard
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/retention/record"
+)
+
+// recover joins control records, checkpoint and log into the state. Whatever of them overlaps changes nothing.
+func (e *Engine) recover() error {
+	began := time.Now()
+	cat, err := license.Load(e.scanControl, e.o.Region, e.o.Retention)
+	if err != nil {
+		return err
+	}
+	e.catalogue.Store(cat)
+	j := &joiner{e: e, cat: cat, pools: cat.Pools(), serials: map[uint32]uint64{}}
+	begin, end, err := j.checkpoint()
+	if err != nil {
+		return err
+	}
+	last, lastMs := e.o.Log.Last()
+	if last < end {
+		return fmt.Errorf("the commit log ends at group %d, but the checkpoint reflects group %d: the log lost its tail; restore the data directory from a backup", last, end)
+	}
+	restored := time.Now()
+	if err := e.o.Log.Replay(begin+1, j.group); err != nil {
+		return fmt.Errorf("replay the commit log: %w", err)
+	}
+	e.sealedSeq.Store(last)
+	e.durableSeq.Store(last)
+	e.checkpoint.begin.Store(begin)
+	e.sinceRows.Store(int64(j.rows))
+	e.clock = newDecidedClock(e.o.Clock, max(lastMs, j.lastMs))
+	e.count(cat)
+	e.logger.Info("state recovered", "devices", e.table.Len(), "groups_replayed", last-begin, "rows_replayed", j.rows,
+		"checkpoint_seconds", restored.Sub(began).Seconds(), "replay_seconds", time.Since(restored).Seconds())
+	return nil
+}
+
+func (e *Engine) scanControl(prefix string, fn func(key, value []byte) error) error {
+	return e.o.Ledger.Scan([]byte(prefix), nil, false, func(k, v []byte) (bool, error) {
+		return true, fn(k, v)
+	})
+}
+
+// count counts active and online devices anew and gives the table room for the first batch.
+func (e *Engine) count(cat *license.Catalogue) {
+	for s := range shards {
+		for slot := range e.table.Slots(s) {
+			p := cat.ProductByID(slot.Product())
+			if p == nil {
+				continue
+			}
+			if slot.License().State() == counters.LicenseActive {
+				p.State.Active.Add(1)
+			}
+			if slot.Session().Online() {
+				p.State.Online.Add(1)
+			}
+		}
+	}
+	e.table.Grow(0, growBytesMax)
+}
+
+// joiner applies what recovery reads. It is the law in code: every step takes the larger of two values.
+type joiner struct {
+	e       *Engine
+	cat     *license.Catalogue
+	pools   map[uint32]*license.Pool
+	serials map[uint32]uint64 // the last serial of each product that the ledger has
+	raw     [][]byte
+	rows    uint64
+	lastMs  int64
+}
+
+// checkpoint loads the newest checkpoint, if there is one.
+func (j *joiner) checkpoint() (begin, end uint64, err error) {
+	r, err := j.e.o.Checkpoints.Latest()
+	if err != nil || r == nil {
+		return 0, 0, err
+	}
+	defer r.Close()
+	shard, image, bytes := -1, []byte(nil), int64(0)
+	load := func() error {
+		if shard < 0 {
+			return nil
+		}
+		return j.e.table.LoadShard(shard, image)
+	}
+	err = r.Sections(func(kind uint16, data []byte) error {
+		bytes += int64(len(data))
+		if kind != sectionShard {
+			return j.section(kind, data)
+		}
+		if len(data) == 0 {
+			return errors.New("a section of the device table is empty")
+		}
+		if int(data[0]) != shard {
+			if err := load(); err != nil {
+				return err
+			}
+			shard, image = int(data[0]), image[:0]
+		}
+		image = append(image, data[1:]...)
+		return nil
+	})
+	if err == nil {
+		err = load()
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("load the checkpoint: %w", err)
+	}
+	j.e.checkpoint.bytes = bytes
+	j.e.checkpoint.last.Store(time.Now().UnixNano())
+	return r.B(), r.E(), nil
+}
+
+func (j *joiner) section(kind uint16, data []byte) error {
+	switch kind {
+	case sectionMeta:
+		if len(data) != metaBytes {
+			return errors.New("the section with the last times and serials has another length")
+		}
+		j.lastMs = max(j.lastMs, int64(binary.LittleEndian.Uint64(data)))
+		j.serial(binary.LittleEndian.Uint64(data[8:]))
+		if control := binary.LittleEndian.Uint64(data[16:]); control > j.cat.Seq {
+			return fmt.Errorf("it was made under control record %d, but the ledger ends at %d", control, j.cat.Seq)
+		}
+		return nil
+	case sectionProducers:
+		return j.producers(data)
+	case sectionPools:
+		return j.poolEntries(data)
+	case sectionTotals:
+		return j.totals(data)
+	default:
+		return fmt.Errorf("section of unknown kind %d: it was written by a newer version", kind)
+	}
+}
+
+func (j *joiner) serial(n uint64) {
+	if n > j.e.serial.Load() {
+		j.e.serial.Store(n)
+	}
+}
+
+func (j *joiner) producers(data []byte) error {
+	for len(data) > 0 {
+		if len(data) < 9 || len(data) < 9+int(data[8]) {
+			return errors.New("the section of producers is damaged")
+		}
+		n := int(data[8])
+		j.e.producers.set(binary.LittleEndian.Uint32(data), Producer{Account: binary.LittleEndian.Uint32(data[4:]), Name: string(data[9 : 9+n])})
+		data = data[9+n:]
+	}
+	return nil
+}
+
+func (j *joiner) poolEntries(data []byte) error {
+	if len(data)%poolBytes != 0 {
+		return errors.New("the section of pools is damaged")
+	}
+	for ; len(data) > 0; data = data[poolBytes:] {
+		id := binary.LittleEndian.Uint32(data[1:])
+		drawn, returned := binary.LittleEndian.Uint64(data[5:]), binary.LittleEndian.Uint64(data[13:])
+		var err error
+		if data[0] == giftsEntry {
+			err = j.gifts(id, drawn)
+		} else {
+			err = j.Pool(record.Pool{ID: id, Drawn: drawn, Returned: returned})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *joiner) totals(data []byte) error {
+	for len(data) > 0 {
+		if len(data) < 2 {
+			return errors.New("the section of totals is damaged")
+		}
+		n := int(binary.LittleEndian.Uint16(data))
+		if n < 8 || len(data) < 2+n {
+			return errors.New("the section of totals is damaged")
+		}
+		row := data[2 : 2+n]
+		sum, err := record.DecodeTotals(row[8:])
+		if err != nil {
+			return err
+		}
+		j.e.totals.join(record.Quarter{Product: binary.LittleEndian.Uint32(row), Number: binary.LittleEndian.Uint32(row[4:])}, &sum)
+		data = data[2+n:]
+	}
+	return nil
+}
+
+// group joins one group of the log: the bindings of all its chunks, then everything else.
+func (j *joiner) group(g *retention.Group) error {
+	if g.ControlSeq > j.cat.Seq {
+		return fmt.Errorf("group %d was decided under control record %d, but the ledger ends at %d: the ledger lost its tail; restore the data directory from a backup", g.Seq, g.ControlSeq, j.cat.Seq)
+	}
+	if err := j.content(g); err != nil {
+		return fmt.Errorf("group %d: %w", g.Seq, err)
+	}
+	j.lastMs = max(j.lastMs, g.LastMs)
+	return nil
+}
+
+func (j *joiner) content(g *retention.Group) error {
+	head, err := record.DecodeHead(g.Head)
+	if err != nil {
+		return err
+	}
+	j.serial(head.SerialLast)
+	for i := range head.Totals {
+		j.e.totals.join(head.Totals[i].Quarter, &head.Totals[i].Totals)
+	}
+	chunks := make([]record.Chunk, len(g.Chunks))
+	for len(j.raw) < len(g.Chunks) {
+		j.raw = append(j.raw, nil)
+	}
+	for i := range g.Chunks {
+		if j.raw[i], err = j.e.compress.Decompress(j.raw[i][:0], g.Chunks[i]); err != nil {
+			return err
+		}
+		if chunks[i], err = record.Open(j.raw[i]); err != nil {
+			return err
+		}
+		if err := chunks[i].Bindings(j.bindDevice, j.bindProducer); err != nil {
+			return err
+		}
+	}
+	for i := range chunks {
+		if err := chunks[i].Effects(j); err != nil {
+			return err
+		}
+		if err := j.scan(&chunks[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *joiner) bindDevice(d record.Device) error {
+	_, err := j.e.table.BindAt(counters.Ordinal(d.Ordinal), d.Product, d.Name)
+	return err
+}
+
+func (j *joiner) bindProducer(p record.Producer) error {
+	if p.Ordinal == 0 || p.Ordinal > holdersMax {
+		return fmt.Errorf("producer %q has the ordinal %d", p.Name, p.Ordinal)
+	}
+	j.e.producers.set(p.Ordinal, Producer{Account: p.Account, Name: string(p.Name)})
+	return nil
+}
+
+// scan joins the rows: the words of messages and of denials, and when a device was last seen.
+func (j *joiner) scan(c *record.Chunk) error {
+	s := c.Scan()
+	for s.Next() {
+		r := &s.Row
+		j.rows++
+		if r.Named {
+			continue
+		}
+		slot, err := j.slot(r.Ordinal)
+		if err != nil {
+			return err
+		}
+		switch {
+		case r.IsMessage():
+			slot.Join(wordMessages, uint64(counters.NewMessageWord(r.Day, r.Up, r.Down)))
+		case r.Counted:
+			slot.Join(wordDenied, uint64(counters.NewDeniedWord(r.Day, r.Denied)))
+		}
+		if r.Code == 0 {
+			slot.Touch(uint64(r.DecidedMs/1000 - epochS))
+		}
+	}
+	return s.Err()
+}
+
+func (j *joiner) slot(ordinal uint64) (*counters.Slot, error) {
+	slot := j.e.table.SlotOf(counters.Ordinal(ordinal))
+	if slot == nil {
+		return nil, fmt.Errorf("a record names device %d, which no record has bound", ordinal)
+	}
+	return slot, nil
+}
+
+// Word implements record.Effects.
+func (j *joiner) Word(index int, ordinal, word uint64) error {
+	slot, err := j.slot(ordinal)
+	if err == nil {
+		slot.Join(index, word)
+	}
+	return err
+}
+
+// Closed implements record.Effects: the ledger's, not the state's.
+func (j *joiner) Closed(int, uint64, uint64) error { return nil }
+
+// Grant implements record.Effects.
+func (j *joiner) Grant(g record.Grant) error {
+	slot, err := j.slot(g.Ordinal)
+	if err != nil {
+		return err
+	}
+	activated := g.ActivationS - epochS
+	w := counters.LicenseWord(g.License)
+	j.e.table.JoinLicense(slot, w, counters.Grant{ActivatedAt: uint64(activated), Serial: g.Serial, Pool: g.Pool})
+	j.serial(g.Serial)
+	if err := j.Pool(record.Pool{ID: g.Pool, Drawn: g.PoolDrawn}); err != nil {
+		return err
+	}
+	product := slot.Product()
+	if err := j.gifts(product, g.GiftsDrawn); err != nil {
+		return err
+	}
+	return j.licenseRow(LicenseRow{
+		Serial: g.Serial, Product: product, Ordinal: slot.Ordinal(), Pool: g.Pool, ActivatedS: g.ActivationS, Generation: w.Generation(),
+	})
+}
+
+// licenseRow queues a row that the ledger may not have yet. Serials of a product rise with the groups, so what is above the ledger's
+// last is missing and nothing else.
+func (j *joiner) licenseRow(r LicenseRow) error {
+	last, known := j.serials[r.Product]
+	if !known {
+		var err error
+		if last, err = j.e.lastSerial(r.Product); err != nil {
+			return err
+		}
+		j.serials[r.Product] = last
+	}
+	if r.Serial <= last {
+		return nil
+	}
+	j.e.rows.mu.Lock()
+	j.e.rows.rows = append(j.e.rows.rows, r)
+	full := len(j.e.rows.rows) >= licenseRowsMax
+	j.e.rows.mu.Unlock()
+	if full {
+		return j.e.flushLicenses()
+	}
+	return nil
+}
+
+// Pool implements record.Effects.
+func (j *joiner) Pool(p record.Pool) error {
+	pool := j.pools[p.ID]
+	if pool == nil {
+		return fmt.Errorf("a record draws from pool %d, of which the ledger has no record", p.ID)
+	}
+	pool.Drawn, pool.Returned = max(pool.Drawn, p.Drawn), max(pool.Returned, p.Returned)
+	return nil
+}
+
+func (j *joiner) gifts(product uint32, drawn uint64) error {
+	p := j.cat.ProductByID(product)
+	if p == nil {
+		return fmt.Errorf("a record names product %d, of which the ledger has no record", product)
+	}
+	p.State.GiftsDrawn = max(p.State.GiftsDrawn, drawn)
+	return nil
+}

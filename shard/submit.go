@@ -1,0 +1,133 @@
+package shard
+
+import (
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
+)
+
+// Request is one batch and its answer. It is reused: its scratch memory grows to the largest batch it has seen. It is not safe
+// for concurrent use.
+type Request struct {
+	Batch    *event.Batch
+	Account  uint32 // ordinal of the account that the token is bound to, 0 for all
+	Producer []byte // the gateway's name, empty without; it is not kept
+	Single   bool   // one single event: Result.Last carries the quota's numbers on acceptance too
+	Result   event.Result
+
+	products []*license.Product
+	keys     []counters.Key
+	slots    []*counters.Slot
+}
+
+// Submit decides the events of r.Batch in order and returns when all of it is durable, with the verdicts in r.Result. After
+// ErrClockLeap, ErrDiskFull or a *event.Problem nothing was counted; after ErrStopped it is unknown.
+func (e *Engine) Submit(r *Request) error {
+	if err := e.refuse(); err != nil {
+		return err
+	}
+	r.Result.Reset()
+	connects := e.resolve(r)
+	l, err := e.enter(len(r.Batch.Data)+rowBytes*len(r.Batch.Events), connects)
+	if err != nil {
+		return err
+	}
+	logged, err := e.decideBatch(l, r)
+	if e.inside != nil {
+		e.inside()
+	}
+	g := e.gate.leave(l)
+	if err != nil || !logged {
+		return err
+	}
+	return e.await(g)
+}
+
+// refuse says why nothing may be counted now.
+func (e *Engine) refuse() error {
+	switch {
+	case e.Err() != nil:
+		return ErrStopped
+	case e.o.Guard.Stopped():
+		return ErrDiskFull
+	case e.clock.leapt():
+		return ErrClockLeap
+	}
+	return nil
+}
+
+// await returns when g is durable.
+func (e *Engine) await(g *group) error {
+	<-g.done
+	return g.err
+}
+
+// resolve looks up products and hashes names, outside the gate: ordinals of products never change, so what an older catalogue
+// says of a name stays true. It returns how many devices the batch could add.
+func (e *Engine) resolve(r *Request) (connects int) {
+	events := r.Batch.Events
+	if cap(r.keys) < len(events) {
+		r.keys = make([]counters.Key, len(events))
+		r.slots = make([]*counters.Slot, len(events))
+		r.products = make([]*license.Product, len(events))
+	}
+	r.keys, r.slots, r.products = r.keys[:len(events)], r.slots[:len(events)], r.products[:len(events)]
+	cat := e.catalogue.Load()
+	var product *license.Product
+	var name []byte
+	for i := range events {
+		ev := &events[i]
+		r.products[i] = nil
+		if ev.Fault != event.FaultNone {
+			continue
+		}
+		if n := r.Batch.Bytes(ev.Product); product == nil || string(n) != string(name) {
+			product, name = cat.Product(n), n
+		}
+		if product == nil {
+			continue
+		}
+		r.products[i] = product
+		r.keys[i] = e.table.KeyOf(product.ID, r.Batch.Bytes(ev.Device))
+		if ev.Type == event.Connect {
+			connects++
+		}
+	}
+	return connects
+}
+
+// enter waits for a lane and for room, and enters the open group. bytes is what the request may add to the group, devices how
+// many devices it may add to the table. After enter comes leave.
+func (e *Engine) enter(bytes, devices int) (*lane, error) {
+	g := e.gate
+	for range enterTriesMax {
+		l := <-g.lanes
+		g.mu.RLock()
+		promised := g.open.bytes.Add(int64(bytes))
+		fits := promised <= groupBytesMax || promised == int64(bytes)
+		if fits && (devices == 0 || e.table.Reserve(devices)) {
+			g.open.entered.Store(true)
+			return l, nil
+		}
+		g.open.bytes.Add(int64(-bytes))
+		g.mu.RUnlock()
+		g.lanes <- l
+		if fits {
+			<-e.atCut(devices, nil)
+		} else {
+			<-e.atCut(0, nil)
+		}
+		if e.Err() != nil {
+			return nil, ErrStopped
+		}
+	}
+	return nil, ErrDiskFull
+}
+
+// atCut runs fn between two groups, where nobody decides, and returns a channel that is closed afterwards. room is for how many new
+// devices the table must have room then.
+func (e *Engine) atCut(room int, fn func()) <-chan struct{} {
+	done := e.gate.cuts.add(room, fn)
+	signal(e.gate.kick)
+	return done
+}

@@ -1,0 +1,20 @@
+package ingest
+
+import "sync/atomic"
+
+// admission is the budget of bytes that requests share.
+type admission struct {
+	used atomic.Int64
+	most int64
+}
+
+// take takes n bytes, or none and returns false.
+func (a *admission) take(n int64) bool {
+	if a.used.Add(n) <= a.most {
+		return true
+	}
+	a.used.Add(-n)
+	return false
+}
+
+func (a *admission) give(n int64) { a.used.Add(-n) }

@@ -1,0 +1,117 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zstd"
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/event"
+)
+
+var errOverloaded = &event.Problem{Code: event.Overloaded, Detail: "too many bytes are in hand; send it again later"}
+
+// readBody reads the request's body, inflated, into c.body. It takes what that costs from the budget before it is used.
+func (c *call) readBody(ctx *fasthttp.RequestCtx) *event.Problem {
+	stream := ctx.RequestBodyStream()
+	if stream == nil {
+		stream = bytes.NewReader(ctx.Request.Body())
+	}
+	length := ctx.Request.Header.ContentLength()
+	if length > event.BodyBytesMax {
+		return tooLarge()
+	}
+	in, problem := c.inflater(string(ctx.Request.Header.ContentEncoding()), stream)
+	if problem != nil {
+		return problem
+	}
+	if in != stream {
+		length = 0 // It says nothing about what comes out.
+	}
+	if !c.charge(int64(max(length, costMin/costFactor)) * costFactor) {
+		return errOverloaded
+	}
+	return c.readAll(in, max(length, 0), in != stream)
+}
+
+// readAll reads in to its end. want is how many bytes are expected, 0 if unknown.
+func (c *call) readAll(in io.Reader, want int, inflating bool) *event.Problem {
+	c.body = c.body[:0]
+	if cap(c.body) < want+1 {
+		c.body = make([]byte, 0, want+1)
+	}
+	for {
+		if len(c.body) == cap(c.body) {
+			// Doubling: charge for what the larger buffer can hold before it is there.
+			more := max(cap(c.body), costMin)
+			if !c.charge(int64(more) * costFactor) {
+				return errOverloaded
+			}
+			grown := make([]byte, len(c.body), cap(c.body)+more)
+			copy(grown, c.body)
+			c.body = grown
+		}
+		n, err := in.Read(c.body[len(c.body):cap(c.body)])
+		c.body = c.body[:len(c.body)+n]
+		if len(c.body) > event.BodyBytesMax {
+			return tooLarge()
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil && inflating:
+			return &event.Problem{Code: event.BadRequest, Detail: fmt.Sprintf("the body is not what its Content-Encoding says: %v", err)}
+		case err != nil:
+			return &event.Problem{Code: event.BadRequest, Detail: "the body ended too early"}
+		}
+	}
+}
+
+func tooLarge() *event.Problem {
+	return &event.Problem{Code: event.BodyTooLarge, Detail: fmt.Sprintf("the body is over %d bytes, inflated", event.BodyBytesMax)}
+}
+
+// inflater returns what inflates stream, stream itself without an encoding.
+func (c *call) inflater(encoding string, stream io.Reader) (io.Reader, *event.Problem) {
+	var err error
+	switch encoding {
+	case "", "identity":
+		return stream, nil
+	case "gzip", "x-gzip":
+		if c.gzip == nil {
+			c.gzip = new(gzip.Reader)
+		}
+		if err = c.gzip.Reset(stream); err == nil {
+			return c.gzip, nil
+		}
+	case "zstd":
+		if c.zstd == nil {
+			// One goroutine, no window above what a body may have: a hostile frame header costs nothing.
+			c.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderMaxMemory(event.BodyBytesMax+1))
+		}
+		if err == nil {
+			err = c.zstd.Reset(stream)
+		}
+		if err == nil {
+			return c.zstd, nil
+		}
+	case "snappy", "x-snappy-framed":
+		if c.snappy == nil {
+			c.snappy = snappy.NewReader(stream)
+		} else {
+			c.snappy.Reset(stream)
+		}
+		return c.snappy, nil
+	default:
+		return nil, &event.Problem{Code: event.UnsupportedEncoding, Field: "Content-Encoding", Detail: "Content-Encoding: must be gzip, zstd or snappy"}
+	}
+	if errors.Is(err, io.EOF) {
+		return nil, &event.Problem{Code: event.BadRequest, Detail: "the body is empty"}
+	}
+	return nil, &event.Problem{Code: event.BadRequest, Detail: fmt.Sprintf("the body is not what its Content-Encoding says: %v", err)}
+}

@@ -1,0 +1,150 @@
+package ingest
+
+import (
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard"
+)
+
+// Engine decides events.
+type Engine interface {
+	Submit(*shard.Request) error
+	Offline(account uint32, producer string) (devices int, err error)
+	Catalogue() *license.Catalogue
+	NowMs() int64
+}
+
+// Options is what a Handler is made of.
+type Options struct {
+	Engine Engine
+	// People answers everything that is no gateway's call.
+	People fasthttp.RequestHandler
+	// AdmissionBytes bounds the memory that requests hold at a time; 1 GiB by default.
+	AdmissionBytes int64
+}
+
+// Validate reports every fault at once.
+func (o *Options) Validate() error {
+	var errs []error
+	if o.Engine == nil || o.People == nil {
+		errs = append(errs, errors.New("ingest: Engine and People are needed"))
+	}
+	if o.AdmissionBytes < 0 {
+		errs = append(errs, errors.New("ingest: AdmissionBytes must not be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// Handler answers gateways.
+type Handler struct {
+	engine    Engine
+	people    fasthttp.RequestHandler
+	admission admission
+	calls     sync.Pool // of *call
+}
+
+// NewHandler returns a Handler.
+func NewHandler(o Options) (*Handler, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if o.AdmissionBytes == 0 {
+		o.AdmissionBytes = admissionBytesDefault
+	}
+	h := &Handler{engine: o.Engine, people: o.People}
+	h.admission.most = o.AdmissionBytes
+	h.calls.New = func() any { return newCall(h) }
+	return h, nil
+}
+
+const producersPath, offlineSuffix = "/v1/producers/", "/offline"
+
+// Handle answers one request.
+func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
+	switch path := string(ctx.Path()); {
+	case path == "/v1/events":
+		h.gateway(ctx, fasthttp.MethodPost, h.events)
+	case strings.HasPrefix(path, producersPath) && strings.HasSuffix(path, offlineSuffix) && len(path) > len(producersPath+offlineSuffix):
+		h.gateway(ctx, fasthttp.MethodPost, h.offline)
+	default:
+		h.people(ctx)
+	}
+}
+
+// gateway checks method and token before a gateway's call.
+func (h *Handler) gateway(ctx *fasthttp.RequestCtx, method string, call func(*fasthttp.RequestCtx, *license.Token)) {
+	if string(ctx.Method()) != method {
+		ctx.Response.Header.Set("Allow", method)
+		refuse(ctx, &event.Problem{Code: event.MethodNotAllowed, Detail: "use " + method})
+		return
+	}
+	token, problem := license.Authorize(h.engine.Catalogue(), ctx.Request.Header.Peek("Authorization"), license.RightEvents, h.engine.NowMs())
+	if problem != nil {
+		refuse(ctx, problem)
+		return
+	}
+	call(ctx, token)
+}
+
+// offline answers POST /v1/producers/{producer}/offline.
+func (h *Handler) offline(ctx *fasthttp.RequestCtx, token *license.Token) {
+	path := string(ctx.Path())
+	name := path[len(producersPath) : len(path)-len(offlineSuffix)]
+	if !event.ValidName([]byte(name)) {
+		refuse(ctx, &event.Problem{Code: event.InvalidArgument, Field: "producer", Detail: "producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -"})
+		return
+	}
+	n, err := h.engine.Offline(token.AccountID, name)
+	if err != nil {
+		fail(ctx, err)
+		return
+	}
+	ctx.SetContentType("application/json")
+	ctx.SetBody(append(strconv.AppendInt([]byte(`{"devices":`), int64(n), 10), '}'))
+}
+
+// refuse answers a request that was not read to its end: the connection cannot be used again.
+func refuse(ctx *fasthttp.RequestCtx, p *event.Problem) {
+	if ctx.Request.Header.ContentLength() != 0 {
+		ctx.SetConnectionClose()
+	}
+	writeProblem(ctx, p)
+}
+
+// fail answers what the engine could not do. After ErrStopped nobody knows what reached the disk: the connection is closed.
+func fail(ctx *fasthttp.RequestCtx, err error) {
+	var p *event.Problem
+	switch {
+	case errors.As(err, &p):
+	case errors.Is(err, shard.ErrClockLeap):
+		p = &event.Problem{Code: event.ClockLeap, Detail: "the clock leapt ahead by more than an hour; set it right, or confirm it with POST /v1/clock/confirm"}
+	case errors.Is(err, shard.ErrDiskFull):
+		p = &event.Problem{Code: event.DiskFull, Detail: "the disk is nearly full; free some space"}
+	default:
+		ctx.SetConnectionClose()
+		_ = ctx.Conn().Close() // No answer may leave; what it fails with says nothing.
+		return
+	}
+	writeProblem(ctx, p)
+}
+
+func writeProblem(ctx *fasthttp.RequestCtx, p *event.Problem) {
+	ctx.SetStatusCode(p.Code.Status())
+	ctx.SetContentType("application/problem+json")
+	switch p.Code.Status() {
+	case fasthttp.StatusServiceUnavailable:
+		seconds := retryAfterMinSeconds + rand.IntN(retryAfterSpreadSeconds)
+		ctx.Response.Header.Set("Retry-After", strconv.Itoa(seconds))
+	case fasthttp.StatusUnauthorized:
+		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
+	}
+	ctx.SetBody(p.AppendJSON(nil))
+}

@@ -1,0 +1,31 @@
+package ingest
+
+import "time"
+
+const (
+	// admissionBytesDefault is the memory that requests may hold at a time.
+	admissionBytesDefault = 1 << 30
+	// costFactor is what a byte of body costs: the body, its copy in the batch, events, keys, verdicts and answer.
+	costFactor = 5
+	// costMin is what a request costs at least.
+	costMin = 16 << 10
+	// bufferBytesKept is the largest buffer that is kept for the next request.
+	bufferBytesKept = 4 << 20
+	// eventsKept is the largest number of events whose memory is kept for the next request.
+	eventsKept = 16 << 10
+
+	// connectionsMax bounds connections: each has a goroutine and buffers of headerBytesMax.
+	connectionsMax = 16 << 10
+	// headerBytesMax bounds a request's header, and is the size of a connection's read buffer.
+	headerBytesMax = 16 << 10
+	// readTimeout bounds how long a request may take to arrive; 64 MiB do so at 9 Mbit/s.
+	readTimeout = time.Minute
+	// writeTimeout bounds how long a client may take to accept its answer.
+	writeTimeout = time.Minute
+	// idleTimeout closes a connection that asks nothing.
+	idleTimeout = 5 * time.Minute
+
+	// retryAfterMinSeconds and retryAfterSpreadSeconds make the jittered Retry-After of a 503.
+	retryAfterMinSeconds    = 1
+	retryAfterSpreadSeconds = 4
+)

@@ -1,0 +1,87 @@
+package ingest
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/event"
+)
+
+// Server listens and hands requests to a handler, which may be replaced while it runs: a daemon answers that it lives while it
+// still recovers.
+type Server struct {
+	http     *fasthttp.Server
+	listener net.Listener
+	handler  atomic.Pointer[fasthttp.RequestHandler]
+	served   chan error
+}
+
+// Listen binds address and serves handler. With a TLS configuration it speaks HTTPS.
+func Listen(address string, config *tls.Config, handler fasthttp.RequestHandler, logger *slog.Logger) (*Server, error) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	s := &Server{listener: ln, served: make(chan error, 1)}
+	if config != nil {
+		ln = tls.NewListener(ln, config)
+	}
+	s.Handle(handler)
+	s.http = &fasthttp.Server{
+		Handler:               func(ctx *fasthttp.RequestCtx) { (*s.handler.Load())(ctx) },
+		ErrorHandler:          malformed,
+		NoDefaultServerHeader: true,
+		NoDefaultContentType:  true,
+		StreamRequestBody:     true,
+		ReadBufferSize:        headerBytesMax,
+		ReadTimeout:           readTimeout,
+		WriteTimeout:          writeTimeout,
+		IdleTimeout:           idleTimeout,
+		Concurrency:           connectionsMax,
+		TCPKeepalive:          true,
+		CloseOnShutdown:       true,
+		Logger:                quiet{logger},
+	}
+	go func() { s.served <- s.http.Serve(ln) }()
+	return s, nil
+}
+
+// Handle makes handler answer from now on.
+func (s *Server) Handle(handler fasthttp.RequestHandler) { s.handler.Store(&handler) }
+
+// Address returns where the server listens.
+func (s *Server) Address() net.Addr { return s.listener.Addr() }
+
+// Shutdown takes no more connections and returns when every request in hand is answered, or ctx is over.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.http.ShutdownWithContext(ctx); err != nil {
+		return fmt.Errorf("finish requests in hand: %w", err)
+	}
+	return <-s.served
+}
+
+// malformed answers what fasthttp could not read as a request.
+func malformed(ctx *fasthttp.RequestCtx, err error) {
+	p := &event.Problem{Code: event.BadRequest, Detail: "the request is not well-formed HTTP"}
+	var small *fasthttp.ErrSmallBuffer
+	if errors.As(err, &small) {
+		p.Detail = fmt.Sprintf("the header is over %d bytes", headerBytesMax)
+	}
+	writeProblem(ctx, p)
+	ctx.SetConnectionClose()
+}
+
+// quiet keeps fasthttp from logging what clients do: nothing is logged per request.
+type quiet struct{ logger *slog.Logger }
+
+// Printf implements fasthttp.Logger.
+func (q quiet) Printf(format string, args ...any) {
+	q.logger.Debug("http server", "message", fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,17 @@
+package ingest
+
+import (
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/event"
+)
+
+// Starting answers while the daemon recovers its state: it lives, and is not ready.
+func Starting(ctx *fasthttp.RequestCtx) {
+	if string(ctx.Path()) == "/livez" {
+		ctx.SetContentType("text/plain; charset=utf-8")
+		ctx.SetBodyString("ok\n")
+		return
+	}
+	refuse(ctx, &event.Problem{Code: event.Overloaded, Detail: "the daemon is recovering its state; ask /readyz"})
+}

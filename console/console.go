@@ -1,0 +1,94 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard"
+)
+
+// Engine keeps the state; *shard.Engine is one.
+type Engine interface {
+	Catalogue() *license.Catalogue
+	NowMs() int64
+	ClockLeapt() bool
+	ConfirmClock(token string) error
+	View(fn func(*shard.View)) error
+	Administer(token string, fn func(*license.Catalogue, license.Actor) (*license.Catalogue, *license.Change, error)) error
+	Licenses(p *license.Product, after uint64, fn func(*shard.License) bool) error
+	DeviceLog(ctx context.Context, q shard.LogQuery, fn func(*shard.LogEntry) bool) error
+	Audit(before uint64, fn func(license.AuditEntry) bool) error
+}
+
+// Options is what a Handler is made of.
+type Options struct {
+	Engine  Engine
+	Logger  *slog.Logger // told what could not be answered; nil: nobody is
+	Metrics *metrics.Set // what /metrics shows beside the process's own; New adds to it
+	// Ready reports whether events are taken: not while the daemon recovers or drains.
+	Ready func() bool
+	// Loopback lets /metrics be read without a token.
+	Loopback bool
+	// TimeZone is given to products that name none; UTC by default.
+	TimeZone string
+	// DiskFree returns the bytes that are free for the data directory.
+	DiskFree func() uint64
+	Version  string // of the daemon, for people
+}
+
+func (o *Options) fill() {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.TimeZone == "" {
+		o.TimeZone = "UTC"
+	}
+}
+
+// Validate reports every fault of the options at once; zeroes stand for defaults.
+func (o Options) Validate() error {
+	o.fill()
+	var errs []error
+	need := func(ok bool, what string) {
+		if !ok {
+			errs = append(errs, errors.New("console: "+what))
+		}
+	}
+	need(o.Engine != nil, "Engine is needed")
+	need(o.Metrics != nil, "Metrics is needed")
+	need(o.Ready != nil, "Ready is needed")
+	need(o.DiskFree != nil, "DiskFree is needed")
+	if _, err := license.ParseZone(o.TimeZone); err != nil {
+		errs = append(errs, fmt.Errorf("console: TimeZone %q: %w", o.TimeZone, err))
+	}
+	return errors.Join(errs...)
+}
+
+// Handler answers people. It is safe for concurrent use.
+type Handler struct {
+	o      Options
+	engine Engine
+	logger *slog.Logger
+	route  fasthttp.RequestHandler
+}
+
+// New returns a Handler and adds its gauges to o.Metrics, once for each set.
+func New(o Options) (*Handler, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o.fill()
+	h := &Handler{o: o, engine: o.Engine, logger: o.Logger}
+	h.route = h.routes()
+	h.registerMetrics()
+	return h, nil
+}
+
+// Handle answers one request.
+func (h *Handler) Handle(ctx *fasthttp.RequestCtx) { h.route(ctx) }

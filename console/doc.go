@@ -1,0 +1,16 @@
+// Package console is the people's door: administration, views of devices and their log, and what the daemon tells about itself.
+// It answers HTTP as the contract has it; it has no pages yet.
+//
+//	request ──► router ──► token and right ──► path, query, body ──► Engine ──► answer
+//	             (404, 405)    (401, 403)       (400, 404, 413, 415)    │
+//	                                                                    ├── Administer: the next catalogue, synced, swapped in
+//	                                                                    └── View, Licenses, DeviceLog, Audit: what is durable
+//
+// Invariants:
+//
+//   - A token that is bound to an account meets nothing else: what belongs to others answers exactly as what does not exist.
+//   - A body is one JSON object, read within a bound, and every member of it is known, given once and of its kind, or the request
+//     is refused naming the member; then nothing was changed.
+//   - What an answer says was durable before it left: numbers are read in Engine.View, never beside it.
+//   - Nothing is read in one piece whose size others decide: devices are met in steps, lists have pages, logs are streamed.
+package console

@@ -1,0 +1,197 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meterd/meterd/event"
+)
+
+// Client asks one meterd on behalf of one producer. It is safe for concurrent use.
+type Client struct {
+	opts        *Options
+	http        *http.Client
+	eventsURL   string
+	offlineURL  string
+	seed        maphash.Seed
+	lanes       []*lane
+	running     sync.WaitGroup
+	ctx         context.Context // ends when Close may wait no longer
+	cancel      context.CancelFunc
+	queued      atomic.Int64 // events waiting for their turn, all lanes
+	queuedBytes atomic.Int64
+	inFlight    atomic.Int64 // requests
+	unasked     atomic.Int64 // events owed, all lanes
+	stats       counters
+
+	offlineOwed atomic.Bool
+	offlineMu   sync.Mutex // held while the owed call is made, so that no batch overtakes it
+}
+
+// counters are the monotone figures of Stats.
+type counters struct {
+	requests, retries, ambiguous, unaskedLost atomic.Uint64
+}
+
+// Stats are figures of a Client since New.
+type Stats struct {
+	Requests    uint64 // HTTP requests about events, those sent again included
+	Retries     uint64 // of them, sent again after 503
+	Ambiguous   uint64 // counted events whose answer never came: they may or may not have been counted
+	UnaskedLost uint64 // events that passed unasked and found no room in the tally, or were still owed at Close
+	Unasked     int64  // events owed now
+	Queued      int64  // events waiting for their turn now
+	InFlight    int64  // requests in flight now
+}
+
+// New returns a Client, or every fault of opts. It opens no connection. Close must be called.
+func New(opts Options) (*Client, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, fmt.Errorf("client options: %w", err)
+	}
+	opts = opts.withDefaults()
+	base, err := url.Parse(opts.URL)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: validated URL does not parse: %v", err))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &Client{
+		opts:       &opts,
+		http:       transport(&opts),
+		eventsURL:  base.JoinPath("v1", "events").String(),
+		offlineURL: base.JoinPath("v1", "producers", opts.Producer, "offline").String(),
+		seed:       maphash.MakeSeed(),
+		ctx:        ctx,
+		cancel:     cancel,
+	}
+	for range opts.InFlightMax {
+		l := &lane{client: c, wake: make(chan struct{}, 1), owed: tally{devices: map[deviceKey]*owedDevice{}}}
+		c.lanes = append(c.lanes, l)
+		c.running.Go(l.run)
+	}
+	return c, nil
+}
+
+// Do asks about one event and waits for its verdict: Submit, then Wait.
+func (c *Client) Do(ctx context.Context, e Event) (Verdict, error) {
+	p, err := c.Submit(e)
+	if err != nil {
+		return Verdict{}, err
+	}
+	return p.Wait(ctx)
+}
+
+// Submit hands e in without waiting for anything. Events of one device are decided in the order of their Submit calls. It fails
+// with ErrInvalid, ErrOverloaded or ErrClosed; with room short, what the policy lets pass is Unasked instead of
+// ErrOverloaded.
+func (c *Client) Submit(e Event) (*Pending, error) {
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	p := &Pending{enteredAt: time.Now(), done: make(chan struct{})}
+	p.line = e.appendLine(make([]byte, 0, 160+len(e.Topic)+len(e.Payload)))
+	e.Size, e.Payload = e.bytes(), nil
+	p.event = e
+	l := c.lane(&e)
+	if !c.admit(len(p.line)) {
+		if !c.passes(e.Type) {
+			return nil, ErrOverloaded
+		}
+		return p, l.passUnasked(p)
+	}
+	if err := l.enqueue(p); err != nil {
+		c.release(len(p.line))
+		return nil, err
+	}
+	return p, nil
+}
+
+// Offline tells meterd that this producer holds no device (it has just started), and returns how many it put offline. It fails with an
+// *UnavailableError. Repeating it is harmless as long as no device has connected.
+func (c *Client) Offline(ctx context.Context) (devices int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	defer cancel()
+	devices, refusal := c.postOffline(ctx)
+	if refusal != nil {
+		return 0, refusal
+	}
+	c.offlineOwed.Store(false)
+	return devices, nil
+}
+
+// OweOffline makes the Client call Offline by itself before the next batch of events. A gateway that starts while meterd is down, and
+// lets devices in all the same, uses it so that a late call cannot put those devices offline.
+func (c *Client) OweOffline() { c.offlineOwed.Store(true) }
+
+// Close refuses further events, sends what waits, tries once to report what is owed, and returns when that is done. When ctx
+// ends first, requests are cut off and their events fail. An error says how much was left unreported.
+func (c *Client) Close(ctx context.Context) error {
+	for _, l := range c.lanes {
+		l.close()
+	}
+	finished := make(chan struct{})
+	go func() {
+		c.running.Wait()
+		close(finished)
+	}()
+	var err error
+	select {
+	case <-finished:
+	case <-ctx.Done():
+		err = fmt.Errorf("client: close: %w", context.Cause(ctx))
+	}
+	c.cancel()
+	<-finished
+	c.http.CloseIdleConnections()
+	if n := c.unasked.Swap(0); n > 0 {
+		c.stats.unaskedLost.Add(uint64(n))
+		err = errors.Join(err, fmt.Errorf("client: close: %d events that passed unasked were not reported", n))
+	}
+	return err
+}
+
+// Stats returns the client's figures; each is exact, together they are of no one instant.
+func (c *Client) Stats() Stats {
+	return Stats{
+		Requests: c.stats.requests.Load(), Retries: c.stats.retries.Load(), Ambiguous: c.stats.ambiguous.Load(),
+		UnaskedLost: c.stats.unaskedLost.Load(),
+		Unasked:     c.unasked.Load(), Queued: c.queued.Load(), InFlight: c.inFlight.Load(),
+	}
+}
+
+// lane returns where the events of e's device belong.
+func (c *Client) lane(e *Event) *lane {
+	h := maphash.String(c.seed, e.Device) ^ maphash.String(c.seed, e.Product)*0x9e3779b97f4a7c15
+	return c.lanes[h%uint64(len(c.lanes))]
+}
+
+// passes reports whether an event that cannot be asked about passes all the same.
+func (c *Client) passes(t event.Type) bool {
+	return c.opts.OnUnavailable == FailOpen || t == event.Disconnect
+}
+
+// admit takes room for one line in the queue.
+func (c *Client) admit(lineBytes int) bool {
+	if c.queued.Add(1) > int64(c.opts.QueueEventsMax) {
+		c.queued.Add(-1)
+		return false
+	}
+	if c.queuedBytes.Add(int64(lineBytes)) > int64(c.opts.QueueBytesMax) {
+		c.release(lineBytes)
+		return false
+	}
+	return true
+}
+
+// release gives the room of one line back.
+func (c *Client) release(lineBytes int) {
+	c.queued.Add(-1)
+	c.queuedBytes.Add(-int64(lineBytes))
+}

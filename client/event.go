@@ -1,0 +1,133 @@
+package client
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/meterd/meterd/event"
+)
+
+// Event is one thing that happened to a device.
+type Event struct {
+	Type            event.Type
+	Product, Device string    // 1 to 64 bytes of A-Z a-z 0-9 . _ : - each
+	Size            int64     // bytes of the message or firmware package; 0 with a payload stands for its length
+	Topic           string    // at most 256 bytes; kept in the raw log only
+	Payload         []byte    // at most 256 KiB; kept in the raw log only; not referred to after Submit
+	Time            time.Time // what the gateway claims, zero for none; never decides anything (R12)
+	ID              string    // of an OTA, so that it can be voided (R17)
+}
+
+// Verdict is meterd's answer to one event.
+type Verdict struct {
+	Accepted bool
+	// Unasked: meterd could not be asked and the event passes by policy (or is a disconnect); it is reported later.
+	Unasked bool
+	// Code is the wire name: "accepted", or why it was denied. New codes may appear; they are denials. Compare with Is.
+	Code string
+
+	Limit, Used    uint64    // units, with message_quota_exceeded and ota_quota_exceeded
+	Requested      uint64    // units, with ota_quota_exceeded
+	TopupAvailable uint64    // units, with ota_quota_exceeded
+	ResetsAt       time.Time // when the window ends, with the quota codes
+	Scope          string    // account, product or device, with suspended
+	Field, Detail  string    // what is wrong, with invalid_event and payload_too_large
+}
+
+// Is reports whether v has the code c.
+func (v Verdict) Is(c event.Code) bool { return v.Code == c.String() }
+
+// accepted is what an accepted event is answered; unasked adds that meterd was not asked.
+func accepted(unasked bool) Verdict {
+	return Verdict{Accepted: true, Unasked: unasked, Code: event.Accepted.String()}
+}
+
+// repeatable reports whether asking about an event of type t twice counts no more than once: connect consumes nothing for an
+// active device (R1), disconnect nothing at all (R3).
+func repeatable(t event.Type) bool { return t == event.Connect || t == event.Disconnect }
+
+// check refuses what would be denied anyway and could make the whole batch too large; all else is meterd's to judge.
+func (e *Event) check() error {
+	switch {
+	case e.Type.String() == "":
+		return fmt.Errorf("%w: type %d is none of the contract's", ErrInvalid, e.Type)
+	case !event.ValidName([]byte(e.Product)):
+		return fmt.Errorf("%w: product %.80q: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -", ErrInvalid, e.Product)
+	case !event.ValidName([]byte(e.Device)):
+		return fmt.Errorf("%w: device %.80q: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -", ErrInvalid, e.Device)
+	case e.ID != "" && !event.ValidName([]byte(e.ID)):
+		return fmt.Errorf("%w: id %.80q: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -", ErrInvalid, e.ID)
+	case len(e.Topic) > event.TopicBytesMax:
+		return fmt.Errorf("%w: topic of %d bytes: at most %d", ErrInvalid, len(e.Topic), event.TopicBytesMax)
+	case len(e.Payload) > event.PayloadBytesMax:
+		return fmt.Errorf("%w: payload of %d bytes: at most %d", ErrInvalid, len(e.Payload), event.PayloadBytesMax)
+	case e.Size < 0:
+		return fmt.Errorf("%w: size %d: must not be negative", ErrInvalid, e.Size)
+	}
+	return nil
+}
+
+// sized reports whether events of type t carry a size.
+func sized(t event.Type) bool { return t == event.Up || t == event.Down || t == event.OTA }
+
+// appendLine appends e, which must have passed check, as one line of NDJSON with its line feed.
+func (e *Event) appendLine(dst []byte) []byte {
+	dst = append(dst, `{"type":"`...)
+	dst = append(dst, e.Type.String()...)
+	dst = append(dst, `","product":"`...) // Names consist of bytes that JSON needs no escape for.
+	dst = append(dst, e.Product...)
+	dst = append(dst, `","device":"`...)
+	dst = append(dst, e.Device...)
+	dst = append(dst, '"')
+	if sized(e.Type) {
+		dst = append(dst, `,"size":`...)
+		dst = strconv.AppendInt(dst, e.bytes(), 10)
+	}
+	if e.ID != "" {
+		dst = append(dst, `,"id":"`...)
+		dst = append(dst, e.ID...)
+		dst = append(dst, '"')
+	}
+	if e.Topic != "" {
+		dst = append(dst, `,"topic":`...)
+		dst = event.AppendJSONString(dst, []byte(strings.ToValidUTF8(e.Topic, "\uFFFD")))
+	}
+	if !e.Time.IsZero() {
+		dst = append(dst, `,"time":`...)
+		dst = event.AppendTime(dst, e.Time.UnixMilli())
+	}
+	switch {
+	case len(e.Payload) == 0:
+	case utf8.Valid(e.Payload) && printable(e.Payload):
+		dst = append(dst, `,"payload":`...)
+		dst = event.AppendJSONString(dst, e.Payload)
+	default:
+		dst = append(dst, `,"payload_base64":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, e.Payload)
+		dst = append(dst, '"')
+	}
+	return append(dst, '}', '\n')
+}
+
+// bytes returns the size that e is counted by.
+func (e *Event) bytes() int64 {
+	if e.Size == 0 {
+		return int64(len(e.Payload))
+	}
+	return e.Size
+}
+
+// printable reports whether p is text: a payload with control bytes is shorter and safer in base64, where each would
+// otherwise take six bytes.
+func printable(p []byte) bool {
+	for _, c := range p {
+		if c < 0x20 && c != '\n' && c != '\r' && c != '\t' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,37 @@
+package client
+
+import "time"
+
+// Every bound of the client, each with the reason for its size.
+const (
+	// maxDelayDefault is what an event may wait for company: under what a person or a modem notices.
+	maxDelayDefault = time.Millisecond
+	// batchEventsDefault keeps an answer under a few milliseconds; larger batches gain little (the server's cost a batch is
+	// spread thin from about 1000 events on).
+	batchEventsDefault = 4096
+	// batchBytesDefault bounds one request, a sixteenth of what the server takes (event.BodyBytesMax).
+	batchBytesDefault = 4 << 20
+	// inFlightDefault is the number of lanes; the server lets a producer have inFlightLimit at once.
+	inFlightDefault = 8
+	inFlightLimit   = 64
+	// queueEventsDefault bounds the events that wait for their turn: about a second's worth for one gateway.
+	queueEventsDefault = 65536
+	// queueBytesDefault bounds their bytes, since one payload may have 256 KiB.
+	queueBytesDefault = 64 << 20
+	// timeoutDefault is how long a device is kept waiting for a meterd that does not answer.
+	timeoutDefault = 5 * time.Second
+	// unaskedEventsDefault bounds the tally of what passed unasked: 64 bytes each, 16 MiB together.
+	unaskedEventsDefault = 262_144
+	// lineOverheadBytes is more than the keys, names, topic and numbers of an event take in JSON, escapes included: the room a
+	// line may need beside its payload.
+	lineOverheadBytes = 4096
+	// answerBytesMin and answerBytesPerEvent bound an answer: a denial with all its members takes under 300 bytes.
+	answerBytesMin      = 64 << 10
+	answerBytesPerEvent = 512
+	// retryPauseMin and retryPauseMax bound the pause after a 503 that names none, before jitter.
+	retryPauseMin = 10 * time.Millisecond
+	retryPauseMax = time.Second
+	// probeEveryMin and probeEveryMax bound the pause between two tries of a lane whose last batch failed.
+	probeEveryMin = 50 * time.Millisecond
+	probeEveryMax = time.Second
+)

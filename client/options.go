@@ -1,0 +1,107 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/meterd/meterd/event"
+)
+
+// Policy says what happens to an event that meterd cannot be asked about.
+type Policy uint8
+
+// The policies.
+const (
+	FailClosed Policy = iota // Wait returns an *UnavailableError
+	FailOpen                 // the event passes unasked and is reported later
+)
+
+// Options of a Client. URL and Producer are needed; every other zero value stands for its default.
+type Options struct {
+	URL      string // of meterd, http or https, a path prefix allowed
+	Token    string // bearer token of role gateway; empty sends none
+	Producer string // this gateway's name: the holder of the devices that connect through it; 1 to 64 bytes of A-Z a-z 0-9 . _ : -
+
+	MaxDelay       time.Duration // an event waits at most this long for company; default 1 ms
+	BatchEventsMax int           // events a request; default 4096, at most event.EventsMax
+	BatchBytesMax  int           // bytes a request; default 4 MiB, at most event.BodyBytesMax; one event alone may exceed it
+	InFlightMax    int           // requests at once, and lanes; default 8, at most 64
+	QueueEventsMax int           // events waiting for their turn; default 65,536
+	QueueBytesMax  int           // their bytes, encoded; default 64 MiB
+	Timeout        time.Duration // of the wait for a turn, and of asking with all its retries; default 5 s
+
+	OnUnavailable    Policy // default FailClosed
+	UnaskedEventsMax int    // events kept to be reported later; default 262,144
+
+	// Reported, when set, is told meterd's verdict about an event that had passed unasked (without topic and payload). It is called
+	// from the goroutine that asks, one call at a time a lane, and must not block or call the Client.
+	Reported func(Event, Verdict)
+
+	// HTTPClient replaces the transport, for TLS or tests. Its Timeout must be 0, redirects are never followed. Default: a
+	// client of its own that keeps InFlightMax connections alive and uses no proxy.
+	HTTPClient *http.Client
+}
+
+// withDefaults returns o with every zero value replaced.
+func (o Options) withDefaults() Options {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&o.BatchEventsMax, batchEventsDefault)
+	def(&o.BatchBytesMax, batchBytesDefault)
+	def(&o.InFlightMax, inFlightDefault)
+	def(&o.QueueEventsMax, queueEventsDefault)
+	def(&o.QueueBytesMax, queueBytesDefault)
+	def(&o.UnaskedEventsMax, unaskedEventsDefault)
+	if o.MaxDelay == 0 {
+		o.MaxDelay = maxDelayDefault
+	}
+	if o.Timeout == 0 {
+		o.Timeout = timeoutDefault
+	}
+	return o
+}
+
+// Validate reports every fault of o at once, after defaults; nil when there is none.
+func (o Options) Validate() error {
+	o = o.withDefaults()
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	u, err := url.Parse(o.URL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		fault("URL %q: must be http:// or https:// with a host", o.URL)
+	}
+	if !event.ValidName([]byte(o.Producer)) {
+		fault("producer %q: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -", o.Producer)
+	}
+	if strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		fault("token: must be printable ASCII without spaces")
+	}
+	within := func(name string, v, upper int) {
+		if v < 1 || v > upper {
+			fault("%s %d: must be 1 to %d", name, v, upper)
+		}
+	}
+	within("BatchEventsMax", o.BatchEventsMax, event.EventsMax)
+	within("BatchBytesMax", o.BatchBytesMax, event.BodyBytesMax-event.PayloadBytesMax*2)
+	within("InFlightMax", o.InFlightMax, inFlightLimit)
+	within("QueueEventsMax", o.QueueEventsMax, 1<<30)
+	within("QueueBytesMax", o.QueueBytesMax, 1<<40)
+	within("UnaskedEventsMax", o.UnaskedEventsMax, 1<<30)
+	if o.MaxDelay < 0 || o.MaxDelay > time.Second {
+		fault("MaxDelay %v: must be 0 to 1s", o.MaxDelay)
+	}
+	if o.Timeout < 0 {
+		fault("Timeout %v: must not be negative", o.Timeout)
+	}
+	if o.OnUnavailable > FailOpen {
+		fault("OnUnavailable %d: must be FailClosed or FailOpen", o.OnUnavailable)
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,93 @@
+package client
+
+import (
+	"time"
+
+	"github.com/meterd/meterd/event"
+)
+
+// record is one event that passed unasked: what counting needs of it, without topic and payload.
+type record struct {
+	id     string
+	size   int64
+	timeMs int64
+	typ    event.Type
+}
+
+type deviceKey struct{ product, device string }
+
+// owedDevice is what meterd has not been told about one device, oldest first. The first taken records are in the batch in
+// flight; kept collects those of them that must stay while the batch is settled.
+type owedDevice struct {
+	key     deviceKey
+	records []record
+	kept    []record
+	taken   int
+}
+
+// event returns r as it is reported.
+func (d *owedDevice) event(r record) Event {
+	return Event{
+		Type: r.typ, Product: d.key.product, Device: d.key.device,
+		Size: r.size, ID: r.id, Time: time.UnixMilli(r.timeMs).UTC(),
+	}
+}
+
+// tally holds what a lane owes meterd. Guarded by the lane's mutex; its events are bounded by the client's count of all lanes.
+type tally struct {
+	devices map[deviceKey]*owedDevice
+	events  int
+}
+
+// owe keeps e to be reported, unless the client's bound is reached; then it is counted as lost. The lane's mutex is held.
+func (l *lane) owe(e *Event) {
+	if l.client.unasked.Add(1) > int64(l.client.opts.UnaskedEventsMax) {
+		l.client.unasked.Add(-1)
+		l.client.stats.unaskedLost.Add(1)
+		return
+	}
+	key := deviceKey{e.Product, e.Device}
+	d := l.owed.devices[key]
+	if d == nil {
+		d = &owedDevice{key: key}
+		l.owed.devices[key] = d
+	}
+	at := e.Time
+	if at.IsZero() {
+		at = time.Now()
+	}
+	d.records = append(d.records, record{id: e.ID, size: e.bytes(), timeMs: at.UnixMilli(), typ: e.Type})
+	l.owed.events++
+}
+
+// takeOwed puts what is owed about d into b, as far as there is room, and reports whether that was all. The mutex is held.
+func (l *lane) takeOwed(b *batch, d *owedDevice) bool {
+	for d.taken < len(d.records) {
+		e := d.event(d.records[d.taken])
+		if b.full(l.client.opts, lineOverheadBytes) {
+			return false
+		}
+		b.body = e.appendLine(b.body)
+		b.entries = append(b.entries, entry{owed: d, record: d.records[d.taken]})
+		d.taken++
+	}
+	return true
+}
+
+// settleOwed forgets the records of one batch that need not be reported again. The mutex is held.
+func (l *lane) settleOwed(b *batch) {
+	for i := range b.entries {
+		d := b.entries[i].owed
+		if d == nil || d.taken == 0 {
+			continue
+		}
+		gone := d.taken - len(d.kept)
+		d.records = append(d.kept, d.records[d.taken:]...)
+		d.kept, d.taken = nil, 0
+		l.owed.events -= gone
+		l.client.unasked.Add(int64(-gone))
+		if len(d.records) == 0 {
+			delete(l.owed.devices, d.key)
+		}
+	}
+}

@@ -1,0 +1,231 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/meterd/meterd/event"
+)
+
+// outage is a fake that can be switched off, in one of two ways.
+type outage struct {
+	fakeMeterd
+	down atomic.Pointer[func() (*http.Response, error)]
+}
+
+// goDown makes every request end as how says; up again with nil.
+func (o *outage) goDown(how func() (*http.Response, error)) {
+	if how == nil {
+		o.down.Store(nil)
+		return
+	}
+	o.down.Store(&how)
+}
+
+func refused() (*http.Response, error) { return respond(401, ""), nil } // nothing was counted
+func cut() (*http.Response, error)     { return nil, errCut }           // who knows
+
+func newOutage() *outage {
+	o := &outage{}
+	o.answer = func(_ int, r request) (*http.Response, error) {
+		if down := o.down.Load(); down != nil {
+			return (*down)()
+		}
+		return acceptAll(r), nil
+	}
+	return o
+}
+
+// count returns how many requests there were.
+func (o *outage) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.requests)
+}
+
+// heard returns "type size" of every event that was answered, in order.
+func (o *outage) heard(from int) (heard []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, r := range o.requests[from:] {
+		if strings.HasSuffix(r.path, "/offline") {
+			heard = append(heard, "offline")
+		}
+		for _, l := range r.lines {
+			s := l.Type
+			if l.Size != nil {
+				s += fmt.Sprint(" ", *l.Size)
+			}
+			heard = append(heard, s)
+		}
+	}
+	return heard
+}
+
+func mustPass(t *testing.T, c *Client, e Event, unasked bool) {
+	t.Helper()
+	v, err := c.Do(t.Context(), e)
+	if err != nil || !v.Accepted || v.Unasked != unasked {
+		t.Fatalf("%v: %+v, %v; unasked should be %v", e.Type, v, err, unasked)
+	}
+}
+
+func TestFailOpenReportsLaterInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage()
+		reported := []string{}
+		c := newTestClient(t, &o.fakeMeterd, func(opts *Options) {
+			opts.OnUnavailable = FailOpen
+			opts.Reported = func(e Event, v Verdict) { reported = append(reported, fmt.Sprint(e.Type, e.Device, v.Accepted)) }
+		})
+		defer closeClient(t, c)
+		o.goDown(refused)
+		mustPass(t, c, Event{Type: event.Connect, Product: "p1", Device: "d1"}, true)
+		for i := range 3 {
+			mustPass(t, c, Event{Type: event.Up, Product: "p1", Device: "d1", Payload: make([]byte, 10+i), Topic: "t"}, true)
+		}
+		if n := c.Stats().Unasked; n != 4 {
+			t.Errorf("%d owed", n)
+		}
+		o.goDown(nil)
+		from := o.count()
+		time.Sleep(2 * probeEveryMax) // Nobody sends anything: the lane reports by itself.
+		synctest.Wait()
+		if got, want := o.heard(from), []string{"connect", "up 10", "up 11", "up 12"}; !slices.Equal(got, want) {
+			t.Errorf("reported %v, want %v", got, want)
+		}
+		if want := []string{"connectd1true", "upd1true", "upd1true", "upd1true"}; !slices.Equal(reported, want) {
+			t.Errorf("told %v", reported)
+		}
+		if s := c.Stats(); s.Unasked != 0 || s.UnaskedLost != 0 || s.Ambiguous != 0 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+func TestOwedGoesBeforeTheNextEventOfItsDevice(t *testing.T) {
+	for batchEventsMax, requests := range map[int]int{10: 1, 1: 2} { // With room for both in one batch, and without.
+		synctest.Test(t, func(t *testing.T) {
+			o := newOutage()
+			c := newTestClient(t, &o.fakeMeterd, func(opts *Options) {
+				opts.OnUnavailable, opts.BatchEventsMax = FailOpen, batchEventsMax
+			})
+			defer closeClient(t, c)
+			o.goDown(refused)
+			mustPass(t, c, up("d1", 1), true)
+			o.goDown(nil)
+			from := o.count()
+			mustPass(t, c, up("d1", 2), false) // At once: before the lane would report by itself.
+			if got, want := o.heard(from), []string{"up 1", "up 2"}; !slices.Equal(got, want) {
+				t.Errorf("%v, want %v", got, want)
+			}
+			if n := o.count() - from; n != requests {
+				t.Errorf("%d requests with batches of %d, want %d", n, batchEventsMax, requests)
+			}
+		})
+	}
+}
+
+func TestAmbiguousMessagesAreNotReportedButConnectsAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage()
+		c := newTestClient(t, &o.fakeMeterd, func(opts *Options) { opts.OnUnavailable = FailOpen; opts.InFlightMax = 1 })
+		defer closeClient(t, c)
+		o.goDown(cut)
+		o.latency = time.Millisecond
+		pending := []*Pending{}
+		for _, e := range []Event{up("d1", 1), {Type: event.Connect, Product: "p1", Device: "d2"}, up("d2", 2)} {
+			p, err := c.Submit(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pending = append(pending, p)
+			synctest.Wait()
+		}
+		for _, p := range pending {
+			if v, err := p.Wait(t.Context()); err != nil || !v.Unasked {
+				t.Errorf("%+v, %v", v, err)
+			}
+		}
+		o.goDown(nil)
+		from := o.count()
+		time.Sleep(2 * probeEveryMax)
+		if got := o.heard(from); !slices.Equal(got, []string{"connect"}) {
+			t.Errorf("reported %v, want the connect alone", got)
+		}
+		if s := c.Stats(); s.Ambiguous != 2 || s.Unasked != 0 {
+			t.Errorf("stats %+v, want both messages ambiguous", s)
+		}
+	})
+}
+
+func TestDisconnectIsKeptUnderEitherPolicy(t *testing.T) {
+	for name, down := range map[string]func() (*http.Response, error){"refused": refused, "cut": cut} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOutage()
+				c := newTestClient(t, &o.fakeMeterd, nil) // fails closed
+				defer closeClient(t, c)
+				o.goDown(down)
+				mustPass(t, c, Event{Type: event.Disconnect, Product: "p1", Device: "d1"}, true)
+				if _, err := c.Do(t.Context(), up("d2", 1)); err == nil {
+					t.Error("a message passed although the policy is closed")
+				}
+				o.goDown(nil)
+				from := o.count()
+				time.Sleep(2 * probeEveryMax)
+				if got := o.heard(from); !slices.Equal(got, []string{"disconnect"}) {
+					t.Errorf("reported %v", got)
+				}
+			})
+		})
+	}
+}
+
+func TestTallyIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage()
+		o.goDown(refused)
+		c := newTestClient(t, &o.fakeMeterd, func(opts *Options) { opts.OnUnavailable = FailOpen; opts.UnaskedEventsMax = 10 })
+		for i := range 25 {
+			mustPass(t, c, up(fmt.Sprintf("d%d", i), 1), true)
+		}
+		if s := c.Stats(); s.Unasked != 10 || s.UnaskedLost != 15 {
+			t.Errorf("stats %+v", s)
+		}
+		err := c.Close(context.Background())
+		if err == nil || !strings.Contains(err.Error(), "10 events") {
+			t.Errorf("Close said %v", err)
+		}
+		if s := c.Stats(); s.Unasked != 0 || s.UnaskedLost != 25 {
+			t.Errorf("stats after Close %+v", s)
+		}
+	})
+}
+
+func TestOwedOfflineGoesBeforeEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage()
+		o.goDown(refused)
+		c := newTestClient(t, &o.fakeMeterd, func(opts *Options) { opts.OnUnavailable = FailOpen })
+		defer closeClient(t, c)
+		c.OweOffline()
+		mustPass(t, c, Event{Type: event.Connect, Product: "p1", Device: "d1"}, true)
+		if got := o.heard(0); !slices.Equal(got, []string{"offline"}) {
+			t.Fatalf("heard %v before offline succeeded", got)
+		}
+		o.goDown(nil)
+		from := o.count()
+		time.Sleep(2 * probeEveryMax)
+		if got := o.heard(from); !slices.Equal(got, []string{"offline", "connect"}) {
+			t.Errorf("heard %v", got)
+		}
+	})
+}

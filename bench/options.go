@@ -1,0 +1,136 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/meterd/meterd/event"
+)
+
+// Options says what is measured, and on what.
+type Options struct {
+	// Program is the meterd binary that is started; not used with URL.
+	Program string
+	// URL is a running daemon that nobody else uses, http://HOST:PORT; Token opens it.
+	URL, Token string
+	// Dir is where a fresh data directory is made. It must be on a disk.
+	Dir string
+	// Keep leaves the data directory.
+	Keep bool
+	// Scenarios are the names of what is run; empty: all.
+	Scenarios []string
+	// Product is created for the run, with an account of the same name.
+	Product string
+	// Devices is how many devices there are.
+	Devices int
+	// Batches, Connections and Payloads span the cases of steady: all combinations. All empty: HeadlineCases.
+	Batches, Connections, Payloads []int
+	// Duration is the measured window of a case, Warmup what runs before it.
+	Duration, Warmup time.Duration
+	// CheckpointEvery is handed to the daemon.
+	CheckpointEvery time.Duration
+	// Seed makes the draws.
+	Seed uint64
+	// Samples is how many devices are read back after each step, LogSamples how many of their logs.
+	Samples, LogSamples int
+	// Progress takes lines for people while it runs.
+	Progress io.Writer
+}
+
+// DefaultOptions returns the headline: a million devices, a minute a case.
+func DefaultOptions() Options {
+	return Options{
+		Dir: ".", Product: "bench", Devices: 1_000_000, Duration: time.Minute, Warmup: 3 * time.Second,
+		CheckpointEvery: 30 * time.Second, Seed: 1, Samples: 200, LogSamples: 1, Progress: io.Discard,
+	}
+}
+
+// Case is one setting of steady.
+type Case struct {
+	Batch       int           `json:"batch"`
+	Connections int           `json:"connections"`
+	Payload     int           `json:"payload_bytes"`
+	Duration    time.Duration `json:"-"`
+}
+
+// HeadlineCases are run when no case is asked for: the headline, and single events at a quarter of the time each.
+func HeadlineCases(headline time.Duration) []Case {
+	return []Case{
+		{Batch: 1000, Connections: 32, Duration: headline},
+		{Batch: 1, Connections: 64, Duration: headline / 4},
+		{Batch: 1, Connections: 256, Duration: headline / 4},
+	}
+}
+
+// cases returns what steady runs.
+func (o *Options) cases() (list []Case) {
+	if len(o.Batches)+len(o.Connections)+len(o.Payloads) == 0 {
+		return HeadlineCases(o.Duration)
+	}
+	or := func(given []int, otherwise int) []int {
+		if len(given) == 0 {
+			return []int{otherwise}
+		}
+		return given
+	}
+	for _, payload := range or(o.Payloads, 0) {
+		for _, batch := range or(o.Batches, 1000) {
+			for _, connections := range or(o.Connections, 32) {
+				list = append(list, Case{Batch: batch, Connections: connections, Payload: payload, Duration: o.Duration})
+			}
+		}
+	}
+	return list
+}
+
+// Validate reports every fault at once.
+func (o *Options) Validate() error {
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf("bench: "+format, args...)) }
+	within := func(what string, n, least, most int) {
+		if n < least || n > most {
+			fault("%s %d: must be %d to %d", what, n, least, most)
+		}
+	}
+	_, err := scenariosNamed(o.Scenarios)
+	errs = append(errs, err)
+	switch {
+	case o.URL == "" && o.Program == "":
+		fault("there must be a program or an address")
+	case o.URL != "":
+		address, ok := strings.CutPrefix(o.URL, "http://")
+		if _, _, err := net.SplitHostPort(address); err != nil || !ok {
+			fault("address %q: must be http://HOST:PORT", o.URL)
+		}
+		if o.Token == "" {
+			fault("a token is needed for %s", o.URL)
+		}
+	}
+	if !event.ValidName([]byte(o.Product)) {
+		fault("product %q: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -", o.Product)
+	}
+	within("devices", o.Devices, 1, devicesMax)
+	within("samples", o.Samples, 1, samplesMax)
+	within("log samples", o.LogSamples, 0, samplesMax)
+	cases := o.cases()
+	within("cases", len(cases), 1, casesMax)
+	for _, c := range cases {
+		within("batch", c.Batch, 1, event.EventsMax)
+		within("connections", c.Connections, 1, connectionsMax)
+		within("payload", c.Payload, 0, payloadBytesMax)
+		if line := len(newTemplate("down", o.Product, true, max(0, c.Payload)).text); c.Batch*line > event.BodyBytesMax {
+			fault("batch %d with payload %d: %d bytes are more than a body may have", c.Batch, c.Payload, c.Batch*line)
+		}
+	}
+	if o.Duration < 2*watchEvery {
+		fault("duration %s: must be at least %s", o.Duration, 2*watchEvery)
+	}
+	if o.Warmup <= 0 || o.CheckpointEvery <= 0 {
+		fault("warm-up and the time between checkpoints must be positive")
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,102 @@
+package bench
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"time"
+)
+
+// probe looks at daemon, loader and machine at both ends of a window, and every second within it.
+type probe struct {
+	target *target
+
+	from, to    look
+	checkpoints int
+	age         float64 // of the last checkpoint, when last looked at
+}
+
+// look is one look at everything.
+type look struct {
+	at           time.Time
+	daemon       usage
+	loader       usage
+	busy, stolen float64 // CPU seconds of the machine
+	metrics      Metrics
+}
+
+func (p *probe) look(ctx context.Context) (l look, err error) {
+	l.at = time.Now()
+	if l.daemon, err = p.target.usage(); err != nil {
+		return l, err
+	}
+	if l.loader, err = readUsage(os.Getpid()); err != nil {
+		return l, err
+	}
+	if l.busy, l.stolen, err = readMachineCPU(); err != nil {
+		return l, err
+	}
+	l.metrics, err = p.target.admin.metrics(ctx)
+	return l, err
+}
+
+func (p *probe) begin(ctx context.Context) (err error) {
+	p.from, err = p.look(ctx)
+	p.age = p.from.metrics.CheckpointAgeSeconds
+	return err
+}
+
+func (p *probe) end(ctx context.Context) (err error) {
+	p.to, err = p.look(ctx)
+	p.see(p.to.metrics.CheckpointAgeSeconds)
+	return err
+}
+
+func (p *probe) watch(ctx context.Context) error {
+	m, err := p.target.admin.metrics(ctx)
+	p.see(m.CheckpointAgeSeconds)
+	return err
+}
+
+// see counts a checkpoint when the age of the last one falls, or when there is a first.
+func (p *probe) see(age float64) {
+	if age > 0 && (age < p.age || p.age == 0) {
+		p.checkpoints++
+	}
+	p.age = age
+}
+
+// fill writes what was seen into a result. Shares of a daemon that is not ours are not known, and stay out.
+func (p *probe) fill(r *Result, logged Metrics) {
+	millions := float64(r.Events) / 1e6
+	seconds := p.to.at.Sub(p.from.at).Seconds()
+	loader := p.to.loader.cpuSeconds - p.from.loader.cpuSeconds
+	r.CPU = &CPU{LoaderSecondsPerMillion: loader / millions, LoaderCores: loader / seconds}
+	r.Disk = &Disk{Checkpoints: p.checkpoints}
+	if logged.LogRows > 0 {
+		r.Disk.LogBytesPerEvent = float64(logged.CommitBytes) / float64(logged.LogRows)
+	}
+	if logged.Groups > 0 {
+		r.Disk.EventsPerGroup = float64(logged.LogRows) / float64(logged.Groups)
+	}
+	if p.target.daemon == nil {
+		return
+	}
+	daemon := p.to.daemon.cpuSeconds - p.from.daemon.cpuSeconds
+	r.CPU.DaemonSecondsPerMillion = daemon / millions
+	r.CPU.DaemonCores = daemon / seconds
+	r.CPU.OtherShare = max(0, p.to.busy-p.from.busy-daemon-loader) / seconds / float64(runtime.NumCPU())
+	r.CPU.StolenShare = (p.to.stolen - p.from.stolen) / seconds / float64(runtime.NumCPU())
+	written := p.to.daemon.writeBytes - p.from.daemon.writeBytes
+	if logged.LogRows > 0 {
+		r.Disk.WrittenBytesPerEvent = float64(written) / float64(logged.LogRows)
+	}
+	r.Memory = memoryOf(p.to)
+}
+
+func memoryOf(l look) *Memory {
+	return &Memory{
+		RSSBytes: l.daemon.rssBytes, HighWaterBytes: l.daemon.hwmBytes, AnonymousBytes: l.daemon.anonBytes,
+		TableBytes: l.metrics.TableBytes,
+	}
+}

@@ -1,0 +1,130 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+)
+
+// reportFormat is raised when a member of a Report changes its meaning.
+const reportFormat = 1
+
+// Report is everything that a run measured, with what is needed to compare it. Times are seconds, sizes bytes.
+type Report struct {
+	Format   int       `json:"format"`
+	At       time.Time `json:"at"`
+	Commit   string    `json:"commit"` // "+" behind it: the tree had changes
+	Machine  Machine   `json:"machine"`
+	Settings Settings  `json:"settings"`
+	Results  []*Result `json:"results"`
+}
+
+// Settings are the options of the run that its figures depend on.
+type Settings struct {
+	URL                    string  `json:"url,omitempty"` // empty: a daemon of our own
+	Devices                int     `json:"devices"`
+	DurationSeconds        float64 `json:"duration_seconds"`
+	WarmupSeconds          float64 `json:"warmup_seconds"`
+	CheckpointEverySeconds float64 `json:"checkpoint_every_seconds"`
+	Seed                   uint64  `json:"seed"`
+}
+
+// Result is one measured window, or one restart. What does not apply is left out.
+type Result struct {
+	Scenario           string   `json:"scenario"`
+	Case               *Case    `json:"case,omitempty"`
+	Events             uint64   `json:"events,omitempty"` // answered within the window
+	Batches            uint64   `json:"batches,omitempty"`
+	WindowSeconds      float64  `json:"window_seconds,omitempty"`
+	EventsPerSecond    float64  `json:"events_per_second,omitempty"`
+	EventsOfEachSecond []uint64 `json:"events_of_each_second,omitempty"`
+	Latency            *Latency `json:"latency_seconds,omitempty"`
+	CPU                *CPU     `json:"cpu,omitempty"`
+	Memory             *Memory  `json:"memory,omitempty"`
+	Disk               *Disk    `json:"disk,omitempty"`
+	Restart            *Restart `json:"restart,omitempty"`
+	Check              *Check   `json:"check"`
+	Notes              []string `json:"notes,omitempty"`
+}
+
+// Latency is how long batches took, from the first byte written to the answer read.
+type Latency struct {
+	P50  float64 `json:"p50"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p999"`
+	Max  float64 `json:"max"`
+	Mean float64 `json:"mean"`
+}
+
+// CPU is user and system time within the window. The daemon's is zero if it is not ours.
+type CPU struct {
+	DaemonSecondsPerMillion float64 `json:"daemon_seconds_per_million_events"`
+	LoaderSecondsPerMillion float64 `json:"loader_seconds_per_million_events"`
+	DaemonCores             float64 `json:"daemon_cores"`
+	LoaderCores             float64 `json:"loader_cores"`
+	OtherShare              float64 `json:"other_share"`  // of all cores: what neither of the two used
+	StolenShare             float64 `json:"stolen_share"` // of all cores: what the hypervisor gave away
+}
+
+// Memory is the daemon's at the end of the window.
+type Memory struct {
+	RSSBytes                uint64  `json:"rss_bytes"`
+	HighWaterBytes          uint64  `json:"rss_high_water_bytes"`
+	AnonymousBytes          uint64  `json:"rss_anonymous_bytes"` // without mapped files, which the kernel takes back when it needs room
+	TableBytes              uint64  `json:"table_mapped_bytes"`
+	EmptyRSSBytes           uint64  `json:"empty_rss_bytes,omitempty"` // before the first device
+	BytesPerDevice          float64 `json:"rss_bytes_per_device,omitempty"`
+	AnonymousBytesPerDevice float64 `json:"anonymous_bytes_per_device,omitempty"`
+	TableBytesPerDevice     float64 `json:"table_bytes_per_device,omitempty"`
+}
+
+// Disk is what went there within the window.
+type Disk struct {
+	LogBytesPerEvent     float64 `json:"log_bytes_per_event"`
+	WrittenBytesPerEvent float64 `json:"written_bytes_per_event"` // everything that the process wrote, checkpoints included
+	EventsPerGroup       float64 `json:"events_per_group"`
+	Checkpoints          int     `json:"checkpoints"`
+}
+
+// Restart is one end and the start after it.
+type Restart struct {
+	Signal               string  `json:"signal"`
+	StopSeconds          float64 `json:"stop_seconds"`  // until the process had ended
+	ReadySeconds         float64 `json:"ready_seconds"` // from starting it until /readyz answered 200
+	EventsBefore         uint64  `json:"events_before"` // that the process took before it was ended
+	CheckpointAgeSeconds float64 `json:"checkpoint_age_seconds"`
+	VerifySeconds        float64 `json:"verify_seconds"`
+}
+
+// Check is the comparison that a result passed: Sent = Accepted = Logged since the process started, nothing denied, a licence for each device, and the
+// devices that were read back had exactly what they were sent.
+type Check struct {
+	Sent               uint64 `json:"sent"`
+	Accepted           uint64 `json:"accepted"`
+	Denied             uint64 `json:"denied"`
+	Logged             uint64 `json:"logged"`
+	LicensesUsed       int    `json:"licenses_used"`
+	DevicesCompared    int    `json:"devices_compared"`
+	DeviceLogsCompared int    `json:"device_logs_compared"`
+}
+
+func newReport(commit string, machine Machine, o *Options) *Report {
+	return &Report{
+		Format: reportFormat, At: time.Now().UTC().Truncate(time.Second), Commit: commit, Machine: machine,
+		Settings: Settings{
+			URL: o.URL, Devices: o.Devices, DurationSeconds: o.Duration.Seconds(), WarmupSeconds: o.Warmup.Seconds(),
+			CheckpointEverySeconds: o.CheckpointEvery.Seconds(), Seed: o.Seed,
+		},
+	}
+}
+
+// WriteJSON writes the report, indented.
+func (r *Report) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	if err := e.Encode(r); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}

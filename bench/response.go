@@ -1,0 +1,109 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+)
+
+// response is an HTTP answer, read by hand: the loader shares its cores with what it measures.
+type response struct {
+	status int
+	body   []byte // within the bytes that were parsed
+	close  bool   // the server closes the connection after it
+}
+
+var (
+	errResponse     = errors.New("the answer is not well-formed HTTP/1.1 with a Content-Length")
+	errResponseLong = errors.New("the answer is too long")
+)
+
+var headEnd = []byte("\r\n\r\n")
+
+// parseResponse reads the answer at the beginning of b and returns how many bytes it takes, 0 if it is not all there yet. It knows what
+// servers of batches send: a status line, a header with one Content-Length, a body of that length.
+func parseResponse(b []byte) (r response, n int, err error) {
+	head := bytes.Index(b, headEnd)
+	if head < 0 {
+		if len(b) > answerBytesMax {
+			return r, 0, errResponseLong
+		}
+		return r, 0, nil
+	}
+	line, rest := cutLine(b[:head])
+	if r.status = statusOf(line); r.status == 0 {
+		return r, 0, errResponse
+	}
+	length := -1
+	for len(rest) > 0 {
+		line, rest = cutLine(rest)
+		name, value, ok := bytes.Cut(line, []byte{':'})
+		if !ok {
+			return r, 0, errResponse
+		}
+		value = bytes.TrimSpace(value)
+		switch {
+		case isHeader(name, "content-length"):
+			if length >= 0 {
+				return r, 0, errResponse
+			}
+			if length = decimal(value); length < 0 {
+				return r, 0, errResponse
+			}
+		case isHeader(name, "transfer-encoding"):
+			return r, 0, errResponse
+		case isHeader(name, "connection"):
+			r.close = bytes.EqualFold(value, []byte("close"))
+		}
+	}
+	from := head + len(headEnd)
+	switch {
+	case length < 0:
+		return r, 0, errResponse
+	case length > answerBytesMax:
+		return r, 0, errResponseLong
+	case len(b)-from < length:
+		return response{}, 0, nil
+	}
+	r.body = b[from : from+length : from+length]
+	return r, from + length, nil
+}
+
+// cutLine returns the first line of b without its end, and what follows.
+func cutLine(b []byte) (line, rest []byte) {
+	line, rest, _ = bytes.Cut(b, headEnd[:2])
+	return line, rest
+}
+
+// isHeader compares the way headers are compared; the length decides almost always.
+func isHeader(name []byte, want string) bool {
+	return len(name) == len(want) && bytes.EqualFold(name, []byte(want))
+}
+
+// statusOf returns the status of a status line, 0 if it is none.
+func statusOf(line []byte) int {
+	const version = "HTTP/1.1 "
+	const end = len(version) + 3
+	if len(line) < end || string(line[:len(version)]) != version || len(line) > end && line[end] != ' ' {
+		return 0
+	}
+	status := decimal(line[len(version):end])
+	if status < 100 {
+		return 0
+	}
+	return status
+}
+
+// decimal returns the number that b is, -1 if it is none or over a billion.
+func decimal(b []byte) int {
+	if len(b) == 0 || len(b) > 9 {
+		return -1
+	}
+	n := 0
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return -1
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n
+}

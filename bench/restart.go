@@ -1,0 +1,65 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// restart stops the daemon in order and starts it, sends traffic, kills it and starts it again. Ready means that /readyz answers
+// 200; each time everything that was acknowledged must be there.
+func restart(ctx context.Context, r *run) error {
+	t := r.target
+	if t.daemon == nil {
+		return errors.New("only a daemon of our own can be restarted")
+	}
+	if err := activate(ctx, r); err != nil {
+		return err
+	}
+	stopped, err := t.daemon.stop()
+	if err != nil {
+		return err
+	}
+	if err := r.again(ctx, &Restart{Signal: "SIGTERM", StopSeconds: stopped.Seconds()}); err != nil {
+		return err
+	}
+	c := r.o.cases()[0]
+	c.Duration = min(c.Duration, restartTraffic)
+	if _, err := r.traffic(ctx, "restart", c); err != nil {
+		return err
+	}
+	m, err := t.admin.metrics(ctx)
+	if err != nil {
+		return err
+	}
+	killed := &Restart{Signal: "SIGKILL", EventsBefore: t.sent, CheckpointAgeSeconds: m.CheckpointAgeSeconds}
+	if err := t.daemon.kill(); err != nil {
+		return err
+	}
+	return r.again(ctx, killed)
+}
+
+// again starts the daemon on what it left, measures how long that takes, and verifies what it says.
+func (r *run) again(ctx context.Context, what *Restart) error {
+	t := r.target
+	ready, err := t.start(ctx)
+	if err != nil {
+		return err
+	}
+	what.ReadySeconds = ready.Seconds()
+	p := &probe{target: t}
+	now, err := p.look(ctx)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	check, err := t.verify(ctx)
+	if err != nil {
+		return err
+	}
+	what.VerifySeconds = time.Since(began).Seconds()
+	result := &Result{Scenario: "restart", Restart: what, Check: check, Memory: memoryOf(now)}
+	t.perDevice(result.Memory)
+	r.add(result)
+	return nil
+}

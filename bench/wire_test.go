@@ -1,0 +1,79 @@
+package bench
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestPostAndAsk sends bodies of every length of number through a server of net/http, which must read them as they were meant.
+func TestPostAndAsk(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || r.Method != http.MethodPost || r.URL.Path != "/v1/events" || r.Header.Get("Authorization") != "Bearer secret" ||
+			r.Header.Get("Content-Type") != "application/x-ndjson" || r.ContentLength != int64(len(body)) {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		w.Header().Set("Content-Length", "5000")
+		answer := bytes.Repeat([]byte{'.'}, 5000) // More than the buffer begins with.
+		copy(answer, body)
+		_, _ = w.Write(answer)
+	}))
+	defer server.Close()
+	address := strings.TrimPrefix(server.URL, "http://")
+	w, err := dial(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	p := newPost("/v1/events", address, "secret", "application/x-ndjson")
+	for _, length := range []int{1, 9, 10, 99, 100, 4000, 1, 4999} {
+		body := bytes.Repeat([]byte{'a' + byte(length%20)}, length)
+		r, err := w.ask(p.seal(append(p.blank(), body...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.status != 200 || len(r.body) != 5000 || !bytes.Equal(r.body[:length], body) || r.body[length] != '.' {
+			t.Fatalf("length %d: %d, %d bytes", length, r.status, len(r.body))
+		}
+	}
+}
+
+func TestAskFails(t *testing.T) {
+	answers := map[string]string{
+		"cut":       "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+		"followed":  "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nabc",
+		"malformed": "SSH-2.0-OpenSSH\r\n\r\n",
+	}
+	for name, text := range answers {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				conn, _, err := w.(http.Hijacker).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = conn.Write([]byte(text))
+				_ = conn.Close()
+			}))
+			defer server.Close()
+			address := strings.TrimPrefix(server.URL, "http://")
+			w, err := dial(t.Context(), address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = w.Close() }()
+			p := newPost("/", address, "s", "text/plain")
+			if r, err := w.ask(p.seal(append(p.blank(), 'x'))); err == nil {
+				t.Fatalf("taken as %d %q", r.status, r.body)
+			}
+		})
+	}
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/console"
+	"github.com/meterd/meterd/ingest"
+	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/shard"
+)
+
+const (
+	// guardEvery is how often the free space is looked at: less than a second of commit log fits what is kept free.
+	guardEvery = 500 * time.Millisecond
+	// finishWithin bounds how long requests in hand may take to finish when the daemon stops.
+	finishWithin = 30 * time.Second
+)
+
+// daemon is everything that serve holds open.
+type daemon struct {
+	o      *serveOptions
+	logger *slog.Logger
+	server *ingest.Server
+	dir    *retention.Dir
+	log    *retention.Log
+	ledger *retention.Ledger
+	engine *shard.Engine
+	ready  atomic.Bool
+
+	background context.CancelFunc
+	failOnce   sync.Once
+	failure    error
+	fail       chan struct{}
+}
+
+// openDaemon listens first, so that /livez answers while the state is recovered, and becomes ready when everything is open.
+func openDaemon(o *serveOptions, logger *slog.Logger) (*daemon, error) {
+	d := &daemon{o: o, logger: logger, fail: make(chan struct{}), background: func() {}}
+	if err := d.open(); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+func (d *daemon) open() error {
+	o := d.o
+	var err error
+	d.dir, err = retention.OpenDir(retention.DirOptions{
+		Path: o.data, Region: o.region, Space: retention.SpaceOptions{StopBytes: o.diskStopBytes}, Logger: d.logger,
+	})
+	if err != nil {
+		return err
+	}
+	tls, err := tlsConfig(o)
+	if err != nil {
+		return err
+	}
+	if d.server, err = ingest.Listen(o.listen, tls, ingest.Starting, d.logger); err != nil {
+		return err
+	}
+	if err := d.openState(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	d.background = cancel
+	go d.dir.Guard().Run(ctx, guardEvery, d.failWith)
+	if err := d.firstToken(); err != nil {
+		return err
+	}
+	if err := d.openDoors(); err != nil {
+		return err
+	}
+	d.ready.Store(true)
+	d.logger.Info("ready", "address", d.server.Address().String(), "data", o.data, "version", version)
+	return nil
+}
+
+func (d *daemon) openState() error {
+	o := d.o
+	var err error
+	if d.log, err = retention.OpenLog(retention.LogOptions{
+		Path: d.dir.CommitPath(), Retention: o.retention, Fatal: d.failWith, Logger: d.logger,
+	}); err != nil {
+		return err
+	}
+	if d.ledger, err = retention.OpenLedger(retention.LedgerOptions{Path: d.dir.LedgerPath(), Fatal: d.failWith, Logger: d.logger}); err != nil {
+		return err
+	}
+	checkpoints, err := retention.OpenCheckpoints(d.dir.CheckpointPath())
+	if err != nil {
+		return err
+	}
+	seed := d.dir.HashSeed()
+	d.engine, err = shard.Open(shard.Options{
+		Log: d.log, Ledger: d.ledger, Checkpoints: checkpoints, Guard: d.dir.Guard(), Clock: shard.NewSystemClock(),
+		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
+		CheckpointEvery: o.checkpointEvery, Logger: d.logger,
+	})
+	return err
+}
+
+func (d *daemon) openDoors() error {
+	set := metrics.NewSet()
+	d.engine.RegisterMetrics(set)
+	host, _, err := net.SplitHostPort(d.o.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	people, err := console.New(console.Options{
+		Engine: d.engine, Logger: d.logger, Metrics: set, Ready: d.ready.Load, Loopback: loopback(host),
+		TimeZone: d.o.zone, DiskFree: d.dir.Guard().FreeBytes, Version: version,
+	})
+	if err != nil {
+		return err
+	}
+	gateways, err := ingest.NewHandler(ingest.Options{Engine: d.engine, People: people.Handle})
+	if err != nil {
+		return err
+	}
+	d.server.Handle(fasthttp.RequestHandler(gateways.Handle))
+	return nil
+}
+
+// failWith notes the first failure; the process ends then, without another answer.
+func (d *daemon) failWith(err error) {
+	d.failOnce.Do(func() {
+		d.failure = err
+		close(d.fail)
+	})
+}
+
+// failed is closed when the daemon cannot go on.
+func (d *daemon) failed() <-chan struct{} {
+	go func() {
+		<-d.engine.Failed()
+		d.failWith(d.engine.Err())
+	}()
+	return d.fail
+}
+
+func (d *daemon) err() error { return d.failure }
+
+// stop takes no more requests, finishes those in hand and flushes.
+func (d *daemon) stop(drain time.Duration) error {
+	d.ready.Store(false)
+	d.logger.Info("stopping", "drain_seconds", drain.Seconds())
+	if drain > 0 {
+		select {
+		case <-time.After(drain):
+		case <-d.fail:
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
+	defer cancel()
+	err := d.server.Shutdown(ctx)
+	d.server = nil
+	err = errors.Join(err, d.close())
+	if err == nil {
+		d.logger.Info("stopped")
+	}
+	return err
+}
+
+// close closes what is open, in the order in which it depends on each other.
+func (d *daemon) close() error {
+	var errs []error
+	d.background()
+	if d.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
+		defer cancel()
+		errs = append(errs, d.server.Shutdown(ctx))
+	}
+	if d.engine != nil {
+		errs = append(errs, d.engine.Close())
+	}
+	if d.log != nil {
+		errs = append(errs, d.log.Close())
+	}
+	if d.ledger != nil {
+		errs = append(errs, d.ledger.Close())
+	}
+	if d.dir != nil {
+		errs = append(errs, d.dir.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// tokenPath is where the first administrator's token lies.
+func (d *daemon) tokenPath() string { return filepath.Join(d.o.data, "admin.token") }

@@ -1,0 +1,7 @@
+// Command meterd meters and licenses the devices of an IoT platform: it is asked about every event of every device, answers
+// accepted or denied at once, and loses nothing that it acknowledged.
+//
+//	main ─► serve: data directory ─► commit log, ledger, checkpoints ─► engine (recovers) ─► doors ─► signals ─► drain ─► close
+//
+// Only this folder reads flags, environment and signals, and only main ends the process.
+package main

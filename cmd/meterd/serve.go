@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/meterd/meterd/license"
+)
+
+// serveOptions are the flags of serve, as the contract names them.
+type serveOptions struct {
+	data, listen, zone, region   string
+	retention, checkpointEvery   time.Duration
+	drain                        time.Duration
+	tlsCert, tlsKey, tlsClientCA string
+	insecure, demo               bool
+	diskStopBytes                uint64
+}
+
+// retentionMin is the shortest log retention: a directory of the log spans ten seconds at least.
+const retentionMin = time.Second
+
+func serveCommand() *cobra.Command {
+	o := &serveOptions{}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the daemon",
+		Long:  "Run the daemon. Every flag can also be given as METERD_<FLAG>, for example METERD_LOG_RETENTION; a flag beats the environment.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd.Flags()); err != nil {
+				return err
+			}
+			if err := o.validate(); err != nil {
+				return err
+			}
+			return runServe(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.data, "data", "./data", "data directory, made if it is missing")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8480", "address; one that is not loopback needs TLS or --insecure")
+	f.StringVar(&o.zone, "time-zone", "UTC", "IANA name or ±HH:MM, given to products that name none")
+	f.StringVar(&o.region, "region", "default", "this data centre; fixed at the first start")
+	f.DurationVar(&o.retention, "log-retention", 168*time.Hour, "how long the raw log is kept")
+	f.DurationVar(&o.checkpointEvery, "checkpoint-every", time.Minute, "shortest time between two flushes of counter and licence state")
+	f.DurationVar(&o.drain, "drain", 0, "how long events are still taken after SIGTERM while /readyz answers 503")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate file for HTTPS, reloaded when it changes")
+	f.StringVar(&o.tlsKey, "tls-key", "", "key file for HTTPS")
+	f.StringVar(&o.tlsClientCA, "tls-client-ca", "", "certificates that clients must be signed by (mutual TLS)")
+	f.BoolVar(&o.insecure, "insecure", false, "listen on an address that is not loopback without TLS")
+	f.BoolVar(&o.demo, "demo", false, "create a demo account, product and licences, once, and print a first call")
+	f.Uint64Var(&o.diskStopBytes, "disk-stop-bytes", 0, "free bytes below which ingest stops (0: 1 GiB, and what a checkpoint needs)")
+	return cmd
+}
+
+// fromEnvironment sets every flag that was not given from METERD_<FLAG>.
+func fromEnvironment(flags *pflag.FlagSet) error {
+	var errs []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "METERD_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, given := os.LookupEnv(name)
+		if f.Changed || !given {
+			return
+		}
+		if err := flags.Set(f.Name, value); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// validate reports every fault at once.
+func (o *serveOptions) validate() error {
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	host, _, err := net.SplitHostPort(o.listen)
+	switch {
+	case err != nil:
+		fault("--listen %q: must be HOST:PORT", o.listen)
+	case !loopback(host) && o.tlsCert == "" && !o.insecure:
+		fault("--listen %s is not a loopback address: give --tls-cert and --tls-key, or --insecure if something in front encrypts", o.listen)
+	}
+	if _, err := license.ParseZone(o.zone); err != nil {
+		fault("--time-zone %q: %w", o.zone, err)
+	}
+	if o.retention < retentionMin {
+		fault("--log-retention %s: must be at least %s", o.retention, retentionMin)
+	}
+	if o.checkpointEvery <= 0 {
+		fault("--checkpoint-every %s: must be positive", o.checkpointEvery)
+	}
+	if o.drain < 0 {
+		fault("--drain %s: must not be negative", o.drain)
+	}
+	if (o.tlsCert == "") != (o.tlsKey == "") {
+		fault("--tls-cert and --tls-key belong together")
+	}
+	if o.tlsClientCA != "" && o.tlsCert == "" {
+		fault("--tls-client-ca needs --tls-cert and --tls-key")
+	}
+	return errors.Join(errs...)
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// runServe runs a daemon until it is told to stop or cannot go on.
+func runServe(ctx context.Context, o *serveOptions) error {
+	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	ctx, release := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer release()
+	d, err := openDaemon(o, logger)
+	if err != nil {
+		return err
+	}
+	if o.demo {
+		if err := d.demo(os.Stdout); err != nil {
+			return errors.Join(err, d.close())
+		}
+	}
+	select {
+	case <-ctx.Done():
+		release() // A second signal ends the process at once.
+		return d.stop(o.drain)
+	case <-d.failed():
+		// Nobody gets an answer any more; a disk that failed once is not asked again. Recovery will find everything acknowledged.
+		return fmt.Errorf("the daemon cannot go on: %w", d.err())
+	}
+}

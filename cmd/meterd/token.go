@@ -1,0 +1,53 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+
+	"github.com/meterd/meterd/license"
+)
+
+// adminName is the name of the first token.
+const adminName = "admin"
+
+// firstToken makes the administrator's token of a new data directory. The file is written first: a crash in between leaves a file
+// that opens nothing and is made anew, never a token whose secret nobody knows.
+func (d *daemon) firstToken() error {
+	if d.engine.Catalogue().Seq > 0 {
+		return nil
+	}
+	secret := license.NewSecret()
+	if err := writeSecret(d.tokenPath(), secret); err != nil {
+		return fmt.Errorf("write the administrator's token: %w", err)
+	}
+	err := d.engine.Administer(adminName, func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+		return c.CreateToken(by, license.Token{Name: adminName, Role: license.RoleAdmin, Hash: sha256.Sum256([]byte(secret))})
+	})
+	if err != nil {
+		return fmt.Errorf("create the administrator's token: %w", err)
+	}
+	d.logger.Info("administrator's token written", "path", d.tokenPath())
+	return nil
+}
+
+// writeSecret writes a file that only its owner can read, synced.
+func writeSecret(path, secret string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteString(secret + "\n"); err != nil {
+		_ = f.Close() // The write's error says more.
+		return err
+	}
+	if err := f.Chmod(0o600); err != nil {
+		_ = f.Close() // As above.
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		_ = f.Close() // As above.
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/meterd/meterd/client"
+	"github.com/meterd/meterd/event"
+)
+
+// gateway ties broker, client and metrics together.
+type gateway struct {
+	identity string
+	open     bool // --on-unavailable open
+	client   *client.Client
+	broker   *mqtt.Server
+	devices  *devices
+	meter    *meter
+	log      *slog.Logger
+}
+
+// addresses tell where the gateway listens, for callers that asked for port 0.
+type addresses struct{ mqtt, metrics string }
+
+// run serves until ctx ends, then disconnects everybody, flushes and returns nil. ready, when it is set, is called once connections are taken.
+func run(ctx context.Context, o *options, log *slog.Logger, ready func(addresses)) error {
+	g := &gateway{identity: o.identity, open: o.onUnavailable == "open", log: log}
+	copts := o.clientOptions()
+	copts.Reported = func(e client.Event, v client.Verdict) { g.reported(e, v) }
+	c, err := client.New(copts)
+	if err != nil {
+		return err
+	}
+	g.client, g.meter = c, newMeter(c)
+	g.devices = newDevices(g)
+	err = g.serve(ctx, o, ready)
+	flush, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if closeErr := c.Close(flush); closeErr != nil {
+		// Not a failed stop: the broker is down in order, and what is lost is said here once.
+		log.Warn("some events were not reported to meterd", "error", closeErr)
+	}
+	log.Info("stopped")
+	return err
+}
+
+// serve runs the broker until ctx ends.
+func (g *gateway) serve(ctx context.Context, o *options, ready func(addresses)) error {
+	var at addresses
+	if o.metricsListen != "" {
+		ln, err := net.Listen("tcp", o.metricsListen)
+		if err != nil {
+			return fmt.Errorf("listen for metrics: %w", err)
+		}
+		srv := &http.Server{Handler: g.meter.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+		defer srv.Close()
+		go func() { _ = srv.Serve(ln) }() // It ends with Close.
+		at.metrics = ln.Addr().String()
+	}
+	ln, err := net.Listen("tcp", o.listen)
+	if err != nil {
+		return fmt.Errorf("listen for MQTT: %w", err)
+	}
+	defer ln.Close()
+	if err := g.startOffline(ctx); err != nil {
+		return nil // Told to stop before it started: nothing was taken, nothing is owed.
+	}
+	door := newDoor(g, ln)
+	g.broker = newBroker(g.log)
+	if err := errors.Join(g.broker.AddHook(&hook{gateway: g}, nil), g.broker.AddListener(door)); err != nil {
+		return fmt.Errorf("set up the broker: %w", err)
+	}
+	if err := g.broker.Serve(); err != nil {
+		return fmt.Errorf("start the broker: %w", err)
+	}
+	at.mqtt = ln.Addr().String()
+	g.log.Info("taking MQTT connections", "listen", at.mqtt, "metrics", at.metrics, "meterd", o.meterdURL, "producer", o.producer)
+	if ready != nil {
+		ready(at)
+	}
+	<-ctx.Done()
+	g.log.Info("stopping", "connections", g.meter.connections.Load())
+	_ = g.broker.Close() // It always returns nil.
+	door.wait()
+	return nil
+}
+
+// startOffline tells meterd that this producer holds nothing, before it holds anything. Closed, it tries until it succeeds or ctx ends,
+// since nobody could connect anyway. Open, it tries once and leaves the rest to the client, which makes up for it before the
+// first event.
+func (g *gateway) startOffline(ctx context.Context) error {
+	for wait := offlinePauseMin; ; wait = min(wait*2, offlinePauseMax) {
+		n, err := g.client.Offline(ctx)
+		if err == nil {
+			g.log.Info("told meterd that this gateway starts", "devices_put_offline", n)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if g.open {
+			g.log.Warn("meterd cannot be asked; devices are let in unasked", "error", err)
+			g.client.OweOffline()
+			return nil
+		}
+		g.log.Warn("meterd cannot be asked; trying again", "error", err, "pause", wait)
+		select {
+		case <-time.After(wait/2 + rand.N(wait/2)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// newBroker returns a broker with bounds, and without what would get in the way of metering.
+func newBroker(log *slog.Logger) *mqtt.Server {
+	caps := mqtt.NewDefaultServerCapabilities()
+	caps.MaximumClients = connectionsMax
+	caps.MaximumClientWritesPending = writesPendingMax
+	caps.MaximumInflight = inflightMax
+	caps.MaximumSessionExpiryInterval = sessionExpiryMax
+	caps.MaximumPacketSize = packetBytesMax
+	return mqtt.New(&mqtt.Options{
+		Capabilities: caps,
+		// The broker holds small writes back while more are queued. The rest of the queue may be denied, and then nothing
+		// would push them out: the last message within the quota would stay here. With 1 every packet is written at once.
+		ClientNetWriteBufferSize: 1,
+		SysTopicResendInterval:   24 * 3600, // $SYS is not served (hook.OnACLCheck).
+		Logger:                   slog.New(errorsOnly{log.Handler()}),
+	})
+}
+
+// errorsOnly keeps what the broker logs about single clients and packets out of the log.
+type errorsOnly struct{ slog.Handler }
+
+func (errorsOnly) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
+
+func (h errorsOnly) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return errorsOnly{h.Handler.WithAttrs(attrs)}
+}
+
+func (h errorsOnly) WithGroup(name string) slog.Handler { return errorsOnly{h.Handler.WithGroup(name)} }
+
+// ask asks about one event and measures it.
+func (g *gateway) ask(e client.Event) (client.Verdict, error) {
+	start := time.Now()
+	v, err := g.client.Do(context.Background(), e) // Bounded by askTimeout, twice.
+	g.meter.asked(e.Type, v, err, time.Since(start))
+	return v, err
+}
+
+// reported hears what meterd says about an event that had passed unasked. A device that was let in and should not have been
+// is disconnected, beside the caller, which must not wait.
+func (g *gateway) reported(e client.Event, v client.Verdict) {
+	g.meter.reported(e.Type, v)
+	if e.Type == event.Connect && !v.Accepted {
+		go g.devices.disconnect(deviceName{e.Product, e.Device}, connackRefusal(v, nil))
+	}
+}
+
+// farewell closes a client's connection, with a DISCONNECT where there is one: 3.1.1 has none from the server.
+func (g *gateway) farewell(cl *mqtt.Client, reason packets.Code) {
+	if cl.Properties.ProtocolVersion == 5 {
+		_ = g.broker.DisconnectClient(cl, reason) // The connection is closed either way.
+	} else {
+		cl.Stop(reason)
+	}
+}

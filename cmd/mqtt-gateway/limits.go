@@ -1,0 +1,36 @@
+package main
+
+import (
+	"time"
+
+	"github.com/meterd/meterd/event"
+)
+
+// Every bound of the gateway, each with the reason for its size.
+const (
+	// connectionsMax bounds sockets and goroutines: about 25 KiB each, 2.5 GB together.
+	connectionsMax = 100_000
+	// connectTimeout is how long a connection may take to say CONNECT before it is closed.
+	connectTimeout = 10 * time.Second
+	// writeTimeout is how long a subscriber that does not read can hold up those who publish to it, once.
+	writeTimeout = 2 * time.Second
+	// writesPendingMax is how many deliveries wait for one subscriber; the broker allocates it whole for each connection.
+	writesPendingMax = 512
+	// inflightMax is how many QoS 1 and 2 messages a session keeps, also while its device is away.
+	inflightMax = 1024
+	// sessionExpiryMax is how long the session of an absent device is kept.
+	sessionExpiryMax = 7 * 24 * 3600 // seconds
+	// packetBytesMax leaves room for topic and properties beside the largest payload that meterd takes.
+	packetBytesMax = event.PayloadBytesMax + 128<<10
+	// askTimeout bounds the wait of a device for a meterd that does not answer.
+	askTimeout = 3 * time.Second
+	// offlinePauseMin and offlinePauseMax bound the pause between two tries of the call at the start.
+	offlinePauseMin = 100 * time.Millisecond
+	offlinePauseMax = 5 * time.Second
+	// stopTimeout bounds the flush after SIGTERM.
+	stopTimeout = 10 * time.Second
+	// farewellTimeout is how long one client that does not read may delay a stop.
+	farewellTimeout = 500 * time.Millisecond
+	// deviceShards spreads the lock of the table of devices.
+	deviceShards = 64
+)

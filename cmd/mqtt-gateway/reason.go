@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/meterd/meterd/client"
+	"github.com/meterd/meterd/event"
+)
+
+// connackRefusal returns the MQTT 5 reason for a connect without an accepting verdict; its string is meterd's code.
+func connackRefusal(v client.Verdict, err error) packets.Code {
+	switch {
+	case errors.Is(err, client.ErrOverloaded):
+		return packets.Code{Code: packets.ErrServerBusy.Code, Reason: "overloaded"}
+	case errors.Is(err, client.ErrInvalid):
+		return packets.ErrClientIdentifierNotValid
+	case err != nil:
+		return packets.Code{Code: packets.ErrServerUnavailable.Code, Reason: "unavailable"}
+	case v.Is(event.LicenseExhausted):
+		return packets.Code{Code: packets.ErrQuotaExceeded.Code, Reason: v.Code}
+	case v.Is(event.Suspended):
+		return packets.Code{Code: packets.ErrBanned.Code, Reason: v.Code}
+	case v.Is(event.InvalidEvent):
+		return packets.Code{Code: packets.ErrClientIdentifierNotValid.Code, Reason: v.Code}
+	}
+	return packets.Code{Code: packets.ErrNotAuthorized.Code, Reason: v.Code}
+}
+
+// connackRefusal3 returns what stands for code in MQTT 3.1.1; the broker turns it into the return codes 2, 3 and 5.
+func connackRefusal3(code packets.Code) packets.Code {
+	switch code.Code {
+	case packets.ErrServerUnavailable.Code, packets.ErrServerBusy.Code:
+		return packets.ErrServerUnavailable
+	case packets.ErrClientIdentifierNotValid.Code:
+		return packets.ErrClientIdentifierNotValid
+	}
+	return packets.ErrBadUsernameOrPassword // The broker's entry for 5, not authorized.
+}
+
+// publishRefusal returns the MQTT 5 reason for a PUBLISH that does not pass. Of the codes that a PUBACK may carry, 0x97 is the one that
+// tells a device to stop sending; "not now" has only 0x83.
+func publishRefusal(v client.Verdict, err error) packets.Code {
+	switch {
+	case errors.Is(err, client.ErrOverloaded):
+		return packets.Code{Code: packets.ErrImplementationSpecificError.Code, Reason: "overloaded"}
+	case errors.Is(err, client.ErrInvalid):
+		return packets.Code{Code: packets.ErrQuotaExceeded.Code, Reason: event.InvalidEvent.String()}
+	case err != nil:
+		return packets.Code{Code: packets.ErrImplementationSpecificError.Code, Reason: "unavailable"}
+	}
+	return packets.Code{Code: packets.ErrQuotaExceeded.Code, Reason: v.Code}
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+func TestFailClosed(t *testing.T) {
+	f := newFake(t)
+	g := start(t, f, nil)
+	five, three := g.mustDial("p1", "five", 5), g.mustDial("p1", "three", 4)
+	f.stop()
+	five.publish("t", "x", 1, 1)
+	if ack := five.want(packets.Puback); ack.ReasonCode != 0x83 || ack.Properties.ReasonString != "unavailable" {
+		t.Errorf("MQTT 5: PUBACK %#x %q", ack.ReasonCode, ack.Properties.ReasonString)
+	}
+	three.publish("t", "x", 1, 1)
+	three.wantClosed() // Unacknowledged: the device keeps the message.
+	if _, ack := g.dial("p1", "new", 5, nil); ack.ReasonCode != 0x88 {
+		t.Errorf("MQTT 5: CONNACK %#x", ack.ReasonCode)
+	}
+	out, exit := g.pub(numbered(1), "-V", "mqttv311", "-u", "p1", "-i", "new3", "-t", "t")
+	if exit == 0 || !strings.Contains(strings.ToLower(out), "unavailable") {
+		t.Errorf("3.1.1: exit %d, %q", exit, out)
+	}
+	f.start()
+	// That three has gone could not be said; it is, as soon as meterd is back.
+	f.await("three disconnect", 1)
+	f.awaitThat("five's connection to be there still", func() bool { return f.devices["p1/five"].online })
+	if got := f.heard("new"); len(got) > 0 {
+		t.Errorf("of devices that were refused meterd heard %q", got)
+	}
+}
+
+func TestFailOpen(t *testing.T) {
+	f := newFake(t)
+	f.denials["pirate"] = "license_exhausted"
+	g := start(t, f, func(o *options) { o.onUnavailable = "open" })
+	sub := g.sub("-u", "p1", "-i", "dashboard", "-t", "t", "-q", "1")
+	f.stop()
+	pirate := g.mustDial("p1", "pirate", 5)
+	if out, exit := g.pub(numbered(3), "-u", "p1", "-i", "sensor", "-t", "t", "-q", "1"); exit != 0 {
+		t.Fatalf("mosquitto_pub while meterd is down: exit %d, %s", exit, out)
+	}
+	if got := sub.until("m3"); !slices.Equal(got, numbered(2)) {
+		t.Errorf("delivered %q", got)
+	}
+	for typ, want := range map[string]string{"connect": "2", "up": "3", "down": "3"} {
+		if got := g.metric(`meterd_gateway_unasked_total{type="` + typ + `"}`); got != want {
+			t.Errorf("unasked %s: %q, want %s", typ, got, want)
+		}
+	}
+	f.start()
+	f.await("sensor disconnect", 1)
+	want := []string{"sensor connect accepted", "sensor up accepted", "sensor up accepted", "sensor up accepted", "sensor disconnect accepted"}
+	if got := f.heard("sensor"); !slices.Equal(got, want) {
+		t.Errorf("meterd was told %q", got)
+	}
+	f.await("dashboard down", 3)
+	if bye := pirate.wantClosed(); bye.ReasonCode != 0x97 {
+		t.Errorf("a device let in unasked that has no licence: DISCONNECT %#x", bye.ReasonCode)
+	}
+}
+
+func TestOpenStartsWithoutMeterd(t *testing.T) {
+	f := newFake(t)
+	f.stop()
+	g := start(t, f, func(o *options) { o.onUnavailable = "open" })
+	d := g.mustDial("p1", "d1", 5)
+	d.publish("t", "x", 1, 1)
+	if ack := d.want(packets.Puback); ack.ReasonCode != 0 {
+		t.Errorf("PUBACK %#x", ack.ReasonCode)
+	}
+	f.start()
+	f.await("d1 up", 1)
+	if got := f.heard(""); !slices.Equal(got, []string{"offline gw-test", "d1 connect accepted", "d1 up accepted"}) {
+		t.Errorf("meterd heard %q: offline must come first", got)
+	}
+}

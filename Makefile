@@ -1,0 +1,105 @@
+# Every target with a "## sentence" explains itself: `make` prints them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+# One after the other, also under make -j: tests and benchmarks share the machine's few cores already.
+.NOTPARALLEL:
+
+# The product is pure Go; only the race detector needs a C compiler.
+export CGO_ENABLED := 0
+# The toolchain that is installed builds this, none is downloaded.
+export GOTOOLCHAIN := local
+
+# Passed on by run, bench and bench-peers: make run ARGS='--listen 127.0.0.1:9000'
+ARGS ?=
+# How long each fuzz target runs in `make check`; for a real search: make fuzz FUZZTIME=10m
+FUZZTIME ?= 3s
+# A test that takes longer hangs.
+TEST_TIMEOUT ?= 10m
+
+.PHONY: help
+help: ## list the targets
+	@echo 'meterd: a durable metering and licence daemon for IoT device gateways'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Options: ARGS='…' for run, bench and bench-peers; FUZZTIME=$(FUZZTIME) for fuzz"
+
+## ---- to use it
+
+.PHONY: build
+build: ## build bin/meterd and bin/mqtt-gateway
+	go build -trimpath -o bin/ ./cmd/...
+
+.PHONY: run
+run: build ## start the daemon with a demo account, product and licences, made once
+	bin/meterd serve --demo $(ARGS)
+
+.PHONY: mqtt-demo
+mqtt-demo: build ## let stock MQTT clients through the gateway until their quota is used up
+	@.ci/need mosquitto_pub:mosquitto-clients curl:curl
+	@cmd/mqtt-gateway/demo.sh
+
+## ---- to change it
+
+.PHONY: tools
+tools: ## install what the tests need: the stock MQTT clients and FUSE
+	@.ci/need mosquitto_pub:mosquitto-clients fusermount3:fuse3
+
+.PHONY: test
+test: tools ## run all tests
+	go test -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: check
+check: format vet staticcheck house test race fuzz bench-smoke ## run everything that CI runs
+	@echo 'check: all passed'
+
+.PHONY: format
+format: ## fail on files that gofumpt would change
+	@files=$$(go tool gofumpt -l .); \
+	if [ -n "$$files" ]; then echo "not formatted, run make fmt:"; echo "$$files"; exit 1; fi
+
+.PHONY: fmt
+fmt: ## format all Go files
+	go tool gofumpt -w .
+
+.PHONY: vet
+vet: ## run go vet
+	go vet ./...
+
+.PHONY: staticcheck
+staticcheck: ## run staticcheck
+	go tool staticcheck ./...
+
+.PHONY: house
+house: ## check the house rules: import arrows, doors, shape, text
+	go test -count=1 .
+
+# With -short: what starts the real binary, or takes long, was run by `make test` and would learn nothing from it.
+.PHONY: race
+race: tools ## run the tests with the race detector
+	@.ci/need gcc:gcc gcc:libc6-dev
+	CGO_ENABLED=1 go test -race -short -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME
+	.ci/fuzz $(FUZZTIME)
+
+.PHONY: bench-smoke
+bench-smoke: ## run every benchmark once, to see that it runs
+	go test -run '^$$' -bench . -benchtime 1x -short -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: bench
+bench: build ## measure the daemon end to end on this machine
+	bin/meterd bench $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: build ## measure Redis with a Lua quota script beside it, in the same run
+	@.ci/need redis-server:redis-server
+	bin/meterd bench --peers $(ARGS)
+
+.PHONY: clean
+clean: ## remove what was built; data directories stay
+	rm -rf bin

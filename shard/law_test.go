@@ -1,0 +1,229 @@
+package shard
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/retention/record"
+)
+
+// The law: state is the join of the log's records. Whole groups shuffled, doubled, cut into their chunks and regrouped give the same
+// state, provided that bindings come before what they bind.
+func TestStateIsTheJoinOfRecords(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := newMachine(t)
+		defer m.kill()
+		seed := rapid.Uint64().Draw(rt, "seed")
+		m.randomHistory(rand.New(rand.NewPCG(seed, 1)))
+		want := m.state()
+		groups := m.log.snapshot()
+		control := m.ledger
+		m.kill()
+
+		for _, shuffle := range []func(*rand.Rand, []retention.Group) []retention.Group{inOrder, shuffled, regrouped} {
+			j := newJoiner(t, m.options(), control)
+			r := rand.New(rand.NewPCG(seed, 2))
+			again := shuffle(r, groups)
+			j.bind(again)
+			for i := range again {
+				if err := j.content(&again[i]); err != nil {
+					rt.Fatal(err)
+				}
+			}
+			if got := j.state(); got != want {
+				rt.Fatalf("state differs (seed %d):\n%s", seed, diff(want, got))
+			}
+		}
+	})
+}
+
+func inOrder(_ *rand.Rand, groups []retention.Group) []retention.Group { return groups }
+
+// shuffled doubles some groups and mixes all.
+func shuffled(r *rand.Rand, groups []retention.Group) []retention.Group {
+	out := slices.Clone(groups)
+	for _, g := range groups {
+		if r.IntN(3) == 0 {
+			out = append(out, g)
+		}
+	}
+	r.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}
+
+// regrouped cuts groups into their chunks, doubles some, and deals all of them into new groups beside heads that are not theirs.
+func regrouped(r *rand.Rand, groups []retention.Group) []retention.Group {
+	out := make([]retention.Group, len(groups))
+	for i, at := range r.Perm(len(groups)) {
+		out[at] = retention.Group{Seq: groups[i].Seq, Head: groups[i].Head}
+	}
+	for i := range groups {
+		for _, chunk := range groups[i].Chunks {
+			for range 1 + r.IntN(2) {
+				to := &out[r.IntN(len(out))]
+				to.Chunks = append(to.Chunks, chunk)
+			}
+		}
+	}
+	return out
+}
+
+// lawJoiner is a joiner on an engine that never ran.
+type lawJoiner struct {
+	*joiner
+	t testing.TB
+}
+
+func newJoiner(t testing.TB, o Options, control *memLedger) *lawJoiner {
+	t.Helper()
+	o.fill()
+	e := &Engine{o: o, producers: newProducers(), stop: make(chan struct{}), failed: make(chan struct{})}
+	e.o.Ledger = &memLedger{rows: control.rows}
+	e.rows.init()
+	e.totals.quarters = map[record.Quarter]*record.Totals{}
+	var err error
+	if e.table, err = counters.New(counters.Options{Seed: o.HashSeed}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.table.Close() })
+	if e.compress, err = record.NewCompressor(1); err != nil {
+		t.Fatal(err)
+	}
+	cat, err := license.Load(e.scanControl, o.Region, o.Retention)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.catalogue.Store(cat)
+	return &lawJoiner{joiner: &joiner{e: e, cat: cat, pools: cat.Pools(), serials: map[uint32]uint64{}}, t: t}
+}
+
+// bind applies all bindings first, as recovery does within a group.
+func (j *lawJoiner) bind(groups []retention.Group) {
+	for _, g := range groups {
+		for _, stored := range g.Chunks {
+			raw, err := j.e.compress.Decompress(nil, stored)
+			if err != nil {
+				j.t.Fatal(err)
+			}
+			c, err := record.Open(raw)
+			if err != nil {
+				j.t.Fatal(err)
+			}
+			if err := c.Bindings(j.bindDevice, j.bindProducer); err != nil {
+				j.t.Fatal(err)
+			}
+		}
+	}
+}
+
+func (j *lawJoiner) state() string { return stateOf(j.e) }
+
+func (m *machine) state() string {
+	if err := m.settle(); err != nil {
+		m.t.Fatal(err)
+	}
+	return stateOf(m.Engine)
+}
+
+// stateOf writes everything that must survive as text: words, grants, pools, gifts, totals, producers and the last serial.
+func stateOf(e *Engine) string {
+	var lines []string
+	e.table.Walk(0, func(o counters.Ordinal, product uint32, name []byte) bool {
+		s := e.table.SlotOf(o)
+		lines = append(lines, fmt.Sprintf("device %d %d/%s %x %x %x %x %x %x %+v", o, product, name,
+			s.Message(), s.Denied(), s.OTA(), s.License(), s.Session(), s.Seen(), e.table.Grant(o)))
+		return true
+	})
+	for id, p := range e.catalogue.Load().Pools() {
+		lines = append(lines, fmt.Sprintf("pool %d %d %d", id, p.Drawn, p.Returned))
+	}
+	for _, p := range e.catalogue.Load().Products("") {
+		lines = append(lines, fmt.Sprintf("gifts %s %d", p.Name, p.State.GiftsDrawn))
+	}
+	totals := e.totals.quarters
+	err := e.o.Ledger.Scan([]byte(keyTotals), nil, false, func(k, v []byte) (bool, error) {
+		q := record.Quarter{Product: binary.BigEndian.Uint32(k[1:]), Number: binary.BigEndian.Uint32(k[5:])}
+		sum, err := record.DecodeTotals(v)
+		e.totals.join(q, &sum)
+		return true, err
+	})
+	if err != nil {
+		lines = append(lines, err.Error())
+	}
+	for q, sum := range totals {
+		lines = append(lines, fmt.Sprintf("total %+v %+v", q, *sum))
+	}
+	for n, p := range e.producers.all() {
+		lines = append(lines, fmt.Sprintf("producer %d %+v", n, p))
+	}
+	lines = append(lines, fmt.Sprintf("serial %d", e.serial.Load()))
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+func diff(want, got string) string {
+	var b bytes.Buffer
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for _, l := range w {
+		if !slices.Contains(g, l) {
+			fmt.Fprintln(&b, "-", l)
+		}
+	}
+	for _, l := range g {
+		if !slices.Contains(w, l) {
+			fmt.Fprintln(&b, "+", l)
+		}
+	}
+	return b.String()
+}
+
+// randomHistory lets concurrent gateways send everything there is to a few devices of two products, over days and months.
+func (m *machine) randomHistory(r *rand.Rand) {
+	m.product("p", `{"messages_per_day":5,"validity":"P2D","ota_per_month":2,"message_unit_bytes":64}`, 4)
+	m.product("q", `{"messages_per_day":null}`, 2)
+	m.credit("p", "PACK", 5, true)
+	kinds := []string{"connect", "up", "up", "up", "down", "ota", "disconnect", "connect"}
+	for range 12 {
+		done := make(chan error, 3)
+		for range 3 {
+			var b strings.Builder
+			for range 1 + r.IntN(12) {
+				fmt.Fprintf(&b, "{\"type\":%q,\"product\":%q,\"device\":\"d%d\",\"size\":%d,\"topic\":\"t\"}\n",
+					kinds[r.IntN(len(kinds))], []string{"p", "q"}[r.IntN(2)], r.IntN(8), r.IntN(200))
+			}
+			req := request(m.t, b.String())
+			req.Producer = []byte(fmt.Sprint("gw", r.IntN(3)))
+			e := m.Engine
+			go func() { done <- e.Submit(req) }()
+		}
+		for range 3 {
+			if err := <-done; err != nil {
+				m.t.Fatal(err)
+			}
+		}
+		switch r.IntN(6) {
+		case 0:
+			m.clock.pass(25 * 3600e9)
+		case 1:
+			m.clock.pass(20 * 24 * 3600e9)
+		case 2:
+			m.credit("p", fmt.Sprint("LOT-", r.Uint32()), 2, false)
+		case 3:
+			if err := m.Checkpoint(); err != nil {
+				m.t.Fatal(err)
+			}
+		case 4:
+			m.crash()
+		}
+	}
+}

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// activate connects every device for the first time: each consumes a licence (R1), the pool is used up to the last one (R4). It also tells what
-// a device takes in memory: what the process has grown by, divided by the devices.
+// activate connects every device for the first time: each consumes a licence (R1), the pool is used up to the last one (R4). It
+// also tells what a device takes in memory: what the process has grown by, divided by the devices.
 func activate(ctx context.Context, r *run) error {
 	t := r.target
 	if t.active > 0 {

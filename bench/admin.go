@@ -92,7 +92,8 @@ func (a *admin) ready(ctx context.Context) error {
 	return a.ask(ctx, http.MethodGet, "/readyz", nil, nil)
 }
 
-// create makes account and product with a lot of exactly licences. The account may be there already, the product may not: its counts are compared.
+// create makes account and product with a lot of exactly licences. The account may be there already, the product may not: its
+// counts are compared.
 func (a *admin) create(ctx context.Context, product, zone string, licenses int) error {
 	account := map[string]any{"account": product, "kind": "enterprise"}
 	err := a.ask(ctx, http.MethodPost, "/v1/accounts", account, nil)

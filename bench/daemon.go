@@ -30,8 +30,9 @@ type daemon struct {
 // logName is the file in the data directory's parent that takes what the daemon logs.
 const logName = "daemon.log"
 
-// start runs the program and returns how long it took until /readyz answered 200. The daemon chooses a free port itself and says so when it is ready:
-// that is waited for, because asking a port again and again costs the CPU that is measured.
+// start runs the program and returns how long it took until /readyz answered 200. The daemon chooses a free port itself and says so
+// when it is ready: that is waited for, because asking a port again and again costs the CPU that is measured, and a connection to
+// a port that nobody listens on yet may meet itself.
 func (d *daemon) start(ctx context.Context) (time.Duration, error) {
 	log, err := os.OpenFile(filepath.Join(filepath.Dir(d.data), logName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -143,11 +144,11 @@ func (d *daemon) running() bool {
 }
 
 func (d *daemon) exitError(when string) error {
-	return fmt.Errorf("the daemon ended %s, see %s: %w", when, filepath.Join(filepath.Dir(d.data), logName), cmpErr(d.err))
+	return fmt.Errorf("the daemon ended %s, see %s: %w", when, filepath.Join(filepath.Dir(d.data), logName), exitStatus(d.err))
 }
 
-// cmpErr names an exit that the system calls none.
-func cmpErr(err error) error {
+// exitStatus names an exit without an error, so that there is something to wrap.
+func exitStatus(err error) error {
 	if err == nil {
 		return errors.New("exit status 0")
 	}

@@ -46,6 +46,8 @@ const (
 	checkpointWindow = time.Minute
 	// restartTraffic bounds the traffic before a kill: it is what the restart replays.
 	restartTraffic = 20 * time.Second
+	// otherShareQuiet is the share of the CPUs that others may use before a result says so: daily jobs of a system stay below it.
+	otherShareQuiet = 0.05
 	// dayLeftHour is the hour of the product's day at which a run begins: eighteen hours before the day ends.
 	dayLeftHour = 6
 )

@@ -97,8 +97,8 @@ type Restart struct {
 	VerifySeconds        float64 `json:"verify_seconds"`
 }
 
-// Check is the comparison that a result passed: Sent = Accepted = Logged since the process started, nothing denied, a licence for each device, and the
-// devices that were read back had exactly what they were sent.
+// Check is the comparison that a result passed: Sent = Accepted = Logged since the process started, nothing denied, a licence for
+// each device, and the devices that were read back had exactly what they were sent.
 type Check struct {
 	Sent               uint64 `json:"sent"`
 	Accepted           uint64 `json:"accepted"`

@@ -30,14 +30,14 @@ func parseResponse(b []byte) (r response, n int, err error) {
 		return r, 0, nil
 	}
 	line, rest := cutLine(b[:head])
-	if r.status = statusOf(line); r.status == 0 {
+	if r.status = statusOf(line); r.status == 0 || isBroken(line) {
 		return r, 0, errResponse
 	}
 	length := -1
 	for len(rest) > 0 {
 		line, rest = cutLine(rest)
 		name, value, ok := bytes.Cut(line, []byte{':'})
-		if !ok {
+		if !ok || isBroken(line) {
 			return r, 0, errResponse
 		}
 		value = bytes.TrimSpace(value)
@@ -72,6 +72,11 @@ func parseResponse(b []byte) (r response, n int, err error) {
 func cutLine(b []byte) (line, rest []byte) {
 	line, rest, _ = bytes.Cut(b, headEnd[:2])
 	return line, rest
+}
+
+// isBroken reports whether half a line end is within the line: another reader could see two lines there.
+func isBroken(line []byte) bool {
+	return bytes.IndexByte(line, '\n') >= 0 || bytes.IndexByte(line, '\r') >= 0
 }
 
 // isHeader compares the way headers are compared; the length decides almost always.

@@ -25,7 +25,7 @@ func TestParseResponse(t *testing.T) {
 		{"nothing", "", response{}, 0, nil},
 		{"part of the head", whole[:30], response{}, 0, nil},
 		{"part of the body", whole[:len(whole)-1], response{}, 0, nil},
-		{"no reason", "HTTP/1.1 503\r\ncontent-length:0\r\n\r\n", response{status: 503, body: []byte{}}, 35, nil},
+		{"no reason", "HTTP/1.1 503\r\ncontent-length:0\r\n\r\n", response{status: 503, body: []byte{}}, 34, nil},
 		{"closing", "HTTP/1.1 400 No\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nno", response{status: 400, body: []byte("no"), close: true}, 59, nil},
 		{"old version", "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", response{}, 0, errResponse},
 		{"no status", "HTTP/1.1 abc OK\r\nContent-Length: 0\r\n\r\n", response{}, 0, errResponse},
@@ -37,6 +37,8 @@ func TestParseResponse(t *testing.T) {
 		{"huge length", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", response{}, 0, errResponse},
 		{"no colon", "HTTP/1.1 200 OK\r\nContent-Length 0\r\n\r\n", response{}, 0, errResponse},
 		{"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", response{}, 0, errResponse},
+		{"half a line end", "HTTP/1.1 200 OK\nDate: x\r\nContent-Length: 0\r\n\r\n", response{}, 0, errResponse},
+		{"half a line end in a header", "HTTP/1.1 200 OK\r\nContent-Length: 0\nA: b\r\n\r\n", response{}, 0, errResponse},
 		{"too long", long, response{}, 0, errResponseLong},
 		{"endless head", strings.Repeat("x", answerBytesMax+1), response{}, 0, errResponseLong},
 	}

@@ -14,8 +14,8 @@ type run struct {
 	report *Report
 }
 
-// Run starts the daemon, or finds it, runs the scenarios and returns the report, with what was measured before an error if there was one. The
-// daemon is stopped and its data removed, except after an error: then they are evidence. It ends when ctx does.
+// Run starts the daemon, or finds it, runs the scenarios and returns the report, with what was measured before an error if there was
+// one. The daemon is stopped and its data removed, except after an error: then they are evidence. It ends when ctx does.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -96,5 +96,8 @@ func (o *outcome) result(scenario string, c *Case, p *probe, check *Check) *Resu
 		},
 	}
 	p.fill(r, p.to.metrics.minus(p.from.metrics))
+	if r.CPU.OtherShare > otherShareQuiet {
+		r.Notes = append(r.Notes, fmt.Sprintf("others used %.0f %% of the machine meanwhile", 100*r.CPU.OtherShare))
+	}
 	return r
 }

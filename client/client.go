@@ -20,6 +20,7 @@ type Client struct {
 	http        *http.Client
 	eventsURL   string
 	offlineURL  string
+	commandsURL string
 	seed        maphash.Seed
 	lanes       []*lane
 	running     sync.WaitGroup
@@ -31,6 +32,8 @@ type Client struct {
 	unasked     atomic.Int64 // events owed, all lanes
 	stats       counters
 
+	commandsOpen atomic.Int64 // streams of commands
+
 	offlineOwed atomic.Bool
 	offlineMu   sync.Mutex // held while the owed call is made, so that no batch overtakes it
 }
@@ -38,6 +41,7 @@ type Client struct {
 // counters are the monotone figures of Stats.
 type counters struct {
 	requests, retries, ambiguous, unaskedLost atomic.Uint64
+	commands, commandsIgnored, commandStreams atomic.Uint64
 }
 
 // Stats are figures of a Client since New.
@@ -49,6 +53,11 @@ type Stats struct {
 	Unasked     int64  // events owed now
 	Queued      int64  // events waiting for their turn now
 	InFlight    int64  // requests in flight now
+
+	Commands        uint64 // commands that were handed over
+	CommandsIgnored uint64 // events of the stream of commands that this version does not know
+	CommandStreams  uint64 // times that the stream was opened
+	CommandsOpen    int64  // streams open now
 }
 
 // New returns a Client, or every fault of opts. It opens no connection. Close must be called.
@@ -63,13 +72,14 @@ func New(opts Options) (*Client, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Client{
-		opts:       &opts,
-		http:       transport(&opts),
-		eventsURL:  base.JoinPath("v1", "events").String(),
-		offlineURL: base.JoinPath("v1", "producers", opts.Producer, "offline").String(),
-		seed:       maphash.MakeSeed(),
-		ctx:        ctx,
-		cancel:     cancel,
+		opts:        &opts,
+		http:        transport(&opts),
+		eventsURL:   base.JoinPath("v1", "events").String(),
+		offlineURL:  base.JoinPath("v1", "producers", opts.Producer, "offline").String(),
+		commandsURL: commandsURL(base, opts.Producer),
+		seed:        maphash.MakeSeed(),
+		ctx:         ctx,
+		cancel:      cancel,
 	}
 	for range opts.InFlightMax {
 		l := &lane{client: c, wake: make(chan struct{}, 1), owed: tally{devices: map[deviceKey]*owedDevice{}}}
@@ -131,7 +141,7 @@ func (c *Client) Offline(ctx context.Context) (devices int, err error) {
 func (c *Client) OweOffline() { c.offlineOwed.Store(true) }
 
 // Close refuses further events, sends what waits, tries once to report what is owed, and returns when that is done. When ctx
-// ends first, requests are cut off and their events fail. An error says how much was left unreported.
+// ends first, requests are cut off and their events fail. An error says how much was left unreported. It ends Commands too.
 func (c *Client) Close(ctx context.Context) error {
 	for _, l := range c.lanes {
 		l.close()
@@ -163,6 +173,8 @@ func (c *Client) Stats() Stats {
 		Requests: c.stats.requests.Load(), Retries: c.stats.retries.Load(), Ambiguous: c.stats.ambiguous.Load(),
 		UnaskedLost: c.stats.unaskedLost.Load(),
 		Unasked:     c.unasked.Load(), Queued: c.queued.Load(), InFlight: c.inFlight.Load(),
+		Commands: c.stats.commands.Load(), CommandsIgnored: c.stats.commandsIgnored.Load(),
+		CommandStreams: c.stats.commandStreams.Load(), CommandsOpen: c.commandsOpen.Load(),
 	}
 }
 

@@ -1,4 +1,5 @@
-// Package client is the Go SDK of gateways: it asks meterd about events and hands back verdicts.
+// Package client is the Go SDK of gateways: it asks meterd about events and hands back verdicts. It also has what a program needs
+// that administers meterd.
 //
 //	Do, Submit ─► lane (by device) ─ gather ≤ MaxDelay ─► batch ─ POST /v1/events ─► verdicts ─► Wait
 //	              one batch in flight                     immutable body              │
@@ -16,6 +17,18 @@
 // InFlightMax lanes (by a hash of its name), a lane has at most one batch in flight, and events of a device are decided in
 // the order of their Submit calls. Lanes were chosen over a single batch in flight because one slow answer then
 // delays 1/InFlightMax of the devices, and because the server's log needs several requests to fill a group.
+//
+// # Commands
+//
+//	Commands ◄─ one at a time ─ event: disconnect, refresh ◄─ GET /v1/commands?producer=…  (server-sent events, Last-Event-ID)
+//
+// A gateway that has devices hears through Commands which of them to put offline (R3, R19, R20), and for which products to forget the denials that it
+// remembers. The stream is opened again from where it broke off, so no command is missed; one may come twice.
+//
+// # Administration
+//
+// Admin is the other half of the API for programs: it makes single calls, follows the pages of a list, and reads a log as it
+// is streamed. It knows the contract's conventions (problems, pages, escaping of names) and none of its calls.
 //
 // # Bounds
 //
@@ -45,6 +58,7 @@
 //
 //   - accepted + denied of an answer = events sent, or the answer is treated as none.
 //   - A denial code that this version does not know is a denial.
+//   - A place in the stream of commands is kept only after what lies before it was handled.
 //   - Every Pending is resolved exactly once: answered, failed or given up.
 //   - Nothing that was handed to Submit is referred to afterwards but its strings: a payload's memory is the caller's again.
 package client

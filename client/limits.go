@@ -34,4 +34,28 @@ const (
 	// probeEveryMin and probeEveryMax bound the pause between two tries of a lane whose last batch failed.
 	probeEveryMin = 50 * time.Millisecond
 	probeEveryMax = time.Second
+	// retryAfterMaxSeconds bounds how long an answer can keep this side away: whoever asks for more is asked again all the same.
+	retryAfterMaxSeconds = 3600
+	// problemBytesMax bounds what is read of a refusal: one has a few hundred bytes.
+	problemBytesMax = 64 << 10
+	// commandLineBytesMax and commandBytesMax bound a line and the data of a command, which is three names and has under 256
+	// bytes. What is longer is of a kind that this version does not know, and is passed over.
+	commandLineBytesMax = 4 << 10
+	commandBytesMax     = 16 << 10
+	// commandIDBytesMax bounds the id that is sent back in a header; meterd's are two numbers.
+	commandIDBytesMax = 256
+	// heartbeatTimeoutDefault is three of the heartbeats that meterd sends every 15 s: one may be late, two are not.
+	heartbeatTimeoutDefault = 45 * time.Second
+	// commandPauseMin and commandPauseMax bound the pause before the stream of commands is opened again. The least is short because
+	// a device is to hear within a second that it is offline (R3); the most is what a daemon with 10,000 gateways bears.
+	commandPauseMin = 50 * time.Millisecond
+	commandPauseMax = 5 * time.Second
+	// adminTimeoutDefault bounds one administrative call; a page of licences of a large account takes longest.
+	adminTimeoutDefault = 30 * time.Second
+	// adminAnswerBytesMax bounds an answer that is held whole: a page of 1000 devices has 0.6 MB.
+	adminAnswerBytesMax = 64 << 20
+	// logLineBytesMax bounds a line of a device's log: a payload of 256 KiB, each byte escaped as six, and its names.
+	logLineBytesMax = 2 << 20
+	// pageElements is how many elements a page is asked for: the most that meterd gives.
+	pageElements = 1000
 )

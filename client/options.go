@@ -41,6 +41,12 @@ type Options struct {
 	// from the goroutine that asks, one call at a time a lane, and must not block or call the Client.
 	Reported func(Event, Verdict)
 
+	// HeartbeatTimeout is how long the stream of commands may be silent before it is opened anew; default 45 s, three heartbeats.
+	HeartbeatTimeout time.Duration
+	// CommandStream, when set, is told how the stream of commands is: nil when it was opened, and why when it broke or could not be
+	// opened. It is called from the goroutine of Commands.
+	CommandStream func(error)
+
 	// HTTPClient replaces the transport, for TLS or tests. Its Timeout must be 0, redirects are never followed. Default: a
 	// client of its own that keeps InFlightMax connections alive and uses no proxy.
 	HTTPClient *http.Client
@@ -65,6 +71,9 @@ func (o Options) withDefaults() Options {
 	if o.Timeout == 0 {
 		o.Timeout = timeoutDefault
 	}
+	if o.HeartbeatTimeout == 0 {
+		o.HeartbeatTimeout = heartbeatTimeoutDefault
+	}
 	return o
 }
 
@@ -73,15 +82,14 @@ func (o Options) Validate() error {
 	o = o.withDefaults()
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	u, err := url.Parse(o.URL)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		fault("URL %q: must be http:// or https:// with a host", o.URL)
+	if err := validateURL(o.URL); err != nil {
+		faults = append(faults, err)
 	}
 	if !event.ValidName([]byte(o.Producer)) {
 		fault("producer %q: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -", o.Producer)
 	}
-	if strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		fault("token: must be printable ASCII without spaces")
+	if err := validateToken(o.Token); err != nil {
+		faults = append(faults, err)
 	}
 	within := func(name string, v, upper int) {
 		if v < 1 || v > upper {
@@ -100,8 +108,26 @@ func (o Options) Validate() error {
 	if o.Timeout < 0 {
 		fault("Timeout %v: must not be negative", o.Timeout)
 	}
+	if o.HeartbeatTimeout < 0 {
+		fault("HeartbeatTimeout %v: must not be negative", o.HeartbeatTimeout)
+	}
 	if o.OnUnavailable > FailOpen {
 		fault("OnUnavailable %d: must be FailClosed or FailOpen", o.OnUnavailable)
 	}
 	return errors.Join(faults...)
+}
+
+func validateURL(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("URL %q: must be http:// or https:// with a host, and end with it or a path", s)
+	}
+	return nil
+}
+
+func validateToken(s string) error {
+	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("token: must be printable ASCII without spaces")
+	}
+	return nil
 }

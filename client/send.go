@@ -10,8 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -134,15 +132,8 @@ func (c *Client) post(ctx context.Context, url string, body []byte, answerBytesM
 func refusal(resp *http.Response, answer []byte) *UnavailableError {
 	e := &UnavailableError{Status: resp.StatusCode}
 	e.Ambiguous = resp.StatusCode != http.StatusServiceUnavailable && (resp.StatusCode < 300 || resp.StatusCode >= 500)
-	if s, err := strconv.Atoi(strings.TrimSpace(resp.Header.Get("Retry-After"))); err == nil && s > 0 {
-		e.RetryAfter = time.Duration(min(s, 3600)) * time.Second
-	}
-	var problem struct{ Code, Detail string }
-	if json.Unmarshal(answer, &problem) == nil && problem.Code != "" {
-		e.Err = fmt.Errorf("status %d %s: %s", resp.StatusCode, problem.Code, problem.Detail)
-	} else {
-		e.Err = fmt.Errorf("status %d", resp.StatusCode)
-	}
+	p := problemOf(resp, answer)
+	e.RetryAfter, e.Err = p.RetryAfter, p
 	return e
 }
 

@@ -14,7 +14,8 @@ type auditAnswer struct {
 	Detail json.RawMessage `json:"detail"`
 }
 
-// showAudit answers GET /v1/audit, newest first. A cursor is the control sequence of the last entry shown.
+// showAudit answers GET /v1/audit, newest first; to a token that is bound to an account with the entries about it. A cursor is the
+// control sequence of the last entry looked at: a page may have less than its limit, and none at all, and yet a next one.
 func (c *call) showAudit() error {
 	limit, err := c.limit(pageDefault)
 	if err != nil {
@@ -24,14 +25,17 @@ func (c *call) showAudit() error {
 	if _, err := c.cursorNumbers(&before); err != nil {
 		return err
 	}
-	list, last, more := []auditAnswer{}, uint64(0), false
+	list, last, scanned, more := []auditAnswer{}, uint64(0), 0, false
 	err = c.engine.Audit(before, func(e license.AuditEntry) bool {
-		if len(list) == limit {
+		if len(list) == limit || scanned == scanAudit {
 			more = true
 			return false
 		}
+		scanned, last = scanned+1, e.Seq
+		if c.token.Account != "" && c.catalogue.AccountOf(&e) != c.token.Account {
+			return true
+		}
 		list = append(list, auditAnswer{At: instant(e.AtMs), Token: e.Token, Action: e.Action, Target: e.Target, Detail: e.Detail})
-		last = e.Seq
 		return true
 	})
 	switch {

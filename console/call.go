@@ -25,9 +25,8 @@ type call struct {
 func (h *Handler) guard(right license.Right, answer func(*call) error) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		catalogue := h.engine.Catalogue()
-		token, problem := license.Authorize(catalogue, ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), right, h.engine.NowMs())
-		if problem != nil {
-			writeProblem(ctx, problem)
+		token := h.authorize(ctx, catalogue, right)
+		if token == nil {
 			return
 		}
 		c := &call{Handler: h, ctx: ctx, token: token, catalogue: catalogue}

@@ -9,6 +9,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard"
 )
@@ -23,6 +24,8 @@ type Engine interface {
 	Administer(token string, fn func(*license.Catalogue, license.Actor) (*license.Catalogue, *license.Change, error)) error
 	Licenses(p *license.Product, after uint64, fn func(*shard.License) bool) error
 	DeviceLog(ctx context.Context, q shard.LogQuery, fn func(*shard.LogEntry) bool) error
+	PutOffline(pick func(*license.Product) bool, reason event.Code) error
+	Forecast(p *license.Product, weeks int) (shard.Forecast, error)
 	Audit(before uint64, fn func(license.AuditEntry) bool) error
 }
 
@@ -72,10 +75,11 @@ func (o Options) Validate() error {
 
 // Handler answers people. It is safe for concurrent use.
 type Handler struct {
-	o      Options
-	engine Engine
-	logger *slog.Logger
-	route  fasthttp.RequestHandler
+	o         Options
+	engine    Engine
+	logger    *slog.Logger
+	penalties *license.Penalties
+	route     fasthttp.RequestHandler
 }
 
 // New returns a Handler and adds its gauges to o.Metrics, once for each set.
@@ -84,8 +88,8 @@ func New(o Options) (*Handler, error) {
 		return nil, err
 	}
 	o.fill()
-	h := &Handler{o: o, engine: o.Engine, logger: o.Logger}
-	h.route = h.routes()
+	h := &Handler{o: o, engine: o.Engine, logger: o.Logger, penalties: license.NewPenalties(nil)}
+	h.route = h.routes().Handler
 	h.registerMetrics()
 	return h, nil
 }

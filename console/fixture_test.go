@@ -1,8 +1,10 @@
 package console
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"errors"
+	"io"
 	"net"
 	"path/filepath"
 	"sync"
@@ -52,7 +54,9 @@ type daemon struct {
 	handler *Handler
 	ready   atomic.Bool
 	tokens  map[string]string // secrets by name
-	next    string            // the last cursor that an answer gave
+	held    heldAnswers
+	names   int    // that were made up
+	next    string // the last cursor that an answer gave
 }
 
 const retentionOfTests = 168 * time.Hour
@@ -76,6 +80,7 @@ func newDaemon(t testing.TB, change func(*Options)) *daemon {
 	if d.handler, err = New(o); err != nil {
 		t.Fatal(err)
 	}
+	d.handler.penalties = license.NewPenalties(d.held.wait)
 	d.addToken("admin", license.RoleAdmin, "")
 	return d
 }
@@ -187,3 +192,6 @@ func (c *clientConn) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
 func (c *clientConn) SetDeadline(time.Time) error      { return nil }
 func (c *clientConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *clientConn) SetWriteDeadline(time.Time) error { c.deadlines.Add(1); return nil }
+
+// newSmallWriter returns a buffered writer that passes every line on.
+func newSmallWriter(w io.Writer) *bufio.Writer { return bufio.NewWriterSize(w, 16) }

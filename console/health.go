@@ -41,13 +41,14 @@ func plain(ctx *fasthttp.RequestCtx, text string) {
 // metrics answers GET /metrics, on a loopback address to everybody, else to who may read everything.
 func (h *Handler) metrics(ctx *fasthttp.RequestCtx) {
 	if !h.o.Loopback {
-		header := ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)
-		token, problem := license.Authorize(h.engine.Catalogue(), header, license.RightRead, h.engine.NowMs())
-		if problem == nil && token.Account != "" {
-			problem = &event.Problem{Code: event.Forbidden, Detail: "the token " + token.Name + " is bound to an account; the daemon serves all"}
+		token := h.authorize(ctx, h.engine.Catalogue(), license.RightRead)
+		if token == nil {
+			return
 		}
-		if problem != nil {
-			writeProblem(ctx, problem)
+		if token.Account != "" {
+			writeProblem(ctx, &event.Problem{
+				Code: event.Forbidden, Detail: "the token " + token.Name + " is bound to an account; the daemon serves all",
+			})
 			return
 		}
 	}

@@ -52,5 +52,5 @@ func (c *call) choice(name string, words ...string) (string, error) {
 			return w, nil
 		}
 	}
-	return "", invalid(name, "must be "+strings.Join(words, ", "))
+	return "", invalid(name, "must be one of "+strings.Join(words, ", "))
 }

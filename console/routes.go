@@ -9,7 +9,7 @@ import (
 )
 
 // routes is the table of all calls: path, what the token must allow, who answers.
-func (h *Handler) routes() fasthttp.RequestHandler {
+func (h *Handler) routes() *router.Router {
 	r := router.New()
 	// A path is right or it is not: a redirected POST would lose its body with many clients.
 	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
@@ -20,26 +20,40 @@ func (h *Handler) routes() fasthttp.RequestHandler {
 		r.HEAD(path, h.guard(right, answer)) // The server leaves the body out.
 	}
 	post := func(path string, right license.Right, answer func(*call) error) { r.POST(path, h.guard(right, answer)) }
+	put := func(path string, right license.Right, answer func(*call) error) { r.PUT(path, h.guard(right, answer)) }
 
 	post("/v1/accounts", license.RightAdminister, (*call).createAccount)
-	get("/v1/accounts", license.RightRead, (*call).listAccounts)
-	get("/v1/accounts/{account}", license.RightRead, (*call).showAccount)
+	get("/v1/accounts", license.RightUsage, (*call).listAccounts)
+	get("/v1/accounts/{account}", license.RightUsage, (*call).showAccount)
 	get("/v1/accounts/{account}/licenses", license.RightUsage, (*call).listAccountLicenses)
 
+	post("/v1/accounts/{account}/certify", license.RightAdminister, (*call).certifyAccount)
+	put("/v1/accounts/{account}/suspended", license.RightAdminister, (*call).suspendAccount)
+
 	post("/v1/products", license.RightOperate, (*call).createProduct)
-	get("/v1/products", license.RightRead, (*call).listProducts)
-	get("/v1/products/{product}", license.RightRead, (*call).showProduct)
-	r.PUT("/v1/products/{product}/plan", h.guard(license.RightAdminister, (*call).setPlan))
+	get("/v1/products", license.RightUsage, (*call).listProducts)
+	get("/v1/products/{product}", license.RightUsage, (*call).showProduct)
+	put("/v1/products/{product}/plan", license.RightAdminister, (*call).setPlan)
+	put("/v1/products/{product}/suspended", license.RightAdminister, (*call).suspendProduct)
+	put("/v1/products/{product}/renewal", license.RightOperate, (*call).setRenewal)
+	get("/v1/products/{product}/renewal", license.RightRead, (*call).showRenewal)
+	get("/v1/products/{product}/forecast", license.RightUsage, (*call).showForecast)
 	post("/v1/products/{product}/lots", license.RightAdminister, (*call).creditLot)
-	get("/v1/products/{product}/lots", license.RightRead, (*call).listLots)
+	post("/v1/products/{product}/lots/{order}/void", license.RightAdminister, (*call).voidLot)
+	get("/v1/products/{product}/lots", license.RightUsage, (*call).listLots)
 	post("/v1/products/{product}/topups", license.RightAdminister, (*call).creditTopup)
-	get("/v1/products/{product}/topups", license.RightRead, (*call).listTopups)
+	post("/v1/products/{product}/topups/{order}/void", license.RightAdminister, (*call).voidTopup)
+	get("/v1/products/{product}/topups", license.RightUsage, (*call).listTopups)
 	get("/v1/products/{product}/licenses", license.RightUsage, (*call).listProductLicenses)
 	get("/v1/products/{product}/devices", license.RightRead, (*call).listDevices)
 	get("/v1/products/{product}/devices/{device}", license.RightRead, (*call).showDevice)
+	put("/v1/products/{product}/devices/{device}/suspended", license.RightOperate, (*call).suspendDevice)
 	get("/v1/products/{product}/devices/{device}/logs", license.RightRead, (*call).showLogs)
 
-	get("/v1/audit", license.RightAdminister, (*call).showAudit)
+	post("/v1/tokens", license.RightAdminister, (*call).createToken)
+	get("/v1/tokens", license.RightAdminister, (*call).listTokens)
+	r.DELETE("/v1/tokens/{name}", h.guard(license.RightAdminister, (*call).deleteToken))
+	get("/v1/audit", license.RightRead, (*call).showAudit)
 	post("/v1/clock/confirm", license.RightAdminister, (*call).confirmClock)
 
 	for path, answer := range map[string]fasthttp.RequestHandler{
@@ -48,7 +62,7 @@ func (h *Handler) routes() fasthttp.RequestHandler {
 		r.GET(path, answer)
 		r.HEAD(path, answer)
 	}
-	return r.Handler
+	return r
 }
 
 func noSuchPath(ctx *fasthttp.RequestCtx) {

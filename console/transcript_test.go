@@ -16,7 +16,7 @@ import (
 // TestTranscripts plays what clients ask and compares what they are answered. The commands:
 //
 //	ask [token=NAME] [HEADER=VALUE…] [whole]: a request a line, METHOD PATH BODY. $next is the last cursor answered. Problems are
-//	    shown as status, code, field and detail; with whole the answer is shown with its headers, as it is.
+//	    shown as status, code, field and detail, of a token that is created the secret is kept under its name; with whole the answer is shown with its headers, as it is.
 //	submit [producer=NAME]: events, a line each, decided as one batch
 //	pass DURATION [leap]: time passes, with leap on the wall clock alone
 //	token NAME ROLE [ACCOUNT]: creates a token
@@ -84,6 +84,7 @@ func (d *daemon) show(out *strings.Builder, ctx *fasthttp.RequestCtx) {
 		Code, Field, Detail string
 		Line                int
 		Next                string
+		Token, Name         string
 	}
 	if len(body) > 0 && body[0] == '{' && !strings.Contains(string(ctx.Response.Header.ContentType()), "ndjson") {
 		must(d.t, json.Unmarshal(body, &answer))
@@ -91,6 +92,13 @@ func (d *daemon) show(out *strings.Builder, ctx *fasthttp.RequestCtx) {
 	}
 	if answer.Code == "" {
 		text := strings.TrimSuffix(string(body), "\n")
+		if answer.Next != "" { // A cursor says nothing to who reads it.
+			text = strings.Replace(text, `"next":"`+answer.Next+`"`, `"next":"…"`, 1)
+		}
+		if answer.Token != "" { // A secret is another one in every run.
+			d.tokens[answer.Name] = answer.Token
+			text = strings.Replace(text, answer.Token, "…", 1)
+		}
 		fmt.Fprintf(out, " %s\n", strings.NewReplacer(":[{", ":[\n  {", "},{", "},\n  {", "}\n{", "}\n  {").Replace(text))
 		return
 	}
@@ -107,9 +115,11 @@ func (d *daemon) show(out *strings.Builder, ctx *fasthttp.RequestCtx) {
 func showWhole(out *strings.Builder, ctx *fasthttp.RequestCtx) {
 	fmt.Fprintf(out, "%d\n", ctx.Response.StatusCode())
 	for _, name := range []string{"Content-Type", "Allow", "WWW-Authenticate"} {
-		if value := ctx.Response.Header.Peek(name); len(value) > 0 {
+		if value := ctx.Response.Header.Peek(name); len(value) > 0 && (len(ctx.Response.Body()) > 0 || name == "Allow") {
 			fmt.Fprintf(out, "%s: %s\n", name, value)
 		}
 	}
-	fmt.Fprintf(out, "%s\n", strings.TrimSuffix(string(ctx.Response.Body()), "\n"))
+	if body := strings.TrimSuffix(string(ctx.Response.Body()), "\n"); body != "" {
+		fmt.Fprintf(out, "%s\n", body)
+	}
 }

@@ -19,11 +19,11 @@ type Slot struct{ w [8]word }
 // word is eight bytes off the heap, of a slot, of tags, or of an arena.
 type word = atomic.Uint64
 
-// publish makes an empty slot, the i-th of the group that has these tags, the one of k. Writers of tags hold the shard's lock.
+// publish makes an empty slot, the i-th of the group that has these tags, the one of k. Nobody looks at the slot before its tag is
+// there, so one atomic store is enough. Writers of tags hold the shard's lock.
 func (s *Slot) publish(k Key, seen SeenWord, tags *word, i int) {
-	s.w[1].Store(k.Lo)
-	s.w[7].Store(uint64(seen))
-	s.w[0].Store(k.Hi)
+	w := s.plain()
+	w[0], w[1], w[7] = k.Hi, k.Lo, uint64(seen)
 	tags.Store(tags.Load() | k.tag()<<(8*i))
 }
 

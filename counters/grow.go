@@ -123,8 +123,7 @@ func (t *Table) resize(shard, n int) error {
 		if from[0] == 0 {
 			continue
 		}
-		to := h.add(Key{Hi: from[0], Lo: from[1]}, SeenWord(from[7]))
-		*to.plain() = *from
+		*h.addAlone(Key{Hi: from[0], Lo: from[1]}) = *from
 	}
 	t.tables[shard] = h
 	t.freeSlots(old)

@@ -131,8 +131,8 @@ func (img *image) fill(t *Table, shard int, h *slots) error {
 		if h.find(k) != nil {
 			return fmt.Errorf("%w: %q of product %d is there twice", ErrImage, name, product)
 		}
-		w := h.add(k, seen).plain()
-		for i := 2; i < 7; i++ {
+		w := h.addAlone(k)
+		for i := 2; i < 8; i++ {
 			w[i] = binary.LittleEndian.Uint64(rest[8*(i-2):])
 		}
 		if w[6]&(1<<suspendedShift-1) != 0 {
@@ -157,9 +157,7 @@ func (a *arena) load(from *region, names []byte) error {
 	}
 	for i, c := range chunks {
 		part := names[i*chunkBytes : min(len(names), (i+1)*chunkBytes)]
-		for off := 0; off < len(part); off += 8 {
-			c.word(off).Store(binary.LittleEndian.Uint64(part[off:]))
-		}
+		copy(c.bytes(0, len(part)), part)
 		a.chunks.put(i, c)
 	}
 	a.end.set(len(names) / 8)

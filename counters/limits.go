@@ -53,9 +53,9 @@ const (
 	slotsMin = 256
 	// growBy is how a shard grows: little, since what it leaves empty counts against the 128 bytes a device.
 	growBy = 1.25
-	// loadMaxPercent is the load at which a shard grows when there is budget for it: a search reads 1.2 groups of tags on average.
+	// loadMaxPercent is the load at which a shard grows when there is budget for it; most searches end in their home group then.
 	loadMaxPercent = 85
-	// loadPromisedPercent is the load up to which room is promised; beyond it a search for what is not there reads 3 groups.
+	// loadPromisedPercent is the load up to which room is promised; a search must still meet an empty slot soon.
 	loadPromisedPercent = 90
 	// promiseMin is the room that Grow makes where it has the budget, though nobody asked: four batches of connects.
 	promiseMin = 4096

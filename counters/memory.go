@@ -35,6 +35,9 @@ func (b block) bytes(off, n int) []byte { return unsafe.Slice((*byte)(unsafe.Add
 // plain returns the slot's words for copying while nobody else reaches them.
 func (s *Slot) plain() *[8]uint64 { return (*[8]uint64)(unsafe.Pointer(s)) }
 
+// orPlain sets bits of a word that nobody else reaches: an atomic store would cost 8 ns.
+func orPlain(w *word, bits uint64) { *(*uint64)(unsafe.Pointer(w)) |= bits }
+
 // alignSkip returns how far into mem the first huge page begins.
 func alignSkip(mem []byte) int {
 	return int(-uintptr(unsafe.Pointer(&mem[0])) & (hugePageBytes - 1))

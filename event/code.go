@@ -42,10 +42,11 @@ const (
 	UnknownField        Code = 51
 	TooManyLicenses     Code = 52
 	UnsupportedEncoding Code = 53
+	LastAdmin           Code = 54
 )
 
 // Codes is one more than the largest Code.
-const Codes = 54
+const Codes = 55
 
 type codeRow struct {
 	name, title string
@@ -89,6 +90,7 @@ var codeTable = [Codes]codeRow{
 	UnknownField:        {"unknown_field", "The field is not known", 400},
 	TooManyLicenses:     {"too_many_licenses", "A product holds fewer than 2^32 licences", 409},
 	UnsupportedEncoding: {"unsupported_encoding", "The content encoding is not supported", 415},
+	LastAdmin:           {"last_admin", "The last token that can administer everything cannot be deleted", 409},
 }
 
 func (c Code) row() *codeRow {

@@ -20,6 +20,8 @@ type Engine interface {
 	Offline(account uint32, producer string) (devices int, err error)
 	Catalogue() *license.Catalogue
 	NowMs() int64
+	CommandsNow() shard.CommandPlace
+	Commands(after shard.CommandPlace, who shard.Listener) (list []shard.Command, next shard.CommandPlace, more <-chan struct{}, err error)
 }
 
 // Options is what a Handler is made of.
@@ -48,7 +50,9 @@ type Handler struct {
 	engine    Engine
 	people    fasthttp.RequestHandler
 	admission admission
+	streams   streams
 	calls     sync.Pool // of *call
+	penalties *license.Penalties
 }
 
 // NewHandler returns a Handler.
@@ -59,8 +63,9 @@ func NewHandler(o Options) (*Handler, error) {
 	if o.AdmissionBytes == 0 {
 		o.AdmissionBytes = admissionBytesDefault
 	}
-	h := &Handler{engine: o.Engine, people: o.People}
+	h := &Handler{engine: o.Engine, people: o.People, penalties: license.NewPenalties(nil)}
 	h.admission.most = o.AdmissionBytes
+	h.streams.closing = make(chan struct{})
 	h.calls.New = func() any { return newCall(h) }
 	return h, nil
 }
@@ -72,6 +77,8 @@ func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
 	switch path := string(ctx.Path()); {
 	case path == "/v1/events":
 		h.gateway(ctx, fasthttp.MethodPost, h.events)
+	case path == "/v1/commands":
+		h.gateway(ctx, fasthttp.MethodGet, h.commands)
 	case strings.HasPrefix(path, producersPath) && strings.HasSuffix(path, offlineSuffix) && len(path) > len(producersPath+offlineSuffix):
 		h.gateway(ctx, fasthttp.MethodPost, h.offline)
 	default:
@@ -86,12 +93,9 @@ func (h *Handler) gateway(ctx *fasthttp.RequestCtx, method string, call func(*fa
 		refuse(ctx, &event.Problem{Code: event.MethodNotAllowed, Detail: "use " + method})
 		return
 	}
-	token, problem := license.Authorize(h.engine.Catalogue(), ctx.Request.Header.Peek("Authorization"), license.RightEvents, h.engine.NowMs())
-	if problem != nil {
-		refuse(ctx, problem)
-		return
+	if token := h.authorize(ctx); token != nil {
+		call(ctx, token)
 	}
-	call(ctx, token)
 }
 
 // offline answers POST /v1/producers/{producer}/offline.

@@ -25,6 +25,13 @@ const (
 	// idleTimeout closes a connection that asks nothing.
 	idleTimeout = 5 * time.Minute
 
+	// streamsMax bounds command streams: each holds a connection.
+	streamsMax = 4096
+	// heartbeatEvery is how often a silent stream sends a comment, so that both sides notice a dead one.
+	heartbeatEvery = 15 * time.Second
+	// streamWriteTimeout drops a client that does not take its commands.
+	streamWriteTimeout = 30 * time.Second
+
 	// retryAfterMinSeconds and retryAfterSpreadSeconds make the jittered Retry-After of a 503.
 	retryAfterMinSeconds    = 1
 	retryAfterSpreadSeconds = 4

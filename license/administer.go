@@ -100,7 +100,7 @@ func (c *Catalogue) CreateProduct(by Actor, spec ProductSpec) (*Catalogue, *Chan
 		ID: uint32(len(n.productsByID)), Name: spec.Name, Label: spec.Label, Account: a.Name, AccountID: a.ID,
 		ZoneName: spec.Zone, Zone: zone, Plan: plan, PlanSinceMs: by.AtMs,
 		Validities:  []ValidityStep{{FromS: by.AtMs / 1000, Validity: plan.Validity}},
-		CreatedAtMs: by.AtMs, Gifts: a.Gifts, State: &ProductState{Account: a.State},
+		CreatedAtMs: by.AtMs, Gifts: a.Gifts, State: &ProductState{Account: a.State}, AutoRenew: true,
 	}
 	p.Scope = scopeOf(a, p)
 	n.put(p)
@@ -137,7 +137,7 @@ func (c *Catalogue) SetPlan(by Actor, product string, patch PlanPatch) (*Catalog
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	ch := n.change(by, "product.plan", p.Name, map[string]any{"plan": plan})
+	ch := n.change(by, ActionPlan, p.Name, map[string]any{"plan": plan})
 	ch.putProduct(p)
 	return n, ch, p, nil
 }
@@ -189,12 +189,9 @@ func (c *Catalogue) ApplyCredit(by Actor, product string, credit Credit) (*Catal
 		}
 		named = &plan
 	}
-	if l := old.order(credit.Order); l != nil {
-		if l.Units != credit.Units || l.Credited != credit.Quantity || !samePlan(l, named, old) {
-			return nil, nil, nil, &event.Problem{
-				Code: event.OrderReused, Field: "order",
-				Detail: fmt.Sprintf("order: %s was used for something else at this product", credit.Order),
-			}
+	if l, void := old.order(credit.Order); l != nil {
+		if void != nil || l.Units != credit.Units || l.Credited != credit.Quantity || !c.samePlan(l, credit.Plan) {
+			return nil, nil, nil, orderReused(credit.Order)
 		}
 		return nil, nil, l, nil
 	}
@@ -207,13 +204,17 @@ func (c *Catalogue) ApplyCredit(by Actor, product string, credit Credit) (*Catal
 	return c.credit(by, old, credit, named)
 }
 
-// samePlan reports whether a repeated order names the plan that it named first.
-func samePlan(l *Lot, named *Plan, p *Product) bool {
-	if named == nil {
+// samePlan reports whether a repeated order names the plan that it named first. A partial plan was filled up from the product's, which
+// may have been upgraded since; so what it names must be what the lot has.
+func (c *Catalogue) samePlan(l *Lot, named *PlanPatch) bool {
+	if named == nil || len(named.fields) == 0 {
 		return l.plan == nil
 	}
-	// A partial plan is filled up from the product's, which may have been upgraded since.
-	return l.plan != nil && (*l.plan == *named || *named == p.Plan)
+	if l.plan == nil {
+		return false
+	}
+	plan, err := named.Apply(*l.plan, c.Retention)
+	return err == nil && plan == *l.plan
 }
 
 func (c *Catalogue) credit(by Actor, old *Product, credit Credit, named *Plan) (*Catalogue, *Change, *Lot, error) {
@@ -240,9 +241,9 @@ func (c *Catalogue) credit(by Actor, old *Product, credit Credit, named *Plan) (
 		Order: credit.Order, Units: credit.Units, Credited: credit.Quantity, CreditedAtMs: by.AtMs,
 		Pool: n.newPool(credit.Quantity), plan: named,
 	}
-	action := "lot.credit"
+	action := ActionLotCredit
 	if credit.Units {
-		action = "topup.credit"
+		action = ActionTopupCredit
 		p.Packs = append(slices.Clip(p.Packs), lot)
 	} else {
 		p.Lots = append(slices.Clip(p.Lots), lot)
@@ -252,20 +253,4 @@ func (c *Catalogue) credit(by Actor, old *Product, credit Credit, named *Plan) (
 	ch.putProduct(&p)
 	ch.putLot(&p, lot, lot.Credited)
 	return n, ch, lot, nil
-}
-
-// order returns what this product's order with this number credited, nil if there is none. Orders are unique within a product,
-// top-ups included.
-func (p *Product) order(number string) *Lot {
-	for _, l := range p.Lots {
-		if l.Order == number {
-			return l
-		}
-	}
-	for _, l := range p.Packs {
-		if l.Order == number {
-			return l
-		}
-	}
-	return nil
 }

@@ -40,8 +40,11 @@ type Product struct {
 	Plan        Plan
 	PlanSinceMs int64
 	// Validities is the history of the plan's validity, oldest first; a licence's end is computed by folding it (R9).
-	Validities  []ValidityStep
-	Suspended   bool        // the product itself
+	Validities []ValidityStep
+	Suspended  bool // the product itself
+	// AutoRenew is the switch of R19; NoRenew are the devices that are not renewed although the others are.
+	AutoRenew   bool
+	NoRenew     map[string]struct{}
 	Scope       event.Scope // the widest suspension that holds for all its devices, ScopeNone without one (R20)
 	Lots, Packs []*Lot      // oldest first
 	CreatedAtMs int64
@@ -72,7 +75,14 @@ type Lot struct {
 	Credited     uint64 // what the order credited, before anything was taken back
 	CreditedAtMs int64
 	Pool         *Pool
-	plan         *Plan // the plan that the order named, nil without; a repeated order must name the same
+	Voids        []Void // oldest first
+	plan         *Plan  // the plan that the order named, nil without; a repeated order must name the same
+}
+
+// Void is one taking-back of what a lot or pack had not given out (R8).
+type Void struct {
+	Order    string `json:"order"`
+	Quantity uint64 `json:"quantity"`
 }
 
 // Catalogue is everything that administration has said, at one instant. It is immutable and safe for concurrent use.
@@ -88,6 +98,8 @@ type Catalogue struct {
 	tokensByHash map[[32]byte]*Token
 	poolLast     uint32
 	accountLast  uint32
+	// suspensions are the devices that were ever suspended or let go, as loaded; recovery applies them to the device table.
+	suspensions []DeviceSuspension
 }
 
 // New returns the catalogue of a daemon on which nothing was created yet.

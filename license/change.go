@@ -21,6 +21,10 @@ type Put struct{ Key, Value []byte }
 type Change struct {
 	Puts  []Put
 	Audit AuditEntry
+	// Apply, when not nil, is called at the instant of the swap, between two groups.
+	Apply func()
+	// Device, when not nil, is what the swap does to a device of the device table.
+	Device *DeviceSuspension
 }
 
 // AuditEntry says who changed what, when.
@@ -33,6 +37,13 @@ type AuditEntry struct {
 	Detail json.RawMessage `json:"detail"`
 }
 
+// Actions of the audit log after which denials that a gateway remembers may be wrong.
+const (
+	ActionLotCredit   = "lot.credit"
+	ActionTopupCredit = "topup.credit"
+	ActionPlan        = "product.plan"
+)
+
 // Key spaces of the ledger that this package owns.
 const (
 	keyHead    = "H"
@@ -40,6 +51,7 @@ const (
 	keyProduct = "P" // + ordinal
 	keyOrder   = "O" // + product ordinal + pool
 	keyToken   = "T" // + name
+	keyDevice  = "D" // + product ordinal + name: devices that were suspended or let go
 	// KeyAudit is followed by the control sequence, 8 bytes, big-endian: audit entries lie in the order of their making.
 	KeyAudit = "U"
 )
@@ -103,6 +115,8 @@ type (
 		PlanSinceMs int64          `json:"plan_since_ms"`
 		Validities  []ValidityStep `json:"validities"`
 		Suspended   bool           `json:"suspended,omitempty"`
+		RenewalOff  bool           `json:"renewal_off,omitempty"`
+		NoRenew     []string       `json:"renewal_except,omitempty"`
 		CreatedAtMs int64          `json:"created_at_ms"`
 	}
 	orderRecord struct {
@@ -112,6 +126,7 @@ type (
 		Quantity     uint64 `json:"quantity"`
 		CreditedAtMs int64  `json:"credited_at_ms"`
 		Plan         *Plan  `json:"plan,omitempty"`
+		Voids        []Void `json:"voids,omitempty"`
 	}
 	tokenRecord struct {
 		Role        Role   `json:"role"`
@@ -120,6 +135,7 @@ type (
 		Hash        []byte `json:"sha256"`
 		CreatedAtMs int64  `json:"created_at_ms"`
 		ExpiresAtMs int64  `json:"expires_at_ms,omitempty"`
+		Deleted     bool   `json:"deleted,omitempty"` // nothing else stands beside it
 	}
 )
 
@@ -134,12 +150,13 @@ func (ch *Change) putProduct(p *Product) {
 	ch.put(key32(keyProduct, p.ID), productRecord{
 		Name: p.Name, Label: p.Label, AccountID: p.AccountID, Zone: p.ZoneName, Plan: p.Plan, PlanSinceMs: p.PlanSinceMs,
 		Validities: p.Validities, Suspended: p.Suspended, CreatedAtMs: p.CreatedAtMs,
+		RenewalOff: !p.AutoRenew, NoRenew: sortedKeys(p.NoRenew),
 	})
 }
 
 func (ch *Change) putLot(p *Product, l *Lot, quantity uint64) {
 	ch.put(key32(keyOrder, p.ID, l.Pool.ID), orderRecord{
-		Order: l.Order, Units: l.Units, Credited: l.Credited, Quantity: quantity, CreditedAtMs: l.CreditedAtMs, Plan: l.plan,
+		Order: l.Order, Units: l.Units, Credited: l.Credited, Quantity: quantity, CreditedAtMs: l.CreditedAtMs, Plan: l.plan, Voids: l.Voids,
 	})
 }
 

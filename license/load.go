@@ -18,7 +18,7 @@ func Load(scan ScanFunc, region string, retention time.Duration) (*Catalogue, er
 		prefix string
 		fn     func(key, value []byte) error
 	}{
-		{keyHead, l.head}, {keyAccount, l.account}, {keyProduct, l.product}, {keyOrder, l.order}, {keyToken, l.token},
+		{keyHead, l.head}, {keyAccount, l.account}, {keyProduct, l.product}, {keyOrder, l.order}, {keyToken, l.token}, {keyDevice, l.device},
 	} {
 		if err := scan(step.prefix, step.fn); err != nil {
 			return nil, fmt.Errorf("load control records %q: %w", step.prefix, err)
@@ -72,6 +72,7 @@ func (l *loader) product(key, value []byte) error {
 		ID: binary.BigEndian.Uint32(key[1:]), Name: r.Name, Label: r.Label, Account: a.Name, AccountID: a.ID,
 		ZoneName: r.Zone, Zone: zone, Plan: r.Plan, PlanSinceMs: r.PlanSinceMs, Validities: r.Validities,
 		Suspended: r.Suspended, CreatedAtMs: r.CreatedAtMs, Gifts: a.Gifts, State: &ProductState{Account: a.State},
+		AutoRenew: !r.RenewalOff, NoRenew: nameSet(r.NoRenew),
 	}
 	if len(p.Validities) == 0 {
 		return fmt.Errorf("product %q has no validity", r.Name)
@@ -91,7 +92,7 @@ func (l *loader) order(key, value []byte) error {
 		return fmt.Errorf("order %q belongs to a product of which there is no record", r.Order)
 	}
 	lot := &Lot{
-		Order: r.Order, Units: r.Units, Credited: r.Credited, CreditedAtMs: r.CreditedAtMs, plan: r.Plan,
+		Order: r.Order, Units: r.Units, Credited: r.Credited, CreditedAtMs: r.CreditedAtMs, plan: r.Plan, Voids: r.Voids,
 		Pool: &Pool{ID: binary.BigEndian.Uint32(key[5:]), Quantity: r.Quantity},
 	}
 	// Pools are numbered in the order of their making, and keys lie in the order of pools: oldest first.
@@ -107,6 +108,12 @@ func (l *loader) token(key, value []byte) error {
 	var r tokenRecord
 	if err := decode(key, value, len(key), &r); err != nil {
 		return err
+	}
+	if r.Deleted {
+		return nil
+	}
+	if a := l.c.accounts[r.Account]; r.Account != "" && (a == nil || a.ID != r.AccountID) {
+		return fmt.Errorf("token %q is bound to account %q, number %d, of which there is no record", key[1:], r.Account, r.AccountID)
 	}
 	t := &Token{
 		Name: string(key[1:]), Role: r.Role, Account: r.Account, AccountID: r.AccountID,

@@ -15,14 +15,16 @@ type Pool struct {
 	Quantity uint64 // credited less taken back
 	Drawn    uint64
 	Returned uint64
+	// held is being taken back: no longer available, but still in Quantity until the change is durable and swapped in (R8).
+	held uint64
 }
 
 // Available returns what is left.
 func (p *Pool) Available() uint64 {
-	if p.Drawn > p.Quantity+p.Returned {
-		return 0 // Taken back while recovery had not yet joined everything: never negative.
+	if p.Drawn+p.held > p.Quantity+p.Returned {
+		return 0 // While recovery has not yet joined everything: never negative.
 	}
-	return p.Quantity + p.Returned - p.Drawn
+	return p.Quantity + p.Returned - p.Drawn - p.held
 }
 
 // Used returns what was drawn and not returned.
@@ -38,7 +40,7 @@ type Counts struct {
 func (c *Counts) add(p *Pool) {
 	c.Total += p.Quantity
 	c.Used += p.Used()
-	c.Available += p.Available()
+	c.Available += p.Available() + p.held
 }
 
 // Add adds d to c, number by number.
@@ -76,9 +78,9 @@ func (p *Product) PackUnits() uint64 {
 	return n
 }
 
-// TakePacks draws units from the product's packs, oldest first, calling fn for every pool that gave some. The caller has
+// TakePacks draws units from the product's packs, oldest first, calling fn for every pool that gave some, with how many. The caller has
 // checked PackUnits under the same hold of the account's lock: it never takes a part (R16).
-func (p *Product) TakePacks(units uint64, fn func(*Pool)) {
+func (p *Product) TakePacks(units uint64, fn func(pool *Pool, units uint64)) {
 	for _, pack := range p.Packs {
 		if units == 0 {
 			return
@@ -86,7 +88,7 @@ func (p *Product) TakePacks(units uint64, fn func(*Pool)) {
 		if n := min(units, pack.Pool.Available()); n > 0 {
 			pack.Pool.Drawn += n
 			units -= n
-			fn(pack.Pool)
+			fn(pack.Pool, n)
 		}
 	}
 	if units > 0 {

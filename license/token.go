@@ -5,24 +5,15 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"strings"
+	"encoding/json"
+	"fmt"
+	"time"
 
 	"github.com/meterd/meterd/event"
 )
 
-// Role says what a token may do.
-type Role string
-
-// The roles of the contract.
-const (
-	RoleAdmin   Role = "admin"
-	RoleGateway Role = "gateway"
-	RoleBilling Role = "billing"
-	RoleViewer  Role = "viewer"
-)
-
 // Token is the right to call meterd. The secret itself is shown once and never stored; Hash is its SHA-256, which is enough
-// for a secret of 256 random bits.
+// for a secret of 256 random bits. It never changes once it stands in a catalogue.
 type Token struct {
 	Name        string
 	Role        Role
@@ -50,73 +41,100 @@ func NewSecret() string {
 func (c *Catalogue) Authenticate(secret []byte, nowMs int64) *Token {
 	hash := sha256.Sum256(secret)
 	t := c.tokensByHash[hash]
-	if t == nil || subtle.ConstantTimeCompare(t.Hash[:], hash[:]) != 1 {
-		return nil
-	}
-	if t.ExpiresAtMs != 0 && nowMs >= t.ExpiresAtMs {
+	if t == nil || subtle.ConstantTimeCompare(t.Hash[:], hash[:]) != 1 || t.expired(nowMs) {
 		return nil
 	}
 	return t
 }
 
+// Honors reports whether a token that was authenticated before is still good: neither deleted nor expired at nowMs. Whoever answers
+// for longer than a moment asks again.
+func (c *Catalogue) Honors(t *Token, nowMs int64) bool {
+	held := c.tokens[t.Name]
+	return held != nil && held.Hash == t.Hash && !held.expired(nowMs)
+}
+
+func (t *Token) expired(nowMs int64) bool { return t.ExpiresAtMs != 0 && nowMs >= t.ExpiresAtMs }
+
+// administers reports whether everything can be administered with the token.
+func (t *Token) administers(nowMs int64) bool { return t.Allows(RightAdminister) && !t.expired(nowMs) }
+
 // Token returns the token called name, nil if there is none.
 func (c *Catalogue) Token(name string) *Token { return c.tokens[name] }
 
-// CreateToken adds t, whose Hash is that of a secret which only its owner keeps.
+// Tokens returns all tokens, expired ones too, in the order of their names; the slice is the caller's.
+func (c *Catalogue) Tokens() []*Token {
+	list := make([]*Token, 0, len(c.tokens))
+	for _, name := range sortedKeys(c.tokens) {
+		list = append(list, c.tokens[name])
+	}
+	return list
+}
+
+// After returns when a period is over that begins as the actor acts, Unix milliseconds, by the calendar of UTC.
+func (a Actor) After(p Period) int64 { return p.End(a.AtMs/1000, time.UTC)*1000 + a.AtMs%1000 }
+
+// CreateToken adds t, whose Hash is that of a secret which only its owner keeps. The account is looked up by its name, so that a
+// token which names one is bound or not made at all.
 func (c *Catalogue) CreateToken(by Actor, t Token) (*Catalogue, *Change, error) {
-	if !event.ValidName([]byte(t.Name)) {
+	switch {
+	case !event.ValidName([]byte(t.Name)):
 		return nil, nil, badName("name")
-	}
-	if c.tokens[t.Name] != nil {
+	case !t.Role.known():
+		return nil, nil, invalid("role", "must be one of "+roleNames)
+	case t.Account != "" && c.accounts[t.Account] == nil:
+		return nil, nil, &event.Problem{Code: event.NotFound, Field: accountNameText, Detail: "account: there is none called " + t.Account}
+	case c.tokens[t.Name] != nil:
 		return nil, nil, &event.Problem{Code: event.AlreadyExists, Detail: "token " + t.Name + " exists"}
+	case len(c.tokens) >= tokensMax:
+		return nil, nil, invalid("name", fmt.Sprintf("this daemon holds %d tokens, the most it can; delete some", tokensMax))
 	}
-	t.CreatedAtMs = by.AtMs
+	t.CreatedAtMs, t.AccountID = by.AtMs, 0
+	if t.Account != "" {
+		t.AccountID = c.accounts[t.Account].ID
+	}
 	n := c.next()
 	n.tokens[t.Name], n.tokensByHash[t.Hash] = &t, &t
-	ch := n.change(by, "token.create", t.Name, map[string]any{"role": t.Role, "account": t.Account})
+	detail := map[string]any{"role": t.Role, "account": t.Account}
+	if t.ExpiresAtMs != 0 {
+		detail["expires_at"] = json.RawMessage(event.AppendTime(nil, t.ExpiresAtMs))
+	}
+	ch := n.change(by, "token.create", t.Name, detail)
 	ch.putToken(&t)
 	return n, ch, nil
 }
 
-// Right is what a call needs its token to allow.
-type Right uint8
+// DeleteToken takes a token away. The last one that can administer everything stays (last_admin): without it the daemon could be
+// helped only while it is stopped. Whoever wants another one creates that first.
+func (c *Catalogue) DeleteToken(by Actor, name string) (*Catalogue, *Change, error) {
+	t := c.tokens[name]
+	if t == nil {
+		return nil, nil, &event.Problem{Code: event.NotFound, Field: "token", Detail: "token: there is none called " + name}
+	}
+	if t.administers(by.AtMs) && !c.administeredWithout(t, by.AtMs) {
+		return nil, nil, &event.Problem{
+			Code: event.LastAdmin, Field: "token",
+			Detail: "token: " + name + " is the last one that can administer everything; create another one first",
+		}
+	}
+	n := c.next()
+	delete(n.tokens, t.Name)
+	delete(n.tokensByHash, t.Hash)
+	ch := n.change(by, "token.delete", t.Name, map[string]any{"role": t.Role, "account": t.Account})
+	ch.put([]byte(keyToken+t.Name), tombstone{Deleted: true})
+	return n, ch, nil
+}
 
-// The rights that roles are made of.
-const (
-	RightEvents     Right = iota // send events, hear commands
-	RightRead                    // read everything but tokens and the audit log
-	RightUsage                   // read usage and licences, make and read snapshots
-	RightOperate                 // change things of one account: products, renewal, suspended devices
-	RightAdminister              // change anything, read tokens and the audit log
-)
-
-// Allows reports whether the token has a right. A token that is bound to an account never administers (403).
-func (t *Token) Allows(r Right) bool {
-	switch t.Role {
-	case RoleAdmin:
-		return r != RightAdminister || t.Account == ""
-	case RoleGateway:
-		return r == RightEvents
-	case RoleBilling:
-		return r == RightUsage
-	case RoleViewer:
-		return r == RightRead || r == RightUsage
+func (c *Catalogue) administeredWithout(t *Token, nowMs int64) bool {
+	for _, other := range c.tokens {
+		if other != t && other.administers(nowMs) {
+			return true
+		}
 	}
 	return false
 }
 
-// Authorize returns the token of an Authorization header, or the problem to answer if there is none or it lacks the right.
-func Authorize(c *Catalogue, header []byte, right Right, nowMs int64) (*Token, *event.Problem) {
-	const scheme = "Bearer "
-	var t *Token
-	if len(header) > len(scheme) && strings.EqualFold(string(header[:len(scheme)]), scheme) {
-		t = c.Authenticate(header[len(scheme):], nowMs)
-	}
-	switch {
-	case t == nil:
-		return nil, &event.Problem{Code: event.Unauthorized, Detail: "send the header Authorization: Bearer TOKEN with a token that is valid"}
-	case !t.Allows(right):
-		return nil, &event.Problem{Code: event.Forbidden, Detail: "the token " + t.Name + " does not allow this"}
-	}
-	return t, nil
+// tombstone is the record of a token that was deleted. The ledger forgets nothing: it is written over what was there.
+type tombstone struct {
+	Deleted bool `json:"deleted"`
 }

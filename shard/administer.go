@@ -28,8 +28,30 @@ func (e *Engine) Administer(token string, fn func(c *license.Catalogue, by licen
 		e.fail(fmt.Errorf("write control record %d: %w", next.Seq, err))
 		return ErrStopped
 	}
-	<-e.atCut(0, func() { e.catalogue.Store(next) })
+	before := e.catalogue.Load()
+	<-e.atCut(0, func() {
+		e.catalogue.Store(next)
+		if ch.Apply != nil {
+			ch.Apply()
+		}
+		if ch.Device != nil {
+			e.suspendDevice(next, ch.Device)
+		}
+	})
+	e.tellGateways(before, next, ch)
 	return nil
+}
+
+// tellGateways does what follows from a change that is swapped in.
+func (e *Engine) tellGateways(before, next *license.Catalogue, ch *license.Change) {
+	p := next.Product([]byte(ch.Audit.Target))
+	if p == nil || !refreshes(ch.Audit.Action) {
+		return
+	}
+	e.commands.refresh(next.Seq, p.ID)
+	if old := before.ProductByID(p.ID); old != nil && old.ValidityVersion() != p.ValidityVersion() {
+		e.expiry.searchNow() // Ends have moved, perhaps into the past.
+	}
 }
 
 // Audit calls fn for audit entries, newest first, beginning before control sequence before (0: with the newest), until fn returns

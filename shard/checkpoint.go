@@ -24,6 +24,7 @@ const (
 	sectionProducers = 3
 	sectionPools     = 4
 	sectionTotals    = 5
+	sectionCommands  = 6
 )
 
 const metaBytes = 8 * 4
@@ -115,10 +116,16 @@ func (e *Engine) fillCheckpoint(w *retention.CheckpointWriter) (size int64, err 
 	if err != nil {
 		return 0, err
 	}
+	// Commands and rows come from groups that are durable, so they are taken after the last group that matters is.
+	for piece := range pieces(e.commands.appendKept(nil), retention.SectionBytesMax/commandBytes*commandBytes) {
+		if err := w.Section(sectionCommands, piece); err != nil {
+			return 0, err
+		}
+	}
 	if err := e.writeTotals(dirty); err != nil {
 		return 0, err
 	}
-	return size, e.flushLicenses()
+	return size, e.flushRows()
 }
 
 // copyState writes all sections and returns when the newest group they may reflect is durable. dirty are the quarters of an hour that
@@ -154,7 +161,7 @@ func (e *Engine) copyState(w *retention.CheckpointWriter) (size int64, dirty []r
 	meta := binary.LittleEndian.AppendUint64(nil, uint64(e.clock.last.Load()))
 	meta = binary.LittleEndian.AppendUint64(meta, e.serial.Load())
 	meta = binary.LittleEndian.AppendUint64(meta, e.catalogue.Load().Seq)
-	meta = binary.LittleEndian.AppendUint64(meta, 0)
+	meta = binary.LittleEndian.AppendUint64(meta, e.commands.last.Load())
 	g := e.gate.newest()
 	e.gate.mu.RUnlock()
 	put(sectionMeta, meta)

@@ -68,11 +68,11 @@ func (d *decidedClock) now() (ms int64, ok bool) {
 	}
 }
 
-// view returns the time for looking: never before the last decision, and without leap.
+// view returns the time for looking: never before the last decision; during a leap what the monotonic clock says.
 func (d *decidedClock) view() int64 {
-	wall, _ := d.clock.Now()
+	wall, running := d.clock.Now()
 	if d.leapt() {
-		return d.last.Load()
+		wall = time.Unix(0, d.offset.Load()+int64(running))
 	}
 	return max(wall.UnixMilli(), d.last.Load())
 }

@@ -87,6 +87,9 @@ func (e *Engine) collect(g *group) bool {
 		l.records, l.spare = l.spare, l.records
 		g.raw = append(g.raw, l.raw...)
 		g.licenses = append(g.licenses, l.licenses...)
+		g.ends = append(g.ends, l.ends...)
+		g.commands = append(g.commands, l.commands...)
+		g.upgrades = append(g.upgrades, l.upgrades...)
 		g.rows += l.rows + l.spare.Rows()
 		if g.firstMs == 0 || l.firstMs < g.firstMs {
 			g.firstMs = l.firstMs
@@ -95,7 +98,8 @@ func (e *Engine) collect(g *group) bool {
 		for q, t := range l.totals {
 			touched = e.totals.add(q, t, touched)
 		}
-		l.raw, l.licenses, l.rows, l.firstMs, l.lastMs = nil, nil, 0, 0, 0
+		l.raw, l.licenses, l.ends, l.commands, l.upgrades = nil, nil, nil, nil, nil
+		l.rows, l.firstMs, l.lastMs = 0, 0, 0
 		l.total = nil
 		clear(l.totals)
 		e.verdicts.take(l)
@@ -164,7 +168,8 @@ func (e *Engine) commit(g *group) {
 	if e.sinceRows.Add(int64(g.rows)) >= checkpointRecordsMax {
 		signal(e.checkpoint.now)
 	}
-	e.rows.add(g.licenses, e.failed)
+	e.rows.add(g, e.failed)
+	e.publish(g.commands)
 }
 
 // encode compresses chunks, as many at a time as there are lanes.

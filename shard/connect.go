@@ -3,6 +3,7 @@ package shard
 import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention/record"
 )
 
@@ -19,6 +20,9 @@ func (t *turn) connect() {
 		t.slot = t.e.table.Find(t.key)
 	}
 	if t.suspended() || !t.license() {
+		if t.slot != nil && t.verdict.Code != event.Suspended {
+			t.putOffline(t.verdict.Code) // It was online when its licence ended.
+		}
 		t.denied()
 		return
 	}
@@ -29,6 +33,7 @@ func (t *turn) connect() {
 		return
 	}
 	t.session(out)
+	t.e.commands.connected(t.slot.Ordinal())
 	t.accepted()
 }
 
@@ -79,21 +84,21 @@ func (t *turn) license() bool {
 
 // activeNow brings the licence's end up to date with the plan and reports whether it is active. The account is locked.
 func (t *turn) activeNow() bool {
-	if t.slot == nil {
-		return false
+	return t.slot != nil && t.e.currentEnd(t.slot, t.product).ActiveAt(t.nowS)
+}
+
+// currentEnd computes the end of an active licence anew if the plan's validity changed since (R9) and returns its word. Nothing is
+// recorded: recovery computes the same from the plan's history. The account is locked.
+func (e *Engine) currentEnd(slot *counters.Slot, p *license.Product) counters.LicenseWord {
+	w := slot.License()
+	version := p.ValidityVersion()
+	if w.State() != counters.LicenseActive || w.ValidityVersion() == version {
+		return w
 	}
-	w := t.slot.License()
-	if w.State() != counters.LicenseActive {
-		return false
-	}
-	if version := t.product.ValidityVersion(); w.ValidityVersion() != version {
-		from := t.e.table.Grant(t.slot.Ordinal()).ActivatedAt
-		end := t.product.ExpiryS(int64(from) + epochS)
-		w = w.WithExpiry(version, uint64(end-epochS))
-		t.slot.StoreLicense(w)
-		t.l.records.License(uint64(t.slot.Ordinal()), uint64(w))
-	}
-	return w.ActiveAt(t.nowS)
+	end := p.ExpiryS(int64(e.table.Grant(slot.Ordinal()).ActivatedAt) + epochS)
+	w = w.WithExpiry(version, uint64(end-epochS))
+	slot.StoreLicense(w)
+	return w
 }
 
 // renewForUse is the way of an up, down or ota whose device is not plainly active: the end of its licence is computed anew after
@@ -104,44 +109,65 @@ func (t *turn) renewForUse() bool {
 	if t.activeNow() {
 		return true
 	}
-	if t.slot.License().State() == counters.LicenseActive && t.slot.Session().Online() {
+	w := t.slot.License()
+	switch {
+	case w.State() == counters.LicenseActive && t.slot.Session().Online():
 		if t.consume() {
 			return true
 		}
-		t.session(t.slot.SetOffline(0, true))
-		return false
-	}
-	if t.product.LicensesLeft() {
-		t.verdict.Code = event.NotActivated // It must connect first, and will be renewed then.
-	} else {
+		t.putOffline(t.verdict.Code)
+	case w.Generation() > 0 && !t.renews():
+		t.verdict.Code = event.RenewalOff
+	case w.Generation() > 0 && !t.product.LicensesLeft():
 		t.verdict.Code = event.LicenseExhausted
+	default:
+		t.verdict.Code = event.NotActivated // It must connect first, and is renewed then.
 	}
 	return false
 }
 
-// consume draws a licence for the device, binding it if it is new. If none is left the verdict says so and nothing was made
-// known of the device (R11). The account is locked.
+// renews reports whether the licence of the device in hand, which had one, is renewed (R19).
+func (t *turn) renews() bool {
+	_, name := t.e.table.Name(t.slot.Ordinal())
+	return t.product.Renews(name)
+}
+
+// consume draws a licence for the device, binding it if it is new. If it may not, the verdict says why, the licence that ran out is
+// over, and nothing was made known of a new device (R11). The account is locked.
 func (t *turn) consume() bool {
+	if t.slot != nil && t.slot.License().Generation() > 0 && !t.renews() {
+		t.verdict.Code = event.RenewalOff
+		t.end(record.EndRenewalOff)
+		return false
+	}
 	pool := t.product.TakeLicense()
 	if pool == nil {
 		t.verdict.Code = event.LicenseExhausted
-		t.end()
+		t.end(record.EndExhausted)
 		return false
 	}
 	if t.slot == nil {
 		t.bind()
 	}
+	t.grant(pool)
+	return true
+}
+
+// grant gives the device a licence that was drawn from pool.
+func (t *turn) grant(pool *license.Pool) {
 	before := t.slot.License()
-	activation := int64(t.nowS) + epochS
-	version := t.product.ValidityVersion()
-	w := counters.NewLicenseWord(before.Generation()+1, counters.LicenseActive, version, uint64(t.product.ExpiryS(activation)-epochS))
-	serial := t.e.serial.Add(1)
 	ordinal := t.slot.Ordinal()
-	t.e.table.SetGrant(ordinal, counters.Grant{ActivatedAt: t.nowS, Serial: serial, Pool: pool.ID})
-	t.slot.StoreLicense(w)
-	if before.State() != counters.LicenseActive {
+	if before.State() == counters.LicenseActive {
+		t.ended(record.EndRenewed, before)
+	} else {
 		t.product.State.Active.Add(1)
 	}
+	activation := int64(t.nowS) + epochS
+	expiry := uint64(t.product.ExpiryS(activation) - epochS)
+	w := counters.NewLicenseWord(before.Generation()+1, counters.LicenseActive, t.product.ValidityVersion(), expiry)
+	serial := t.e.serial.Add(1)
+	t.e.table.SetGrant(ordinal, counters.Grant{ActivatedAt: t.nowS, Serial: serial, Pool: pool.ID})
+	t.slot.StoreLicense(w)
 	t.l.records.Grant(record.Grant{
 		Ordinal: uint64(ordinal), License: uint64(w), ActivationS: activation, Pool: pool.ID, PoolDrawn: pool.Drawn,
 		GiftsDrawn: t.product.State.GiftsDrawn, Serial: serial,
@@ -149,12 +175,12 @@ func (t *turn) consume() bool {
 	t.l.licenses = append(t.l.licenses, LicenseRow{
 		Serial: serial, Product: t.product.ID, Ordinal: ordinal, Pool: pool.ID, ActivatedS: activation, Generation: w.Generation(),
 	})
+	t.e.expiry.add(expiry, ordinal)
 	total := t.l.totalOf(t.product.ID, t.nowMs)
 	total.Licenses++
 	if before.Generation() == 0 {
 		total.Activations++
 	}
-	return true
 }
 
 // bind gives the device a slot and a place among the names.
@@ -172,14 +198,27 @@ func (t *turn) bind() {
 }
 
 // end marks a licence that ran out as ended. The account is locked.
-func (t *turn) end() {
+func (t *turn) end(how record.EndReason) {
 	if t.slot == nil {
 		return
 	}
-	if w := t.slot.License(); w.State() == counters.LicenseActive {
-		w = w.WithState(counters.LicenseEnded)
-		t.slot.StoreLicense(w)
-		t.product.State.Active.Add(-1)
-		t.l.records.License(uint64(t.slot.Ordinal()), uint64(w))
+	w := t.slot.License()
+	if w.State() != counters.LicenseActive {
+		return
 	}
+	t.ended(how, w)
+	w = w.WithState(counters.LicenseEnded)
+	t.slot.StoreLicense(w)
+	t.product.State.Active.Add(-1)
+	t.l.records.License(uint64(t.slot.Ordinal()), uint64(w))
+}
+
+// ended records the end of the licence w for the ledger.
+func (t *turn) ended(how record.EndReason, w counters.LicenseWord) {
+	ordinal := t.slot.Ordinal()
+	end := record.End{
+		Ordinal: uint64(ordinal), Serial: t.e.table.Grant(ordinal).Serial, EndedS: int64(w.Expiry()) + epochS, How: how,
+	}
+	t.l.records.End(end)
+	t.l.ends = append(t.l.ends, endRow{End: end, product: t.product.ID})
 }

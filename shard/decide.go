@@ -71,6 +71,9 @@ func (l *lane) end(logged bool) {
 	l.records.EndBatch()
 	if !logged {
 		l.records.Reset()
+		if len(l.raw) == 0 {
+			l.firstMs, l.lastMs = 0, 0 // The group's times are those of what is in it.
+		}
 		return
 	}
 	l.cutChunk()

@@ -28,6 +28,7 @@ type Log interface {
 type Ledger interface {
 	Write(entries []retention.Entry) error
 	Scan(prefix, start []byte, reverse bool, fn func(k, v []byte) (more bool, err error)) error
+	Get(key []byte) (value []byte, found bool, err error)
 }
 
 // Checkpoints keeps copies of the state.
@@ -114,7 +115,10 @@ type Engine struct {
 	serial    atomic.Uint64 // the last serial given out
 
 	totals   totals
-	rows     licenseQueue
+	rows     rowQueue
+	upgrades upgrades
+	commands commands
+	expiry   expiry
 	verdicts verdictCounts
 	stats    stats
 
@@ -149,6 +153,8 @@ func Open(o Options) (*Engine, error) {
 		stop: make(chan struct{}), failed: make(chan struct{}),
 	}
 	e.rows.init()
+	e.upgrades.init()
+	e.commands.init()
 	e.checkpoint.now = make(chan struct{}, 1)
 	e.totals.quarters = map[record.Quarter]*record.Totals{}
 	var err error
@@ -166,7 +172,7 @@ func Open(o Options) (*Engine, error) {
 }
 
 func (e *Engine) start() {
-	for _, run := range []func(){e.runSealer, e.runCommitter, e.runLedger, e.runCheckpoints} {
+	for _, run := range []func(){e.runSealer, e.runCommitter, e.runLedger, e.runCheckpoints, e.runExpiry} {
 		e.wg.Go(run)
 	}
 }

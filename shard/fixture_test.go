@@ -105,6 +105,13 @@ func (l *memLedger) Write(entries []retention.Entry) error {
 	return nil
 }
 
+func (l *memLedger) Get(key []byte) ([]byte, bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v, ok := l.rows[string(key)]
+	return v, ok, nil
+}
+
 func (l *memLedger) Scan(prefix, start []byte, reverse bool, fn func(k, v []byte) (bool, error)) error {
 	l.mu.Lock()
 	var keys []string
@@ -348,5 +355,16 @@ func (m *machine) gifts(product string, left int) {
 		if got := m.submit(line("connect", name, fmt.Sprint("g", i))); got[0] != "accepted" {
 			m.t.Fatalf("drawing gift %d: %s", i, got[0])
 		}
+	}
+}
+
+// ends decides every end that is due, as the engine does by itself a little later.
+func (m *machine) ends() {
+	m.t.Helper()
+	if err := m.expire(); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := m.settle(); err != nil {
+		m.t.Fatal(err)
 	}
 }

@@ -24,6 +24,9 @@ type group struct {
 	raw        [][]byte // chunks, not yet compressed
 	rows       int
 	licenses   []LicenseRow
+	ends       []endRow
+	commands   []record.Command
+	upgrades   []upgradeRow
 }
 
 func newGroup() *group { return &group{done: make(chan struct{})} }
@@ -33,11 +36,11 @@ func newGroup() *group { return &group{done: make(chan struct{})} }
 // Memory order: a request holds mu for reading from before its first load of the catalogue to after its last append, and the
 // sealer holds it for writing when it takes the lanes' records and swaps the catalogue: everything one side wrote, the other sees.
 type gate struct {
-	mu    sync.RWMutex
+	mu     sync.RWMutex
 	open   *group     // guarded by mu
 	sealed *group     // the last one that was sealed; guarded by mu
-	lanes chan *lane // at most GOMAXPROCS requests decide at once: more would only be preempted inside and stall the seal
-	all   []*lane
+	lanes  chan *lane // at most GOMAXPROCS requests decide at once: more would only be preempted inside and stall the seal
+	all    []*lane
 
 	kick chan struct{} // somebody left, or wants a cut
 	big  chan struct{} // the open group is worth encoding although the committer is busy
@@ -115,6 +118,9 @@ type lane struct {
 	raw      [][]byte        // chunks that were cut within the group
 	rows     int
 	licenses []LicenseRow
+	ends     []endRow
+	commands []record.Command
+	upgrades []upgradeRow
 	totals   map[record.Quarter]*record.Totals
 	quarter  record.Quarter // of the last total, so that a batch of one product looks it up once
 	total    *record.Totals

@@ -90,6 +90,8 @@ func newJoiner(t testing.TB, o Options, control *memLedger) *lawJoiner {
 	e := &Engine{o: o, producers: newProducers(), stop: make(chan struct{}), failed: make(chan struct{})}
 	e.o.Ledger = &memLedger{rows: control.rows}
 	e.rows.init()
+	e.upgrades.init()
+	e.commands.init()
 	e.totals.quarters = map[record.Quarter]*record.Totals{}
 	var err error
 	if e.table, err = counters.New(counters.Options{Seed: o.HashSeed}); err != nil {
@@ -104,7 +106,7 @@ func newJoiner(t testing.TB, o Options, control *memLedger) *lawJoiner {
 		t.Fatal(err)
 	}
 	e.catalogue.Store(cat)
-	return &lawJoiner{joiner: &joiner{e: e, cat: cat, pools: cat.Pools(), serials: map[uint32]uint64{}}, t: t}
+	return &lawJoiner{joiner: &joiner{e: e, cat: cat, pools: cat.Pools(), serials: map[uint32]uint64{}, commands: map[uint64]record.Command{}}, t: t}
 }
 
 // bind applies all bindings first, as recovery does within a group.
@@ -129,9 +131,7 @@ func (j *lawJoiner) bind(groups []retention.Group) {
 func (j *lawJoiner) state() string { return stateOf(j.e) }
 
 func (m *machine) state() string {
-	if err := m.settle(); err != nil {
-		m.t.Fatal(err)
-	}
+	m.ends()
 	return stateOf(m.Engine)
 }
 
@@ -208,7 +208,7 @@ func (m *machine) randomHistory(r *rand.Rand) {
 		}
 		for range 3 {
 			if err := <-done; err != nil {
-				m.t.Fatal(err)
+				m.t.Fatal(err, m.Err())
 			}
 		}
 		switch r.IntN(6) {

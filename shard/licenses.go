@@ -1,17 +1,11 @@
 package shard
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"slices"
-	"sync"
-	"time"
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention"
 )
 
 // LicenseRow is one consumption of a licence as the ledger keeps it, for ever (R7).
@@ -34,126 +28,6 @@ const licenseBlockVersion = 1
 func licensesKey(product uint32, serial uint64) []byte {
 	k := binary.BigEndian.AppendUint32([]byte(keyLicenses), product)
 	return binary.BigEndian.AppendUint64(k, serial)
-}
-
-// licenseQueue holds rows of durable groups until the ledger has them. They can be lost without harm: recovery finds them in the
-// log again, which does not go before a checkpoint, and a checkpoint waits for them.
-type licenseQueue struct {
-	mu     sync.Mutex
-	room   *sync.Cond
-	rows   []LicenseRow
-	kick   chan struct{}
-	flush1 sync.Mutex // one flush at a time
-}
-
-func (q *licenseQueue) init() {
-	q.room = sync.NewCond(&q.mu)
-	q.kick = make(chan struct{}, 1)
-}
-
-// add queues the rows of a durable group. It waits when the ledger is far behind, unless the engine failed.
-func (q *licenseQueue) add(rows []LicenseRow, failed <-chan struct{}) {
-	if len(rows) == 0 {
-		return
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for len(q.rows) >= licenseRowsMax {
-		select {
-		case <-failed:
-			return
-		default:
-		}
-		signal(q.kick)
-		q.room.Wait()
-	}
-	q.rows = append(q.rows, rows...)
-}
-
-// runLedger writes licence rows from time to time. Nobody waits for it: who must see them calls flushLicenses.
-func (e *Engine) runLedger() {
-	tick := time.NewTicker(ledgerFlushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-e.rows.kick:
-		case <-e.stop:
-			return
-		}
-		if err := e.flushLicenses(); err != nil {
-			e.fail(err)
-			e.rows.room.Broadcast()
-			return
-		}
-	}
-}
-
-// flushLicenses writes all rows that are queued now and returns when they are durable.
-func (e *Engine) flushLicenses() error {
-	q := &e.rows
-	q.flush1.Lock()
-	defer q.flush1.Unlock()
-	q.mu.Lock()
-	rows := q.rows
-	q.rows = nil
-	q.room.Broadcast()
-	q.mu.Unlock()
-	if len(rows) == 0 {
-		return nil
-	}
-	for i := range rows {
-		if rows[i].Device == "" {
-			_, name := e.table.Name(rows[i].Ordinal)
-			rows[i].Device = string(name)
-		}
-	}
-	slices.SortFunc(rows, func(a, b LicenseRow) int {
-		return cmp.Or(cmp.Compare(a.Product, b.Product), cmp.Compare(a.Serial, b.Serial))
-	})
-	w := ledgerWriter{ledger: e.o.Ledger}
-	for from := 0; from < len(rows); {
-		to := from + 1
-		for to < len(rows) && to-from < licenseBlockRows && rows[to].Product == rows[from].Product {
-			to++
-		}
-		if err := w.put(licensesKey(rows[from].Product, rows[to-1].Serial), appendLicenses(nil, rows[from:to])); err != nil {
-			return fmt.Errorf("write licence rows: %w", err)
-		}
-		from = to
-	}
-	if err := w.flush(); err != nil {
-		return fmt.Errorf("write licence rows: %w", err)
-	}
-	return nil
-}
-
-// ledgerWriter gathers entries into transactions that the ledger takes for certain.
-type ledgerWriter struct {
-	ledger  Ledger
-	entries []retention.Entry
-	bytes   int
-}
-
-func (w *ledgerWriter) put(key, value []byte) error {
-	n := len(key) + len(value) + 32
-	if w.bytes+n > retention.LedgerTransactionBytesMax || len(w.entries) == retention.LedgerTransactionEntriesMax {
-		if err := w.flush(); err != nil {
-			return err
-		}
-	}
-	w.entries = append(w.entries, retention.Entry{Key: key, Value: value})
-	w.bytes += n
-	return nil
-}
-
-func (w *ledgerWriter) flush() error {
-	if len(w.entries) == 0 {
-		return nil
-	}
-	err := w.ledger.Write(w.entries)
-	w.entries, w.bytes = nil, 0
-	return err
 }
 
 func appendLicenses(dst []byte, rows []LicenseRow) []byte {
@@ -234,7 +108,7 @@ func (e *Engine) Licenses(p *license.Product, after uint64, fn func(*License) bo
 	if err := e.settle(); err != nil {
 		return err
 	}
-	if err := e.flushLicenses(); err != nil {
+	if err := e.flushRows(); err != nil {
 		e.fail(err)
 		return ErrStopped
 	}

@@ -1,71 +1,219 @@
 package shard
 
 import (
+	"fmt"
+
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention/record"
 )
 
-// ota decides the start of a firmware upgrade (R15, R16).
+// ota decides the start of a firmware upgrade (R15, R16). With an id that was seen before it counts nothing (R17).
 func (t *turn) ota() {
 	p := t.product
 	usable := t.mayUse()
 	p.State.Account.Lock()
 	defer p.State.Account.Unlock()
 	if !usable {
-		var w counters.OTAWord
-		if t.slot != nil {
-			w = t.slot.OTA()
-		}
-		t.otaQuota(w.At(t.window.Month), 0, p.PackUnits())
-		t.denied()
+		t.otaDenied(t.otaWord(), 0)
 		return
 	}
+	if t.ev.ID.Len > 0 {
+		if up := t.upgrade(); up != nil {
+			t.otaAgain(up)
+			return
+		}
+	}
 	units := p.Plan.OTAUnits(t.ev.Size)
-	packs := p.PackUnits()
-	before := t.slot.OTA()
-	out := before.Take(t.window.Month, units, p.Plan.OTAPerMonth, packs)
-	ordinal := uint64(t.slot.Ordinal())
+	out := t.slot.OTA().Take(t.window.Month, units, p.Plan.OTAPerMonth, p.PackUnits())
+	total := t.l.totalOf(p.ID, t.nowMs)
+	var packs []record.PackUnits
 	if out.OK && out.FromPacks > 0 {
-		p.TakePacks(uint64(out.FromPacks), func(pool *license.Pool) {
-			t.l.records.Pool(record.Pool{ID: pool.ID, Drawn: pool.Drawn, Returned: pool.Returned})
+		p.TakePacks(uint64(out.FromPacks), func(pool *license.Pool, n uint64) {
+			t.pool(pool)
+			packs = append(packs, record.PackUnits{Pool: pool.ID, Units: uint32(n)})
 		})
 	}
-	t.slot.StoreOTA(out.After)
-	t.l.records.OTA(ordinal, uint64(out.After))
+	t.storeOTA(out.After)
 	if out.Closed != 0 {
-		t.l.records.Closed(wordOTA, ordinal, uint64(out.Closed))
+		t.l.records.Closed(wordOTA, uint64(t.slot.Ordinal()), uint64(out.Closed))
 	}
-	total := t.l.totalOf(p.ID, t.nowMs)
 	if !out.OK {
 		t.verdict.Code = event.OTAQuotaExceeded
-		t.otaQuota(out.After, units, packs)
 		total.OTADenied++
-		t.denied()
+		t.otaDenied(out.After, units)
 		return
 	}
 	total.OTAAllowance += uint64(out.FromAllowance)
 	total.OTAPacks += uint64(out.FromPacks)
-	if t.r.Single {
-		t.otaQuota(out.After, units, packs-uint64(out.FromPacks))
+	if t.ev.ID.Len > 0 {
+		t.keepUpgrade(&record.Upgrade{
+			ID: append([]byte(nil), t.r.Batch.Bytes(t.ev.ID)...), Size: t.ev.Size, Month: out.After.Month(), Allowance: out.FromAllowance, Packs: packs,
+		})
 	}
+	t.otaQuota(out.After, units)
 	t.accepted()
 }
 
-// otaQuota fills in the numbers of the OTA quota.
-func (t *turn) otaQuota(w counters.OTAWord, requested uint32, packs uint64) {
-	v := &t.verdict
-	v.Limit, v.Used = uint64(t.product.Plan.OTAPerMonth), uint64(w.Allowance())
-	v.Requested, v.TopupAvailable = uint64(requested), packs
-	v.WindowStartMs, v.ResetsAtMs = t.window.MonthStartMs, t.window.MonthEndMs
+// otaAgain answers an OTA whose id is known.
+func (t *turn) otaAgain(up *record.Upgrade) {
+	switch {
+	case up.Voided:
+		t.verdict.Code = event.AlreadyVoided
+	case up.Size != t.ev.Size:
+		t.verdict.Code = event.OTAIDReused
+	default:
+		t.otaQuota(t.otaWord(), 0)
+		t.accepted()
+		return
+	}
+	t.otaDenied(t.otaWord(), 0)
 }
 
-// otaVoid gives the units of an upgrade back by its id (R17).
+// otaVoid gives the units of an upgrade back by its id, once, until the end of the month after (R17).
 func (t *turn) otaVoid() {
 	if t.slot == nil {
 		t.slot = t.e.table.Find(t.key)
 	}
-	t.verdict.Code = event.UnknownOTA
+	if t.slot == nil {
+		t.verdict.Code = event.UnknownOTA
+		t.denied()
+		return
+	}
+	p := t.product
+	p.State.Account.Lock()
+	defer p.State.Account.Unlock()
+	up := t.upgrade()
+	var after counters.OTAWord
+	ok := false
+	switch {
+	case up == nil || t.window.Month > up.Month+1:
+		t.verdict.Code = event.UnknownOTA
+	case up.Voided:
+		t.verdict.Code = event.AlreadyVoided
+	default:
+		if after, ok = t.slot.OTA().GiveBack(up.Month, up.Allowance, packUnits(up)); !ok {
+			t.verdict.Code = event.OTAQuotaExceeded // Its voids of the month are used up.
+		}
+	}
+	if !ok {
+		t.otaDenied(t.otaWord(), 0)
+		return
+	}
+	if after != t.slot.OTA() {
+		t.storeOTA(after)
+	}
+	for _, from := range up.Packs {
+		t.returnUnits(from)
+	}
+	total := t.l.totalOf(p.ID, t.nowMs)
+	total.VoidAllowance += uint64(up.Allowance)
+	total.VoidPacks += uint64(packUnits(up))
+	voided := *up
+	voided.Voided = true
+	voided.ID = append([]byte(nil), t.r.Batch.Bytes(t.ev.ID)...)
+	t.keepUpgrade(&voided)
+	t.accepted()
+}
+
+func packUnits(up *record.Upgrade) (n uint32) {
+	for _, p := range up.Packs {
+		n += p.Units
+	}
+	return n
+}
+
+// returnUnits gives units back to the pack that they came from.
+func (t *turn) returnUnits(from record.PackUnits) {
+	for _, pack := range t.product.Packs {
+		if pack.Pool.ID == from.Pool {
+			pack.Pool.Returned += uint64(from.Units)
+			t.pool(pack.Pool)
+			return
+		}
+	}
+	panic(fmt.Sprintf("BUG: units came from pack %d, which the product does not have", from.Pool))
+}
+
+// upgrade returns what is known about the id of the event in hand, nil if nothing. The account is locked.
+func (t *turn) upgrade() *record.Upgrade {
+	key := appendUpgradeKey(nil, t.product.ID, t.r.Batch.Bytes(t.ev.Device), t.r.Batch.Bytes(t.ev.ID))
+	up, stale := t.e.upgrades.find(key, t.r.upgradeEpoch)
+	if up != nil {
+		return up
+	}
+	if !stale {
+		return t.r.upgrades[t.index]
+	}
+	// It came to the ledger since the request looked there: rare enough to look again inside the gate.
+	up, err := t.e.storedUpgrade(key)
+	if err != nil {
+		t.e.fail(fmt.Errorf("read an upgrade: %w", err))
+		return nil // Nothing of this group is acknowledged any more.
+	}
+	return up
+}
+
+// keepUpgrade remembers an upgrade by its id.
+func (t *turn) keepUpgrade(up *record.Upgrade) {
+	up.Ordinal = uint64(t.slot.Ordinal())
+	key := appendUpgradeKey(nil, t.product.ID, t.r.Batch.Bytes(t.ev.Device), up.ID)
+	t.e.upgrades.put(key, up)
+	t.l.records.Upgrade(*up)
+	t.l.upgrades = append(t.l.upgrades, upgradeRow{key: string(key), upgrade: *up})
+}
+
+// resolveUpgrades reads from the ledger what it knows about the ids of a batch, outside the gate.
+func (e *Engine) resolveUpgrades(r *Request) error {
+	clear(r.upgrades)
+	r.upgradeEpoch = e.upgrades.now()
+	for i := range r.Batch.Events {
+		ev := &r.Batch.Events[i]
+		if ev.ID.Len == 0 || r.products[i] == nil {
+			continue
+		}
+		if r.upgrades == nil {
+			r.upgrades = map[int]*record.Upgrade{}
+		}
+		up, err := e.storedUpgrade(appendUpgradeKey(nil, r.products[i].ID, r.Batch.Bytes(ev.Device), r.Batch.Bytes(ev.ID)))
+		if err != nil {
+			return fmt.Errorf("read an upgrade: %w", err)
+		}
+		if up != nil {
+			r.upgrades[i] = up
+		}
+	}
+	return nil
+}
+
+func (t *turn) pool(pool *license.Pool) {
+	t.l.records.Pool(record.Pool{ID: pool.ID, Drawn: pool.Drawn, Returned: pool.Returned})
+}
+
+func (t *turn) storeOTA(w counters.OTAWord) {
+	t.slot.StoreOTA(w)
+	t.l.records.OTA(uint64(t.slot.Ordinal()), uint64(w))
+}
+
+// otaWord returns the device's units of the running month.
+func (t *turn) otaWord() counters.OTAWord {
+	if t.slot == nil {
+		return counters.OTAWord(0).At(t.window.Month)
+	}
+	return t.slot.OTA().At(t.window.Month)
+}
+
+// otaDenied fills in the quota and logs the denial. The account is locked.
+func (t *turn) otaDenied(w counters.OTAWord, requested uint32) {
+	t.otaQuota(w, requested)
 	t.denied()
+}
+
+// otaQuota fills in the numbers of the OTA quota. The account is locked.
+func (t *turn) otaQuota(w counters.OTAWord, requested uint32) {
+	v := &t.verdict
+	v.Limit, v.Used = uint64(t.product.Plan.OTAPerMonth), uint64(w.Allowance())
+	v.Requested, v.TopupAvailable = uint64(requested), t.product.PackUnits()
+	v.WindowStartMs, v.ResetsAtMs = t.window.MonthStartMs, t.window.MonthEndMs
 }

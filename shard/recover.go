@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ func (e *Engine) recover() error {
 		return err
 	}
 	e.catalogue.Store(cat)
-	j := &joiner{e: e, cat: cat, pools: cat.Pools(), serials: map[uint32]uint64{}}
+	j := &joiner{e: e, cat: cat, pools: cat.Pools(), serials: map[uint32]uint64{}, commands: map[uint64]record.Command{}}
 	begin, end, err := j.checkpoint()
 	if err != nil {
 		return err
@@ -37,6 +38,8 @@ func (e *Engine) recover() error {
 	e.durableSeq.Store(last)
 	e.checkpoint.begin.Store(begin)
 	e.sinceRows.Store(int64(j.rows))
+	j.applySuspensions()
+	j.keepCommands()
 	e.clock = newDecidedClock(e.o.Clock, max(lastMs, j.lastMs))
 	e.count(cat)
 	e.logger.Info("state recovered", "devices", e.table.Len(), "groups_replayed", last-begin, "rows_replayed", j.rows,
@@ -75,9 +78,11 @@ type joiner struct {
 	cat     *license.Catalogue
 	pools   map[uint32]*license.Pool
 	serials map[uint32]uint64 // the last serial of each product that the ledger has
-	raw     [][]byte
-	rows    uint64
-	lastMs  int64
+	// the latest command about each device
+	commands map[uint64]record.Command
+	raw      [][]byte
+	rows     uint64
+	lastMs   int64
 }
 
 // checkpoint loads the newest checkpoint, if there is one.
@@ -133,6 +138,7 @@ func (j *joiner) section(kind uint16, data []byte) error {
 		if control := binary.LittleEndian.Uint64(data[16:]); control > j.cat.Seq {
 			return fmt.Errorf("it was made under control record %d, but the ledger ends at %d", control, j.cat.Seq)
 		}
+		j.commandSeq(binary.LittleEndian.Uint64(data[24:]))
 		return nil
 	case sectionProducers:
 		return j.producers(data)
@@ -140,6 +146,8 @@ func (j *joiner) section(kind uint16, data []byte) error {
 		return j.poolEntries(data)
 	case sectionTotals:
 		return j.totals(data)
+	case sectionCommands:
+		return j.commandEntries(data)
 	default:
 		return fmt.Errorf("section of unknown kind %d: it was written by a newer version", kind)
 	}
@@ -345,14 +353,49 @@ func (j *joiner) licenseRow(r LicenseRow) error {
 	if r.Serial <= last {
 		return nil
 	}
-	j.e.rows.mu.Lock()
-	j.e.rows.rows = append(j.e.rows.rows, r)
-	full := len(j.e.rows.rows) >= licenseRowsMax
-	j.e.rows.mu.Unlock()
-	if full {
-		return j.e.flushLicenses()
+	return j.queue(&group{licenses: []LicenseRow{r}})
+}
+
+// queue hands rows to the ledger again; what it has already, it gets once more under the same key.
+func (j *joiner) queue(g *group) error {
+	j.e.rows.add(g, j.e.failed)
+	if j.e.rows.len() >= licenseRowsMax {
+		return j.e.flushRows()
 	}
 	return nil
+}
+
+// End implements record.Effects.
+func (j *joiner) End(end record.End) error {
+	slot, err := j.slot(end.Ordinal)
+	if err != nil {
+		return err
+	}
+	return j.queue(&group{ends: []endRow{{End: end, product: slot.Product()}}})
+}
+
+// Upgrade implements record.Effects. Of two states of one upgrade the voided one is the later (R17).
+func (j *joiner) Upgrade(u record.Upgrade) error {
+	product, name := j.e.table.Name(counters.Ordinal(u.Ordinal))
+	if product == 0 {
+		return fmt.Errorf("an upgrade names device %d, which no record has bound", u.Ordinal)
+	}
+	u.ID = bytes.Clone(u.ID)
+	key := appendUpgradeKey(nil, product, name, u.ID)
+	if have, _ := j.e.upgrades.find(key, 0); have != nil && have.Voided {
+		return nil
+	}
+	if !u.Voided {
+		stored, err := j.e.storedUpgrade(key)
+		if err != nil {
+			return err
+		}
+		if stored != nil {
+			return nil // The same, or voided since.
+		}
+	}
+	j.e.upgrades.put(key, &u)
+	return j.queue(&group{upgrades: []upgradeRow{{key: string(key), upgrade: u}}})
 }
 
 // Pool implements record.Effects.

@@ -48,8 +48,12 @@ func (e *Engine) RegisterMetrics(set *metrics.Set) {
 	gauge(`meterd_ingest_stopped{reason="clock_leap"}`, func() float64 { return number(e.clock.leapt()) })
 	gauge(`meterd_ingest_stopped{reason="disk_full"}`, func() float64 { return number(e.o.Guard.Stopped()) })
 	gauge("meterd_devices", func() float64 { return float64(e.table.Len()) })
-	gauge(`meterd_devices_active`, func() float64 { return float64(e.sumProducts(func(s *license.ProductState) int64 { return s.Active.Load() })) })
-	gauge(`meterd_devices_online`, func() float64 { return float64(e.sumProducts(func(s *license.ProductState) int64 { return s.Online.Load() })) })
+	gauge(`meterd_devices_active`, func() float64 {
+		return float64(e.sumProducts(func(s *license.ProductState) int64 { return s.Active.Load() }))
+	})
+	gauge(`meterd_devices_online`, func() float64 {
+		return float64(e.sumProducts(func(s *license.ProductState) int64 { return s.Online.Load() }))
+	})
 	gauge("meterd_table_mapped_bytes", func() float64 { return float64(e.table.ReadStats().MappedBytes) })
 }
 

@@ -4,6 +4,7 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention/record"
 )
 
 // Request is one batch and its answer. It is reused: its scratch memory grows to the largest batch it has seen. It is not safe
@@ -18,6 +19,9 @@ type Request struct {
 	products []*license.Product
 	keys     []counters.Key
 	slots    []*counters.Slot
+	// what the ledger knew about ids of OTAs, by index, when the request was looked up
+	upgrades     map[int]*record.Upgrade
+	upgradeEpoch uint64
 }
 
 // Submit decides the events of r.Batch in order and returns when all of it is durable, with the verdicts in r.Result. After
@@ -27,7 +31,13 @@ func (e *Engine) Submit(r *Request) error {
 		return err
 	}
 	r.Result.Reset()
-	connects := e.resolve(r)
+	connects, ids := e.resolve(r)
+	if ids {
+		if err := e.resolveUpgrades(r); err != nil {
+			e.fail(err)
+			return ErrStopped
+		}
+	}
 	l, err := e.enter(len(r.Batch.Data)+rowBytes*len(r.Batch.Events), connects)
 	if err != nil {
 		return err
@@ -63,8 +73,8 @@ func (e *Engine) await(g *group) error {
 }
 
 // resolve looks up products and hashes names, outside the gate: ordinals of products never change, so what an older catalogue
-// says of a name stays true. It returns how many devices the batch could add.
-func (e *Engine) resolve(r *Request) (connects int) {
+// says of a name stays true. It returns how many devices the batch could add, and whether any event has an id.
+func (e *Engine) resolve(r *Request) (connects int, ids bool) {
 	events := r.Batch.Events
 	if cap(r.keys) < len(events) {
 		r.keys = make([]counters.Key, len(events))
@@ -92,8 +102,9 @@ func (e *Engine) resolve(r *Request) (connects int) {
 		if ev.Type == event.Connect {
 			connects++
 		}
+		ids = ids || ev.ID.Len > 0
 	}
-	return connects
+	return connects, ids
 }
 
 // enter waits for a lane and for room, and enters the open group. bytes is what the request may add to the group, devices how

@@ -39,6 +39,8 @@ type daemon struct {
 	engine *shard.Engine
 	ready  atomic.Bool
 
+	gateways *ingest.Handler
+
 	background context.CancelFunc
 	failOnce   sync.Once
 	failure    error
@@ -129,6 +131,7 @@ func (d *daemon) openDoors() error {
 	if err != nil {
 		return err
 	}
+	d.gateways = gateways
 	d.server.Handle(fasthttp.RequestHandler(gateways.Handle))
 	return nil
 }
@@ -162,6 +165,7 @@ func (d *daemon) stop(drain time.Duration) error {
 		case <-d.fail:
 		}
 	}
+	d.gateways.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
 	defer cancel()
 	err := d.server.Shutdown(ctx)

@@ -18,7 +18,7 @@ func (d *daemon) firstToken() error {
 		return nil
 	}
 	secret := license.NewSecret()
-	if err := writeSecret(d.tokenPath(), secret); err != nil {
+	if err := writeSecret(d.tokenPath(), secret, os.O_TRUNC); err != nil {
 		return fmt.Errorf("write the administrator's token: %w", err)
 	}
 	err := d.engine.Administer(adminName, func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
@@ -31,9 +31,10 @@ func (d *daemon) firstToken() error {
 	return nil
 }
 
-// writeSecret writes a file that only its owner can read, synced.
-func writeSecret(path, secret string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+// writeSecret writes a file that only its owner can read, synced. ifThere says what becomes of a file that is there: with os.O_TRUNC it
+// is written over, with os.O_EXCL it is an error.
+func writeSecret(path, secret string, ifThere int) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|ifThere, 0o600)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/meterd/meterd/event"
@@ -15,6 +16,9 @@ const (
 	effectOTA     = 4 // word 4
 	effectPool    = 5 // a pool's totals
 	effectClosed  = 6 // the word of a day or month that was replaced
+	effectEnd     = 7 // a licence ended
+	effectCommand = 8 // a gateway is to be told to disconnect a device
+	effectUpgrade = 9 // an OTA with an id was accepted or voided
 
 	bindingDevice   = 1
 	bindingProducer = 2
@@ -49,6 +53,52 @@ type Producer struct {
 	Ordinal uint32
 	Account uint32
 	Name    []byte
+}
+
+// End is the end of one licence (R3).
+type End struct {
+	Ordinal uint64 // the device
+	Serial  uint64 // the licence
+	EndedS  int64  // Unix seconds
+	How     EndReason
+}
+
+// EndReason says what became of the device when its licence ended. The numbers are on disk.
+type EndReason uint8
+
+// The ways in which a licence ends.
+const (
+	EndRenewed    EndReason = 1 // the device consumed another one
+	EndExhausted  EndReason = 2 // none was left
+	EndRenewalOff EndReason = 3 // its renewal is switched off (R19)
+	EndOffline    EndReason = 4 // the device was offline: it is renewed by its next connect, not before
+)
+
+// Command is what a gateway is to be told of a device.
+type Command struct {
+	Seq     uint64 // rises with every command of the daemon
+	Ordinal uint64 // the device
+	Holder  uint32 // the producer that held it, 0 for every gateway of the account
+	Change  uint64 // of the device's session: another one means that the device has connected since
+	AtMs    int64  // Unix milliseconds
+	Reason  event.Code
+}
+
+// PackUnits are OTA units that came from a pack.
+type PackUnits struct {
+	Pool  uint32
+	Units uint32
+}
+
+// Upgrade is an OTA that carries an id (R17).
+type Upgrade struct {
+	Ordinal   uint64 // the device
+	ID        []byte
+	Size      int64
+	Month     uint32 // in which its units were taken
+	Allowance uint32
+	Packs     []PackUnits
+	Voided    bool
 }
 
 // BindDevice says which device has this ordinal from now on.
@@ -111,6 +161,76 @@ func (b *Builder) Pool(p Pool) {
 	b.cols[colEffects] = binary.AppendUvarint(c, p.Returned)
 }
 
+// End says that a licence ended.
+func (b *Builder) End(e End) {
+	c := append(b.cols[colEffects], effectEnd)
+	c = binary.AppendUvarint(c, e.Ordinal)
+	c = binary.AppendUvarint(c, e.Serial)
+	c = binary.AppendVarint(c, e.EndedS)
+	b.cols[colEffects] = append(c, byte(e.How))
+}
+
+// Command says that a gateway is to be told.
+func (b *Builder) Command(m Command) {
+	c := append(b.cols[colEffects], effectCommand)
+	c = binary.AppendUvarint(c, m.Seq)
+	c = binary.AppendUvarint(c, m.Ordinal)
+	c = binary.AppendUvarint(c, uint64(m.Holder))
+	c = binary.AppendUvarint(c, m.Change)
+	c = binary.AppendVarint(c, m.AtMs)
+	b.cols[colEffects] = append(c, byte(m.Reason))
+}
+
+// Upgrade says how an OTA with an id stands.
+func (b *Builder) Upgrade(u Upgrade) {
+	c := append(b.cols[colEffects], effectUpgrade)
+	c = binary.AppendUvarint(c, u.Ordinal)
+	c = append(c, byte(len(u.ID)))
+	c = append(c, u.ID...)
+	b.cols[colEffects] = u.AppendValue(c)
+}
+
+// AppendValue appends everything of u but the device and the id: how the ledger keeps it under them.
+func (u *Upgrade) AppendValue(c []byte) []byte {
+	c = binary.AppendUvarint(c, uint64(u.Size))
+	c = binary.AppendUvarint(c, uint64(u.Month))
+	c = binary.AppendUvarint(c, uint64(u.Allowance))
+	var voided byte
+	if u.Voided {
+		voided = 1
+	}
+	c = append(c, voided)
+	c = binary.AppendUvarint(c, uint64(len(u.Packs)))
+	for _, p := range u.Packs {
+		c = binary.AppendUvarint(c, uint64(p.Pool))
+		c = binary.AppendUvarint(c, uint64(p.Units))
+	}
+	return c
+}
+
+// DecodeUpgrade reads what AppendValue wrote.
+func DecodeUpgrade(b []byte) (Upgrade, error) {
+	r := reader{b: b}
+	u := r.upgrade()
+	if r.err == nil && len(r.b) > 0 {
+		r.err = errors.New("bytes behind the last pack")
+	}
+	if r.err != nil {
+		return Upgrade{}, fmt.Errorf("upgrade: %w", r.err)
+	}
+	return u, nil
+}
+
+func (r *reader) upgrade() (u Upgrade) {
+	u.Size = int64(r.uvarint())
+	u.Month, u.Allowance = uint32(r.uvarint()), uint32(r.uvarint())
+	u.Voided = r.byte() == 1
+	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
+		u.Packs = append(u.Packs, PackUnits{Pool: uint32(r.uvarint()), Units: uint32(r.uvarint())})
+	}
+	return u
+}
+
 // Bindings calls device and producer for every binding of the chunk. Names are in place. It must be done for all chunks of a
 // group before the rest of any.
 func (c *Chunk) Bindings(device func(Device) error, producer func(Producer) error) error {
@@ -149,6 +269,9 @@ type Effects interface {
 	Closed(index int, ordinal, word uint64) error
 	Grant(Grant) error
 	Pool(Pool) error
+	End(End) error
+	Command(Command) error
+	Upgrade(Upgrade) error
 }
 
 // The places of the words in a device's slot.
@@ -201,6 +324,35 @@ func oneEffect(r *reader, e Effects) error {
 			return r.err
 		}
 		return e.Pool(p)
+	default:
+		return laterEffect(kind, r, e)
+	}
+}
+
+func laterEffect(kind byte, r *reader, e Effects) error {
+	switch kind {
+	case effectEnd:
+		end := End{Ordinal: r.uvarint(), Serial: r.uvarint(), EndedS: r.varint(), How: EndReason(r.byte())}
+		if r.err != nil {
+			return r.err
+		}
+		return e.End(end)
+	case effectCommand:
+		c := Command{Seq: r.uvarint(), Ordinal: r.uvarint()}
+		c.Holder, c.Change, c.AtMs, c.Reason = uint32(r.uvarint()), r.uvarint(), r.varint(), event.Code(r.byte())
+		if r.err != nil {
+			return r.err
+		}
+		return e.Command(c)
+	case effectUpgrade:
+		ordinal := r.uvarint()
+		id := r.bytes(uint64(r.byte()))
+		u := r.upgrade()
+		if r.err != nil {
+			return r.err
+		}
+		u.Ordinal, u.ID = ordinal, id
+		return e.Upgrade(u)
 	default:
 		return fmt.Errorf("unknown kind %d", kind)
 	}

@@ -1,0 +1,147 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// AdminOptions say whom an Admin asks. URL is needed; every other zero value stands for its default.
+type AdminOptions struct {
+	URL     string        // of meterd, http or https, a path prefix allowed
+	Token   string        // bearer token; empty sends none
+	Timeout time.Duration // of one call, and of silence within an answer that is streamed; default 30 s
+	TLS     *tls.Config   // for https: a certificate authority of one's own, a certificate for mutual TLS; default: the system's authorities
+
+	// HTTPClient replaces the transport, TLS included, for tests. Its Timeout must be 0, redirects are never followed.
+	HTTPClient *http.Client
+}
+
+// Validate reports every fault of o at once; nil when there is none.
+func (o AdminOptions) Validate() error {
+	err := errors.Join(validateURL(o.URL), validateToken(o.Token))
+	if o.Timeout < 0 {
+		err = errors.Join(err, fmt.Errorf("timeout %v: must not be negative", o.Timeout))
+	}
+	return err
+}
+
+// Admin makes the calls of the administration of one meterd. What it sends and hands back is JSON as the contract has it. It keeps no state but
+// idle connections and is safe for concurrent use.
+type Admin struct {
+	opts AdminOptions
+	http *http.Client
+}
+
+// NewAdmin returns an Admin, or every fault of opts. It opens no connection.
+func NewAdmin(opts AdminOptions) (*Admin, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	if opts.Timeout == 0 {
+		opts.Timeout = adminTimeoutDefault
+	}
+	opts.URL = strings.TrimRight(opts.URL, "/")
+	hc := &http.Client{}
+	if opts.HTTPClient != nil {
+		*hc = *opts.HTTPClient
+	} else {
+		hc.Transport = &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: opts.Timeout}).DialContext,
+			TLSClientConfig:     opts.TLS,
+			TLSHandshakeTimeout: opts.Timeout,
+			IdleConnTimeout:     opts.Timeout,
+		}
+	}
+	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Admin{opts: opts, http: hc}, nil
+}
+
+// Close closes idle connections.
+func (a *Admin) Close() { a.http.CloseIdleConnections() }
+
+// Path returns the path of segments, each escaped, so that no name can lead elsewhere.
+func Path(segments ...string) string {
+	var b strings.Builder
+	for _, s := range segments {
+		b.WriteByte('/')
+		switch s {
+		case ".", "..": // Valid names, which paths would be cleaned of.
+			b.WriteString(strings.Repeat("%2E", len(s)))
+		default:
+			b.WriteString(url.PathEscape(s))
+		}
+	}
+	return b.String()
+}
+
+// Call makes one call: path is as Path returns it, body is sent as JSON unless it is nil, and the answer is read into out unless that is nil or there
+// is none (204). A refusal is a *Problem. Nothing is sent twice: after another error than a *Problem it is unknown
+// whether the call was made, and whoever repeats it relies on the contract (orders are credited once).
+func (a *Admin) Call(ctx context.Context, method, path string, query url.Values, body, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, a.opts.Timeout)
+	defer cancel()
+	var sent io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("encode the body of %s %s: %w", method, path, err)
+		}
+		sent = bytes.NewReader(encoded)
+	}
+	resp, err := a.ask(ctx, method, path, query, sent, "application/json")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, adminAnswerBytesMax+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the answer to %s %s: %w", method, path, err)
+	case len(answer) > adminAnswerBytesMax:
+		return fmt.Errorf("the answer to %s %s is over %d bytes", method, path, adminAnswerBytesMax)
+	case out == nil || resp.StatusCode == http.StatusNoContent:
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("the answer to %s %s is not what was expected: %w", method, path, err)
+	}
+	return nil
+}
+
+// ask makes one request and returns the answer if it is a 2xx; its body is the caller's to close.
+func (a *Admin) ask(ctx context.Context, method, path string, query url.Values, body io.Reader, accept string) (*http.Response, error) {
+	target := a.opts.URL + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return nil, fmt.Errorf("build request: %w", err)
+	}
+	req.Header.Set("Accept", accept)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if a.opts.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+a.opts.Token)
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return nil, err // It names method and URL.
+	}
+	if resp.StatusCode/100 != 2 {
+		defer resp.Body.Close()
+		return nil, readProblem(resp)
+	}
+	return resp, nil
+}

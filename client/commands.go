@@ -1,0 +1,218 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/meterd/meterd/event"
+)
+
+// CommandKind is what a Command asks for.
+type CommandKind uint8
+
+// The kinds of the contract.
+const (
+	CommandDisconnect CommandKind = iota + 1 // the device is offline: close its connections
+	CommandRefresh                           // the product was credited, topped up or changed: forget remembered denials
+)
+
+// String returns the wire name, "" for what is none of the contract's.
+func (k CommandKind) String() string {
+	switch k {
+	case CommandDisconnect:
+		return "disconnect"
+	case CommandRefresh:
+		return "refresh"
+	}
+	return ""
+}
+
+// Command is what meterd tells a gateway.
+type Command struct {
+	Kind    CommandKind
+	Product string // "" with CommandRefresh stands for every product: the place in the stream was lost, and refreshes with it
+	Device  string // with CommandDisconnect
+	Reason  string // with CommandDisconnect: license_exhausted, renewal_off, suspended; new ones may appear
+}
+
+// Commands hears what meterd tells this producer, and hands it to handle one command at a time, in order. It opens the stream again, from
+// where it was, whenever it breaks or is silent for Options.HeartbeatTimeout, and returns only when ctx ends (its cause) or the Client
+// is closed (ErrClosed).
+//
+// A command was heard when handle returned, and may come again when the stream breaks, so handle must bear repetition. When meterd refuses
+// the place where the stream broke off, because its data is another's, say, what it keeps is heard from the beginning, after one refresh of
+// everything. While handle runs nothing is read; a gateway that is slow enough is cut off by meterd and goes on where it was. Two
+// calls of Commands hear everything twice.
+func (c *Client) Commands(ctx context.Context, handle func(Command)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(c.ctx, func() { cancel(ErrClosed) })
+	defer stop()
+	s := &commandStream{client: c, handle: handle}
+	for failures := 0; ; failures++ {
+		opened := time.Now()
+		progress, err := s.follow(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		// A stream that told something, or held for a while, says that meterd is well; one that is closed as soon as it was opened does not.
+		if progress || time.Since(opened) >= commandPauseMax {
+			failures = 0
+		}
+		c.streamState(err)
+		select {
+		case <-time.After(commandPause(failures, err)):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// commandPause is how long the stream stays closed after failures in a row and err. It is jittered, so that gateways do not come
+// back together, and never less than meterd asked for.
+func commandPause(failures int, err error) time.Duration {
+	var p *Problem
+	if errors.As(err, &p) && p.RetryAfter > 0 {
+		return p.RetryAfter + jittered(p.RetryAfter/4)
+	}
+	return jittered(min(commandPauseMin<<min(failures, 10), commandPauseMax))
+}
+
+// streamState tells the gateway how its stream is.
+func (c *Client) streamState(err error) {
+	if c.opts.CommandStream != nil {
+		c.opts.CommandStream(err)
+	}
+}
+
+// commandStream is one call of Commands.
+type commandStream struct {
+	client *Client
+	handle func(Command)
+	lastID string // everything up to it was heard
+	lost   bool   // the place was refused, and nothing was heard since
+}
+
+// follow opens the stream and hands its commands over until it breaks. It never returns nil as error; progress says that something was heard.
+func (s *commandStream) follow(ctx context.Context) (progress bool, _ error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := newSilence(s.client.opts.HeartbeatTimeout, cancel)
+	defer watch.end()
+	resp, err := s.open(ctx)
+	watch.end()
+	if err != nil {
+		return false, reasonOf(ctx, err)
+	}
+	defer resp.Body.Close()
+	stats := &s.client.stats
+	stats.commandStreams.Add(1)
+	s.client.commandsOpen.Add(1)
+	defer s.client.commandsOpen.Add(-1)
+	s.client.streamState(nil)
+	if s.lost {
+		s.handle(Command{Kind: CommandRefresh})
+		s.lost = false
+	}
+	events := newEventStream(watch.listen(resp.Body))
+	for {
+		e, err := events.next()
+		if err != nil {
+			return progress, reasonOf(ctx, fmt.Errorf("stream of commands: %w", err))
+		}
+		if cmd, ok := parseCommand(e.name, e.data); ok && !e.damaged {
+			s.handle(cmd)
+			stats.commands.Add(1)
+		} else if e.name != "" || len(e.data) > 0 {
+			stats.commandsIgnored.Add(1)
+		}
+		progress = true
+		if e.hasID {
+			s.lastID = e.id
+		}
+	}
+}
+
+// reasonOf returns why ctx ended, when that is what err comes from.
+func reasonOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// open makes the request. A place in the stream that is refused is forgotten: what meterd keeps comes without it too.
+func (s *commandStream) open(ctx context.Context) (*http.Response, error) {
+	c := s.client
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.commandsURL, nil)
+	if err != nil {
+		return nil, fmt.Errorf("build request: %w", err)
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	req.Header.Set("Cache-Control", "no-store")
+	if c.opts.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.opts.Token)
+	}
+	if s.lastID != "" {
+		req.Header.Set("Last-Event-ID", s.lastID)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("open the stream of commands: %w", err)
+	}
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if resp.StatusCode == http.StatusOK && media == "text/event-stream" {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return nil, fmt.Errorf("open the stream of commands: the answer is %q, not text/event-stream", media)
+	case http.StatusBadRequest, http.StatusConflict, http.StatusGone, http.StatusPreconditionFailed, http.StatusUnprocessableEntity:
+		s.lost = s.lost || s.lastID != ""
+		s.lastID = ""
+	}
+	return nil, fmt.Errorf("open the stream of commands: %w", readProblem(resp))
+}
+
+// parseCommand reads an event of the stream; false for what this version does not know and for what names nothing. Unknown members
+// are ignored.
+func parseCommand(name string, data []byte) (cmd Command, ok bool) {
+	var said struct {
+		Product string `json:"product"`
+		Device  string `json:"device"`
+		Reason  string `json:"reason"`
+	}
+	switch name {
+	case CommandDisconnect.String():
+		cmd.Kind = CommandDisconnect
+	case CommandRefresh.String():
+		cmd.Kind = CommandRefresh
+	default:
+		return Command{}, false
+	}
+	if json.Unmarshal(data, &said) != nil || !event.ValidName([]byte(said.Product)) {
+		return Command{}, false
+	}
+	cmd.Product = said.Product
+	if cmd.Kind == CommandDisconnect {
+		if !event.ValidName([]byte(said.Device)) {
+			return Command{}, false
+		}
+		cmd.Device, cmd.Reason = said.Device, said.Reason
+	}
+	return cmd, true
+}
+
+// commandsURL returns where the commands for producer are.
+func commandsURL(base *url.URL, producer string) string {
+	u := base.JoinPath("v1", "commands")
+	u.RawQuery = url.Values{"producer": {producer}}.Encode()
+	return u.String()
+}

@@ -1,0 +1,307 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// whatToDo is in the message about every damaged file.
+const whatToDo = "put this data directory back from a backup"
+
+// TestDirectoryInUse: a second daemon on a data directory is refused, and the first one does not notice.
+func TestDirectoryInUse(t *testing.T) {
+	t.Parallel()
+	d := badDaemon(t)
+	second := daemonAt(t, d.data)
+	want(t, second.refused(), d.data, "in use", "--data")
+	if got := d.batch(line("up", "p1", "d1"))[0]; got != "accepted" {
+		t.Errorf("the first daemon answers %s", got)
+	}
+	d.kill() // The lock dies with its owner, however that dies.
+	second.start()
+	if v := second.device("p1", "d1"); v.Messages.Up != 2 {
+		t.Errorf("after the kill: %+v", v.Messages)
+	}
+}
+
+// TestForeignDirectories: another region, a newer format, somebody else's directory, a place that cannot be written.
+func TestForeignDirectories(t *testing.T) {
+	t.Parallel()
+	d := daemonAt(t, filepath.Join(t.TempDir(), "data"), "--region", "eu-1")
+	d.start()
+	d.must("POST", "/v1/accounts", `{"account":"acme","kind":"personal","region":"eu-1"}`, nil)
+	d.ask("POST", "/v1/accounts", `{"account":"b","kind":"personal","region":"us-1"}`).refuse(t, 422, "other_region")
+	d.stop()
+	other := daemonAt(t, d.data, "--region", "us-1")
+	want(t, other.refused(), d.data, "eu-1", "us-1", "--region eu-1")
+
+	newer := copyOf(t, d.data)
+	// The layout of this file never changes: a title, names and values, a checksum. "version 7" has this one.
+	if err := os.WriteFile(filepath.Join(newer, "VERSION"), []byte("meterd data directory\nversion 7\ncrc32c 563e59fe\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want(t, daemonAt(t, newer, d.flags...).refused(), newer, "version 7", "newer meterd")
+
+	foreign := t.TempDir()
+	if err := os.WriteFile(filepath.Join(foreign, "thesis.txt"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want(t, daemonAt(t, foreign).refused(), foreign, "thesis.txt", "--data")
+
+	file := filepath.Join(foreign, "thesis.txt")
+	want(t, daemonAt(t, file).refused(), file, "--data")
+	want(t, daemonAt(t, filepath.Join(file, "below")).refused(), file, "--data")
+
+	d.start() // It is as it was.
+	if a := d.ask("GET", "/v1/accounts/acme", ""); a.status != 200 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// copyOf copies a data directory whose daemon does not run, holes included.
+func copyOf(t testing.TB, data string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy")
+	if out, err := exec.Command("cp", "-a", "--sparse=auto", data, to).CombinedOutput(); err != nil {
+		t.Fatalf("copy %s: %v %s", data, err, out)
+	}
+	return to
+}
+
+// full makes a data directory with something of everything in it, and returns it with the daemon's state.
+func full(t *testing.T, end func(*daemon)) (d *daemon, state string) {
+	t.Helper()
+	d = badDaemon(t)
+	for round := range 6 {
+		if round == 3 {
+			d.restart() // With a checkpoint, a closed ledger and tables.
+		}
+		payload := make([]byte, 4<<10) // Random, so that it is over 1 KiB when it is compressed: it lies in the value log.
+		rand.NewChaCha8([32]byte{byte(round)}).Read(payload)
+		d.batch(fmt.Sprintf(`{"type":"up","product":"p1","device":"d1","payload_base64":%q}`, base64.StdEncoding.EncodeToString(payload)), line("up", "p1", "d2"))
+	}
+	d.credit("p1", "PO-2", 2)
+	d.batch(line("connect", "p1", "new"))
+	state = d.state("p1")
+	end(d)
+	if err := os.Remove(filepath.Join(d.data, "BALLAST")); err != nil { // It is made again, and makes copies slow.
+		t.Fatal(err)
+	}
+	return d, state
+}
+
+// used returns the files below dir and how many of their bytes are in use: what lies behind is zeros.
+func used(t *testing.T, dir string) map[string]int {
+	t.Helper()
+	files := map[string]int{}
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if n := len(bytes.TrimRight(data, "\x00")); n > 0 {
+			name, _ := filepath.Rel(dir, path) // Below dir: it cannot fail.
+			files[name] = n
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// change rewrites some bytes of a file in place.
+func change(t *testing.T, path string, at int, fn func(b []byte)) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := make([]byte, 256)
+	n, _ := f.ReadAt(b, int64(at)) // The end of the file may come before.
+	fn(b[:n])
+	if _, err := f.WriteAt(b[:n], int64(at)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func flip(b []byte) { b[0] ^= 0x20 }
+
+func zero(b []byte) { clear(b) }
+
+// one returns the only file of files that matches a pattern.
+func one(t *testing.T, files map[string]int, pattern string) string {
+	t.Helper()
+	var found []string
+	for name := range files {
+		if ok, err := filepath.Match(pattern, name); err != nil {
+			t.Fatal(err)
+		} else if ok {
+			found = append(found, name)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%s matches %q of %v", pattern, found, files)
+	}
+	return found[0]
+}
+
+// TestDamagedDirectories: a byte of what was acknowledged is not what was written, or is missing: the daemon names the place and what to do.
+func TestDamagedDirectories(t *testing.T) {
+	t.Parallel()
+	closed, _ := full(t, (*daemon).stop)
+	killed, _ := full(t, (*daemon).kill)
+	for _, c := range []struct {
+		name string
+		from *daemon
+		file string // pattern
+		at   func(used int) int
+		how  func([]byte)
+	}{
+		{"VERSION", closed, "VERSION", middle, flip},
+		{"IDENTITY", closed, "IDENTITY", middle, flip},
+		{"checkpoint, header", closed, "checkpoint/*", first, flip},
+		{"checkpoint, section", closed, "checkpoint/*", middle, flip},
+		{"checkpoint, footer", closed, "checkpoint/*", last, flip},
+		{"commit, closed value log", closed, "commit/g*/000001.vlog", middle, flip},
+		{"commit, bounds", closed, "commit/g*/SPAN", middle, flip},
+		{"commit, value log of a crash", killed, "commit/g*/*.vlog", middle, flip},
+		{"commit, memtable of a crash", killed, "commit/g*/*.mem", middle, flip},
+		{"commit, memtable's tail lost", killed, "commit/g*/*.mem", tail, zero},
+		{"commit, value log's tail lost", killed, "commit/g*/*.vlog", tail, zero},
+		{"ledger, table", closed, "ledger/000002.sst", middle, flip},
+		{"ledger, memtable of a crash", killed, "ledger/*.mem", middle, flip},
+		{"ledger, memtable's tail lost", killed, "ledger/*.mem", tail, zero},
+		{"ledger, closing note", closed, "ledger/CLEAN", middle, flip},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			files := used(t, c.from.data)
+			name := one(t, files, c.file)
+			data := copyOf(t, c.from.data)
+			change(t, filepath.Join(data, name), c.at(files[name]), c.how)
+			said := daemonAt(t, data).refused()
+			want(t, said, filepath.Join(data, filepath.Dir(name)), whatToDo)
+		})
+	}
+	for _, c := range []struct{ name, file string }{
+		{"no VERSION", "VERSION"},
+		{"no IDENTITY", "IDENTITY"},
+		{"no commit mark", "commit/MARK"},
+		{"no ledger mark", "ledger/MARK"},
+		{"no commit directory", "commit/g*"},
+		{"no ledger table", "ledger/000002.sst"},
+		{"no checkpoint", "checkpoint/*"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			data := copyOf(t, closed.data)
+			names, err := filepath.Glob(filepath.Join(data, c.file))
+			if err != nil || len(names) != 1 {
+				t.Fatal(names, err)
+			}
+			if err := os.RemoveAll(names[0]); err != nil {
+				t.Fatal(err)
+			}
+			d := daemonAt(t, data)
+			if c.file == "checkpoint/*" {
+				// The log is whole as yet: without the checkpoint all of it is replayed.
+				d.start()
+				return
+			}
+			want(t, d.refused(), data, whatToDo)
+		})
+	}
+}
+
+func first(int) int     { return 4 }
+func middle(n int) int  { return n / 2 }
+func last(n int) int    { return n - 4 }
+func tail(used int) int { return max(used-64, 20) }
+
+// TestOlderLedgerIsRefused: a ledger put back from before a credit that licences were already drawn from does not belong to this log.
+func TestOlderLedgerIsRefused(t *testing.T) {
+	t.Parallel()
+	d := badDaemon(t)
+	d.withoutGifts("p1")
+	d.stop()
+	old := copyOf(t, filepath.Join(d.data, "ledger"))
+	d.start()
+	d.credit("p1", "PO-2", 5)
+	d.batch(line("connect", "p1", "a"), line("connect", "p1", "b"), line("connect", "p1", "c"), line("connect", "p1", "e"))
+	d.kill()
+	ledger := filepath.Join(d.data, "ledger")
+	if err := os.RemoveAll(ledger); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "-a", old, ledger).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	want(t, d.refused(), d.data)
+}
+
+// TestAnyFlippedByte flips one byte after another at random places of all files: the daemon either refuses to start, or everything is
+// as it was, or reading the log fails and says why. It never answers something else.
+func TestAnyFlippedByte(t *testing.T) {
+	t.Parallel()
+	rounds := 30
+	if testing.Short() {
+		rounds = 6
+	}
+	dice := newDice(seed(t), 0)
+	refused, same, loud := 0, 0, 0
+	for _, end := range []func(*daemon){(*daemon).stop, (*daemon).kill} {
+		from, state := full(t, end)
+		files := used(t, from.data)
+		delete(files, "LOCK")
+		delete(files, "admin.token")
+		names := sortedKeys(files)
+		for round := range rounds {
+			name := names[round%len(names)]
+			at, bit := dice.IntN(files[name]), byte(1)<<dice.IntN(8)
+			data := copyOf(t, from.data)
+			change(t, filepath.Join(data, name), at, func(b []byte) { b[0] ^= bit })
+			d := daemonAt(t, data)
+			d.token = from.token
+			switch err := d.tryStart(); {
+			case err != nil:
+				if refused++; !strings.Contains(err.Error(), data) || d.run.cmd.ProcessState.ExitCode() != 1 {
+					t.Errorf("%s byte %d bit %#x: refused without a word of where: %v", name, at, bit, err)
+				}
+			case d.logsBroken("p1", "d1", "d2", "new"):
+				if loud++; !strings.Contains(d.run.said(), data) {
+					t.Errorf("%s byte %d bit %#x: the log cannot be read, and nobody says where", name, at, bit)
+				}
+			default:
+				same++
+				if got := d.state("p1"); got != state {
+					t.Errorf("%s byte %d bit %#x: it started with another state:\n%s\nwas\n%s", name, at, bit, got, state)
+				}
+			}
+			d.kill()
+			if err := os.RemoveAll(data); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Logf("%d bytes flipped: %d refused, %d harmless, %d found when the log was read", 2*rounds, refused, same, loud)
+}
+
+// logsBroken reports whether reading the log of one of the devices fails.
+func (d *daemon) logsBroken(product string, devices ...string) bool {
+	d.t.Helper()
+	for _, device := range devices {
+		a, err := d.try("GET", "/v1/products/"+product+"/devices/"+device+"/logs", nil)
+		if err != nil || a.status != 200 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention"
+)
+
+// offlineName is whom the audit log names for a token that was made on a stopped directory.
+const offlineName = "offline"
+
+// tokenOptions are the flags of token create.
+type tokenOptions struct {
+	data, region, name, role, account, expiresIn, out string
+}
+
+func tokenCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "token",
+		Short: "Make a token while the daemon is stopped",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(tokenCreateCommand())
+	return cmd
+}
+
+func tokenCreateCommand() *cobra.Command {
+	o := &tokenOptions{}
+	cmd := &cobra.Command{
+		Use:   "create --name NAME --role ROLE",
+		Short: "Make a token in the data directory of a stopped daemon and print its secret",
+		Long: `Make a token in the data directory of a stopped daemon and print its secret, which is stored nowhere else.
+It is the way back in when every administrator's token is lost. While the daemon runs, tokens are made with
+POST /v1/tokens.`,
+		Example: "  meterd token create --data /var/lib/meterd --name admin-2 --role admin --expires-in P1D",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd.Flags()); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("account") && o.account == "" {
+				return errors.New("--account is empty: name the account that the token is bound to, or leave the flag out for a token that sees all")
+			}
+			return createTokenOffline(o, cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.data, "data", "./data", "data directory")
+	f.StringVar(&o.region, "region", "default", "this data centre, as the daemon is started with")
+	f.StringVar(&o.name, "name", "", "name of the new token")
+	f.StringVar(&o.role, "role", "", "admin, gateway, billing or viewer")
+	f.StringVar(&o.account, "account", "", "account that the token is bound to; without, it sees all")
+	f.StringVar(&o.expiresIn, "expires-in", "", "ISO 8601 period after which it expires, such as P90D; without, it does not")
+	f.StringVar(&o.out, "out", "", "new file to write the secret to, readable for its owner only, instead of standard output")
+	return cmd
+}
+
+// createTokenOffline makes a token in a directory that no daemon has open. The file is written first, as that of the first token is.
+func createTokenOffline(o *tokenOptions, stdout io.Writer) (err error) {
+	var expiresIn license.Period
+	if o.expiresIn != "" {
+		if expiresIn, err = license.ParsePeriod(o.expiresIn); err != nil {
+			return fmt.Errorf("--expires-in %q: %w", o.expiresIn, err)
+		}
+	}
+	ledger, closeAll, err := openStopped(o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeAll()) }()
+	secret := license.NewSecret()
+	change, err := planToken(ledger, o, expiresIn, secret)
+	if err != nil {
+		return fmt.Errorf("create the token: %w", err)
+	}
+	if o.out != "" {
+		if err := writeSecret(o.out, secret, os.O_EXCL); err != nil {
+			return fmt.Errorf("--out: %w; it must be a new file", err)
+		}
+	}
+	entries := make([]retention.Entry, len(change.Puts))
+	for i, p := range change.Puts {
+		entries[i] = retention.Entry{Key: p.Key, Value: p.Value}
+	}
+	if err := ledger.Write(entries); err != nil {
+		return fmt.Errorf("create the token: %w; whether it is there is unknown: create one of another name", err)
+	}
+	if o.out != "" {
+		return nil
+	}
+	if _, err := fmt.Fprintln(stdout, secret); err != nil {
+		return fmt.Errorf("token %s was created, but its secret could not be printed: delete it and create another one: %w", o.name, err)
+	}
+	return nil
+}
+
+// openStopped takes the data directory, as a daemon does, and opens the ledger alone: tokens concern neither log nor checkpoints.
+func openStopped(o *tokenOptions) (*retention.Ledger, func() error, error) {
+	if _, err := os.Stat(filepath.Join(o.data, "VERSION")); err != nil { // The last file of a first start; OpenDir would begin one.
+		return nil, nil, fmt.Errorf("--data %s: no daemon was ever started there, and `meterd serve` makes the first token itself: %w", o.data, err)
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	dir, err := retention.OpenDir(retention.DirOptions{Path: o.data, Region: o.region, Logger: logger})
+	if err != nil {
+		return nil, nil, fmt.Errorf("only a stopped daemon's directory can be changed from here; a running one makes tokens with POST /v1/tokens: %w", err)
+	}
+	ledger, err := retention.OpenLedger(retention.LedgerOptions{Path: dir.LedgerPath(), Logger: logger})
+	if err != nil {
+		return nil, nil, errors.Join(err, dir.Close())
+	}
+	return ledger, func() error { return errors.Join(ledger.Close(), dir.Close()) }, nil
+}
+
+// planToken returns the change that adds the token to what the ledger says.
+func planToken(ledger *retention.Ledger, o *tokenOptions, expiresIn license.Period, secret string) (*license.Change, error) {
+	scan := func(prefix string, fn func(key, value []byte) error) error {
+		return ledger.Scan([]byte(prefix), nil, false, func(k, v []byte) (bool, error) { return true, fn(k, v) })
+	}
+	catalogue, err := license.Load(scan, o.region, 0) // The retention bounds plans, which are not touched.
+	if err != nil {
+		return nil, err
+	}
+	if catalogue.Seq == 0 {
+		return nil, fmt.Errorf("the daemon never became ready in %s: start it, and it makes the first token itself", o.data)
+	}
+	by := license.Actor{Token: offlineName, AtMs: time.Now().UnixMilli()}
+	token := license.Token{
+		Name: o.name, Role: license.Role(o.role), Account: o.account, Hash: sha256.Sum256([]byte(secret)),
+	}
+	if expiresIn != (license.Period{}) {
+		token.ExpiresAtMs = by.After(expiresIn)
+	}
+	_, change, err := catalogue.CreateToken(by, token)
+	return change, err
+}

@@ -1,0 +1,23 @@
+package ingest
+
+import (
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
+)
+
+// authorize returns the token of a gateway's request. Without one it has answered: late if no token is valid at all, so that who
+// sends wrong ones is slowed down.
+func (h *Handler) authorize(ctx *fasthttp.RequestCtx) *license.Token {
+	nowMs := h.engine.NowMs()
+	token, problem := license.Authorize(h.engine.Catalogue(), ctx.Request.Header.Peek("Authorization"), license.RightEvents, nowMs)
+	if problem == nil {
+		return token
+	}
+	if problem.Code == event.Unauthorized && !h.penalties.Hold(ctx.RemoteIP(), nowMs, ctx.Done()) {
+		ctx.SetConnectionClose()
+	}
+	refuse(ctx, problem)
+	return nil
+}

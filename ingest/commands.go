@@ -1,0 +1,149 @@
+package ingest
+
+import (
+	"bufio"
+	"net"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard"
+)
+
+// streams are the open command streams.
+type streams struct {
+	open    atomic.Int64
+	closing chan struct{} // closed when the daemon stops
+}
+
+// commands answers GET /v1/commands: what gateways are told, as server-sent events, until the client goes or the daemon stops.
+func (h *Handler) commands(ctx *fasthttp.RequestCtx, token *license.Token) {
+	s := &commandStream{h: h, token: token, conn: ctx.Conn()}
+	if ctx.QueryArgs().Has("producer") {
+		name := ctx.QueryArgs().Peek("producer")
+		if !event.ValidName(name) {
+			refuse(ctx, &event.Problem{Code: event.InvalidArgument, Field: "producer", Detail: "producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -"})
+			return
+		}
+		s.who.Producer, s.who.HasProducer = append([]byte(nil), name...), true
+	}
+	s.who.Account = token.AccountID
+	var problem *event.Problem
+	if s.place, problem = h.startOf(ctx); problem != nil {
+		refuse(ctx, problem)
+		return
+	}
+	if h.streams.open.Add(1) > streamsMax {
+		h.streams.open.Add(-1)
+		writeProblem(ctx, &event.Problem{Code: event.Overloaded, Detail: "too many command streams are open"})
+		return
+	}
+	ctx.SetContentType("text/event-stream")
+	ctx.Response.Header.Set("Cache-Control", "no-store")
+	ctx.Response.ImmediateHeaderFlush = true
+	ctx.SetBodyStreamWriter(s.run)
+}
+
+// startOf reads Last-Event-ID. Without one a stream begins with the disconnects that are kept, and whatever comes.
+func (h *Handler) startOf(ctx *fasthttp.RequestCtx) (shard.CommandPlace, *event.Problem) {
+	id := string(ctx.Request.Header.Peek("Last-Event-ID"))
+	if id == "" {
+		return h.engine.CommandsNow(), nil
+	}
+	control, command, ok := strings.Cut(id, ".")
+	c, err1 := strconv.ParseUint(control, 10, 64)
+	d, err2 := strconv.ParseUint(command, 10, 64)
+	if !ok || err1 != nil || err2 != nil {
+		return shard.CommandPlace{}, &event.Problem{Code: event.InvalidArgument, Field: "Last-Event-ID", Detail: "Last-Event-ID: must be the id of an event of this stream"}
+	}
+	return shard.CommandPlace{Control: c, Command: d}, nil
+}
+
+// commandStream writes commands to one client. A client that takes nothing is dropped after streamWriteTimeout, and resumes where it was.
+type commandStream struct {
+	h     *Handler
+	token *license.Token
+	who   shard.Listener
+	place shard.CommandPlace
+	conn  net.Conn
+	line  []byte
+}
+
+func (s *commandStream) run(w *bufio.Writer) {
+	defer s.h.streams.open.Add(-1)
+	beat := time.NewTicker(heartbeatEvery)
+	defer beat.Stop()
+	s.line = append(s.line[:0], ": meterd\n\n"...)
+	for {
+		list, next, more, err := s.h.engine.Commands(s.place, s.who)
+		if err != nil {
+			return
+		}
+		for i := range list {
+			s.append(&list[i])
+		}
+		s.place = next
+		if !s.write(w) {
+			return
+		}
+		if len(list) > 0 {
+			continue
+		}
+		select {
+		case <-more:
+		case <-beat.C:
+			s.line = append(s.line, ": alive\n\n"...)
+		case <-s.h.streams.closing:
+			return
+		}
+		if !s.allowed() {
+			return
+		}
+	}
+}
+
+// allowed reports whether the token still is: a revoked one hears nothing more.
+func (s *commandStream) allowed() bool {
+	t := s.h.engine.Catalogue().Token(s.token.Name)
+	return t != nil && t.Hash == s.token.Hash && (t.ExpiresAtMs == 0 || s.h.engine.NowMs() < t.ExpiresAtMs)
+}
+
+// append adds one command as a server-sent event.
+func (s *commandStream) append(c *shard.Command) {
+	b := append(s.line, "id: "...)
+	b = strconv.AppendUint(b, c.Place.Control, 10)
+	b = append(b, '.')
+	b = strconv.AppendUint(b, c.Place.Command, 10)
+	if c.Device == "" {
+		b = append(b, "\nevent: refresh\ndata: {\"product\":\""...)
+		b = append(b, c.Product...) // Names need no escapes.
+		s.line = append(b, "\"}\n\n"...)
+		return
+	}
+	b = append(b, "\nevent: disconnect\ndata: {\"product\":\""...)
+	b = append(b, c.Product...)
+	b = append(b, `","device":"`...)
+	b = append(b, c.Device...)
+	b = append(b, `","reason":"`...)
+	b = append(b, c.Reason.String()...)
+	s.line = append(b, "\"}\n\n"...)
+}
+
+// write sends what was gathered and reports whether the client took it.
+func (s *commandStream) write(w *bufio.Writer) bool {
+	if len(s.line) == 0 {
+		return true
+	}
+	_ = s.conn.SetWriteDeadline(time.Now().Add(streamWriteTimeout)) // It fails on a closed connection, as writing will.
+	_, err := w.Write(s.line)
+	s.line = s.line[:0]
+	return err == nil && w.Flush() == nil
+}
+
+// Close ends the open command streams; their clients resume elsewhere or later.
+func (h *Handler) Close() { close(h.streams.closing) }

@@ -1,0 +1,183 @@
+package license
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meterd/meterd/event"
+)
+
+const week = 7 * 24 * time.Hour
+
+// book drives a catalogue as the engine does: every change's puts go to a ledger, then the new catalogue holds.
+type book struct {
+	*testing.T
+	cat    *Catalogue
+	ledger map[string][]byte
+	atMs   int64
+}
+
+func newBook(t *testing.T) *book {
+	t.Helper()
+	return &book{T: t, cat: New("default", week), ledger: map[string][]byte{}, atMs: 1_800_000_000_000}
+}
+
+// by returns who changes something, one second after the change before.
+func (b *book) by() Actor {
+	b.atMs += 1000
+	return Actor{Token: "admin", AtMs: b.atMs}
+}
+
+// keep stores a change and makes next hold. Without a change nothing happens: that is an order sent again.
+func (b *book) keep(next *Catalogue, ch *Change, err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatalf("change refused: %v", err)
+	}
+	if next == nil {
+		return
+	}
+	for _, p := range ch.Puts {
+		b.ledger[string(p.Key)] = bytes.Clone(p.Value)
+	}
+	b.cat = next
+	if ch.Apply != nil {
+		ch.Apply()
+	}
+}
+
+func (b *book) account(name, kind string) *Account {
+	b.Helper()
+	next, ch, a, err := b.cat.CreateAccount(b.by(), name, kind, "")
+	b.keep(next, ch, err)
+	return a
+}
+
+func (b *book) product(name, account, plan string) *Product {
+	b.Helper()
+	next, ch, p, err := b.cat.CreateProduct(b.by(), ProductSpec{Name: name, Account: account, Zone: "UTC", Plan: patch(b, plan)})
+	b.keep(next, ch, err)
+	return p
+}
+
+func (b *book) setPlan(product, plan string) {
+	b.Helper()
+	next, ch, _, err := b.cat.SetPlan(b.by(), product, patch(b, plan))
+	b.keep(next, ch, err)
+}
+
+func (b *book) credit(product string, c Credit) *Lot {
+	b.Helper()
+	next, ch, l, err := b.cat.ApplyCredit(b.by(), product, c)
+	b.keep(next, ch, err)
+	return l
+}
+
+// get returns the product as the newest catalogue has it.
+func (b *book) get(product string) *Product { return b.cat.Product([]byte(product)) }
+
+// take draws a licence as a connect does and returns the order it came from, "gift", or "" when none was left.
+func (b *book) take(product string) string {
+	p := b.get(product)
+	p.State.Account.Lock()
+	defer p.State.Account.Unlock()
+	pool := p.TakeLicense()
+	if pool == nil {
+		return ""
+	}
+	return p.SourceOf(pool.ID)
+}
+
+// load builds the catalogue from the ledger again.
+func (b *book) load() (*Catalogue, error) { return Load(scanOf(b.ledger), "default", week) }
+
+// scanOf is a ledger in memory.
+func scanOf(ledger map[string][]byte) ScanFunc {
+	return func(prefix string, fn func(key, value []byte) error) error {
+		for _, k := range sortedKeys(ledger) {
+			if strings.HasPrefix(k, prefix) {
+				if err := fn([]byte(k), ledger[k]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+}
+
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// patch reads a plan of a request; "" is none.
+func patch(t fataler, s string) (p PlanPatch) {
+	t.Helper()
+	if s == "" {
+		return p
+	}
+	if err := json.Unmarshal([]byte(s), &p); err != nil {
+		t.Fatalf("plan %s: %v", s, err)
+	}
+	return p
+}
+
+// wantProblem fails unless err is a problem with this code and field.
+func wantProblem(t *testing.T, err error, code event.Code, field string) {
+	t.Helper()
+	var p *event.Problem
+	if !errors.As(err, &p) {
+		t.Fatalf("got %v, want a problem %s", err, code)
+	}
+	if p.Code != code || p.Field != field {
+		t.Errorf("got %s on field %q (%s), want %s on field %q", p.Code, p.Field, p.Detail, code, field)
+	}
+	if p.Detail == "" {
+		t.Errorf("%s says nothing to people", p.Code)
+	}
+}
+
+// dump writes everything that a catalogue says, in one order: two catalogues are equal if their dumps are. What all its versions share,
+// the pools and what was drawn from them, is not in it.
+func (c *Catalogue) dump() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seq %d region %s retention %s pools %d accounts %d\n", c.Seq, c.Region, c.Retention, c.poolLast, c.accountLast)
+	for _, a := range c.Accounts() {
+		fmt.Fprintf(&b, "account %d %s %s %s suspended %t at %d gifts in pool %d\n",
+			a.ID, a.Name, a.Kind, a.Region, a.Suspended, a.CreatedAtMs, a.Gifts.ID)
+	}
+	for _, p := range c.Products("") {
+		fmt.Fprintf(&b, "product %d %s %q of %s %d zone %s=%s plan %+v since %d validities %v suspended %t scope %s renewed %t except %v at %d gifts %d\n",
+			p.ID, p.Name, p.Label, p.Account, p.AccountID, p.ZoneName, p.Zone, p.Plan, p.PlanSinceMs, p.Validities,
+			p.Suspended, p.Scope, p.AutoRenew, p.Excepted(), p.CreatedAtMs, p.Gifts.ID)
+		for _, l := range slices.Concat(p.Lots, p.Packs) {
+			fmt.Fprintf(&b, "  order %s units %t credited %d at %d pool %d voids %v", l.Order, l.Units, l.Credited, l.CreditedAtMs, l.Pool.ID, l.Voids)
+			if l.plan != nil {
+				fmt.Fprintf(&b, " plan %+v", *l.plan)
+			}
+			b.WriteByte('\n')
+		}
+	}
+	for _, name := range sortedKeys(c.tokens) {
+		fmt.Fprintf(&b, "token %+v\n", *c.tokens[name])
+	}
+	fmt.Fprintf(&b, "by ordinal %d, by hash %d\n", len(c.productsByID), len(c.tokensByHash))
+	return b.String()
+}
+
+// stock writes how much was put into every pool.
+func (c *Catalogue) stock() string {
+	var b strings.Builder
+	pools := c.Pools()
+	for _, id := range slices.Sorted(maps.Keys(pools)) {
+		fmt.Fprintf(&b, "pool %d of %d\n", id, pools[id].Quantity)
+	}
+	return b.String()
+}

@@ -1,0 +1,92 @@
+package license
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/meterd/meterd/event"
+)
+
+// Role says what a token may do.
+type Role string
+
+// The roles of the contract.
+const (
+	RoleAdmin   Role = "admin"
+	RoleGateway Role = "gateway"
+	RoleBilling Role = "billing"
+	RoleViewer  Role = "viewer"
+
+	roleNames = "admin, gateway, billing, viewer"
+)
+
+func (r Role) known() bool {
+	return r == RoleAdmin || r == RoleGateway || r == RoleBilling || r == RoleViewer
+}
+
+// Right is what a call needs its token to allow.
+type Right uint8
+
+// The rights that roles are made of.
+const (
+	RightEvents     Right = iota // send events, hear commands, ask about producers
+	RightRead                    // read devices, their logs, switches, and the audit log
+	RightUsage                   // read usage, snapshots, and licences with what they were credited with (R7, R8)
+	RightSnapshot                // make snapshots
+	RightOperate                 // change things of one account: create products, switch renewal, suspend devices
+	RightAdminister              // change anything; make, list and delete tokens
+)
+
+// Allows reports whether the token has a right. A token that is bound to an account never administers (403); everything else it
+// does within its account.
+func (t *Token) Allows(r Right) bool {
+	switch t.Role {
+	case RoleAdmin:
+		return r != RightAdminister || t.Account == ""
+	case RoleGateway:
+		return r == RightEvents
+	case RoleBilling:
+		return r == RightUsage || r == RightSnapshot
+	case RoleViewer:
+		return r == RightRead || r == RightUsage
+	}
+	return false
+}
+
+// Authorize returns the token of an Authorization header, or the problem to answer if there is none or it lacks the right.
+func Authorize(c *Catalogue, header []byte, right Right, nowMs int64) (*Token, *event.Problem) {
+	const scheme = "Bearer "
+	var t *Token
+	if len(header) > len(scheme) && strings.EqualFold(string(header[:len(scheme)]), scheme) {
+		t = c.Authenticate(header[len(scheme):], nowMs)
+	}
+	switch {
+	case t == nil:
+		return nil, &event.Problem{Code: event.Unauthorized, Detail: "send the header Authorization: Bearer TOKEN with a token that is valid"}
+	case !t.Allows(right):
+		return nil, &event.Problem{Code: event.Forbidden, Detail: "the token " + t.Name + " does not allow this"}
+	}
+	return t, nil
+}
+
+// AccountOf returns whose business an audit entry is, "" if it is the daemon's alone: a token that is bound to an account reads the
+// entries of its account. Names of accounts and products are never given twice, so what stands in an old entry is still the same.
+func (c *Catalogue) AccountOf(e *AuditEntry) string {
+	switch subject, _, _ := strings.Cut(e.Action, "."); subject {
+	case "account":
+		return e.Target
+	case "product", "lot", "topup", "device":
+		name, _, _ := strings.Cut(e.Target, "/") // A device is named PRODUCT/DEVICE.
+		if p := c.products[name]; p != nil {
+			return p.Account
+		}
+	case "token":
+		var detail struct {
+			Account string `json:"account"`
+		}
+		if json.Unmarshal(e.Detail, &detail) == nil {
+			return detail.Account
+		}
+	}
+	return ""
+}

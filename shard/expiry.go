@@ -1,0 +1,214 @@
+package shard
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/retention/record"
+)
+
+const (
+	// expiryTick is how often the ends that are due are looked at: an online device is renewed or put offline within a second (R3).
+	expiryTick = 200 * time.Millisecond
+	// expiryScanEvery is how often the device table is searched for ends; expiryHorizon is how far ahead it looks.
+	expiryScanEvery = time.Minute
+	expiryHorizon   = 90 * time.Second
+	// expiryBatch is how many ends are decided inside the gate at once: about two milliseconds.
+	expiryBatch = 1000
+)
+
+// expiry knows the licences that end soon. What it holds may be out of date or twice there: every end is checked when it is due.
+type expiry struct {
+	running sync.Mutex // one at a time decides ends
+	mu      sync.Mutex
+	due     dueHeap
+	horizon uint64 // ends up to here are in due, seconds of the device table
+	scanned time.Duration
+	rescan  bool // a plan's validity changed
+}
+
+type due struct {
+	atS     uint64
+	ordinal counters.Ordinal
+}
+
+type dueHeap []due
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].atS < h[j].atS }
+func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *dueHeap) Push(x any)        { *h = append(*h, x.(due)) }
+func (h *dueHeap) Pop() any {
+	old := *h
+	x := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return x
+}
+
+// add notes the end of a licence that was just consumed, if it comes before the next search would find it.
+func (x *expiry) add(atS uint64, o counters.Ordinal) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if atS <= x.horizon {
+		heap.Push(&x.due, due{atS, o})
+	}
+}
+
+func (x *expiry) addAll(found []due) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.due = append(x.due, found...)
+	heap.Init(&x.due)
+}
+
+// take returns up to n ends that are due at nowS.
+func (x *expiry) take(nowS uint64, n int) (list []due) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for len(x.due) > 0 && x.due[0].atS <= nowS && len(list) < n {
+		list = append(list, heap.Pop(&x.due).(due))
+	}
+	return list
+}
+
+// searchNow makes the next tick search the whole table: ends have moved.
+func (x *expiry) searchNow() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.rescan = true
+}
+
+// runExpiry ends licences by itself: online devices are renewed or put offline, offline ones only move counts.
+func (e *Engine) runExpiry() {
+	tick := time.NewTicker(expiryTick)
+	defer tick.Stop()
+	for {
+		if err := e.expire(); err != nil && e.Err() != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-e.stop:
+			return
+		case <-e.failed:
+			return
+		}
+	}
+}
+
+// expire searches when it is time and decides every end that is due. While ingest is stopped nothing ends: no decision may be made then.
+func (e *Engine) expire() error {
+	if err := e.refuse(); err != nil {
+		return err
+	}
+	x := &e.expiry
+	x.running.Lock()
+	defer x.running.Unlock()
+	nowS := uint64(e.clock.view()/1000 - epochS)
+	_, running := e.o.Clock.Now()
+	x.mu.Lock()
+	search, from := x.rescan || x.horizon == 0 || running-x.scanned >= expiryScanEvery || x.horizon < nowS, x.horizon
+	if search {
+		if x.rescan {
+			from = 0
+		}
+		x.rescan, x.scanned = false, running
+		x.horizon = max(x.horizon, nowS+uint64(expiryHorizon/time.Second))
+	}
+	to := x.horizon
+	x.mu.Unlock()
+	if search {
+		var found []due
+		for s := range shards {
+			found = e.searchShard(found, s, from, to)
+		}
+		x.addAll(found)
+	}
+	for {
+		list := x.take(nowS, expiryBatch)
+		if len(list) == 0 {
+			return nil
+		}
+		if err := e.expireBatch(list); err != nil {
+			return err
+		}
+	}
+}
+
+// searchShard appends the ends of one shard after from and up to to, and brings ends up to date that were computed before a
+// plan changed.
+func (e *Engine) searchShard(found []due, shard int, from, to uint64) []due {
+	e.gate.mu.RLock()
+	defer e.gate.mu.RUnlock()
+	cat := e.catalogue.Load()
+	for slot := range e.table.Slots(shard) {
+		w := slot.License()
+		if w.State() != counters.LicenseActive {
+			continue
+		}
+		p := cat.ProductByID(slot.Product())
+		if stale := p != nil && w.ValidityVersion() != p.ValidityVersion(); stale {
+			p.State.Account.Lock()
+			w = e.currentEnd(slot, p)
+			p.State.Account.Unlock()
+		} else if w.Expiry() <= from {
+			continue // It was found before.
+		}
+		if w.Expiry() <= to {
+			found = append(found, due{w.Expiry(), slot.Ordinal()})
+		}
+	}
+	return found
+}
+
+// expireBatch decides ends inside the gate.
+func (e *Engine) expireBatch(list []due) error {
+	l, err := e.enter(rowBytes*len(list), 0)
+	if err != nil {
+		return err
+	}
+	nowMs, ok := e.clock.now()
+	if ok {
+		t := turn{e: e, l: l, r: &Request{}, ev: &event.Event{}, cat: e.catalogue.Load(), nowMs: nowMs, nowS: uint64(nowMs/1000 - epochS)}
+		l.begin(nowMs, 0)
+		for _, d := range list {
+			t.expire(d.ordinal)
+		}
+		l.end(!l.records.Empty())
+	}
+	e.gate.leave(l)
+	if !ok {
+		return ErrClockLeap
+	}
+	return nil
+}
+
+// expire decides the end of one licence, if it is one.
+func (t *turn) expire(o counters.Ordinal) {
+	t.slot = t.e.table.SlotOf(o)
+	if t.slot == nil {
+		return
+	}
+	if t.product = t.cat.ProductByID(t.slot.Product()); t.product == nil {
+		return
+	}
+	t.product.State.Account.Lock()
+	defer t.product.State.Account.Unlock()
+	w := t.slot.License()
+	if w.State() != counters.LicenseActive || t.activeNow() {
+		if w = t.slot.License(); w.State() == counters.LicenseActive && w.Expiry() > t.nowS {
+			t.e.expiry.add(w.Expiry(), o) // It moved: look again then.
+		}
+		return
+	}
+	if !t.slot.Session().Online() {
+		t.end(record.EndOffline)
+		return
+	}
+	if !t.consume() {
+		t.putOffline(t.verdict.Code)
+	}
+}

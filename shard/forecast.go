@@ -1,0 +1,148 @@
+package shard
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention/record"
+)
+
+const (
+	weekS = 7 * 86400
+	// forecastSeenS is how recently a device must have been seen to be expected back.
+	forecastSeenS = 30 * 86400
+	// forecastPastWeeks are the weeks whose first connects say how many are to come.
+	forecastPastWeeks = 4
+	// forecastScan is how many devices one look inside the gate takes.
+	forecastScan = 4096
+)
+
+// Forecast says how long a product's licences last if its devices go on as they do.
+type Forecast struct {
+	Weeks []ForecastWeek
+	// RunsDryS is when the product's own licences run out, Unix seconds; 0 if they last.
+	RunsDryS int64
+	// DevicesAtRisk are the devices whose licence ends within the weeks, is to be renewed, and would find none.
+	DevicesAtRisk uint64
+}
+
+// ForecastWeek is one week of a forecast; times are Unix seconds, half open.
+type ForecastWeek struct {
+	FromS, ToS     int64
+	Renewals       uint64 // licences that end in it, of devices that were seen within 30 days and are renewed
+	Activations    uint64 // first connects, as in the mean of the last four weeks, rounded up
+	AvailableAfter int64  // negative: how many are missing
+}
+
+// Forecast looks weeks ahead. Gifts are left out: other products may take them.
+func (e *Engine) Forecast(p *license.Product, weeks int) (Forecast, error) {
+	var ends []int64
+	var available uint64
+	var nowS int64
+	var from counters.Ordinal
+	for end := false; !end; {
+		err := e.View(func(v *View) {
+			p := v.Catalogue.ProductByID(p.ID)
+			if from == 0 {
+				nowS = v.NowMs / 1000
+				licenses, _ := v.Licenses(p)
+				available = licenses.Available
+			}
+			from, end = v.Devices(p, from, forecastScan, func(d *Device) bool {
+				if d.Active && d.LastSeenS >= nowS-forecastSeenS && d.ExpiresS < nowS+int64(weeks)*weekS && p.Renews([]byte(d.Name)) {
+					ends = append(ends, d.ExpiresS)
+				}
+				return true
+			})
+		})
+		if err != nil {
+			return Forecast{}, err
+		}
+	}
+	past, err := e.activations(p.ID, nowS-forecastPastWeeks*weekS)
+	if err != nil {
+		return Forecast{}, err
+	}
+	slices.Sort(ends)
+	return forecast(nowS, weeks, ends, (past+forecastPastWeeks-1)/forecastPastWeeks, available), nil
+}
+
+// forecast is the arithmetic of Forecast: ends are sorted, and activations spread evenly over each week.
+func forecast(nowS int64, weeks int, ends []int64, activations, available uint64) (f Forecast) {
+	left, next := int64(available), 0
+	for w := range weeks {
+		week := ForecastWeek{FromS: nowS + int64(w)*weekS, Activations: activations}
+		week.ToS = week.FromS + weekS
+		first := next
+		for next < len(ends) && ends[next] < week.ToS {
+			next++
+		}
+		week.Renewals = uint64(next - first)
+		if f.RunsDryS == 0 {
+			f.RunsDryS = driesAt(week, ends[first:next], left)
+		}
+		left -= int64(week.Renewals + week.Activations)
+		week.AvailableAfter = left
+		f.Weeks = append(f.Weeks, week)
+	}
+	if f.RunsDryS != 0 {
+		at, _ := slices.BinarySearch(ends, f.RunsDryS)
+		f.DevicesAtRisk = uint64(len(ends) - at)
+	}
+	return f
+}
+
+// driesAt returns when in the week a licence is first asked for that is not there, 0 if none is.
+func driesAt(week ForecastWeek, ends []int64, left int64) int64 {
+	if left >= int64(week.Renewals+week.Activations) {
+		return 0
+	}
+	next := 0
+	for n := range week.Activations + 1 {
+		// The n-th activation comes in the middle of its share of the week; behind the last there are only renewals.
+		at := week.ToS
+		if n < week.Activations {
+			at = week.FromS + int64((2*n+1)*weekS/(2*week.Activations))
+		}
+		for ; next < len(ends) && ends[next] <= at; next++ {
+			if left--; left < 0 {
+				return ends[next]
+			}
+		}
+		if n == week.Activations {
+			break
+		}
+		if left--; left < 0 {
+			return at
+		}
+	}
+	return 0
+}
+
+// activations returns how many devices of a product connected for the first time since fromS, to the quarter of an hour.
+func (e *Engine) activations(product uint32, fromS int64) (n uint64, err error) {
+	first := record.Quarter{Product: product, Number: uint32(max(0, fromS) * 1000 / record.QuarterMs)}
+	stored := map[record.Quarter]uint64{}
+	prefix := binary.BigEndian.AppendUint32([]byte(keyTotals), product)
+	err = e.o.Ledger.Scan(prefix, totalsKey(first), false, func(k, v []byte) (bool, error) {
+		t, err := record.DecodeTotals(v)
+		stored[record.Quarter{Product: product, Number: binary.BigEndian.Uint32(k[len(prefix):])}] = t.Activations
+		return true, err
+	})
+	if err != nil {
+		return 0, err
+	}
+	e.totals.mu.Lock()
+	defer e.totals.mu.Unlock()
+	for q, t := range e.totals.quarters {
+		if q.Product == product && q.Number >= first.Number {
+			stored[q] = max(stored[q], t.Activations)
+		}
+	}
+	for _, a := range stored {
+		n += a
+	}
+	return n, nil
+}

@@ -1,0 +1,83 @@
+package shard
+
+import (
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
+)
+
+// suspendDevice does what a change says of a device, between two groups: what it records belongs to the group that begins there.
+func (e *Engine) suspendDevice(cat *license.Catalogue, d *license.DeviceSuspension) {
+	slot := e.table.Find(e.table.KeyOf(d.Product, []byte(d.Device)))
+	if slot == nil {
+		return
+	}
+	nowMs, ok := e.clock.now()
+	if !ok {
+		nowMs = e.clock.last.Load()
+	}
+	l := e.gate.all[0]
+	t := turn{e: e, l: l, cat: cat, nowMs: nowMs, slot: slot, product: cat.ProductByID(d.Product)}
+	e.gate.open.entered.Store(true)
+	l.begin(nowMs, 0)
+	out := slot.SetSuspended(d.Suspended)
+	t.session(out)
+	if kept := e.commands.of(slot.Ordinal()); out.WentOffline() || (out.Changed() && kept != 0) {
+		reason := event.Suspended
+		if !out.WentOffline() {
+			reason = kept // It was offline already and has not been told: the command goes on under its new session.
+		}
+		t.command(reason, out.After)
+	}
+	l.end(!l.records.Empty())
+	signal(e.gate.kick)
+}
+
+// of returns the reason of the command that is kept for a device, 0 if there is none.
+func (c *commands) of(o counters.Ordinal) event.Code {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m := c.kept[o]; m != nil {
+		return m.Reason
+	}
+	return 0
+}
+
+// PutOffline takes every online device of the products offline that pick chooses, and has their holders told why (R20). It returns when
+// that is durable.
+func (e *Engine) PutOffline(pick func(*license.Product) bool, reason event.Code) error {
+	var last *group
+	for s := range shards {
+		l, err := e.enter(rowBytes, 0)
+		if err != nil {
+			return err
+		}
+		nowMs, ok := e.clock.now()
+		if !ok {
+			nowMs = e.clock.last.Load()
+		}
+		t := turn{e: e, l: l, cat: e.catalogue.Load(), nowMs: nowMs}
+		l.begin(nowMs, 0)
+		for slot := range e.table.Slots(s) {
+			if !slot.Session().Online() {
+				continue
+			}
+			if t.product = t.cat.ProductByID(slot.Product()); t.product != nil && pick(t.product) {
+				t.slot = slot
+				t.putOffline(reason)
+			}
+		}
+		l.end(!l.records.Empty())
+		last = e.gate.leave(l)
+	}
+	return e.await(last)
+}
+
+// applySuspensions gives devices the suspension that administration said last, in case the log lost it with an unanswered group.
+func (j *joiner) applySuspensions() {
+	for _, d := range j.cat.Suspensions() {
+		if slot := j.e.table.Find(j.e.table.KeyOf(d.Product, []byte(d.Device))); slot != nil {
+			slot.SetSuspended(d.Suspended)
+		}
+	}
+}

@@ -43,10 +43,12 @@ const (
 	TooManyLicenses     Code = 52
 	UnsupportedEncoding Code = 53
 	LastAdmin           Code = 54
+	SequenceTooOld      Code = 55
+	SequenceReused      Code = 56
 )
 
 // Codes is one more than the largest Code.
-const Codes = 55
+const Codes = 57
 
 type codeRow struct {
 	name, title string
@@ -68,6 +70,8 @@ var codeTable = [Codes]codeRow{
 	PayloadTooLarge:      {"payload_too_large", "The payload is over 256 KiB", 413},
 	InvalidEvent:         {"invalid_event", "The event is not valid", 400},
 
+	SequenceTooOld:      {"sequence_too_old", "The sequence is no longer remembered", 409},
+	SequenceReused:      {"sequence_reused", "The sequence was sent with another body", 422},
 	BadRequest:          {"bad_request", "The request cannot be read", 400},
 	Unauthorized:        {"unauthorized", "A valid bearer token is needed", 401},
 	Forbidden:           {"forbidden", "The token does not allow this", 403},

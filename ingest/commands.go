@@ -79,7 +79,7 @@ func (s *commandStream) run(w *bufio.Writer) {
 	beat := time.NewTicker(heartbeatEvery)
 	defer beat.Stop()
 	s.line = append(s.line[:0], ": meterd\n\n"...)
-	for {
+	for s.allowed() {
 		list, next, more, err := s.h.engine.Commands(s.place, s.who)
 		if err != nil {
 			return
@@ -101,16 +101,12 @@ func (s *commandStream) run(w *bufio.Writer) {
 		case <-s.h.streams.closing:
 			return
 		}
-		if !s.allowed() {
-			return
-		}
 	}
 }
 
-// allowed reports whether the token still is: a revoked one hears nothing more.
+// allowed reports whether the token is still good: a revoked one hears nothing more.
 func (s *commandStream) allowed() bool {
-	t := s.h.engine.Catalogue().Token(s.token.Name)
-	return t != nil && t.Hash == s.token.Hash && (t.ExpiresAtMs == 0 || s.h.engine.NowMs() < t.ExpiresAtMs)
+	return s.h.engine.Catalogue().Honors(s.token, s.h.engine.NowMs())
 }
 
 // append adds one command as a server-sent event.

@@ -8,6 +8,7 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
 	"github.com/valyala/fasthttp"
+	"github.com/zeebo/xxh3"
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
@@ -21,6 +22,7 @@ type call struct {
 	body    []byte
 	batch   event.Batch
 	request shard.Request
+	claim   shard.Claim
 	answer  []byte
 
 	gzip   *gzip.Reader
@@ -79,6 +81,9 @@ func (h *Handler) events(ctx *fasthttp.RequestCtx, token *license.Token) {
 		refuse(ctx, problem)
 		return
 	}
+	if c.request.Claim != nil {
+		c.claim.Hash = xxh3.Hash128(c.body).Bytes()
+	}
 	var problem *event.Problem
 	c.request.Single = false
 	if ndjson {
@@ -104,15 +109,29 @@ func (c *call) header(ctx *fasthttp.RequestCtx, token *license.Token) *event.Pro
 	if len(c.request.Producer) > 0 && !event.ValidName(c.request.Producer) {
 		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Producer", Detail: "Meterd-Producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -"}
 	}
-	if len(ctx.Request.Header.Peek("Meterd-Sequence")) > 0 {
-		return &event.Problem{Code: event.BadRequest, Field: "Meterd-Sequence", Detail: "Meterd-Sequence: this version does not remember sequences; nothing was counted"}
+	c.request.Claim = nil
+	text := ctx.Request.Header.Peek("Meterd-Sequence")
+	if len(text) == 0 {
+		return nil
 	}
+	n, err := strconv.ParseUint(string(text), 10, 64)
+	switch {
+	case err != nil:
+		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Sequence", Detail: "Meterd-Sequence: must be a whole number, not negative"}
+	case len(c.request.Producer) == 0:
+		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Producer", Detail: "Meterd-Producer: is needed with Meterd-Sequence"}
+	}
+	c.claim = shard.Claim{Sequence: n}
+	c.request.Claim = &c.claim
 	return nil
 }
 
 // write answers a decided batch.
 func (c *call) write(ctx *fasthttp.RequestCtx) {
 	r := &c.request.Result
+	if c.request.Replayed {
+		ctx.Response.Header.Set("Meterd-Replayed", "true")
+	}
 	if !c.request.Single {
 		ctx.SetContentType("application/json")
 		c.answer = event.AppendResult(c.answer[:0], r)
@@ -131,7 +150,7 @@ func (c *call) write(ctx *fasthttp.RequestCtx) {
 	ctx.SetStatusCode(v.Code.Status())
 	ctx.SetContentType("application/problem+json")
 	if v.Code.Status() == fasthttp.StatusTooManyRequests {
-		ctx.Response.Header.Set("Retry-After", strconv.FormatInt(secondsUntil(c.h.engine.NowMs(), v.ResetsAtMs), 10))
+		ctx.Response.Header.Set("Retry-After", strconv.FormatInt(secondsUntil(c.request.DecidedMs, v.ResetsAtMs), 10))
 	}
 	c.answer = v.AppendProblem(c.answer[:0])
 	ctx.SetBody(c.answer)
@@ -155,7 +174,7 @@ func (c *call) rateLimit(ctx *fasthttp.RequestCtx, v *event.Verdict) {
 	header = append(header, ";r="...)
 	header = strconv.AppendInt(header, max(left, 0), 10)
 	header = append(header, ";t="...)
-	header = strconv.AppendInt(header, secondsUntil(c.h.engine.NowMs(), v.ResetsAtMs), 10)
+	header = strconv.AppendInt(header, secondsUntil(c.request.DecidedMs, v.ResetsAtMs), 10)
 	ctx.Response.Header.SetBytesV("RateLimit", header)
 	c.answer = header
 }

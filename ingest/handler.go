@@ -20,6 +20,7 @@ type Engine interface {
 	Offline(account uint32, producer string) (devices int, err error)
 	Catalogue() *license.Catalogue
 	NowMs() int64
+	Sequences(account uint32, producer string) (s shard.Sequences, ok bool, err error)
 	CommandsNow() shard.CommandPlace
 	Commands(after shard.CommandPlace, who shard.Listener) (list []shard.Command, next shard.CommandPlace, more <-chan struct{}, err error)
 }
@@ -70,8 +71,6 @@ func NewHandler(o Options) (*Handler, error) {
 	return h, nil
 }
 
-const producersPath, offlineSuffix = "/v1/producers/", "/offline"
-
 // Handle answers one request.
 func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
 	switch path := string(ctx.Path()); {
@@ -79,8 +78,8 @@ func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
 		h.gateway(ctx, fasthttp.MethodPost, h.events)
 	case path == "/v1/commands":
 		h.gateway(ctx, fasthttp.MethodGet, h.commands)
-	case strings.HasPrefix(path, producersPath) && strings.HasSuffix(path, offlineSuffix) && len(path) > len(producersPath+offlineSuffix):
-		h.gateway(ctx, fasthttp.MethodPost, h.offline)
+	case strings.HasPrefix(path, producersPath) && len(path) > len(producersPath):
+		h.producer(ctx, path)
 	default:
 		h.people(ctx)
 	}
@@ -98,23 +97,6 @@ func (h *Handler) gateway(ctx *fasthttp.RequestCtx, method string, call func(*fa
 	}
 }
 
-// offline answers POST /v1/producers/{producer}/offline.
-func (h *Handler) offline(ctx *fasthttp.RequestCtx, token *license.Token) {
-	path := string(ctx.Path())
-	name := path[len(producersPath) : len(path)-len(offlineSuffix)]
-	if !event.ValidName([]byte(name)) {
-		refuse(ctx, &event.Problem{Code: event.InvalidArgument, Field: "producer", Detail: "producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -"})
-		return
-	}
-	n, err := h.engine.Offline(token.AccountID, name)
-	if err != nil {
-		fail(ctx, err)
-		return
-	}
-	ctx.SetContentType("application/json")
-	ctx.SetBody(append(strconv.AppendInt([]byte(`{"devices":`), int64(n), 10), '}'))
-}
-
 // refuse answers a request that was not read to its end: the connection cannot be used again.
 func refuse(ctx *fasthttp.RequestCtx, p *event.Problem) {
 	if ctx.Request.Header.ContentLength() != 0 {
@@ -128,6 +110,12 @@ func fail(ctx *fasthttp.RequestCtx, err error) {
 	var p *event.Problem
 	switch {
 	case errors.As(err, &p):
+	case errors.Is(err, shard.ErrSequenceTooOld):
+		p = &event.Problem{Code: event.SequenceTooOld, Field: "Meterd-Sequence", Detail: "Meterd-Sequence: it lies before what is remembered; ask GET /v1/producers/{producer}"}
+	case errors.Is(err, shard.ErrSequenceReused):
+		p = &event.Problem{Code: event.SequenceReused, Field: "Meterd-Sequence", Detail: "Meterd-Sequence: it was sent with another body"}
+	case errors.Is(err, shard.ErrTooManyInFlight):
+		p = &event.Problem{Code: event.Overloaded, Detail: "64 requests of this producer wait for their answers already"}
 	case errors.Is(err, shard.ErrClockLeap):
 		p = &event.Problem{Code: event.ClockLeap, Detail: "the clock leapt ahead by more than an hour; set it right, or confirm it with POST /v1/clock/confirm"}
 	case errors.Is(err, shard.ErrDiskFull):

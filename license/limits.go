@@ -7,9 +7,10 @@ const (
 	tokensMax = 10_000
 
 	// penaltyFirst is how long the first answer to a wrong token is held back: nobody notices who mistyped it.
-	penaltyFirst = 250 * time.Millisecond
-	// penaltyMost is the longest: clients that give up sooner than this would only call again sooner.
-	penaltyMost = 2 * time.Second
+	penaltyFirst = 100 * time.Millisecond
+	// penaltyMost is the longest: a loop that goes on with an expired token calls once a second then. Clients that give up sooner than
+	// this would only call again sooner.
+	penaltyMost = time.Second
 	// penaltyForget is how long a caller must behave to be forgotten, at least; twice as long at most.
 	penaltyForget = time.Minute
 	// penaltyOriginsMax bounds the callers of one generation, some 60 bytes each; two generations are kept.

@@ -106,7 +106,7 @@ func BenchmarkLedgerWrite(b *testing.B) {
 			b.ResetTimer()
 			for i := range b.N {
 				for j := range entries {
-					entries[j] = Entry{fmt.Appendf(nil, "row/%08d/%08d", i, j), []byte("forty bytes of a licence that is consumed")}
+					entries[j] = Entry{Key: fmt.Appendf(nil, "row/%08d/%08d", i, j), Value: []byte("forty bytes of a licence that is consumed")}
 				}
 				if err := l.Write(entries); err != nil {
 					b.Fatal(err)
@@ -135,7 +135,7 @@ func BenchmarkMemory(b *testing.B) {
 		}
 		withLog := heap()
 		ledger := openTestLedger(b, filepath.Join(b.TempDir(), "ledger"))
-		if err := ledger.Write([]Entry{{[]byte("k"), []byte("v")}}); err != nil {
+		if err := ledger.Write([]Entry{{Key: []byte("k"), Value: []byte("v")}}); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(withLog-before, "log-MiB")

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -30,7 +31,12 @@ func (o LedgerOptions) Validate() error {
 
 // Entry is one row of the ledger. A key is 1 to LedgerKeyBytesMax bytes and begins neither with a zero byte nor with "!badger!";
 // whoever writes a row owns its namespace.
-type Entry struct{ Key, Value []byte }
+type Entry struct {
+	Key, Value []byte
+	// Keep is how long the row is readable, in whole seconds; then it is gone, and its space with the next compaction. 0 keeps it
+	// for ever.
+	Keep time.Duration
+}
 
 // ErrTooLarge is returned by Write, before anything was written, for more than one transaction takes.
 var ErrTooLarge = errors.New("too large for one transaction")

@@ -80,7 +80,7 @@ func (l *Ledger) fill(txn *badger.Txn, entries []Entry, split bool) (int, error)
 		valueBytes += len(e.Value)
 		err := badger.ErrTxnTooBig
 		if valueBytes <= LedgerValueBytesMax { // Values in the value log count for nothing to Badger.
-			err = txn.Set(e.Key, e.Value)
+			err = txn.SetEntry(e.badger())
 		}
 		switch {
 		case errors.Is(err, badger.ErrTxnTooBig) && split && i > 0:
@@ -92,6 +92,15 @@ func (l *Ledger) fill(txn *badger.Txn, entries []Entry, split bool) (int, error)
 		}
 	}
 	return len(entries), nil
+}
+
+// badger returns the row as Badger takes it.
+func (e *Entry) badger() *badger.Entry {
+	b := badger.NewEntry(e.Key, e.Value)
+	if e.Keep > 0 {
+		b = b.WithTTL(e.Keep)
+	}
+	return b
 }
 
 func checkEntry(e *Entry) error {

@@ -46,9 +46,9 @@ func TestLedgerScansBothWays(t *testing.T) {
 	l := openTestLedger(t, path)
 	var entries []Entry
 	for _, k := range []string{"a/1", "a/2", "a/3", "a\xff", "b", "b/1", "c/9", "\xff", "\xff\xff\x01"} {
-		entries = append(entries, Entry{[]byte(k), []byte("v" + k)})
+		entries = append(entries, Entry{Key: []byte(k), Value: []byte("v" + k)})
 	}
-	entries = append(entries, Entry{[]byte("big"), bytes.Repeat([]byte("w"), 5000)})
+	entries = append(entries, Entry{Key: []byte("big"), Value: bytes.Repeat([]byte("w"), 5000)})
 	if err := l.Write(entries); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestLedgerScansBothWays(t *testing.T) {
 		}
 		l = openTestLedger(t, path)
 	}
-	if err := l.Write([]Entry{{[]byte("a/2"), []byte("new")}}); err != nil {
+	if err := l.Write([]Entry{{Key: []byte("a/2"), Value: []byte("new")}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := rows(t, l, "a/2", "", true, 0); got != "a/2=new" {
@@ -109,7 +109,7 @@ func TestLedgerScanIsAnOrderedMap(t *testing.T) {
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		k, v := key(1, 4).Draw(rt, "key"), rapid.StringN(0, 4, 8).Draw(rt, "value")
-		if err := l.Write([]Entry{{[]byte(k), []byte(v)}}); err != nil {
+		if err := l.Write([]Entry{{Key: []byte(k), Value: []byte(v)}}); err != nil {
 			rt.Fatal(err)
 		}
 		model[k] = v
@@ -147,17 +147,17 @@ func TestLedgerTakesLargeTransactions(t *testing.T) {
 	l := openTestLedger(t, filepath.Join(t.TempDir(), "ledger"))
 	many := make([]Entry, LedgerTransactionEntriesMax)
 	for i := range many {
-		many[i] = Entry{fmt.Appendf(nil, "row/%08d", i), bytes.Repeat([]byte{'x'}, LedgerTransactionBytesMax/len(many)-32-12)}
+		many[i] = Entry{Key: fmt.Appendf(nil, "row/%08d", i), Value: bytes.Repeat([]byte{'x'}, LedgerTransactionBytesMax/len(many)-32-12)}
 	}
 	if err := l.Write(many); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Write([]Entry{{[]byte("large"), make([]byte, LedgerTransactionBytesMax)}}); err != nil {
+	if err := l.Write([]Entry{{Key: []byte("large"), Value: make([]byte, LedgerTransactionBytesMax)}}); err != nil {
 		t.Fatal(err)
 	}
 	more := make([]Entry, 3*len(many))
 	for i := range more {
-		more[i] = Entry{fmt.Appendf(nil, "more/%08d", i), many[0].Value}
+		more[i] = Entry{Key: fmt.Appendf(nil, "more/%08d", i), Value: many[0].Value}
 	}
 	if err := l.Write(more); !errors.Is(err, ErrTooLarge) {
 		t.Fatalf("%d entries: %v", len(more), err)
@@ -184,17 +184,17 @@ func TestLedgerTakesLargeTransactions(t *testing.T) {
 func TestLedgerRefusesKeys(t *testing.T) {
 	l := openTestLedger(t, filepath.Join(t.TempDir(), "ledger"))
 	for _, k := range []string{"", "\x00count", "!badger!x", strings.Repeat("k", LedgerKeyBytesMax+1)} {
-		if err := l.Write([]Entry{{[]byte("fine"), nil}, {[]byte(k), nil}}); err == nil {
+		if err := l.Write([]Entry{{Key: []byte("fine"), Value: nil}, {Key: []byte(k), Value: nil}}); err == nil {
 			t.Errorf("key %.20q was written", k)
 		}
 	}
 	if _, found, err := l.Get([]byte("fine")); err != nil || found {
 		t.Fatalf("half of a refused write is there: %v", err)
 	}
-	if err := l.Write([]Entry{{[]byte("fine"), make([]byte, LedgerValueBytesMax+1)}}); err == nil {
+	if err := l.Write([]Entry{{Key: []byte("fine"), Value: make([]byte, LedgerValueBytesMax+1)}}); err == nil {
 		t.Error("a value too large was written")
 	}
-	if err := l.Write([]Entry{{[]byte("fine"), nil}}); err != nil {
+	if err := l.Write([]Entry{{Key: []byte("fine"), Value: nil}}); err != nil {
 		t.Fatalf("a refusal is no failure: %v", err)
 	}
 }
@@ -206,8 +206,8 @@ func twoLedgers(t *testing.T) (crashed, closed string) {
 	l := openTestLedger(t, closed)
 	for i := range 20 {
 		entries := []Entry{
-			{fmt.Appendf(nil, "row/%02d", i), fmt.Appendf(nil, "small value %02d", i)},
-			{fmt.Appendf(nil, "large/%02d", i), bytes.Repeat(fmt.Appendf(nil, "large value %02d ", i), 200)},
+			{Key: fmt.Appendf(nil, "row/%02d", i), Value: fmt.Appendf(nil, "small value %02d", i)},
+			{Key: fmt.Appendf(nil, "large/%02d", i), Value: bytes.Repeat(fmt.Appendf(nil, "large value %02d ", i), 200)},
 		}
 		if err := l.Write(entries); err != nil {
 			t.Fatal(err)

@@ -29,7 +29,7 @@ func (e *Engine) Administer(token string, fn func(c *license.Catalogue, by licen
 		return ErrStopped
 	}
 	before := e.catalogue.Load()
-	<-e.atCut(0, func() {
+	err = e.cut(0, func() {
 		e.catalogue.Store(next)
 		if ch.Apply != nil {
 			ch.Apply()
@@ -38,6 +38,9 @@ func (e *Engine) Administer(token string, fn func(c *license.Catalogue, by licen
 			e.suspendDevice(next, ch.Device)
 		}
 	})
+	if err != nil {
+		return err
+	}
 	e.tellGateways(before, next, ch)
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 // shards is how many parts the device table has.
 const shards = counters.Shards
 
-// The sections of a checkpoint (FORMAT.md).
+// The sections of a checkpoint (FORMAT.md). An entry never crosses from one section to the next.
 const (
 	sectionMeta      = 1
 	sectionShard     = 2 // shard, then a piece of its image; pieces of one shard follow each other
@@ -25,6 +25,7 @@ const (
 	sectionPools     = 4
 	sectionTotals    = 5
 	sectionCommands  = 6
+	sectionClaims    = 7
 )
 
 const metaBytes = 8 * 4
@@ -144,19 +145,21 @@ func (e *Engine) copyState(w *retention.CheckpointWriter) (size int64, dirty []r
 			put(sectionShard, append([]byte{byte(s)}, piece...))
 		}
 	}
-	for piece := range pieces(e.appendProducers(nil), retention.SectionBytesMax) {
-		put(sectionProducers, piece)
+	putAll := func(kind uint16, sections [][]byte) {
+		for _, section := range sections {
+			put(kind, section)
+		}
 	}
+	putAll(sectionProducers, e.producers.sections())
 	e.gate.mu.RLock()
 	cat := e.catalogue.Load()
 	e.gate.mu.RUnlock()
 	for piece := range pieces(appendPools(nil, cat), retention.SectionBytesMax/poolBytes*poolBytes) {
 		put(sectionPools, piece)
 	}
+	putAll(sectionClaims, e.claims.sections())
 	all, dirty := e.totals.copy()
-	for piece := range pieces(all, retention.SectionBytesMax) {
-		put(sectionTotals, piece)
-	}
+	putAll(sectionTotals, all)
 	e.gate.mu.RLock()
 	meta := binary.LittleEndian.AppendUint64(nil, uint64(e.clock.last.Load()))
 	meta = binary.LittleEndian.AppendUint64(meta, e.serial.Load())
@@ -184,17 +187,44 @@ func pieces(b []byte, n int) func(yield func([]byte) bool) {
 	}
 }
 
-func (e *Engine) appendProducers(dst []byte) []byte {
-	for n, p := range e.producers.all() {
-		if p.Name == "" {
+// sections gathers entries into sections that a checkpoint takes.
+type sections struct {
+	done [][]byte
+	open []byte
+}
+
+// add appends one entry, which fn appends to the open section.
+func (s *sections) add(fn func(dst []byte) []byte) {
+	at := len(s.open)
+	s.open = fn(s.open)
+	if len(s.open) > retention.SectionBytesMax {
+		s.done = append(s.done, s.open[:at:at])
+		s.open = append([]byte(nil), s.open[at:]...)
+	}
+}
+
+func (s *sections) all() [][]byte {
+	if len(s.open) == 0 {
+		return s.done
+	}
+	return append(s.done, s.open)
+}
+
+// sections returns all producers as a checkpoint holds them.
+func (p *producers) sections() [][]byte {
+	var s sections
+	for n, name := range p.all() {
+		if name.Name == "" {
 			continue
 		}
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(n))
-		dst = binary.LittleEndian.AppendUint32(dst, p.Account)
-		dst = append(dst, byte(len(p.Name)))
-		dst = append(dst, p.Name...)
+		s.add(func(dst []byte) []byte {
+			dst = binary.LittleEndian.AppendUint32(dst, uint32(n))
+			dst = binary.LittleEndian.AppendUint32(dst, name.Account)
+			dst = append(dst, byte(len(name.Name)))
+			return append(dst, name.Name...)
+		})
 	}
-	return dst
+	return s.all()
 }
 
 // poolBytes is the size of an entry of the pools' section: kind, ordinal, drawn, returned.
@@ -220,21 +250,24 @@ func appendPools(dst []byte, cat *license.Catalogue) []byte {
 }
 
 // copy returns all quarters of an hour as a checkpoint holds them, and those that the ledger does not have.
-func (t *totals) copy() (all []byte, dirty []record.QuarterTotals) {
+func (t *totals) copy() (all [][]byte, dirty []record.QuarterTotals) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	var s sections
 	for q, sum := range t.quarters {
-		row := binary.LittleEndian.AppendUint32(nil, q.Product)
-		row = binary.LittleEndian.AppendUint32(row, q.Number)
-		row = sum.Append(row)
-		all = binary.LittleEndian.AppendUint16(all, uint16(len(row)))
-		all = append(all, row...)
+		s.add(func(dst []byte) []byte {
+			return appendEntry(dst, func(row []byte) []byte {
+				row = binary.LittleEndian.AppendUint32(row, q.Product)
+				row = binary.LittleEndian.AppendUint32(row, q.Number)
+				return sum.Append(row)
+			})
+		})
 	}
 	for q := range t.dirty {
 		dirty = append(dirty, record.QuarterTotals{Quarter: q, Totals: *t.quarters[q]})
 	}
 	clear(t.dirty)
-	return all, dirty
+	return s.all(), dirty
 }
 
 // writeTotals writes quarters of an hour to the ledger and forgets those that are over.

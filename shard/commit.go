@@ -90,6 +90,7 @@ func (e *Engine) collect(g *group) bool {
 		g.ends = append(g.ends, l.ends...)
 		g.commands = append(g.commands, l.commands...)
 		g.upgrades = append(g.upgrades, l.upgrades...)
+		g.answers = append(g.answers, l.answers...)
 		g.rows += l.rows + l.spare.Rows()
 		if g.firstMs == 0 || l.firstMs < g.firstMs {
 			g.firstMs = l.firstMs
@@ -98,7 +99,7 @@ func (e *Engine) collect(g *group) bool {
 		for q, t := range l.totals {
 			touched = e.totals.add(q, t, touched)
 		}
-		l.raw, l.licenses, l.ends, l.commands, l.upgrades = nil, nil, nil, nil, nil
+		l.raw, l.licenses, l.ends, l.commands, l.upgrades, l.answers = nil, nil, nil, nil, nil, nil
 		l.rows, l.firstMs, l.lastMs = 0, 0, 0
 		l.total = nil
 		clear(l.totals)
@@ -152,6 +153,7 @@ func (e *Engine) commit(g *group) {
 	stored := retention.Group{
 		Seq: g.seq, ControlSeq: g.controlSeq, FirstMs: g.firstMs, LastMs: g.lastMs, Head: g.head, Chunks: e.encode(g.raw),
 	}
+	g.raw = nil // Who remembers the group must not hold its records.
 	encoded := time.Now()
 	if err := e.o.Log.Append(&stored); err != nil {
 		e.fail(fmt.Errorf("commit group %d: %w", g.seq, err))
@@ -170,6 +172,7 @@ func (e *Engine) commit(g *group) {
 	}
 	e.rows.add(g, e.failed)
 	e.publish(g.commands)
+	g.licenses, g.ends, g.commands, g.upgrades, g.answers = nil, nil, nil, nil, nil
 }
 
 // encode compresses chunks, as many at a time as there are lanes.

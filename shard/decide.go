@@ -51,7 +51,13 @@ func (e *Engine) decideBatch(l *lane, r *Request) (logged bool, err error) {
 			t.decide(i)
 		}
 	}
-	r.Result.Last = t.verdict
+	r.Result.Last, r.DecidedMs = event.Verdict{}, nowMs
+	if r.Single {
+		r.Result.Last = t.verdict
+	}
+	if r.claim != nil {
+		t.claimBatch()
+	}
 	logged = l.records.Rows() > rows || !l.records.Empty()
 	l.end(logged)
 	return logged, nil

@@ -118,6 +118,7 @@ type Engine struct {
 	rows     rowQueue
 	upgrades upgrades
 	commands commands
+	claims   claims
 	expiry   expiry
 	verdicts verdictCounts
 	stats    stats

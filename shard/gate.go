@@ -27,6 +27,7 @@ type group struct {
 	ends       []endRow
 	commands   []record.Command
 	upgrades   []upgradeRow
+	answers    []answerRow
 }
 
 func newGroup() *group { return &group{done: make(chan struct{})} }
@@ -121,6 +122,7 @@ type lane struct {
 	ends     []endRow
 	commands []record.Command
 	upgrades []upgradeRow
+	answers  []answerRow
 	totals   map[record.Quarter]*record.Totals
 	quarter  record.Quarter // of the last total, so that a batch of one product looks it up once
 	total    *record.Totals

@@ -71,8 +71,9 @@ func decodeLicenses(product uint32, block []byte, fn func(*LicenseRow) bool) err
 		row.Serial += fields[0]
 		row.ActivatedS += int64(fields[1]>>1) ^ -int64(fields[1]&1)
 		row.Pool, row.Generation = uint32(fields[2]), uint32(fields[3])
-		row.Device = string(b[1 : 1+b[0]])
-		b = b[1+b[0]:]
+		end := 1 + int(b[0])
+		row.Device = string(b[1:end])
+		b = b[end:]
 		if !fn(&row) {
 			return nil
 		}

@@ -146,6 +146,8 @@ func (j *joiner) section(kind uint16, data []byte) error {
 		return j.poolEntries(data)
 	case sectionTotals:
 		return j.totals(data)
+	case sectionClaims:
+		return j.claimEntries(data)
 	case sectionCommands:
 		return j.commandEntries(data)
 	default:
@@ -164,8 +166,11 @@ func (j *joiner) producers(data []byte) error {
 		if len(data) < 9 || len(data) < 9+int(data[8]) {
 			return errors.New("the section of producers is damaged")
 		}
-		n := int(data[8])
-		j.e.producers.set(binary.LittleEndian.Uint32(data), Producer{Account: binary.LittleEndian.Uint32(data[4:]), Name: string(data[9 : 9+n])})
+		n, ordinal := int(data[8]), binary.LittleEndian.Uint32(data)
+		if ordinal == 0 || ordinal > holdersMax {
+			return errors.New("the section of producers is damaged")
+		}
+		j.e.producers.set(ordinal, Producer{Account: binary.LittleEndian.Uint32(data[4:]), Name: string(data[9 : 9+n])})
 		data = data[9+n:]
 	}
 	return nil

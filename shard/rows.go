@@ -20,6 +20,7 @@ type rowQueue struct {
 	licenses []LicenseRow
 	ends     []endRow
 	upgrades []upgradeRow
+	answers  []answerRow
 	kick     chan struct{}
 	flushing sync.Mutex // one flush at a time
 }
@@ -38,11 +39,11 @@ func (q *rowQueue) init() {
 	q.kick = make(chan struct{}, 1)
 }
 
-func (q *rowQueue) len() int { return len(q.licenses) + len(q.ends) + len(q.upgrades) }
+func (q *rowQueue) len() int { return len(q.licenses) + len(q.ends) + len(q.upgrades) + len(q.answers) }
 
 // add queues the rows of a durable group. It waits when the ledger is far behind, unless the engine failed.
 func (q *rowQueue) add(g *group, failed <-chan struct{}) {
-	if len(g.licenses)+len(g.ends)+len(g.upgrades) == 0 {
+	if len(g.licenses)+len(g.ends)+len(g.upgrades)+len(g.answers) == 0 {
 		return
 	}
 	q.mu.Lock()
@@ -59,16 +60,17 @@ func (q *rowQueue) add(g *group, failed <-chan struct{}) {
 	q.licenses = append(q.licenses, g.licenses...)
 	q.ends = append(q.ends, g.ends...)
 	q.upgrades = append(q.upgrades, g.upgrades...)
+	q.answers = append(q.answers, g.answers...)
 }
 
 // take empties the queue.
-func (q *rowQueue) take() (licenses []LicenseRow, ends []endRow, upgrades []upgradeRow) {
+func (q *rowQueue) take() *group {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	licenses, ends, upgrades = q.licenses, q.ends, q.upgrades
-	q.licenses, q.ends, q.upgrades = nil, nil, nil
+	g := &group{licenses: q.licenses, ends: q.ends, upgrades: q.upgrades, answers: q.answers}
+	q.licenses, q.ends, q.upgrades, q.answers = nil, nil, nil, nil
 	q.room.Broadcast()
-	return licenses, ends, upgrades
+	return g
 }
 
 // runLedger writes rows from time to time. Nobody waits for it: who must see them calls flushRows.
@@ -95,8 +97,9 @@ func (e *Engine) flushRows() error {
 	q := &e.rows
 	q.flushing.Lock()
 	defer q.flushing.Unlock()
-	licenses, ends, ups := q.take()
-	if len(licenses)+len(ends)+len(ups) == 0 {
+	g := q.take()
+	licenses, ends, ups := g.licenses, g.ends, g.upgrades
+	if len(licenses)+len(ends)+len(ups)+len(g.answers) == 0 {
 		return nil
 	}
 	w := ledgerWriter{ledger: e.o.Ledger}
@@ -107,6 +110,9 @@ func (e *Engine) flushRows() error {
 	for i := 0; i < len(ups) && err == nil; i++ {
 		err = w.put([]byte(ups[i].key), ups[i].upgrade.AppendValue(nil))
 	}
+	for i := 0; i < len(g.answers) && err == nil; i++ {
+		err = w.putFor(g.answers[i].key, g.answers[i].value, claimsKeptFor+time.Hour)
+	}
 	if err == nil {
 		err = w.flush()
 	}
@@ -114,6 +120,9 @@ func (e *Engine) flushRows() error {
 		return fmt.Errorf("write rows of the ledger: %w", err)
 	}
 	e.upgrades.flushed(ups)
+	for i := range g.answers {
+		g.answers[i].stored()
+	}
 	return nil
 }
 
@@ -159,14 +168,17 @@ type ledgerWriter struct {
 	bytes   int
 }
 
-func (w *ledgerWriter) put(key, value []byte) error {
+func (w *ledgerWriter) put(key, value []byte) error { return w.putFor(key, value, 0) }
+
+// putFor is put for what may go after a while; 0 keeps it.
+func (w *ledgerWriter) putFor(key, value []byte, keep time.Duration) error {
 	n := len(key) + len(value) + 32
 	if w.bytes+n > retention.LedgerTransactionBytesMax || len(w.entries) == retention.LedgerTransactionEntriesMax {
 		if err := w.flush(); err != nil {
 			return err
 		}
 	}
-	w.entries = append(w.entries, retention.Entry{Key: key, Value: value})
+	w.entries = append(w.entries, retention.Entry{Key: key, Value: value, Keep: keep})
 	w.bytes += n
 	return nil
 }

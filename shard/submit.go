@@ -13,9 +13,16 @@ type Request struct {
 	Batch    *event.Batch
 	Account  uint32 // ordinal of the account that the token is bound to, 0 for all
 	Producer []byte // the gateway's name, empty without; it is not kept
+	Claim    *Claim // the sequence that the request carries, nil without; it needs a Producer
 	Single   bool   // one single event: Result.Last carries the quota's numbers on acceptance too
 	Result   event.Result
+	// Replayed says that the answer is that of the same sequence before; DecidedMs is when it was decided, Unix milliseconds.
+	Replayed  bool
+	DecidedMs int64
 
+	claim    *claim
+	claims   *producerClaims
+	answer   []byte
 	products []*license.Product
 	keys     []counters.Key
 	slots    []*counters.Slot
@@ -25,11 +32,19 @@ type Request struct {
 }
 
 // Submit decides the events of r.Batch in order and returns when all of it is durable, with the verdicts in r.Result. After
-// ErrClockLeap, ErrDiskFull or a *event.Problem nothing was counted; after ErrStopped it is unknown.
+// ErrClockLeap, ErrDiskFull, an error about the sequence or a *event.Problem nothing was counted; after ErrStopped it is unknown.
 func (e *Engine) Submit(r *Request) error {
 	if err := e.refuse(); err != nil {
 		return err
 	}
+	r.Replayed = false
+	if r.Claim != nil {
+		return e.submitClaimed(r)
+	}
+	return e.submit(r)
+}
+
+func (e *Engine) submit(r *Request) error {
 	r.Result.Reset()
 	connects, ids := e.resolve(r)
 	if ids {
@@ -68,8 +83,12 @@ func (e *Engine) refuse() error {
 
 // await returns when g is durable.
 func (e *Engine) await(g *group) error {
-	<-g.done
-	return g.err
+	select {
+	case <-g.done:
+		return g.err
+	case <-e.stop: // Nobody seals what is open now.
+		return ErrStopped
+	}
 }
 
 // resolve looks up products and hashes names, outside the gate: ordinals of products never change, so what an older catalogue
@@ -123,22 +142,29 @@ func (e *Engine) enter(bytes, devices int) (*lane, error) {
 		g.open.bytes.Add(int64(-bytes))
 		g.mu.RUnlock()
 		g.lanes <- l
+		room := 0
 		if fits {
-			<-e.atCut(devices, nil)
-		} else {
-			<-e.atCut(0, nil)
+			room = devices
 		}
-		if e.Err() != nil {
-			return nil, ErrStopped
+		if err := e.cut(room, nil); err != nil {
+			return nil, err
 		}
 	}
 	return nil, ErrDiskFull
 }
 
-// atCut runs fn between two groups, where nobody decides, and returns a channel that is closed afterwards. room is for how many new
-// devices the table must have room then.
-func (e *Engine) atCut(room int, fn func()) <-chan struct{} {
+// cut runs fn between two groups, where nobody decides, and returns afterwards. room is for how many new devices the table must have
+// room then.
+func (e *Engine) cut(room int, fn func()) error {
 	done := e.gate.cuts.add(room, fn)
 	signal(e.gate.kick)
-	return done
+	select {
+	case <-done:
+	case <-e.stop:
+		return ErrStopped
+	}
+	if e.Err() != nil {
+		return ErrStopped
+	}
+	return nil
 }

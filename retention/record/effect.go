@@ -10,15 +10,16 @@ import (
 
 // Kinds of effects and bindings. The numbers are on disk.
 const (
-	effectSession = 1 // word 6: online, holder, suspended
-	effectGrant   = 2 // a licence was consumed
-	effectLicense = 3 // word 5: a licence's state or end changed
-	effectOTA     = 4 // word 4
-	effectPool    = 5 // a pool's totals
-	effectClosed  = 6 // the word of a day or month that was replaced
-	effectEnd     = 7 // a licence ended
-	effectCommand = 8 // a gateway is to be told to disconnect a device
-	effectUpgrade = 9 // an OTA with an id was accepted or voided
+	effectSession = 1  // word 6: online, holder, suspended
+	effectGrant   = 2  // a licence was consumed
+	effectLicense = 3  // word 5: a licence's state or end changed
+	effectOTA     = 4  // word 4
+	effectPool    = 5  // a pool's totals
+	effectClosed  = 6  // the word of a day or month that was replaced
+	effectEnd     = 7  // a licence ended
+	effectCommand = 8  // a gateway is to be told to disconnect a device
+	effectUpgrade = 9  // an OTA with an id was accepted or voided
+	effectClaim   = 10 // a request with a sequence was decided
 
 	bindingDevice   = 1
 	bindingProducer = 2
@@ -99,6 +100,15 @@ type Upgrade struct {
 	Allowance uint32
 	Packs     []PackUnits
 	Voided    bool
+}
+
+// Claim is what is remembered of a request with a sequence.
+type Claim struct {
+	Producer uint32 // its ordinal
+	Sequence uint64
+	Hash     [16]byte // of the inflated body
+	AtMs     int64    // when it was decided
+	Answer   []byte   // compact
 }
 
 // BindDevice says which device has this ordinal from now on.
@@ -190,6 +200,17 @@ func (b *Builder) Upgrade(u Upgrade) {
 	b.cols[colEffects] = u.AppendValue(c)
 }
 
+// Claim says what was answered to a request with a sequence.
+func (b *Builder) Claim(m Claim) {
+	c := append(b.cols[colEffects], effectClaim)
+	c = binary.AppendUvarint(c, uint64(m.Producer))
+	c = binary.AppendUvarint(c, m.Sequence)
+	c = append(c, m.Hash[:]...)
+	c = binary.AppendVarint(c, m.AtMs)
+	c = binary.AppendUvarint(c, uint64(len(m.Answer)))
+	b.cols[colEffects] = append(c, m.Answer...)
+}
+
 // AppendValue appends everything of u but the device and the id: how the ledger keeps it under them.
 func (u *Upgrade) AppendValue(c []byte) []byte {
 	c = binary.AppendUvarint(c, uint64(u.Size))
@@ -272,6 +293,7 @@ type Effects interface {
 	End(End) error
 	Command(Command) error
 	Upgrade(Upgrade) error
+	Claim(Claim) error
 }
 
 // The places of the words in a device's slot.
@@ -353,6 +375,15 @@ func laterEffect(kind byte, r *reader, e Effects) error {
 		}
 		u.Ordinal, u.ID = ordinal, id
 		return e.Upgrade(u)
+	case effectClaim:
+		c := Claim{Producer: uint32(r.uvarint()), Sequence: r.uvarint()}
+		copy(c.Hash[:], r.bytes(uint64(len(c.Hash))))
+		c.AtMs = r.varint()
+		c.Answer = r.bytes(r.uvarint())
+		if r.err != nil {
+			return r.err
+		}
+		return e.Claim(c)
 	default:
 		return fmt.Errorf("unknown kind %d", kind)
 	}

@@ -1,0 +1,126 @@
+package event
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// compactVersion is the first byte of a compact result.
+const compactVersion = 1
+
+// Append appends the result as it is remembered for a gateway that asks again: everything that its answer is made of.
+func (r *Result) Append(dst []byte) []byte {
+	dst = append(dst, compactVersion)
+	dst = binary.AppendUvarint(dst, uint64(r.Accepted))
+	dst = r.Last.append(dst)
+	dst = binary.AppendUvarint(dst, uint64(len(r.Denials)))
+	last := 0
+	for i := range r.Denials {
+		d := &r.Denials[i]
+		dst = binary.AppendUvarint(dst, uint64(d.Index-last))
+		dst = d.Verdict.append(dst)
+		last = d.Index
+	}
+	return dst
+}
+
+// append appends a verdict. Numbers that its code does not call for are mostly 0: a byte each says so, none of them if all are.
+func (v *Verdict) append(dst []byte) []byte {
+	numbers := v.numbers()
+	var mask byte
+	for i, n := range numbers {
+		if *n != 0 {
+			mask |= 1 << i
+		}
+	}
+	dst = append(dst, byte(v.Code), byte(v.Scope), byte(v.Fault), mask)
+	for _, n := range numbers {
+		if *n != 0 {
+			dst = binary.AppendUvarint(dst, *n)
+		}
+	}
+	if v.WindowStartMs != 0 || v.ResetsAtMs != 0 {
+		dst = append(dst, 1)
+		dst = binary.AppendVarint(dst, v.WindowStartMs)
+		return binary.AppendVarint(dst, v.ResetsAtMs-v.WindowStartMs)
+	}
+	return append(dst, 0)
+}
+
+func (v *Verdict) numbers() [4]*uint64 {
+	return [4]*uint64{&v.Limit, &v.Used, &v.Requested, &v.TopupAvailable}
+}
+
+var errCompact = errors.New("a remembered result is damaged")
+
+// Decode reads what Append wrote. b is not kept.
+func (r *Result) Decode(b []byte) error {
+	r.Reset()
+	d := compact{b: b}
+	if d.byte() != compactVersion {
+		return errCompact
+	}
+	r.Accepted = int(d.uvarint())
+	d.verdict(&r.Last)
+	index := uint64(0)
+	for n := d.uvarint(); n > 0 && !d.bad; n-- {
+		index += d.uvarint()
+		denial := Denial{Index: int(index)}
+		d.verdict(&denial.Verdict)
+		r.Denials = append(r.Denials, denial)
+	}
+	if d.bad || len(d.b) != 0 || r.Accepted > EventsMax || index > EventsMax {
+		r.Reset()
+		return errCompact
+	}
+	return nil
+}
+
+// compact takes values from the front of a compact result.
+type compact struct {
+	b   []byte
+	bad bool
+}
+
+func (d *compact) byte() byte {
+	if len(d.b) == 0 {
+		d.bad = true
+		return 0
+	}
+	c := d.b[0]
+	d.b = d.b[1:]
+	return c
+}
+
+func (d *compact) uvarint() uint64 {
+	n, size := binary.Uvarint(d.b)
+	if size <= 0 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[size:]
+	return n
+}
+
+func (d *compact) varint() int64 {
+	n := d.uvarint()
+	return int64(n>>1) ^ -int64(n&1)
+}
+
+func (d *compact) verdict(v *Verdict) {
+	v.Code, v.Scope, v.Fault = Code(d.byte()), Scope(d.byte()), Fault(d.byte())
+	if v.Scope > ScopeAccount || int(v.Fault) >= len(faultTable) {
+		d.bad = true
+		return
+	}
+	mask := d.byte()
+	for i, n := range v.numbers() {
+		if mask&(1<<i) != 0 {
+			*n = d.uvarint()
+		}
+	}
+	if d.byte() == 1 {
+		v.WindowStartMs = d.varint()
+		v.ResetsAtMs = v.WindowStartMs + d.varint()
+	}
+}

@@ -1,0 +1,62 @@
+package ingest
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
+)
+
+const producersPath, offlineSuffix = "/v1/producers/", "/offline"
+
+// producer answers what lies under /v1/producers/.
+func (h *Handler) producer(ctx *fasthttp.RequestCtx, path string) {
+	name := path[len(producersPath):]
+	if offline, ok := strings.CutSuffix(name, offlineSuffix); ok {
+		h.gateway(ctx, fasthttp.MethodPost, func(ctx *fasthttp.RequestCtx, token *license.Token) { h.offline(ctx, token, offline) })
+		return
+	}
+	h.gateway(ctx, fasthttp.MethodGet, func(ctx *fasthttp.RequestCtx, token *license.Token) { h.sequences(ctx, token, name) })
+}
+
+// sequences answers GET /v1/producers/{producer}: where a gateway goes on after its restart.
+func (h *Handler) sequences(ctx *fasthttp.RequestCtx, token *license.Token, name string) {
+	s, known, err := h.engine.Sequences(token.AccountID, name)
+	if err != nil {
+		fail(ctx, err)
+		return
+	}
+	if !known {
+		refuse(ctx, &event.Problem{Code: event.NotFound, Field: "producer", Detail: "producer: no request has named it"})
+		return
+	}
+	b := append([]byte(`{"producer":"`), name...) // Names need no escapes.
+	if !s.Any {
+		b = append(b, `","last_sequence":null,"oldest_remembered":null}`...)
+	} else {
+		b = append(b, `","last_sequence":`...)
+		b = strconv.AppendUint(b, s.Last, 10)
+		b = append(b, `,"oldest_remembered":`...)
+		b = append(strconv.AppendUint(b, s.Oldest, 10), '}')
+	}
+	ctx.SetContentType("application/json")
+	ctx.SetBody(b)
+}
+
+// offline answers POST /v1/producers/{producer}/offline.
+func (h *Handler) offline(ctx *fasthttp.RequestCtx, token *license.Token, name string) {
+	if !event.ValidName([]byte(name)) {
+		refuse(ctx, &event.Problem{Code: event.InvalidArgument, Field: "producer", Detail: "producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -"})
+		return
+	}
+	n, err := h.engine.Offline(token.AccountID, name)
+	if err != nil {
+		fail(ctx, err)
+		return
+	}
+	ctx.SetContentType("application/json")
+	ctx.SetBody(append(strconv.AppendInt([]byte(`{"devices":`), int64(n), 10), '}'))
+}

@@ -232,6 +232,8 @@ func FuzzCheckpointClaims(f *testing.F) {
 	f.Add(uint32(1), uint64(7), int64(1_800_000_000_000), byte(0), []byte("answer"), 0)
 	f.Add(uint32(1), uint64(7), int64(1_800_000_000_000), byte(1), []byte{}, 0)
 	f.Add(uint32(1), uint64(1<<64-1), int64(-1), byte(0), []byte{}, 20)
+	f.Add(uint32(1), uint64(5), int64(1), byte(2), []byte{}, 0)
+	f.Add(uint32(1), uint64(4), int64(1), byte(0), []byte{}, 0)
 	f.Add(uint32(0), uint64(7), int64(1), byte(0), []byte("answer"), 0)
 	f.Add(uint32(holdersMax+1), uint64(7), int64(1), byte(0), []byte("answer"), 0)
 	f.Add(uint32(2), uint64(7), int64(1), byte(0), bytes.Repeat([]byte{'a'}, 1<<16-1-claimEntryBytes), 0)
@@ -242,7 +244,7 @@ func FuzzCheckpointClaims(f *testing.F) {
 		}
 		producer = ordinalOf(producer)
 		data := appendEntry(nil, func(b []byte) []byte {
-			return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(b, producer), 5) // up to 5 nothing is remembered
+			return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(b, producer), 5) // before 5 nothing is remembered
 		})
 		floorBytes := len(data)
 		data = appendEntry(data, func(b []byte) []byte {
@@ -264,9 +266,9 @@ func FuzzCheckpointClaims(f *testing.F) {
 			return
 		}
 		c := j.e.claims.of(producer).bySeq[seq]
-		switch remembered := seq > 5; {
+		switch remembered := seq >= 5; {
 		case (c != nil) != remembered:
-			t.Fatalf("sequence %d behind 5: remembered %t", seq, c != nil)
+			t.Fatalf("sequence %d, where they are remembered from 5 on: %t", seq, c != nil)
 		case c != nil && (c.atMs != atMs || c.inLedger != (inLedger == 1) || !c.inLedger && !bytes.Equal(c.answer, answer)):
 			t.Fatalf("got %+v", c)
 		}

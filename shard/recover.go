@@ -9,7 +9,6 @@ import (
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/record"
 )
 
@@ -31,7 +30,7 @@ func (e *Engine) recover() error {
 		return fmt.Errorf("the commit log ends at group %d, but the checkpoint reflects group %d: the log lost its tail; restore the data directory from a backup", last, end)
 	}
 	restored := time.Now()
-	if err := e.o.Log.Replay(begin+1, j.group); err != nil {
+	if err := j.replay(begin + 1); err != nil {
 		return fmt.Errorf("replay the commit log: %w", err)
 	}
 	e.sealedSeq.Store(last)
@@ -80,7 +79,8 @@ type joiner struct {
 	serials map[uint32]uint64 // the last serial of each product that the ledger has
 	// the latest command about each device
 	commands map[uint64]record.Command
-	raw      [][]byte
+	index    *counters.Index
+	slots    []*counters.Slot
 	rows     uint64
 	lastMs   int64
 }
@@ -216,53 +216,6 @@ func (j *joiner) totals(data []byte) error {
 	return nil
 }
 
-// group joins one group of the log: the bindings of all its chunks, then everything else.
-func (j *joiner) group(g *retention.Group) error {
-	if g.ControlSeq > j.cat.Seq {
-		return fmt.Errorf("group %d was decided under control record %d, but the ledger ends at %d: the ledger lost its tail; restore the data directory from a backup", g.Seq, g.ControlSeq, j.cat.Seq)
-	}
-	if err := j.content(g); err != nil {
-		return fmt.Errorf("group %d: %w", g.Seq, err)
-	}
-	j.lastMs = max(j.lastMs, g.LastMs)
-	return nil
-}
-
-func (j *joiner) content(g *retention.Group) error {
-	head, err := record.DecodeHead(g.Head)
-	if err != nil {
-		return err
-	}
-	j.serial(head.SerialLast)
-	for i := range head.Totals {
-		j.e.totals.join(head.Totals[i].Quarter, &head.Totals[i].Totals)
-	}
-	chunks := make([]record.Chunk, len(g.Chunks))
-	for len(j.raw) < len(g.Chunks) {
-		j.raw = append(j.raw, nil)
-	}
-	for i := range g.Chunks {
-		if j.raw[i], err = j.e.compress.Decompress(j.raw[i][:0], g.Chunks[i]); err != nil {
-			return err
-		}
-		if chunks[i], err = record.Open(j.raw[i]); err != nil {
-			return err
-		}
-		if err := chunks[i].Bindings(j.bindDevice, j.bindProducer); err != nil {
-			return err
-		}
-	}
-	for i := range chunks {
-		if err := chunks[i].Effects(j); err != nil {
-			return err
-		}
-		if err := j.scan(&chunks[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (j *joiner) bindDevice(d record.Device) error {
 	_, err := j.e.table.BindAt(counters.Ordinal(d.Ordinal), d.Product, d.Name)
 	return err
@@ -274,32 +227,6 @@ func (j *joiner) bindProducer(p record.Producer) error {
 	}
 	j.e.producers.set(p.Ordinal, Producer{Account: p.Account, Name: string(p.Name)})
 	return nil
-}
-
-// scan joins the rows: the words of messages and of denials, and when a device was last seen.
-func (j *joiner) scan(c *record.Chunk) error {
-	s := c.Scan()
-	for s.Next() {
-		r := &s.Row
-		j.rows++
-		if r.Named {
-			continue
-		}
-		slot, err := j.slot(r.Ordinal)
-		if err != nil {
-			return err
-		}
-		switch {
-		case r.IsMessage():
-			slot.Join(wordMessages, uint64(counters.NewMessageWord(r.Day, r.Up, r.Down)))
-		case r.Counted:
-			slot.Join(wordDenied, uint64(counters.NewDeniedWord(r.Day, r.Denied)))
-		}
-		if r.Code == 0 {
-			slot.Touch(uint64(r.DecidedMs/1000 - epochS))
-		}
-	}
-	return s.Err()
 }
 
 func (j *joiner) slot(ordinal uint64) (*counters.Slot, error) {

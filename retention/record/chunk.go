@@ -64,6 +64,7 @@ type Scanner struct {
 	holder             uint32
 	decidedMs          int64
 	day                uint32
+	failed             bool // one of cols has an error
 	err                error
 }
 
@@ -71,7 +72,7 @@ type Scanner struct {
 func (c *Chunk) Scan() *Scanner {
 	s := &Scanner{rows: c.rows}
 	for i := range c.cols {
-		s.cols[i].b = c.cols[i]
+		s.cols[i].b, s.cols[i].failed = c.cols[i], &s.failed
 	}
 	return s
 }
@@ -172,10 +173,12 @@ func (s *Scanner) extra() {
 }
 
 func (s *Scanner) check() bool {
-	for i := range s.cols {
-		if err := s.cols[i].err; err != nil {
-			s.err = fmt.Errorf("column %d, row %d: %w", i, s.index-1, err)
-			return false
+	if s.failed {
+		for i := range s.cols {
+			if err := s.cols[i].err; err != nil {
+				s.err = fmt.Errorf("column %d, row %d: %w", i, s.index-1, err)
+				return false
+			}
 		}
 	}
 	if s.Row.Type == 0 || int(s.Row.Type) >= event.Types {

@@ -57,13 +57,17 @@ var errShort = errors.New("a column ends in the middle of a value")
 
 // reader takes values from the front of a column. After the first error it returns zeros; err says what it was.
 type reader struct {
-	b   []byte
-	err error
+	b      []byte
+	err    error
+	failed *bool // set with err, when not nil: who has many readers looks at one flag
 }
 
 func (r *reader) fail() {
 	if r.err == nil {
 		r.err = errShort
+	}
+	if r.failed != nil {
+		*r.failed = true
 	}
 	r.b = nil
 }

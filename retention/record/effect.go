@@ -263,7 +263,7 @@ func (c *Chunk) Bindings(device func(Device) error, producer func(Producer) erro
 		switch {
 		case r.err != nil:
 			return fmt.Errorf("bindings: %w", r.err)
-		case owner > 1<<32-1 || len(name) > event.NameBytesMax:
+		case owner > 1<<32-1 || len(name) > event.NameBytesMax || (kind == bindingProducer && ordinal > 1<<32-1):
 			return fmt.Errorf("binding of %d is out of bounds", ordinal)
 		}
 		var err error

@@ -98,7 +98,7 @@ func (in *instance) syncNames() error {
 		return fmt.Errorf("sync %q: %w", in.dir.Name(), err)
 	}
 	in.names = names
-	return nil
+	return adviseRandom(in.dir.Name()) // New files are new mappings.
 }
 
 // commit writes one transaction and answers only for what Badger said and what it logged.

@@ -319,3 +319,18 @@ func TestCheckpointOfMoreThanASection(t *testing.T) {
 		})
 	}
 }
+
+// A block is what FORMAT.md draws, byte by byte. A change here is a change of the format.
+func TestLicenseBlockIsAsDrawn(t *testing.T) {
+	got := appendLicenses(nil, []LicenseRow{
+		{Serial: 300, ActivatedS: 100, Pool: 3, Generation: 1, Device: "d1"},
+		{Serial: 301, ActivatedS: 99, Pool: 200, Generation: 2, Device: "d22"},
+	})
+	want := []byte{1, 0xac, 2, 0xc8, 1, 3, 1, 2, 'd', '1', 1, 1, 0xc8, 1, 2, 3, 'd', '2', '2'}
+	if !bytes.Equal(got, want) {
+		t.Errorf("got %x, want %x", got, want)
+	}
+	if got, want := licensesKey(300, 7), []byte("L\x00\x00\x01\x2c\x00\x00\x00\x00\x00\x00\x00\x07"); !bytes.Equal(got, want) {
+		t.Errorf("the key is %x, want %x", got, want)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/meterd/meterd/counters"
@@ -92,12 +93,16 @@ func (j *joiner) checkpoint() (begin, end uint64, err error) {
 		return 0, 0, err
 	}
 	defer r.Close()
+	loads := newShardLoader(j.e.table, j.e.o.Lanes)
+	defer func() { _ = loads.wait() }() // On every way out; its error is looked at below.
 	shard, image, bytes := -1, []byte(nil), int64(0)
 	load := func() error {
 		if shard < 0 {
 			return nil
 		}
-		return j.e.table.LoadShard(shard, image)
+		full := image
+		image = nil // The loader's now.
+		return loads.load(shard, full)
 	}
 	err = r.Sections(func(kind uint16, data []byte) error {
 		bytes += int64(len(data))
@@ -111,13 +116,16 @@ func (j *joiner) checkpoint() (begin, end uint64, err error) {
 			if err := load(); err != nil {
 				return err
 			}
-			shard, image = int(data[0]), image[:0]
+			shard = int(data[0])
 		}
 		image = append(image, data[1:]...)
 		return nil
 	})
 	if err == nil {
 		err = load()
+	}
+	if loaded := loads.wait(); err == nil {
+		err = loaded
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("load the checkpoint: %w", err)
@@ -347,4 +355,43 @@ func (j *joiner) gifts(product uint32, drawn uint64) error {
 	}
 	p.State.GiftsDrawn = max(p.State.GiftsDrawn, drawn)
 	return nil
+}
+
+// shardLoader loads shards of the device table, several at a time.
+type shardLoader struct {
+	table *counters.Table
+	busy  chan struct{}
+	wg    sync.WaitGroup
+	mu    sync.Mutex
+	err   error
+}
+
+func newShardLoader(t *counters.Table, workers int) *shardLoader {
+	return &shardLoader{table: t, busy: make(chan struct{}, workers)}
+}
+
+// load loads one shard in the background and keeps image; it returns the first error so far.
+func (l *shardLoader) load(shard int, image []byte) error {
+	l.busy <- struct{}{}
+	l.wg.Go(func() {
+		defer func() { <-l.busy }()
+		if err := l.table.LoadShard(shard, image); err != nil {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.err == nil {
+				l.err = err
+			}
+		}
+	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// wait returns when all are loaded, with the first error.
+func (l *shardLoader) wait() error {
+	l.wg.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
 }

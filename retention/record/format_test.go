@@ -1,0 +1,109 @@
+package record
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/meterd/meterd/event"
+)
+
+// What lies on disk is what FORMAT.md draws, byte by byte. A change here is a change of the format: raise Version.
+func TestChunkIsAsDrawn(t *testing.T) {
+	var b Builder
+	b.BindDevice(Device{Ordinal: 0x0102030405, Product: 300, Name: []byte("d1")})
+	b.BindProducer(Producer{Ordinal: 7, Account: 2, Name: []byte("gw")})
+	b.BeginBatch(1000, 7)
+	b.Message(event.Up, 0x0102030405, 120, 2500, 200, 3)
+	b.Attach(nil, []byte("t"), []byte("xyz"), 999)
+	b.DeniedMessage(event.Down, 1, 5, 1500, 2500, 9)
+	b.BeginBatch(1001, 0)
+	b.Stranger(event.Connect, event.LicenseExhausted, 1, []byte("d2"), 0)
+	b.Other(event.OTA, 2, 4, 6)
+	b.Attach([]byte("id"), nil, nil, 0)
+	b.Session(1, 0x1122334455667788)
+
+	cols := [columns][]byte{
+		0:  {1, 0x85, 0x88, 0x8c, 0x90, 0x10, 0xac, 2, 2, 'd', '1', 2, 7, 2, 2, 'g', 'w'},
+		1:  {0xd0, 0x0f, 7, 2, 2, 0, 2},                            // +1000 ms, holder 7, 2 rows; +1 ms, none, 2 rows
+		2:  {3 | 1<<5 | 1<<6, 4 | 1<<3 | 1<<7, 1 | 3<<3, 5 | 1<<5}, // up extra payload; down denied counted; connect denied named; ota extra
+		3:  {1, 3},
+		4:  {1, 0, 0},
+		5:  {2, 0, 0},
+		6:  {3, 0, 0},
+		7:  {4, 0, 0},
+		8:  {5, 1, 2},
+		9:  {120, 5, 0, 4},
+		10: {1, 0xc4, 0x13}, // one message of day 2500
+		11: {0xc8, 1},
+		12: {3},
+		13: {0xdc, 0x0b, 6},
+		14: {0xc4, 0x13, 9},
+		15: {1, 2, 'd', '2'},
+		16: {2 | 4, 1, 't', 1, 1, 2, 'i', 'd'}, // topic and time, 1 ms before it was decided; id
+		17: {3, 'x', 'y', 'z'},
+		18: {1, 1, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11},
+	}
+	want := []byte{1, 4}
+	for _, c := range cols {
+		want = append(want, byte(len(c)))
+	}
+	want = append(want, bytes.Join(cols[:], nil)...)
+	if got := b.Finish(nil); !bytes.Equal(got, want) {
+		t.Errorf("got\n%x, want\n%x", got, want)
+	}
+}
+
+func TestEffectsAreAsDrawn(t *testing.T) {
+	const word = 0x1122334455667788
+	little := []byte{0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11}
+	hash := [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+	tests := []struct {
+		name string
+		put  func(*Builder)
+		want [][]byte
+	}{
+		{"session", func(b *Builder) { b.Session(200, word) }, [][]byte{{1, 0xc8, 1}, little}},
+		{"grant", func(b *Builder) {
+			b.Grant(Grant{Ordinal: 200, License: word, ActivationS: -1, Pool: 3, PoolDrawn: 4, GiftsDrawn: 5, Serial: 6})
+		}, [][]byte{{2, 0xc8, 1}, little, {1, 3, 4, 5, 6}}},
+		{"licence", func(b *Builder) { b.License(200, word) }, [][]byte{{3, 0xc8, 1}, little}},
+		{"OTA", func(b *Builder) { b.OTA(200, word) }, [][]byte{{4, 0xc8, 1}, little}},
+		{"pool", func(b *Builder) { b.Pool(Pool{ID: 200, Drawn: 1, Returned: 2}) }, [][]byte{{5, 0xc8, 1, 1, 2}}},
+		{"closed", func(b *Builder) { b.Closed(WordOTA, 200, word) }, [][]byte{{6, 4, 0xc8, 1}, little}},
+		{"end", func(b *Builder) { b.End(End{Ordinal: 200, Serial: 2, EndedS: 3, How: EndRenewalOff}) }, [][]byte{{7, 0xc8, 1, 2, 6, 3}}},
+		{"command", func(b *Builder) {
+			b.Command(Command{Seq: 1, Ordinal: 200, Holder: 2, Change: 3, AtMs: 4, Reason: event.Suspended})
+		}, [][]byte{{8, 1, 0xc8, 1, 2, 3, 8, 6}}},
+		{"upgrade", func(b *Builder) {
+			b.Upgrade(Upgrade{Ordinal: 200, ID: []byte("id"), Size: 5, Month: 6, Allowance: 7, Packs: []PackUnits{{Pool: 8, Units: 9}}, Voided: true})
+		}, [][]byte{{9, 0xc8, 1, 2, 'i', 'd', 5, 6, 7, 1, 1, 8, 9}}},
+		{"claim", func(b *Builder) {
+			b.Claim(Claim{Producer: 200, Sequence: 2, Hash: hash, AtMs: 3, Answer: []byte("ok")})
+		}, [][]byte{{10, 0xc8, 1, 2}, hash[:], {6, 2, 'o', 'k'}}},
+	}
+	for _, tt := range tests {
+		var b Builder
+		tt.put(&b)
+		c, err := Open(b.Finish(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := c.cols[18], bytes.Join(tt.want, nil); !bytes.Equal(got, want) {
+			t.Errorf("%s: got %x, want %x", tt.name, got, want)
+		}
+	}
+}
+
+func TestHeadIsAsDrawn(t *testing.T) {
+	h := Head{SerialLast: 300, Totals: []QuarterTotals{{
+		Quarter{Product: 7, Number: 200},
+		Totals{
+			MessagesUp: 1, MessagesDown: 2, MessagesDenied: 3, OTAAllowance: 4, OTAPacks: 5, OTADenied: 6,
+			VoidAllowance: 7, VoidPacks: 8, Licenses: 9, Activations: 10,
+		},
+	}}}
+	want := []byte{1, 0xac, 2, 1, 7, 0xc8, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+	if got := h.Append(nil); !bytes.Equal(got, want) {
+		t.Errorf("got %x, want %x", got, want)
+	}
+}

@@ -68,7 +68,8 @@ func (x *Result) line() string {
 		s += fmt.Sprintf("; RSS %s, a device %.0f B (%.0f without mapped files, table %.0f)",
 			bytesText(m.RSSBytes), m.BytesPerDevice, m.AnonymousBytesPerDevice, m.TableBytesPerDevice)
 	}
-	s += fmt.Sprintf("; checked: %d events, %d licences, %d devices, %d logs", x.Check.Sent, x.Check.LicensesUsed, x.Check.DevicesCompared, x.Check.DeviceLogsCompared)
+	s += fmt.Sprintf("; checked: %d events, %d licences, %d devices, %d logs",
+		x.Check.Sent, x.Check.LicensesUsed, x.Check.DevicesCompared, x.Check.DeviceLogsCompared)
 	for _, note := range x.Notes {
 		s += "; " + note
 	}

@@ -8,6 +8,7 @@
 //
 // Invariants:
 //
+//   - A request without a valid token is answered late, the later the more there were; one with a valid token never waits.
 //   - A token that is bound to an account meets nothing else: what belongs to others answers exactly as what does not exist.
 //   - A body is one JSON object, read within a bound, and every member of it is known, given once and of its kind, or the request
 //     is refused naming the member; then nothing was changed.

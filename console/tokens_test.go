@@ -47,13 +47,13 @@ func TestWrongTokensWait(t *testing.T) {
 		}
 	}
 	ask("admin", 200)
-	ask("", 401, 250*time.Millisecond)
-	ask("wrong", 401, 500*time.Millisecond)
+	ask("", 401, 100*time.Millisecond)
+	ask("wrong", 401, 200*time.Millisecond)
 	ask("admin", 200)
-	ask("wrong", 401, time.Second)
-	ask("wrong", 401, 2*time.Second)
+	ask("wrong", 401, 400*time.Millisecond)
+	ask("wrong", 401, 800*time.Millisecond)
 	ask("gateway", 403)
-	ask("wrong", 401, 2*time.Second)
+	ask("wrong", 401, time.Second)
 	ask("admin", 200)
 	if ctx, _ := d.ask(request{method: "GET", uri: "/metrics"}); ctx.Response.StatusCode() != 401 || len(d.held.take()) != 1 {
 		t.Errorf("/metrics without a token: %d, not held back", ctx.Response.StatusCode())

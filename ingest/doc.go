@@ -7,6 +7,7 @@
 // Invariants:
 //
 //   - A request is refused whole, and then nothing of it was counted, or every event of it has a verdict and all of it is durable.
+//   - A request without a valid token is answered late, its body unread; one with a valid token never waits.
 //   - Memory is bounded before it is used: what a request may need is taken from one budget of bytes first, and a request that
 //     finds none is answered 503 and not read.
 //   - Bodies are read while they come, so a slow client holds its own buffer and a read deadline, nothing else.

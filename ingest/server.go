@@ -63,7 +63,10 @@ func (s *Server) Address() net.Addr { return s.listener.Addr() }
 
 // Shutdown takes no more connections and returns when every request in hand is answered, or ctx is over.
 func (s *Server) Shutdown(ctx context.Context) error {
-	if err := s.http.ShutdownWithContext(ctx); err != nil {
+	err := s.http.ShutdownWithContext(ctx)
+	// A server that does not accept yet knows no listener to close: it would accept afterwards, for ever.
+	_ = s.listener.Close()
+	if err != nil {
 		return fmt.Errorf("finish requests in hand: %w", err)
 	}
 	return <-s.served

@@ -15,6 +15,8 @@
 //     ProductState and PoolState, which all versions of a catalogue share.
 //   - A pool's drawn and returned totals only grow, so recovery joins them by maximum. drawn − returned never exceeds the
 //     quantity, under the account's lock (R4): nothing is taken for a moment and put back.
+//   - A token's secret is nowhere but with its owner: the catalogue and the ledger hold its hash. Nothing is ever removed from the
+//     ledger; a deleted token's record is written over with one that says so.
 //   - Ordinals of accounts, products and pools are given once and never reused: records on disk carry them.
 //
 // The package keeps no files: Change.Puts are the key-value pairs that whoever keeps the ledger stores, and Load builds the

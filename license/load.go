@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -74,8 +75,13 @@ func (l *loader) product(key, value []byte) error {
 		Suspended: r.Suspended, CreatedAtMs: r.CreatedAtMs, Gifts: a.Gifts, State: &ProductState{Account: a.State},
 		AutoRenew: !r.RenewalOff, NoRenew: nameSet(r.NoRenew),
 	}
-	if len(p.Validities) == 0 {
+	switch {
+	case p.ID == 0 || p.ID > productsMax:
+		return fmt.Errorf("product %q has the number %d", r.Name, p.ID)
+	case len(p.Validities) == 0 || slices.ContainsFunc(p.Validities, func(s ValidityStep) bool { return s.Validity == Period{} }):
 		return fmt.Errorf("product %q has no validity", r.Name)
+	case p.Plan.Validity == Period{} || p.Plan.OTAUnitBytes <= 0:
+		return fmt.Errorf("product %q has no plan", r.Name)
 	}
 	p.Scope = scopeOf(a, p)
 	l.c.put(p)

@@ -101,7 +101,10 @@ func (p Period) length() time.Duration { return p.end(periodEpoch).Sub(periodEpo
 // end returns the instant at which p is over that began at t, by the calendar of t's zone. A day that the month lacks runs
 // over into the next by the days missing (R2), which is how time.Date normalizes.
 func (p Period) end(t time.Time) time.Time {
-	return t.AddDate(p.Years, p.Months, p.Days).Add(time.Duration(p.Seconds) * time.Second)
+	if p.Years|p.Months|p.Days != 0 { // Going through the calendar forgets which of two equal local times t is.
+		t = t.AddDate(p.Years, p.Months, p.Days)
+	}
+	return t.Add(time.Duration(p.Seconds) * time.Second)
 }
 
 // Compare returns -1, 0 or 1 as p is shorter than, as long as, or longer than q, counted from 1 January 2001 (R9).

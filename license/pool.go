@@ -126,7 +126,7 @@ func (a *Account) GiftCounts() Counts {
 
 // LicensesLeft reports whether TakeLicense would find one. The account's lock must be held.
 func (p *Product) LicensesLeft() bool {
-	for _, lot := range p.Lots[p.State.lotFirst:] {
+	for _, lot := range p.Lots[min(p.State.lotFirst, len(p.Lots)):] {
 		if lot.Pool.Available() > 0 {
 			return true
 		}

@@ -17,7 +17,7 @@ func ParseZone(name string) (*time.Location, error) {
 	}
 	if name[0] == '+' || name[0] == '-' {
 		t, err := time.Parse("-07:00", name)
-		if err != nil {
+		if err != nil || name[1:3] > "23" || name[4:] > "59" { // Parse takes 24 hours and 60 minutes.
 			return nil, errZone
 		}
 		_, offset := t.Zone()
@@ -46,7 +46,7 @@ func WindowAt(ms int64, zone *time.Location) Window {
 	t := time.UnixMilli(ms).In(zone)
 	y, m, d := t.Date()
 	return Window{
-		Day:          dayNumber(y, m, d),
+		Day:          uint32(dayNumber(y, m, d)),
 		Month:        uint32((y-epochYear)*12 + int(m) - 1),
 		DayStartMs:   firstInstant(y, m, d, zone),
 		DayEndMs:     firstInstant(y, m, d+1, zone),
@@ -55,9 +55,10 @@ func WindowAt(ms int64, zone *time.Location) Window {
 	}
 }
 
-func dayNumber(y int, m time.Month, d int) uint32 {
+// dayNumber is below zero before 2020, so that days can be compared at the edge.
+func dayNumber(y int, m time.Month, d int) int {
 	days := time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Sub(time.Date(epochYear, 1, 1, 0, 0, 0, 0, time.UTC)) / (24 * time.Hour)
-	return uint32(days)
+	return int(days)
 }
 
 // DayName returns the calendar day with this number as 2006-01-02.

@@ -2,7 +2,6 @@ package shard
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -188,6 +187,6 @@ func TestRetriesThroughCrashes(t *testing.T) {
 	}
 	m.crash()
 	if d, _ := m.device("p", "d"); int(d.Up) != accepted {
-		t.Fatal(fmt.Sprintf("%d accepted, %d counted", accepted, d.Up))
+		t.Fatalf("%d accepted, %d counted", accepted, d.Up)
 	}
 }

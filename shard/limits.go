@@ -33,7 +33,4 @@ const (
 	leapMax = time.Hour
 	// holdersMax bounds the producers' ordinals: 20 bits of the device's word.
 	holdersMax = 1<<20 - 1
-
-	// logLimitMax bounds a page of a device's log.
-	logLimitMax = 1000
 )

@@ -18,6 +18,7 @@ func TestKill(t *testing.T) {
 	dice := newDice(n, 0)
 	d := newDaemon(t, "--checkpoint-every", "50ms")
 	tr := newTraffic(d, n)
+	tr.pace = 5 * time.Millisecond
 	tr.prepare()
 	for round := range rounds {
 		tr.begin()
@@ -62,7 +63,7 @@ func TestKillWhileDirectoriesRotate(t *testing.T) {
 	d := newDaemon(t, "--checkpoint-every", "200ms", "--log-retention", "30s")
 	tr := newTraffic(d, n)
 	tr.readable = 25 * time.Second
-	tr.writers = 2
+	tr.pace = 60 * time.Millisecond
 	tr.prepare()
 	for round := range 6 {
 		directories := d.directories()

@@ -2,8 +2,10 @@ package main_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,7 +16,7 @@ import (
 // What came back to an event that was no verdict.
 const (
 	unanswered = ""        // nobody knows: it counts or it does not
-	turnedAway = "refused" // 503: it must not count
+	turnedAway = "refused" // 503, or there was no connection: it must not count
 )
 
 // event is one event that was sent. Its topic names it, so that the log tells what became of it.
@@ -39,6 +41,7 @@ type traffic struct {
 	d       *daemon
 	seed    uint64
 	writers int
+	pace    time.Duration // of each writer, 0 for as fast as it can
 	phase   uint64 // raised by begin: each phase has dice of its own
 	// readable is how long an event can certainly be read in the log: the retention less a margin.
 	readable time.Duration
@@ -129,6 +132,12 @@ func (tr *traffic) wait() {
 // write is one gateway: it sends until something stays unanswered or ctx ends.
 func (tr *traffic) write(ctx context.Context, writer int, dice *rand.Rand) {
 	producer := fmt.Sprintf("gw-%d", writer)
+	var pace <-chan time.Time
+	if tr.pace > 0 {
+		tick := time.NewTicker(tr.pace)
+		defer tick.Stop()
+		pace = tick.C
+	}
 	for ctx.Err() == nil {
 		single := dice.IntN(4) == 0
 		n := 1
@@ -147,19 +156,35 @@ func (tr *traffic) write(ctx context.Context, writer int, dice *rand.Rand) {
 		packed := compress(tr.d.t, encoding, []byte(body))
 		a, err := tr.d.try("POST", "/v1/events", packed, "Content-Type", kind, "Content-Encoding", encoding, "Meterd-Producer", producer)
 		if err != nil {
-			tr.unanswered(err)
+			tr.unanswered(err, sent)
 			return
 		}
 		if !tr.note(a, sent, single) {
 			return
 		}
+		if pace == nil {
+			continue
+		}
+		select {
+		case <-pace:
+		case <-ctx.Done():
+		}
 	}
 }
 
-// unanswered is a failure unless the daemon is ending.
-func (tr *traffic) unanswered(err error) {
+// unanswered is a failure unless the daemon is ending. What found no connection was not sent, and must not count.
+func (tr *traffic) unanswered(err error, sent []*sentEvent) {
 	if !tr.isEnding.Load() {
 		tr.d.t.Errorf("no answer: %v\n%s", err, tr.d.run.said())
+	}
+	var failed *net.OpError
+	if !errors.As(err, &failed) || failed.Op != "dial" {
+		return
+	}
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	for _, e := range sent {
+		e.code = turnedAway
 	}
 }
 
@@ -238,7 +263,7 @@ func (tr *traffic) administer(ctx context.Context, dice *rand.Rand) {
 		for range 1 + dice.IntN(2) {
 			a, err := tr.send(name, o)
 			if err != nil {
-				tr.unanswered(err)
+				tr.unanswered(err, nil)
 				return
 			}
 			if a.status == 503 && (tr.isRefused || tr.isEnding.Load()) {

@@ -24,6 +24,13 @@ type rawDevice struct {
 // dial connects the device and returns it with its CONNACK.
 func (g *running) dial(username, id string, version byte, change func(*packets.Packet)) (*rawDevice, packets.Packet) {
 	g.t.Helper()
+	d := g.open(username, id, version, change)
+	return d, d.want(packets.Connack)
+}
+
+// open sends a CONNECT and waits for nothing.
+func (g *running) open(username, id string, version byte, change func(*packets.Packet)) *rawDevice {
+	g.t.Helper()
 	conn, err := net.Dial("tcp", g.at.mqtt)
 	if err != nil {
 		g.t.Fatal(err)
@@ -41,7 +48,7 @@ func (g *running) dial(username, id string, version byte, change func(*packets.P
 		change(&pk)
 	}
 	d.send(pk, pk.ConnectEncode)
-	return d, d.want(packets.Connack)
+	return d
 }
 
 // mustDial connects a device that is let in.

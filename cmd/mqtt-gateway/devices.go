@@ -98,18 +98,30 @@ func (d *devices) leave(c *connection) {
 	d.gateway.meter.asked(event.Disconnect, v, err, time.Since(start))
 }
 
-// disconnect closes every connection of a device.
+// disconnect closes every connection of a device, once, and does not wait for it: there are never more farewells under way than
+// connections. What meterd hears of it is the usual disconnect, when the last one has ended.
 func (d *devices) disconnect(n deviceName, reason packets.Code) {
 	s := d.shard(n)
 	s.mu.Lock()
-	var clients []*mqtt.Client
-	if dev := s.devices[n]; dev != nil {
-		for _, cl := range dev.connections {
-			clients = append(clients, cl)
+	defer s.mu.Unlock()
+	dev := s.devices[n]
+	if dev == nil {
+		return // It is gone, or never came here.
+	}
+	for c, cl := range dev.connections {
+		if c.dismissed.CompareAndSwap(false, true) {
+			d.gateway.meter.dismissed.Inc()
+			go d.dismiss(c, cl, reason)
 		}
 	}
-	s.mu.Unlock()
-	for _, cl := range clients {
+}
+
+// dismiss closes one connection, when it has heard its CONNACK: no DISCONNECT may come before.
+func (d *devices) dismiss(c *connection, cl *mqtt.Client, reason packets.Code) {
+	select {
+	case <-c.welcomed:
+		c.hurry()
 		d.gateway.farewell(cl, reason)
+	case <-c.ctx.Done():
 	}
 }

@@ -4,6 +4,7 @@
 //	PUBLISH in ────► up          denied: PUBACK or PUBREC 0x97; 3.1.1: acknowledged and dropped; QoS 0: dropped
 //	PUBLISH out ───► down        decided in the subscriber's own goroutine, right before it is written; denied: not written
 //	connection over► disconnect  when it was the device's last one
+//	/v1/commands ──► disconnect: connections closed, DISCONNECT 0x97 quota exceeded, 0x87 not authorized, 0x98 administrative action
 //	start ─────────► /v1/producers/{producer}/offline, before the first connection is taken
 //
 // # Names
@@ -32,6 +33,14 @@
 // sent when the last one is gone, handed to the client under the same lock that counts, so that it cannot change places with
 // a connect.
 //
+// # Commands
+//
+// From the first connection on the gateway listens to meterd's commands. One that ends a device closes all its connections at once: MQTT 5 with
+// a DISCONNECT whose reason string is meterd's code (license_exhausted 0x97, renewal_off 0x87, suspended and what is new 0x98), MQTT
+// 3.1.1 by closing. A connection whose CONNECT is still being asked about hears that answer first.
+// The disconnect that follows is sent as always; meterd has the device offline by then, so it changes nothing. Commands are not held up by
+// devices that do not read, and one that comes twice finds nobody left. A refresh changes nothing: no denial is remembered here.
+//
 // # Waiting
 //
 // The broker runs hooks in the goroutine of the connection, so a device whose message waits for meterd sends nothing else meanwhile: that is the
@@ -45,5 +54,6 @@
 //
 // --on-unavailable closed refuses: CONNACK 0x88 (3.1.1: 3), PUBACK or PUBREC 0x83; a 3.1.1 connection with an unacknowledged
 // message is closed, so that the device keeps it; deliveries are not made. open lets pass, counts, keeps type, size and time in a bounded
-// tally, and reports them in order when meterd is back (package client); a device whose connect is then denied is disconnected.
+// tally, and reports them in order when meterd is back (package client); a device whose connect is then denied is disconnected as by
+// a command.
 package main

@@ -33,6 +33,9 @@ type connection struct {
 	cancel  context.CancelFunc
 	client  atomic.Pointer[mqtt.Client] // set by CONNECT
 	hurried atomic.Bool
+
+	welcomed  chan struct{} // closed when its CONNACK was written
+	dismissed atomic.Bool   // meterd had it closed
 	// Set by CONNECT, before anything is delivered, and constant from then on.
 	device deviceName
 	joined bool // devices.connect was called
@@ -64,7 +67,7 @@ func (d *door) Serve(establish listeners.EstablishFn) {
 			time.Sleep(50 * time.Millisecond) // What is short is short for everybody; asking again at once would only burn CPU.
 			continue
 		}
-		c := &connection{Conn: conn}
+		c := &connection{Conn: conn, welcomed: make(chan struct{})}
 		c.ctx, c.cancel = context.WithCancel(context.Background())
 		if !d.enter(c) {
 			d.gateway.meter.dropped.connections.Inc()

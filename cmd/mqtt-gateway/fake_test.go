@@ -14,7 +14,7 @@ import (
 )
 
 // fakeMeterd speaks the part of the contract that a gateway uses: batches in NDJSON decided in order, licences (R1), a quota a device
-// and day (R10), holders (R3), and the offline call.
+// and day (R10), holders (R3), the offline call, and the stream of commands with its places.
 type fakeMeterd struct {
 	t       *testing.T
 	address string
@@ -31,6 +31,7 @@ type fakeMeterd struct {
 	hold     chan struct{}
 	holding  string // device whose batches wait for hold
 	held     int
+	told     []string // events of the stream of commands
 }
 
 type fakeDevice struct {
@@ -64,6 +65,7 @@ func (f *fakeMeterd) start() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/events", f.events)
 	mux.HandleFunc("POST /v1/producers/{producer}/offline", f.offline)
+	mux.HandleFunc("GET /v1/commands", f.commands)
 	f.srv = &http.Server{Handler: mux}
 	go func(srv *http.Server) { _ = srv.Serve(ln) }(f.srv)
 }

@@ -26,6 +26,7 @@ type gateway struct {
 	devices  *devices
 	meter    *meter
 	log      *slog.Logger
+	deaf     bool // streamState's
 }
 
 // addresses tell where the gateway listens, for callers that asked for port 0.
@@ -36,6 +37,7 @@ func run(ctx context.Context, o *options, log *slog.Logger, ready func(addresses
 	g := &gateway{identity: o.identity, open: o.onUnavailable == "open", log: log}
 	copts := o.clientOptions()
 	copts.Reported = func(e client.Event, v client.Verdict) { g.reported(e, v) }
+	copts.CommandStream = func(err error) { g.streamState(err) }
 	c, err := client.New(copts)
 	if err != nil {
 		return err
@@ -74,6 +76,16 @@ func (g *gateway) serve(ctx context.Context, o *options, ready func(addresses)) 
 	if err := g.startOffline(ctx); err != nil {
 		return nil // Told to stop before it started: nothing was taken, nothing is owed.
 	}
+	obeying, stopObeying := context.WithCancel(ctx)
+	obeyed := make(chan struct{})
+	go func() {
+		g.obey(obeying)
+		close(obeyed)
+	}()
+	defer func() {
+		stopObeying()
+		<-obeyed
+	}()
 	door := newDoor(g, ln)
 	g.broker = newBroker(g.log)
 	if err := errors.Join(g.broker.AddHook(&hook{gateway: g}, nil), g.broker.AddListener(door)); err != nil {
@@ -159,11 +171,11 @@ func (g *gateway) ask(e client.Event) (client.Verdict, error) {
 }
 
 // reported hears what meterd says about an event that had passed unasked. A device that was let in and should not have been
-// is disconnected, beside the caller, which must not wait.
+// is disconnected.
 func (g *gateway) reported(e client.Event, v client.Verdict) {
 	g.meter.reported(e.Type, v)
 	if e.Type == event.Connect && !v.Accepted {
-		go g.devices.disconnect(deviceName{e.Product, e.Device}, connackRefusal(v, nil))
+		g.devices.disconnect(deviceName{e.Product, e.Device}, dismissal(v.Code))
 	}
 }
 

@@ -154,10 +154,14 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 	return pk, nil
 }
 
-// OnPacketSent decides what a resumed session is about to be sent again, before the broker sends it: there a packet that is not
-// written would end the connection.
+// OnPacketSent notes that a connection was welcomed, and decides what a resumed session is about to be sent again, before the
+// broker sends it: there a packet that is not written would end the connection.
 func (h *hook) OnPacketSent(cl *mqtt.Client, pk packets.Packet, _ []byte) {
-	if pk.FixedHeader.Type != packets.Connack || !pk.SessionPresent {
+	if pk.FixedHeader.Type != packets.Connack {
+		return
+	}
+	close(connectionOf(cl).welcomed) // A connection has one CONNACK.
+	if !pk.SessionPresent {
 		return
 	}
 	var asked []packets.Packet

@@ -18,6 +18,7 @@ type meter struct {
 	set         *metrics.Set
 	connections atomic.Int64
 	latency     *metrics.Histogram
+	dismissed   *metrics.Counter
 	dropped     struct{ queue, identity, connections, accept *metrics.Counter }
 }
 
@@ -35,6 +36,10 @@ func newMeter(c *client.Client) *meter {
 	gauge("meterd_gateway_retries_total", func() float64 { return float64(c.Stats().Retries) })
 	gauge("meterd_gateway_ambiguous_total", func() float64 { return float64(c.Stats().Ambiguous) })
 	gauge("meterd_gateway_unasked_lost_total", func() float64 { return float64(c.Stats().UnaskedLost) })
+	gauge("meterd_gateway_command_stream_up", func() float64 { return float64(c.Stats().CommandsOpen) })
+	gauge("meterd_gateway_command_streams_total", func() float64 { return float64(c.Stats().CommandStreams) })
+	gauge("meterd_gateway_commands_ignored_total", func() float64 { return float64(c.Stats().CommandsIgnored) })
+	m.dismissed = m.set.NewCounter("meterd_gateway_dismissed_connections_total")
 	m.latency = m.set.NewHistogram("meterd_gateway_ask_duration_seconds")
 	m.dropped.queue = m.set.NewCounter(`meterd_gateway_dropped_total{reason="queue_full"}`)
 	m.dropped.identity = m.set.NewCounter(`meterd_gateway_dropped_total{reason="no_identity"}`)
@@ -71,10 +76,22 @@ func (m *meter) reported(t event.Type, v client.Verdict) {
 	m.set.GetOrCreateCounter(fmt.Sprintf(`meterd_gateway_reported_total{type=%q,verdict=%q}`, t, verdictName(v))).Inc()
 }
 
-func verdictName(v client.Verdict) string {
+// commanded counts a command.
+func (m *meter) commanded(cmd client.Command) {
+	name := fmt.Sprintf(`meterd_gateway_commands_total{command=%q}`, cmd.Kind)
+	if cmd.Kind == client.CommandDisconnect {
+		name = fmt.Sprintf(`meterd_gateway_commands_total{command=%q,reason=%q}`, cmd.Kind, codeName(cmd.Reason))
+	}
+	m.set.GetOrCreateCounter(name).Inc()
+}
+
+func verdictName(v client.Verdict) string { return codeName(v.Code) }
+
+// codeName returns a code of the contract as it is, and verdictUnknown for others.
+func codeName(code string) string {
 	for c := range event.Code(event.Codes) {
-		if v.Is(c) {
-			return v.Code
+		if code == c.String() {
+			return code
 		}
 	}
 	return verdictUnknown

@@ -316,6 +316,9 @@ func (c *Chunk) Effects(e Effects) error {
 	return nil
 }
 
+// wordOf is the place of the word that an effect carries.
+var wordOf = [...]byte{effectSession: WordSession, effectLicense: WordLicense, effectOTA: WordOTA}
+
 func oneEffect(r *reader, e Effects) error {
 	switch kind := r.byte(); kind {
 	case effectSession, effectLicense, effectOTA:
@@ -323,7 +326,7 @@ func oneEffect(r *reader, e Effects) error {
 		if r.err != nil {
 			return r.err
 		}
-		return e.Word(map[byte]int{effectSession: WordSession, effectLicense: WordLicense, effectOTA: WordOTA}[kind], ordinal, word)
+		return e.Word(int(wordOf[kind]), ordinal, word)
 	case effectClosed:
 		index, ordinal, word := int(r.byte()), r.uvarint(), r.uint64()
 		if r.err != nil {

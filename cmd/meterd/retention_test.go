@@ -1,0 +1,106 @@
+package main_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestRetention: with --log-retention 10s reading ends ten seconds after each event, to the second; the directories that held it are gone
+// from the disk soon after; what was counted stays counted, also over a restart (R18).
+func TestRetention(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for ten seconds to pass twice")
+	}
+	t.Parallel()
+	const keep = 10 * time.Second
+	d := newDaemon(t, "--log-retention", "10s", "--checkpoint-every", "1s")
+	d.withProduct("p1", `{"messages_per_day":1000}`)
+	if p := d.product("p1"); p.Plan.LogDays != nil {
+		t.Errorf("log_days is %d, and the retention under a day", *p.Plan.LogDays)
+	}
+	payload := make([]byte, 100<<10)
+	dice := rand.NewChaCha8([32]byte{2})
+	send := func(device string) {
+		dice.Read(payload)
+		d.batch(line("connect", "p1", device), fmt.Sprintf(`{"type":"up","product":"p1","device":%q,"payload_base64":%q}`, device, base64.StdEncoding.EncodeToString(payload)))
+	}
+	began := d.directories()
+	send("d0")
+	beginning := d.logs("p1", "d0")
+	if len(beginning) != 2 {
+		t.Fatalf("%d entries", len(beginning))
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	decided := map[string]time.Time{"d0": beginning[0].DecidedAt}
+	looks, absent := 0, 0
+	// An event every two seconds for a while; each is looked for until it must be gone.
+	for sent := 1; len(decided) > 0; {
+		<-tick.C
+		if sent < 5 && time.Since(beginning[0].DecidedAt) > time.Duration(2*sent)*time.Second {
+			device := fmt.Sprintf("d%d", sent)
+			send(device)
+			decided[device] = d.logs("p1", device)[0].DecidedAt
+			sent++
+		}
+		for _, device := range sortedKeys(decided) {
+			at := decided[device]
+			asked := time.Now()
+			got := len(d.logs("p1", device))
+			answered := time.Now()
+			looks++
+			// Between the two instants both are right.
+			if answered.Before(at.Add(keep)) && got != 2 {
+				t.Fatalf("%s: %d of 2 entries can be read %s after they were decided", device, got, answered.Sub(at))
+			}
+			if asked.After(at.Add(keep+time.Second)) && got != 0 {
+				t.Fatalf("%s: %d entries can be read %s after they were decided", device, got, asked.Sub(at))
+			}
+			if got == 0 {
+				delete(decided, device)
+				absent++
+			}
+		}
+	}
+	await(t, "the first directory is gone", func() bool { return !strings.Contains(d.directories(), strings.TrimSpace(began)) })
+	await(t, "the payloads are gone from the disk", func() bool { return diskBytes(t, filepath.Join(d.data, "commit")) < len(payload) })
+	gone := time.Since(beginning[0].DecidedAt)
+	for range 2 {
+		for i := range 5 {
+			if v := d.device("p1", fmt.Sprintf("d%d", i)); v.Messages.Up != 1 || v.State != "active" {
+				t.Errorf("d%d: %s %+v", i, v.State, v.Messages)
+			}
+		}
+		if n := len(pages[licenseView](d, "/v1/products/p1/licenses", "licenses")); n != 5 {
+			t.Errorf("%d licences", n)
+		}
+		d.restart()
+	}
+	t.Logf("%d looks at logs, %d ended in time; all directories of the payloads were gone %.1f s after the first event", looks, absent, gone.Seconds())
+}
+
+// diskBytes is what the value log files below dir take on the disk: blocks, not length.
+func diskBytes(t *testing.T, dir string) (n int) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".vlog" {
+			return nil // It may go while we look.
+		}
+		var st syscall.Stat_t
+		if syscall.Stat(path, &st) == nil {
+			n += int(st.Blocks) * 512
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

@@ -1,0 +1,64 @@
+package license
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"testing"
+)
+
+// What the ledger holds is what FORMAT.md draws, key by key. A change here is a change of the format.
+func TestLedgerIsAsDrawn(t *testing.T) {
+	b := newBook(t)
+	b.atMs = 1_795_427_999_000
+	b.account("acme", Personal)
+	b.product("p1", "acme", `{"validity":"P1Y"}`)
+	b.setPlan("p1", `{"validity":"P2W","messages_per_day":null}`)
+	plan := patch(t, `{"validity":"P14D"}`)
+	b.credit("p1", Credit{Order: "PO-1", Quantity: 1000, Plan: &plan})
+	b.credit("p1", Credit{Order: "PO-2", Quantity: 7, Units: true})
+	next, ch, _, err := b.cat.TakeBack(b.by(), "p1", "PO-1", false, Void{Order: "RV-1", Quantity: 200})
+	b.keep(next, ch, err)
+	next, ch, _, err = b.cat.SetRenewal(b.by(), "p1", false, []string{"d9", "d7"})
+	b.keep(next, ch, err)
+	next, ch, _, err = b.cat.SuspendProduct(b.by(), "p1", true)
+	b.keep(next, ch, err)
+	next, ch, err = b.cat.SuspendDevice(b.by(), "p1", "d1", true)
+	b.keep(next, ch, err)
+	next, ch, err = b.cat.CreateToken(b.by(), Token{Name: "gw-1", Role: RoleGateway, Account: "acme", Hash: sha256.Sum256(nil), ExpiresAtMs: 1_803_204_000_000})
+	b.keep(next, ch, err)
+	next, ch, err = b.cat.CreateToken(b.by(), Token{Name: "gw-2", Role: RoleViewer, Hash: sha256.Sum256([]byte("2"))})
+	b.keep(next, ch, err)
+	next, ch, err = b.cat.DeleteToken(b.by(), "gw-2")
+	b.keep(next, ch, err)
+
+	const planText = `{"validity":"P14D","messages_per_day":null,"message_unit_bytes":0,"ota_per_month":1,"ota_unit_bytes":5242880,"log_days":7}`
+	want := map[string]string{
+		"H":                 `{"seq":12,"pool_last":3,"account_last":1,"region":"default"}`,
+		"A\x00\x00\x00\x01": `{"account":"acme","kind":"personal","region":"default","created_at_ms":1795428000000,"gift_pool":1,"gifts":5}`,
+		"P\x00\x00\x00\x01": `{"product":"p1","name":"","account_id":1,"time_zone":"UTC","plan":` + planText + `,"plan_since_ms":1795428002000,` +
+			`"validities":[{"from":1795428001,"validity":"P1Y"},{"from":1795428002,"validity":"P14D"}],` +
+			`"suspended":true,"renewal_off":true,"renewal_except":["d7","d9"],"created_at_ms":1795428001000}`,
+		"O\x00\x00\x00\x01\x00\x00\x00\x02": `{"order":"PO-1","credited":1000,"quantity":800,"credited_at_ms":1795428003000,"plan":` + planText +
+			`,"voids":[{"order":"RV-1","quantity":200}]}`,
+		"O\x00\x00\x00\x01\x00\x00\x00\x03": `{"order":"PO-2","units":true,"credited":7,"quantity":7,"credited_at_ms":1795428004000}`,
+		"Tgw-1": `{"role":"gateway","account":"acme","account_id":1,"sha256":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",` +
+			`"created_at_ms":1795428009000,"expires_at_ms":1803204000000}`,
+		"Tgw-2":               `{"deleted":true}`,
+		"D\x00\x00\x00\x01d1": `{"suspended":true}`,
+		"U\x00\x00\x00\x00\x00\x00\x00\x04": `{"at_ms":1795428003000,"token":"admin","action":"lot.credit","target":"p1",` +
+			`"detail":{"order":"PO-1","quantity":1000}}`,
+	}
+	for key, value := range want {
+		if got := string(b.ledger[key]); got != value {
+			t.Errorf("%q is\n%s, want\n%s", key, got, value)
+		}
+	}
+	for seq := 1; seq <= 12; seq++ {
+		if b.ledger[fmt.Sprintf("U\x00\x00\x00\x00\x00\x00\x00%c", seq)] == nil {
+			t.Errorf("change %d is not audited", seq)
+		}
+	}
+	if n := len(want) - 1 + 12; len(b.ledger) != n {
+		t.Errorf("%d rows, want %d: %q", len(b.ledger), n, sortedKeys(b.ledger))
+	}
+}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// benchSizes are the numbers of devices that DESIGN.md names budgets for.
+// benchSizes are the numbers of devices that the budgets are for.
 var benchSizes = []int{1_000_000, 10_000_000}
 
 func sizeName(n int) string { return fmt.Sprintf("devices=%dM", n/1_000_000) }

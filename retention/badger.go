@@ -26,7 +26,7 @@ type instanceSize struct{ memTableBytes, valueLogBytes int64 }
 func commitSize() instanceSize { return instanceSize{commitMemTableBytes, commitValueLogBytes} }
 func ledgerSize() instanceSize { return instanceSize{ledgerMemTableBytes, ledgerValueLogBytes} }
 
-// badgerOptions are the measured ones (DESIGN, retention). Every value of a value log and every block of a table is checked
+// badgerOptions are the measured ones. Every value of a value log and every block of a table is checked
 // when it is read: the checksums are computed in hardware, and without them Badger parses what it finds.
 func badgerOptions(path string, size instanceSize, readOnly bool, log *instanceLog) badger.Options {
 	o := badger.DefaultOptions(path)

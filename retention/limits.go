@@ -25,7 +25,7 @@ const (
 	// descriptors and a dozen goroutines.
 	ScansMax = 4
 
-	// valueThresholdBytes decides what goes to the value log: written once, never compacted (DESIGN, retention).
+	// valueThresholdBytes decides what goes to the value log: written once, never compacted.
 	valueThresholdBytes = 1 << 10
 	// commitMemTableBytes is small because each writable instance holds an arena of it and a third more.
 	commitMemTableBytes = 16 << 20

@@ -119,16 +119,21 @@ func (e *Engine) collect(g *group) bool {
 	return true
 }
 
-// finishLanes turns what the lanes gathered into raw chunks, outside the gate. Only the sealer touches a lane's spare.
+// finishLanes turns what the lanes gathered into stored chunks, outside the gate, while the group before is being synced. Only the
+// sealer touches a lane's spare.
 func (e *Engine) finishLanes(g *group) {
 	if g.seq == 0 {
 		return
 	}
+	began := time.Now()
 	for _, l := range e.gate.all {
 		if !l.spare.Empty() {
 			g.raw = append(g.raw, l.spare.Finish(nil))
 		}
 	}
+	g.chunks = e.encode(g.raw)
+	g.raw = nil
+	g.encodeTook = time.Since(began)
 }
 
 // runCommitter writes groups in their order, one synced transaction each, and wakes who waits for them.
@@ -151,10 +156,9 @@ func (e *Engine) commit(g *group) {
 	}
 	began := time.Now()
 	stored := retention.Group{
-		Seq: g.seq, ControlSeq: g.controlSeq, FirstMs: g.firstMs, LastMs: g.lastMs, Head: g.head, Chunks: e.encode(g.raw),
+		Seq: g.seq, ControlSeq: g.controlSeq, FirstMs: g.firstMs, LastMs: g.lastMs, Head: g.head, Chunks: g.chunks,
 	}
-	g.raw = nil // Who remembers the group must not hold its records.
-	encoded := time.Now()
+	g.head, g.chunks = nil, nil // Who remembers the group must not hold its records.
 	if err := e.o.Log.Append(&stored); err != nil {
 		e.fail(fmt.Errorf("commit group %d: %w", g.seq, err))
 		g.err = ErrStopped
@@ -165,7 +169,7 @@ func (e *Engine) commit(g *group) {
 	for _, c := range stored.Chunks {
 		bytes += len(c)
 	}
-	e.stats.committed(g.rows, bytes, encoded.Sub(began), time.Since(encoded))
+	e.stats.committed(g.rows, bytes, g.encodeTook, time.Since(began))
 	e.sinceBytes.Add(int64(bytes))
 	if e.sinceRows.Add(int64(g.rows)) >= checkpointRecordsMax {
 		signal(e.checkpoint.now)

@@ -3,6 +3,7 @@ package shard
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/retention/record"
@@ -22,6 +23,8 @@ type group struct {
 	lastMs     int64
 	head       []byte
 	raw        [][]byte // chunks, not yet compressed
+	chunks     [][]byte // compressed
+	encodeTook time.Duration
 	rows       int
 	licenses   []LicenseRow
 	ends       []endRow

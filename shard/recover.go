@@ -34,6 +34,9 @@ func (e *Engine) recover() error {
 	if err := j.replay(begin + 1); err != nil {
 		return fmt.Errorf("replay the commit log: %w", err)
 	}
+	if err := j.checkLedger(); err != nil {
+		return err
+	}
 	e.sealedSeq.Store(last)
 	e.durableSeq.Store(last)
 	e.checkpoint.begin.Store(begin)
@@ -277,6 +280,21 @@ func (j *joiner) Grant(g record.Grant) error {
 	return j.licenseRow(LicenseRow{
 		Serial: g.Serial, Product: product, Ordinal: slot.Ordinal(), Pool: g.Pool, ActivatedS: g.ActivationS, Generation: w.Generation(),
 	})
+}
+
+// checkLedger refuses a ledger that is newer than log and checkpoint: rows are written when their group is durable, so it can only be that
+// an older log was put beside it, and serials would be given out twice (R4).
+func (j *joiner) checkLedger() error {
+	for _, p := range j.cat.Products("") {
+		last, err := j.e.lastSerial(p.ID)
+		if err != nil {
+			return err
+		}
+		if given := j.e.serial.Load(); last > given {
+			return fmt.Errorf("the ledger has licence %d of product %s, but log and checkpoint end at licence %d: they are from different instants; restore the whole data directory from one backup", last, p.Name, given)
+		}
+	}
+	return nil
 }
 
 // licenseRow queues a row that the ledger may not have yet. Serials of a product rise with the groups, so what is above the ledger's

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -19,29 +20,35 @@ func TestBadToken(t *testing.T) {
 		"POST /v1/events", "POST /v1/producers/gw/offline", "GET /v1/accounts", "GET /v1/products/p1", "POST /v1/products/p1/lots",
 		"GET /v1/products/p1/devices/d1", "GET /v1/products/p1/devices/d1/logs", "GET /v1/audit", "POST /v1/clock/confirm",
 	}
-	for _, header := range []string{
+	// All at once: the daemon may take its time to answer those who guess.
+	var all sync.WaitGroup
+	for i, header := range []string{
 		"", "Bearer", "Bearer ", "Bearer nonsense", "Basic " + d.token, d.token, "Bearer " + d.token + "x", "Bearer " + d.token[1:],
-		"Bearer " + strings.Repeat("x", 8000), "Bearer \x7f\xff",
+		"Bearer " + strings.Repeat("x", 8000),
 	} {
-		for _, call := range calls {
+		for j, call := range calls {
+			if i > 0 && j > 1 && (i+j)%4 > 0 {
+				continue // Each call without a token, each kind of token at the gateways' door and at some of the others.
+			}
 			method, path, _ := strings.Cut(call, " ")
 			body := ""
 			if method == "POST" {
 				body = line("up", "p1", "d1")
 			}
-			a, err := d.try(method, path, []byte(body), "Authorization", header)
-			if err != nil && header == "Bearer \x7f\xff" {
-				continue // The client does not send such bytes.
-			}
-			if err != nil {
-				t.Fatalf("%s: %v", call, err)
-			}
-			a.refuse(t, 401, "unauthorized")
-			if a.header.Get("WWW-Authenticate") != "Bearer" {
-				t.Errorf("%s: no WWW-Authenticate", call)
-			}
+			all.Go(func() {
+				a, err := d.try(method, path, []byte(body), "Authorization", header)
+				if err != nil {
+					t.Errorf("%s: %v", call, err)
+					return
+				}
+				p := a.problem(t)
+				if a.status != 401 || p.Code != "unauthorized" || a.header.Get("WWW-Authenticate") != "Bearer" {
+					t.Errorf("%s with %.20q: %d %s", call, header, a.status, a.body)
+				}
+			})
 		}
 	}
+	all.Wait()
 	for _, path := range []string{"/livez", "/readyz", "/metrics"} {
 		if a := d.ask("GET", path, "", "Authorization", ""); a.status != 200 {
 			t.Errorf("%s without a token: %d", path, a.status)

@@ -17,10 +17,17 @@ func main() {
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          noSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(serveCommand(), benchCommand(), tokenCommand())
-	if err := root.Execute(); err != nil {
+	root.AddCommand(serveCommand(), ctlCommand(), tokenCommand(), benchCommand())
+	markUsage(root)
+	if cmd, err := root.ExecuteC(); err != nil {
 		fmt.Fprintln(os.Stderr, "meterd:", err)
-		os.Exit(1)
+		code := exitCode(err)
+		if code == exitUsage {
+			fmt.Fprintf(os.Stderr, "See `%s --help`.\n", cmd.CommandPath())
+		}
+		os.Exit(code)
 	}
 }

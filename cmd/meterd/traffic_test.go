@@ -42,7 +42,7 @@ type traffic struct {
 	seed    uint64
 	writers int
 	pace    time.Duration // of each writer, 0 for as fast as it can
-	phase   uint64 // raised by begin: each phase has dice of its own
+	phase   uint64        // raised by begin: each phase has dice of its own
 	// readable is how long an event can certainly be read in the log: the retention less a margin.
 	readable time.Duration
 

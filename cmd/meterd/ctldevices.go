@@ -1,0 +1,142 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meterd/meterd/client"
+	"github.com/meterd/meterd/event"
+)
+
+var deviceColumns = []column{
+	{"DEVICE", "device"},
+	{"STATE", "state"},
+	{"ONLINE", "online"},
+	{"HOLDER", "holder"},
+	{"SUSPENDED", "suspended"},
+	{"EXPIRES AT", "expires_at"},
+	{"LAST SEEN AT", "last_seen_at"},
+	{"UP", "messages.up"},
+	{"DOWN", "messages.down"},
+	{"DENIED", "messages.denied"},
+	{"LIMIT", "messages.limit"},
+}
+
+func (c *ctl) devicesCommand() *cobra.Command {
+	cmd := group("devices", "Devices that were ever active")
+	var state string
+	var online bool
+	listing := c.listOfVerb("list PRODUCT", "List the devices of a product", func(cmd *cobra.Command, args []string) (list, error) {
+		l := list{path: client.Path("v1", "products", args[0], "devices"), member: "devices", columns: deviceColumns, query: url.Values{}}
+		if cmd.Flags().Changed("state") {
+			l.query.Set("state", state)
+		}
+		if cmd.Flags().Changed("online") {
+			l.query.Set("online", strconv.FormatBool(online))
+		}
+		return l, nil
+	})
+	listing.Flags().StringVar(&state, "state", "", "only active or unactivated ones")
+	listing.Flags().BoolVar(&online, "online", false, "only those online, or with --online=false those offline")
+	choices(listing, "state", "active", "unactivated")
+	cmd.AddCommand(
+		listing,
+		c.verb("get PRODUCT DEVICE", "Show a device", func(cmd *cobra.Command, args []string) error {
+			return c.record(cmd, http.MethodGet, client.Path("v1", "products", args[0], "devices", args[1]), nil, nil)
+		}),
+	)
+	c.addSuspension(cmd, "PRODUCT DEVICE", func(args []string) string {
+		return client.Path("v1", "products", args[0], "devices", args[1], "suspended")
+	})
+	return cmd
+}
+
+var licenseColumns = []column{
+	{"SERIAL", "serial"},
+	{"PRODUCT", "product"},
+	{"DEVICE", "device"},
+	{"SOURCE", "source"},
+	{"ACTIVATED AT", "activated_at"},
+	{"EXPIRES AT", "expires_at"},
+	{"STATE", "state"},
+}
+
+func (c *ctl) licensesCommand() *cobra.Command {
+	cmd := group("licenses", "Licences that devices have consumed")
+	var product, account, expiringBefore string
+	listing := c.listOfVerb("list", "List the licences consumed of a product or an account", func(cmd *cobra.Command, _ []string) (list, error) {
+		if err := namesGiven(cmd, "product", "account"); err != nil {
+			return list{}, err
+		}
+		l := list{member: "licenses", columns: licenseColumns, query: url.Values{}}
+		switch {
+		case (product == "") == (account == ""):
+			return list{}, usageError{fmt.Errorf("%s needs either --product or --account", cmd.CommandPath())}
+		case product != "":
+			l.path = client.Path("v1", "products", product, "licenses")
+		default:
+			l.path = client.Path("v1", "accounts", account, "licenses")
+		}
+		return l, setInstant(l.query, cmd, "expiring-before", expiringBefore)
+	})
+	listing.Use = "list --product PRODUCT|--account ACCOUNT [flags]"
+	listing.Flags().StringVar(&product, "product", "", "those of this product")
+	listing.Flags().StringVar(&account, "account", "", "those of this account")
+	listing.Flags().StringVar(&expiringBefore, "expiring-before", "", "only active ones that end before: "+instantHelp)
+	c.offers(listing, "product", "PRODUCT")
+	c.offers(listing, "account", "ACCOUNT")
+	cmd.AddCommand(listing)
+	return cmd
+}
+
+var logColumns = []column{
+	{"DECIDED AT", "decided_at"},
+	{"TYPE", "type"},
+	{"SIZE", "size"},
+	{"VERDICT", "verdict"},
+	{"DAY USED", "day_used"},
+	{"TOPIC", "topic"},
+	{"PAYLOAD", "payload|payload_base64"},
+}
+
+func (c *ctl) logsCommand() *cobra.Command {
+	var from, to, typ string
+	cmd := c.listOfVerb("logs PRODUCT DEVICE", "Show the raw log of a device, newest first", func(cmd *cobra.Command, args []string) (list, error) {
+		l := list{
+			path: client.Path("v1", "products", args[0], "devices", args[1], "logs"), member: "logs", columns: logColumns,
+			query: url.Values{}, streamed: true,
+		}
+		if cmd.Flags().Changed("type") {
+			l.query.Set("type", typ)
+		}
+		if err := setInstant(l.query, cmd, "from", from); err != nil {
+			return list{}, err
+		}
+		return l, setInstant(l.query, cmd, "to", to)
+	})
+	cmd.Flags().StringVar(&from, "from", "", "only what was decided from then on: "+instantHelp)
+	cmd.Flags().StringVar(&to, "to", "", "only what was decided before: "+instantHelp)
+	cmd.Flags().StringVar(&typ, "type", "", "only events of this type")
+	choices(cmd, "type", event.Connect.String(), event.Disconnect.String(), event.Up.String(), event.Down.String(),
+		event.OTA.String(), event.OTAVoid.String())
+	return cmd
+}
+
+// setInstant adds the instant that a flag was given to a query, under the flag's name.
+func setInstant(query url.Values, cmd *cobra.Command, flag, text string) error {
+	if !cmd.Flags().Changed(flag) {
+		return nil
+	}
+	at, err := parseInstant(text, time.Now())
+	if err != nil {
+		return usageError{fmt.Errorf("--%s %w", flag, err)}
+	}
+	query.Set(strings.ReplaceAll(flag, "-", "_"), at.Format(time.RFC3339Nano))
+	return nil
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meterd/meterd/client"
+)
+
+var productColumns = []column{
+	{"PRODUCT", "product"},
+	{"ACCOUNT", "account"},
+	{"NAME", "name"},
+	{"TIME ZONE", "time_zone"},
+	{"VALIDITY", "plan.validity"},
+	{"MESSAGES/DAY", "plan.messages_per_day"},
+	{"TOTAL", "licenses.total"},
+	{"USED", "licenses.used"},
+	{"AVAILABLE", "licenses.available"},
+	{"OTA LEFT", "topups.ota.available"},
+	{"ACTIVE", "devices.active"},
+	{"ONLINE", "devices.online"},
+	{"SUSPENDED", "suspended"},
+}
+
+func (c *ctl) productsCommand() *cobra.Command {
+	cmd := group("products", "Device models, their plans and their renewal")
+	var account string
+	listing := c.listOfVerb("list", "List the products", func(cmd *cobra.Command, _ []string) (list, error) {
+		l := list{path: client.Path("v1", "products"), member: "products", columns: productColumns}
+		if cmd.Flags().Changed("account") {
+			l.query = url.Values{"account": {account}}
+		}
+		return l, namesGiven(cmd, "account")
+	})
+	listing.Flags().StringVar(&account, "account", "", "only those of this account")
+	c.offers(listing, "account", "ACCOUNT")
+	cmd.AddCommand(
+		listing,
+		c.verb("get PRODUCT", "Show a product", func(cmd *cobra.Command, args []string) error {
+			return c.record(cmd, http.MethodGet, client.Path("v1", "products", args[0]), nil, nil)
+		}),
+		c.createProductVerb(), c.planCommand(), c.renewalCommand(), c.forecastVerb(),
+	)
+	c.addSuspension(cmd, "PRODUCT", func(args []string) string { return client.Path("v1", "products", args[0], "suspended") })
+	return cmd
+}
+
+func (c *ctl) createProductVerb() *cobra.Command {
+	var account, name, zone string
+	var plan planFlags
+	cmd := c.verb("create NAME", "Create a product", func(cmd *cobra.Command, args []string) error {
+		if err := needs(cmd, "account"); err != nil {
+			return err
+		}
+		if err := namesGiven(cmd, "account"); err != nil {
+			return err
+		}
+		body := map[string]any{"product": args[0], "account": account}
+		if cmd.Flags().Changed("name") {
+			body["name"] = name
+		}
+		if cmd.Flags().Changed("time-zone") {
+			body["time_zone"] = zone
+		}
+		if values, err := plan.values(cmd.Flags()); err != nil {
+			return err
+		} else if len(values) > 0 {
+			body["plan"] = values
+		}
+		return c.record(cmd, http.MethodPost, client.Path("v1", "products"), nil, body)
+	})
+	cmd.Use = "create PRODUCT --account ACCOUNT [flags]"
+	cmd.Flags().StringVar(&account, "account", "", "account that it belongs to, for ever")
+	cmd.Flags().StringVar(&name, "name", "", "what people call it")
+	cmd.Flags().StringVar(&zone, "time-zone", "", "IANA name or ±HH:MM in which its days begin, for ever (default: the daemon's)")
+	plan.add(cmd.Flags())
+	c.offers(cmd, "account", "ACCOUNT")
+	return cmd
+}
+
+func (c *ctl) planCommand() *cobra.Command {
+	cmd := group("plan", "What each device of a product may do")
+	var plan planFlags
+	set := c.verb("set PRODUCT", "Change a product's plan; what is not named stays", func(cmd *cobra.Command, args []string) error {
+		values, err := plan.values(cmd.Flags())
+		switch {
+		case err != nil:
+			return err
+		case len(values) == 0:
+			return usageError{fmt.Errorf("%s needs at least one value to change", cmd.CommandPath())}
+		}
+		return c.record(cmd, http.MethodPut, client.Path("v1", "products", args[0], "plan"), nil, values)
+	})
+	plan.add(set.Flags())
+	cmd.AddCommand(set)
+	return cmd
+}
+
+func (c *ctl) renewalCommand() *cobra.Command {
+	cmd := group("renewal", "Whether devices are given a new licence when theirs ends")
+	path := func(args []string) string { return client.Path("v1", "products", args[0], "renewal") }
+	var except []string
+	set := c.verb("set PRODUCT on|off", "Switch renewal on or off for all devices but those excepted, who are not renewed",
+		func(cmd *cobra.Command, args []string) error {
+			for _, device := range except {
+				if err := checkName("--except", device); err != nil {
+					return usageError{err}
+				}
+			}
+			// The list is always sent, so that the command says all of what holds afterwards.
+			body := map[string]any{"auto_renew": args[1] == "on", "except": append([]string{}, except...)}
+			return c.record(cmd, http.MethodPut, path(args), nil, body)
+		})
+	set.Flags().StringSliceVar(&except, "except", nil, "devices that are not renewed although the rest is, instead of those named before")
+	cmd.AddCommand(
+		c.verb("get PRODUCT", "Show the switch", func(cmd *cobra.Command, args []string) error {
+			return c.record(cmd, http.MethodGet, path(args), nil, nil)
+		}),
+		set,
+	)
+	return cmd
+}
+
+var forecastColumns = []column{
+	{"FROM", "from"},
+	{"RENEWALS", "renewals"},
+	{"ACTIVATIONS", "activations"},
+	{"NEEDED", "needed"},
+	{"AVAILABLE AFTER", "available_after"},
+}
+
+func (c *ctl) forecastVerb() *cobra.Command {
+	var weeks uint
+	cmd := c.verb("forecast PRODUCT", "Show how long a product's licences last", func(cmd *cobra.Command, args []string) error {
+		query := url.Values{}
+		if cmd.Flags().Changed("weeks") {
+			query.Set("weeks", fmt.Sprint(weeks))
+		}
+		path := client.Path("v1", "products", args[0], "forecast")
+		if c.output != asTable {
+			return c.record(cmd, http.MethodGet, path, query, nil)
+		}
+		answer, err := c.call(cmd, http.MethodGet, path, query, nil)
+		if err != nil {
+			return err
+		}
+		return writeForecast(cmd, answer)
+	})
+	cmd.Flags().UintVar(&weeks, "weeks", 26, "how far to look")
+	return cmd
+}
+
+// writeForecast writes the weeks as rows and the rest as a record below.
+func writeForecast(cmd *cobra.Command, answer json.RawMessage) error {
+	var members map[string]json.RawMessage
+	var weeks []json.RawMessage
+	if err := json.Unmarshal(answer, &members); err != nil {
+		return fmt.Errorf("the forecast is no object: %w", err)
+	}
+	if err := json.Unmarshal(members["weeks"], &weeks); err != nil {
+		return fmt.Errorf("weeks of the forecast: %w", err)
+	}
+	out := newTable(cmd.OutOrStdout(), forecastColumns)
+	for _, w := range weeks {
+		if err := out.element(w); err != nil {
+			return err
+		}
+	}
+	if err := out.end(true); err != nil {
+		return err
+	}
+	delete(members, "weeks")
+	rest, err := json.Marshal(members)
+	if err != nil {
+		return fmt.Errorf("the rest of the forecast: %w", err)
+	}
+	if _, err := fmt.Fprintln(cmd.OutOrStdout()); err != nil {
+		return err
+	}
+	return writeRecord(cmd.OutOrStdout(), rest)
+}

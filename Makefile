@@ -12,7 +12,7 @@ export CGO_ENABLED := 0
 # The toolchain that is installed builds this, none is downloaded.
 export GOTOOLCHAIN := local
 
-# Passed on by run, bench and bench-peers: make run ARGS='--listen 127.0.0.1:9000'
+# Passed on by run and bench: make run ARGS='--listen 127.0.0.1:9000'
 ARGS ?=
 # How long each fuzz target runs in `make check`; for a real search: make fuzz FUZZTIME=10m
 FUZZTIME ?= 3s
@@ -25,7 +25,7 @@ help: ## list the targets
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "Options: ARGS='…' for run, bench and bench-peers; FUZZTIME=$(FUZZTIME) for fuzz"
+	@echo "Options: ARGS='…' for run and bench; FUZZTIME=$(FUZZTIME) for fuzz"
 
 ## ---- to use it
 
@@ -94,11 +94,6 @@ bench-smoke: ## run every benchmark once, to see that it runs
 .PHONY: bench
 bench: build ## measure the daemon end to end on this machine
 	bin/meterd bench $(ARGS)
-
-.PHONY: bench-peers
-bench-peers: build ## measure Redis with a Lua quota script beside it, in the same run
-	@.ci/need redis-server:redis-server
-	bin/meterd bench --peers $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built; data directories stay

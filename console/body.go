@@ -28,6 +28,15 @@ func (c *call) read(f fields) error {
 	return decodeObject(body, f)
 }
 
+// readNothing reads the body of a call that takes none: it is empty, or an object without members.
+func (c *call) readNothing() error {
+	body, err := readBody(c.ctx)
+	if err != nil || len(bytes.TrimSpace(body)) == 0 {
+		return err
+	}
+	return decodeObject(body, fields{})
+}
+
 // readBody returns the body, within its bound.
 func readBody(ctx *fasthttp.RequestCtx) ([]byte, error) {
 	header := &ctx.Request.Header

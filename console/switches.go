@@ -11,9 +11,12 @@ import (
 	"github.com/meterd/meterd/shard"
 )
 
-// certifyAccount answers POST /v1/accounts/{account}/certify (R6). A body says nothing.
+// certifyAccount answers POST /v1/accounts/{account}/certify (R6).
 func (c *call) certifyAccount() error {
 	a, err := c.account()
+	if err == nil {
+		err = c.readNothing()
+	}
 	if err != nil {
 		return err
 	}

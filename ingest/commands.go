@@ -78,6 +78,12 @@ func (s *commandStream) run(w *bufio.Writer) {
 	defer s.h.streams.open.Add(-1)
 	beat := time.NewTicker(heartbeatEvery)
 	defer beat.Stop()
+	var expired <-chan time.Time
+	if ms := s.token.ExpiresAtMs; ms != 0 {
+		timer := time.NewTimer(time.Duration(ms-s.h.engine.NowMs()+1) * time.Millisecond)
+		defer timer.Stop()
+		expired = timer.C
+	}
 	s.line = append(s.line[:0], ": meterd\n\n"...)
 	for s.allowed() {
 		list, next, more, err := s.h.engine.Commands(s.place, s.who)
@@ -96,6 +102,7 @@ func (s *commandStream) run(w *bufio.Writer) {
 		}
 		select {
 		case <-more:
+		case <-expired:
 		case <-beat.C:
 			s.line = append(s.line, ": alive\n\n"...)
 		case <-s.h.streams.closing:

@@ -3,6 +3,7 @@ package license
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -147,8 +148,23 @@ func (p *PlanPatch) UnmarshalJSON(b []byte) error {
 	if bytes.Equal(b, []byte("null")) {
 		return nil
 	}
-	if err := json.Unmarshal(b, &p.fields); err != nil {
-		return &event.Problem{Code: event.InvalidArgument, Field: "plan", Detail: "plan: must be an object"}
+	notObject := &event.Problem{Code: event.InvalidArgument, Field: "plan", Detail: "plan: must be an object"}
+	d := json.NewDecoder(bytes.NewReader(b))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return notObject
+	}
+	p.fields = map[string]json.RawMessage{}
+	for d.More() {
+		name, err := d.Token()
+		var value json.RawMessage
+		if err != nil || d.Decode(&value) != nil {
+			return notObject
+		}
+		key, _ := name.(string)
+		if _, twice := p.fields[key]; twice {
+			return invalid("plan."+key, "is given twice")
+		}
+		p.fields[key] = value
 	}
 	return nil
 }
@@ -212,6 +228,9 @@ var planReaders = map[string]planReader{
 		if isNull(raw) && most == 0 {
 			p.LogDays = 0
 			return nil
+		}
+		if most == 0 {
+			return errors.New("must be left out or null: this daemon keeps the log for less than a day")
 		}
 		n, err := readNumber(raw, 1, int64(most), ", the days that this daemon keeps the log")
 		p.LogDays = uint32(n)

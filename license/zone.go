@@ -2,6 +2,7 @@ package license
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	// The daemon must know every time zone on machines that have no database of them.
@@ -12,8 +13,11 @@ var errZone = errors.New("must be an IANA time zone such as Asia/Shanghai, or an
 
 // ParseZone returns the time zone called name: an IANA name, UTC, or ±HH:MM.
 func ParseZone(name string) (*time.Location, error) {
-	if name == "" || name == "Local" { // Local would make answers depend on the machine.
+	switch {
+	case name == "", name == "Local", name == "localtime", name == "posixrules": // They would make answers depend on the machine.
 		return nil, errZone
+	case name == "Factory", strings.HasPrefix(name, "posix/"), strings.HasPrefix(name, "right/"):
+		return nil, errZone // Files of the database that are no zones, and zones that count leap seconds.
 	}
 	if name[0] == '+' || name[0] == '-' {
 		t, err := time.Parse("-07:00", name)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+	"golang.org/x/sys/unix"
 )
 
 // instance is one open Badger directory and what it complained about.
@@ -58,8 +59,11 @@ func openInstance(path string, size instanceSize, readOnly bool, log *instanceLo
 		}
 	}()
 	db, err := badger.Open(badgerOptions(path, size, readOnly, log))
-	if err != nil {
+	switch {
+	case err != nil && outside(err):
 		return nil, fmt.Errorf("open badger directory %q: %w", path, err)
+	case err != nil:
+		return nil, damage(path, "badger cannot open it: %v", err)
 	}
 	in = &instance{db: db, log: log}
 	if err := log.err(); err != nil {
@@ -77,6 +81,17 @@ func openInstance(path string, size instanceSize, readOnly bool, log *instanceLo
 		return nil, fmt.Errorf("open badger directory %q: %w", path, err)
 	}
 	return in, nil
+}
+
+// outside reports whether what Badger stumbled over is no damage but the machine's to mend. Badger's wrapping hides what errors.Is
+// would look for.
+func outside(err error) bool {
+	for _, e := range []error{unix.EACCES, unix.EPERM, unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EROFS} {
+		if strings.Contains(err.Error(), e.Error()) {
+			return true
+		}
+	}
+	return false
 }
 
 // syncNames makes the names of new files durable. Badger syncs what is in a value log or memtable file, but not the directory
@@ -129,7 +144,10 @@ func (in *instance) close() error {
 
 // instanceLog is the logger of one instance. It remembers the first error for good, and once armed reports it.
 type instanceLog struct {
-	path     string
+	path string
+	// reads says that who reads from the instance proves every value himself. Then a value that cannot be read costs its reader an answer
+	// and nobody else anything; otherwise it is a failure like any other, since Badger only logs it and returns nothing.
+	reads    bool
 	fatal    func(error) // called at most once, from any goroutine; may be nil
 	warn     *slog.Logger
 	armed    atomic.Bool
@@ -141,6 +159,11 @@ type instanceLog struct {
 // Errorf is how Badger says that a sync failed, a value cannot be read, a table is ignored, a memtable cannot be flushed.
 func (l *instanceLog) Errorf(format string, args ...any) {
 	err := fmt.Errorf("badger in %q: %s", l.path, strings.TrimSpace(fmt.Sprintf(format, args...)))
+	// iterator.go, yieldItemValue: the value, and then every version of its key.
+	if l.reads && (strings.HasPrefix(format, "Unable to read: ") || strings.HasPrefix(format, "Key: %v, Version : %v,")) {
+		l.Warningf("%v", err)
+		return
+	}
 	l.first.CompareAndSwap(nil, &err)
 	l.tell()
 }

@@ -228,5 +228,5 @@ func (p *pool) close() error {
 // openReadOnly opens a closed directory. Badger cannot open one read-only that was not closed cleanly; there is none, since
 // recoverSpan opens each such directory for writing, closes it and seals it before the log is open.
 func openReadOnly(path string, logger *slog.Logger) (*instance, error) {
-	return openInstance(path, commitSize(), true, &instanceLog{path: path, warn: logger})
+	return openInstance(path, commitSize(), true, &instanceLog{path: path, reads: true, warn: logger})
 }

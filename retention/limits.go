@@ -34,6 +34,9 @@ const (
 	// commitValueLogBytes is when a value log file is ended. Badger walks the newest one at every open, so it stays small.
 	commitValueLogBytes = 256 << 20
 	ledgerValueLogBytes = 64 << 20
+	// manifestScanBytes bounds the search for the end of a manifest record whose length is damaged: one record names a flushed table
+	// or the tables of a compaction, some hundred bytes.
+	manifestScanBytes = 64 << 10
 	// indexCacheBytes bounds table indexes in memory; 0 would keep all of them there.
 	indexCacheBytes = 16 << 20
 

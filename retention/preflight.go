@@ -25,6 +25,9 @@ func (p *preflight) run() error {
 	if err := p.removeEmpty(); err != nil {
 		return err
 	}
+	if err := checkManifest(p.dir); err != nil {
+		return err
+	}
 	p.reach, p.reachLast = map[uint32]uint32{}, map[uint32]uint32{}
 	if err := p.walkMemTables(); err != nil {
 		return err

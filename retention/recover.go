@@ -139,7 +139,7 @@ func (l *Log) recoverSpan(s *span, sealed bool, need uint64, tail, newest bool) 
 }
 
 func (l *Log) newInstanceLog(path string) *instanceLog {
-	return &instanceLog{path: path, fatal: l.fail, warn: l.opts.Logger}
+	return &instanceLog{path: path, reads: true, fatal: l.fail, warn: l.opts.Logger}
 }
 
 // groupOf returns the sequence of a commit entry.

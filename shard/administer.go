@@ -47,6 +47,7 @@ func (e *Engine) Administer(token string, fn func(c *license.Catalogue, by licen
 
 // tellGateways does what follows from a change that is swapped in.
 func (e *Engine) tellGateways(before, next *license.Catalogue, ch *license.Change) {
+	e.commands.notifyAll() // A stream whose token was revoked must notice.
 	p := next.Product([]byte(ch.Audit.Target))
 	if p == nil || !refreshes(ch.Audit.Action) {
 		return

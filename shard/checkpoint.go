@@ -44,14 +44,15 @@ type checkpointer struct {
 
 // runCheckpoints makes checkpoints when they are due and drops directories of the log that nobody needs.
 func (e *Engine) runCheckpoints() {
-	every := e.o.CheckpointEvery
+	span := max(e.o.Retention/7, 10*time.Second)
+	// A directory goes only when a checkpoint has passed it: with a short retention they cannot be a minute apart (R18).
+	every := min(e.o.CheckpointEvery, span/2)
 	if every == 0 {
 		<-e.stop
 		return
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	span := max(e.o.Retention/7, 10*time.Second)
 	made := time.Now()
 	for {
 		select {

@@ -116,6 +116,18 @@ func (c *commands) keep(m *record.Command) {
 	c.order = append(c.order, m)
 }
 
+// renew gives the command that is kept for a device the session that it has now, under its old number: who heard it hears it no more.
+func (c *commands) renew(o counters.Ordinal, session counters.SessionWord) (m record.Command, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	kept := c.kept[o]
+	if kept == nil {
+		return record.Command{}, false
+	}
+	kept.Change = session.Change()
+	return *kept, true
+}
+
 // trim forgets what is too old or too much, and closes the holes in order when they are half of it.
 func (c *commands) trim(nowMs int64) {
 	drop := 0
@@ -141,6 +153,13 @@ func (c *commands) trim(nowMs int64) {
 func (c *commands) notify() {
 	close(c.wake)
 	c.wake = make(chan struct{})
+}
+
+// notifyAll wakes whoever waits for commands.
+func (c *commands) notifyAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.notify()
 }
 
 // connected forgets the command for a device that has connected. It is called inside the gate, after the session changed: a command that is
@@ -301,7 +320,7 @@ func (j *joiner) commandEntries(data []byte) error {
 // Command implements record.Effects: the latest command about a device is the one that counts.
 func (j *joiner) Command(m record.Command) error {
 	j.commandSeq(m.Seq)
-	if m.Seq > j.commands[m.Ordinal].Seq {
+	if have := j.commands[m.Ordinal]; m.Seq > have.Seq || (m.Seq == have.Seq && m.Change > have.Change) {
 		j.commands[m.Ordinal] = m
 	}
 	return nil

@@ -135,6 +135,7 @@ type Engine struct {
 	// inside, when a test sets it, is called by every request after its last decision, before it leaves the gate.
 	inside func()
 
+	closed  atomic.Bool   // nobody enters the gate any more
 	stop    chan struct{} // closed by Close
 	failed  chan struct{} // closed at the first failure
 	failOne sync.Once
@@ -199,12 +200,15 @@ func (e *Engine) fail(err error) {
 	})
 }
 
-// Close waits for what is in hand, writes a checkpoint and stops. The caller has stopped calling Submit and View.
+// Close writes a checkpoint and stops. Who calls Submit or View from then on, or waits for a group that is not sealed, gets ErrStopped.
 func (e *Engine) Close() error {
 	var err error
 	if e.Err() == nil {
 		err = e.Checkpoint()
 	}
+	e.closed.Store(true)
+	e.gate.mu.Lock() // Whoever is inside leaves; who comes later sees that it is closed.
+	e.gate.mu.Unlock()
 	close(e.stop)
 	e.wg.Wait()
 	return errors.Join(err, e.Err(), e.table.Close())

@@ -12,14 +12,20 @@ import (
 
 // stats are what the daemon tells of its own work.
 type stats struct {
-	commitSeconds *metrics.Histogram
-	encodeSeconds *metrics.Histogram
-	gateSeconds   *metrics.Histogram // how long the gate was closed
-	groupRows     *metrics.Histogram
+	commitSeconds *metrics.PrometheusHistogram
+	encodeSeconds *metrics.PrometheusHistogram
+	gateSeconds   *metrics.PrometheusHistogram // how long the gate was closed
+	groupRows     *metrics.PrometheusHistogram
 	groups, rows  atomic.Uint64
 	bytes         atomic.Uint64
 	stallMaxNs    atomic.Int64
 }
+
+// secondsBounds are the buckets of durations: from 50 µs, a quarter of the fastest sync, doubling to 1.6 s.
+func secondsBounds() []float64 { return metrics.ExponentialBuckets(50e-6, 2, 16) }
+
+// groupRowsBounds are the buckets of the size of groups.
+func groupRowsBounds() []float64 { return metrics.ExponentialBuckets(1, 4, 12) }
 
 // RegisterMetrics adds the engine's metrics to set. No label is ever a device.
 func (e *Engine) RegisterMetrics(set *metrics.Set) {
@@ -30,10 +36,10 @@ func (e *Engine) RegisterMetrics(set *metrics.Set) {
 			})
 		}
 	}
-	e.stats.commitSeconds = set.NewHistogram("meterd_commit_duration_seconds")
-	e.stats.encodeSeconds = set.NewHistogram("meterd_encode_duration_seconds")
-	e.stats.gateSeconds = set.NewHistogram("meterd_gate_closed_duration_seconds")
-	e.stats.groupRows = set.NewHistogram("meterd_group_rows")
+	e.stats.commitSeconds = set.NewPrometheusHistogramExt("meterd_commit_duration_seconds", secondsBounds())
+	e.stats.encodeSeconds = set.NewPrometheusHistogramExt("meterd_encode_duration_seconds", secondsBounds())
+	e.stats.gateSeconds = set.NewPrometheusHistogramExt("meterd_gate_closed_duration_seconds", secondsBounds())
+	e.stats.groupRows = set.NewPrometheusHistogramExt("meterd_group_rows", groupRowsBounds())
 	gauge := func(name string, fn func() float64) { set.NewGauge(name, fn) }
 	gauge("meterd_groups_total", func() float64 { return float64(e.stats.groups.Load()) })
 	gauge("meterd_commit_bytes_total", func() float64 { return float64(e.stats.bytes.Load()) })

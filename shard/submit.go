@@ -133,6 +133,11 @@ func (e *Engine) enter(bytes, devices int) (*lane, error) {
 	for range enterTriesMax {
 		l := <-g.lanes
 		g.mu.RLock()
+		if e.closed.Load() {
+			g.mu.RUnlock()
+			g.lanes <- l
+			return nil, ErrStopped
+		}
 		promised := g.open.bytes.Add(int64(bytes))
 		fits := promised <= groupBytesMax || promised == int64(bytes)
 		if fits && (devices == 0 || e.table.Reserve(devices)) {

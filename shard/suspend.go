@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 )
@@ -22,25 +21,17 @@ func (e *Engine) suspendDevice(cat *license.Catalogue, d *license.DeviceSuspensi
 	l.begin(nowMs, 0)
 	out := slot.SetSuspended(d.Suspended)
 	t.session(out)
-	if kept := e.commands.of(slot.Ordinal()); out.WentOffline() || (out.Changed() && kept != 0) {
-		reason := event.Suspended
-		if !out.WentOffline() {
-			reason = kept // It was offline already and has not been told: the command goes on under its new session.
+	switch {
+	case out.WentOffline():
+		t.command(event.Suspended, out.After)
+	case out.Changed():
+		// It was offline already. A command that it has not obeyed yet goes on under its new session.
+		if m, ok := e.commands.renew(slot.Ordinal(), out.After); ok {
+			l.records.Command(m)
 		}
-		t.command(reason, out.After)
 	}
 	l.end(!l.records.Empty())
 	signal(e.gate.kick)
-}
-
-// of returns the reason of the command that is kept for a device, 0 if there is none.
-func (c *commands) of(o counters.Ordinal) event.Code {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if m := c.kept[o]; m != nil {
-		return m.Reason
-	}
-	return 0
 }
 
 // PutOffline takes every online device of the products offline that pick chooses, and has their holders told why (R20). It returns when

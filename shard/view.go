@@ -17,6 +17,10 @@ type View struct {
 // everything that fn may have seen is durable: nothing leaves before that. fn must be short: a seal waits for it.
 func (e *Engine) View(fn func(*View)) error {
 	e.gate.mu.RLock()
+	if e.closed.Load() {
+		e.gate.mu.RUnlock()
+		return ErrStopped
+	}
 	fn(&View{Catalogue: e.catalogue.Load(), NowMs: e.clock.view(), e: e})
 	g := e.gate.newest()
 	e.gate.mu.RUnlock()

@@ -144,14 +144,17 @@ func TestOversizedBatch(t *testing.T) {
 	d := badDaemon(t)
 	tooMany := []byte(strings.Repeat(line("up", "p1", "d1")+"\n", eventsMax+1))
 	blanks := []byte(good + strings.Repeat(" ", bodyBytesMax+1-len(good)))
-	bomb := strings.Repeat("\n", 1<<20)
+	bomb, pieces := strings.Repeat("\n", 1<<20), 2048
+	if testing.Short() {
+		pieces = 80 // Making a bomb takes the race detector longer than disarming it.
+	}
 	d.refuseWhole(t, []badBatch{
 		{"65,537 lines", asNDJSON, "", tooMany, 413, "body_too_large", "", eventsMax + 1, "65536"},
 		{"65,537 lines in zstd", asNDJSON, "zstd", compress(t, "zstd", tooMany), 413, "body_too_large", "", eventsMax + 1, "65536"},
 		{"65,537 elements", asJSON, "", []byte("[" + strings.Repeat(`{},`, eventsMax) + "{}]"), 413, "body_too_large", "", 1, "65536"},
 		{"64 MiB and a byte in gzip", asNDJSON, "gzip", compress(t, "gzip", blanks), 413, "body_too_large", "", 0, "67108864"},
-		{"a gzip bomb of 2 GiB", asNDJSON, "gzip", gzipBomb(t, bomb, 2048), 413, "body_too_large", "", 0, "67108864"},
-		{"a zstd bomb of 2 GiB", asNDJSON, "zstd", zstdBomb(t, bomb, 2048), 413, "body_too_large", "", 0, "67108864"},
+		{"a gzip bomb", asNDJSON, "gzip", gzipBomb(t, bomb, pieces), 413, "body_too_large", "", 0, "67108864"},
+		{"a zstd bomb", asNDJSON, "zstd", zstdBomb(t, bomb, pieces), 413, "body_too_large", "", 0, "67108864"},
 		{"a zstd window of 2 GiB", asNDJSON, "zstd", []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 1, 0, 0}, 400, "bad_request", "", 0, "Content-Encoding"},
 	})
 	// A body that says it is too long is refused before it is read: the client may see the answer, or its connection closed.

@@ -25,7 +25,7 @@ const (
 	// guardEvery is how often the free space is looked at: less than a second of commit log fits what is kept free.
 	guardEvery = 500 * time.Millisecond
 	// finishWithin bounds how long requests in hand may take to finish when the daemon stops.
-	finishWithin = 30 * time.Second
+	finishWithin = 10 * time.Second
 )
 
 // daemon is everything that serve holds open.
@@ -73,7 +73,7 @@ func (d *daemon) open() error {
 		return err
 	}
 	if err := d.openState(); err != nil {
-		return err
+		return fmt.Errorf("open data directory %q: %w", o.data, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	d.background = cancel
@@ -168,9 +168,12 @@ func (d *daemon) stop(drain time.Duration) error {
 	d.gateways.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
 	defer cancel()
-	err := d.server.Shutdown(ctx)
+	if err := d.server.Shutdown(ctx); err != nil {
+		// Requests that are still coming in were not decided; their gateways send them again.
+		d.logger.Warn("connections were cut", "error", err)
+	}
 	d.server = nil
-	err = errors.Join(err, d.close())
+	err := d.close()
 	if err == nil {
 		d.logger.Info("stopped")
 	}

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 		os.Exit(powercut.Main())
 	}
 	flag.Parse()
+	if f := flag.Lookup("test.fuzzworker"); f.Value.String() == "true" {
+		os.Exit(m.Run()) // It is killed when it is done, and would leave the binary behind.
+	}
 	// Most of these tests wait, for a midnight, a retention or a process, and need no processor for it.
 	if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
 		_ = f.Value.Set("8") // It is a number.

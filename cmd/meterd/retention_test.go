@@ -29,7 +29,7 @@ func TestRetention(t *testing.T) {
 	dice := rand.NewChaCha8([32]byte{2})
 	send := func(device string) {
 		dice.Read(payload)
-		d.batch(line("connect", "p1", device), fmt.Sprintf(`{"type":"up","product":"p1","device":%q,"payload_base64":%q}`, device, base64.StdEncoding.EncodeToString(payload)))
+		d.batch(line("connect", "p1", device), fmt.Sprintf(`{"type":"up","product":"p1","device":%q,"payload_base64":"%s"}`, device, base64.StdEncoding.EncodeToString(payload)))
 	}
 	began := d.directories()
 	send("d0")

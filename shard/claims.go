@@ -45,7 +45,7 @@ type claim struct {
 	group    *group        // nil when it is durable
 	done     chan struct{} // closed when it is decided or given up; nil after recovery
 	atMs     int64
-	answer   []byte // compact; nil when it lies in the ledger
+	answer   []byte // form and compact result; nil when it lies in the ledger
 	inLedger bool
 }
 
@@ -92,8 +92,8 @@ func (p *producerClaims) begin(c Claim, nowMs int64) (known *claim, mine bool, e
 		if have == nil {
 			defer p.mu.Unlock()
 			switch {
-			case c.Sequence < p.floor:
-				return nil, false, ErrSequenceTooOld
+			case c.Sequence < p.floor, len(p.order) >= claimsKept && c.Sequence < p.order[0]:
+				return nil, false, ErrSequenceTooOld // Or it was never sent, and would be forgotten as soon as it is decided.
 			case p.inFlight >= claimsInFlightMax:
 				return nil, false, ErrTooManyInFlight
 			}
@@ -131,15 +131,17 @@ func (p *producerClaims) decide(c *claim, g *group, atMs int64, answer []byte) {
 	} else {
 		c.answer, c.inLedger = append([]byte(nil), answer...), true
 	}
-	p.inFlight--
 	close(c.done)
 	p.trim(atMs)
 }
 
-// giveUp frees a sequence whose request was refused whole.
+// giveUp frees a sequence whose request was refused whole. One that was decided stays: nobody knows whether it will be durable.
 func (p *producerClaims) giveUp(seq uint64, c *claim) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if c.decided {
+		return
+	}
 	delete(p.bySeq, seq)
 	if at, found := slices.BinarySearch(p.order, seq); found {
 		p.order = slices.Delete(p.order, at, at+1)
@@ -162,11 +164,15 @@ func (p *producerClaims) trim(nowMs int64) {
 	p.order = slices.Delete(p.order, 0, drop)
 }
 
-// durable forgets the group of a claim that is durable now.
+// durable forgets the group of a claim that is durable now. It comes before the first answer, whoever gets that: a gateway that was answered
+// may have another request in flight.
 func (p *producerClaims) durable(c *claim) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.group = nil
+	if c.group != nil {
+		c.group = nil
+		p.inFlight--
+	}
 }
 
 // state returns what is needed to answer a claim that was decided.
@@ -193,9 +199,7 @@ func (e *Engine) submitClaimed(r *Request) error {
 	r.claim, r.claims = c, p
 	defer func() { r.claim, r.claims = nil, nil }()
 	if err := e.submit(r); err != nil {
-		if g, _, _ := p.state(c); g == nil {
-			p.giveUp(r.Claim.Sequence, c)
-		}
+		p.giveUp(r.Claim.Sequence, c)
 		return err
 	}
 	p.durable(c)
@@ -234,6 +238,7 @@ func (e *Engine) replay(r *Request, p *producerClaims, c *claim) error {
 		if err := e.await(g); err != nil {
 			return err
 		}
+		p.durable(c)
 	}
 	if answer == nil {
 		var err error
@@ -241,9 +246,18 @@ func (e *Engine) replay(r *Request, p *producerClaims, c *claim) error {
 			return err
 		}
 	}
-	r.Replayed, r.DecidedMs = true, atMs
-	return r.Result.Decode(answer)
+	if len(answer) == 0 || answer[0] > formSingle {
+		return errors.New("a remembered answer is damaged")
+	}
+	r.Replayed, r.DecidedMs, r.Single = true, atMs, answer[0] == formSingle
+	return r.Result.Decode(answer[1:])
 }
+
+// The forms of an answer. They are remembered, for the same body could be asked for in another one the next time.
+const (
+	formBatch  = 0
+	formSingle = 1
+)
 
 // keyAnswers is followed by the producer's ordinal and the sequence: answers that are too large for memory.
 const keyAnswers = "C"
@@ -267,7 +281,11 @@ func (e *Engine) storedAnswer(r *Request) ([]byte, error) {
 // claimBatch writes the claim of a decided request into its group, so that claim and effect are one write.
 func (t *turn) claimBatch() {
 	r := t.r
-	r.answer = r.Result.Append(r.answer[:0])
+	form := byte(formBatch)
+	if r.Single {
+		form = formSingle
+	}
+	r.answer = r.Result.Append(append(r.answer[:0], form))
 	t.l.records.Claim(record.Claim{Producer: t.holder, Sequence: r.Claim.Sequence, Hash: r.Claim.Hash, AtMs: t.nowMs, Answer: r.answer})
 	r.claims.decide(r.claim, t.e.gate.open, t.nowMs, r.answer)
 	if r.claim.inLedger {
@@ -315,119 +333,4 @@ func (e *Engine) Sequences(account uint32, producer string) (s Sequences, ok boo
 	}
 	p.mu.Unlock()
 	return s, true, e.settle()
-}
-
-// sections returns the claims of all producers as a checkpoint holds them. Decided ones are like words: what they reflect is durable
-// before the checkpoint is installed.
-func (c *claims) sections() [][]byte {
-	c.mu.RLock()
-	list := slices.Clone(c.list)
-	c.mu.RUnlock()
-	var s sections
-	for producer, p := range list {
-		if p != nil {
-			p.addTo(&s, uint32(producer))
-		}
-	}
-	return s.all()
-}
-
-func (p *producerClaims) addTo(s *sections, producer uint32) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	entry := func(fn func([]byte) []byte) {
-		s.add(func(dst []byte) []byte { return appendEntry(dst, fn) })
-	}
-	entry(func(b []byte) []byte {
-		b = binary.LittleEndian.AppendUint32(b, producer)
-		return binary.LittleEndian.AppendUint64(b, p.floor)
-	})
-	for _, seq := range p.order {
-		c := p.bySeq[seq]
-		if !c.decided {
-			continue
-		}
-		entry(func(b []byte) []byte {
-			b = binary.LittleEndian.AppendUint32(b, producer)
-			b = binary.LittleEndian.AppendUint64(b, seq)
-			b = append(b, c.hash[:]...)
-			b = binary.LittleEndian.AppendUint64(b, uint64(c.atMs))
-			if c.inLedger {
-				return append(b, 1)
-			}
-			return append(append(b, 0), c.answer...)
-		})
-	}
-}
-
-// appendEntry appends what fn appends, with its length before it.
-func appendEntry(dst []byte, fn func([]byte) []byte) []byte {
-	at := len(dst)
-	dst = fn(append(dst, 0, 0))
-	binary.LittleEndian.PutUint16(dst[at:], uint16(len(dst)-at-2))
-	return dst
-}
-
-const (
-	floorEntryBytes = 4 + 8
-	claimEntryBytes = 4 + 8 + 16 + 8 + 1
-)
-
-var errClaims = errors.New("the section of sequences is damaged")
-
-func (j *joiner) claimEntries(data []byte) error {
-	for len(data) > 0 {
-		if len(data) < 2 || len(data) < 2+int(binary.LittleEndian.Uint16(data)) {
-			return errClaims
-		}
-		entry := data[2 : 2+int(binary.LittleEndian.Uint16(data))]
-		data = data[2+len(entry):]
-		if len(entry) < floorEntryBytes {
-			return errClaims
-		}
-		if n := binary.LittleEndian.Uint32(entry); n == 0 || n > holdersMax {
-			return errClaims
-		}
-		switch {
-		case len(entry) == floorEntryBytes:
-			p := j.e.claims.of(binary.LittleEndian.Uint32(entry))
-			p.floor = max(p.floor, binary.LittleEndian.Uint64(entry[4:]))
-		case len(entry) >= claimEntryBytes:
-			c := &claim{hash: [16]byte(entry[12:28]), decided: true, atMs: int64(binary.LittleEndian.Uint64(entry[28:])), inLedger: entry[36] == 1}
-			if !c.inLedger {
-				c.answer = append([]byte{}, entry[claimEntryBytes:]...)
-			}
-			j.claim(binary.LittleEndian.Uint32(entry), binary.LittleEndian.Uint64(entry[4:]), c)
-		default:
-			return errClaims
-		}
-	}
-	return nil
-}
-
-// Claim implements record.Effects.
-func (j *joiner) Claim(r record.Claim) error {
-	if r.Producer == 0 || r.Producer > holdersMax {
-		return fmt.Errorf("sequence %d belongs to producer %d", r.Sequence, r.Producer)
-	}
-	c := &claim{hash: r.Hash, decided: true, atMs: r.AtMs, answer: append([]byte{}, r.Answer...)}
-	c.inLedger = len(c.answer) > answerBytesInline
-	p := j.claim(r.Producer, r.Sequence, c)
-	if !c.inLedger || p == nil {
-		return nil
-	}
-	return j.queue(&group{answers: []answerRow{{claim: c, claims: p, key: answerKey(r.Producer, r.Sequence), value: c.answer}}})
-}
-
-// claim remembers a recovered claim, unless it is known or forgotten already.
-func (j *joiner) claim(producer uint32, seq uint64, c *claim) *producerClaims {
-	p := j.e.claims.of(producer)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.bySeq[seq] != nil || seq < p.floor {
-		return nil
-	}
-	p.insert(seq, c)
-	p.trim(c.atMs)
-	return p
 }

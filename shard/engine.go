@@ -206,8 +206,8 @@ func (e *Engine) Close() error {
 	if e.Err() == nil {
 		err = e.Checkpoint()
 	}
+	e.gate.mu.Lock() // Whoever is inside leaves first; who comes later sees that it is closed.
 	e.closed.Store(true)
-	e.gate.mu.Lock() // Whoever is inside leaves; who comes later sees that it is closed.
 	e.gate.mu.Unlock()
 	close(e.stop)
 	e.wg.Wait()

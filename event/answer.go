@@ -1,6 +1,7 @@
 package event
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -45,13 +46,26 @@ func AppendResult(dst []byte, r *Result) []byte {
 
 // AppendProblem appends the verdict as an RFC 9457 problem, the answer to one single denied event.
 func (v *Verdict) AppendProblem(dst []byte) []byte {
-	detail := v.Fault.Detail()
-	if detail != "" && v.Fault.Field() != "" {
-		detail = v.Fault.Field() + ": " + detail
-	}
-	dst = appendProblemHead(dst, v.Code, detail)
+	dst = appendProblemHead(dst, v.Code, v.detail())
 	dst = v.appendMembers(dst)
 	return append(dst, '}')
+}
+
+// detail says in numbers what the title says in general.
+func (v *Verdict) detail() string {
+	switch {
+	case v.Fault != FaultNone && v.Fault.Field() != "":
+		return v.Fault.Field() + ": " + v.Fault.Detail()
+	case v.Fault != FaultNone:
+		return v.Fault.Detail()
+	case v.Code == MessageQuotaExceeded:
+		return fmt.Sprintf("%d of %d units of the day are used", v.Used, v.Limit)
+	case v.Code == OTAQuotaExceeded:
+		return fmt.Sprintf("%d units are needed; %d of %d of the month are used, and %d are left in packs", v.Requested, v.Used, v.Limit, v.TopupAvailable)
+	case v.Code == Suspended:
+		return "the " + v.Scope.String() + " is suspended"
+	}
+	return v.Code.Title()
 }
 
 // appendMembers appends what the code calls for, each member led by a comma.

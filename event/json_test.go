@@ -153,7 +153,14 @@ func (c faultCase) check(t *testing.T) {
 	if got.Fault != c.want {
 		t.Errorf("%.200s: fault %d (%s), want %d (%s)", c.in, got.Fault, got.Fault.Field(), c.want, c.want.Field())
 	}
-	if got != (plainEvent{Type: got.Type, Fault: got.Fault}) {
+	kept := plainEvent{Type: got.Type, Fault: got.Fault}
+	if got.Fault == FaultPayloadTooLarge { // The log must know whose it was (R18).
+		kept.Product, kept.Device, kept.Size = got.Product, got.Device, got.Size
+		if got.Product != "p1" || got.Device != "d1" {
+			t.Errorf("%.200s: of %q and %q", c.in, got.Product, got.Device)
+		}
+	}
+	if got != kept {
 		t.Errorf("%.200s: a refused event keeps %.200s", c.in, fmt.Sprintf("%+v", got))
 	}
 }

@@ -36,7 +36,13 @@ func (d *decoder) judge() {
 		return
 	}
 	unescapedAt := len(d.batch.Data)
-	if fault := d.settle(); fault != FaultNone {
+	fault := d.settle()
+	if fault == FaultPayloadTooLarge {
+		// It is denied like an event that was decided, and stands in the log: who sent it must be known (R18).
+		*e = Event{Type: e.Type, Product: e.Product, Device: e.Device, Size: e.Size, Fault: fault}
+		return
+	}
+	if fault != FaultNone {
 		*e = Event{Type: e.Type, Fault: fault}
 		d.batch.Data = d.batch.Data[:unescapedAt]
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
@@ -36,7 +37,13 @@ func (c *call) readBody(ctx *fasthttp.RequestCtx) *event.Problem {
 	if !c.charge(int64(max(length, costMin/costFactor)) * costFactor) {
 		return errOverloaded
 	}
-	return c.readAll(in, max(length, 0), in != stream)
+	if problem := c.readAll(in, max(length, 0), in != stream); problem != nil {
+		return problem
+	}
+	if ctx.Request.Header.ContentLength() == -1 && cutShort(ctx.Conn()) {
+		return &event.Problem{Code: event.BadRequest, Detail: "the body ended before its last chunk"}
+	}
+	return nil
 }
 
 // readAll reads in to its end. want is how many bytes are expected, 0 if unknown.
@@ -79,7 +86,7 @@ func tooLarge() *event.Problem {
 // inflater returns what inflates stream, stream itself without an encoding.
 func (c *call) inflater(encoding string, stream io.Reader) (io.Reader, *event.Problem) {
 	var err error
-	switch encoding {
+	switch strings.ToLower(encoding) {
 	case "", "identity":
 		return stream, nil
 	case "gzip", "x-gzip":

@@ -110,13 +110,13 @@ func (c *call) header(ctx *fasthttp.RequestCtx, token *license.Token) *event.Pro
 		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Producer", Detail: "Meterd-Producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -"}
 	}
 	c.request.Claim = nil
-	text := ctx.Request.Header.Peek("Meterd-Sequence")
-	if len(text) == 0 {
+	texts := ctx.Request.Header.PeekAll("Meterd-Sequence")
+	if len(texts) == 0 {
 		return nil
 	}
-	n, err := strconv.ParseUint(string(text), 10, 64)
+	n, err := strconv.ParseUint(string(texts[0]), 10, 64)
 	switch {
-	case err != nil:
+	case err != nil || len(texts) > 1: // Also an empty one: who sends it believes that it may send again.
 		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Sequence", Detail: "Meterd-Sequence: must be a whole number, not negative"}
 	case len(c.request.Producer) == 0:
 		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Producer", Detail: "Meterd-Producer: is needed with Meterd-Sequence"}
@@ -139,8 +139,11 @@ func (c *call) write(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	v := &r.Last
-	if ms := v.WindowStartMs; ms != 0 {
-		c.rateLimit(ctx, v)
+	switch c.batch.Events[0].Type {
+	case event.Up, event.Down, event.OTA:
+		if v.WindowStartMs != 0 {
+			c.rateLimit(ctx, v)
+		}
 	}
 	if v.Code == event.Accepted {
 		ctx.SetContentType("application/json")

@@ -33,6 +33,7 @@ func Listen(address string, config *tls.Config, handler fasthttp.RequestHandler,
 	if config != nil {
 		ln = tls.NewListener(ln, config)
 	}
+	ln = watchedListener{ln}
 	s.Handle(handler)
 	s.http = &fasthttp.Server{
 		Handler:               func(ctx *fasthttp.RequestCtx) { (*s.handler.Load())(ctx) },

@@ -119,11 +119,11 @@ func TestSequenceWindow(t *testing.T) {
 		}
 		m.crash()
 	}
-	m.disk.full = true
+	m.disk.full.Store(true)
 	if _, err := m.claimed("gw", sent, line("up", "p", "d")); !errors.Is(err, ErrDiskFull) {
 		t.Fatal(err)
 	}
-	m.disk.full = false
+	m.disk.full.Store(false)
 	if r, err := m.claimed("gw", sent, line("up", "p", "d")); err != nil || r.Replayed {
 		t.Fatalf("after a refusal: %v", err)
 	}

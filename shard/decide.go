@@ -88,7 +88,7 @@ func (l *lane) end(logged bool) {
 // find looks up a block of devices. Products that were created after resolve are looked up again.
 func (t *turn) find(from, to int) {
 	for i := from; i < to; i++ {
-		if ev := &t.r.Batch.Events[i]; ev.Fault == event.FaultNone {
+		if ev := &t.r.Batch.Events[i]; ev.Fault == event.FaultNone || ev.Fault == event.FaultPayloadTooLarge {
 			t.refresh(i, ev)
 		}
 	}
@@ -116,13 +116,14 @@ func (t *turn) refresh(i int, ev *event.Event) {
 func (t *turn) decide(i int) {
 	t.index, t.ev = i, &t.r.Batch.Events[i]
 	t.verdict = event.Verdict{}
-	if t.ev.Fault != event.FaultNone {
+	p := t.r.products[i]
+	foreign := p == nil || (t.r.Account != 0 && p.AccountID != t.r.Account)
+	switch {
+	case t.ev.Fault != event.FaultNone && (foreign || t.ev.Fault != event.FaultPayloadTooLarge):
 		t.verdict = event.Verdict{Code: t.ev.Fault.Code(), Fault: t.ev.Fault}
 		t.note()
 		return
-	}
-	p := t.r.products[i]
-	if p == nil || (t.r.Account != 0 && p.AccountID != t.r.Account) {
+	case foreign:
 		t.verdict.Code = event.UnknownProduct
 		t.note()
 		return
@@ -131,6 +132,11 @@ func (t *turn) decide(i int) {
 		t.product, t.window = p, p.Window(t.nowMs)
 	}
 	t.key, t.slot = t.r.keys[i], t.r.slots[i]
+	if t.ev.Fault != event.FaultNone {
+		t.tooLarge()
+		t.note()
+		return
+	}
 	switch t.ev.Type {
 	case event.Up, event.Down:
 		t.message()
@@ -144,6 +150,23 @@ func (t *turn) decide(i int) {
 		t.otaVoid()
 	}
 	t.note()
+}
+
+// tooLarge denies an event for its payload. It is decided as far as that, so it stands in the log (R18).
+func (t *turn) tooLarge() {
+	t.verdict = event.Verdict{Code: t.ev.Fault.Code(), Fault: t.ev.Fault}
+	if t.slot == nil {
+		t.slot = t.e.table.Find(t.key)
+	}
+	switch t.ev.Type {
+	case event.Up, event.Down:
+		t.quota(t.product.Plan.MessagesPerDay, t.used(), 0)
+	case event.OTA:
+		t.product.State.Account.Lock()
+		defer t.product.State.Account.Unlock()
+		t.otaQuota(t.otaWord(), 0)
+	}
+	t.denied()
 }
 
 // note counts the verdict and keeps it if it is a denial.

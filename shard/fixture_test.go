@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,9 +139,9 @@ func (l *memLedger) Scan(prefix, start []byte, reverse bool, fn func(k, v []byte
 }
 
 // wideDisk never is full.
-type wideDisk struct{ full bool }
+type wideDisk struct{ full atomic.Bool }
 
-func (d *wideDisk) Stopped() bool  { return d.full }
+func (d *wideDisk) Stopped() bool  { return d.full.Load() }
 func (d *wideDisk) Reserve(uint64) {}
 
 // handClock is a clock that a test moves.

@@ -240,3 +240,30 @@ func TestStates(t *testing.T) {
 		t.Fatalf("licences %v, %v", serials, err)
 	}
 }
+
+// A payload that is too large denies its event, which stands in the log like any other (R18).
+func TestLargePayloadIsLogged(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", `{}`, 0)
+	m.submit(line("connect", "p", "d"))
+	large := fmt.Sprintf("{\"type\":\"up\",\"product\":\"p\",\"device\":%q,\"payload\":%q}\n", "d", strings.Repeat("x", event.PayloadBytesMax+1))
+	stranger := strings.Replace(large, `"device":"d"`, `"device":"never"`, 1)
+	foreign := strings.Replace(large, `"product":"p"`, `"product":"nobody"`, 1)
+	if got := fmt.Sprint(m.submit(large + stranger + foreign)); got != "[payload_too_large payload_too_large payload_too_large]" {
+		t.Fatal(got)
+	}
+	m.crash()
+	for _, device := range []string{"d", "never"} {
+		var denied []event.Code
+		q := LogQuery{Product: m.Catalogue().Product([]byte("p")), Device: []byte(device), Type: event.Up}
+		if err := m.DeviceLog(t.Context(), q, func(e *LogEntry) bool {
+			denied = append(denied, e.Row.Code)
+			return len(e.Row.Payload) == 0
+		}); err != nil || len(denied) != 1 || denied[0] != event.PayloadTooLarge {
+			t.Errorf("%s: %v, %v", device, denied, err)
+		}
+	}
+	if d, _ := m.device("p", "d"); d.Up != 0 || d.Denied != 0 {
+		t.Errorf("it counted: %+v (R11)", d)
+	}
+}

@@ -107,7 +107,7 @@ func (e *Engine) resolve(r *Request) (connects int, ids bool) {
 	for i := range events {
 		ev := &events[i]
 		r.products[i] = nil
-		if ev.Fault != event.FaultNone {
+		if ev.Fault != event.FaultNone && ev.Fault != event.FaultPayloadTooLarge {
 			continue
 		}
 		if n := r.Batch.Bytes(ev.Product); product == nil || string(n) != string(name) {

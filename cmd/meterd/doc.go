@@ -2,6 +2,8 @@
 // accepted or denied at once, and loses nothing that it acknowledged.
 //
 //	main ─► serve: data directory ─► commit log, ledger, checkpoints ─► engine (recovers) ─► doors ─► signals ─► drain ─► close
+//	     ├► ctl: package client ─► the administration of a running daemon ─► tables or JSON
+//	     ├► bench: package bench ─► a daemon of its own, load, checks, figures
 //	     └► token create: data directory of a stopped daemon ─► ledger ─► the new token's record
 //
 // Only this folder reads flags, environment and signals, and only main ends the process.

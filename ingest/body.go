@@ -27,23 +27,43 @@ func (c *call) readBody(ctx *fasthttp.RequestCtx) *event.Problem {
 	if length > event.BodyBytesMax {
 		return tooLarge()
 	}
-	in, problem := c.inflater(string(ctx.Request.Header.ContentEncoding()), stream)
+	c.arriving = arriving{in: stream, left: length}
+	in, problem := c.inflater(string(ctx.Request.Header.ContentEncoding()), &c.arriving)
 	if problem != nil {
 		return problem
 	}
-	if in != stream {
+	isInflating := in != io.Reader(&c.arriving)
+	if isInflating {
 		length = 0 // It says nothing about what comes out.
 	}
 	if !c.charge(int64(max(length, costMin/costFactor)) * costFactor) {
 		return errOverloaded
 	}
-	if problem := c.readAll(in, max(length, 0), in != stream); problem != nil {
+	if problem := c.readAll(in, max(length, 0), isInflating); problem != nil {
 		return problem
 	}
 	if ctx.Request.Header.ContentLength() == -1 && cutShort(ctx.Conn()) {
 		return &event.Problem{Code: event.BadRequest, Detail: "the body ended before its last chunk"}
 	}
 	return nil
+}
+
+// arriving is a body on its way. A body that ends before its Content-Length is no shorter body: fasthttp takes the end of the connection
+// for the end of the body, and lines up to there may be well-formed.
+type arriving struct {
+	in   io.Reader
+	left int // bytes to come; negative if nobody said how many
+}
+
+// Read implements io.Reader.
+func (a *arriving) Read(p []byte) (int, error) {
+	n, err := a.in.Read(p)
+	if a.left > 0 {
+		if a.left -= n; a.left > 0 && err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	return n, err
 }
 
 // readAll reads in to its end. want is how many bytes are expected, 0 if unknown.

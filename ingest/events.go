@@ -17,13 +17,14 @@ import (
 
 // call is the memory of one request; it is used again.
 type call struct {
-	h       *Handler
-	charged int64 // taken from the budget
-	body    []byte
-	batch   event.Batch
-	request shard.Request
-	claim   shard.Claim
-	answer  []byte
+	h        *Handler
+	charged  int64 // taken from the budget
+	arriving arriving
+	body     []byte
+	batch    event.Batch
+	request  shard.Request
+	claim    shard.Claim
+	answer   []byte
 
 	gzip   *gzip.Reader
 	zstd   *zstd.Decoder

@@ -58,6 +58,9 @@ func openInstance(path string, size instanceSize, readOnly bool, log *instanceLo
 			in, err = nil, damage(path, "badger panicked while opening it: %v", r)
 		}
 	}()
+	if err := checkTables(path); err != nil {
+		return nil, err
+	}
 	db, err := badger.Open(badgerOptions(path, size, readOnly, log))
 	switch {
 	case err != nil && outside(err):

@@ -38,7 +38,7 @@ type checkpointer struct {
 	mu    sync.Mutex // one at a time
 	now   chan struct{}
 	last  atomic.Int64 // Unix nanoseconds of the machine's clock, for the metric; 0 before the first
-	bytes int64        // of the last one
+	bytes atomic.Int64 // of the last one
 	begin atomic.Uint64
 }
 
@@ -67,7 +67,7 @@ func (e *Engine) runCheckpoints() {
 			return
 		}
 		rows := e.sinceRows.Load()
-		if rows >= checkpointRecordsMax || e.sinceBytes.Load() > e.checkpoint.bytes || (rows > 0 && time.Since(made) >= span/2) {
+		if rows >= checkpointRecordsMax || e.sinceBytes.Load() > e.checkpoint.bytes.Load() || (rows > 0 && time.Since(made) >= span/2) {
 			made = time.Now()
 			if err := e.Checkpoint(); err != nil {
 				e.fail(err)
@@ -105,7 +105,7 @@ func (e *Engine) Checkpoint() error {
 	if err := w.Commit(e.durableSeq.Load()); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	c.bytes = size
+	c.bytes.Store(size)
 	c.begin.Store(begin)
 	c.last.Store(time.Now().UnixNano())
 	e.o.Guard.Reserve(uint64(size))

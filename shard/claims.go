@@ -132,6 +132,7 @@ func (p *producerClaims) decide(c *claim, g *group, atMs int64, answer []byte) {
 		c.answer, c.inLedger = append([]byte(nil), answer...), true
 	}
 	close(c.done)
+	c.done = nil // It would be 112 of the 251 bytes that a remembered claim takes.
 	p.trim(atMs)
 }
 

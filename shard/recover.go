@@ -133,7 +133,7 @@ func (j *joiner) checkpoint() (begin, end uint64, err error) {
 	if err != nil {
 		return 0, 0, fmt.Errorf("load the checkpoint: %w", err)
 	}
-	j.e.checkpoint.bytes = bytes
+	j.e.checkpoint.bytes.Store(bytes)
 	j.e.checkpoint.last.Store(time.Now().UnixNano())
 	return r.B(), r.E(), nil
 }

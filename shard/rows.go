@@ -107,8 +107,13 @@ func (e *Engine) flushRows() error {
 	for i := 0; i < len(ends) && err == nil; i++ {
 		err = w.put(endKey(ends[i].product, ends[i].Serial), appendEnd(nil, &ends[i].End))
 	}
-	for i := 0; i < len(ups) && err == nil; i++ {
-		err = w.put([]byte(ups[i].key), ups[i].upgrade.AppendValue(nil))
+	// Of one group's rows those of different lanes come in any order: an upgrade that was voided in the same group is written last.
+	for _, voided := range []bool{false, true} {
+		for i := 0; i < len(ups) && err == nil; i++ {
+			if ups[i].upgrade.Voided == voided {
+				err = w.put([]byte(ups[i].key), ups[i].upgrade.AppendValue(nil))
+			}
+		}
 	}
 	for i := 0; i < len(g.answers) && err == nil; i++ {
 		err = w.putFor(g.answers[i].key, g.answers[i].value, claimsKeptFor+time.Hour)

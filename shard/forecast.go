@@ -81,44 +81,43 @@ func forecast(nowS int64, weeks int, ends []int64, activations, available uint64
 		}
 		week.Renewals = uint64(next - first)
 		if f.RunsDryS == 0 {
-			f.RunsDryS = driesAt(week, ends[first:next], left)
+			var met int
+			if f.RunsDryS, met = driesAt(week, ends[first:next], left); f.RunsDryS != 0 {
+				f.DevicesAtRisk = uint64(len(ends) - first - met)
+			}
 		}
 		left -= int64(week.Renewals + week.Activations)
 		week.AvailableAfter = left
 		f.Weeks = append(f.Weeks, week)
 	}
-	if f.RunsDryS != 0 {
-		at, _ := slices.BinarySearch(ends, f.RunsDryS)
-		f.DevicesAtRisk = uint64(len(ends) - at)
-	}
 	return f
 }
 
-// driesAt returns when in the week a licence is first asked for that is not there, 0 if none is.
-func driesAt(week ForecastWeek, ends []int64, left int64) int64 {
+// driesAt returns when in the week a licence is first asked for that is not there, 0 if none is, and how many renewals found theirs
+// before.
+func driesAt(week ForecastWeek, ends []int64, left int64) (at int64, met int) {
 	if left >= int64(week.Renewals+week.Activations) {
-		return 0
+		return 0, len(ends)
 	}
-	next := 0
 	for n := range week.Activations + 1 {
 		// The n-th activation comes in the middle of its share of the week; behind the last there are only renewals.
-		at := week.ToS
+		at = week.ToS
 		if n < week.Activations {
 			at = week.FromS + int64((2*n+1)*weekS/(2*week.Activations))
 		}
-		for ; next < len(ends) && ends[next] <= at; next++ {
+		for ; met < len(ends) && ends[met] <= at; met++ {
 			if left--; left < 0 {
-				return ends[next]
+				return ends[met], met
 			}
 		}
 		if n == week.Activations {
 			break
 		}
 		if left--; left < 0 {
-			return at
+			return at, met
 		}
 	}
-	return 0
+	return 0, met
 }
 
 // activations returns how many devices of a product connected for the first time since fromS, to the quarter of an hour.

@@ -45,8 +45,8 @@ mqtt-demo: build ## let stock MQTT clients through the gateway until their quota
 ## ---- to change it
 
 .PHONY: tools
-tools: ## install what the tests need: the stock MQTT clients and FUSE
-	@.ci/need mosquitto_pub:mosquitto-clients fusermount3:fuse3
+tools: ## install what the tests need: stock MQTT clients, FUSE, protoc
+	@.ci/need mosquitto_pub:mosquitto-clients fusermount3:fuse3 protoc:protobuf-compiler
 
 .PHONY: test
 test: tools ## run all tests

@@ -63,6 +63,9 @@ type Event struct {
 type Batch struct {
 	Data   []byte  // the batch's own: body, padding, then whatever decoding had to unescape
 	Events []Event // in the order of the request; at most EventsMax
+
+	tables  [len(pbTables)][]Ref // of a protobuf body
+	numbers []uint64             // scratch: a packed column
 }
 
 // Reset empties b and keeps its memory for the next request.

@@ -44,10 +44,9 @@ func ValidName(b []byte) bool {
 	if len(b) == 0 || len(b) > NameBytesMax {
 		return false
 	}
+	ok := true // No branch a byte: names are valid, and as long as they like.
 	for _, c := range b {
-		if !nameByte[c] {
-			return false
-		}
+		ok = ok && nameByte[c]
 	}
-	return true
+	return ok
 }

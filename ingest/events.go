@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"strconv"
 
 	"github.com/klauspost/compress/gzip"
@@ -18,6 +17,7 @@ import (
 // call is the memory of one request; it is used again.
 type call struct {
 	h        *Handler
+	format   *format
 	charged  int64 // taken from the budget
 	arriving arriving
 	body     []byte
@@ -64,16 +64,12 @@ func (c *call) release() {
 func (h *Handler) events(ctx *fasthttp.RequestCtx, token *license.Token) {
 	c := h.calls.Get().(*call)
 	defer c.release()
-	kind, _, _ := bytes.Cut(ctx.Request.Header.ContentType(), []byte{';'})
-	kind = bytes.TrimSpace(kind)
-	ndjson := bytes.EqualFold(kind, []byte("application/x-ndjson"))
-	if !ndjson && !bytes.EqualFold(kind, []byte("application/json")) {
-		refuse(ctx, &event.Problem{
-			Code: event.UnsupportedMedia, Field: "Content-Type",
-			Detail: "Content-Type: must be application/x-ndjson or application/json",
-		})
+	f := formatOf(ctx.Request.Header.ContentType())
+	if f == nil {
+		refuse(ctx, unsupportedMedia())
 		return
 	}
+	c.format = f
 	if problem := c.header(ctx, token); problem != nil {
 		refuse(ctx, problem)
 		return
@@ -83,17 +79,16 @@ func (h *Handler) events(ctx *fasthttp.RequestCtx, token *license.Token) {
 		return
 	}
 	if c.request.Claim != nil {
-		c.claim.Hash = xxh3.Hash128(c.body).Bytes()
+		c.claim.Hash = xxh3.Hash128Seed(c.body, f.seed).Bytes()
 	}
-	var problem *event.Problem
-	c.request.Single = false
-	if ndjson {
-		problem = c.batch.DecodeNDJSON(c.body)
-	} else {
-		c.request.Single, problem = c.batch.DecodeJSON(c.body)
-	}
+	single, problem := f.decode(&c.batch, c.body)
 	if problem != nil {
 		writeProblem(ctx, problem)
+		return
+	}
+	c.request.Single = single
+	if !c.charge(int64(len(c.batch.Events)) * eventCost) {
+		writeProblem(ctx, errOverloaded)
 		return
 	}
 	if err := h.engine.Submit(&c.request); err != nil {
@@ -134,8 +129,8 @@ func (c *call) write(ctx *fasthttp.RequestCtx) {
 		ctx.Response.Header.Set("Meterd-Replayed", "true")
 	}
 	if !c.request.Single {
-		ctx.SetContentType("application/json")
-		c.answer = event.AppendResult(c.answer[:0], r)
+		ctx.SetContentType(c.format.answerType)
+		c.answer = c.format.answer(c.answer[:0], r)
 		ctx.SetBody(c.answer)
 		return
 	}

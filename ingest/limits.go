@@ -7,6 +7,9 @@ const (
 	admissionBytesDefault = 1 << 30
 	// costFactor is what a byte of body costs: the body, its copy in the batch, events, keys, verdicts and answer.
 	costFactor = 5
+	// eventCost is what an event costs beside its bytes while it is decided: itself, its key, slot and product, and a denial. It is
+	// charged when the events are counted; until then a body of tiny ones holds at most event.EventsMax of them.
+	eventCost = 200
 	// costMin is what a request costs at least.
 	costMin = 16 << 10
 	// bufferBytesKept is the largest buffer that is kept for the next request.

@@ -1,0 +1,162 @@
+package event
+
+// The second pass over a protobuf batch: every event gets its names, and is judged as one that came as JSON would be. The first fault
+// in this order is the one that is told: type, product, device, size, id, topic, payload, time.
+
+// The times that RFC 3339 has words for, Unix milliseconds: the years 0 to 9999.
+const (
+	timeMsMin = -62_167_219_200_000
+	timeMsMax = 253_402_300_799_999
+)
+
+// complete checks that every column has an entry for each event or none at all, and that tables without indexes serve all events.
+func (r *protoReader) complete() bool {
+	n := r.seen[pbTypes]
+	for number, seen := range r.seen {
+		if seen != 0 && seen != n {
+			r.fail(number, "there are %d for %d types", seen, n)
+			return false
+		}
+	}
+	for i, t := range pbTables {
+		if entries := len(r.batch.tables[i]); r.seen[t.indexes] == 0 && entries > 1 && entries != n {
+			r.fail(t.entries, "there are %d for %d types, and no %s", entries, n, pbNames[t.indexes])
+			return false
+		}
+	}
+	if n == 0 {
+		r.fail(0, "the body holds no event")
+		return false
+	}
+	return true
+}
+
+// tableUse says where an event finds its entry of a table.
+type tableUse uint8
+
+const (
+	useNone    tableUse = iota // the table is empty
+	useFirst                   // all events have its only entry
+	useOwn                     // event n has entry n
+	useIndexed                 // the Off of the event's Ref says which
+)
+
+func (r *protoReader) use(table int) tableUse {
+	switch entries := len(r.batch.tables[table]); {
+	case r.seen[pbTables[table].indexes] > 0:
+		return useIndexed
+	case entries == 0:
+		return useNone
+	case entries == 1:
+		return useFirst
+	}
+	return useOwn
+}
+
+// pick returns an event's entry of a table; ref is what the event has in its place until now.
+func pick(table []Ref, use tableUse, i int, ref Ref) (entry Ref, ok bool) {
+	switch use {
+	case useFirst:
+		return table[0], true
+	case useOwn:
+		return table[i], true
+	case useNone:
+		return Ref{}, true
+	}
+	if uint64(ref.Off) >= uint64(len(table)) {
+		return Ref{}, false
+	}
+	return table[ref.Off], true
+}
+
+// judgeAll puts the names into the events and judges them.
+func (r *protoReader) judgeAll() bool {
+	products, devices, topics := r.batch.tables[tableProducts], r.batch.tables[tableDevices], r.batch.tables[tableTopics]
+	ofProduct, ofDevice, ofTopic := r.use(tableProducts), r.use(tableDevices), r.use(tableTopics)
+	events := r.batch.Events
+	for i := range events {
+		e := &events[i]
+		var known [len(pbTables)]bool
+		e.Product, known[tableProducts] = pick(products, ofProduct, i, e.Product)
+		e.Device, known[tableDevices] = pick(devices, ofDevice, i, e.Device)
+		e.Topic, known[tableTopics] = pick(topics, ofTopic, i, e.Topic)
+		if known != [len(pbTables)]bool{true, true, true} {
+			for t, ok := range known {
+				if !ok {
+					r.fail(pbTables[t].indexes, "entry %d refers to none of %s", i, pbNames[pbTables[t].entries])
+				}
+			}
+			return false
+		}
+		isPlain := (e.Type == Up || e.Type == Down) && e.Product.Len != 0 && e.Device.Len != 0 && e.Size <= MessageBytesMax &&
+			e.ID == Ref{} && e.Topic.Off != illOff && e.Payload.Len <= PayloadBytesMax && e.TimeMs == 0
+		if !isPlain {
+			r.judge(e)
+		}
+		if e.Size == 0 && (e.Type == Up || e.Type == Down) && e.Fault == FaultNone {
+			e.Size = int64(e.Payload.Len)
+		}
+	}
+	return true
+}
+
+// judge completes an event that is not simply a message, or makes it one that is nothing but its Fault.
+func (r *protoReader) judge(e *Event) {
+	fault := r.faultOf(e)
+	switch fault {
+	case FaultNone:
+	case FaultPayloadTooLarge:
+		// It is denied like an event that was decided, and stands in the log: who sent it must be known (R18).
+		*e = Event{Type: e.Type, Product: e.Product, Device: e.Device, Size: e.Size, Fault: fault}
+	case FaultType, FaultTypeMissing:
+		*e = Event{Fault: fault}
+	default:
+		*e = Event{Type: e.Type, Fault: fault}
+	}
+}
+
+// faultOf returns what is wrong with an event, after forgetting what its type does not take.
+func (r *protoReader) faultOf(e *Event) Fault {
+	switch e.Type {
+	case Up, Down:
+		e.ID = Ref{}
+	case Connect, Disconnect:
+		e.ID, e.Size = Ref{}, 0
+	case OTA:
+	case OTAVoid:
+		e.Size = 0
+	case 0:
+		return FaultTypeMissing
+	default:
+		return FaultType
+	}
+	sizeMax := int64(MessageBytesMax)
+	if e.Type == OTA {
+		sizeMax = OTABytesMax
+	}
+	switch {
+	case e.Product.Off == illOff:
+		return FaultProduct
+	case e.Product.Len == 0:
+		return FaultProductMissing
+	case e.Device.Off == illOff:
+		return FaultDevice
+	case e.Device.Len == 0:
+		return FaultDeviceMissing
+	case e.Size > sizeMax:
+		return FaultSize
+	case e.Type == OTA && r.seen[pbSizes] == 0:
+		return FaultSizeMissing
+	case e.ID.Off == illOff:
+		return FaultID
+	case e.Type == OTAVoid && e.ID.Len == 0:
+		return FaultIDMissing
+	case e.Topic.Off == illOff:
+		return FaultTopic
+	case e.Payload.Len > PayloadBytesMax:
+		return FaultPayloadTooLarge
+	case e.TimeMs < timeMsMin || e.TimeMs > timeMsMax:
+		return FaultTime
+	}
+	return FaultNone
+}

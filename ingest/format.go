@@ -1,0 +1,53 @@
+package ingest
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/meterd/meterd/event"
+)
+
+// format is one of the ways to write a batch and its answer.
+type format struct {
+	contentType string
+	// seed tells bodies of different formats apart that happen to be the same bytes: a sequence answers one of them.
+	seed uint64
+	// decode fills a batch; single says that it was one event, not a batch of one.
+	decode func(b *event.Batch, body []byte) (single bool, p *event.Problem)
+	// answer appends the answer to a batch. A single event is answered in JSON, a refusal as problem+json, in every format.
+	answer     func(dst []byte, r *event.Result) []byte
+	answerType string
+}
+
+// formats are all that there are. JSON and NDJSON share a seed: they remember in the answer whether they were a batch.
+var formats = [...]format{
+	{
+		contentType: "application/x-ndjson", answer: event.AppendResult, answerType: "application/json",
+		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, b.DecodeNDJSON(body) },
+	},
+	{contentType: "application/json", answer: event.AppendResult, answerType: "application/json", decode: (*event.Batch).DecodeJSON},
+	{
+		contentType: "application/x-protobuf", seed: 1, answer: event.AppendResultProtobuf, answerType: "application/x-protobuf",
+		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, b.DecodeProtobuf(body) },
+	},
+}
+
+// formatOf returns the format that a Content-Type names, nil if there is none. Parameters are ignored.
+func formatOf(contentType []byte) *format {
+	kind, _, _ := bytes.Cut(contentType, []byte{';'})
+	kind = bytes.TrimSpace(kind)
+	for i := range formats {
+		if bytes.EqualFold(kind, []byte(formats[i].contentType)) { // The compiler converts on the stack.
+			return &formats[i]
+		}
+	}
+	return nil
+}
+
+func unsupportedMedia() *event.Problem {
+	names := make([]string, len(formats))
+	for i := range formats {
+		names[i] = formats[i].contentType
+	}
+	return &event.Problem{Code: event.UnsupportedMedia, Field: "Content-Type", Detail: "Content-Type: must be one of " + strings.Join(names, ", ")}
+}

@@ -1,10 +1,12 @@
 package ingest
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"sync/atomic"
+	"time"
 )
 
 // watchedListener hands out connections that remember their end. A body in chunks that stops between two of them looks to a handler like
@@ -17,22 +19,65 @@ func (l watchedListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connection{Conn: c}, nil
+	_, isTLS := c.(*tls.Conn)
+	return &connection{Conn: c, exact: isTLS}, nil
 }
 
 // connection is a client's.
 type connection struct {
 	net.Conn
 	ended atomic.Bool // the client sends nothing more
+	// exact says that every deadline is armed as it is set: TLS cannot go on after a write that was cut off.
+	exact         bool
+	readBy, putBy deadline
 }
 
 // Read implements net.Conn.
 func (c *connection) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if errors.Is(err, io.EOF) {
-		c.ended.Store(true)
+	for {
+		n, err := c.Conn.Read(p)
+		switch {
+		case err == nil:
+			return n, nil
+		case errors.Is(err, io.EOF):
+			c.ended.Store(true)
+		case n == 0 && !c.exact && c.readBy.early(err, c.Conn.SetReadDeadline):
+			continue
+		}
+		return n, err
 	}
-	return n, err
+}
+
+// Write implements net.Conn.
+func (c *connection) Write(p []byte) (int, error) {
+	for done := 0; ; {
+		n, err := c.Conn.Write(p[done:])
+		done += n
+		if err == nil || c.exact || !c.putBy.early(err, c.Conn.SetWriteDeadline) {
+			return done, err
+		}
+	}
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *connection) SetReadDeadline(t time.Time) error {
+	if c.exact {
+		return c.Conn.SetReadDeadline(t)
+	}
+	return c.readBy.set(t, c.Conn.SetReadDeadline)
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *connection) SetWriteDeadline(t time.Time) error {
+	if c.exact {
+		return c.Conn.SetWriteDeadline(t)
+	}
+	return c.putBy.set(t, c.Conn.SetWriteDeadline)
+}
+
+// SetDeadline implements net.Conn.
+func (c *connection) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // cutShort reports whether a body in chunks ended with its connection, not with its last chunk: what follows a last chunk is not read.

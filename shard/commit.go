@@ -16,6 +16,7 @@ func (e *Engine) runSealer() {
 		select {
 		case <-e.gate.kick:
 		case <-e.stop:
+			e.abandon()
 			close(e.commits)
 			return
 		}
@@ -28,6 +29,14 @@ func (e *Engine) runSealer() {
 		e.handed.Add(1)
 		e.commits <- g
 	}
+}
+
+// abandon wakes those who wait for the open group when the engine is closed: nobody enters it any more, and nobody will seal it.
+func (e *Engine) abandon() {
+	e.gate.mu.Lock()
+	defer e.gate.mu.Unlock()
+	e.gate.open.err = ErrStopped
+	close(e.gate.open.done)
 }
 
 // waitForCommitter returns when the committer has nothing to do, or the open group is big.

@@ -19,6 +19,7 @@ type instance struct {
 	log   *instanceLog
 	dir   *os.File // to list and sync the names in it; nil when read-only
 	names []string // of the files whose names are durable
+	watch nameWatch
 }
 
 // instanceSize is what differs between the commit log and the ledger.
@@ -68,7 +69,7 @@ func openInstance(path string, size instanceSize, readOnly bool, log *instanceLo
 	case err != nil:
 		return nil, damage(path, "badger cannot open it: %v", err)
 	}
-	in = &instance{db: db, log: log}
+	in = &instance{db: db, log: log, watch: nameWatch{-1}}
 	if err := log.err(); err != nil {
 		_ = db.Close() // The first error is the one to tell.
 		return nil, damage(path, "%v", err)
@@ -76,10 +77,12 @@ func openInstance(path string, size instanceSize, readOnly bool, log *instanceLo
 	if readOnly {
 		return in, nil
 	}
+	in.watch = watchNames(path) // Before the first listing: what comes between the two is listed twice.
 	if in.dir, err = os.Open(path); err == nil {
 		err = in.syncNames()
 	}
 	if err != nil {
+		in.watch.close()
 		_ = db.Close()
 		return nil, fmt.Errorf("open badger directory %q: %w", path, err)
 	}
@@ -99,7 +102,7 @@ func outside(err error) bool {
 
 // syncNames makes the names of new files durable. Badger syncs what is in a value log or memtable file, but not the directory
 // that names it (v4.9.6: z.OpenMmapFileUsing asks for size 0 after it has set the size), so it is done before anything in the
-// file is acknowledged. Listing a dozen names takes microseconds; the sync happens when one is new.
+// file is acknowledged. It is called when a name may have come; the sync happens when one is new.
 func (in *instance) syncNames() error {
 	if _, err := in.dir.Seek(0, 0); err != nil {
 		return fmt.Errorf("list %q: %w", in.dir.Name(), err)
@@ -127,6 +130,9 @@ func (in *instance) commit(txn *badger.Txn) error {
 	if err := in.log.err(); err != nil {
 		return err
 	}
+	if !in.watch.changed() {
+		return nil
+	}
 	return in.syncNames()
 }
 
@@ -134,6 +140,7 @@ func (in *instance) close() error {
 	path := in.db.Opts().Dir
 	err := in.db.Close()
 	if in.dir != nil {
+		in.watch.close()
 		_ = in.dir.Close() // It was only read.
 	}
 	if lerr := in.log.err(); lerr != nil {

@@ -188,15 +188,15 @@ func (e *Engine) commit(g *group) {
 	g.licenses, g.ends, g.commands, g.upgrades, g.answers = nil, nil, nil, nil, nil
 }
 
-// encode compresses chunks, as many at a time as there are lanes.
+// encode compresses chunks, as many at a time as there are lanes. What is not worth a goroutine is done at once.
 func (e *Engine) encode(raw [][]byte) [][]byte {
 	stored := make([][]byte, len(raw))
-	if len(raw) == 1 {
-		stored[0] = e.compress.Compress(nil, raw[0])
-		return stored
-	}
 	var wg sync.WaitGroup
 	for i := range raw {
+		if i == len(raw)-1 || len(raw[i]) <= encodeBytesSmall {
+			stored[i] = e.compress.Compress(nil, raw[i])
+			continue
+		}
 		wg.Go(func() { stored[i] = e.compress.Compress(nil, raw[i]) })
 	}
 	wg.Wait()

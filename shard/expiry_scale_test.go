@@ -68,10 +68,17 @@ func (c *steadyClock) run(from time.Time) {
 // fleet is an engine on a real disk whose table is full of devices.
 type fleet struct {
 	*machine
-	steady *steadyClock
+	steady   *steadyClock
+	sequence atomic.Uint64 // the last one that a benchmark sent
 }
 
 func newFleet(b *testing.B) *fleet {
+	b.Helper()
+	return newFleetOn(b, nil)
+}
+
+// newFleetOn returns a fleet that commits to instead, if it is not nil.
+func newFleetOn(b *testing.B, instead Log) *fleet {
 	b.Helper()
 	f := &fleet{
 		machine: &machine{t: b, dir: b.TempDir(), clock: &handClock{wall: testStart}, disk: &wideDisk{}},
@@ -87,7 +94,9 @@ func newFleet(b *testing.B) *fleet {
 	if err != nil {
 		b.Fatal(err)
 	}
-	o.Log, o.Ledger = log, ledger
+	if o.Log, o.Ledger = log, ledger; instead != nil {
+		o.Log = instead
+	}
 	if f.Engine, err = Open(o); err != nil {
 		b.Fatal(err)
 	}

@@ -12,6 +12,8 @@ const (
 	groupBytesBig = 256 << 10
 	// chunkBytesMax cuts a lane into chunks: readers inflate one at a time.
 	chunkBytesMax = 4 << 20
+	// encodeBytesSmall is the largest chunk that is compressed where it is found: it takes 50 µs, a goroutine on another core comes to it in 10.
+	encodeBytesSmall = 16 << 10
 	// growBytesMax is what a seal may copy to grow the table: 4 MiB take about 2 ms, and a stall may be 20 ms.
 	growBytesMax = 4 << 20
 	// enterTriesMax bounds how often a request waits for a cut to make room for it; each one that fails means that others

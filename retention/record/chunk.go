@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/meterd/meterd/event"
 )
 
@@ -186,35 +184,4 @@ func (s *Scanner) check() bool {
 		return false
 	}
 	return true
-}
-
-// Compressor turns raw chunks into stored ones and back. It is safe for concurrent use.
-type Compressor struct {
-	enc *zstd.Encoder
-	dec *zstd.Decoder
-}
-
-// NewCompressor returns a Compressor that uses at most workers cores at once.
-func NewCompressor(workers int) (*Compressor, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(workers), zstd.WithEncoderCRC(false))
-	if err != nil {
-		return nil, fmt.Errorf("open compressor: %w", err)
-	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(workers), zstd.WithDecoderMaxMemory(RawBytesMax))
-	if err != nil {
-		return nil, fmt.Errorf("open decompressor: %w", err)
-	}
-	return &Compressor{enc: enc, dec: dec}, nil
-}
-
-// Compress appends the stored form of raw to dst.
-func (c *Compressor) Compress(dst, raw []byte) []byte { return c.enc.EncodeAll(raw, dst) }
-
-// Decompress appends the raw form of stored to dst.
-func (c *Compressor) Decompress(dst, stored []byte) ([]byte, error) {
-	raw, err := c.dec.DecodeAll(stored, dst)
-	if err != nil {
-		return nil, fmt.Errorf("inflate chunk: %w", err)
-	}
-	return raw, nil
 }

@@ -362,6 +362,24 @@ func TestCompressor(t *testing.T) {
 	}
 }
 
+// A small chunk is stored as it is, in a frame that every reader of zstd takes.
+func TestPlainFrames(t *testing.T) {
+	c, err := NewCompressor(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := bytes.Repeat([]byte{7}, plainBytesMax+1)
+	for _, n := range []int{1, 255, 256, 257, 511, plainBytesMax, plainBytesMax + 1} {
+		stored := c.Compress(nil, raw[:n])
+		if back, err := c.Decompress(nil, stored); err != nil || !bytes.Equal(back, raw[:n]) {
+			t.Errorf("%d bytes came back as %d, %v", n, len(back), err)
+		}
+		if isPlain := len(stored) > n; isPlain != (n <= plainBytesMax) {
+			t.Errorf("%d bytes are stored as %d", n, len(stored))
+		}
+	}
+}
+
 // A few bytes that claim to be gigabytes are refused, not inflated.
 func TestDecompressIsBounded(t *testing.T) {
 	c, err := NewCompressor(1)

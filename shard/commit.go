@@ -137,10 +137,11 @@ func (e *Engine) finishLanes(g *group) {
 	began := time.Now()
 	for _, l := range e.gate.all {
 		if !l.spare.Empty() {
-			g.raw = append(g.raw, l.spare.Finish(nil))
+			g.raw = append(g.raw, l.spare.Finish(e.buffers.take()))
 		}
 	}
 	g.chunks = e.encode(g.raw)
+	e.buffers.give(g.raw)
 	g.raw = nil
 	g.encodeTook = time.Since(began)
 }
@@ -178,6 +179,7 @@ func (e *Engine) commit(g *group) {
 	for _, c := range stored.Chunks {
 		bytes += len(c)
 	}
+	e.buffers.give(stored.Chunks)
 	e.stats.committed(g.rows, bytes, g.encodeTook, time.Since(began))
 	e.sinceBytes.Add(int64(bytes))
 	if e.sinceRows.Add(int64(g.rows)) >= checkpointRecordsMax {
@@ -194,10 +196,10 @@ func (e *Engine) encode(raw [][]byte) [][]byte {
 	var wg sync.WaitGroup
 	for i := range raw {
 		if i == len(raw)-1 || len(raw[i]) <= encodeBytesSmall {
-			stored[i] = e.compress.Compress(nil, raw[i])
+			stored[i] = e.compress.Compress(e.buffers.take(), raw[i])
 			continue
 		}
-		wg.Go(func() { stored[i] = e.compress.Compress(nil, raw[i]) })
+		wg.Go(func() { stored[i] = e.compress.Compress(e.buffers.take(), raw[i]) })
 	}
 	wg.Wait()
 	return stored

@@ -15,7 +15,7 @@ import (
 	"github.com/meterd/meterd/retention/record"
 )
 
-// Log is the commit log. One goroutine appends; what Append returned nil for is durable.
+// Log is the commit log. One goroutine appends; what Append returned nil for is durable, and of its group's memory nothing is kept.
 type Log interface {
 	Append(*retention.Group) error
 	Replay(from uint64, fn func(*retention.Group) error) error
@@ -112,6 +112,7 @@ type Engine struct {
 	adminMu   sync.Mutex // one change at a time
 	producers *producers
 	compress  *record.Compressor
+	buffers   buffers
 	serial    atomic.Uint64 // the last serial given out
 
 	totals   totals
@@ -154,6 +155,7 @@ func Open(o Options) (*Engine, error) {
 		commits: make(chan *group), idle: make(chan struct{}, 1),
 		stop: make(chan struct{}), failed: make(chan struct{}),
 	}
+	e.buffers.most = buffersALane * o.Lanes
 	e.rows.init()
 	e.upgrades.init()
 	e.commands.init()

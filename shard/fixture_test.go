@@ -44,7 +44,12 @@ func (l *memLog) Append(g *retention.Group) error {
 	if n := len(l.groups); n > 0 && g.FirstMs < l.groups[n-1].LastMs {
 		return fmt.Errorf("group %d was decided before group %d", g.Seq, n)
 	}
-	l.groups = append(l.groups, *g)
+	kept := *g
+	kept.Head, kept.Chunks = bytes.Clone(g.Head), make([][]byte, len(g.Chunks))
+	for i, c := range g.Chunks {
+		kept.Chunks[i] = bytes.Clone(c)
+	}
+	l.groups = append(l.groups, kept)
 	return nil
 }
 

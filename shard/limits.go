@@ -14,6 +14,10 @@ const (
 	chunkBytesMax = 4 << 20
 	// encodeBytesSmall is the largest chunk that is compressed where it is found: it takes 50 µs, a goroutine on another core comes to it in 10.
 	encodeBytesSmall = 16 << 10
+	// buffersALane is how many chunks' memory is kept: raw and stored ones, of the group that is encoded and of the one that is synced.
+	buffersALane = 4
+	// bufferBytesKept is the largest that is kept: that of a chunk without large payloads.
+	bufferBytesKept = 2 * chunkBytesMax
 	// growBytesMax is what a seal may copy to grow the table: 4 MiB take about 2 ms, and a stall may be 20 ms.
 	growBytesMax = 4 << 20
 	// enterTriesMax bounds how often a request waits for a cut to make room for it; each one that fails means that others

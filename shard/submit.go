@@ -101,14 +101,18 @@ func (e *Engine) resolve(r *Request) (connects int, ids bool) {
 	cat := e.catalogue.Load()
 	var product *license.Product
 	var name []byte
+	var at event.Ref // of name; in a protobuf batch the events of a product share it
 	for i := range events {
 		ev := &events[i]
 		r.products[i] = nil
 		if ev.Fault != event.FaultNone && ev.Fault != event.FaultPayloadTooLarge {
 			continue
 		}
-		if n := r.Batch.Bytes(ev.Product); product == nil || string(n) != string(name) {
-			product, name = cat.Product(n), n
+		if product == nil || ev.Product != at {
+			if n := r.Batch.Bytes(ev.Product); product == nil || string(n) != string(name) {
+				product, name = cat.Product(n), n
+			}
+			at = ev.Product
 		}
 		if product == nil {
 			continue

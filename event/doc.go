@@ -3,7 +3,7 @@
 //
 //	body bytes ──Decode──► Batch{Data, Events} ──engine──► Result{Accepted, Denials} ──Append──► answer bytes
 //	                          │                               │
-//	                          └── every name is a Ref into Data: no string, no pointer, no allocation an event
+//	NDJSON, JSON, protobuf    └── every name is a Ref into Data: no string, no pointer, no allocation an event
 //
 // Invariants:
 //

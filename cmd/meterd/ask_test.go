@@ -363,3 +363,16 @@ func (d *daemon) topup(product, order string, units int) {
 	d.t.Helper()
 	d.must("POST", "/v1/products/"+product+"/topups", fmt.Sprintf(`{"order":%q,"kind":"ota","units":%d}`, order, units), nil)
 }
+
+// account reads an account.
+func (d *daemon) account(name string) (v accountView) {
+	d.t.Helper()
+	d.must("GET", "/v1/accounts/"+name, "", &v)
+	return v
+}
+
+// licenses reads all licences of a product, in the order in which they were consumed.
+func (d *daemon) licenses(product string) []licenseView {
+	d.t.Helper()
+	return pages[licenseView](d, "/v1/products/"+product+"/licenses", "licenses")
+}

@@ -2,217 +2,195 @@ package main_test
 
 import (
 	"fmt"
-	"strings"
-	"sync"
+	"net/http"
 	"testing"
-	"time"
 )
 
-// shortPlan ends licences while a test runs.
-const shortPlan = `{"validity":"PT3S","ota_per_month":1000}`
+// brief is a plan whose licences end while a test looks on.
+const brief = `{"validity":"PT1S","messages_per_day":null,"ota_per_month":1000}`
 
-// event sends one event alone and returns its status and code.
-func (d *daemon) event(typ, product, device string) string {
-	d.t.Helper()
-	a := d.ask("POST", "/v1/events", line(typ, product, device))
-	if a.status == 200 {
-		return "200"
-	}
-	p := a.problem(d.t)
-	return strings.TrimSpace(fmt.Sprint(a.status, " ", p.Code, " ", p.Scope))
+// uses are the events that a device must be active for (R3).
+func uses() []string { return []string{"up", "down", "ota"} }
+
+// row is one thing that happens, and what must be answered.
+type row struct {
+	producer, typ, device, want string
 }
 
-func (d *daemon) events(product, device, want string, types ...string) {
+// play lets things happen one after the other.
+func (d *daemon) play(product string, rows []row) {
 	d.t.Helper()
-	for _, typ := range types {
-		if got := d.event(typ, product, device); got != want {
-			d.t.Errorf("%s of %s: %s, want %s", typ, device, got, want)
+	for _, r := range rows {
+		body := sized(r.typ, product, r.device, 1)
+		if r.typ == "ota_void" {
+			body = `{"type":"ota_void","product":"` + product + `","device":"` + r.device + `","id":"u1"}`
+		}
+		if got := d.as(r.producer, body).code(d.t); got != r.want {
+			d.t.Errorf("%s of %s by %s: %s, want %s (R3)", r.typ, r.device, r.producer, got, r.want)
 		}
 	}
 }
 
-func (d *daemon) put(path, body string) {
-	d.t.Helper()
-	d.must("PUT", path, body, nil)
-}
-
-// Every row of R3's table, and R19 and R20, over HTTP.
-func TestStates(t *testing.T) {
+// R3's table: any event but disconnect and ota_void of what is suspended, by each scope; the widest that holds is named (R20).
+func TestStatesSuspended(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)
-	d.withProduct("p", `{"ota_per_month":1000}`)
-	d.withoutGifts("p")
-	d.events("p", "a", "403 not_activated", "up", "down")
-	if got := d.ask("POST", "/v1/events", sized("ota", "p", "a", 1)).refuse(t, 403, "not_activated"); got.Status != 403 {
-		t.Error(got)
+	d.withProduct("p1", standard)
+	d.batch(line("connect", "p1", "d1"), line("connect", "p1", "d2"))
+	d.must("POST", "/v1/events", `{"type":"ota","product":"p1","device":"d1","size":1,"id":"u1"}`, nil)
+	scopes := []struct{ scope, path string }{
+		{"device", "/v1/products/p1/devices/d1"}, {"product", "/v1/products/p1"}, {"account", "/v1/accounts/p1"},
 	}
-	d.events("p", "a", "200", "disconnect")
-	d.events("p", "a", "403 license_exhausted", "connect")
-	d.credit("p", "L1", 2)
-	d.events("p", "a", "200", "connect", "up", "down", "connect", "disconnect", "up")
-	d.events("p", "b", "200", "connect")
-	for _, scope := range []struct{ path, want string }{
-		{"/v1/products/p/devices/a/suspended", "403 suspended device"},
-		{"/v1/products/p/suspended", "403 suspended product"},
-		{"/v1/accounts/p/suspended", "403 suspended account"},
-	} {
-		d.put(scope.path, `{"suspended":true}`)
-		d.events("p", "a", scope.want, "connect", "up", "down")
-		d.events("p", "a", "200", "disconnect")
+	denied := func(scope string, devices ...string) {
+		t.Helper()
+		for _, device := range devices {
+			for _, typ := range append(uses(), "connect") {
+				if p := d.as("gw", sized(typ, "p1", device, 1)).refuse(t, 403, "suspended"); p.Scope != scope {
+					t.Errorf("%s of %s: scope %q, want %q", typ, device, p.Scope, scope)
+				}
+			}
+		}
 	}
-	if v := d.device("p", "b"); v.Online {
-		t.Error("a device of a suspended product is online (R20)")
+	for i, s := range scopes {
+		d.suspend(s.path, true)
+		concerned := []string{"d1"}
+		if i > 0 {
+			concerned = append(concerned, "d2", "never")
+		}
+		denied(s.scope, concerned...)
+		d.play("p1", []row{{"gw", "disconnect", "d1", "accepted"}})
+		if v := d.device("p1", "d1"); v.Online || v.State != "active" {
+			t.Errorf("suspended by its %s: %+v; it is offline and its validity runs on", s.scope, v)
+		}
 	}
+	// What happened before is told all the same: the upgrade that failed is given back (R17).
+	d.play("p1", []row{{"gw", "ota_void", "d1", "accepted"}})
 	d.restart()
-	d.events("p", "b", "403 suspended account", "connect", "up")
-	d.put("/v1/accounts/p/suspended", `{"suspended":false}`)
-	d.events("p", "b", "403 suspended product", "up")
-	d.put("/v1/products/p/suspended", `{"suspended":false}`)
-	d.events("p", "b", "200", "up", "connect")
-	d.events("p", "a", "403 suspended device", "up")
-	d.put("/v1/products/p/devices/a/suspended", `{"suspended":false}`)
-	d.events("p", "a", "200", "connect")
+	for i := len(scopes) - 1; i >= 0; i-- {
+		denied(scopes[i].scope, "d1")
+		d.suspend(scopes[i].path, false)
+	}
+	d.play("p1", []row{{"gw", "up", "d1", "accepted"}, {"gw", "connect", "d1", "accepted"}, {"gw", "up", "d2", "accepted"}})
+	d.ask("GET", "/v1/products/p1/devices/never", "").refuse(t, 404, "not_found")
 }
 
-// Worked case 4 and R19, by themselves: renewal without an event, an offline device costs nothing, a dry pool puts devices offline, and
-// what is not renewed stays out although licences are left.
-func TestEnds(t *testing.T) {
+// R3's table: connect and disconnect of active devices, and who holds them; messages of active ones, online or not.
+func TestStatesActive(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)
-	d.withProduct("p", shortPlan)
-	d.withoutGifts("p")
-	d.credit("p", "L1", 3)
-	d.batch(line("connect", "p", "on"), line("connect", "p", "off"), line("disconnect", "p", "off"))
-	first := d.device("p", "on")
-	await(t, "the online device is renewed", func() bool { return d.device("p", "on").ActivatedAt.After(first.ActivatedAt) })
-	if on := d.device("p", "on"); on.State != "active" || !on.Online || on.ActivatedAt.Before(first.ExpiresAt) {
-		t.Errorf("renewed: %+v", on)
+	d.withProduct("p1", `{"messages_per_day":4,"ota_per_month":1}`)
+	d.withoutGifts("p1")
+	d.credit("p1", "PO-1", 1)
+	holds := func(online bool, holder string) {
+		t.Helper()
+		v := d.device("p1", "d1")
+		if v.Online != online || v.Holder == nil || *v.Holder != holder || v.State != "active" {
+			t.Errorf("online %v, holder %v, %s; want %v and %s", v.Online, v.Holder, v.State, online, holder)
+		}
 	}
-	if v := d.device("p", "off"); v.State != "unactivated" || d.product("p").Licenses.Used != 3 {
-		t.Errorf("an offline device: %+v, %+v", v, d.product("p").Licenses)
+	for _, typ := range uses() {
+		d.play("p1", []row{{"gw-1", typ, "d1", "not_activated"}})
 	}
-	await(t, "the dry pool puts the device offline", func() bool { return !d.device("p", "on").Online })
-	d.events("p", "on", "403 license_exhausted", "up", "down", "connect")
+	d.play("p1", []row{{"gw-1", "disconnect", "d1", "accepted"}, {"gw-1", "connect", "d1", "accepted"}})
+	holds(true, "gw-1")
+	d.play("p1", []row{{"gw-1", "connect", "d1", "accepted"}, {"gw-2", "connect", "d1", "accepted"}})
+	holds(true, "gw-2")
+	d.play("p1", []row{{"gw-1", "disconnect", "d1", "accepted"}, {"", "disconnect", "d1", "accepted"}})
+	holds(true, "gw-2")
+	d.play("p1", []row{{"gw-2", "up", "d1", "accepted"}, {"gw-2", "disconnect", "d1", "accepted"}})
+	holds(false, "gw-2")
+	d.play("p1", []row{
+		{"gw-2", "up", "d1", "accepted"},
+		{"gw-2", "down", "d1", "accepted"},
+		{"gw-2", "ota", "d1", "accepted"},
+		{"gw-2", "ota", "d1", "ota_quota_exceeded"},
+		{"gw-2", "connect", "d1", "accepted"},
+		{"gw-2", "up", "d1", "accepted"},
+		{"gw-2", "up", "d1", "message_quota_exceeded"},
+		{"gw-2", "down", "d1", "message_quota_exceeded"},
+		{"gw-2", "connect", "d2", "license_exhausted"},
+		{"gw-2", "up", "d2", "not_activated"},
+	})
 	d.restart()
-	d.events("p", "on", "403 license_exhausted", "connect")
-	d.credit("p", "L2", 5)
-	d.events("p", "on", "403 not_activated", "up")
-	d.put("/v1/products/p/renewal", `{"auto_renew":true,"except":["on"]}`)
-	d.events("p", "on", "403 renewal_off", "up", "connect")
-	d.events("p", "off", "200", "connect", "up")
-	d.put("/v1/products/p/renewal", `{"auto_renew":true}`)
-	d.events("p", "on", "200", "connect", "up")
-	if got := d.product("p").Licenses; got.Used != 5 && got.Used != 6 { // off may have come to its end once more.
-		t.Errorf("licences %+v", got)
+	holds(true, "gw-2")
+	// Without a holder anybody's disconnect counts.
+	d.play("p1", []row{{"", "connect", "d1", "accepted"}})
+	if v := d.device("p1", "d1"); !v.Online || v.Holder != nil && *v.Holder != "" {
+		t.Errorf("connected by nobody: %+v", v)
+	}
+	d.play("p1", []row{{"gw-1", "disconnect", "d1", "accepted"}})
+	if v := d.device("p1", "d1"); v.Online {
+		t.Error("a disconnect of a device that nobody holds left it online")
+	}
+	if v := d.product("p1"); v.Licenses != (counts{1, 1, 0}) {
+		t.Errorf("reconnects consumed: %+v (R1)", v.Licenses)
 	}
 }
 
-// Worked case 5 (R6) and 6 (R9), and R8's taking back.
-func TestAdministration(t *testing.T) {
+// R3's table: devices whose licence ended while they were offline, by what is left and by the switch of R19.
+func TestStatesEnded(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)
-	d.must("POST", "/v1/accounts", `{"account":"acme","kind":"personal"}`, nil)
-	for i, want := range []uint64{5, 10, 10} {
-		var v accountView
-		d.must("GET", "/v1/accounts/acme", "", &v)
-		if v.Licenses.Gift.Total != want {
-			t.Errorf("%d gifts after %d certifications", v.Licenses.Gift.Total, i)
+	d.withProduct("p1", brief)
+	d.withoutGifts("p1")
+	d.credit("p1", "PO-1", 1)
+	d.play("p1", []row{{"gw", "connect", "d1", "accepted"}, {"gw", "disconnect", "d1", "accepted"}})
+	await(t, "it is over", func() bool { v := d.device("p1", "d1"); return v.State == "unactivated" && !v.Online })
+	// all tries everything; connect is what a connect must be answered, "" to leave it out.
+	all := func(use, connect string) {
+		t.Helper()
+		for _, typ := range uses() {
+			d.play("p1", []row{{"gw", typ, "d1", use}})
 		}
-		d.must("POST", "/v1/accounts/acme/certify", "", nil)
-		d.restart()
+		if connect != "" {
+			d.play("p1", []row{{"gw", "connect", "d1", connect}})
+		}
+		d.play("p1", []row{{"gw", "disconnect", "d1", "accepted"}})
 	}
-	d.must("POST", "/v1/products", fmt.Sprintf(`{"product":"p","account":"acme","time_zone":%q,"plan":{"messages_per_day":1500}}`, noon()), nil)
-	d.credit("p", "L1", 100)
-	d.batch(append([]string{line("connect", "p", "d")}, repeat(1500, line("up", "p", "d"))...)...)
-	d.events("p", "d", "429 message_quota_exceeded", "up")
-	d.put("/v1/products/p/plan", `{"messages_per_day":3000}`)
-	d.events("p", "d", "200", "up")
-	d.ask("PUT", "/v1/products/p/plan", `{"messages_per_day":1500}`).refuse(t, 409, "plan_downgrade")
-	for range 2 {
-		var lot lotView
-		d.must("POST", "/v1/products/p/lots/L1/void", `{"order":"RV-1","quantity":99}`, &lot)
-		if lot.Quantity != 1 || lot.Available != 0 {
-			t.Errorf("after taking 99 of 100 back: %+v", lot)
+	all("license_exhausted", "license_exhausted")
+	renewal := func(body string) { t.Helper(); d.must("PUT", "/v1/products/p1/renewal", body, nil) }
+	renewal(`{"auto_renew":false}`)
+	all("renewal_off", "renewal_off")
+	d.credit("p1", "PO-2", 1000)      // Whoever is online meanwhile takes one a second.
+	all("renewal_off", "renewal_off") // It stays out although licences are left.
+	renewal(`{"auto_renew":true,"except":["d1"]}`)
+	all("renewal_off", "renewal_off")
+	d.restart()
+	all("renewal_off", "renewal_off")
+	// The first licence of a device is no renewal.
+	renewal(`{"auto_renew":false,"except":["new"]}`)
+	d.play("p1", []row{{"gw", "up", "new", "not_activated"}, {"gw", "connect", "new", "accepted"}})
+	renewal(`{"auto_renew":true}`)
+	all("not_activated", "") // Otherwise: it must connect first.
+	d.play("p1", []row{{"gw", "connect", "d1", "accepted"}})
+	first := map[string]string{}
+	for _, l := range d.licenses("p1") {
+		if first[l.Device] == "" {
+			first[l.Device] = l.Source
 		}
-		d.restart()
 	}
-	d.ask("POST", "/v1/products/p/lots/L1/void", `{"order":"RV-2","quantity":1}`).refuse(t, 409, "already_consumed")
-}
-
-// R17 over HTTP and a kill: the same id counts once, a void gives back once.
-func TestUpgradeIDs(t *testing.T) {
-	t.Parallel()
-	d := newDaemon(t)
-	d.withProduct("p", `{"ota_per_month":1}`)
-	d.topup("p", "PACK", 1)
-	d.batch(line("connect", "p", "d"))
-	upgrade := func(typ, id string, size int) string {
-		a := d.ask("POST", "/v1/events", fmt.Sprintf(`{"type":%q,"product":"p","device":"d","id":%q,"size":%d}`, typ, id, size))
-		if a.status == 200 {
-			return "accepted"
-		}
-		return a.problem(t).Code
-	}
-	for i, step := range []struct {
-		typ, id string
-		mb      int
-		want    string
-		used    uint64
-	}{
-		{"ota_void", "a", 0, "unknown_ota", 0},
-		{"ota", "a", 6, "accepted", 2},
-		{"ota", "a", 6, "accepted", 2},
-		{"ota", "a", 7, "ota_id_reused", 2},
-		{"ota", "b", 1, "ota_quota_exceeded", 2},
-		{"ota_void", "a", 0, "accepted", 0},
-		{"ota_void", "a", 0, "already_voided", 0},
-		{"ota", "a", 6, "already_voided", 0},
-		{"ota", "b", 1, "accepted", 1},
-	} {
-		if got := upgrade(step.typ, step.id, step.mb<<20); got != step.want {
-			t.Fatalf("step %d: %s, want %s", i, got, step.want)
-		}
-		if i%2 == 0 {
-			d.kill()
-			d.start()
-		}
-		if o := d.device("p", "d").OTA; o.AllowanceUsed+o.TopupUsed != step.used {
-			t.Fatalf("step %d: %+v used, want %d", i, o, step.used)
-		}
+	if len(first) != 2 || first["d1"] != "PO-1" || first["new"] != "PO-2" {
+		t.Errorf("the first licences came from %v", first)
 	}
 }
 
-// 200 devices race for 3 licences while the daemon is killed: three are active, whatever was answered (R4).
-func TestRaceForLicences(t *testing.T) {
-	t.Parallel()
-	d := newDaemon(t)
-	d.withProduct("p", `{}`)
-	d.withoutGifts("p")
-	d.credit("p", "L1", 3)
-	for round := range 3 {
-		var wg sync.WaitGroup
-		for i := range 200 {
-			wg.Go(func() { _, _ = d.try("POST", "/v1/events", []byte(line("connect", "p", fmt.Sprint("d", i)))) }) // A cut connection says nothing.
-		}
-		if round < 2 {
-			d.kill()
-		}
-		wg.Wait()
-		if round < 2 {
-			d.start()
-		}
+// as sends one event in the name of a producer.
+func (d *daemon) as(producer, body string) answer {
+	d.t.Helper()
+	return d.ask("POST", "/v1/events", body, "Meterd-Producer", producer)
+}
+
+// code returns the verdict of a single event: "accepted", or the code of the problem.
+func (a answer) code(t testing.TB) string {
+	t.Helper()
+	if a.status == http.StatusOK {
+		return "accepted"
 	}
-	if v := d.product("p"); v.Licenses != (counts{3, 3, 0}) || v.Devices.Active != 3 {
-		t.Errorf("%+v", v)
-	}
-	serials := map[uint64]bool{}
-	for _, l := range pages[licenseView](d, "/v1/products/p/licenses", "licenses") {
-		serials[l.Serial] = true
-		if l.State != "active" || !l.ExpiresAt.After(time.Now()) {
-			t.Errorf("%+v", l)
-		}
-	}
-	if len(serials) != 3 {
-		t.Errorf("%d serials", len(serials))
-	}
+	return a.problem(t).Code
+}
+
+// suspend suspends what a path names, or lets it go.
+func (d *daemon) suspend(path string, suspended bool) {
+	d.t.Helper()
+	d.must("PUT", path+"/suspended", fmt.Sprintf(`{"suspended":%v}`, suspended), nil)
 }

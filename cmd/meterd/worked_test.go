@@ -3,7 +3,7 @@ package main_test
 import (
 	"fmt"
 	"reflect"
-	"sync"
+	"slices"
 	"testing"
 	"time"
 )
@@ -181,7 +181,7 @@ func TestWorkedCase3(t *testing.T) {
 			t.Errorf("the product: %+v %+v", v.Licenses, v.Devices)
 		}
 		sources := map[string]int{}
-		for _, l := range pages[licenseView](d, "/v1/products/p1/licenses", "licenses") {
+		for _, l := range d.licenses("p1") {
 			sources[l.Source]++
 		}
 		if len(sources) != 2 || sources["PO-1"] != 2 || sources["PO-2"] != 1 {
@@ -213,7 +213,7 @@ func TestWorkedCase3Crowded(t *testing.T) {
 		for _, device := range d.connectAtOnce("p1", devices) {
 			refused[device] = true
 		}
-		licenses := pages[licenseView](d, "/v1/products/p1/licenses", "licenses")
+		licenses := d.licenses("p1")
 		owners := map[string]bool{}
 		for _, l := range licenses {
 			owners[l.Device] = true
@@ -231,25 +231,79 @@ func TestWorkedCase3Crowded(t *testing.T) {
 // connectAtOnce connects devices each in a request of its own, all at once, and returns those denied for want of a licence.
 func (d *daemon) connectAtOnce(product string, devices []string) (denied []string) {
 	d.t.Helper()
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	gate := make(chan struct{})
-	for _, device := range devices {
-		all.Go(func() {
-			<-gate
-			a, err := d.try("POST", "/v1/events", []byte(line("connect", product, device)))
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err != nil:
-				d.t.Errorf("connect %s: %v", device, err)
-			case a.status != 200:
-				a.refuse(d.t, 403, "license_exhausted")
-				denied = append(denied, device)
-			}
-		})
+	for i, a := range d.atOnce(len(devices), func(i int) (answer, error) {
+		return d.try("POST", "/v1/events", []byte(line("connect", product, devices[i])))
+	}) {
+		switch a.status {
+		case 200:
+		case 0:
+			d.t.Errorf("connect %s: no answer", devices[i])
+		default:
+			a.refuse(d.t, 403, "license_exhausted")
+			denied = append(denied, devices[i])
+		}
 	}
-	close(gate)
-	all.Wait()
 	return denied
+}
+
+// 200 devices race for 3 licences, again and again through kill -9: exactly three become active, and nobody who was accepted is not among
+// them (R4).
+func TestRaceForLicences(t *testing.T) {
+	t.Parallel()
+	rounds := 4
+	if testing.Short() {
+		rounds = 2
+	}
+	dice := newDice(seed(t), 0)
+	d := newDaemon(t)
+	for round := range rounds {
+		product := fmt.Sprint("p", round)
+		d.withProduct(product, standard)
+		d.withoutGifts(product)
+		d.credit(product, "PO-1", 3)
+		accepted := map[string]bool{}
+		for attempt := range 3 { // The first two are cut off.
+			ask := func(i int) (answer, error) {
+				return d.try("POST", "/v1/events", []byte(line("connect", product, fmt.Sprint("d", i))))
+			}
+			var answers []answer
+			if attempt < 2 {
+				answers = d.atOnceKilled(200, dice.IntN(4), ask)
+			} else {
+				answers = d.atOnce(200, ask)
+			}
+			for i, a := range answers {
+				switch {
+				case a.status == 200:
+					accepted[fmt.Sprint("d", i)] = true
+				case a.status != 0:
+					a.refuse(t, 403, "license_exhausted")
+				case attempt == 2:
+					t.Errorf("device %d got no answer", i)
+				}
+			}
+		}
+		d.threeActive(product, accepted)
+	}
+}
+
+// threeActive checks that exactly three devices of a product have a licence, by every view, and that they are those accepted.
+func (d *daemon) threeActive(product string, accepted map[string]bool) {
+	d.t.Helper()
+	v := d.product(product)
+	if v.Licenses != (counts{3, 3, 0}) || v.Devices.Active != 3 {
+		d.t.Errorf("%s: %+v %+v", product, v.Licenses, v.Devices)
+	}
+	owners, serials := map[string]bool{}, map[uint64]bool{}
+	for _, l := range d.licenses(product) {
+		owners[l.Device], serials[l.Serial] = true, true
+	}
+	var active []string
+	for _, dev := range pages[deviceView](d, "/v1/products/"+product+"/devices?state=active", "devices") {
+		active = append(active, dev.Device)
+	}
+	slices.Sort(active)
+	if want := sortedKeys(owners); len(want) != 3 || len(serials) != 3 || !slices.Equal(active, want) || !slices.Equal(sortedKeys(accepted), want) {
+		d.t.Errorf("%s: active are %q, licences have %q, accepted were %q", product, active, want, sortedKeys(accepted))
+	}
 }

@@ -145,6 +145,12 @@ const (
 	FaultPayloadTwice
 	FaultTime
 	FaultPayloadTooLarge
+	FaultSpecVersion
+	FaultCloudType
+	FaultSubject
+	FaultSubjectMissing
+	FaultData
+	FaultDataBase64
 )
 
 type faultRow struct {
@@ -171,6 +177,14 @@ var faultTable = [...]faultRow{
 	FaultPayloadTwice:    {"payload_base64", "payload and payload_base64 exclude each other", InvalidEvent},
 	FaultTime:            {"time", "must be a time as in RFC 3339", InvalidEvent},
 	FaultPayloadTooLarge: {"payload", "is over 256 KiB", PayloadTooLarge},
+
+	// Of CloudEvents alone.
+	FaultSpecVersion:    {"specversion", "must be 1.0", InvalidEvent},
+	FaultCloudType:      {"type", "must be io.meterd. and then connect, disconnect, up, down, ota or ota_void", InvalidEvent},
+	FaultSubject:        {"subject", "must be product/device, each 1 to 64 bytes of A-Z a-z 0-9 . _ : -", InvalidEvent},
+	FaultSubjectMissing: {"subject", "is needed", InvalidEvent},
+	FaultData:           {"data", "must be an object", InvalidEvent},
+	FaultDataBase64:     {"data_base64", "is not taken; the data must be an object", InvalidEvent},
 }
 
 // Code returns what an event with this fault is denied with.

@@ -29,6 +29,9 @@ type decoder struct {
 	lines bool   // NDJSON: a line feed ends the value, it is no white space within it
 	batch *Batch
 
+	isCloud bool // events are CloudEvents (cloudevents.go)
+	cloud   cloudMembers
+
 	ev        *Event   // the event being read
 	seen, odd fieldSet // its members that are there, and those among them that judge must look at again
 	spans     [fields]span
@@ -147,6 +150,9 @@ func (d *decoder) event(i int) int {
 	b.Events = append(b.Events, Event{})
 	d.ev = &b.Events[n]
 	if d.src[i] == '{' {
+		if d.isCloud {
+			return d.cloudEvent(i + 1)
+		}
 		return d.object(i + 1)
 	}
 	d.ev.Fault = FaultNotObject

@@ -60,6 +60,7 @@ func benchBodies() []struct {
 	base64ed := benchLines(head + `,"payload_base64":"` + base64.StdEncoding.EncodeToString(make([]byte, 64)) + `"}`)
 	full := benchLines(head + `,"size":120,"topic":"t/1","time":"2026-11-23T18:12:43.123Z","id":"x","extra":{"a":[1,2.5,null]}}`)
 	chinese := benchLines(head + `,"payload":"` + strings.Repeat(`温度二十一度`, 4) + `"}`)
+	cloud := benchLines(`{"specversion":"1.0","type":"io.meterd.up","source":"/gw/7","id":"8a1f-3","subject":"p1/dev-%07d","data":{"size":120,"topic":"t\/1"}}`)
 	return []struct {
 		name   string
 		body   []byte
@@ -75,6 +76,7 @@ func benchBodies() []struct {
 		{"NDJSON/every-member", asNDJSON(full), (*Batch).DecodeNDJSON},
 		{"NDJSON/chinese=72B", asNDJSON(chinese), (*Batch).DecodeNDJSON},
 		{"JSON/plain", asArray(plain), array},
+		{"CloudEvents/plain", asArray(cloud), (*Batch).DecodeCloudEvents},
 	}
 }
 

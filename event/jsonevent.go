@@ -152,27 +152,33 @@ func (d *decoder) key(i int) (field, int) {
 
 // anyKey reads a key that is not ours, is escaped, or has white space before its colon.
 func (d *decoder) anyKey(i int) (field, int) {
-	end, escaped := d.text(i + 1)
-	if end < 0 {
-		return fieldUnknown, -1
-	}
-	name := d.src[i+1 : end]
-	if escaped {
-		b := d.batch
-		r := d.unescape(Ref{Off: uint32(i + 1), Len: uint32(len(name))})
-		name = b.Bytes(r)
-		b.Data = b.Data[:r.Off] // looked at below, before anything else is appended
-	}
+	name, next := d.keyText(i)
 	f := fieldUnknown
 	for k := fieldType; k < fields; k++ {
 		if string(name) == fieldNames[k] {
 			f = k
 		}
 	}
-	if i = d.space(end + 1); d.src[i] != ':' {
-		return f, d.fail(i, "a colon")
+	return f, next
+}
+
+// keyText reads a key and its colon. name holds until something is appended to the batch.
+func (d *decoder) keyText(i int) (name []byte, next int) {
+	end, escaped := d.text(i + 1)
+	if end < 0 {
+		return nil, -1
 	}
-	return f, i + 1
+	name = d.src[i+1 : end]
+	if escaped {
+		b := d.batch
+		r := d.unescape(Ref{Off: uint32(i + 1), Len: uint32(len(name))})
+		name = b.Bytes(r)
+		b.Data = b.Data[:r.Off] // looked at by the caller, before anything else is appended
+	}
+	if i = d.space(end + 1); d.src[i] != ':' {
+		return nil, d.fail(i, "a colon")
+	}
+	return name, i + 1
 }
 
 // plain notes that f is there and that its value stands in the Event.

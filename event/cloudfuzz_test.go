@@ -1,0 +1,114 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// oracleCloud returns what a valid JSON text is as a CloudEvent: the plain event that its members make, unless it lacks what only
+// CloudEvents have.
+func oracleCloud(raw []byte) plainEvent {
+	var m, data oracleMembers
+	if raw = bytes.TrimLeft(raw, " \t\r\n"); raw[0] != '{' || json.Unmarshal(raw, &m) != nil {
+		return plainEvent{Fault: FaultNotObject}
+	}
+	present(m)
+	name, _ := m.text("type")
+	short, ours := strings.CutPrefix(name, "io.meterd.")
+	e := plainEvent{}
+	if ours {
+		e.Type = ParseType([]byte(short))
+	}
+	version, _ := m.text("specversion")
+	subject, _ := m.text("subject")
+	product, device, _ := strings.Cut(subject, "/")
+	_, hasType := m["type"]
+	_, hasSubject := m["subject"]
+	_, hasBase64 := m["data_base64"]
+	switch {
+	case version != "1.0":
+		e.Fault = FaultSpecVersion
+	case !hasType:
+		e.Fault = FaultTypeMissing
+	case e.Type == 0:
+		e.Fault = FaultCloudType
+	case !hasSubject:
+		e.Fault = FaultSubjectMissing
+	case !ValidName([]byte(product)) || !ValidName([]byte(device)):
+		e.Fault = FaultSubject
+	case hasBase64:
+		e.Fault = FaultDataBase64
+	case m["data"] != nil && m["data"][0] != '{':
+		e.Fault = FaultData
+	}
+	if e.Fault != FaultNone {
+		return e
+	}
+	if m["data"] != nil {
+		_ = json.Unmarshal(m["data"], &data) // It is valid.
+		present(data)
+	}
+	flat := oracleMembers{}
+	for _, key := range []string{"size", "topic", "payload", "payload_base64"} {
+		if v, there := data[key]; there {
+			flat[key] = v
+		}
+	}
+	maps.DeleteFunc(m, func(key string, _ json.RawMessage) bool { return key != "id" && key != "time" })
+	maps.Copy(flat, m)
+	flat["product"], _ = json.Marshal(product) // Of a name it cannot fail.
+	flat["device"], _ = json.Marshal(device)
+	if fault := flat.fill(&e); fault != FaultNone {
+		return plainEvent{Type: e.Type, Fault: fault}
+	}
+	return e
+}
+
+// present leaves the members that are there, null being none.
+func present(m oracleMembers) {
+	maps.DeleteFunc(m, func(_ string, v json.RawMessage) bool { return string(v) == "null" })
+}
+
+func FuzzDecodeCloudEvents(f *testing.F) {
+	f.Add([]byte(cloudHead + `,"time":"2026-11-23T18:12:43Z","data":{"size":1,"topic":"t","payload":"\u00e9"}}`))
+	f.Add([]byte(`{"specversion":"1.0","type":"io.meterd.ota","id":"o","subject":"p\/d","data":{"size":6291456},"data":null}`))
+	f.Add([]byte(cloudHead + `,"data_base64":"","data":{"payload_base64":"AP+/","payload":null}}`))
+	f.Add([]byte(`{"specversion":"1.0","type":"io.meterd.ota_void","\u0069d":"o","subject":"p/d/","x":{"a":[1,2.5e3,null]}}`))
+	var one, array Batch
+	f.Fuzz(func(t *testing.T, body []byte) {
+		// What is nested deeper than skip follows has its own test; levels count otherwise within data.
+		if bytes.Count(body, []byte{'{'})+bytes.Count(body, []byte{'['}) > jsonDepthMax {
+			return
+		}
+		lent := slices.Clone(body)
+		p := one.DecodeCloudEvent(lent)
+		if !bytes.Equal(lent, body) {
+			t.Fatalf("%q was changed to %q", body, lent)
+		}
+		inArray := slices.Concat([]byte{'['}, body, []byte{']'})
+		pa := array.DecodeCloudEvents(inArray)
+		if !oracleValid(body) {
+			if p == nil {
+				t.Fatalf("%q is taken", body)
+			}
+			return // In an array it may be two events, or none.
+		}
+		if p != nil || pa != nil {
+			t.Fatalf("%q is refused: %v, %v", body, p, pa)
+		}
+		want := []plainEvent{oracleCloud(body)}
+		for _, b := range []*Batch{&one, &array} {
+			got := resolve(t, b)
+			if got[0].Fault == FaultPayloadTooLarge {
+				got[0].Product, got[0].Device, got[0].Size = "", "", 0
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("%q:\ngot  %+v\nwant %+v", body, got, want)
+			}
+		}
+	})
+}

@@ -19,7 +19,7 @@ type format struct {
 	answerType string
 }
 
-// formats are all that there are. JSON and NDJSON share a seed: they remember in the answer whether they were a batch.
+// formats are all that there are. JSON and NDJSON share a seed, and so do CloudEvents: they remember in the answer whether they were a batch.
 var formats = [...]format{
 	{
 		contentType: "application/x-ndjson", answer: event.AppendResult, answerType: "application/json",
@@ -29,6 +29,14 @@ var formats = [...]format{
 	{
 		contentType: "application/x-protobuf", seed: 1, answer: event.AppendResultProtobuf, answerType: "application/x-protobuf",
 		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, b.DecodeProtobuf(body) },
+	},
+	{
+		contentType: "application/cloudevents+json", seed: 2, answer: event.AppendResult, answerType: "application/json",
+		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) { return true, b.DecodeCloudEvent(body) },
+	},
+	{
+		contentType: "application/cloudevents-batch+json", seed: 2, answer: event.AppendResult, answerType: "application/json",
+		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, b.DecodeCloudEvents(body) },
 	},
 }
 

@@ -53,6 +53,10 @@ func BenchmarkDo(b *testing.B) {
 	for _, callers := range []int{1, 64, 1024} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
 			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodGet {
+					fmt.Fprint(w, `{"producer":"bench","last_sequence":null,"oldest_remembered":null}`)
+					return
+				}
 				lines, buf := 0, make([]byte, 64<<10)
 				for {
 					n, err := r.Body.Read(buf)

@@ -20,7 +20,9 @@ type Client struct {
 	http        *http.Client
 	eventsURL   string
 	offlineURL  string
+	producerURL string
 	commandsURL string
+	header      http.Header // of every request
 	seed        maphash.Seed
 	lanes       []*lane
 	running     sync.WaitGroup
@@ -34,25 +36,30 @@ type Client struct {
 
 	commandsOpen atomic.Int64 // streams of commands
 
+	sequences   sequences
 	offlineOwed atomic.Bool
-	offlineMu   sync.Mutex // held while the owed call is made, so that no batch overtakes it
+	preparing   chan struct{} // holds a token while a lane prepares for all, so that no batch overtakes it
 }
 
 // counters are the monotone figures of Stats.
 type counters struct {
-	requests, retries, ambiguous, unaskedLost atomic.Uint64
-	commands, commandsIgnored, commandStreams atomic.Uint64
+	requests, retries, replayed, ambiguous, unaskedLost, producerShared atomic.Uint64
+	commands, commandsIgnored, commandStreams                           atomic.Uint64
 }
 
 // Stats are figures of a Client since New.
 type Stats struct {
 	Requests    uint64 // HTTP requests about events, those sent again included
-	Retries     uint64 // of them, sent again after 503
+	Retries     uint64 // of them, with a sequence that was sent before
+	Replayed    uint64 // answers that had been given before: their batch was counted by a try whose answer was lost
 	Ambiguous   uint64 // counted events whose answer never came: they may or may not have been counted
 	UnaskedLost uint64 // events that passed unasked and found no room in the tally, or were still owed at Close
 	Unasked     int64  // events owed now
-	Queued      int64  // events waiting for their turn now
-	InFlight    int64  // requests in flight now
+
+	ProducerShared uint64 // times that another client was found to use this producer's name
+
+	Queued   int64 // events waiting for their turn now
+	InFlight int64 // requests in flight now
 
 	Commands        uint64 // commands that were handed over
 	CommandsIgnored uint64 // events of the stream of commands that this version does not know
@@ -76,7 +83,10 @@ func New(opts Options) (*Client, error) {
 		http:        transport(&opts),
 		eventsURL:   base.JoinPath("v1", "events").String(),
 		offlineURL:  base.JoinPath("v1", "producers", opts.Producer, "offline").String(),
+		producerURL: base.JoinPath("v1", "producers", opts.Producer).String(),
 		commandsURL: commandsURL(base, opts.Producer),
+		header:      header(&opts),
+		preparing:   make(chan struct{}, 1),
 		seed:        maphash.MakeSeed(),
 		ctx:         ctx,
 		cancel:      cancel,
@@ -140,8 +150,9 @@ func (c *Client) Offline(ctx context.Context) (devices int, err error) {
 // lets devices in all the same, uses it so that a late call cannot put those devices offline.
 func (c *Client) OweOffline() { c.offlineOwed.Store(true) }
 
-// Close refuses further events, sends what waits, tries once to report what is owed, and returns when that is done. When ctx
-// ends first, requests are cut off and their events fail. An error says how much was left unreported. It ends Commands too.
+// Close refuses further events, sends what waits, tries once more, for at most Timeout, to report what is owed, and returns when that is done. When
+// ctx ends first, requests are cut off and their events fail. An error says how much was left unreported, and of how much it is not known
+// whether it was. It ends Commands too.
 func (c *Client) Close(ctx context.Context) error {
 	for _, l := range c.lanes {
 		l.close()
@@ -160,7 +171,28 @@ func (c *Client) Close(ctx context.Context) error {
 	c.cancel()
 	<-finished
 	c.http.CloseIdleConnections()
-	if n := c.unasked.Swap(0); n > 0 {
+	return errors.Join(err, c.writeOff())
+}
+
+// writeOff counts what is left when nothing is sent any more.
+func (c *Client) writeOff() (err error) {
+	held := 0
+	for _, l := range c.lanes {
+		if l.held == nil {
+			continue
+		}
+		held += len(l.held.entries)
+		for i := range l.held.entries {
+			if !repeatable(l.held.entries[i].record.typ) {
+				c.stats.ambiguous.Add(1)
+			}
+		}
+		l.held = nil
+	}
+	if held > 0 {
+		err = fmt.Errorf("client: close: of %d events that passed unasked it is not known whether they were counted", held)
+	}
+	if n := c.unasked.Swap(0) - int64(held); n > 0 {
 		c.stats.unaskedLost.Add(uint64(n))
 		err = errors.Join(err, fmt.Errorf("client: close: %d events that passed unasked were not reported", n))
 	}
@@ -170,9 +202,9 @@ func (c *Client) Close(ctx context.Context) error {
 // Stats returns the client's figures; each is exact, together they are of no one instant.
 func (c *Client) Stats() Stats {
 	return Stats{
-		Requests: c.stats.requests.Load(), Retries: c.stats.retries.Load(), Ambiguous: c.stats.ambiguous.Load(),
-		UnaskedLost: c.stats.unaskedLost.Load(),
-		Unasked:     c.unasked.Load(), Queued: c.queued.Load(), InFlight: c.inFlight.Load(),
+		Requests: c.stats.requests.Load(), Retries: c.stats.retries.Load(), Replayed: c.stats.replayed.Load(),
+		Ambiguous: c.stats.ambiguous.Load(), UnaskedLost: c.stats.unaskedLost.Load(), ProducerShared: c.stats.producerShared.Load(),
+		Unasked: c.unasked.Load(), Queued: c.queued.Load(), InFlight: c.inFlight.Load(),
 		Commands: c.stats.commands.Load(), CommandsIgnored: c.stats.commandsIgnored.Load(),
 		CommandStreams: c.stats.commandStreams.Load(), CommandsOpen: c.commandsOpen.Load(),
 	}

@@ -14,14 +14,16 @@ var (
 	ErrInvalid = errors.New("client: invalid event")
 	// ErrClosed: Close was called.
 	ErrClosed = errors.New("client: closed")
+	// ErrProducerShared: another client uses this producer's name. Give each gateway its own.
+	ErrProducerShared = errors.New("client: another client uses this producer's name")
 	// ErrUnavailable matches every *UnavailableError.
 	ErrUnavailable = errors.New("client: meterd cannot be asked")
 )
 
 // UnavailableError says that an event has no verdict. What to do then is the caller's policy.
 type UnavailableError struct {
-	// Ambiguous: the request went out and its answer never came. The event may have been counted, so sending it again could
-	// count it twice. Otherwise nothing was counted.
+	// Ambiguous: the request went out, as often as there was time for, and its answer never came. The event may have been counted, so asking
+	// about it anew could count it twice. Otherwise nothing was counted.
 	Ambiguous bool
 	// Status is the HTTP status of a refusal, 0 without an answer.
 	Status int

@@ -26,6 +26,7 @@ type line struct {
 type request struct {
 	path     string
 	producer string
+	sequence string
 	token    string
 	body     string
 	lines    []line
@@ -36,6 +37,9 @@ type fakeMeterd struct {
 	latency time.Duration
 	// answer, when it is set, answers instead of "all accepted"; it may fail, and is called one request at a time.
 	answer func(n int, r request) (*http.Response, error)
+	// producer, when it is set, answers how far the producer's sequences are, instead of "not known yet". Neither latency nor requests
+	// are about that question.
+	producer func() (*http.Response, error)
 
 	mu       sync.Mutex
 	requests []request
@@ -47,12 +51,16 @@ func (f *fakeMeterd) RoundTrip(hr *http.Request) (*http.Response, error) {
 	if trace := httptrace.ContextClientTrace(hr.Context()); trace != nil && trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{})
 	}
+	if hr.Method == http.MethodGet {
+		return f.lastSequence()
+	}
 	body, err := io.ReadAll(hr.Body)
 	if err != nil {
 		return nil, err
 	}
 	r := request{
-		path: hr.URL.Path, producer: hr.Header.Get("Meterd-Producer"), token: hr.Header.Get("Authorization"), body: string(body),
+		path: hr.URL.Path, producer: hr.Header.Get("Meterd-Producer"), sequence: hr.Header.Get("Meterd-Sequence"),
+		token: hr.Header.Get("Authorization"), body: string(body),
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	for dec.More() {
@@ -64,8 +72,11 @@ func (f *fakeMeterd) RoundTrip(hr *http.Request) (*http.Response, error) {
 	}
 	f.enter(r, 1)
 	defer f.enter(r, -1)
+	f.mu.Lock()
+	latency := f.latency
+	f.mu.Unlock()
 	select {
-	case <-time.After(f.latency):
+	case <-time.After(latency):
 	case <-hr.Context().Done():
 		return nil, hr.Context().Err()
 	}
@@ -76,6 +87,15 @@ func (f *fakeMeterd) RoundTrip(hr *http.Request) (*http.Response, error) {
 		return f.answer(len(f.requests), r)
 	}
 	return acceptAll(r), nil
+}
+
+func (f *fakeMeterd) lastSequence() (*http.Response, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.producer != nil {
+		return f.producer()
+	}
+	return respond(404, `{"code":"not_found"}`), nil
 }
 
 func (f *fakeMeterd) enter(r request, by int) {

@@ -18,9 +18,10 @@ type lane struct {
 	closing bool
 
 	// Only run and what it calls touch these.
-	failures int       // batches in a row without an answer
-	probeAt  time.Time // not before this is a lane with failures asked for what it owes
+	failures int       // batches in a row without an answer; one that was tried for all of Timeout counts as failuresMax
+	probeAt  time.Time // not before this is meterd asked for what a lane with failures owes
 	lastTry  bool      // closing, and what is owed was tried once more
+	held     *batch    // passed unasked after it was asked about without an answer: it is asked about before anything else
 }
 
 // errQueueTimeout is why an event failed that waited longer than Timeout for its turn.
@@ -80,9 +81,13 @@ func (l *lane) run() {
 			l.refuseQueue()
 			continue
 		}
-		l.gather()
-		if b := l.cut(); len(b.entries) > 0 {
-			l.settle(b, l.client.deliver(b))
+		b := l.held
+		if b == nil {
+			l.gather()
+			b = l.cut()
+		}
+		if len(b.entries) > 0 {
+			l.settle(b, l.client.deliver(b, l.failures >= failuresMax && !l.lastTry))
 		}
 	}
 }
@@ -122,10 +127,10 @@ func (l *lane) sleep(d time.Duration) {
 	}
 }
 
-// paused reports whether meterd has failed so often that it is left alone for now. One failure alone does not count: a
-// connection that broke says nothing about the next.
+// paused reports whether meterd has failed so often that it is left alone for now. One batch that was refused does not count: that
+// says nothing about the next.
 func (l *lane) paused() bool {
-	if l.failures < 2 || !time.Now().Before(l.probeAt) {
+	if l.failures < failuresMax || !time.Now().Before(l.probeAt) {
 		return false
 	}
 	l.mu.Lock()
@@ -205,15 +210,31 @@ func (l *lane) cut() *batch {
 	return b
 }
 
+// note draws from an outcome when meterd is asked next.
+func (l *lane) note(o outcome) {
+	switch {
+	case o.err == nil:
+		l.failures, l.probeAt = 0, time.Time{}
+		return
+	case o.final:
+		l.failures++
+	default:
+		l.failures += failuresMax
+	}
+	l.probeAt = time.Now().Add(jittered(min(probeEveryMin<<min(l.failures-1, 10), probeEveryMax)))
+}
+
 // settle hands out what b came to.
 func (l *lane) settle(b *batch, o outcome) {
+	l.note(o)
 	l.mu.Lock()
-	if o.err != nil {
-		l.failures++
-		l.probeAt = time.Now().Add(jittered(min(probeEveryMin<<min(l.failures-1, 10), probeEveryMax)))
-	} else {
-		l.failures, l.probeAt = 0, time.Time{}
+	if o.err != nil && o.err.Ambiguous && !o.final && l.client.opts.OnUnavailable == FailOpen {
+		l.hold(b)
+		l.mu.Unlock()
+		return
 	}
+	l.held = nil
+	l.client.sequences.settle(b.ticket)
 	for i := range b.entries {
 		en := &b.entries[i]
 		switch {
@@ -240,8 +261,8 @@ func (l *lane) settle(b *batch, o outcome) {
 	}
 }
 
-// fail resolves p, which was claimed, as the policy says. An event that may have been counted is never reported later, unless repeating it
-// counts nothing. The mutex is held.
+// fail resolves p, which was claimed, as the policy says. An event that may have been counted is never reported later with another sequence,
+// unless repeating it counts nothing. The mutex is held.
 func (l *lane) fail(p *Pending, err *UnavailableError) {
 	again := !err.Ambiguous || repeatable(p.event.Type)
 	if !again {

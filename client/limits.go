@@ -28,7 +28,25 @@ const (
 	// answerBytesMin and answerBytesPerEvent bound an answer: a denial with all its members takes under 300 bytes.
 	answerBytesMin      = 64 << 10
 	answerBytesPerEvent = 512
-	// retryPauseMin and retryPauseMax bound the pause after a 503 that names none, before jitter.
+	// sequenceWindow is how many batches may follow one that is not answered. meterd remembers the last 256 sequences of a producer; the rest
+	// is for copies that a network delivers late, at most one a lane.
+	sequenceWindow = 256 - inFlightLimit
+	// sequenceKeptFor is how long meterd remembers a sequence.
+	sequenceKeptFor = 24 * time.Hour
+	// sequenceGap is left free above the last known sequence for what a gateway that was killed has on its way: more than a window of them, since
+	// it may have given up some. A number between 0 and sequenceSpread is added, so large that two clients do not draw ranges that meet: with a
+	// million batches each the chance is 1 in 2000, and then only equal bodies would be taken for one.
+	sequenceGap    = 1 << 16
+	sequenceSpread = 1 << 32
+	// sequenceRoom is what must be left above: at 100,000 batches a second for five years.
+	sequenceRoom = 1 << 44
+	// triesMin is how many tries Timeout is divided by: a connection that has gone silent must not take all of it.
+	triesMin = 3
+	// retryAfterPart of Timeout is the longest pause that meterd can ask for, and what the last try has at least.
+	retryAfterPart = 8
+	// failuresMax is from how many failures in a row on a lane asks only now and then.
+	failuresMax = 2
+	// retryPauseMin and retryPauseMax bound our own pause between two tries, before jitter.
 	retryPauseMin = 10 * time.Millisecond
 	retryPauseMax = time.Second
 	// probeEveryMin and probeEveryMax bound the pause between two tries of a lane whose last batch failed.

@@ -22,9 +22,11 @@ const (
 
 // Options of a Client. URL and Producer are needed; every other zero value stands for its default.
 type Options struct {
-	URL      string // of meterd, http or https, a path prefix allowed
-	Token    string // bearer token of role gateway; empty sends none
-	Producer string // this gateway's name: the holder of the devices that connect through it; 1 to 64 bytes of A-Z a-z 0-9 . _ : -
+	URL   string // of meterd, http or https, a path prefix allowed
+	Token string // bearer token of role gateway; empty sends none
+	// Producer is this gateway's name, its own among all gateways: the holder of the devices that connect through it, and whose sequences
+	// make retries exact. 1 to 64 bytes of A-Z a-z 0-9 . _ : -
+	Producer string
 
 	MaxDelay       time.Duration // an event waits at most this long for company; default 1 ms
 	BatchEventsMax int           // events a request; default 4096, at most event.EventsMax
@@ -32,14 +34,20 @@ type Options struct {
 	InFlightMax    int           // requests at once, and lanes; default 8, at most 64
 	QueueEventsMax int           // events waiting for their turn; default 65,536
 	QueueBytesMax  int           // their bytes, encoded; default 64 MiB
-	Timeout        time.Duration // of the wait for a turn, and of asking with all its retries; default 5 s
+	// Timeout bounds the wait for a turn, and again asking with all its retries, of which each has a third of it; default 5 s. Longer than a
+	// restart of meterd takes, it lets a restart go unnoticed.
+	Timeout time.Duration
 
 	OnUnavailable    Policy // default FailClosed
-	UnaskedEventsMax int    // events kept to be reported later; default 262,144
+	UnaskedEventsMax int    // events kept to be reported later; default 262,144; what was sent and is in doubt may come on top, a batch a lane
 
 	// Reported, when set, is told meterd's verdict about an event that had passed unasked (without topic and payload). It is called
 	// from the goroutine that asks, one call at a time a lane, and must not block or call the Client.
 	Reported func(Event, Verdict)
+
+	// ProducerShared, when set, is told when another client turns out to use this producer's name (ErrProducerShared), once for each time
+	// that the sequences had to be learned anew. It is called as Reported is.
+	ProducerShared func(error)
 
 	// HeartbeatTimeout is how long the stream of commands may be silent before it is opened anew; default 45 s, three heartbeats.
 	HeartbeatTimeout time.Duration

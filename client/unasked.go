@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"time"
 
 	"github.com/meterd/meterd/event"
@@ -46,18 +47,51 @@ func (l *lane) owe(e *Event) {
 		l.client.stats.unaskedLost.Add(1)
 		return
 	}
+	d := l.owed.device(e)
+	d.records = append(d.records, recordOf(e))
+	l.owed.events++
+}
+
+// device returns what is owed about e's device.
+func (t *tally) device(e *Event) *owedDevice {
 	key := deviceKey{e.Product, e.Device}
-	d := l.owed.devices[key]
+	d := t.devices[key]
 	if d == nil {
 		d = &owedDevice{key: key}
-		l.owed.devices[key] = d
+		t.devices[key] = d
 	}
+	return d
+}
+
+// recordOf returns what counting needs of e.
+func recordOf(e *Event) record {
 	at := e.Time
 	if at.IsZero() {
 		at = time.Now()
 	}
-	d.records = append(d.records, record{id: e.ID, size: e.bytes(), timeMs: at.UnixMilli(), typ: e.Type})
-	l.owed.events++
+	return record{id: e.ID, size: e.bytes(), timeMs: at.UnixMilli(), typ: e.Type}
+}
+
+// hold keeps b, which may have been counted, as it is: its events pass unasked, and are asked about with the same sequence before anything
+// else of this lane. They are owed whatever the bound of the tally says, since b is there anyway: at most one batch a lane. The mutex is
+// held.
+func (l *lane) hold(b *batch) {
+	l.held = b
+	for i := range b.entries {
+		p := b.entries[i].pending
+		if p == nil {
+			continue
+		}
+		// What else is owed about its device and was not taken into b came later.
+		d := l.owed.device(&p.event)
+		r := recordOf(&p.event)
+		d.records = slices.Insert(d.records, d.taken, r)
+		d.taken++
+		l.owed.events++
+		l.client.unasked.Add(1)
+		b.entries[i] = entry{owed: d, record: r}
+		p.resolve(accepted(true), nil)
+	}
 }
 
 // takeOwed puts what is owed about d into b, as far as there is room, and reports whether that was all. The mutex is held.

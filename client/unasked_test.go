@@ -133,35 +133,123 @@ func TestOwedGoesBeforeTheNextEventOfItsDevice(t *testing.T) {
 	}
 }
 
-func TestAmbiguousMessagesAreNotReportedButConnectsAre(t *testing.T) {
+// What was asked about without an answer passes, and is asked about again with the sequence and the bytes that it had: before anything else of its
+// lane, whatever its age.
+func TestWhatIsInDoubtIsAskedAboutAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutage()
-		c := newTestClient(t, &o.fakeMeterd, func(opts *Options) { opts.OnUnavailable = FailOpen; opts.InFlightMax = 1 })
+		reported := []string{}
+		c := newTestClient(t, &o.fakeMeterd, func(opts *Options) {
+			opts.OnUnavailable, opts.InFlightMax = FailOpen, 1
+			opts.Reported = func(e Event, v Verdict) {
+				reported = append(reported, fmt.Sprint(e.Type, " ", e.Device, " ", e.Topic, v.Accepted))
+			}
+		})
 		defer closeClient(t, c)
 		o.goDown(cut)
-		o.latency = time.Millisecond
-		pending := []*Pending{}
-		for _, e := range []Event{up("d1", 1), {Type: event.Connect, Product: "p1", Device: "d2"}, up("d2", 2)} {
-			p, err := c.Submit(e)
-			if err != nil {
-				t.Fatal(err)
-			}
-			pending = append(pending, p)
-			synctest.Wait()
+		first, err := c.Submit(Event{Type: event.Up, Product: "p1", Device: "d1", Topic: "t", Payload: []byte("x")})
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, p := range pending {
-			if v, err := p.Wait(t.Context()); err != nil || !v.Unasked {
-				t.Errorf("%+v, %v", v, err)
-			}
+		synctest.Wait()
+		mustPass(t, c, up("d1", 2), true)
+		mustPass(t, c, Event{Type: event.Connect, Product: "p1", Device: "d2"}, true)
+		mustPass(t, c, up("d2", 3), true)
+		if v, err := first.Wait(t.Context()); err != nil || !v.Unasked {
+			t.Errorf("%+v, %v", v, err)
 		}
+		time.Sleep(time.Hour)
 		o.goDown(nil)
 		from := o.count()
 		time.Sleep(2 * probeEveryMax)
-		if got := o.heard(from); !slices.Equal(got, []string{"connect"}) {
-			t.Errorf("reported %v, want the connect alone", got)
+		synctest.Wait()
+		if got := o.heard(from); len(got) != 4 || got[0] != "up 1" {
+			t.Errorf("reported %v, want the first up before the rest", got)
 		}
-		if s := c.Stats(); s.Ambiguous != 2 || s.Unasked != 0 {
-			t.Errorf("stats %+v, want both messages ambiguous", s)
+		if again, was := o.requests[from], o.requests[0]; again.sequence != was.sequence || again.body != was.body {
+			t.Errorf("asked about as %+v, and again as %+v", was, again)
+		}
+		if next := o.requests[from+1]; next.sequence == o.requests[0].sequence {
+			t.Error("the rest was reported with a sequence that was used")
+		}
+		slices.Sort(reported)
+		if want := []string{"connect d2 true", "up d1 true", "up d1 true", "up d2 true"}; !slices.Equal(reported, want) {
+			t.Errorf("told %q", reported)
+		}
+		if s := c.Stats(); s.Ambiguous != 0 || s.Unasked != 0 || s.UnaskedLost != 0 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+// Reports are as exact as questions: one whose answer was lost is sent again with its sequence.
+func TestReportInDoubtIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage()
+		c := newTestClient(t, &o.fakeMeterd, func(opts *Options) { opts.OnUnavailable, opts.InFlightMax = FailOpen, 1 })
+		defer closeClient(t, c)
+		o.goDown(refused)
+		mustPass(t, c, up("d1", 1), true)
+		mustPass(t, c, up("d1", 2), true)
+		o.goDown(cut)
+		from := o.count()
+		time.Sleep(time.Minute)
+		o.goDown(nil)
+		time.Sleep(2 * probeEveryMax)
+		synctest.Wait()
+		for _, r := range o.requests[from:] {
+			if r.sequence != o.requests[from].sequence || r.body != o.requests[from].body || len(r.lines) != 2 {
+				t.Errorf("sent as %+v, and again as %+v", o.requests[from], r)
+			}
+		}
+		if s := c.Stats(); s.Ambiguous != 0 || s.Unasked != 0 || s.UnaskedLost != 0 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+// Failing closed, what is in doubt is over: asking about it again could count what the device was refused. But a connect or disconnect counts nothing
+// when it is repeated.
+func TestRefusedMessagesAreNotReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage()
+		c := newTestClient(t, &o.fakeMeterd, func(opts *Options) { opts.InFlightMax = 1; opts.Timeout = time.Second })
+		defer closeClient(t, c)
+		o.goDown(cut)
+		if _, err := c.Do(t.Context(), up("d1", 1)); err == nil {
+			t.Error("a message passed")
+		}
+		mustPass(t, c, Event{Type: event.Disconnect, Product: "p1", Device: "d1"}, true)
+		o.goDown(nil)
+		from := o.count()
+		time.Sleep(2 * probeEveryMax)
+		if got := o.heard(from); !slices.Equal(got, []string{"disconnect"}) {
+			t.Errorf("reported %v, want the disconnect alone", got)
+		}
+		if s := c.Stats(); s.Ambiguous != 1 || s.Unasked != 0 {
+			t.Errorf("stats %+v, want the message ambiguous", s)
+		}
+	})
+}
+
+func TestCloseSaysWhatIsInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage()
+		o.goDown(cut)
+		c := newTestClient(t, &o.fakeMeterd, func(opts *Options) { opts.OnUnavailable, opts.InFlightMax = FailOpen, 1 })
+		for i := range 3 {
+			mustPass(t, c, up("d1", int64(i+1)), true)
+		}
+		start := time.Now()
+		err := c.Close(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "of 1 events") || !strings.Contains(err.Error(), "2 events that passed unasked were not reported") {
+			t.Errorf("Close said %v", err)
+		}
+		if took := time.Since(start); took > 2*c.opts.Timeout {
+			t.Errorf("Close took %v", took)
+		}
+		if s := c.Stats(); s.Ambiguous != 1 || s.UnaskedLost != 2 || s.Unasked != 0 {
+			t.Errorf("stats %+v", s)
 		}
 	})
 }

@@ -1,0 +1,139 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// deliver asks about b and returns its verdicts, or why there are none. It sends the same body with the same sequence again until it is
+// answered, refused for good, or Timeout is over. With once it only looks whether meterd is back: it gives up after one try, unless
+// that left b in doubt and nobody will ask about it later.
+func (c *Client) deliver(b *batch, once bool) outcome {
+	c.inFlight.Add(1)
+	defer c.inFlight.Add(-1)
+	deadline := time.Now().Add(c.opts.Timeout)
+	for attempt := 0; ; attempt++ {
+		verdicts, err := c.attempt(b, deadline)
+		if err == nil {
+			return outcome{verdicts: verdicts}
+		}
+		final := c.isFinal(b, err)
+		if final || once && (!b.inDoubt || c.opts.OnUnavailable == FailOpen) || !c.pause(deadline, c.retryPause(attempt, err.RetryAfter)) {
+			err.Ambiguous = b.inDoubt
+			return outcome{err: err, final: final}
+		}
+	}
+}
+
+// attempt makes one try of b, and before the first one what must come before.
+func (c *Client) attempt(b *batch, deadline time.Time) ([]Verdict, *UnavailableError) {
+	ctx, cancel := context.WithTimeout(c.ctx, min(time.Until(deadline), c.opts.Timeout/triesMin))
+	defer cancel()
+	if b.ticket == (ticket{}) {
+		if err := c.prepare(ctx); err != nil {
+			return nil, err
+		}
+		t, err := c.sequences.take(ctx)
+		if err != nil {
+			return nil, &UnavailableError{Err: err}
+		}
+		b.ticket, b.takenAt = t, time.Now()
+	} else {
+		c.stats.retries.Add(1)
+	}
+	c.stats.requests.Add(1)
+	r, err := c.call(ctx, http.MethodPost, c.eventsURL, b.body, b.ticket.sequence, answerBytesMin+answerBytesPerEvent*len(b.entries))
+	if err != nil {
+		b.inDoubt = b.inDoubt || err.Ambiguous
+		return nil, err
+	}
+	verdicts, parseErr := parseAnswer(r.body, len(b.entries))
+	if parseErr != nil {
+		b.inDoubt = true
+		return nil, &UnavailableError{Ambiguous: true, Status: http.StatusOK, Err: parseErr}
+	}
+	if r.replayed {
+		c.stats.replayed.Add(1)
+	}
+	return verdicts, nil
+}
+
+// prepare makes the call that OweOffline asked for and learns where the sequences go on, one lane for all.
+func (c *Client) prepare(ctx context.Context) *UnavailableError {
+	if !c.offlineOwed.Load() && c.sequences.isKnown() {
+		return nil
+	}
+	select {
+	case c.preparing <- struct{}{}:
+		defer func() { <-c.preparing }()
+	case <-ctx.Done():
+		return &UnavailableError{Err: context.Cause(ctx)}
+	}
+	if c.offlineOwed.Load() {
+		if _, err := c.postOffline(ctx); err != nil {
+			err.Ambiguous = false // The events behind it were not sent.
+			return err
+		}
+		c.offlineOwed.Store(false)
+	}
+	if c.sequences.isKnown() {
+		return nil
+	}
+	return c.learn(ctx)
+}
+
+// isFinal reports whether sending b again would not help. A refusal settles only what no earlier try left in doubt; but meterd's word about
+// the sequence settles that too: reused says that b was not counted, too old that nobody will know.
+func (c *Client) isFinal(b *batch, err *UnavailableError) bool {
+	var p *Problem
+	if !errors.As(err.Err, &p) || p.Status < 300 || p.Status >= 500 {
+		return false
+	}
+	switch {
+	case p.Status == http.StatusUnprocessableEntity && p.Code == codeSequenceReused:
+		b.inDoubt = false
+	case p.Status == http.StatusConflict && p.Code == codeSequenceTooOld:
+		if time.Since(b.takenAt) >= sequenceKeptFor {
+			return true // It was forgotten in time.
+		}
+	default:
+		return !b.inDoubt
+	}
+	err.Err = fmt.Errorf("%w: %w", ErrProducerShared, err.Err)
+	if c.sequences.forget(b.ticket) {
+		c.stats.producerShared.Add(1)
+		if c.opts.ProducerShared != nil {
+			c.opts.ProducerShared(err)
+		}
+	}
+	return true
+}
+
+// retryPause is how long to leave meterd alone before attempt+1: a growing pause of ours or what it asked for, whichever is longer, but of the
+// latter not more than a part of Timeout. A gateway whose own deadline is shorter than Retry-After would never try again otherwise. Both are
+// jittered downwards: so many gateways do not come back together.
+func (c *Client) retryPause(attempt int, asked time.Duration) time.Duration {
+	own := jittered(min(retryPauseMin<<min(attempt, 10), retryPauseMax))
+	return max(own, jittered(min(asked, c.opts.Timeout/retryAfterPart)))
+}
+
+// pause waits for d, or less so that a last try is left before the deadline; false when there is no time for one, or when Close cuts it off.
+func (c *Client) pause(deadline time.Time, d time.Duration) bool {
+	if left := time.Until(deadline); d > left/2 {
+		d = min(d, left-c.opts.Timeout/retryAfterPart)
+	}
+	if d <= 0 {
+		return false
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-c.ctx.Done():
+		return false
+	}
+}

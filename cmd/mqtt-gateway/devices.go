@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"hash/maphash"
 	"sync"
 	"time"
@@ -63,8 +62,7 @@ func (d *devices) connect(c *connection, cl *mqtt.Client) (client.Verdict, error
 		v, err = p.Wait(context.Background())
 	}
 	d.gateway.meter.asked(event.Connect, v, err, time.Since(start))
-	var unavailable *client.UnavailableError
-	if v.Accepted || errors.As(err, &unavailable) && unavailable.Ambiguous {
+	if v.Accepted || isAmbiguous(err) {
 		s.mu.Lock()
 		dev.online = true
 		s.mu.Unlock()

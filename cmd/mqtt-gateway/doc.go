@@ -50,10 +50,18 @@
 // the subscriber while it writes to the socket, and takes the same lock to queue QoS 1 and 2 messages, so a subscriber that stops reading
 // could hold up its publishers: each write has its own deadline (writeTimeout) and a connection that misses it is closed.
 //
+// # Retries
+//
+// Every batch of events has a sequence, and what gets no answer is sent again with it (package client), so that a lost answer, a connection that breaks
+// and a meterd that is restarted lose and double nothing. Devices wait meanwhile, for --ask-timeout. Failing closed that is longer than a restart
+// takes (15 s); failing open it is 3 s, since what passes unasked is reported later as exactly. --producer must be this gateway's own:
+// two of one name are found by their sequences and logged as an error.
+//
 // # When meterd cannot be asked
 //
 // --on-unavailable closed refuses: CONNACK 0x88 (3.1.1: 3), PUBACK or PUBREC 0x83; a 3.1.1 connection with an unacknowledged
-// message is closed, so that the device keeps it; deliveries are not made. open lets pass, counts, keeps type, size and time in a bounded
+// message is closed, so that the device keeps it; deliveries are not made. The reason string says "unavailable" when nothing was counted, and
+// "ambiguous" when the time was over before anybody could know. open lets pass, counts, keeps type, size and time in a bounded
 // tally, and reports them in order when meterd is back (package client); a device whose connect is then denied is disconnected as by
 // a command.
 package main

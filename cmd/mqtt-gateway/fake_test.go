@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// fakeMeterd speaks the part of the contract that a gateway uses: batches in NDJSON decided in order, licences (R1), a quota a device
+// fakeMeterd speaks the part of the contract that a gateway uses: batches in NDJSON decided in order and once a sequence, licences (R1), a quota a device
 // and day (R10), holders (R3), the offline call, and the stream of commands with its places.
 type fakeMeterd struct {
 	t       *testing.T
@@ -29,7 +29,8 @@ type fakeMeterd struct {
 	devices  map[string]*fakeDevice
 	log      []string // "type device code", in the order decided
 	hold     chan struct{}
-	holding  string // device whose batches wait for hold
+	holding  string            // device whose batches wait for hold
+	answers  map[string]string // by sequence
 	held     int
 	told     []string // events of the stream of commands
 }
@@ -42,7 +43,7 @@ type fakeDevice struct {
 func newFake(t *testing.T) *fakeMeterd {
 	f := &fakeMeterd{
 		t: t, licenses: 1000, limit: 1000,
-		limits: map[string]int{}, denials: map[string]string{}, devices: map[string]*fakeDevice{},
+		limits: map[string]int{}, denials: map[string]string{}, devices: map[string]*fakeDevice{}, answers: map[string]string{},
 	}
 	f.changed = sync.NewCond(&f.mu)
 	f.start()
@@ -64,6 +65,10 @@ func (f *fakeMeterd) start() {
 	f.address = ln.Addr().String()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/events", f.events)
+	mux.HandleFunc("GET /v1/producers/{producer}", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprint(w, `{"code":"not_found"}`)
+	})
 	mux.HandleFunc("POST /v1/producers/{producer}/offline", f.offline)
 	mux.HandleFunc("GET /v1/commands", f.commands)
 	f.srv = &http.Server{Handler: mux}
@@ -116,6 +121,12 @@ func (f *fakeMeterd) events(w http.ResponseWriter, r *http.Request) {
 		<-hold
 		f.mu.Lock()
 	}
+	sequence := r.Header.Get("Meterd-Sequence")
+	if answer := f.answers[sequence]; answer != "" { // Slow tests run into the client's timeouts, too.
+		w.Header().Set("Meterd-Replayed", "true")
+		fmt.Fprint(w, answer)
+		return
+	}
 	accepted, denied := 0, []string{}
 	for i, e := range batch {
 		code := f.decide(e.Type, e.Product+"/"+e.Device, e.Device)
@@ -134,7 +145,8 @@ func (f *fakeMeterd) events(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	f.changed.Broadcast()
-	fmt.Fprintf(w, `{"accepted":%d,"denied":[%s]}`, accepted, strings.Join(denied, ","))
+	f.answers[sequence] = fmt.Sprintf(`{"accepted":%d,"denied":[%s]}`, accepted, strings.Join(denied, ","))
+	fmt.Fprint(w, f.answers[sequence])
 }
 
 func (f *fakeMeterd) decide(typ, key, device string) string {

@@ -23,6 +23,7 @@ type gateway struct {
 	open     bool // --on-unavailable open
 	client   *client.Client
 	broker   *mqtt.Server
+	ended    chan struct{} // closed when the broker has stopped and every connection has ended; nil before it was told to
 	devices  *devices
 	meter    *meter
 	log      *slog.Logger
@@ -37,6 +38,9 @@ func run(ctx context.Context, o *options, log *slog.Logger, ready func(addresses
 	g := &gateway{identity: o.identity, open: o.onUnavailable == "open", log: log}
 	copts := o.clientOptions()
 	copts.Reported = func(e client.Event, v client.Verdict) { g.reported(e, v) }
+	copts.ProducerShared = func(err error) {
+		log.Error("another gateway has the same --producer; give each its own", "producer", o.producer, "error", err)
+	}
 	copts.CommandStream = func(err error) { g.streamState(err) }
 	c, err := client.New(copts)
 	if err != nil {
@@ -50,6 +54,9 @@ func run(ctx context.Context, o *options, log *slog.Logger, ready func(addresses
 	if closeErr := c.Close(flush); closeErr != nil {
 		// Not a failed stop: the broker is down in order, and what is lost is said here once.
 		log.Warn("some events were not reported to meterd", "error", closeErr)
+	}
+	if g.ended != nil {
+		<-g.ended // Nobody has an answer left to wait for.
 	}
 	log.Info("stopped")
 	return err
@@ -101,9 +108,25 @@ func (g *gateway) serve(ctx context.Context, o *options, ready func(addresses)) 
 	}
 	<-ctx.Done()
 	g.log.Info("stopping", "connections", g.meter.connections.Load())
-	_ = g.broker.Close() // It always returns nil.
-	door.wait()
+	g.end(door)
 	return nil
+}
+
+// end stops the broker. Connections end when what they have asked is answered; those that wait longer than stopTimeout end when the client is
+// closed.
+func (g *gateway) end(door *door) {
+	g.ended = make(chan struct{})
+	go func() {
+		_ = g.broker.Close() // It always returns nil.
+		door.wait()
+		close(g.ended)
+	}()
+	limit := time.NewTimer(stopTimeout)
+	defer limit.Stop()
+	select {
+	case <-g.ended:
+	case <-limit.C:
+	}
 }
 
 // startOffline tells meterd that this producer holds nothing, before it holds anything. Closed, it tries until it succeeds or ctx ends,
@@ -165,7 +188,7 @@ func (h errorsOnly) WithGroup(name string) slog.Handler { return errorsOnly{h.Ha
 // ask asks about one event and measures it.
 func (g *gateway) ask(e client.Event) (client.Verdict, error) {
 	start := time.Now()
-	v, err := g.client.Do(context.Background(), e) // Bounded by askTimeout, twice.
+	v, err := g.client.Do(context.Background(), e) // Bounded by --ask-timeout, twice.
 	g.meter.asked(e.Type, v, err, time.Since(start))
 	return v, err
 }

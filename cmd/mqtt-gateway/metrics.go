@@ -34,6 +34,8 @@ func newMeter(c *client.Client) *meter {
 	gauge("meterd_gateway_requests_in_flight", func() float64 { return float64(c.Stats().InFlight) })
 	gauge("meterd_gateway_requests_total", func() float64 { return float64(c.Stats().Requests) })
 	gauge("meterd_gateway_retries_total", func() float64 { return float64(c.Stats().Retries) })
+	gauge("meterd_gateway_replayed_total", func() float64 { return float64(c.Stats().Replayed) })
+	gauge("meterd_gateway_producer_shared_total", func() float64 { return float64(c.Stats().ProducerShared) })
 	gauge("meterd_gateway_ambiguous_total", func() float64 { return float64(c.Stats().Ambiguous) })
 	gauge("meterd_gateway_unasked_lost_total", func() float64 { return float64(c.Stats().UnaskedLost) })
 	gauge("meterd_gateway_command_stream_up", func() float64 { return float64(c.Stats().CommandsOpen) })
@@ -62,6 +64,8 @@ func (m *meter) asked(t event.Type, v client.Verdict, err error, took time.Durat
 		verdict = "overloaded"
 	case errors.Is(err, client.ErrInvalid):
 		verdict = event.InvalidEvent.String()
+	case isAmbiguous(err):
+		verdict = "ambiguous"
 	case err != nil:
 		verdict = "unavailable"
 	case v.Unasked:

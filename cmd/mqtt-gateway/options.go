@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -22,6 +23,7 @@ type options struct {
 	producer      string
 	identity      string
 	onUnavailable string
+	askTimeout    time.Duration // 0 stands for the policy's
 	metricsListen string
 }
 
@@ -31,10 +33,12 @@ func (o *options) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.meterdURL, "meterd-url", "http://127.0.0.1:8480", "`URL` of meterd")
 	fs.StringVar(&o.token, "token", "", "bearer `token` for meterd; better given as METERD_GATEWAY_TOKEN or --token-file")
 	fs.StringVar(&o.tokenFile, "token-file", "", "`file` that holds the token")
-	fs.StringVar(&o.producer, "producer", "mqtt-gateway", "this gateway's `name` for meterd, its own among all gateways: the holder of its devices")
+	fs.StringVar(&o.producer, "producer", "mqtt-gateway", "this gateway's `name` for meterd, its own among all gateways: the holder of its devices, and what makes retries exact")
 	fs.StringVar(&o.identity, "identity", identityClientID,
 		"what names a device: `client-id` (username = product, client id = device) or username (\"product/device\")")
 	fs.StringVar(&o.onUnavailable, "on-unavailable", "closed", "what to do when meterd cannot be asked: `closed` refuses, open lets pass and reports later")
+	fs.DurationVar(&o.askTimeout, "ask-timeout", 0,
+		fmt.Sprintf("how long a device waits for meterd before the policy applies; longer than a restart of meterd, a restart goes unnoticed (default %v closed, %v open)", askTimeoutClosed, askTimeoutOpen))
 	fs.StringVar(&o.metricsListen, "metrics-listen", "127.0.0.1:9480", "loopback `address` of GET /metrics; empty for none")
 }
 
@@ -72,6 +76,9 @@ func (o *options) resolve() error {
 	if o.onUnavailable != "closed" && o.onUnavailable != "open" {
 		faults = append(faults, fmt.Errorf("--on-unavailable %q: must be closed or open", o.onUnavailable))
 	}
+	if o.askTimeout < 0 || o.askTimeout > askTimeoutMax {
+		faults = append(faults, fmt.Errorf("--ask-timeout %v: must be 0 to %v", o.askTimeout, askTimeoutMax))
+	}
 	if err := loopback(o.listen); err != nil && !o.insecure {
 		faults = append(faults, fmt.Errorf("--listen: %w; --insecure allows it", err))
 	}
@@ -88,9 +95,12 @@ func (o *options) resolve() error {
 
 // clientOptions returns how meterd is asked.
 func (o *options) clientOptions() client.Options {
-	opts := client.Options{URL: o.meterdURL, Token: o.token, Producer: o.producer, Timeout: askTimeout}
+	opts := client.Options{URL: o.meterdURL, Token: o.token, Producer: o.producer, Timeout: askTimeoutClosed}
 	if o.onUnavailable == "open" {
-		opts.OnUnavailable = client.FailOpen
+		opts.OnUnavailable, opts.Timeout = client.FailOpen, askTimeoutOpen
+	}
+	if o.askTimeout > 0 {
+		opts.Timeout = o.askTimeout
 	}
 	return opts
 }

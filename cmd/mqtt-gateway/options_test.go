@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -38,11 +39,19 @@ func TestOptions(t *testing.T) {
 	if o.token != "s3cret" || o.producer != "from-flag" || o.onUnavailable != "open" || o.listen != "127.0.0.1:1883" {
 		t.Errorf("%+v", o)
 	}
+	for want, args := range map[time.Duration][]string{
+		askTimeoutClosed: {}, askTimeoutOpen: {"--on-unavailable", "open"}, time.Second: {"--on-unavailable", "open", "--ask-timeout", "1s"},
+	} {
+		if o, err := parse(t, nil, args...); err != nil || o.clientOptions().Timeout != want {
+			t.Errorf("%v: %+v, %v, want a device to wait %v", args, o, err, want)
+		}
+	}
 	for want, args := range map[string][]string{
 		"not a loopback":   {"--listen", "0.0.0.0:1883"},
 		"--metrics-listen": {"--metrics-listen", "10.0.0.1:9480", "--insecure"},
 		"--identity":       {"--identity", "password"},
 		"--on-unavailable": {"--on-unavailable", "maybe"},
+		"--ask-timeout":    {"--ask-timeout", "11m"},
 		"exclude":          {"--token", "a", "--token-file", file},
 		"admin.token":      {"--token-file", file + ".missing"},
 		"producer":         {"--producer", "a b"},

@@ -17,7 +17,7 @@ func connackRefusal(v client.Verdict, err error) packets.Code {
 	case errors.Is(err, client.ErrInvalid):
 		return packets.ErrClientIdentifierNotValid
 	case err != nil:
-		return packets.Code{Code: packets.ErrServerUnavailable.Code, Reason: "unavailable"}
+		return packets.Code{Code: packets.ErrServerUnavailable.Code, Reason: unavailability(err)}
 	case v.Is(event.LicenseExhausted):
 		return packets.Code{Code: packets.ErrQuotaExceeded.Code, Reason: v.Code}
 	case v.Is(event.Suspended):
@@ -48,7 +48,21 @@ func publishRefusal(v client.Verdict, err error) packets.Code {
 	case errors.Is(err, client.ErrInvalid):
 		return packets.Code{Code: packets.ErrQuotaExceeded.Code, Reason: event.InvalidEvent.String()}
 	case err != nil:
-		return packets.Code{Code: packets.ErrImplementationSpecificError.Code, Reason: "unavailable"}
+		return packets.Code{Code: packets.ErrImplementationSpecificError.Code, Reason: unavailability(err)}
 	}
 	return packets.Code{Code: packets.ErrQuotaExceeded.Code, Reason: v.Code}
+}
+
+// unavailability returns how a device is told that there is no verdict: a message that is ambiguous may have been counted, one that is not was not.
+func unavailability(err error) string {
+	if isAmbiguous(err) {
+		return "ambiguous"
+	}
+	return "unavailable"
+}
+
+// isAmbiguous reports whether an event without a verdict may have been counted.
+func isAmbiguous(err error) bool {
+	var unavailable *client.UnavailableError
+	return errors.As(err, &unavailable) && unavailable.Ambiguous
 }

@@ -2,15 +2,9 @@ package main
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // These tests run the real meterd, the real gateway and the stock MQTT clients, each a process of its own.
@@ -151,126 +145,4 @@ func TestEndToEndSessions(t *testing.T) {
 		t.Error("the gateway stopped in order and its device is still online")
 	}
 	w.meterd.terminate(t)
-}
-
-// TestEndToEndMeterdIsKilled kills meterd under MQTT traffic, with --on-unavailable closed. Whatever a device got a PUBACK without error for
-// is counted and in the log, once; nothing is there that no device sent. A message that meterd was asked about and had no time to
-// answer may be counted although the device was told 0x83: until gateways repeat requests by their sequence, that is all that
-// can be promised, so counted − acknowledged is at most the number of such answers.
-func TestEndToEndMeterdIsKilled(t *testing.T) {
-	endToEnd(t)
-	n := rand.Uint64()
-	if given := os.Getenv("METERD_TEST_SEED"); given != "" {
-		var err error
-		if n, err = strconv.ParseUint(given, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("seed %d", n)
-	dice := rand.New(rand.NewPCG(n, 0))
-	w := newWorld(t, 10)
-	devices := make([]*publisher, 4)
-	for i := range devices {
-		name := fmt.Sprintf("d%d", i)
-		devices[i] = &publisher{name: name, raw: w.mustDial("large", name, 5)}
-	}
-	const kills = 3
-	for range kills {
-		restarted := make(chan error, 1)
-		while := time.Duration(50+dice.IntN(400)) * time.Millisecond
-		go func() {
-			<-time.After(while)
-			w.meterd.kill()
-			restarted <- w.startMeterd()
-		}()
-		w.publishUntil(devices, restarted)
-	}
-	sum := struct{ sent, acknowledged, refused, counted int }{}
-	for _, p := range devices {
-		p.compare(w)
-		sum.sent += len(p.codes)
-		sum.acknowledged += p.acknowledged
-		sum.refused += p.refused
-		sum.counted += w.view("large", p.name).Messages.Up
-	}
-	t.Logf("%d kills: %d published, %d acknowledged, %d counted, %d told that meterd is unavailable; lost 0",
-		kills, sum.sent, sum.acknowledged, sum.counted, sum.refused)
-	if sum.acknowledged == 0 || sum.refused == 0 {
-		t.Error("the kills did not come in the middle of traffic")
-	}
-}
-
-// publisher is a device that publishes at QoS 1 and waits for each PUBACK.
-type publisher struct {
-	name                  string
-	raw                   *rawDevice
-	codes                 []byte // of message i
-	acknowledged, refused int
-}
-
-// publishUntil lets all devices publish, one message each at a time, until meterd was restarted and 50 rounds went through after that.
-func (w *world) publishUntil(devices []*publisher, restarted <-chan error) {
-	w.t.Helper()
-	deadline := time.Now().Add(patience)
-	for left := -1; left != 0; {
-		whole := true
-		for _, p := range devices {
-			p.raw.publish("t/"+p.name, fmt.Sprintf("%s-%d", p.name, len(p.codes)), 1, uint16(1+len(p.codes)%60000))
-		}
-		for _, p := range devices {
-			ack := p.raw.want(packets.Puback)
-			p.codes = append(p.codes, ack.ReasonCode)
-			switch ack.ReasonCode {
-			case 0, 0x10: // 0x10: nobody has subscribed.
-				p.acknowledged++
-			case 0x83:
-				p.refused++
-				whole = false
-			default:
-				w.t.Fatalf("%s: PUBACK %#x", p.name, ack.ReasonCode)
-			}
-		}
-		select {
-		case err := <-restarted:
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			left = 50
-		default:
-		}
-		if left > 0 && whole {
-			left--
-		}
-		if time.Now().After(deadline) {
-			w.t.Fatalf("traffic did not recover:\n%s\n%s", w.meterd.said(), w.gateway.said())
-		}
-	}
-}
-
-// compare compares what the device was told with what meterd counts and has in its log.
-func (p *publisher) compare(w *world) {
-	t := w.t
-	t.Helper()
-	v := w.view("large", p.name)
-	logged := map[string]int{}
-	ups := 0
-	for _, e := range w.log("large", p.name) {
-		if e.Type == "up" && e.Verdict == "accepted" {
-			logged[*e.Payload]++
-			ups++
-		}
-	}
-	for i, code := range p.codes {
-		name := fmt.Sprintf("%s-%d", p.name, i)
-		if times := logged[name]; times > 1 || code != 0x83 && times != 1 {
-			t.Errorf("message %s got PUBACK %#x and is in the log %d times", name, code, times)
-		}
-		delete(logged, name)
-	}
-	if len(logged) > 0 {
-		t.Errorf("%s: the log has what was never published: %v", p.name, logged)
-	}
-	if v.Messages.Up != ups || v.Messages.Up < p.acknowledged || v.Messages.Up > p.acknowledged+p.refused {
-		t.Errorf("%s: %d counted, %d logged, %d acknowledged, %d refused", p.name, v.Messages.Up, ups, p.acknowledged, p.refused)
-	}
 }

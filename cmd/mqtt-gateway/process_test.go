@@ -97,20 +97,28 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-// terminate is SIGTERM: the process must exit 0.
-func (p *process) terminate(t *testing.T) {
-	t.Helper()
+// stop is SIGTERM: the process must exit 0.
+func (p *process) stop() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	select {
 	case <-p.exited:
 	case <-time.After(patience):
 		p.kill()
-		t.Fatalf("it did not stop:\n%s", p.said())
+		return fmt.Errorf("it did not stop:\n%s", p.said())
 	}
 	if !p.cmd.ProcessState.Success() {
-		t.Fatalf("it ended with %s:\n%s", p.cmd.ProcessState, p.said())
+		return fmt.Errorf("it ended with %s:\n%s", p.cmd.ProcessState, p.said())
+	}
+	return nil
+}
+
+// terminate is stop, which must succeed.
+func (p *process) terminate(t *testing.T) {
+	t.Helper()
+	if err := p.stop(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -119,6 +127,7 @@ type world struct {
 	t       *testing.T
 	data    string
 	listen  string // meterd's address: the same after a restart
+	via     string // what the gateway takes for meterd's address, when it is not that
 	token   string
 	meterd  *process
 	gateway *process
@@ -128,6 +137,13 @@ type world struct {
 // newWorld starts both, with an account acme, that has licences for so many devices of each of its two products (gifts included): "small" with a quota of 10 messages a
 // day, "large" with 100,000.
 func newWorld(t *testing.T, licenses int) *world {
+	t.Helper()
+	w := newWorldWithoutGateway(t, licenses)
+	w.startGateway()
+	return w
+}
+
+func newWorldWithoutGateway(t *testing.T, licenses int) *world {
 	t.Helper()
 	w := &world{t: t, data: filepath.Join(t.TempDir(), "data"), listen: "127.0.0.1:0"}
 	t.Cleanup(func() {
@@ -152,7 +168,6 @@ func newWorld(t *testing.T, licenses int) *world {
 			w.ask("POST", "/v1/products/"+product+"/lots", fmt.Sprintf(`{"order":"PO-1","quantity":%d}`, more), nil)
 		}
 	}
-	w.startGateway()
 	return w
 }
 
@@ -169,10 +184,16 @@ func (w *world) startMeterd() error {
 }
 
 // startGateway starts the gateway; the same producer each time.
-func (w *world) startGateway() {
+func (w *world) startGateway(flags ...string) {
 	w.t.Helper()
-	p, attributes, err := launch(`"taking MQTT connections"`, "mqtt-gateway", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
-		"--meterd-url", "http://"+w.listen, "--token-file", filepath.Join(w.data, "admin.token"), "--producer", "gw-e2e")
+	address := w.listen
+	if w.via != "" {
+		address = w.via
+	}
+	p, attributes, err := launch(`"taking MQTT connections"`, "mqtt-gateway", append([]string{
+		"--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
+		"--meterd-url", "http://" + address, "--token-file", filepath.Join(w.data, "admin.token"), "--producer", "gw-e2e",
+	}, flags...)...)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -92,8 +92,13 @@ bench-smoke: ## run every benchmark once, to see that it runs
 	go test -run '^$$' -bench . -benchtime 1x -short -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: bench
-bench: build ## measure the daemon end to end on this machine
+bench: build ## measure the daemon end to end in 5 minutes; ARGS=--full: everything, in 50
 	bin/meterd bench $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: ## install the yardsticks, Redis and VictoriaMetrics, and measure beside them
+	@.ci/need redis-server:redis-server victoria-metrics:victoria-metrics
+	@$(MAKE) bench ARGS='$(ARGS)'
 
 .PHONY: clean
 clean: ## remove what was built; data directories stay

@@ -92,27 +92,38 @@ func (a *admin) ready(ctx context.Context) error {
 	return a.ask(ctx, http.MethodGet, "/readyz", nil, nil)
 }
 
-// create makes account and product with a lot of exactly licences. The account may be there already, the product may not: its
-// counts are compared.
-func (a *admin) create(ctx context.Context, product, zone string, licenses int) error {
-	account := map[string]any{"account": product, "kind": "enterprise"}
-	err := a.ask(ctx, http.MethodPost, "/v1/accounts", account, nil)
-	if r := (*refusal)(nil); errors.As(err, &r) && r.status == http.StatusConflict {
+// create makes account and product of a fleet with a lot of exactly as many licences as devices. The account may be there already, the
+// product may not: its counts are compared.
+func (a *admin) create(ctx context.Context, account string, f *fleet) error {
+	err := a.ask(ctx, http.MethodPost, "/v1/accounts", map[string]any{"account": account, "kind": "enterprise"}, nil)
+	if isConflict(err) {
 		err = nil
 	}
 	if err != nil {
 		return err
 	}
-	plan := map[string]any{"validity": "P5Y", "messages_per_day": nil}
+	plan := map[string]any{"validity": "P5Y", "messages_per_day": f.daily}
 	err = a.ask(ctx, http.MethodPost, "/v1/products",
-		map[string]any{"product": product, "account": product, "time_zone": zone, "plan": plan}, nil)
-	if r := (*refusal)(nil); errors.As(err, &r) && r.status == http.StatusConflict {
-		return fmt.Errorf("the product %q is there already: give another name, its counts begin at zero: %w", product, err)
+		map[string]any{"product": f.product, "account": account, "time_zone": f.zone, "plan": plan}, nil)
+	if isConflict(err) {
+		return fmt.Errorf("the product %q is there already: give another name, its counts begin at zero: %w", f.product, err)
 	}
 	if err != nil {
 		return err
 	}
-	return a.ask(ctx, http.MethodPost, "/v1/products/"+product+"/lots", map[string]any{"order": "bench", "quantity": licenses}, nil)
+	return a.ask(ctx, http.MethodPost, "/v1/products/"+f.product+"/lots", map[string]any{"order": "bench", "quantity": f.devices}, nil)
+}
+
+func isConflict(err error) bool {
+	r := (*refusal)(nil)
+	return errors.As(err, &r) && r.status == http.StatusConflict
+}
+
+// offline says that a producer holds no device any more, and returns how many it held.
+func (a *admin) offline(ctx context.Context, producer string) (devices int, err error) {
+	var answer struct{ Devices int }
+	err = a.ask(ctx, http.MethodPost, "/v1/producers/"+producer+"/offline", nil, &answer)
+	return answer.Devices, err
 }
 
 // zoneOfMorning returns a time zone in which it is early in the day: a run does not cross a midnight.
@@ -138,34 +149,62 @@ func (a *admin) product(ctx context.Context, product string) (v productView, err
 
 // deviceView is what a device's view says of its state and the running day.
 type deviceView struct {
+	Device   string
 	State    string
-	Messages struct{ Up, Down, Denied uint64 }
+	Messages struct {
+		Day              string
+		Up, Down, Denied uint64
+	}
 }
 
 func (a *admin) device(ctx context.Context, product, device string) (v deviceView, err error) {
 	return v, a.ask(ctx, http.MethodGet, "/v1/products/"+product+"/devices/"+device, nil, &v)
 }
 
-// logged counts the rows of a device's log by type; rows that were denied count as "denied".
-func (a *admin) logged(ctx context.Context, product, device string) (map[string]uint64, error) {
-	counts := map[string]uint64{}
-	path := "/v1/products/" + product + "/devices/" + device + "/logs?limit=1000"
-	for rows, cursor := 0, ""; ; {
+// devices calls yield for each device of a product that was ever active.
+func (a *admin) devices(ctx context.Context, product string, yield func(deviceView)) error {
+	for cursor := ""; ; {
 		var page struct {
-			Logs []struct{ Type, Verdict string }
+			Devices []deviceView
+			Next    string
+		}
+		if err := a.ask(ctx, http.MethodGet, "/v1/products/"+product+"/devices?limit=1000"+cursor, nil, &page); err != nil {
+			return err
+		}
+		for _, v := range page.Devices {
+			yield(v)
+		}
+		if page.Next == "" {
+			return nil
+		}
+		cursor = "&cursor=" + page.Next
+	}
+}
+
+// logRow is a row of a device's log.
+type logRow struct {
+	DecidedAt time.Time `json:"decided_at"`
+	Type      string    `json:"type"`
+	Verdict   string    `json:"verdict"`
+	DayUsed   uint64    `json:"day_used"`
+}
+
+// log calls yield for each row of a device's log, the newest first.
+func (a *admin) log(ctx context.Context, product, device string, yield func(logRow)) error {
+	path := "/v1/products/" + product + "/devices/" + device + "/logs?limit=1000"
+	for cursor := ""; ; {
+		var page struct {
+			Logs []logRow
 			Next string
 		}
 		if err := a.ask(ctx, http.MethodGet, path+cursor, nil, &page); err != nil {
-			return nil, err
+			return err
 		}
 		for _, row := range page.Logs {
-			if row.Verdict != "accepted" {
-				row.Type = "denied"
-			}
-			counts[row.Type]++
+			yield(row)
 		}
-		if rows += len(page.Logs); page.Next == "" || rows > logSampleRowsMax {
-			return counts, nil
+		if page.Next == "" {
+			return nil
 		}
 		cursor = "&cursor=" + page.Next
 	}
@@ -174,14 +213,19 @@ func (a *admin) logged(ctx context.Context, product, device string) (map[string]
 // metrics reads /metrics.
 func (a *admin) metrics(ctx context.Context) (m Metrics, err error) {
 	err = a.do(ctx, http.MethodGet, "/metrics", nil, func(r io.Reader) error {
-		for lines := bufio.NewScanner(r); ; {
-			if !lines.Scan() {
-				return lines.Err()
-			}
-			if err := m.add(strings.TrimSpace(lines.Text())); err != nil {
-				return err
-			}
-		}
+		return eachLine(r, m.add)
 	})
 	return m, err
+}
+
+// eachLine calls read for each line, up to its first error.
+func eachLine(r io.Reader, read func(string) error) error {
+	for lines := bufio.NewScanner(r); ; {
+		if !lines.Scan() {
+			return lines.Err()
+		}
+		if err := read(strings.TrimSpace(lines.Text())); err != nil {
+			return err
+		}
+	}
 }

@@ -1,91 +1,44 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 )
 
-// daemon is a `meterd serve` of our own: started, stopped and killed, on one data directory.
+// daemon is a `meterd serve` of our own, on one data directory.
 type daemon struct {
-	program string
-	data    string
-	flags   []string // beside --data and --listen
+	child
 
-	cmd     *exec.Cmd
-	address string
-	exited  chan struct{} // closed after err was set
-	err     error
+	binary          string
+	data            string
+	checkpointEvery time.Duration
+	cores           int // that it may use, the first ones; 0: all
 }
 
-// logName is the file in the data directory's parent that takes what the daemon logs.
-const logName = "daemon.log"
-
-// start runs the program and returns how long it took until /readyz answered 200. The daemon chooses a free port itself and says so
-// when it is ready: that is waited for, because asking a port again and again costs the CPU that is measured, and a connection to
-// a port that nobody listens on yet may meet itself.
+// start starts the daemon and returns how long it took until /readyz answered 200. It chooses a free port itself.
 func (d *daemon) start(ctx context.Context) (time.Duration, error) {
-	log, err := os.OpenFile(filepath.Join(filepath.Dir(d.data), logName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	args := []string{"serve", "--data", d.data, "--listen", "127.0.0.1:0", "--checkpoint-every", d.checkpointEvery.String()}
+	d.child = child{
+		name: "meterd", program: d.binary, args: args, log: filepath.Join(filepath.Dir(d.data), "daemon.log"), ready: readyAddress,
+	}
+	if d.cores > 0 {
+		// Each of these becomes the next one, so the process that is started is the daemon.
+		d.program = "env"
+		d.args = append([]string{fmt.Sprintf("GOMAXPROCS=%d", d.cores), "taskset", "--cpu-list", fmt.Sprintf("0-%d", d.cores-1), d.binary}, args...)
+	}
+	took, err := d.child.start(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("start the daemon: %w", err)
+		return 0, err
 	}
-	args := append([]string{"serve", "--data", d.data, "--listen", "127.0.0.1:0"}, d.flags...)
-	d.cmd = exec.Command(d.program, args...)
-	pipe, err := d.cmd.StderrPipe()
-	if err != nil {
-		return 0, errors.Join(fmt.Errorf("start the daemon: %w", err), log.Close())
-	}
-	begun := time.Now()
-	if err := d.cmd.Start(); err != nil {
-		return 0, errors.Join(fmt.Errorf("start the daemon: %w", err), log.Close())
-	}
-	ready := make(chan string, 1)
-	d.exited = make(chan struct{})
-	go d.follow(pipe, log, ready)
-	limit := time.NewTimer(readyWithin)
-	defer limit.Stop()
-	select {
-	case d.address = <-ready:
-	case <-d.exited:
-		return 0, d.exitError("before it was ready")
-	case <-limit.C:
-		return 0, errors.Join(fmt.Errorf("the daemon was not ready within %s, see %s", readyWithin, log.Name()), d.kill())
-	case <-ctx.Done():
-		return 0, errors.Join(context.Cause(ctx), d.kill())
-	}
+	asked := time.Now()
 	if err := newAdmin(d.address, "").ready(ctx); err != nil {
 		return 0, errors.Join(err, d.kill())
 	}
-	return time.Since(begun), nil
-}
-
-// follow keeps what the daemon logs, hands on the address that it is ready at, and notes its exit.
-func (d *daemon) follow(pipe io.Reader, log *os.File, ready chan<- string) {
-	defer close(d.exited)
-	var announced sync.Once
-	var failed error // to keep the log; the daemon is read on, so that it does not wait for us
-	for lines := bufio.NewReader(pipe); ; {
-		line, err := lines.ReadString('\n')
-		if failed == nil {
-			_, failed = log.WriteString(line)
-		}
-		if address, ok := readyAddress(line); ok {
-			announced.Do(func() { ready <- address })
-		}
-		if err != nil {
-			break // The daemon closed its end: it is gone.
-		}
-	}
-	d.err = errors.Join(d.cmd.Wait(), failed, log.Close())
+	return took + time.Since(asked), nil
 }
 
 // readyAddress returns the address of the log line that says that the daemon is ready.
@@ -100,59 +53,3 @@ func readyAddress(line string) (string, bool) {
 	}
 	return "", false
 }
-
-// stop asks the daemon to stop and returns how long it took.
-func (d *daemon) stop() (time.Duration, error) {
-	begun := time.Now()
-	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return 0, errors.Join(fmt.Errorf("stop the daemon: %w", err), d.kill())
-	}
-	limit := time.NewTimer(stopWithin)
-	defer limit.Stop()
-	select {
-	case <-d.exited:
-	case <-limit.C:
-		return 0, errors.Join(fmt.Errorf("the daemon did not stop within %s", stopWithin), d.kill())
-	}
-	if d.err != nil {
-		return 0, d.exitError("although it was asked to stop")
-	}
-	return time.Since(begun), nil
-}
-
-// kill ends the daemon at once; it is no error if it has ended already.
-func (d *daemon) kill() error {
-	err := d.cmd.Process.Kill()
-	<-d.exited
-	if errors.Is(err, os.ErrProcessDone) {
-		return nil
-	}
-	return err
-}
-
-// running reports whether the daemon was started and has not ended.
-func (d *daemon) running() bool {
-	if d.exited == nil {
-		return false
-	}
-	select {
-	case <-d.exited:
-		return false
-	default:
-		return true
-	}
-}
-
-func (d *daemon) exitError(when string) error {
-	return fmt.Errorf("the daemon ended %s, see %s: %w", when, filepath.Join(filepath.Dir(d.data), logName), exitStatus(d.err))
-}
-
-// exitStatus names an exit without an error, so that there is something to wrap.
-func exitStatus(err error) error {
-	if err == nil {
-		return errors.New("exit status 0")
-	}
-	return err
-}
-
-func (d *daemon) pid() int { return d.cmd.Process.Pid }

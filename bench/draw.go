@@ -1,6 +1,9 @@
 package bench
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // draws is a stream of numbers (splitmix64): a few instructions a number, and the same numbers again for the same seed, which is how it is
 // known afterwards what every device was sent.
@@ -22,22 +25,87 @@ func (d *draws) next() uint64 {
 	return z ^ z>>31
 }
 
-// message is what one number says: which device, which direction, how large.
+// kind is what an event is.
+type kind uint8
+
+const (
+	connect kind = iota
+	up
+	down
+)
+
+// message is one event to be sent.
 type message struct {
-	device int
-	down   bool
-	size   int // three digits
+	device int32
+	size   uint16 // three digits
+	kind   kind
 }
 
-// sizeMin and sizeBits give sizes of three digits each, so that all lines of a type have one length.
-const sizeMin, sizeBits = 100, 9
+// sizeMin and sizeBits give sizes of three digits, and of two bytes as a varint: all events of a kind have one length.
+const sizeMin, sizeBits = 128, 9
 
-// messageOf reads a number as a message to or from one of devices, uniformly.
-func messageOf(number uint64, devices int) message {
-	device, _ := bits.Mul64(number, uint64(devices)) // From the high bits; the rest from the low ones.
-	return message{
-		device: int(device),
-		down:   number&1 != 0,
-		size:   sizeMin + int(number>>1&(1<<sizeBits-1)),
+// The ways to draw devices.
+const (
+	// DrawUniform: each device is as likely as the next.
+	DrawUniform = "uniform"
+	// DrawZipf: the device of rank k has ln(1+1/k)/ln(n+1) of the messages of n devices: Zipf's law with exponent 1, as the integral of 1/x
+	// has it, because that takes one exponential a draw instead of a table that would push the daemon's out of the cache.
+	DrawZipf = "zipf"
+)
+
+// chooser reads numbers as messages to or from some devices of a fleet. The same numbers give the same messages again.
+type chooser struct {
+	fleet int     // devices that there are
+	among int     // of them, those that are drawn
+	log   float64 // of among+1, for Zipf; 0: uniform
+	first int     // the first of those that are drawn; they go round
+
+	// A device exchanges 16,000,000 messages a day at most (R10), also without a limit, and a hot one is there in seconds: so after turn
+	// messages of a caller others are drawn; 0: never.
+	turn, left uint64
+}
+
+// hotMessagesMax is how many messages the likeliest device gets before others are drawn; the callers are not quite together.
+const hotMessagesMax = 10_000_000
+
+// turnStride is how far away the next ones are. It is a prime: all devices have their turn before the first ones come again.
+const turnStride = 1009
+
+// newChooser returns one of callers that share the fleet.
+func newChooser(fleet int, c Case, stage int) chooser {
+	among := c.among(fleet)
+	h := chooser{fleet: fleet, among: among}
+	share := 1 / float64(among)
+	if c.Draw == DrawZipf {
+		h.log = math.Log(float64(among) + 1)
+		share = math.Ln2 / h.log
 	}
+	if c.Draw != DrawZipf && among == fleet {
+		return h
+	}
+	h.first = stage * turnStride * turnStride % fleet
+	h.turn = max(1, uint64(hotMessagesMax/share)/uint64(max(1, c.Connections)))
+	h.left = h.turn
+	return h
+}
+
+// message reads a number: the device from the high bits, the rest from the low ones.
+func (h *chooser) message(number uint64) message {
+	if h.turn > 0 {
+		if h.left == 0 {
+			h.first, h.left = (h.first+turnStride)%h.fleet, h.turn
+		}
+		h.left--
+	}
+	var device int
+	if h.log == 0 {
+		rank, _ := bits.Mul64(number, uint64(h.among))
+		device = int(rank)
+	} else {
+		device = min(int(math.Exp(float64(number>>11)*0x1p-53*h.log)), h.among) - 1
+	}
+	if device += h.first; device >= h.fleet {
+		device -= h.fleet
+	}
+	return message{device: int32(device), kind: up + kind(number&1), size: sizeMin + uint16(number>>1&(1<<sizeBits-1))}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,8 @@ type fake struct {
 	created  []string
 	accepted uint64
 	sent     map[string]*[3]uint64 // connects, ups, downs by device
+	// sequences are the last ones of each producer.
+	sequences map[string]uint64
 
 	lieAccepted, lieLogged, lieDenied uint64 // added
 	lieUsed                           int
@@ -28,7 +31,7 @@ type fake struct {
 
 func startFake(t *testing.T) (*fake, Options) {
 	t.Helper()
-	f := &fake{sent: map[string]*[3]uint64{}}
+	f := &fake{sent: map[string]*[3]uint64{}, sequences: map[string]uint64{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /metrics", f.metrics)
@@ -59,7 +62,11 @@ func (f *fake) events(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	body, _ := io.ReadAll(r.Body)
 	var b event.Batch
-	if p := b.DecodeNDJSON(body); p != nil || r.Header.Get("Authorization") != "Bearer secret" {
+	decode, answer := b.DecodeNDJSON, event.AppendResult
+	if r.Header.Get("Content-Type") == "application/x-protobuf" {
+		decode, answer = b.DecodeProtobuf, event.AppendResultProtobuf
+	}
+	if p := decode(body); p != nil || r.Header.Get("Authorization") != "Bearer secret" || !f.rises(r.Header) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
@@ -77,7 +84,16 @@ func (f *fake) events(w http.ResponseWriter, r *http.Request) {
 		result.Accepted--
 		result.Denials = []event.Denial{{Index: len(b.Events) - 1, Verdict: event.Verdict{Code: event.LicenseExhausted}}}
 	}
-	_, _ = w.Write(event.AppendResult(nil, &result))
+	_, _ = w.Write(answer(nil, &result))
+}
+
+// rises reports whether a request has a sequence, and one higher than the last one of its producer.
+func (f *fake) rises(h http.Header) bool {
+	producer := h.Get("Meterd-Producer")
+	n, err := strconv.ParseUint(h.Get("Meterd-Sequence"), 10, 64)
+	last := f.sequences[producer]
+	f.sequences[producer] = n
+	return err == nil && n > last && producer != ""
 }
 
 func (f *fake) metrics(w http.ResponseWriter, _ *http.Request) {

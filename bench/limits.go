@@ -5,29 +5,34 @@ import "time"
 const (
 	// devicesMax is what the seven digits of a device's name can tell apart.
 	devicesMax = 10_000_000
-	// connectionsMax is what the daemon serves at most.
-	connectionsMax = 16 << 10
+	// connectionsMax bounds the connections, each of which is a producer: two sets of them are fewer than an account may have.
+	connectionsMax = 4 << 10
 	// payloadBytesMax bounds the payload of one event; the daemon takes four times as much.
 	payloadBytesMax = 64 << 10
 	// casesMax bounds the steady cases of one run: each takes a whole window.
 	casesMax = 64
 
-	// answerBytesMax bounds an answer to a batch: all accepted is less than a hundred bytes, and a refusal is read for its reason only.
-	answerBytesMax = 1 << 20
+	// productBytesMax leaves room in a name for what scenarios and producers append to it.
+	productBytesMax = 48
+	// roundsMax bounds the rounds of a comparison, each of which takes two windows.
+	roundsMax = 64
+
+	// answerBytesMax bounds an answer to a batch: 65,536 denials of some 130 bytes are the longest.
+	answerBytesMax = 16 << 20
 	// answerBytesStart is what a connection reads into at first.
 	answerBytesStart = 4 << 10
 	// bodyBytesAdminMax bounds what the administration and /metrics may answer.
 	bodyBytesAdminMax = 64 << 20
 
-	// activateBatch is how many devices connect in one batch.
-	activateBatch = 1000
-	// activateConnections is enough for the next group to gather while one is synced.
-	activateConnections = 16
+	// connectBatch is how many devices connect in one batch.
+	connectBatch = 1000
+	// connectConnections is enough for the next group to gather while one is synced.
+	connectConnections = 16
 
 	// samplesMax bounds the devices that are read back.
 	samplesMax = 100_000
-	// logSampleRowsMax bounds the rows of a device's log that are read back.
-	logSampleRowsMax = 1_000_000
+	// logSampleRowsMax is how many rows the log of a device may have to be read back.
+	logSampleRowsMax = 50_000
 
 	// readyWithin bounds how long a daemon may take to start.
 	readyWithin = 10 * time.Minute
@@ -50,4 +55,15 @@ const (
 	otherShareQuiet = 0.05
 	// dayLeftHour is the hour of the product's day at which a run begins: eighteen hours before the day ends.
 	dayLeftHour = 6
+	// midnightRoom and midnightRoomPerDevice are left for connecting the devices before a day ends: a quarter of a million a second.
+	midnightRoom          = 3 * time.Second
+	midnightRoomPerDevice = 4 * time.Microsecond
+	// midnightAround is how far from midnight a stall is taken for its.
+	midnightAround = time.Second
+
+	// peerWindowMax is long enough for a yardstick, which has no checkpoints to wait for.
+	peerWindowMax = 15 * time.Second
+	// peerReachEvery and peerReachTries bound the wait for a peer that says it is ready: ten seconds.
+	peerReachEvery = 50 * time.Millisecond
+	peerReachTries = 200
 )

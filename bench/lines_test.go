@@ -2,58 +2,72 @@ package bench
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/meterd/meterd/event"
 )
 
-// TestLinesDecode holds that what the loader sends is what it means: the daemon's own decoder reads the same events.
-func TestLinesDecode(t *testing.T) {
-	for _, payload := range []int{0, 1, 15, 16, 17, 64, 1024} {
-		t.Run(fmt.Sprint(payload), func(t *testing.T) {
-			const devices = devicesMax
-			l := newLines("p-1", payload, newDraws(3, 1, 0))
-			random := newDraws(3, 0, 0)
-			var body []byte
-			var want []message
-			for range 500 {
-				m := messageOf(random.next(), devices)
-				want = append(want, m)
-				body = l.appendMessage(body, m)
-			}
-			want = append(want, message{device: devices - 1})
-			body = l.appendConnect(body, devices-1)
-			var b event.Batch
-			if p := b.DecodeNDJSON(body); p != nil {
-				t.Fatal(p)
-			}
-			if len(b.Events) != len(want) {
-				t.Fatalf("%d events, want %d", len(b.Events), len(want))
-			}
-			seen := map[string]bool{}
-			for i, m := range want {
-				e := &b.Events[i]
-				kind, size := event.Up, int64(m.size)
-				if m.down {
-					kind = event.Down
+// decoders are the daemon's own.
+func decoders(b *event.Batch) map[string]func([]byte) *event.Problem {
+	return map[string]func([]byte) *event.Problem{FormatNDJSON: b.DecodeNDJSON, FormatProtobuf: b.DecodeProtobuf}
+}
+
+// TestEncodersMeanWhatTheySay holds that what the loader sends is what it means: the daemon's own decoder reads the same events, whatever batch was
+// encoded before.
+func TestEncodersMeanWhatTheySay(t *testing.T) {
+	for _, format := range formats {
+		for _, payload := range []int{0, 1, 15, 16, 17, 64, 127, 128, 1024} {
+			t.Run(fmt.Sprint(format, payload), func(t *testing.T) {
+				const devices = devicesMax
+				e := newEncoder(format, "p-1", payload, newDraws(3, 1, 0))
+				random := newDraws(3, 0, 0)
+				all := chooser{fleet: devices, among: devices}
+				seen := map[string]bool{}
+				for _, events := range []int{1, 127, 128, 500, 500, 1} {
+					batch := make([]message, events)
+					for i := range batch {
+						batch[i] = all.message(random.next())
+					}
+					checkBatch(t, format, e.appendBatch(nil, batch), batch, payload, seen)
+					for i := range batch {
+						batch[i] = message{device: devices - 1 - int32(i), kind: connect}
+					}
+					checkBatch(t, format, e.appendBatch(nil, batch), batch, 0, nil)
 				}
-				if payload > 0 {
-					size = int64(payload)
-				}
-				if i == len(want)-1 {
-					kind, size = event.Connect, 0
-				}
-				got := string(b.Bytes(e.Payload))
-				if e.Fault != 0 || e.Type != kind || string(b.Bytes(e.Product)) != "p-1" || string(b.Bytes(e.Device)) != fmt.Sprintf("dev-%07d", m.device) ||
-					e.Size != size || kind != event.Connect && len(got) != payload {
-					t.Fatalf("event %d of %+v: %+v, device %s, payload %q", i, m, e, b.Bytes(e.Device), got)
-				}
-				if payload >= 16 && seen[got] {
-					t.Fatalf("payload %q comes twice", got)
-				}
-				seen[got] = payload > 0
-			}
-		})
+			})
+		}
+	}
+}
+
+// checkBatch compares a body with the events that it is to mean, and their payloads with those seen before.
+func checkBatch(t *testing.T, format string, body []byte, want []message, payload int, seen map[string]bool) {
+	t.Helper()
+	var b event.Batch
+	if p := decoders(&b)[format](body); p != nil {
+		t.Fatal(p)
+	}
+	if len(b.Events) != len(want) {
+		t.Fatalf("%d events, want %d", len(b.Events), len(want))
+	}
+	for i, m := range want {
+		e := &b.Events[i]
+		kind := [...]event.Type{connect: event.Connect, up: event.Up, down: event.Down}[m.kind]
+		size := int64(m.size)
+		if payload > 0 {
+			size = int64(payload)
+		}
+		got := string(b.Bytes(e.Payload))
+		if e.Fault != 0 || e.Type != kind || string(b.Bytes(e.Product)) != "p-1" || string(b.Bytes(e.Device)) != fmt.Sprintf("dev-%07d", m.device) ||
+			e.Size != size || len(got) != payload {
+			t.Fatalf("event %d of %+v: %+v, device %s, payload %q", i, m, e, b.Bytes(e.Device), got)
+		}
+		if payload >= 16 && seen[got] {
+			t.Fatalf("payload %q comes twice", got)
+		}
+		if seen != nil {
+			seen[got] = true
+		}
 	}
 }
 
@@ -65,21 +79,29 @@ func TestDeviceName(t *testing.T) {
 	}
 }
 
+// testMessages returns a source of messages to some devices.
+func testMessages(e encoder, d draws, devices, batch int) *messages {
+	return &messages{encoder: e, draws: d, chooser: newChooser(devices, Case{Connections: 1}, 0), batch: make([]message, batch)}
+}
+
 func TestSourcesAllocateNothing(t *testing.T) {
-	for _, payload := range []int{0, 100} {
-		s := &messages{lines: newLines("p", payload, draws{}), draws: newDraws(1, 2, 3), devices: 1000, batch: 100}
-		body, _ := s.fill(nil)
-		if n := testing.AllocsPerRun(100, func() { body, _ = s.fill(body[:0]) }); n != 0 {
-			t.Errorf("payload %d: %v allocations a batch", payload, n)
+	for _, format := range formats {
+		for _, payload := range []int{0, 100} {
+			s := testMessages(newEncoder(format, "p", payload, draws{}), newDraws(1, 2, 3), 1000, 100)
+			body, _ := s.fill(nil)
+			if n := testing.AllocsPerRun(100, func() { body, _ = s.fill(body[:0]) }); n != 0 {
+				t.Errorf("%s, payload %d: %v allocations a batch", format, payload, n)
+			}
 		}
 	}
 }
 
-func BenchmarkLines(b *testing.B) {
-	for _, payload := range []int{0, 64, 256} {
-		b.Run(fmt.Sprintf("payload=%d", payload), func(b *testing.B) {
-			const batch = 1000
-			s := &messages{lines: newLines("bench", payload, draws{}), draws: newDraws(1, 2, 3), devices: 1_000_000, batch: batch}
+func BenchmarkFill(b *testing.B) {
+	const batch = 1000
+	run := func(name string, e encoder, c Case) {
+		b.Run(name, func(b *testing.B) {
+			s := testMessages(e, newDraws(1, 2, 3), 1_000_000, batch)
+			s.chooser = newChooser(1_000_000, c, 0)
 			var body []byte
 			b.ReportAllocs()
 			for i := 0; i < b.N; i += batch {
@@ -88,4 +110,12 @@ func BenchmarkLines(b *testing.B) {
 			b.SetBytes(int64(len(body) / batch))
 		})
 	}
+	for _, format := range formats {
+		for _, payload := range []int{0, 64, 256} {
+			run(fmt.Sprintf("format=%s/payload=%d", format, payload), newEncoder(format, "bench", payload, draws{}), Case{})
+		}
+	}
+	run("format=protobuf/draw=zipf", newEncoder(FormatProtobuf, "bench", 0, draws{}), Case{Draw: DrawZipf, Connections: 32})
+	run("format=resp", newCommands(strings.Repeat("0", 40), "20261124"), Case{})
+	run("format=prometheus", newSeries("bench"), Case{})
 }

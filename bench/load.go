@@ -19,6 +19,8 @@ const (
 // load is a set of callers that run together: a closed loop.
 type load struct {
 	callers  []*caller
+	began    time.Time
+	split    time.Time // callers count by it, unless it is zero
 	phase    atomic.Int32
 	duration time.Duration // of the measured window; 0: until the sources end
 	warmup   time.Duration
@@ -26,67 +28,6 @@ type load struct {
 	end      func(context.Context) error // and at its end
 	watch    func(context.Context) error // every watchEvery within it
 	progress func(elapsed time.Duration, events uint64)
-}
-
-// caller is one connection with its goroutine. Its fields belong to that goroutine until the load is over, but answered.
-type caller struct {
-	wire   *wire
-	post   *post
-	source source
-	expect answer
-
-	answered atomic.Uint64 // events, all phases
-	events   uint64        // answered within the window
-	batches  uint64
-	latency  histogram // of the batches answered within the window
-	err      error
-}
-
-// answer is what the daemon says when it accepted all of a batch.
-type answer struct {
-	events int
-	text   []byte
-}
-
-// of returns the answer to a batch of events; batches of one size need it made once.
-func (a *answer) of(events int) []byte {
-	if a.events != events {
-		a.events = events
-		a.text = fmt.Appendf(a.text[:0], `{"accepted":%d,"denied":[]}`, events)
-	}
-	return a.text
-}
-
-// run sends batches until the source ends or the load stops. After an error nothing more is sent.
-func (c *caller) run(phase *atomic.Int32) {
-	for phase.Load() != phaseStop {
-		text, events := c.source.fill(c.post.blank())
-		if events == 0 {
-			return
-		}
-		request := c.post.seal(text)
-		sent := time.Now()
-		r, err := c.wire.ask(request)
-		took := time.Since(sent)
-		if err != nil {
-			c.err = err
-			return
-		}
-		if r.status != 200 || string(r.body) != string(c.expect.of(events)) {
-			c.err = fmt.Errorf("a batch of %d was not accepted whole: %d %.400s", events, r.status, r.body)
-			return
-		}
-		c.answered.Add(uint64(events))
-		if phase.Load() == phaseMeasure {
-			c.events += uint64(events)
-			c.batches++
-			c.latency.observe(took)
-		}
-		if r.close {
-			c.err = errors.New("the daemon closes the connection")
-			return
-		}
-	}
 }
 
 // outcome is what a load measured.
@@ -97,7 +38,14 @@ type outcome struct {
 	latency   histogram
 	perSecond []uint64 // events of each watchEvery of the window
 	answered  uint64   // all events, warm-up and the rest in flight included
+	each      []uint64 // the same of each caller
+	split     split
+	timeline  timeline
+	from, to  time.Duration // the window, within the timeline
 }
+
+// stall is the longest time within the window in which no answer came.
+func (o *outcome) stall() time.Duration { return o.timeline.stall(o.from, o.to) }
 
 // run runs all callers to the end and merges what they measured. When it returns no caller runs any more.
 func (l *load) run(ctx context.Context) (*outcome, error) {
@@ -110,10 +58,10 @@ func (l *load) run(ctx context.Context) (*outcome, error) {
 		}
 		l.phase.Store(phaseMeasure)
 	}
-	began := time.Now()
+	l.began = time.Now()
 	for _, c := range l.callers {
 		group.Go(func() {
-			if c.run(&l.phase); c.err != nil {
+			if c.run(); c.err != nil {
 				l.phase.Store(phaseStop)
 			}
 		})
@@ -122,13 +70,13 @@ func (l *load) run(ctx context.Context) (*outcome, error) {
 		group.Wait()
 		close(finished)
 	}()
-	err := l.conduct(ctx, began, finished, o)
+	err := l.conduct(ctx, finished, o)
 	l.phase.Store(phaseStop)
 	return o, errors.Join(l.drain(finished), l.gather(o), err)
 }
 
 // conduct waits for the warm-up and the window, and looks at the daemon meanwhile.
-func (l *load) conduct(ctx context.Context, began time.Time, finished <-chan struct{}, o *outcome) error {
+func (l *load) conduct(ctx context.Context, finished <-chan struct{}, o *outcome) error {
 	measuring := l.warmup == 0
 	turn := time.NewTimer(l.warmup)
 	if measuring {
@@ -140,10 +88,11 @@ func (l *load) conduct(ctx context.Context, began time.Time, finished <-chan str
 	defer turn.Stop()
 	watch := time.NewTicker(watchEvery)
 	defer watch.Stop()
-	windowFrom, shown := began, began
+	windowFrom, shown := l.began, l.began
 	windowEvents := uint64(0)
 	over := func() error {
-		o.window = time.Since(windowFrom)
+		o.from, o.to = windowFrom.Sub(l.began), time.Since(l.began)
+		o.window = o.to - o.from
 		return l.end(ctx)
 	}
 	for {
@@ -178,7 +127,7 @@ func (l *load) conduct(ctx context.Context, began time.Time, finished <-chan str
 			}
 			if now.Sub(shown) >= progressEvery {
 				shown = now
-				l.progress(now.Sub(began), answered)
+				l.progress(now.Sub(l.began), answered)
 			}
 		}
 	}
@@ -201,7 +150,7 @@ func (l *load) drain(finished <-chan struct{}) error {
 	case <-limit.C:
 	}
 	for _, c := range l.callers {
-		_ = c.wire.Close() // Only to wake its caller, which then says why.
+		_ = c.speaker.Close() // Only to wake its caller, which then says why.
 	}
 	<-finished
 	return fmt.Errorf("a batch got no answer within %s", drainWithin)
@@ -215,31 +164,17 @@ func (l *load) gather(o *outcome) error {
 		o.batches += c.batches
 		o.latency.merge(&c.latency)
 		o.answered += c.answered.Load()
+		o.each = append(o.each, c.answered.Load())
+		o.split.before += c.split.before
+		o.split.after += c.split.after
+		o.timeline.merge(&c.timeline)
 		if c.err != nil {
 			errs = append(errs, fmt.Errorf("connection %d: %w", i, c.err))
 		}
-		_ = c.wire.Close() // All was answered; nothing depends on how it ends.
+		_ = c.speaker.Close() // All was answered; nothing depends on how it ends.
 	}
 	if len(errs) > 3 {
 		errs = append(errs[:3], fmt.Errorf("and %d more", len(errs)-3))
 	}
 	return errors.Join(errs...)
-}
-
-// dialCallers opens a connection for each source.
-func dialCallers(ctx context.Context, address, token string, sources []source) ([]*caller, error) {
-	callers := make([]*caller, 0, len(sources))
-	for _, s := range sources {
-		w, err := dial(ctx, address)
-		if err != nil {
-			for _, c := range callers {
-				err = errors.Join(err, c.wire.Close())
-			}
-			return nil, err
-		}
-		callers = append(callers, &caller{
-			wire: w, source: s, post: newPost("/v1/events", address, token, "application/x-ndjson"),
-		})
-	}
-	return callers, nil
 }

@@ -21,14 +21,21 @@ type Options struct {
 	Dir string
 	// Keep leaves the data directory.
 	Keep bool
-	// Scenarios are the names of what is run; empty: all.
+	// Scenarios are the names of what is run. Empty: a suite, the short one or, with Full, the long one.
 	Scenarios []string
+	Full      bool
 	// Product is created for the run, with an account of the same name.
 	Product string
 	// Devices is how many devices there are.
 	Devices int
-	// Batches, Connections and Payloads span the cases of steady: all combinations. All empty: HeadlineCases.
+	// Formats, Batches, Connections and Payloads span the cases of steady: all combinations. Without batches, connections and payloads: the
+	// headline, and single events. The other scenarios take the first case. No formats: all.
+	Formats                        []string
 	Batches, Connections, Payloads []int
+	// Draw is how devices are drawn: DrawUniform or DrawZipf.
+	Draw string
+	// Rounds is how often the sides of a comparison take turns.
+	Rounds int
 	// Duration is the measured window of a case, Warmup what runs before it.
 	Duration, Warmup time.Duration
 	// CheckpointEvery is handed to the daemon.
@@ -45,46 +52,8 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{
 		Dir: ".", Product: "bench", Devices: 1_000_000, Duration: time.Minute, Warmup: 3 * time.Second,
-		CheckpointEvery: 30 * time.Second, Seed: 1, Samples: 200, LogSamples: 1, Progress: io.Discard,
+		CheckpointEvery: 30 * time.Second, Seed: 1, Samples: 200, LogSamples: 1, Draw: DrawUniform, Rounds: 3, Progress: io.Discard,
 	}
-}
-
-// Case is one setting of steady.
-type Case struct {
-	Batch       int           `json:"batch"`
-	Connections int           `json:"connections"`
-	Payload     int           `json:"payload_bytes"`
-	Duration    time.Duration `json:"-"`
-}
-
-// HeadlineCases are run when no case is asked for: the headline, and single events at a quarter of the time each.
-func HeadlineCases(headline time.Duration) []Case {
-	return []Case{
-		{Batch: 1000, Connections: 32, Duration: headline},
-		{Batch: 1, Connections: 64, Duration: headline / 4},
-		{Batch: 1, Connections: 256, Duration: headline / 4},
-	}
-}
-
-// cases returns what steady runs.
-func (o *Options) cases() (list []Case) {
-	if len(o.Batches)+len(o.Connections)+len(o.Payloads) == 0 {
-		return HeadlineCases(o.Duration)
-	}
-	or := func(given []int, otherwise int) []int {
-		if len(given) == 0 {
-			return []int{otherwise}
-		}
-		return given
-	}
-	for _, payload := range or(o.Payloads, 0) {
-		for _, batch := range or(o.Batches, 1000) {
-			for _, connections := range or(o.Connections, 32) {
-				list = append(list, Case{Batch: batch, Connections: connections, Payload: payload, Duration: o.Duration})
-			}
-		}
-	}
-	return list
 }
 
 // Validate reports every fault at once.
@@ -110,12 +79,24 @@ func (o *Options) Validate() error {
 			fault("a token is needed for %s", o.URL)
 		}
 	}
-	if !event.ValidName([]byte(o.Product)) {
-		fault("product %q: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -", o.Product)
+	if o.URL != "" && o.Full {
+		fault("the full suite starts daemons of its own: name scenarios for %s", o.URL)
+	}
+	if !event.ValidName([]byte(o.Product)) || len(o.Product) > productBytesMax {
+		fault("product %q: must be 1 to %d bytes of A-Z a-z 0-9 . _ : -", o.Product, productBytesMax)
 	}
 	within("devices", o.Devices, 1, devicesMax)
 	within("samples", o.Samples, 1, samplesMax)
 	within("log samples", o.LogSamples, 0, samplesMax)
+	within("rounds", o.Rounds, 1, roundsMax)
+	for _, format := range o.Formats {
+		if !isFormat(format) {
+			fault("format %q: must be of %s", format, formatNames())
+		}
+	}
+	if o.Draw != DrawUniform && o.Draw != DrawZipf {
+		fault("draw %q: must be %s or %s", o.Draw, DrawUniform, DrawZipf)
+	}
 	cases := o.cases()
 	within("cases", len(cases), 1, casesMax)
 	for _, c := range cases {

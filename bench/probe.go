@@ -7,13 +7,20 @@ import (
 	"time"
 )
 
-// probe looks at daemon, loader and machine at both ends of a window, and every second within it.
+// probe looks at what is measured, loader and machine at both ends of a window, and every second within it.
 type probe struct {
-	target *target
+	usage   func() (usage, error)
+	metrics func(context.Context) (Metrics, error)
+	remote  bool // usage is not known
 
 	from, to    look
 	checkpoints int
 	age         float64 // of the last checkpoint, when last looked at
+}
+
+// probe returns one of the daemon.
+func (t *target) probe() *probe {
+	return &probe{usage: t.usage, metrics: t.admin.metrics, remote: t.daemon == nil}
 }
 
 // look is one look at everything.
@@ -27,7 +34,7 @@ type look struct {
 
 func (p *probe) look(ctx context.Context) (l look, err error) {
 	l.at = time.Now()
-	if l.daemon, err = p.target.usage(); err != nil {
+	if l.daemon, err = p.usage(); err != nil {
 		return l, err
 	}
 	if l.loader, err = readUsage(os.Getpid()); err != nil {
@@ -36,7 +43,7 @@ func (p *probe) look(ctx context.Context) (l look, err error) {
 	if l.busy, l.stolen, err = readMachineCPU(); err != nil {
 		return l, err
 	}
-	l.metrics, err = p.target.admin.metrics(ctx)
+	l.metrics, err = p.metrics(ctx)
 	return l, err
 }
 
@@ -53,7 +60,7 @@ func (p *probe) end(ctx context.Context) (err error) {
 }
 
 func (p *probe) watch(ctx context.Context) error {
-	m, err := p.target.admin.metrics(ctx)
+	m, err := p.metrics(ctx)
 	p.see(m.CheckpointAgeSeconds)
 	return err
 }
@@ -79,7 +86,7 @@ func (p *probe) fill(r *Result, logged Metrics) {
 	if logged.Groups > 0 {
 		r.Disk.EventsPerGroup = float64(logged.LogRows) / float64(logged.Groups)
 	}
-	if p.target.daemon == nil {
+	if p.remote {
 		return
 	}
 	daemon := p.to.daemon.cpuSeconds - p.from.daemon.cpuSeconds
@@ -88,8 +95,12 @@ func (p *probe) fill(r *Result, logged Metrics) {
 	r.CPU.OtherShare = max(0, p.to.busy-p.from.busy-daemon-loader) / seconds / float64(runtime.NumCPU())
 	r.CPU.StolenShare = (p.to.stolen - p.from.stolen) / seconds / float64(runtime.NumCPU())
 	written := p.to.daemon.writeBytes - p.from.daemon.writeBytes
-	if logged.LogRows > 0 {
-		r.Disk.WrittenBytesPerEvent = float64(written) / float64(logged.LogRows)
+	rows := logged.LogRows // The window as the daemon saw it, with what was in flight at its ends.
+	if rows == 0 {
+		rows = r.Events
+	}
+	if rows > 0 {
+		r.Disk.WrittenBytesPerEvent = float64(written) / float64(rows)
 	}
 	r.Memory = memoryOf(p.to)
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // reportFormat is raised when a member of a Report changes its meaning.
-const reportFormat = 1
+const reportFormat = 2
 
 // Report is everything that a run measured, with what is needed to compare it. Times are seconds, sizes bytes.
 type Report struct {
@@ -18,6 +18,7 @@ type Report struct {
 	Machine  Machine   `json:"machine"`
 	Settings Settings  `json:"settings"`
 	Results  []*Result `json:"results"`
+	Ratios   []Ratio   `json:"ratios,omitempty"`
 }
 
 // Settings are the options of the run that its figures depend on.
@@ -33,6 +34,8 @@ type Settings struct {
 // Result is one measured window, or one restart. What does not apply is left out.
 type Result struct {
 	Scenario           string   `json:"scenario"`
+	Variant            string   `json:"variant,omitempty"` // how what is measured was run, if that differs
+	Devices            int      `json:"devices"`
 	Case               *Case    `json:"case,omitempty"`
 	Events             uint64   `json:"events,omitempty"` // answered within the window
 	Batches            uint64   `json:"batches,omitempty"`
@@ -40,12 +43,15 @@ type Result struct {
 	EventsPerSecond    float64  `json:"events_per_second,omitempty"`
 	EventsOfEachSecond []uint64 `json:"events_of_each_second,omitempty"`
 	Latency            *Latency `json:"latency_seconds,omitempty"`
-	CPU                *CPU     `json:"cpu,omitempty"`
-	Memory             *Memory  `json:"memory,omitempty"`
-	Disk               *Disk    `json:"disk,omitempty"`
-	Restart            *Restart `json:"restart,omitempty"`
-	Check              *Check   `json:"check"`
-	Notes              []string `json:"notes,omitempty"`
+	// StallSeconds is the longest time in which no connection was answered, to the millisecond; MidnightStallSeconds the longest around the end of a day.
+	StallSeconds         float64  `json:"stall_seconds,omitempty"`
+	MidnightStallSeconds float64  `json:"midnight_stall_seconds,omitempty"`
+	CPU                  *CPU     `json:"cpu,omitempty"`
+	Memory               *Memory  `json:"memory,omitempty"`
+	Disk                 *Disk    `json:"disk,omitempty"`
+	Restart              *Restart `json:"restart,omitempty"`
+	Check                *Check   `json:"check"`
+	Notes                []string `json:"notes,omitempty"`
 }
 
 // Latency is how long batches took, from the first byte written to the answer read.
@@ -97,8 +103,8 @@ type Restart struct {
 	VerifySeconds        float64 `json:"verify_seconds"`
 }
 
-// Check is the comparison that a result passed: Sent = Accepted = Logged since the process started, nothing denied, a licence for
-// each device, and the devices that were read back had exactly what they were sent.
+// Check is the comparison that a result passed: Sent = Accepted + Denied = Logged since the process started, each as it was answered, a licence for
+// each device, and the devices that were read back had exactly what they were sent. Of a yardstick: what it counts is what it was sent.
 type Check struct {
 	Sent               uint64 `json:"sent"`
 	Accepted           uint64 `json:"accepted"`

@@ -18,7 +18,7 @@ func exampleReport() *Report {
 	check := &Check{Sent: 120, Accepted: 120, Logged: 120, LicensesUsed: 10, DevicesCompared: 10, DeviceLogsCompared: 1}
 	r.Results = []*Result{
 		{
-			Scenario: "steady", Case: &Case{Batch: 1000, Connections: 32, Payload: 64}, Events: 120_000_000, Batches: 120_000, WindowSeconds: 60,
+			Scenario: "steady", Devices: 1_000_000, StallSeconds: 0.25, Case: &Case{Format: FormatNDJSON, Batch: 1000, Connections: 32, Payload: 64}, Events: 120_000_000, Batches: 120_000, WindowSeconds: 60,
 			EventsPerSecond: 2e6, EventsOfEachSecond: []uint64{1, 2}, Latency: &Latency{P50: 0.001, P99: 0.01, P999: 0.02, Max: 1.5, Mean: 0.002},
 			CPU:    &CPU{DaemonSecondsPerMillion: 0.4, LoaderSecondsPerMillion: 0.1, DaemonCores: 0.8, LoaderCores: 0.2, OtherShare: 0.05},
 			Memory: &Memory{RSSBytes: 200 << 20, HighWaterBytes: 300 << 20}, Disk: &Disk{LogBytesPerEvent: 6.4, WrittenBytesPerEvent: 15, Checkpoints: 2},
@@ -29,6 +29,7 @@ func exampleReport() *Report {
 			Memory: &Memory{RSSBytes: 150 << 20, BytesPerDevice: 120}, Check: check,
 		},
 	}
+	r.Ratios = []Ratio{newRatio("ours ÷ theirs", []float64{4, 2, 9})}
 	return r
 }
 
@@ -62,7 +63,7 @@ func TestReportTable(t *testing.T) {
 	}
 	text := b.String()
 	for _, want := range []string{
-		"steady ndjson batch=1000 conns=32 payload=64", "2 M", "1 ms", "10 ms", "1.5 s", "0.400", "0.100", "5 %", "200 MiB", "300 MiB", "6.40", "15.00",
+		"steady ndjson batch=1000 conns=32 payload=64", "1 M", "2 M", "250 ms", "ours ÷ theirs: 4 (2 to 9 in 3 rounds)", "1 ms", "10 ms", "1.5 s", "0.400", "0.100", "5 %", "200 MiB", "300 MiB", "6.40", "15.00",
 		"restart SIGKILL: ready in 1.25 s, after 40 M events", "a device 120 B", "checked: 120 events, 10 licences, 10 devices, 1 logs",
 	} {
 		if !strings.Contains(text, want) {

@@ -20,7 +20,8 @@ var (
 var headEnd = []byte("\r\n\r\n")
 
 // parseResponse reads the answer at the beginning of b and returns how many bytes it takes, 0 if it is not all there yet. It knows what
-// servers of batches send: a status line, a header with one Content-Length, a body of that length.
+// servers of batches send: a status line, a header with one Content-Length, a body of that length; or the status
+// 204 and no body.
 func parseResponse(b []byte) (r response, n int, err error) {
 	head := bytes.Index(b, headEnd)
 	if head < 0 {
@@ -54,6 +55,9 @@ func parseResponse(b []byte) (r response, n int, err error) {
 		case isHeader(name, "connection"):
 			r.close = bytes.EqualFold(value, []byte("close"))
 		}
+	}
+	if r.status == 204 && length < 0 {
+		length = 0 // It has no body by its status.
 	}
 	from := head + len(headEnd)
 	switch {

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -11,7 +10,7 @@ import (
 func restart(ctx context.Context, r *run) error {
 	t := r.target
 	if t.daemon == nil {
-		return errors.New("only a daemon of our own can be restarted")
+		return errNotOurs
 	}
 	if err := activate(ctx, r); err != nil {
 		return err
@@ -20,7 +19,7 @@ func restart(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
-	if err := r.again(ctx, &Restart{Signal: "SIGTERM", StopSeconds: stopped.Seconds()}); err != nil {
+	if err := r.restarted(ctx, &Restart{Signal: "SIGTERM", StopSeconds: stopped.Seconds()}); err != nil {
 		return err
 	}
 	// Reading back took its time. A process that just began has a whole interval to its first checkpoint, so the kill finds all of the
@@ -33,35 +32,34 @@ func restart(ctx context.Context, r *run) error {
 	}
 	c := r.o.cases()[0]
 	c.Duration = min(c.Duration, restartTraffic)
-	if _, _, err := r.traffic(ctx, "restart", c); err != nil {
+	if _, _, err := r.traffic(ctx, t.main, c, &job{what: "restart"}); err != nil {
 		return err
 	}
 	m, err := t.admin.metrics(ctx)
 	if err != nil {
 		return err
 	}
-	killed := &Restart{Signal: "SIGKILL", EventsBefore: t.sent, CheckpointAgeSeconds: m.CheckpointAgeSeconds}
+	killed := &Restart{Signal: "SIGKILL", EventsBefore: t.accepted, CheckpointAgeSeconds: m.CheckpointAgeSeconds}
 	if err := t.daemon.kill(); err != nil {
 		return err
 	}
-	return r.again(ctx, killed)
+	return r.restarted(ctx, killed)
 }
 
-// again starts the daemon on what it left, measures how long that takes, and verifies what it says.
-func (r *run) again(ctx context.Context, what *Restart) error {
+// restarted starts the daemon on what it left, measures how long that takes, and verifies what it says.
+func (r *run) restarted(ctx context.Context, what *Restart) error {
 	t := r.target
 	ready, err := t.start(ctx)
 	if err != nil {
 		return err
 	}
 	what.ReadySeconds = ready.Seconds()
-	p := &probe{target: t}
-	now, err := p.look(ctx)
+	now, err := t.probe().look(ctx)
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	check, err := t.verify(ctx)
+	check, err := t.verify(ctx, t.main)
 	if err != nil {
 		return err
 	}

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// run is one run of scenarios against one target.
+// run is one run of scenarios.
 type run struct {
-	o      *Options
+	o      *Options // of the step that runs
 	target *target
 	report *Report
 }
@@ -20,33 +20,53 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	scenarios, err := scenariosNamed(o.Scenarios)
+	dir := ""
+	if o.URL == "" {
+		var err error
+		if dir, err = realDirectory(o.Dir); err != nil {
+			return nil, err
+		}
+	}
+	machine, err := readMachine(dir)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{o: &o}
-	if r.target, err = openTarget(ctx, &o); err != nil {
-		return nil, err
-	}
-	machine, err := readMachine(r.target.folder)
-	if err != nil {
-		return nil, errors.Join(err, r.target.close(o.Keep))
-	}
-	r.report = newReport(readCommit(ctx), machine, &o)
+	r := &run{o: &o, report: newReport(readCommit(ctx), machine, &o)}
 	r.say("%s, %d cores, Linux %s, %s; commit %s; seed %d", machine.CPU, machine.Cores, machine.Kernel, machine.Filesystem, r.report.Commit, o.Seed)
+	for _, part := range o.parts() {
+		if err := r.part(ctx, part); err != nil {
+			return r.report, err
+		}
+	}
+	r.report.Ratios = append(r.report.Ratios, peerRatios(r.report.Results)...)
+	return r.report, nil
+}
+
+// part runs scenarios with one daemon.
+func (r *run) part(ctx context.Context, p part) error {
+	var err error
+	if r.target, err = openTarget(ctx, &p.options); err != nil {
+		return err
+	}
 	if r.target.daemon != nil {
 		r.say("daemon: process %d, %s", r.target.daemon.pid(), r.target.folder)
 	}
-	for _, s := range scenarios {
-		if err = s.run(ctx, r); err != nil {
-			err = fmt.Errorf("%s: %w", s.Name, err)
+	for i := range p.steps {
+		s := &p.steps[i]
+		r.o = &s.options
+		if err = s.scenario.run(ctx, r); s.optional && (errors.Is(err, errNotInstalled) || errors.Is(err, errNotOurs)) {
+			r.say("%s is left out: %v", s.scenario.Name, err)
+			err = nil
+		}
+		if err != nil {
+			err = fmt.Errorf("%s: %w", s.scenario.Name, err)
 			break
 		}
 	}
 	if err != nil && r.target.folder != "" {
 		r.say("data and log are kept in %s", r.target.folder)
 	}
-	return r.report, errors.Join(err, r.target.close(o.Keep || err != nil))
+	return errors.Join(err, r.target.close(r.o.Keep || err != nil))
 }
 
 func (r *run) say(format string, args ...any) {
@@ -55,34 +75,72 @@ func (r *run) say(format string, args ...any) {
 
 // add adds a result and shows it.
 func (r *run) add(result *Result) {
+	result.Devices = r.o.Devices
 	r.report.Results = append(r.report.Results, result)
 	r.say("%s", result.line())
 }
 
-// load runs callers with these sources under a probe.
-func (r *run) load(ctx context.Context, what string, sources []source, warmup, duration time.Duration) (*outcome, *probe, []*caller, error) {
+// addRatio adds a ratio and shows it.
+func (r *run) addRatio(ratio Ratio) {
+	r.report.Ratios = append(r.report.Ratios, ratio)
+	r.say("%s", ratio)
+}
+
+// job is a load of the daemon.
+type job struct {
+	what      string // for people
+	c         Case
+	sources   []source
+	producers int    // the number of the first connection's
+	deny      string // the code with which all must be denied; empty: all must be accepted
+	warmup    time.Duration
+	duration  time.Duration // 0: until the sources end
+	split     time.Time     // an instant to count by, or zero
+}
+
+// load runs a job under a probe.
+func (r *run) load(ctx context.Context, j *job) (*outcome, *probe, error) {
 	t := r.target
-	callers, err := dialCallers(ctx, t.admin.address, t.token, sources)
+	gateways, err := t.dial(ctx, j)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	p := &probe{target: t}
+	speakers := make([]speaker, len(gateways))
+	for i, g := range gateways {
+		speakers[i] = g
+	}
+	p := t.probe()
+	o, err := r.drive(ctx, j, speakers, p)
+	for i, g := range gateways {
+		t.sequences[t.producer(j.producers+i)] = g.sequence
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if j.deny == "" {
+		t.accepted += o.answered
+	} else {
+		t.denied += o.answered
+	}
+	return o, p, nil
+}
+
+// drive lets speakers speak, and shows how it goes.
+func (r *run) drive(ctx context.Context, j *job, speakers []speaker, p *probe) (*outcome, error) {
 	var shownAt time.Duration
 	var shown uint64
 	l := &load{
-		callers: callers, warmup: warmup, duration: duration, begin: p.begin, end: p.end, watch: p.watch,
+		warmup: j.warmup, duration: j.duration, split: j.split, begin: p.begin, end: p.end, watch: p.watch,
 		progress: func(elapsed time.Duration, events uint64) {
 			rate := float64(events-shown) / (elapsed - shownAt).Seconds()
-			r.say("  %s: %3.0f s, %s events, %s/s", what, elapsed.Seconds(), short(float64(events)), short(rate))
+			r.say("  %s: %3.0f s, %s events, %s/s", j.what, elapsed.Seconds(), short(float64(events)), short(rate))
 			shownAt, shown = elapsed, events
 		},
 	}
-	o, err := l.run(ctx)
-	if err != nil {
-		return nil, nil, nil, err
+	for _, s := range speakers {
+		l.callers = append(l.callers, &caller{speaker: s, load: l})
 	}
-	t.sent += o.answered
-	return o, p, callers, nil
+	return l.run(ctx)
 }
 
 // result makes the result of a load that was verified.
@@ -90,6 +148,7 @@ func (o *outcome) result(scenario string, c *Case, p *probe, check *Check) *Resu
 	r := &Result{
 		Scenario: scenario, Case: c, Events: o.events, Batches: o.batches, WindowSeconds: o.window.Seconds(),
 		EventsPerSecond: float64(o.events) / o.window.Seconds(), EventsOfEachSecond: o.perSecond, Check: check,
+		StallSeconds: o.stall().Seconds(),
 		Latency: &Latency{
 			P50: o.latency.quantile(0.5).Seconds(), P99: o.latency.quantile(0.99).Seconds(), P999: o.latency.quantile(0.999).Seconds(),
 			Max: time.Duration(o.latency.maxNs).Seconds(), Mean: o.latency.mean().Seconds(),

@@ -4,41 +4,60 @@ import "sync/atomic"
 
 // source makes the batches of one caller.
 type source interface {
-	// fill appends the lines of the next batch to dst and returns how many events they are; none at the end.
+	// fill appends the next batch to dst and returns how many events it is; none at the end.
 	fill(dst []byte) ([]byte, int)
 }
 
-// connects is the source of first connects. Callers share next, so that together they connect each device once.
-type connects struct {
-	lines   *lines
+// rounds is the source of one event of a kind for each device. Callers share next, so that together they name each device once.
+type rounds struct {
+	encoder encoder
+	kind    kind
 	next    *atomic.Int64
 	devices int
-	batch   int
+	batch   []message
 }
 
-func (c *connects) fill(dst []byte) ([]byte, int) {
-	to := int(c.next.Add(int64(c.batch)))
-	from := to - c.batch
+func (c *rounds) fill(dst []byte) ([]byte, int) {
+	to := int(c.next.Add(int64(len(c.batch))))
+	from := to - len(c.batch)
 	to = min(to, c.devices)
-	for device := from; device < to; device++ {
-		dst = c.lines.appendConnect(dst, device)
+	if to <= from {
+		return dst, 0
 	}
-	return dst, max(to-from, 0)
+	for device := from; device < to; device++ {
+		c.batch[device-from] = message{device: int32(device), kind: c.kind, size: sizeMin}
+	}
+	return c.encoder.appendBatch(dst, c.batch[:to-from]), to - from
 }
 
-// messages is the source of messages that are uniform over the devices; it never ends.
+// roundOf returns sources, one a connection, of one event of a kind for each of some devices.
+func roundOf(devices int, c Case, kind kind, encode func() encoder) (sources []source) {
+	next := &atomic.Int64{}
+	for range c.Connections {
+		sources = append(sources, &rounds{encoder: encode(), kind: kind, next: next, devices: devices, batch: make([]message, c.Batch)})
+	}
+	return sources
+}
+
+// messages is the source of messages that are drawn; it never ends.
 type messages struct {
-	lines   *lines
+	encoder encoder
 	draws   draws
-	devices int
-	batch   int
+	chooser chooser
+	batch   []message
 }
 
 func (m *messages) fill(dst []byte) ([]byte, int) {
-	for range m.batch {
-		dst = m.lines.appendMessage(dst, messageOf(m.draws.next(), m.devices))
+	for i := range m.batch {
+		m.batch[i] = m.chooser.message(m.draws.next())
 	}
-	return dst, m.batch
+	return m.encoder.appendBatch(dst, m.batch), len(m.batch)
+}
+
+// drawn is what a source of messages begins with, so that it can be drawn again.
+type drawn struct {
+	draws   draws
+	chooser chooser
 }
 
 // tally knows how many messages each device was sent.
@@ -48,15 +67,27 @@ func newTally(devices int) tally {
 	return tally{up: make([]uint32, devices), down: make([]uint32, devices)}
 }
 
-// add draws the first n messages of a stream again.
-func (t *tally) add(d draws, n uint64) {
-	devices := len(t.up)
+// add draws the first n messages of a source again.
+func (t *tally) add(d drawn, n uint64) {
 	for range n {
-		m := messageOf(d.next(), devices)
-		if m.down {
+		if m := d.chooser.message(d.draws.next()); m.kind == down {
 			t.down[m.device]++
 		} else {
 			t.up[m.device]++
 		}
 	}
+}
+
+// of returns what a device was sent.
+func (t *tally) of(device int) (up, down uint64) { return uint64(t.up[device]), uint64(t.down[device]) }
+
+// busiest returns the device that was sent most.
+func (t *tally) busiest() (device int) {
+	most := uint64(0)
+	for i := range t.up {
+		if up, down := t.of(i); up+down > most {
+			device, most = i, up+down
+		}
+	}
+	return device
 }

@@ -5,21 +5,16 @@ import (
 	"fmt"
 )
 
-// steady sends messages up and down, uniform over devices that are active and online, case after case.
+// steady sends messages up and down, drawn from devices that are active and online, case after case.
 func steady(ctx context.Context, r *run) error {
 	if err := activate(ctx, r); err != nil {
 		return err
 	}
 	for _, c := range r.o.cases() {
-		o, p, err := r.traffic(ctx, "steady", c)
+		result, err := r.measure(ctx, "steady", r.target.main, c)
 		if err != nil {
-			return fmt.Errorf("%s: %w", c, err)
+			return err
 		}
-		check, err := r.target.verify(ctx)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c, err)
-		}
-		result := o.result("steady", &c, p, check)
 		if result.Disk.Checkpoints == 0 && c.Duration >= checkpointWindow {
 			result.Notes = append(result.Notes, "no checkpoint fell into the window: not a headline")
 		}
@@ -28,24 +23,35 @@ func steady(ctx context.Context, r *run) error {
 	return nil
 }
 
-// traffic runs one case and notes what each device was sent; the caller verifies it.
-func (r *run) traffic(ctx context.Context, scenario string, c Case) (*outcome, *probe, error) {
-	sources, drawn := r.target.sources(c)
-	o, p, callers, err := r.load(ctx, fmt.Sprintf("%s %s", scenario, c), sources, r.o.Warmup, c.Duration)
+// measure runs one case, all of which must be accepted, and verifies it.
+func (r *run) measure(ctx context.Context, scenario string, f *fleet, c Case) (*Result, error) {
+	o, p, err := r.traffic(ctx, f, c, &job{what: scenario})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c, err)
+	}
+	check, err := r.target.verify(ctx, f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c, err)
+	}
+	return o.result(scenario, &c, p, check), nil
+}
+
+// traffic draws messages for the devices of a fleet, as a case and the rest of a job say, and notes what each device was sent; the caller
+// verifies it.
+func (r *run) traffic(ctx context.Context, f *fleet, c Case, j *job) (*outcome, *probe, error) {
+	var begins []drawn
+	j.sources, begins = r.target.sources(f, c)
+	j.what, j.c, j.warmup, j.duration = fmt.Sprintf("%s %s", j.what, c), c, r.o.Warmup, c.Duration
+	o, p, err := r.load(ctx, j)
 	if err != nil {
 		return nil, nil, err
 	}
-	for i, caller := range callers {
-		r.target.tally.add(drawn[i], caller.answered.Load())
+	sent := &f.tally
+	if j.deny != "" {
+		sent = &f.refused
+	}
+	for i, n := range o.each {
+		sent.add(begins[i], n)
 	}
 	return o, p, nil
-}
-
-// String names a case in tables and progress.
-func (c Case) String() string {
-	s := fmt.Sprintf("ndjson batch=%d conns=%d", c.Batch, c.Connections)
-	if c.Payload > 0 {
-		s += fmt.Sprintf(" payload=%d", c.Payload)
-	}
-	return s
 }

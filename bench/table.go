@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// WriteTable writes the results for people: a table of the windows, then memory and restarts.
+// WriteTable writes the results for people: a table of the windows, then memory, restarts and ratios.
 func (r *Report) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	row := func(format string, args ...any) {
 		_, _ = fmt.Fprintf(t, format+"\t\n", args...) // The writer keeps its error for Flush.
 	}
-	row("\tevents/s\tp50\tp99\tp99.9\tmax\tCPU s/M daemon\tloader\tother CPU\tRSS\tpeak\tlog B/event\twritten\tcheckpoints")
+	row("\tdevices\tevents/s\tp50\tp99\tp99.9\tmax\tstall\tCPU s/M server\tloader\tother CPU\tRSS\tpeak\tlog B/event\twritten\tcheckpoints")
 	for _, x := range r.Results {
 		if x.Latency == nil {
 			continue
 		}
-		row("%s %s\t%s\t%s\t%s\t%s\t%s\t%.3f\t%.3f\t%.0f %%\t%s\t%s\t%.2f\t%.2f\t%d", x.Scenario, x.Case, short(x.EventsPerSecond),
-			span(x.Latency.P50), span(x.Latency.P99), span(x.Latency.P999), span(x.Latency.Max),
+		row("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.3f\t%.3f\t%.0f %%\t%s\t%s\t%.2f\t%.2f\t%d", x.name(), short(float64(x.Devices)),
+			short(x.EventsPerSecond), span(x.Latency.P50), span(x.Latency.P99), span(x.Latency.P999), span(x.Latency.Max), span(x.StallSeconds),
 			x.CPU.DaemonSecondsPerMillion, x.CPU.LoaderSecondsPerMillion, 100*x.CPU.OtherShare, x.Memory.size(), x.Memory.peak(),
 			x.Disk.LogBytesPerEvent, x.Disk.WrittenBytesPerEvent, x.Disk.Checkpoints)
 	}
@@ -27,14 +27,31 @@ func (r *Report) WriteTable(w io.Writer) error {
 		return fmt.Errorf("write the table: %w", err)
 	}
 	for _, x := range r.Results {
-		if x.Memory == nil || x.Memory.BytesPerDevice == 0 && x.Restart == nil {
+		if x.MidnightStallSeconds == 0 && x.Restart == nil && (x.Memory == nil || x.Memory.BytesPerDevice == 0) {
 			continue
 		}
 		if _, err := fmt.Fprintln(w, x.line()); err != nil {
 			return fmt.Errorf("write the table: %w", err)
 		}
 	}
+	for _, ratio := range r.Ratios {
+		if _, err := fmt.Fprintln(w, ratio); err != nil {
+			return fmt.Errorf("write the table: %w", err)
+		}
+	}
 	return nil
+}
+
+// name says what a window is of.
+func (x *Result) name() string {
+	s := x.Scenario
+	if x.Case != nil {
+		s += " " + x.Case.String()
+	}
+	if x.Variant != "" {
+		s += " " + x.Variant
+	}
+	return s
 }
 
 func (m *Memory) size() string {
@@ -61,8 +78,11 @@ func (x *Result) line() string {
 		s += fmt.Sprintf(" %s: ready in %.2f s, after %s events, %.0f s after the last checkpoint", x.Restart.Signal, x.Restart.ReadySeconds,
 			short(float64(x.Restart.EventsBefore)), x.Restart.CheckpointAgeSeconds)
 	default:
-		s += fmt.Sprintf(" %s: %s events in %.1f s, %s/s, p50 %s, p99 %s", x.Case, short(float64(x.Events)), x.WindowSeconds, short(x.EventsPerSecond),
+		s = fmt.Sprintf("%s: %s events in %.1f s, %s/s, p50 %s, p99 %s", x.name(), short(float64(x.Events)), x.WindowSeconds, short(x.EventsPerSecond),
 			span(x.Latency.P50), span(x.Latency.P99))
+	}
+	if x.MidnightStallSeconds > 0 {
+		s += fmt.Sprintf("; longest stall %s, around midnight %s", span(x.StallSeconds), span(x.MidnightStallSeconds))
 	}
 	if m := x.Memory; m != nil && m.BytesPerDevice != 0 {
 		s += fmt.Sprintf("; RSS %s, a device %.0f B (%.0f without mapped files, table %.0f)",

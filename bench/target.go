@@ -18,17 +18,18 @@ type target struct {
 	token  string
 	admin  *admin
 
-	empty    usage   // before the first device
-	baseline Metrics // when this daemon process was first seen
-	sent     uint64  // events answered since then
-	active   int     // devices that were connected; all or none
-	stages   int     // loads that drew messages, for their seeds
-	tally    tally   // what each device was sent
+	empty     usage             // before the first device
+	baseline  Metrics           // when this daemon process was first seen
+	accepted  uint64            // events answered so since then
+	denied    uint64            // and so
+	stages    int               // loads that drew messages, for their seeds
+	sequences map[string]uint64 // the last one of each producer
+	main      *fleet            // what most scenarios are about
 }
 
 // openTarget starts a daemon, or finds the one that it was told of, and creates a product with a licence for each device.
 func openTarget(ctx context.Context, o *Options) (*target, error) {
-	t := &target{o: o, token: o.Token, tally: newTally(o.Devices)}
+	t := &target{o: o, token: o.Token, sequences: map[string]uint64{}, main: newFleet(o.Product, o.Devices, zoneOfMorning(time.Now()))}
 	if err := t.open(ctx); err != nil {
 		return nil, errors.Join(err, t.close(false))
 	}
@@ -51,14 +52,14 @@ func (t *target) open(ctx context.Context) error {
 			return fmt.Errorf("data directory: %w", err)
 		}
 		t.daemon = &daemon{
-			program: o.Program, data: filepath.Join(t.folder, "data"),
-			flags: []string{"--checkpoint-every", o.CheckpointEvery.String()},
+			binary: o.Program, data: filepath.Join(t.folder, "data"),
+			checkpointEvery: o.CheckpointEvery,
 		}
 		if _, err := t.start(ctx); err != nil {
 			return err
 		}
 	}
-	if err := t.admin.create(ctx, o.Product, zoneOfMorning(time.Now()), o.Devices); err != nil {
+	if err := t.admin.create(ctx, o.Product, t.main); err != nil {
 		return err
 	}
 	var err error
@@ -83,7 +84,7 @@ func (t *target) start(ctx context.Context) (time.Duration, error) {
 		t.token = strings.TrimSpace(string(secret))
 	}
 	t.admin = newAdmin(t.daemon.address, t.token)
-	t.sent = 0
+	t.accepted, t.denied = 0, 0
 	t.baseline, err = t.admin.metrics(ctx)
 	return took, err
 }
@@ -108,16 +109,59 @@ func (t *target) close(keep bool) error {
 	return err
 }
 
-// sources returns one source of messages a connection, and their draws, to be drawn again.
-func (t *target) sources(c Case) (sources []source, drawn []draws) {
+// again stops our daemon, lets set change how it is run, and starts it. What it was is set again by the next change.
+func (t *target) again(ctx context.Context, set func(*daemon)) error {
+	if t.daemon == nil {
+		return errNotOurs
+	}
+	if _, err := t.daemon.stop(); err != nil {
+		return err
+	}
+	set(t.daemon)
+	_, err := t.start(ctx)
+	return err
+}
+
+var errNotOurs = errors.New("only a daemon of our own can be restarted")
+
+// sources returns one source of messages a connection, and how to draw the same again.
+func (t *target) sources(f *fleet, c Case) (sources []source, begins []drawn) {
 	t.stages++
 	for i := range c.Connections {
-		d := newDraws(t.o.Seed, 2*t.stages, i)
-		drawn = append(drawn, d)
+		d := drawn{draws: newDraws(t.o.Seed, 2*t.stages, i), chooser: newChooser(f.devices, c, t.stages)}
+		begins = append(begins, d)
 		sources = append(sources, &messages{
-			lines: newLines(t.o.Product, c.Payload, newDraws(t.o.Seed, 2*t.stages+1, i)),
-			draws: d, devices: t.o.Devices, batch: c.Batch,
+			encoder: newEncoder(c.Format, f.product, c.Payload, newDraws(t.o.Seed, 2*t.stages+1, i)),
+			draws:   d.draws, chooser: d.chooser, batch: make([]message, c.Batch),
 		})
 	}
-	return sources, drawn
+	return sources, begins
+}
+
+// round returns sources that together send one event of a kind to each device of a fleet.
+func (t *target) round(f *fleet, c Case, kind kind) []source {
+	return roundOf(f.devices, c, kind, func() encoder { return newEncoder(c.Format, f.product, 0, draws{}) })
+}
+
+// producer returns the name of a producer. Each connection is one of its own.
+func (t *target) producer(number int) string { return fmt.Sprintf("%s-%d", t.o.Product, number) }
+
+// dial opens a connection for each source of a job.
+func (t *target) dial(ctx context.Context, j *job) ([]*gateway, error) {
+	gateways := make([]*gateway, 0, len(j.sources))
+	for i, s := range j.sources {
+		w, err := dial(ctx, t.admin.address)
+		if err != nil {
+			for _, g := range gateways {
+				err = errors.Join(err, g.Close())
+			}
+			return nil, err
+		}
+		producer := t.producer(j.producers + i)
+		gateways = append(gateways, &gateway{
+			wire: w, source: s, answer: answer{format: j.c.Format, code: j.deny}, sequence: t.sequences[producer],
+			post: newPost("/v1/events", t.admin.address, t.token, contentType(j.c.Format), producer),
+		})
+	}
+	return gateways, nil
 }

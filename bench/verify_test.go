@@ -25,19 +25,22 @@ func activated(t *testing.T, o Options) *run {
 	return r
 }
 
-// some sends three batches on each of two connections.
+// some sends three batches of each format on each of two connections.
 func some(t *testing.T, r *run) {
 	t.Helper()
-	sources, drawn := r.target.sources(Case{Batch: 400, Connections: 2})
-	for i := range sources {
-		sources[i] = &ending{source: sources[i], left: 3}
-	}
-	_, _, callers, err := r.load(context.Background(), "some", sources, 0, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, c := range callers {
-		r.target.tally.add(drawn[i], c.answered.Load())
+	for _, format := range formats {
+		c := Case{Format: format, Batch: 200, Connections: 2}
+		sources, begins := r.target.sources(r.target.main, c)
+		for i := range sources {
+			sources[i] = &ending{source: sources[i], left: 3}
+		}
+		o, _, err := r.load(t.Context(), &job{what: "some", c: c, sources: sources})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, n := range o.each {
+			r.target.main.tally.add(begins[i], n)
+		}
 	}
 }
 
@@ -58,7 +61,7 @@ func TestVerifyAgrees(t *testing.T) {
 	f, o := startFake(t)
 	r := activated(t, o)
 	some(t, r)
-	check, err := r.target.verify(t.Context())
+	check, err := r.target.verify(t.Context(), r.target.main)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +104,7 @@ func TestVerifyFindsEachDifference(t *testing.T) {
 			f.mu.Lock()
 			lie.tell(f)
 			f.mu.Unlock()
-			if _, err := r.target.verify(t.Context()); err == nil || !strings.Contains(err.Error(), lie.want) {
+			if _, err := r.target.verify(t.Context(), r.target.main); err == nil || !strings.Contains(err.Error(), lie.want) {
 				t.Fatalf("%v, want %q", err, lie.want)
 			}
 		})
@@ -133,7 +136,8 @@ func TestRestartNeedsItsOwnDaemon(t *testing.T) {
 func TestLogsOfManyPages(t *testing.T) {
 	f, o := startFake(t)
 	f.sent["d"] = &[3]uint64{1, 250, 130}
-	rows, err := newAdmin(strings.TrimPrefix(o.URL, "http://"), "secret").logged(t.Context(), "p1", "d")
+	rows := map[string]int{}
+	err := newAdmin(strings.TrimPrefix(o.URL, "http://"), "secret").log(t.Context(), "p1", "d", func(row logRow) { rows[row.Type]++ })
 	if err != nil || rows["connect"] != 1 || rows["up"] != 250 || rows["down"] != 130 || len(rows) != 3 {
 		t.Fatalf("%v, %v", rows, err)
 	}
@@ -143,10 +147,11 @@ func TestLogsOfManyPages(t *testing.T) {
 func TestLoadEndsWhenTold(t *testing.T) {
 	_, o := startFake(t)
 	r := activated(t, o)
-	sources, _ := r.target.sources(Case{Batch: 10, Connections: 3})
+	c := Case{Format: FormatNDJSON, Batch: 10, Connections: 3}
+	sources, _ := r.target.sources(r.target.main, c)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	sources[0] = &calling{source: sources[0], call: func() { cancel(errEnough) }}
-	if _, _, _, err := r.load(ctx, "endless", sources, time.Hour, time.Hour); err == nil || !strings.Contains(err.Error(), errEnough.Error()) {
+	if _, _, err := r.load(ctx, &job{what: "endless", c: c, sources: sources, warmup: time.Hour, duration: time.Hour}); err == nil || !strings.Contains(err.Error(), errEnough.Error()) {
 		t.Fatalf("%v", err)
 	}
 }

@@ -17,7 +17,7 @@ func dial(ctx context.Context, address string) (*wire, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the daemon: %w", err)
+		return nil, fmt.Errorf("connect: %w", err)
 	}
 	return &wire{conn: conn, in: make([]byte, answerBytesStart)}, nil
 }
@@ -49,20 +49,34 @@ func (w *wire) ask(request []byte) (response, error) {
 
 func (w *wire) Close() error { return w.conn.Close() }
 
-// post is a request whose body changes and whose head does not, but for its length.
+// post is a request whose body changes and whose head does not, but for its sequence and its length.
 type post struct {
-	head []byte // up to the value of Content-Length
-	room int    // what is kept free before the body for the head
-	text []byte // room, then the body
+	head     []byte // up to the numbers
+	sequence bool   // whether there is one
+	room     int    // what is kept free before the body for the head
+	text     []byte // room, then the body
 }
 
-// lengthDigits is enough for any body that the daemon takes.
-const lengthDigits = 8
+const (
+	// lengthDigits is enough for any body that the daemon takes.
+	lengthDigits = 8
+	// sequenceDigits is enough for any sequence.
+	sequenceDigits = 20
 
-func newPost(path, host, token, contentType string) *post {
-	p := &post{head: []byte("POST " + path + " HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer " + token +
-		"\r\nContent-Type: " + contentType + "\r\nMeterd-Producer: bench\r\nContent-Length: ")}
-	p.room = len(p.head) + lengthDigits + len(headEnd)
+	sequenceHeader = "\r\nMeterd-Sequence: "
+	lengthHeader   = "\r\nContent-Length: "
+)
+
+// newPost returns a request of one producer; without one it has no sequences.
+func newPost(path, host, token, contentType, producer string) *post {
+	p := &post{head: []byte("POST " + path + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: " + contentType), sequence: producer != ""}
+	if token != "" {
+		p.head = append(p.head, "\r\nAuthorization: Bearer "+token...)
+	}
+	if p.sequence {
+		p.head = append(p.head, "\r\nMeterd-Producer: "+producer...)
+	}
+	p.room = len(p.head) + len(sequenceHeader) + sequenceDigits + len(lengthHeader) + lengthDigits + len(headEnd)
 	p.text = make([]byte, p.room)
 	return p
 }
@@ -72,13 +86,16 @@ func (p *post) blank() []byte { return p.text[:p.room] }
 
 // seal returns the request whose body was appended to blank: the head is written to where it ends at the body, so that one write
 // sends both.
-func (p *post) seal(text []byte) []byte {
+func (p *post) seal(text []byte, sequence uint64) []byte {
 	p.text = text
-	var number [lengthDigits]byte
-	length := strconv.AppendInt(number[:0], int64(len(text)-p.room), 10)
-	from := p.room - len(headEnd) - len(length) - len(p.head)
-	at := from + copy(text[from:], p.head)
-	at += copy(text[at:], length)
-	copy(text[at:], headEnd)
+	var room [len(sequenceHeader) + sequenceDigits + len(lengthHeader) + lengthDigits + 4]byte
+	tail := room[:0]
+	if p.sequence {
+		tail = strconv.AppendUint(append(tail, sequenceHeader...), sequence, 10)
+	}
+	tail = strconv.AppendInt(append(tail, lengthHeader...), int64(len(text)-p.room), 10)
+	tail = append(tail, headEnd...)
+	from := p.room - len(tail) - len(p.head)
+	copy(text[from+copy(text[from:], p.head):], tail)
 	return text[from:]
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,7 +15,8 @@ func TestPostAndAsk(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil || r.Method != http.MethodPost || r.URL.Path != "/v1/events" || r.Header.Get("Authorization") != "Bearer secret" ||
-			r.Header.Get("Content-Type") != "application/x-ndjson" || r.ContentLength != int64(len(body)) {
+			r.Header.Get("Content-Type") != "application/x-ndjson" || r.ContentLength != int64(len(body)) ||
+			r.Header.Get("Meterd-Producer") != "gw-1" || r.Header.Get("Meterd-Sequence") != fmt.Sprint(len(body)) {
 			w.WriteHeader(http.StatusBadRequest)
 		}
 		w.Header().Set("Content-Length", "5000")
@@ -33,10 +35,10 @@ func TestPostAndAsk(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	p := newPost("/v1/events", address, "secret", "application/x-ndjson")
+	p := newPost("/v1/events", address, "secret", "application/x-ndjson", "gw-1")
 	for _, length := range []int{1, 9, 10, 99, 100, 4000, 1, 4999} {
 		body := bytes.Repeat([]byte{'a' + byte(length%20)}, length)
-		r, err := w.ask(p.seal(append(p.blank(), body...)))
+		r, err := w.ask(p.seal(append(p.blank(), body...), uint64(length)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,8 +72,8 @@ func TestAskFails(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = w.Close() }()
-			p := newPost("/", address, "s", "text/plain")
-			if r, err := w.ask(p.seal(append(p.blank(), 'x'))); err == nil {
+			p := newPost("/", address, "", "text/plain", "")
+			if r, err := w.ask(p.seal(append(p.blank(), 'x'), 0)); err == nil {
 				t.Fatalf("taken as %d %q", r.status, r.body)
 			}
 		})

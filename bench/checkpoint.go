@@ -1,0 +1,72 @@
+package bench
+
+import (
+	"context"
+	"time"
+)
+
+// noCheckpoint is longer than any window.
+const noCheckpoint = 24 * time.Hour
+
+// checkpoint measures what checkpoints cost: windows with at least two of them and windows with none take turns, each with a daemon just
+// started on the same data, and each pair gives a ratio.
+func checkpoint(ctx context.Context, r *run) error {
+	c := r.o.cases()[0]
+	with := min(r.o.CheckpointEvery, c.Duration/2)
+	every := []time.Duration{with, noCheckpoint}
+	return r.compare(ctx, c, comparison{
+		scenario: "checkpoint", ratio: "with checkpoints ÷ without", rounds: r.o.Rounds,
+		sides: len(every), set: func(d *daemon, side int) { d.checkpointEvery = every[side] },
+		name: func(side int) string {
+			if every[side] == noCheckpoint {
+				return "without"
+			}
+			return "every " + every[side].String()
+		},
+	})
+}
+
+// comparison is a case measured with a daemon run in different ways, by turns.
+type comparison struct {
+	scenario string
+	ratio    string // what the first side divided by the last one is
+	rounds   int
+	sides    int
+	set      func(d *daemon, side int)
+	name     func(side int) string
+}
+
+// compare measures a comparison, adds a result for each window, and the ratio.
+func (r *run) compare(ctx context.Context, c Case, x comparison) error {
+	t := r.target
+	if t.daemon == nil {
+		return errNotOurs
+	}
+	if err := activate(ctx, r); err != nil {
+		return err
+	}
+	asBefore := *t.daemon
+	var ratios []float64
+	for round := range x.rounds {
+		rates := make([]float64, x.sides)
+		for turn := range x.sides {
+			side := turn
+			if round%2 == 1 {
+				side = x.sides - 1 - turn // So that what drifts favours neither.
+			}
+			if err := t.again(ctx, func(d *daemon) { x.set(d, side) }); err != nil {
+				return err
+			}
+			result, err := r.measure(ctx, x.scenario, t.main, c)
+			if err != nil {
+				return err
+			}
+			result.Variant = x.name(side)
+			rates[side] = result.EventsPerSecond
+			r.add(result)
+		}
+		ratios = append(ratios, rates[0]/rates[x.sides-1])
+	}
+	r.addRatio(newRatio(x.scenario+": "+x.ratio, ratios))
+	return t.again(ctx, func(d *daemon) { d.checkpointEvery, d.cores = asBefore.checkpointEvery, asBefore.cores })
+}

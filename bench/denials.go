@@ -1,0 +1,58 @@
+package bench
+
+import "context"
+
+// denials measures what being denied costs: messages of devices that have used up their day, and of devices that never connected. The denials
+// of the quota are counted by their devices (R11), and all are in the log (R18).
+func denials(ctx context.Context, r *run) error {
+	spent, err := r.spent(ctx)
+	if err != nil {
+		return err
+	}
+	strange := newFleet(r.o.Product+"-strange", r.o.Devices, r.target.main.zone)
+	if err := r.target.admin.create(ctx, r.o.Product, strange); err != nil {
+		return err
+	}
+	for _, d := range []struct {
+		what  string
+		fleet *fleet
+		code  string
+	}{
+		{"denied by quota", spent, "message_quota_exceeded"},
+		{"denied unconnected", strange, "not_activated"},
+	} {
+		d.fleet.deny(d.fleet == spent)
+		c := r.o.cases()[0]
+		o, p, err := r.traffic(ctx, d.fleet, c, &job{what: d.what, deny: d.code})
+		if err != nil {
+			return err
+		}
+		check, err := r.target.verify(ctx, d.fleet)
+		if err != nil {
+			return err
+		}
+		r.add(o.result(d.what, &c, p, check))
+	}
+	return nil
+}
+
+// spent makes a fleet of which every device has exchanged the one message of its day.
+func (r *run) spent(ctx context.Context) (*fleet, error) {
+	t := r.target
+	f := newFleet(r.o.Product+"-spent", r.o.Devices, t.main.zone)
+	f.daily = 1
+	if err := t.admin.create(ctx, r.o.Product, f); err != nil {
+		return nil, err
+	}
+	if _, err := r.connectAll(ctx, "spent", f, 0); err != nil {
+		return nil, err
+	}
+	c := Case{Format: r.o.formats()[0], Batch: connectBatch, Connections: connectConnections}
+	if _, _, err := r.load(ctx, &job{what: "spend", c: c, sources: t.round(f, c, up)}); err != nil {
+		return nil, err
+	}
+	for device := range f.tally.up {
+		f.tally.up[device]++
+	}
+	return f, nil
+}

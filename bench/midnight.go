@@ -1,0 +1,129 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// midnight sends messages to a product whose day ends in the middle of the window. Afterwards the counts of both days are compared: of all
+// devices together with what callers know was decided before and after, and of some with their logs, row by row (R10, R12).
+func midnight(ctx context.Context, r *run) error {
+	t := r.target
+	c := r.o.cases()[0]
+	// Room to connect all devices, even slowly, before the warm-up begins; then the next whole minute.
+	ahead := midnightRoom + time.Duration(r.o.Devices)*midnightRoomPerDevice + r.o.Warmup + c.Duration/2
+	at := time.Now().Add(ahead).Truncate(time.Minute).Add(time.Minute)
+	f := newFleet(r.o.Product+"-midnight", r.o.Devices, zoneOfMidnight(at))
+	if err := t.admin.create(ctx, r.o.Product, f); err != nil {
+		return err
+	}
+	if _, err := r.connectAll(ctx, "midnight", f, 0); err != nil {
+		return err
+	}
+	wait := time.Until(at) - c.Duration/2 - r.o.Warmup
+	if wait < 0 {
+		return fmt.Errorf("connecting %d devices took until %s before midnight: take fewer", f.devices, time.Until(at))
+	}
+	r.say("  midnight: waits %.0f s for the end of the day in %s", wait.Seconds(), f.zone)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	began := time.Now()
+	o, p, err := r.traffic(ctx, f, c, &job{what: "midnight", split: at})
+	if err != nil {
+		return err
+	}
+	check, err := t.verifyMidnight(ctx, f, at, o)
+	if err != nil {
+		return err
+	}
+	result := o.result("midnight", &c, p, check)
+	// The timeline began a moment after began, and is as exact as that needs.
+	middle := at.Sub(began)
+	result.MidnightStallSeconds = o.timeline.stall(middle-midnightAround, middle+midnightAround).Seconds()
+	r.add(result)
+	return nil
+}
+
+// verifyMidnight verifies a fleet whose day ended at an instant: its views show the new day, its logs both.
+func (t *target) verifyMidnight(ctx context.Context, f *fleet, at time.Time, o *outcome) (*Check, error) {
+	check, err := t.verifyTotals(ctx)
+	if err != nil {
+		return nil, err
+	}
+	today := make(map[string]uint64, f.devices)
+	sum := uint64(0)
+	err = t.admin.devices(ctx, f.product, func(v deviceView) {
+		today[v.Device] = v.Messages.Up + v.Messages.Down
+		sum += v.Messages.Up + v.Messages.Down
+	})
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	if check.DevicesCompared = len(today); len(today) != f.devices {
+		errs = append(errs, fmt.Errorf("%d devices are listed, %d connected", len(today), f.devices))
+	}
+	if least, most := o.split.after, o.answered-o.split.before; sum < least || sum > most {
+		errs = append(errs, fmt.Errorf("the new day has %d messages, and %d to %d were decided in it", sum, least, most))
+	}
+	errs = append(errs, t.verifyPool(ctx, f, check))
+	for _, device := range t.sample(f)[:min(t.o.LogSamples, f.devices)] {
+		errs = append(errs, t.verifyDays(ctx, f, device, at, today[deviceName(device)]))
+		check.DeviceLogsCompared++
+	}
+	if err := errors.Join(errs...); err != nil {
+		return check, fmt.Errorf("check: %w", err)
+	}
+	return check, nil
+}
+
+// verifyDays compares the log of a device with what it was sent and with its view of the new day: each day's messages were counted from
+// one on, without a gap.
+func (t *target) verifyDays(ctx context.Context, f *fleet, device int, at time.Time, today uint64) error {
+	name := deviceName(device)
+	var before, after []uint64 // what the day had used after each message
+	err := t.admin.log(ctx, f.product, name, func(row logRow) {
+		switch {
+		case row.Type == "connect":
+		case row.DecidedAt.Before(at):
+			before = append(before, row.DayUsed)
+		default:
+			after = append(after, row.DayUsed)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	up, down := f.tally.of(device)
+	if uint64(len(before)+len(after)) != up+down || uint64(len(after)) != today {
+		return fmt.Errorf("device %s was sent %d messages and has %d in the new day; its log has %d before midnight and %d after",
+			name, up+down, today, len(before), len(after))
+	}
+	for _, day := range [][]uint64{before, after} {
+		slices.Sort(day)
+		for i, used := range day {
+			if used != uint64(i)+1 {
+				return fmt.Errorf("device %s: message %d of a day of %d is logged as its message %d", name, i+1, len(day), used)
+			}
+		}
+	}
+	return nil
+}
+
+// zoneOfMidnight returns a time zone in which a day begins at an instant that is a whole minute.
+func zoneOfMidnight(at time.Time) string {
+	minutes := 60*at.UTC().Hour() + at.UTC().Minute()
+	if minutes < 12*60 {
+		return fmt.Sprintf("-%02d:%02d", minutes/60, minutes%60)
+	}
+	minutes = 24*60 - minutes
+	return fmt.Sprintf("+%02d:%02d", minutes/60, minutes%60)
+}

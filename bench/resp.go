@@ -1,0 +1,164 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Hot path: Redis' protocol, as cheap as the batches for meterd: commands are templates with digits written over, a batch of them is one
+// write, and of an answer only what must be looked at is.
+
+// commands encodes messages as calls of a script. It is not safe for concurrent use.
+type commands struct {
+	templates [down + 1]template
+}
+
+// newCommands returns calls of the script with this hash: its key is device and day, its arguments what is added and the limit.
+func newCommands(sha, day string) *commands {
+	c := &commands{}
+	for kind, adds := range map[kind]string{up: strconv.Itoa(quotaUp), down: "1"} {
+		text := respCommand("EVALSHA", sha, "1", quotaKey(0, day), adds, strconv.Itoa(quotaLimit))
+		c.templates[kind] = template{text: text, device: bytes.Index(text, []byte(devicePrefix)) + len(devicePrefix) - 1}
+	}
+	return c
+}
+
+func (c *commands) appendBatch(dst []byte, batch []message) []byte {
+	for _, m := range batch {
+		t := &c.templates[m.kind]
+		at := len(dst)
+		dst = append(dst, t.text...)
+		writeDevice(dst[at+t.device:], m.device)
+	}
+	return dst
+}
+
+// respCommand returns a command.
+func respCommand(words ...string) []byte {
+	b := fmt.Appendf(nil, "*%d\r\n", len(words))
+	for _, word := range words {
+		b = fmt.Appendf(b, "$%d\r\n%s\r\n", len(word), word)
+	}
+	return b
+}
+
+// pipeline speaks to Redis: a batch of commands is in flight at a time.
+type pipeline struct {
+	wire    *wire
+	source  source
+	request []byte
+	events  int
+}
+
+func (c *pipeline) prepare() int {
+	c.request, c.events = c.source.fill(c.request[:0])
+	return c.events
+}
+
+var errReply = errors.New("the reply is no positive number")
+
+// ask sends the batch and reads a reply to each command: how many messages the device has had, so a number above 0.
+func (c *pipeline) ask() error {
+	if _, err := c.wire.conn.Write(c.request); err != nil {
+		return fmt.Errorf("send commands: %w", err)
+	}
+	left, have := c.events, 0
+	for {
+		n, err := c.wire.conn.Read(c.wire.in[have:])
+		have += n
+		rest := c.wire.in[:have]
+		for {
+			end := bytes.IndexByte(rest, '\n')
+			if end < 0 {
+				break
+			}
+			if end < 3 || rest[0] != ':' || rest[1] < '1' || rest[1] > '9' || left == 0 {
+				return fmt.Errorf("%w: %.200q", errReply, rest[:end])
+			}
+			rest, left = rest[end+1:], left-1
+		}
+		if have = copy(c.wire.in, rest); left == 0 && have == 0 {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read replies: %w", err)
+		}
+	}
+}
+
+func (c *pipeline) Close() error { return c.wire.Close() }
+
+// asker asks Redis what is asked seldom.
+type asker struct {
+	conn io.ReadWriteCloser
+	in   *bufio.Reader
+}
+
+func dialAsker(ctx context.Context, address string) (*asker, error) {
+	w, err := dial(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	return &asker{conn: w.conn, in: bufio.NewReader(w.conn)}, nil
+}
+
+// call sends one command and returns its reply; one that is no array is a single element.
+func (a *asker) call(words ...string) ([]string, error) {
+	if _, err := a.conn.Write(respCommand(words...)); err != nil {
+		return nil, fmt.Errorf("send %s: %w", words[0], err)
+	}
+	reply, err := readReply(a.in)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", words[0], err)
+	}
+	return reply, nil
+}
+
+// replyBytesMax bounds one reply.
+const replyBytesMax = 1 << 20
+
+// readReply reads a reply of Redis; an array holds no arrays.
+func readReply(r *bufio.Reader) (elements []string, err error) {
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return nil, err
+	}
+	line = strings.TrimSuffix(line, "\r\n")
+	if line == "" {
+		return nil, errReply
+	}
+	kind, text := line[0], line[1:]
+	switch kind {
+	case '+', ':':
+		return []string{text}, nil
+	case '-':
+		return nil, errors.New(text)
+	}
+	n, err := strconv.Atoi(text)
+	switch {
+	case err != nil || n > replyBytesMax:
+		return nil, errReply
+	case kind == '$' && n < 0:
+		return []string{""}, nil
+	case kind == '$':
+		b := make([]byte, n+2)
+		_, err := io.ReadFull(r, b)
+		return []string{string(b[:n])}, err
+	case kind != '*':
+		return nil, errReply
+	}
+	for range n {
+		element, err := readReply(r)
+		if err != nil {
+			return nil, err
+		}
+		elements = append(elements, element...)
+	}
+	return elements, nil
+}

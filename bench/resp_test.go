@@ -1,0 +1,93 @@
+package bench
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// TestCommandsAreRead: what is sent to Redis is one call of the script a message, by its protocol.
+func TestCommandsAreRead(t *testing.T) {
+	sha := strings.Repeat("a", 40)
+	body := newCommands(sha, "20261124").appendBatch(nil, []message{{device: 42, kind: up}, {device: devicesMax - 1, kind: down}})
+	r := bufio.NewReader(strings.NewReader(string(body)))
+	for _, want := range [][]string{
+		{"EVALSHA", sha, "1", "dev-0000042:20261124", "16777216", "16000000"},
+		{"EVALSHA", sha, "1", "dev-9999999:20261124", "1", "16000000"},
+	} {
+		// A command has the form of a reply that is an array.
+		if got, err := readReply(r); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q, %v, want %q", got, err, want)
+		}
+	}
+	if _, err := r.ReadByte(); err != io.EOF {
+		t.Errorf("more follows: %v", err)
+	}
+}
+
+// TestPipelineReadsEachReply, however they are cut into pieces, and takes nothing but positive numbers.
+func TestPipelineReadsEachReply(t *testing.T) {
+	for name, c := range map[string]struct {
+		pieces []string
+		ok     bool
+	}{
+		"at once":       {[]string{":1\r\n:12\r\n:1500\r\n"}, true},
+		"in pieces":     {[]string{":", "1\r", "\n:12", "\r\n:1500\r", "\n"}, true},
+		"denied":        {[]string{":1\r\n:0\r\n:3\r\n"}, false},
+		"an error":      {[]string{":1\r\n-NOSCRIPT\r\n"}, false},
+		"one too many":  {[]string{":1\r\n:1\r\n:1\r\n:1\r\n"}, false},
+		"one too few":   {[]string{":1\r\n:1\r\n"}, false},
+		"not a number":  {[]string{":x\r\n:1\r\n:1\r\n"}, false},
+		"an empty line": {[]string{"\r\n:1\r\n:1\r\n"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			go func() {
+				_, _ = io.ReadFull(theirs, make([]byte, 3)) // The request.
+				for _, piece := range c.pieces {
+					_, _ = theirs.Write([]byte(piece))
+				}
+				_ = theirs.Close()
+			}()
+			p := &pipeline{wire: &wire{conn: ours, in: make([]byte, answerBytesStart)}, request: []byte("ask"), events: 3}
+			if err := p.ask(); (err == nil) != c.ok {
+				t.Errorf("%v", err)
+			}
+			_ = p.Close()
+		})
+	}
+}
+
+func TestRepliesAreRead(t *testing.T) {
+	for text, want := range map[string][]string{
+		"+OK\r\n": {"OK"}, ":7\r\n": {"7"}, "$3\r\na\nb\r\n": {"a\nb"}, "$-1\r\n": {""}, "*2\r\n$1\r\na\r\n:5\r\n": {"a", "5"},
+	} {
+		if got, err := readReply(bufio.NewReader(strings.NewReader(text))); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %q, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "\r\n", "-ERR no\r\n", "$x\r\n", "$9\r\nab\r\n", "?1\r\n", "$99999999999\r\n", "*2\r\n:1\r\n"} {
+		if got, err := readReply(bufio.NewReader(strings.NewReader(text))); err == nil {
+			t.Errorf("%q is taken for %q", text, got)
+		}
+	}
+}
+
+func FuzzReadReply(f *testing.F) {
+	f.Add("*2\r\n$1\r\na\r\n:5\r\n")
+	f.Fuzz(func(_ *testing.T, text string) {
+		_, _ = readReply(bufio.NewReader(strings.NewReader(text))) // It must not panic, nor grow beyond what it was sent.
+	})
+}
+
+// TestSeriesAreLines that VictoriaMetrics reads.
+func TestSeriesAreLines(t *testing.T) {
+	got := string(newSeries("p").appendBatch(nil, []message{{device: 42, size: 128}, {device: devicesMax - 1, size: 639}}))
+	want := "message_bytes{product=\"p\",device=\"dev-0000042\"} 128\nmessage_bytes{product=\"p\",device=\"dev-9999999\"} 639\n"
+	if got != want {
+		t.Errorf("%s", got)
+	}
+}

@@ -1,0 +1,44 @@
+package bench
+
+import (
+	"math/bits"
+	"time"
+)
+
+// timeline knows the milliseconds of a load in which an answer came: a bit each. The zero value is ready; it is not safe for concurrent use.
+type timeline struct{ words []uint64 }
+
+// mark notes an answer. It allocates once in a minute, not once a batch.
+func (t *timeline) mark(at time.Duration) {
+	ms := max(0, int(at/time.Millisecond))
+	for ms/64 >= len(t.words) {
+		t.words = append(t.words, make([]uint64, 1000)...)
+	}
+	t.words[ms/64] |= 1 << (ms % 64)
+}
+
+// merge adds what other knows.
+func (t *timeline) merge(other *timeline) {
+	for len(t.words) < len(other.words) {
+		t.words = append(t.words, 0)
+	}
+	for i, word := range other.words {
+		t.words[i] |= word
+	}
+}
+
+// stall returns the longest time within from and to in which no answer came at all, to the millisecond.
+func (t *timeline) stall(from, to time.Duration) time.Duration {
+	last, longest := from, time.Duration(0)
+	for i, word := range t.words {
+		for ; word != 0; word &= word - 1 {
+			at := time.Duration(64*i+bits.TrailingZeros64(word)) * time.Millisecond
+			if at < from || at > to {
+				continue
+			}
+			longest = max(longest, at-last)
+			last = at
+		}
+	}
+	return max(longest, to-last, 0).Truncate(time.Millisecond)
+}

@@ -1,0 +1,133 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// series encodes messages as samples in Prometheus' text format: a series a device, the size as its value. It is not safe for concurrent use.
+type series struct {
+	template template
+}
+
+func newSeries(product string) *series {
+	s := &series{}
+	text := []byte(`message_bytes{product="` + product + `",device="` + devicePrefix)
+	s.template.device = len(text) - 1
+	text = append(text, make([]byte, deviceDigits)...)
+	text = append(text, `"} `...)
+	s.template.size = len(text)
+	s.template.text = append(text, "000\n"...)
+	return s
+}
+
+func (s *series) appendBatch(dst []byte, batch []message) []byte {
+	for _, m := range batch {
+		at := len(dst)
+		dst = append(dst, s.template.text...)
+		writeDevice(dst[at+s.template.device:], m.device)
+		writeSize(dst[at+s.template.size:], m.size)
+	}
+	return dst
+}
+
+// importer speaks to VictoriaMetrics.
+type importer struct {
+	wire    *wire
+	post    *post
+	source  source
+	request []byte
+}
+
+func (v *importer) prepare() int {
+	text, events := v.source.fill(v.post.blank())
+	if events > 0 {
+		v.request = v.post.seal(text, 0)
+	}
+	return events
+}
+
+func (v *importer) ask() error {
+	r, err := v.wire.ask(v.request)
+	if err == nil && r.status != http.StatusNoContent {
+		err = fmt.Errorf("the import was refused: %d %.400q", r.status, r.body)
+	}
+	return err
+}
+
+func (v *importer) Close() error { return v.wire.Close() }
+
+// victoria measures VictoriaMetrics' import of text, in batches like meterd's, of series that it knows all: the first sample of a series costs it many times
+// as much as the next ones. It answers before anything is on disk, and syncs every few seconds; there is no setting that is durable. Without time stamps,
+// for which it takes its own time, a line is shorter and read faster.
+func victoria(ctx context.Context, r *run) error {
+	if _, err := installed("victoria-metrics"); err != nil {
+		return err
+	}
+	return r.aside(ctx, func() error {
+		p, err := r.startPeer(ctx, "victoria-metrics", "started VictoriaMetrics in", func(port int, folder string) []string {
+			return []string{fmt.Sprintf("-httpListenAddr=127.0.0.1:%d", port), "-storageDataPath=" + folder + "/data", "-retentionPeriod=1"}
+		})
+		if err != nil {
+			return err
+		}
+		return p.end(r.victoriaCase(ctx, p))
+	})
+}
+
+func (r *run) victoriaCase(ctx context.Context, p *peer) error {
+	encode := func() encoder { return newSeries(r.o.Product) }
+	c := Case{Format: "prometheus", Batch: headlineBatch, Connections: headlineConnections}
+	first, err := r.victoriaLoad(ctx, p, &job{what: "victoria fill", c: c, sources: roundOf(r.o.Devices, c, up, encode)})
+	if err != nil {
+		return err
+	}
+	sources, _ := r.drawFor(c, r.o.Devices, encode)
+	result, err := r.victoriaLoad(ctx, p, &job{what: fmt.Sprintf("victoria %s", c), c: c, sources: sources, warmup: r.o.Warmup, duration: r.o.peerWindow()})
+	if err != nil {
+		return err
+	}
+	check := &Check{}
+	for _, n := range append(first.each, result.each...) {
+		check.Sent += n
+	}
+	if check.Accepted, err = victoriaRows(ctx, p.address); err != nil {
+		return err
+	}
+	if check.Accepted != check.Sent {
+		return fmt.Errorf("check: %d samples were sent and answered, VictoriaMetrics says %d rows", check.Sent, check.Accepted)
+	}
+	result.Check = check
+	r.add(&result.Result)
+	return nil
+}
+
+func (r *run) victoriaLoad(ctx context.Context, p *peer, j *job) (*peerResult, error) {
+	var speakers []speaker
+	for _, s := range j.sources {
+		w, err := dial(ctx, p.address)
+		if err != nil {
+			return nil, errors.Join(err, closeAll(speakers))
+		}
+		speakers = append(speakers, &importer{wire: w, source: s, post: newPost("/api/v1/import/prometheus", p.address, "", "text/plain", "")})
+	}
+	return r.drivePeer(ctx, "victoria", p, j, speakers)
+}
+
+// victoriaRows returns how many rows were imported, by its own metrics.
+func victoriaRows(ctx context.Context, address string) (rows uint64, err error) {
+	return rows, newAdmin(address, "").do(ctx, http.MethodGet, "/metrics", nil, func(r io.Reader) error {
+		return eachLine(r, func(line string) error {
+			text, ok := strings.CutPrefix(line, `vm_rows_inserted_total{type="prometheus"} `)
+			if ok {
+				rows, err = strconv.ParseUint(text, 10, 64)
+			}
+			return err
+		})
+	})
+}

@@ -24,12 +24,15 @@ func activate(ctx context.Context, r *run) error {
 // connectAll connects all devices of a fleet, once each, and verifies it. The producers are numbered from the given one on.
 func (r *run) connectAll(ctx context.Context, scenario string, f *fleet, producers int) (*Result, error) {
 	c := Case{Format: r.o.formats()[0], Batch: connectBatch, Connections: connectConnections}
-	o, p, err := r.load(ctx, &job{what: scenario, c: c, sources: r.target.round(f, c, connect), producers: producers})
+	o, p, err := r.load(ctx, &job{what: scenario, c: c, fleet: f, sources: r.target.round(f, c, connect), producers: producers})
 	if err != nil {
 		return nil, err
 	}
-	f.active = f.devices
-	f.connects++
+	if f.active == 0 {
+		f.active = f.devices
+		r.target.connected += f.devices
+	}
+	f.stage.connects++
 	check, err := r.target.verify(ctx, f)
 	if err != nil {
 		return nil, err
@@ -39,11 +42,12 @@ func (r *run) connectAll(ctx context.Context, scenario string, f *fleet, produce
 
 // perDevice says what a device takes of the memory that the process has.
 func (t *target) perDevice(m *Memory) {
-	if t.main.active == 0 {
+	if t.connected == 0 {
 		return
 	}
+	devices := float64(t.connected)
 	m.EmptyRSSBytes = t.empty.rssBytes
-	m.BytesPerDevice = (float64(m.RSSBytes) - float64(t.empty.rssBytes)) / float64(t.main.active)
-	m.AnonymousBytesPerDevice = (float64(m.AnonymousBytes) - float64(t.empty.anonBytes)) / float64(t.main.active)
-	m.TableBytesPerDevice = float64(m.TableBytes) / float64(t.main.active)
+	m.BytesPerDevice = (float64(m.RSSBytes) - float64(t.empty.rssBytes)) / devices
+	m.AnonymousBytesPerDevice = (float64(m.AnonymousBytes) - float64(t.empty.anonBytes)) / devices
+	m.TableBytesPerDevice = float64(m.TableBytes) / devices
 }

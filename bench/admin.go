@@ -189,9 +189,10 @@ type logRow struct {
 	DayUsed   uint64    `json:"day_used"`
 }
 
-// log calls yield for each row of a device's log, the newest first.
-func (a *admin) log(ctx context.Context, product, device string, yield func(logRow)) error {
-	path := "/v1/products/" + product + "/devices/" + device + "/logs?limit=1000"
+// log calls yield for each row of a device's log that was decided after since, to the millisecond; the newest comes first.
+func (a *admin) log(ctx context.Context, product, device string, since time.Time, yield func(logRow)) error {
+	path := "/v1/products/" + product + "/devices/" + device + "/logs?limit=1000&from=" +
+		since.UTC().Truncate(time.Millisecond).Add(time.Millisecond).Format("2006-01-02T15:04:05.000Z")
 	for cursor := ""; ; {
 		var page struct {
 			Logs []logRow

@@ -23,6 +23,11 @@ func checkpoint(ctx context.Context, r *run) error {
 			}
 			return "every " + every[side].String()
 		},
+		judge: func(side int, result *Result) {
+			if every[side] != noCheckpoint && result.Disk.Checkpoints == 0 {
+				result.Notes = append(result.Notes, "no checkpoint ended within the window: the ratio says nothing")
+			}
+		},
 	})
 }
 
@@ -34,6 +39,7 @@ type comparison struct {
 	sides    int
 	set      func(d *daemon, side int)
 	name     func(side int) string
+	judge    func(side int, result *Result) // adds what must be known of a window, if there is anything
 }
 
 // compare measures a comparison, adds a result for each window, and the ratio.
@@ -62,6 +68,9 @@ func (r *run) compare(ctx context.Context, c Case, x comparison) error {
 				return err
 			}
 			result.Variant = x.name(side)
+			if x.judge != nil {
+				x.judge(side, result)
+			}
 			rates[side] = result.EventsPerSecond
 			r.add(result)
 		}

@@ -2,6 +2,9 @@ package bench
 
 import "context"
 
+// codeQuota is the denial that a device counts.
+const codeQuota = "message_quota_exceeded"
+
 // denials measures what being denied costs: messages of devices that have used up their day, and of devices that never connected. The denials
 // of the quota are counted by their devices (R11), and all are in the log (R18).
 func denials(ctx context.Context, r *run) error {
@@ -18,10 +21,9 @@ func denials(ctx context.Context, r *run) error {
 		fleet *fleet
 		code  string
 	}{
-		{"denied by quota", spent, "message_quota_exceeded"},
+		{"denied by quota", spent, codeQuota},
 		{"denied unconnected", strange, "not_activated"},
 	} {
-		d.fleet.deny(d.fleet == spent)
 		c := r.o.cases()[0]
 		o, p, err := r.traffic(ctx, d.fleet, c, &job{what: d.what, deny: d.code})
 		if err != nil {
@@ -48,11 +50,12 @@ func (r *run) spent(ctx context.Context) (*fleet, error) {
 		return nil, err
 	}
 	c := Case{Format: r.o.formats()[0], Batch: connectBatch, Connections: connectConnections}
-	if _, _, err := r.load(ctx, &job{what: "spend", c: c, sources: t.round(f, c, up)}); err != nil {
+	if _, _, err := r.load(ctx, &job{what: "spend", c: c, fleet: f, sources: t.round(f, c, up)}); err != nil {
 		return nil, err
 	}
-	for device := range f.tally.up {
-		f.tally.up[device]++
+	for device := range f.stage.tally.up {
+		f.stage.tally.up[device]++
 	}
+	f.settle()
 	return f, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/meterd/meterd/event"
 )
@@ -20,6 +21,7 @@ type fake struct {
 	created  []string
 	accepted uint64
 	sent     map[string]*[3]uint64 // connects, ups, downs by device
+	rows     map[string][]fakeRow
 	// sequences are the last ones of each producer.
 	sequences map[string]uint64
 
@@ -31,7 +33,7 @@ type fake struct {
 
 func startFake(t *testing.T) (*fake, Options) {
 	t.Helper()
-	f := &fake{sent: map[string]*[3]uint64{}, sequences: map[string]uint64{}}
+	f := &fake{sent: map[string]*[3]uint64{}, rows: map[string][]fakeRow{}, sequences: map[string]uint64{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /metrics", f.metrics)
@@ -77,6 +79,7 @@ func (f *fake) events(w http.ResponseWriter, r *http.Request) {
 		}
 		kind := map[event.Type]int{event.Connect: 0, event.Up: 1, event.Down: 2}[b.Events[i].Type]
 		f.sent[name][kind]++
+		f.rows[name] = append(f.rows[name], fakeRow{Type: b.Events[i].Type.String(), Verdict: "accepted", DecidedAt: time.Now()})
 	}
 	f.accepted += uint64(len(b.Events))
 	result := event.Result{Accepted: len(b.Events)}
@@ -121,21 +124,30 @@ func (f *fake) device(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, `{"state":"active","messages":{"up":%d,"down":%d,"denied":0}}`, n[1]+f.lieUp, n[2]+f.lieDown)
 }
 
+// fakeRow is a row of a log.
+type fakeRow struct {
+	Type      string    `json:"type"`
+	Verdict   string    `json:"verdict"`
+	DecidedAt time.Time `json:"decided_at"`
+}
+
 // logs pages by a hundred rows.
 func (f *fake) logs(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := *f.sent[r.PathValue("device")]
-	n[1] += f.lieLog
-	type row struct {
-		Type    string `json:"type"`
-		Verdict string `json:"verdict"`
+	since, err := time.Parse(time.RFC3339, r.URL.Query().Get("from"))
+	if err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
 	}
-	var rows []row
-	for kind, name := range []string{"connect", "up", "down"} {
-		for range n[kind] {
-			rows = append(rows, row{name, "accepted"})
+	var rows []fakeRow
+	for _, row := range f.rows[r.PathValue("device")] {
+		if !row.DecidedAt.Before(since) {
+			rows = append(rows, row)
 		}
+	}
+	for range f.lieLog {
+		rows = append(rows, fakeRow{Type: "up", Verdict: "accepted"})
 	}
 	const page = 100
 	from := 0

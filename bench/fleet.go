@@ -1,6 +1,9 @@
 package bench
 
-import "maps"
+import (
+	"maps"
+	"time"
+)
 
 // fleet is a product with its devices, and what the loader knows about them.
 type fleet struct {
@@ -9,33 +12,57 @@ type fleet struct {
 	zone    string
 	daily   any // messages a device may exchange a day; nil: no limit
 
-	active   int    // devices that were connected; all or none
-	connects uint64 // how often each of them was, since the product was created
-	tally    tally  // what each device was sent and accepted
-	refused  tally  // and what was denied; nil without
-	quota    bool   // whether it was the quota that denied
+	active  int   // devices that were connected; all or none
+	tally   tally // what each device was sent and accepted
+	refused tally // and what the quota denied
+	stage   stage
+}
+
+// stage is what the last load did to a fleet.
+type stage struct {
+	since    time.Time // after everything before it was answered
+	code     string    // what it was denied with; empty: accepted
+	connects uint64    // of each device
+	tally    tally
 }
 
 func newFleet(product string, devices int, zone string) *fleet {
-	return &fleet{product: product, devices: devices, zone: zone, tally: newTally(devices)}
-}
-
-// deny makes room for what is denied.
-func (f *fleet) deny(quota bool) { f.refused, f.quota = newTally(f.devices), quota }
-
-// denied returns how many messages of a device were denied.
-func (f *fleet) denied(device int) uint64 {
-	if f.refused.up == nil {
-		return 0
+	return &fleet{
+		product: product, devices: devices, zone: zone,
+		tally: newTally(devices), refused: newTally(devices), stage: stage{tally: newTally(devices)},
 	}
-	up, down := f.refused.of(device)
-	return up + down
 }
 
-// rows returns what the log of a device must hold, by type; what was denied counts as "denied".
+// begin begins a stage.
+func (f *fleet) begin(since time.Time, code string) {
+	f.stage.since, f.stage.code, f.stage.connects = since, code, 0
+	clear(f.stage.tally.up)
+	clear(f.stage.tally.down)
+}
+
+// settle adds what a stage sent to what was sent before.
+func (f *fleet) settle() {
+	switch f.stage.code {
+	case "":
+		f.tally.merge(&f.stage.tally)
+	case codeQuota:
+		f.refused.merge(&f.stage.tally)
+	}
+}
+
+// rows returns what the log of a device must hold since the stage began, by type; what was denied counts as "denied".
 func (f *fleet) rows(device int) map[string]uint64 {
-	up, down := f.tally.of(device)
-	rows := map[string]uint64{"connect": f.connects, "up": up, "down": down, "denied": f.denied(device)}
+	up, down := f.stage.tally.of(device)
+	rows := map[string]uint64{"connect": f.stage.connects, "up": up, "down": down}
+	if f.stage.code != "" {
+		rows = map[string]uint64{"denied": up + down}
+	}
 	maps.DeleteFunc(rows, func(_ string, n uint64) bool { return n == 0 })
 	return rows
+}
+
+// readable reports whether the log of a device is short enough to be read back whole: that of a hot one is not.
+func (f *fleet) readable(device int) bool {
+	up, down := f.stage.tally.of(device)
+	return up+down <= logSampleRowsMax
 }

@@ -55,6 +55,8 @@ const (
 	otherShareQuiet = 0.05
 	// dayLeftHour is the hour of the product's day at which a run begins: eighteen hours before the day ends.
 	dayLeftHour = 6
+	// stageGap lies between two loads at least, so that the log's milliseconds tell their rows apart.
+	stageGap = 5 * time.Millisecond
 	// midnightRoom and midnightRoomPerDevice are left for connecting the devices before a day ends: a quarter of a million a second.
 	midnightRoom          = 3 * time.Second
 	midnightRoomPerDevice = 4 * time.Microsecond

@@ -90,9 +90,8 @@ func (t *target) verifyMidnight(ctx context.Context, f *fleet, at time.Time, o *
 func (t *target) verifyDays(ctx context.Context, f *fleet, device int, at time.Time, today uint64) error {
 	name := deviceName(device)
 	var before, after []uint64 // what the day had used after each message
-	err := t.admin.log(ctx, f.product, name, func(row logRow) {
+	err := t.admin.log(ctx, f.product, name, f.stage.since, func(row logRow) {
 		switch {
-		case row.Type == "connect":
 		case row.DecidedAt.Before(at):
 			before = append(before, row.DayUsed)
 		default:

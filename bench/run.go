@@ -86,10 +86,11 @@ func (r *run) addRatio(ratio Ratio) {
 	r.say("%s", ratio)
 }
 
-// job is a load of the daemon.
+// job is a load.
 type job struct {
 	what      string // for people
 	c         Case
+	fleet     *fleet // of the daemon
 	sources   []source
 	producers int    // the number of the first connection's
 	deny      string // the code with which all must be denied; empty: all must be accepted
@@ -110,7 +111,10 @@ func (r *run) load(ctx context.Context, j *job) (*outcome, *probe, error) {
 		speakers[i] = g
 	}
 	p := t.probe()
+	<-time.After(stageGap - time.Since(t.quiet))
+	j.fleet.begin(t.quiet, j.deny)
 	o, err := r.drive(ctx, j, speakers, p)
+	t.quiet = time.Now()
 	for i, g := range gateways {
 		t.sequences[t.producer(j.producers+i)] = g.sequence
 	}

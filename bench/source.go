@@ -78,6 +78,14 @@ func (t *tally) add(d drawn, n uint64) {
 	}
 }
 
+// merge adds another tally of the same devices.
+func (t *tally) merge(other *tally) {
+	for i := range t.up {
+		t.up[i] += other.up[i]
+		t.down[i] += other.down[i]
+	}
+}
+
 // of returns what a device was sent.
 func (t *tally) of(device int) (up, down uint64) { return uint64(t.up[device]), uint64(t.down[device]) }
 

@@ -41,17 +41,14 @@ func (r *run) measure(ctx context.Context, scenario string, f *fleet, c Case) (*
 func (r *run) traffic(ctx context.Context, f *fleet, c Case, j *job) (*outcome, *probe, error) {
 	var begins []drawn
 	j.sources, begins = r.target.sources(f, c)
-	j.what, j.c, j.warmup, j.duration = fmt.Sprintf("%s %s", j.what, c), c, r.o.Warmup, c.Duration
+	j.what, j.c, j.fleet, j.warmup, j.duration = fmt.Sprintf("%s %s", j.what, c), c, f, r.o.Warmup, c.Duration
 	o, p, err := r.load(ctx, j)
 	if err != nil {
 		return nil, nil, err
 	}
-	sent := &f.tally
-	if j.deny != "" {
-		sent = &f.refused
-	}
 	for i, n := range o.each {
-		sent.add(begins[i], n)
+		f.stage.tally.add(begins[i], n)
 	}
+	f.settle()
 	return o, p, nil
 }

@@ -49,21 +49,22 @@ func window(most time.Duration) func(*Options) {
 	return func(o *Options) { o.Duration = min(o.Duration, most) }
 }
 
-// shortSuite shows each scenario once, within five minutes on two cores. What is left of the headline is a third of its window: by
+// shortSuite shows the daemon and the yardsticks within five minutes on two cores. What is left of the headline is a quarter of its window: by
 // itself, as `steady`, it is a minute long.
 func (o *Options) shortSuite() []part {
 	p := part{options: *o}
-	p.options.CheckpointEvery = min(o.CheckpointEvery, 10*time.Second) // So that one falls into the windows of the headline.
+	p.options.Warmup = min(o.Warmup, time.Second)
+	p.options.CheckpointEvery = min(o.CheckpointEvery, 8*time.Second) // So that one falls into the windows of the headline.
 	p.add("activate", nil)
 	p.add("steady", func(o *Options) {
-		o.Duration = min(o.Duration, 20*time.Second)
+		o.Duration = min(o.Duration, 15*time.Second)
 		if len(o.Batches)+len(o.Connections)+len(o.Payloads) == 0 {
 			o.Batches, o.Connections = []int{headlineBatch}, []int{headlineConnections}
 		}
 	})
 	p.add("steady", func(o *Options) {
 		o.Duration = min(o.Duration, 6*time.Second)
-		o.Formats, o.Batches, o.Connections = o.formats()[:1], []int{1}, singleConnections[:]
+		o.Formats, o.Batches, o.Connections, o.Payloads = o.formats()[:1], []int{1}, singleConnections[:], nil
 	})
 	p.add("reconnect", nil)
 	p.add("hot", window(4*time.Second))
@@ -71,9 +72,8 @@ func (o *Options) shortSuite() []part {
 	p.add("midnight", window(6*time.Second))
 	p.add("restart", window(5*time.Second))
 	p.add("checkpoint", func(o *Options) { o.Duration, o.Rounds = min(o.Duration, 8*time.Second), 2 })
-	p.add("cores", window(5*time.Second))
-	p.add("redis", window(4*time.Second))
-	p.add("victoria", window(6*time.Second))
+	p.add("redis", window(3*time.Second))
+	p.add("victoria", window(5*time.Second))
 	return []part{p}
 }
 

@@ -39,7 +39,7 @@ func TestPeerRatios(t *testing.T) {
 	}
 }
 
-// TestSuites: every step is valid, and every scenario is in both suites.
+// TestSuites: every step is valid, and every scenario is in the full one; cores is too long for the short one.
 func TestSuites(t *testing.T) {
 	o := DefaultOptions()
 	o.Program = "meterd"
@@ -55,6 +55,9 @@ func TestSuites(t *testing.T) {
 					t.Errorf("%s, %s: %v", name, s.scenario.Name, err)
 				}
 			}
+		}
+		if name == "short" {
+			delete(missing, "cores")
 		}
 		if len(missing) > 0 {
 			t.Errorf("%s lacks %v", name, missing)

@@ -27,7 +27,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 		return fmt.Errorf("write the table: %w", err)
 	}
 	for _, x := range r.Results {
-		if x.MidnightStallSeconds == 0 && x.Restart == nil && (x.Memory == nil || x.Memory.BytesPerDevice == 0) {
+		if x.MidnightStallSeconds == 0 && len(x.Notes) == 0 && x.Restart == nil && (x.Memory == nil || x.Memory.BytesPerDevice == 0) {
 			continue
 		}
 		if _, err := fmt.Fprintln(w, x.line()); err != nil {

@@ -34,13 +34,14 @@ func some(t *testing.T, r *run) {
 		for i := range sources {
 			sources[i] = &ending{source: sources[i], left: 3}
 		}
-		o, _, err := r.load(t.Context(), &job{what: "some", c: c, sources: sources})
+		o, _, err := r.load(t.Context(), &job{what: "some", c: c, fleet: r.target.main, sources: sources})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, n := range o.each {
-			r.target.main.tally.add(begins[i], n)
+			r.target.main.stage.tally.add(begins[i], n)
 		}
+		r.target.main.settle()
 	}
 }
 
@@ -135,10 +136,13 @@ func TestRestartNeedsItsOwnDaemon(t *testing.T) {
 
 func TestLogsOfManyPages(t *testing.T) {
 	f, o := startFake(t)
-	f.sent["d"] = &[3]uint64{1, 250, 130}
+	f.rows["d"] = []fakeRow{{Type: "connect", DecidedAt: time.Now().Add(-time.Hour)}, {Type: "connect", DecidedAt: time.Now()}}
+	for i := range 380 {
+		f.rows["d"] = append(f.rows["d"], fakeRow{Type: []string{"up", "down"}[i%2], DecidedAt: time.Now()})
+	}
 	rows := map[string]int{}
-	err := newAdmin(strings.TrimPrefix(o.URL, "http://"), "secret").log(t.Context(), "p1", "d", func(row logRow) { rows[row.Type]++ })
-	if err != nil || rows["connect"] != 1 || rows["up"] != 250 || rows["down"] != 130 || len(rows) != 3 {
+	err := newAdmin(strings.TrimPrefix(o.URL, "http://"), "secret").log(t.Context(), "p1", "d", time.Now().Add(-time.Minute), func(row logRow) { rows[row.Type]++ })
+	if err != nil || rows["connect"] != 1 || rows["up"] != 190 || rows["down"] != 190 || len(rows) != 3 {
 		t.Fatalf("%v, %v", rows, err)
 	}
 }
@@ -151,7 +155,7 @@ func TestLoadEndsWhenTold(t *testing.T) {
 	sources, _ := r.target.sources(r.target.main, c)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	sources[0] = &calling{source: sources[0], call: func() { cancel(errEnough) }}
-	if _, _, err := r.load(ctx, &job{what: "endless", c: c, sources: sources, warmup: time.Hour, duration: time.Hour}); err == nil || !strings.Contains(err.Error(), errEnough.Error()) {
+	if _, _, err := r.load(ctx, &job{what: "endless", c: c, fleet: r.target.main, sources: sources, warmup: time.Hour, duration: time.Hour}); err == nil || !strings.Contains(err.Error(), errEnough.Error()) {
 		t.Fatalf("%v", err)
 	}
 }

@@ -161,24 +161,34 @@ func (a *admin) device(ctx context.Context, product, device string) (v deviceVie
 	return v, a.ask(ctx, http.MethodGet, "/v1/products/"+product+"/devices/"+device, nil, &v)
 }
 
-// devices calls yield for each device of a product that was ever active.
-func (a *admin) devices(ctx context.Context, product string, yield func(deviceView)) error {
+// page is a page of a list; of one that it has not, there is none.
+type page struct {
+	Devices []deviceView
+	Logs    []logRow
+	Next    string
+}
+
+// pages calls read for each page of a list. The path has a query.
+func (a *admin) pages(ctx context.Context, path string, read func(*page)) error {
 	for cursor := ""; ; {
-		var page struct {
-			Devices []deviceView
-			Next    string
-		}
-		if err := a.ask(ctx, http.MethodGet, "/v1/products/"+product+"/devices?limit=1000"+cursor, nil, &page); err != nil {
+		var p page
+		if err := a.ask(ctx, http.MethodGet, path+cursor, nil, &p); err != nil {
 			return err
 		}
-		for _, v := range page.Devices {
-			yield(v)
-		}
-		if page.Next == "" {
+		if read(&p); p.Next == "" {
 			return nil
 		}
-		cursor = "&cursor=" + page.Next
+		cursor = "&cursor=" + p.Next
 	}
+}
+
+// devices calls yield for each device of a product that was ever active.
+func (a *admin) devices(ctx context.Context, product string, yield func(deviceView)) error {
+	return a.pages(ctx, "/v1/products/"+product+"/devices?limit=1000", func(p *page) {
+		for _, v := range p.Devices {
+			yield(v)
+		}
+	})
 }
 
 // logRow is a row of a device's log.
@@ -193,22 +203,11 @@ type logRow struct {
 func (a *admin) log(ctx context.Context, product, device string, since time.Time, yield func(logRow)) error {
 	path := "/v1/products/" + product + "/devices/" + device + "/logs?limit=1000&from=" +
 		since.UTC().Truncate(time.Millisecond).Add(time.Millisecond).Format("2006-01-02T15:04:05.000Z")
-	for cursor := ""; ; {
-		var page struct {
-			Logs []logRow
-			Next string
-		}
-		if err := a.ask(ctx, http.MethodGet, path+cursor, nil, &page); err != nil {
-			return err
-		}
-		for _, row := range page.Logs {
+	return a.pages(ctx, path, func(p *page) {
+		for _, row := range p.Logs {
 			yield(row)
 		}
-		if page.Next == "" {
-			return nil
-		}
-		cursor = "&cursor=" + page.Next
-	}
+	})
 }
 
 // metrics reads /metrics.

@@ -142,20 +142,23 @@ type peerResult struct {
 	each []uint64 // events that each connection had answered, to draw them again
 }
 
-// drivePeer lets speakers speak to a peer and makes the result.
-func (r *run) drivePeer(ctx context.Context, scenario string, p *peer, j *job, speakers []speaker) (*peerResult, error) {
+// loadPeer runs a job against a peer and makes the result. speak makes the speaker of a connection.
+func (r *run) loadPeer(ctx context.Context, scenario string, p *peer, j *job, speak func(*wire, source) speaker) (*peerResult, error) {
+	var speakers []speaker
+	for _, s := range j.sources {
+		w, err := dial(ctx, p.address)
+		if err != nil {
+			for _, s := range speakers {
+				err = errors.Join(err, s.Close())
+			}
+			return nil, err
+		}
+		speakers = append(speakers, speak(w, s))
+	}
 	probe := p.probe()
 	o, err := r.drive(ctx, j, speakers, probe)
 	if err != nil {
 		return nil, err
 	}
 	return &peerResult{Result: *o.result(scenario, &j.c, probe, nil), each: o.each}, nil
-}
-
-func closeAll(speakers []speaker) error {
-	var err error
-	for _, s := range speakers {
-		err = errors.Join(err, s.Close())
-	}
-	return err
 }

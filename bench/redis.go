@@ -124,15 +124,7 @@ func (r *run) redisCases(ctx context.Context, mode string, p *peer) (err error) 
 }
 
 func (r *run) redisLoad(ctx context.Context, p *peer, j *job) (*peerResult, error) {
-	var speakers []speaker
-	for _, s := range j.sources {
-		w, err := dial(ctx, p.address)
-		if err != nil {
-			return nil, errors.Join(err, closeAll(speakers))
-		}
-		speakers = append(speakers, &pipeline{wire: w, source: s})
-	}
-	return r.drivePeer(ctx, "redis", p, j, speakers)
+	return r.loadPeer(ctx, "redis", p, j, func(w *wire, s source) speaker { return &pipeline{wire: w, source: s} })
 }
 
 // verifyRedis compares the counts of every device with what it was sent.

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -108,15 +107,9 @@ func (r *run) victoriaCase(ctx context.Context, p *peer) error {
 }
 
 func (r *run) victoriaLoad(ctx context.Context, p *peer, j *job) (*peerResult, error) {
-	var speakers []speaker
-	for _, s := range j.sources {
-		w, err := dial(ctx, p.address)
-		if err != nil {
-			return nil, errors.Join(err, closeAll(speakers))
-		}
-		speakers = append(speakers, &importer{wire: w, source: s, post: newPost("/api/v1/import/prometheus", p.address, "", "text/plain", "")})
-	}
-	return r.drivePeer(ctx, "victoria", p, j, speakers)
+	return r.loadPeer(ctx, "victoria", p, j, func(w *wire, s source) speaker {
+		return &importer{wire: w, source: s, post: newPost("/api/v1/import/prometheus", p.address, "", "text/plain", "")}
+	})
 }
 
 // victoriaRows returns how many rows were imported, by its own metrics.

@@ -52,9 +52,9 @@ func (r *run) compare(ctx context.Context, c Case, x comparison) error {
 		return err
 	}
 	asBefore := *t.daemon
-	var ratios []float64
+	var pairs [][2]*Result
 	for round := range x.rounds {
-		rates := make([]float64, x.sides)
+		results := make([]*Result, x.sides)
 		for turn := range x.sides {
 			side := turn
 			if round%2 == 1 {
@@ -71,11 +71,11 @@ func (r *run) compare(ctx context.Context, c Case, x comparison) error {
 			if x.judge != nil {
 				x.judge(side, result)
 			}
-			rates[side] = result.EventsPerSecond
+			results[side] = result
 			r.add(result)
 		}
-		ratios = append(ratios, rates[0]/rates[x.sides-1])
+		pairs = append(pairs, [2]*Result{results[0], results[x.sides-1]})
 	}
-	r.addRatio(newRatio(x.scenario+": "+x.ratio, ratios))
+	r.addRatio(newRatio(x.scenario+": "+x.ratio, pairs...))
 	return t.again(ctx, func(d *daemon) { d.checkpointEvery, d.cores = asBefore.checkpointEvery, asBefore.cores })
 }

@@ -7,22 +7,37 @@ import (
 
 // Ratio is one figure divided by another that was taken beside it, which is what holds on another machine.
 type Ratio struct {
-	Name   string    `json:"name"`
-	Median float64   `json:"median"`
-	Rounds []float64 `json:"rounds"` // as they were taken
+	Name       string    `json:"name"`
+	Median     float64   `json:"median"`
+	Rounds     []float64 `json:"rounds"`      // as they were taken
+	OtherShare float64   `json:"other_share"` // the most that others used of the machine in any of its windows
 }
 
-func newRatio(name string, rounds []float64) Ratio {
-	sorted := slices.Sorted(slices.Values(rounds))
+// newRatio returns the ratio of the pairs of windows of each round.
+func newRatio(name string, pairs ...[2]*Result) Ratio {
+	r := Ratio{Name: name}
+	for _, p := range pairs {
+		r.Rounds = append(r.Rounds, p[0].EventsPerSecond/p[1].EventsPerSecond)
+		for _, x := range p {
+			if x.CPU != nil {
+				r.OtherShare = max(r.OtherShare, x.CPU.OtherShare)
+			}
+		}
+	}
+	sorted := slices.Sorted(slices.Values(r.Rounds))
 	n := len(sorted)
-	return Ratio{Name: name, Median: (sorted[n/2] + sorted[(n-1)/2]) / 2, Rounds: rounds}
+	r.Median = (sorted[n/2] + sorted[(n-1)/2]) / 2
+	return r
 }
 
-// String says a ratio, and how far its rounds lie apart.
+// String says a ratio, how far its rounds lie apart, and whether the machine was quiet.
 func (r Ratio) String() string {
 	s := fmt.Sprintf("%s: %.3g", r.Name, r.Median)
 	if len(r.Rounds) > 1 {
 		s += fmt.Sprintf(" (%.3g to %.3g in %d rounds)", slices.Min(r.Rounds), slices.Max(r.Rounds), len(r.Rounds))
+	}
+	if r.OtherShare > otherShareQuiet {
+		s += fmt.Sprintf("; others used up to %.0f %% of the machine", 100*r.OtherShare)
 	}
 	return s
 }
@@ -53,7 +68,7 @@ func peerRatios(results []*Result) (ratios []Ratio) {
 		if variant != "" {
 			name += ", " + variant
 		}
-		ratios = append(ratios, newRatio(name, []float64{a.EventsPerSecond / b.EventsPerSecond}))
+		ratios = append(ratios, newRatio(name, [2]*Result{a, b}))
 	}
 	for _, format := range formats {
 		for _, mode := range redisModes {

@@ -34,7 +34,14 @@ func TestPeerRatios(t *testing.T) {
 	if got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
-	if r := newRatio("x", []float64{4, 1, 2, 3}); r.Median != 2.5 {
+}
+
+func TestRatioIsTheMedian(t *testing.T) {
+	pair := func(a, b, other float64) [2]*Result {
+		return [2]*Result{{EventsPerSecond: a}, {EventsPerSecond: b, CPU: &CPU{OtherShare: other}}}
+	}
+	r := newRatio("x", pair(4, 1, 0), pair(2, 2, 0.25), pair(4, 2, 0.125), pair(9, 3, 0))
+	if r.Median != 2.5 || len(r.Rounds) != 4 || r.OtherShare != 0.25 {
 		t.Errorf("%+v", r)
 	}
 }

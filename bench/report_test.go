@@ -63,7 +63,7 @@ func TestReportTable(t *testing.T) {
 	}
 	text := b.String()
 	for _, want := range []string{
-		"steady ndjson batch=1000 conns=32 payload=64", "1 M", "2 M", "250 ms", "ours ÷ theirs: 4 (2 to 9 in 3 rounds); others used up to 50 % of the machine", "1 ms", "10 ms", "1.5 s", "0.400", "0.100", "5 %", "200 MiB", "300 MiB", "6.40", "15.00",
+		"steady ndjson batch=1000 conns=32 payload=64", "1 M", "2 M", "250 ms", "payload=64: a note", "ours ÷ theirs: 4 (2 to 9 in 3 rounds); others used up to 50 % of the machine", "1 ms", "10 ms", "1.5 s", "0.400", "0.100", "5 %", "200 MiB", "300 MiB", "6.40", "15.00",
 		"restart SIGKILL: ready in 1.25 s, after 40 M events", "a device 120 B", "checked: 120 events, 10 licences, 10 devices, 1 logs",
 	} {
 		if !strings.Contains(text, want) {

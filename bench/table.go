@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -27,10 +28,15 @@ func (r *Report) WriteTable(w io.Writer) error {
 		return fmt.Errorf("write the table: %w", err)
 	}
 	for _, x := range r.Results {
-		if x.MidnightStallSeconds == 0 && len(x.Notes) == 0 && x.Restart == nil && (x.Memory == nil || x.Memory.BytesPerDevice == 0) {
-			continue
+		line := x.line()
+		switch {
+		case x.MidnightStallSeconds > 0, x.Restart != nil, x.Memory != nil && x.Memory.BytesPerDevice != 0:
+		case len(x.Notes) > 0:
+			line = x.name() + ": " + strings.Join(x.Notes, "; ")
+		default:
+			continue // All of it is in the table.
 		}
-		if _, err := fmt.Fprintln(w, x.line()); err != nil {
+		if _, err := fmt.Fprintln(w, line); err != nil {
 			return fmt.Errorf("write the table: %w", err)
 		}
 	}

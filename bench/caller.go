@@ -10,16 +10,24 @@ import (
 type speaker interface {
 	// prepare makes the next batch and returns how many events it is; none at the end.
 	prepare() int
-	// ask sends the batch, reads its answer, and returns an error unless that is the one answer that is right.
-	ask() error
-	// Close may be called while it asks, which then fails.
-	Close() error
+	// request returns the batch as it is sent.
+	request() []byte
+	// hear looks at all that has come since the batch was sent, and reports whether that is the whole answer. It returns an error unless it can
+	// still become, or is, the one answer that is right.
+	hear(in []byte) (isWhole bool, err error)
+	// line is what it speaks over.
+	line() *wire
 }
 
-// caller is a speaker with its goroutine. Its fields belong to that goroutine until the load is over, but answered.
+// caller is a speaker and what came of its batches. Its fields belong to the poller until the load is over, but answered.
 type caller struct {
 	speaker speaker
 	load    *load
+
+	inFlight  int    // events of the batch that waits for its answer
+	rest      []byte // of it, not sent yet
+	sentAt    time.Time
+	isBlocked bool // the connection takes no more for now
 
 	answered atomic.Uint64 // events, all phases
 	events   uint64        // answered within the window
@@ -33,32 +41,21 @@ type caller struct {
 // split counts events by an instant: those that can only have been decided before it, and those that can only have been after.
 type split struct{ before, after uint64 }
 
-// run sends batches until they end or the load stops. After an error nothing more is sent.
-func (c *caller) run() {
-	for c.load.phase.Load() != phaseStop {
-		events := c.speaker.prepare()
-		if events == 0 {
-			return
-		}
-		sent := time.Now()
-		if err := c.speaker.ask(); err != nil {
-			c.err = err
-			return
-		}
-		done := time.Now()
-		c.answered.Add(uint64(events))
-		c.timeline.mark(done.Sub(c.load.began))
-		if c.load.phase.Load() == phaseMeasure {
-			c.events += uint64(events)
-			c.batches++
-			c.latency.observe(done.Sub(sent))
-		}
-		if at := c.load.split; !at.IsZero() {
-			if done.Before(at) {
-				c.split.before += uint64(events)
-			} else if sent.After(at) {
-				c.split.after += uint64(events)
-			}
+// answer counts the batch in flight as answered.
+func (c *caller) answer(done time.Time) {
+	events := uint64(c.inFlight)
+	c.answered.Add(events)
+	c.timeline.mark(done.Sub(c.load.began))
+	if c.load.phase.Load() == phaseMeasure {
+		c.events += events
+		c.batches++
+		c.latency.observe(done.Sub(c.sentAt))
+	}
+	if at := c.load.split; !at.IsZero() {
+		if done.Before(at) {
+			c.split.before += events
+		} else if c.sentAt.After(at) {
+			c.split.after += events
 		}
 	}
 }
@@ -71,34 +68,45 @@ type gateway struct {
 	answer   answer
 	sequence uint64 // of the last request
 
-	request []byte
-	events  int
+	text   []byte
+	events int
 }
 
 func (g *gateway) prepare() int {
 	text, events := g.source.fill(g.post.blank())
 	if events > 0 {
 		g.sequence++
-		g.request, g.events = g.post.seal(text, g.sequence), events
+		g.text, g.events = g.post.seal(text, g.sequence), events
 	}
 	return events
 }
 
-func (g *gateway) ask() error {
-	r, err := g.wire.ask(g.request)
-	if err != nil {
-		return err
+func (g *gateway) request() []byte { return g.text }
+
+func (g *gateway) line() *wire { return g.wire }
+
+func (g *gateway) hear(in []byte) (bool, error) {
+	r, isWhole, err := hearResponse(in)
+	if err != nil || !isWhole {
+		return false, err
 	}
 	if r.status != 200 {
-		return fmt.Errorf("a batch of %d was refused: %d %.400q", g.events, r.status, r.body)
+		return false, fmt.Errorf("a batch of %d was refused: %d %.400q", g.events, r.status, r.body)
 	}
 	if err := g.answer.judge(r.body, g.events); err != nil {
-		return fmt.Errorf("a batch of %d: %w: %.400q", g.events, err, r.body)
+		return false, fmt.Errorf("a batch of %d: %w: %.400q", g.events, err, r.body)
 	}
 	if r.close {
-		return fmt.Errorf("the daemon closes the connection after a batch of %d", g.events)
+		return false, fmt.Errorf("the daemon closes the connection after a batch of %d", g.events)
 	}
-	return nil
+	return true, nil
 }
 
-func (g *gateway) Close() error { return g.wire.Close() }
+// hearResponse returns the answer that in is, if it is whole.
+func hearResponse(in []byte) (r response, isWhole bool, err error) {
+	r, used, err := parseResponse(in)
+	if err == nil && used > 0 && used < len(in) {
+		err = fmt.Errorf("%d bytes follow the answer", len(in)-used)
+	}
+	return r, used > 0, err
+}

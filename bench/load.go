@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -22,6 +21,7 @@ type load struct {
 	began    time.Time
 	split    time.Time // callers count by it, unless it is zero
 	phase    atomic.Int32
+	cut      atomic.Bool   // who still waits for an answer gives up
 	duration time.Duration // of the measured window; 0: until the sources end
 	warmup   time.Duration
 	begin    func(context.Context) error // at the beginning of the measured window
@@ -50,7 +50,11 @@ func (o *outcome) stall() time.Duration { return o.timeline.stall(o.from, o.to) 
 // run runs all callers to the end and merges what they measured. When it returns no caller runs any more.
 func (l *load) run(ctx context.Context) (*outcome, error) {
 	o := &outcome{}
-	var group sync.WaitGroup
+	poller, err := newPoller(l)
+	if err != nil {
+		return nil, errors.Join(err, l.gather(o))
+	}
+	defer func() { _ = poller.close() }() // It holds nothing.
 	finished := make(chan struct{})
 	if l.warmup == 0 {
 		if err := l.begin(ctx); err != nil {
@@ -59,18 +63,11 @@ func (l *load) run(ctx context.Context) (*outcome, error) {
 		l.phase.Store(phaseMeasure)
 	}
 	l.began = time.Now()
-	for _, c := range l.callers {
-		group.Go(func() {
-			if c.run(); c.err != nil {
-				l.phase.Store(phaseStop)
-			}
-		})
-	}
 	go func() {
-		group.Wait()
-		close(finished)
+		defer close(finished)
+		poller.run()
 	}()
-	err := l.conduct(ctx, finished, o)
+	err = l.conduct(ctx, finished, o)
 	l.phase.Store(phaseStop)
 	return o, errors.Join(l.drain(finished), l.gather(o), err)
 }
@@ -149,9 +146,7 @@ func (l *load) drain(finished <-chan struct{}) error {
 		return nil
 	case <-limit.C:
 	}
-	for _, c := range l.callers {
-		_ = c.speaker.Close() // Only to wake its caller, which then says why.
-	}
+	l.cut.Store(true)
 	<-finished
 	return fmt.Errorf("a batch got no answer within %s", drainWithin)
 }
@@ -171,7 +166,7 @@ func (l *load) gather(o *outcome) error {
 		if c.err != nil {
 			errs = append(errs, fmt.Errorf("connection %d: %w", i, c.err))
 		}
-		_ = c.speaker.Close() // All was answered; nothing depends on how it ends.
+		_ = c.speaker.line().Close() // All was answered; nothing depends on how it ends.
 	}
 	if len(errs) > 3 {
 		errs = append(errs[:3], fmt.Errorf("and %d more", len(errs)-3))

@@ -149,7 +149,7 @@ func (r *run) loadPeer(ctx context.Context, scenario string, p *peer, j *job, sp
 		w, err := dial(ctx, p.address)
 		if err != nil {
 			for _, s := range speakers {
-				err = errors.Join(err, s.Close())
+				err = errors.Join(err, s.line().Close())
 			}
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 )
@@ -50,49 +51,37 @@ func respCommand(words ...string) []byte {
 
 // pipeline speaks to Redis: a batch of commands is in flight at a time.
 type pipeline struct {
-	wire    *wire
-	source  source
-	request []byte
-	events  int
+	wire   *wire
+	source source
+	text   []byte
+	events int
 }
 
 func (c *pipeline) prepare() int {
-	c.request, c.events = c.source.fill(c.request[:0])
+	c.text, c.events = c.source.fill(c.text[:0])
 	return c.events
 }
 
+func (c *pipeline) request() []byte { return c.text }
+
+func (c *pipeline) line() *wire { return c.wire }
+
 var errReply = errors.New("the reply is no positive number")
 
-// ask sends the batch and reads a reply to each command: how many messages the device has had, so a number above 0.
-func (c *pipeline) ask() error {
-	if _, err := c.wire.conn.Write(c.request); err != nil {
-		return fmt.Errorf("send commands: %w", err)
-	}
-	left, have := c.events, 0
+// hear looks for a reply to each command: how many messages the device has had, so a number above 0.
+func (c *pipeline) hear(in []byte) (isWhole bool, err error) {
+	left := c.events
 	for {
-		n, err := c.wire.conn.Read(c.wire.in[have:])
-		have += n
-		rest := c.wire.in[:have]
-		for {
-			end := bytes.IndexByte(rest, '\n')
-			if end < 0 {
-				break
-			}
-			if end < 3 || rest[0] != ':' || rest[1] < '1' || rest[1] > '9' || left == 0 {
-				return fmt.Errorf("%w: %.200q", errReply, rest[:end])
-			}
-			rest, left = rest[end+1:], left-1
+		end := bytes.IndexByte(in, '\n')
+		if end < 0 {
+			return left == 0 && len(in) == 0, nil
 		}
-		if have = copy(c.wire.in, rest); left == 0 && have == 0 {
-			return nil
+		if end < 3 || in[0] != ':' || in[1] < '1' || in[1] > '9' || left == 0 {
+			return false, fmt.Errorf("%w: %.200q", errReply, in[:end])
 		}
-		if err != nil {
-			return fmt.Errorf("read replies: %w", err)
-		}
+		in, left = in[end+1:], left-1
 	}
 }
-
-func (c *pipeline) Close() error { return c.wire.Close() }
 
 // asker asks Redis what is asked seldom.
 type asker struct {
@@ -101,11 +90,12 @@ type asker struct {
 }
 
 func dialAsker(ctx context.Context, address string) (*asker, error) {
-	w, err := dial(ctx, address)
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("connect to redis: %w", err)
 	}
-	return &asker{conn: w.conn, in: bufio.NewReader(w.conn)}, nil
+	return &asker{conn: conn, in: bufio.NewReader(conn)}, nil
 }
 
 // call sends one command and returns its reply; one that is no array is a single element.

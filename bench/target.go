@@ -155,7 +155,7 @@ func (t *target) dial(ctx context.Context, j *job) ([]*gateway, error) {
 		w, err := dial(ctx, t.admin.address)
 		if err != nil {
 			for _, g := range gateways {
-				err = errors.Join(err, g.Close())
+				err = errors.Join(err, g.wire.Close())
 			}
 			return nil, err
 		}

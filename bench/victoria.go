@@ -37,29 +37,31 @@ func (s *series) appendBatch(dst []byte, batch []message) []byte {
 
 // importer speaks to VictoriaMetrics.
 type importer struct {
-	wire    *wire
-	post    *post
-	source  source
-	request []byte
+	wire   *wire
+	post   *post
+	source source
+	text   []byte
 }
 
 func (v *importer) prepare() int {
 	text, events := v.source.fill(v.post.blank())
 	if events > 0 {
-		v.request = v.post.seal(text, 0)
+		v.text = v.post.seal(text, 0)
 	}
 	return events
 }
 
-func (v *importer) ask() error {
-	r, err := v.wire.ask(v.request)
-	if err == nil && r.status != http.StatusNoContent {
+func (v *importer) request() []byte { return v.text }
+
+func (v *importer) line() *wire { return v.wire }
+
+func (v *importer) hear(in []byte) (bool, error) {
+	r, isWhole, err := hearResponse(in)
+	if err == nil && isWhole && r.status != http.StatusNoContent {
 		err = fmt.Errorf("the import was refused: %d %.400q", r.status, r.body)
 	}
-	return err
+	return isWhole, err
 }
-
-func (v *importer) Close() error { return v.wire.Close() }
 
 // victoria measures VictoriaMetrics' import of text, in batches like meterd's, of series that it knows all: the first sample of a series costs it many times
 // as much as the next ones. It answers before anything is on disk, and syncs every few seconds; there is no setting that is durable. Without time stamps,

@@ -5,49 +5,48 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
-// wire is a connection to the daemon that is kept alive, with one request in flight. It is not safe for concurrent use, except Close.
+// wire is a connection that never blocks, and what has come over it. It is not safe for concurrent use.
 type wire struct {
-	conn net.Conn
+	fd   int
 	in   []byte
+	have int // bytes of in that came
 }
 
 func dial(ctx context.Context, address string) (*wire, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	return &wire{conn: conn, in: make([]byte, answerBytesStart)}, nil
+	defer func() { _ = conn.Close() }() // What is kept is a descriptor of our own.
+	f, err := conn.(*net.TCPConn).File()
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", address, err)
+	}
+	defer func() { _ = f.Close() }()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", address, err)
+	}
+	return &wire{fd: fd, in: make([]byte, answerBytesStart)}, nil
 }
 
-// ask writes a request and reads its answer, whose body is valid until the next ask.
-func (w *wire) ask(request []byte) (response, error) {
-	if _, err := w.conn.Write(request); err != nil {
-		return response{}, fmt.Errorf("send a batch: %w", err)
+// room returns where the next bytes go.
+func (w *wire) room() []byte {
+	if w.have == len(w.in) {
+		w.in = append(w.in, make([]byte, len(w.in))...)
 	}
-	for have := 0; ; {
-		if have == len(w.in) {
-			w.in = append(w.in, make([]byte, len(w.in))...)
-		}
-		n, err := w.conn.Read(w.in[have:])
-		have += n
-		r, used, malformed := parseResponse(w.in[:have])
-		switch {
-		case malformed != nil:
-			return response{}, malformed
-		case used == have && used > 0:
-			return r, nil
-		case used > 0:
-			return response{}, fmt.Errorf("%d bytes follow the answer", have-used)
-		case err != nil:
-			return response{}, fmt.Errorf("read an answer: %w", err)
-		}
-	}
+	return w.in[w.have:]
 }
 
-func (w *wire) Close() error { return w.conn.Close() }
+func (w *wire) Close() error { return unix.Close(w.fd) }
 
 // post is a request whose body changes and whose head does not, but for its sequence and its length.
 type post struct {

@@ -4,7 +4,7 @@
 //	Run ─► part ─► target ─ starts `meterd serve` in a fresh directory, or is told where one is
 //	        │               account; a fleet: product and one lot of exactly as many licences as devices
 //	        ▼
-//	       step: scenario and settings ─► load ─► callers: a connection and a goroutine each
+//	       step: scenario and settings ─► load ─► callers: a connection each, all on one thread
 //	        │                              │       draws ─► messages ─► encoder: protobuf or NDJSON in a reused buffer
 //	        │                              │         ─► one write, as a producer with its next sequence ─► one answer, judged byte by byte
 //	        │                              │                                                  └──► histogram, timeline, counters

@@ -32,7 +32,7 @@ func (t *Table) AppendShard(dst []byte, shard int) []byte {
 	binary.LittleEndian.PutUint64(out[16:], uint64(words*8))
 	out = out[imageHeadBytes:]
 	for i := range uint64(h.capacity()) {
-		s := h.at.slot(i)
+		s := h.numbered(i)
 		if s.w[0].Load() == 0 {
 			continue
 		}

@@ -52,8 +52,7 @@ func (x *Index) guess(o Ordinal) *Slot {
 		x.build(o.Shard())
 	}
 	if place := o.place(); int(place) < len(sh.at) && sh.at[place] != 0 {
-		n := uint64(sh.at[place] - 1)
-		return sh.h.at.slot(n)
+		return sh.h.numbered(uint64(sh.at[place] - 1))
 	}
 	return nil
 }

@@ -49,14 +49,18 @@ const (
 	// arenaBits bounds a place in a shard's arena, in units of 8 bytes: 16 GiB.
 	arenaBits = 31
 
-	// slotsMin is the first shard's first capacity; all of them start with 4.5 MiB.
+	// slotsMin is a shard's first capacity, in about; all of them start with 4 MiB.
 	slotsMin = 256
-	// growBy is how a shard grows: little, since what it leaves empty counts against the 128 bytes a device.
-	growBy = 1.25
-	// loadMaxPercent is the load at which a shard grows when there is budget for it; most searches end in their home group then.
-	loadMaxPercent = 85
+	// blockSlots is the size of the pieces that tables are made of: half of one a shard lies idle, 0.2 bytes a device at 10 M.
+	blockSlots = 256
+	// growBy is how a shard grows: little, since what it leaves empty counts against the 128 bytes a device. It copies
+	// eight slots an insert, 0.3 µs.
+	growBy = 1.125
+	// loadMaxPercent is the load at which a shard grows when there is budget for it. A decision costs as much as at 0.80, within what can be
+	// measured (40 ns at 4 M devices), and 15 to 25 % more from 0.92 on; a search for a device that is not there takes 83 ns instead of 37.
+	loadMaxPercent = 90
 	// loadPromisedPercent is the load up to which room is promised; a search must still meet an empty slot soon.
-	loadPromisedPercent = 90
+	loadPromisedPercent = 94
 	// promiseMin is the room that Grow makes where it has the budget, though nobody asked: four batches of connects.
 	promiseMin = 4096
 

@@ -3,7 +3,7 @@ package counters
 import "unsafe"
 
 // This file holds every use of unsafe. A block is memory that no Go pointer describes: bytes cut from a slab. Offsets are the
-// caller's to keep inside it: shards by their capacity, arenas by chunkBytes.
+// caller's to keep inside it: tables by their groups, arenas by chunkBytes.
 
 // slotBytes is the size of a slot: a cache line.
 const slotBytes = int(unsafe.Sizeof(Slot{}))
@@ -34,6 +34,20 @@ func (b block) bytes(off, n int) []byte { return unsafe.Slice((*byte)(unsafe.Add
 
 // plain returns the slot's words for copying while nobody else reaches them.
 func (s *Slot) plain() *[8]uint64 { return (*[8]uint64)(unsafe.Pointer(s)) }
+
+// blockList is a list of blocks whose length its owner knows: the hot path asks for one without a bounds check.
+type blockList struct{ p *block }
+
+// newBlockList returns the list of what is in list, which must not be changed any more; nothing in it is no list.
+func newBlockList(list []block) blockList { return blockList{unsafe.SliceData(list)} }
+
+// at returns the i-th block.
+func (l blockList) at(i uint64) block {
+	return *(*block)(unsafe.Add(unsafe.Pointer(l.p), i*uint64(unsafe.Sizeof(block{}))))
+}
+
+// slice returns the list of n blocks.
+func (l blockList) slice(n int) []block { return unsafe.Slice(l.p, n) }
 
 // orPlain sets bits of a word that nobody else reaches: an atomic store would cost 8 ns.
 func orPlain(w *word, bits uint64) { *(*uint64)(unsafe.Pointer(w)) |= bits }

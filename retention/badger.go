@@ -1,9 +1,11 @@
 package retention
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -62,6 +64,9 @@ func openInstance(path string, size instanceSize, readOnly bool, log *instanceLo
 	if err := checkTables(path); err != nil {
 		return nil, err
 	}
+	if size.memTableBytes, err = memTableBytes(path, size.memTableBytes); err != nil {
+		return nil, err
+	}
 	db, err := badger.Open(badgerOptions(path, size, readOnly, log))
 	switch {
 	case err != nil && outside(err):
@@ -87,6 +92,26 @@ func openInstance(path string, size instanceSize, readOnly bool, log *instanceLo
 		return nil, fmt.Errorf("open badger directory %q: %w", path, err)
 	}
 	return in, nil
+}
+
+// memTableBytes returns what memtables must be able to take: bytes, or more if a process that had larger ones was killed here. Badger
+// reads a memtable file into an arena of the size that it is told now, and panics when that is full. The file has twice the memtable's size.
+func memTableBytes(path string, bytes int64) (int64, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, fmt.Errorf("list %q: %w", path, err)
+	}
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".mem" {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return 0, fmt.Errorf("list %q: %w", path, err)
+		}
+		bytes = max(bytes, info.Size()/2)
+	}
+	return bytes, nil
 }
 
 // outside reports whether what Badger stumbled over is no damage but the machine's to mend. Badger's wrapping hides what errors.Is

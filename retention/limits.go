@@ -7,16 +7,16 @@ const (
 	// GroupBytesMax bounds head and chunks of one group. It is half of commitValueLogBytes, so that a group never makes
 	// Badger enlarge a value log file that is being read: it remaps the file without a lock there (value.go, write).
 	GroupBytesMax = 128 << 20
-	// ChunksMax bounds the chunks of a group: keys of a transaction count against its size, and a part is 16 bits.
-	ChunksMax = 4096
+	// ChunksMax bounds the chunks of a group: keys and chunks of less than valueThresholdBytes count against a transaction's size.
+	ChunksMax = 1024
 	// HeadBytesMax bounds the head of a group: replay and scan hold it in memory before a chunk is looked at.
 	HeadBytesMax = 16 << 20
 	// SectionBytesMax bounds a section of a checkpoint: readers hold one in memory.
 	SectionBytesMax = 4 << 20
 	// LedgerTransactionBytesMax is what one Write takes for certain, keys and values together with 32 bytes an entry.
-	LedgerTransactionBytesMax = 4 << 20
+	LedgerTransactionBytesMax = 1 << 20
 	// LedgerTransactionEntriesMax is how many entries one Write takes for certain.
-	LedgerTransactionEntriesMax = 40_000
+	LedgerTransactionEntriesMax = 10_000
 	// LedgerKeyBytesMax bounds a key: Badger's own limit is 65,000 with its suffixes.
 	LedgerKeyBytesMax = 60_000
 	// LedgerValueBytesMax bounds a value of the ledger; as with groups, half of a value log file.
@@ -27,10 +27,11 @@ const (
 
 	// valueThresholdBytes decides what goes to the value log: written once, never compacted.
 	valueThresholdBytes = 1 << 10
-	// commitMemTableBytes is small because each writable instance holds an arena of it and a third more.
-	commitMemTableBytes = 16 << 20
-	// ledgerMemTableBytes lets a control transaction of 4 MiB through: Badger's limit is 15 % of it, 4.8 MiB and 52,000 entries.
-	ledgerMemTableBytes = 32 << 20
+	// commitMemTableBytes and ledgerMemTableBytes are small because each writable instance holds an arena of it and a third more, and one
+	// that is full stays until the garbage collector comes. Badger's limit of a transaction is 15 % of it: 1.2 MiB and 13,000 entries, of
+	// which a value of valueThresholdBytes and more counts 12 bytes.
+	commitMemTableBytes = 8 << 20
+	ledgerMemTableBytes = 8 << 20
 	// commitValueLogBytes is when a value log file is ended. Badger walks the newest one at every open, so it stays small.
 	commitValueLogBytes = 256 << 20
 	ledgerValueLogBytes = 64 << 20
@@ -55,7 +56,7 @@ const (
 	replayBatchGroups = 256
 
 	// stopBytesDefault stops ingest. It leaves room for the checkpoint of eight million devices (about 100 bytes each), the
-	// memtables to be flushed (48 MiB) and a second of commit log between two looks; Guard.Reserve raises it with the state.
+	// memtables to be flushed (16 MiB) and a second of commit log between two looks; Guard.Reserve raises it with the state.
 	stopBytesDefault = 1 << 30
 	// flushBytes is what a running daemon writes beside its checkpoint to come to rest: memtables flushed, a compaction of
 	// them, the log of the groups in hand.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,7 @@ func (d *daemon) open() error {
 	if err := d.openState(); err != nil {
 		return fmt.Errorf("open data directory %q: %w", o.data, err)
 	}
+	debug.FreeOSMemory() // What recovery needed, 20 bytes a device, would stay for minutes.
 	ctx, cancel := context.WithCancel(context.Background())
 	d.background = cancel
 	go d.dir.Guard().Run(ctx, guardEvery, d.failWith)

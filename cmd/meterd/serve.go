@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -121,11 +122,24 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
+// gcPercent is how much garbage may gather, in percent of what is alive, before it is collected. Devices lie outside the heap; what is in it
+// are buffers, mostly without pointers, that take a millisecond to mark, so it is collected twice as often as by default and the
+// heap of a loaded daemon stays under 100 MiB.
+const gcPercent = 50
+
+// boundGarbage sets the pace of the garbage collector, unless the operator has.
+func boundGarbage() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+}
+
 // runServe runs a daemon until it is told to stop or cannot go on.
 func runServe(ctx context.Context, o *serveOptions) error {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	ctx, release := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer release()
+	boundGarbage()
 	d, err := openDaemon(o, logger)
 	if err != nil {
 		return err

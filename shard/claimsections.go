@@ -37,20 +37,20 @@ func (p *producerClaims) addTo(s *sections, producer uint32) {
 		b = binary.LittleEndian.AppendUint32(b, producer)
 		return binary.LittleEndian.AppendUint64(b, p.floor)
 	})
-	for _, seq := range p.order {
-		c := p.bySeq[seq]
-		if !c.decided {
+	for i := range p.known.n {
+		c := p.known.value(i)
+		if c.kept == undecided {
 			continue
 		}
 		entry(func(b []byte) []byte {
 			b = binary.LittleEndian.AppendUint32(b, producer)
-			b = binary.LittleEndian.AppendUint64(b, seq)
+			b = binary.LittleEndian.AppendUint64(b, p.known.sequence(i))
 			b = append(b, c.hash[:]...)
 			b = binary.LittleEndian.AppendUint64(b, uint64(c.atMs))
-			if c.inLedger {
+			if c.kept == answerStored {
 				return append(b, 1)
 			}
-			return append(append(b, 0), c.answer...)
+			return p.appendAnswer(append(b, 0), i)
 		})
 	}
 }
@@ -88,11 +88,16 @@ func (j *joiner) claimEntries(data []byte) error {
 			p := j.e.claims.of(binary.LittleEndian.Uint32(entry))
 			p.floor = max(p.floor, binary.LittleEndian.Uint64(entry[4:]))
 		case len(entry) >= claimEntryBytes:
-			c := &claim{hash: [16]byte(entry[12:28]), decided: true, atMs: int64(binary.LittleEndian.Uint64(entry[28:])), inLedger: entry[36] == 1}
-			if !c.inLedger {
-				c.answer = append([]byte{}, entry[claimEntryBytes:]...)
+			c := remembered{hash: [16]byte(entry[12:28]), atMs: int64(binary.LittleEndian.Uint64(entry[28:]))}
+			stored := entry[36] == 1
+			if stored {
+				c.kept = answerStored
 			}
-			j.claim(binary.LittleEndian.Uint32(entry), binary.LittleEndian.Uint64(entry[4:]), c)
+			j.claim(binary.LittleEndian.Uint32(entry), binary.LittleEndian.Uint64(entry[4:]), c, func(p *producerClaims, i int) {
+				if !stored {
+					p.keep(i, entry[claimEntryBytes:])
+				}
+			})
 		default:
 			return errClaims
 		}
@@ -105,24 +110,30 @@ func (j *joiner) Claim(r record.Claim) error {
 	if r.Producer == 0 || r.Producer > holdersMax {
 		return fmt.Errorf("sequence %d belongs to producer %d", r.Sequence, r.Producer)
 	}
-	c := &claim{hash: r.Hash, decided: true, atMs: r.AtMs, answer: append([]byte{}, r.Answer...)}
-	c.inLedger = len(c.answer) > answerBytesInline
-	p := j.claim(r.Producer, r.Sequence, c)
-	if !c.inLedger || p == nil {
+	var row *answerRow
+	j.claim(r.Producer, r.Sequence, remembered{hash: r.Hash, atMs: r.AtMs}, func(p *producerClaims, i int) {
+		if len(r.Answer) <= answerBytesInline {
+			p.keep(i, r.Answer)
+			return
+		}
+		row = &answerRow{claims: p, sequence: r.Sequence, key: answerKey(r.Producer, r.Sequence), value: p.keepPending(i, r.Answer)}
+	})
+	if row == nil {
 		return nil
 	}
-	return j.queue(&group{answers: []answerRow{{claim: c, claims: p, key: answerKey(r.Producer, r.Sequence), value: c.answer}}})
+	return j.queue(&group{answers: []answerRow{*row}})
 }
 
-// claim remembers a recovered claim, unless it is known or forgotten already.
-func (j *joiner) claim(producer uint32, seq uint64, c *claim) *producerClaims {
+// claim remembers a recovered sequence with the answer that keep gives it, unless it is known or forgotten already.
+func (j *joiner) claim(producer uint32, seq uint64, c remembered, keep func(p *producerClaims, i int)) {
 	p := j.e.claims.of(producer)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bySeq[seq] != nil || seq < p.floor {
-		return nil
+	i, found := p.known.search(seq)
+	if found || seq < p.floor {
+		return
 	}
-	p.insert(seq, c)
+	p.known.insert(i, seq, c)
+	keep(p, i)
 	p.trim(c.atMs)
-	return p
 }

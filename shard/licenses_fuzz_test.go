@@ -265,11 +265,16 @@ func FuzzCheckpointClaims(f *testing.F) {
 		if err != nil || n < len(data) {
 			return
 		}
-		c := j.e.claims.of(producer).bySeq[seq]
-		switch remembered := seq >= 5; {
-		case (c != nil) != remembered:
-			t.Fatalf("sequence %d, where they are remembered from 5 on: %t", seq, c != nil)
-		case c != nil && (c.atMs != atMs || c.inLedger != (inLedger == 1) || !c.inLedger && !bytes.Equal(c.answer, answer)):
+		p := j.e.claims.of(producer)
+		i, found := p.known.search(seq)
+		if found != (seq >= 5) {
+			t.Fatalf("sequence %d, where they are remembered from 5 on: %t", seq, found)
+		}
+		if !found {
+			return
+		}
+		c := p.known.value(i)
+		if stored := c.kept == answerStored; c.atMs != atMs || stored != (inLedger == 1) || !stored && !bytes.Equal(p.appendAnswer(nil, i), answer) {
 			t.Fatalf("got %+v", c)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 const (
 	entryHeadBytes = 16
 	entryNameAt    = entryHeadBytes + 1
+	entryWordsMin  = 3 // with a name of one byte
 	productBits    = 24
 )
 

@@ -1,20 +1,25 @@
 package counters
 
 // Index finds slots by their ordinals, for recovery: a record names a device by its ordinal, and SlotOf waits for the arena, then for the
-// slot. An Index holds four bytes for every 8 bytes of arena, reads them ahead, and so lets the misses overlap. One goroutine uses
-// it, while nobody else adds devices or grows tables but by BindAt on the same goroutine.
+// slot. An Index holds four bytes for every 24 bytes of arena, on huge pages, reads them ahead, and so lets the misses overlap. A
+// goroutine a shard uses it, while nobody else adds devices or grows tables.
 type Index struct {
 	t      *Table
 	shards [Shards]indexShard
+	mem    region
 }
 
 type indexShard struct {
 	h  slots    // what at was made from
-	at []uint32 // by place in the arena: the slot's number + 1, 0 if it is not known
+	at []uint32 // by place in the arena / entryWordsMin: the slot's number + 1, 0 if it is not known
+	b  block    // that at lies in
 }
 
 // NewIndex returns an Index of t; it is built shard by shard as shards are asked for.
 func (t *Table) NewIndex() *Index { return &Index{t: t} }
+
+// Close gives its memory back.
+func (x *Index) Close() error { return x.mem.close() }
 
 // Find is SlotOf for many: found[i] becomes the slot of ordinals[i], or nil. found must be as long as ordinals.
 func (x *Index) Find(ordinals []Ordinal, found []*Slot) {
@@ -51,8 +56,8 @@ func (x *Index) guess(o Ordinal) *Slot {
 	if sh.h != x.t.tables[o.Shard()] {
 		x.build(o.Shard())
 	}
-	if place := o.place(); int(place) < len(sh.at) && sh.at[place] != 0 {
-		return sh.h.numbered(uint64(sh.at[place] - 1))
+	if i := int(o.place() / entryWordsMin); i < len(sh.at) && sh.at[i] != 0 {
+		return sh.h.numbered(uint64(sh.at[i] - 1))
 	}
 	return nil
 }
@@ -64,12 +69,12 @@ func (x *Index) search(o Ordinal) *Slot {
 		return nil
 	}
 	sh := &x.shards[o.Shard()]
-	h, place := &sh.h, int(o.place())
-	if place >= len(sh.at) {
-		sh.at = append(sh.at, make([]uint32, place+1-len(sh.at)+len(sh.at)/4)...)
+	at := int(o.place() / entryWordsMin)
+	if at >= len(sh.at) && !x.resize(sh, at+1+at/4) {
+		return s // It is found, only slowly.
 	}
-	g, i := h.locate(s.Key())
-	sh.at[place] = uint32(g*groupSlots) + uint32(i) + 1
+	g, i := sh.h.locate(s.Key())
+	sh.at[at] = uint32(g*groupSlots) + uint32(i) + 1
 	return s
 }
 
@@ -84,17 +89,35 @@ func (h *slots) locate(k Key) (group uint64, i int) {
 	}
 }
 
+// resize makes room for n places, and reports whether there was memory for them.
+func (x *Index) resize(sh *indexShard, n int) bool {
+	b, err := x.mem.alloc(4 * n)
+	if err != nil {
+		return false
+	}
+	at := b.uint32s(n)
+	copy(at, sh.at)
+	if len(sh.at) > 0 {
+		x.mem.release(sh.b, 4*len(sh.at))
+	}
+	sh.at, sh.b = at, b
+	return true
+}
+
 // build reads a shard's slots anew: its table was replaced.
 func (x *Index) build(shard int) {
 	sh := &x.shards[shard]
 	sh.h = x.t.tables[shard]
-	sh.at = make([]uint32, x.t.shards[shard].names.end.get())
+	clear(sh.at)
+	if n := x.t.shards[shard].names.end.get()/entryWordsMin + 1; n > len(sh.at) && !x.resize(sh, n) {
+		return
+	}
 	n := uint32(0)
 	for g := range sh.h.groups {
 		for tags := sh.h.tags(g).Load(); tags != 0; tags >>= 8 {
 			n++
 			if tags&0xff != 0 {
-				sh.at[sh.h.slot(g, int(n-1)%groupSlots).Seen().Arena()] = n
+				sh.at[sh.h.slot(g, int(n-1)%groupSlots).Seen().Arena()/entryWordsMin] = n
 			}
 		}
 		n = uint32(g+1) * groupSlots

@@ -20,6 +20,11 @@ func TestIndex(t *testing.T) {
 	defer source.Close()
 	r := rand.New(rand.NewPCG(1, 2))
 	x := table.NewIndex()
+	defer func() {
+		if err := x.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	var ordinals []Ordinal
 	for i := range 60_000 {
 		name := fmt.Appendf(nil, "device-%d", i)

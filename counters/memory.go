@@ -32,6 +32,9 @@ func (b block) word(off int) *word { return (*word)(unsafe.Add(b.p, off)) }
 // bytes returns n bytes from a byte offset.
 func (b block) bytes(off, n int) []byte { return unsafe.Slice((*byte)(unsafe.Add(b.p, off)), n) }
 
+// uint32s returns n numbers from the beginning.
+func (b block) uint32s(n int) []uint32 { return unsafe.Slice((*uint32)(b.p), n) }
+
 // plain returns the slot's words for copying while nobody else reaches them.
 func (s *Slot) plain() *[8]uint64 { return (*[8]uint64)(unsafe.Pointer(s)) }
 

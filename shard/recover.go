@@ -31,7 +31,7 @@ func (e *Engine) recover() error {
 		return fmt.Errorf("the commit log ends at group %d, but the checkpoint reflects group %d: the log lost its tail; restore the data directory from a backup", last, end)
 	}
 	restored := time.Now()
-	if err := j.replay(begin + 1); err != nil {
+	if err := errors.Join(j.replay(begin+1), j.close()); err != nil {
 		return fmt.Errorf("replay the commit log: %w", err)
 	}
 	if err := j.checkLedger(); err != nil {
@@ -84,7 +84,7 @@ type joiner struct {
 	// the latest command about each device
 	commands map[uint64]record.Command
 	index    *counters.Index
-	slots    []*counters.Slot
+	shares   []joinShare
 	rows     uint64
 	lastMs   int64
 }

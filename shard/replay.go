@@ -3,6 +3,7 @@ package shard
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/retention"
@@ -10,10 +11,14 @@ import (
 )
 
 // Replay goes through two goroutines: one reads, inflates and decodes groups, the other joins them in their order. Joining waits for memory;
-// so it looks devices up in blocks, whose cache misses overlap.
+// so it looks devices up in blocks, whose cache misses overlap, and a large group is joined by several goroutines, each its share of the
+// shards.
 
 // replayAhead is how many decoded groups wait for being joined; each is at most some ten thousand rows, or one huge batch.
 const replayAhead = 8
+
+// joinShareMin is how many words a goroutine that joins is worth.
+const joinShareMin = 2048
 
 // decoded is a group, ready to be joined. It is used again.
 type decoded struct {
@@ -24,15 +29,19 @@ type decoded struct {
 	chunks          []record.Chunk
 	ordinals        []counters.Ordinal
 	words           []joinWord // one for each ordinal
+	messages        record.Messages
 	rows            int
 	err             error
 }
 
 // joinWord is what one row says about its device.
 type joinWord struct {
-	word  uint64
-	seenS uint64 // 0: nothing
-	index int    // 0: no word
+	word uint64
+	seen uint64 // index of the word, 0 without: 8 | second that the device was seen, 0 without: 56
+}
+
+func newJoinWord(index int, word, seenS uint64) joinWord {
+	return joinWord{word: word, seen: seenS<<8 | uint64(index)}
 }
 
 var errJoinStopped = errors.New("joining has stopped")
@@ -73,6 +82,16 @@ func (j *joiner) replay(from uint64) error {
 	return err
 }
 
+// close gives the memory of joining back.
+func (j *joiner) close() error {
+	if j.index == nil {
+		return nil
+	}
+	err := j.index.Close()
+	j.index = nil
+	return err
+}
+
 // content decodes and joins one group.
 func (j *joiner) content(g *retention.Group) error {
 	var d decoded
@@ -108,6 +127,9 @@ func (d *decoded) decode(c *record.Compressor, g *retention.Group) (err error) {
 
 // scan gathers the words of messages and of denials, and when a device was last seen.
 func (d *decoded) scan(c *record.Chunk) error {
+	if ok, err := d.messages.Each(c, d.run); ok || err != nil {
+		return err
+	}
 	s := c.Scan()
 	for s.Next() {
 		r := &s.Row
@@ -115,26 +137,57 @@ func (d *decoded) scan(c *record.Chunk) error {
 		if r.Named {
 			continue
 		}
-		var w joinWord
+		var index int
+		var word, seenS uint64
 		switch {
 		case r.IsMessage():
-			if r.Day > counters.DayMax || r.Up > counters.MessagesPerDayMax || r.Down > counters.MessagesPerDayMax {
-				return fmt.Errorf("a row counts %d and %d messages on day %d", r.Up, r.Down, r.Day)
+			if err := checkMessages(r.Day, r.Up, r.Down); err != nil {
+				return err
 			}
-			w.index, w.word = wordMessages, uint64(counters.NewMessageWord(r.Day, r.Up, r.Down))
+			index, word = wordMessages, uint64(counters.NewMessageWord(r.Day, r.Up, r.Down))
 		case r.Counted:
 			if r.Day > counters.DayMax || r.Denied > counters.DeniedMax {
 				return fmt.Errorf("a row counts %d denials on day %d", r.Denied, r.Day)
 			}
-			w.index, w.word = wordDenied, uint64(counters.NewDeniedWord(r.Day, r.Denied))
+			index, word = wordDenied, uint64(counters.NewDeniedWord(r.Day, r.Denied))
 		}
-		if s := r.DecidedMs/1000 - epochS; r.Code == 0 && s > 0 && s <= counters.SecondMax {
-			w.seenS = uint64(s)
+		if r.Code == 0 {
+			seenS = seenSecond(r.DecidedMs)
 		}
 		d.ordinals = append(d.ordinals, counters.Ordinal(r.Ordinal))
-		d.words = append(d.words, w)
+		d.words = append(d.words, newJoinWord(index, word, seenS))
 	}
 	return s.Err()
+}
+
+// run gathers the words of a run of messages.
+func (d *decoded) run(r *record.MessageRun) error {
+	seenS := seenSecond(r.DecidedMs)
+	for i, ordinal := range r.Ordinals {
+		up, down := r.Ups[i], r.Downs[i]
+		if err := checkMessages(r.Day, up, down); err != nil {
+			return err
+		}
+		d.ordinals = append(d.ordinals, counters.Ordinal(ordinal))
+		d.words = append(d.words, newJoinWord(wordMessages, uint64(counters.NewMessageWord(r.Day, up, down)), seenS))
+	}
+	d.rows += len(r.Ordinals)
+	return nil
+}
+
+func checkMessages(day, up, down uint32) error {
+	if day > counters.DayMax || up > counters.MessagesPerDayMax || down > counters.MessagesPerDayMax {
+		return fmt.Errorf("a row counts %d and %d messages on day %d", up, down, day)
+	}
+	return nil
+}
+
+// seenSecond returns the device table's second of an instant, 0 if it has none.
+func seenSecond(ms int64) uint64 {
+	if s := ms/1000 - epochS; s > 0 && s <= counters.SecondMax {
+		return uint64(s)
+	}
+	return 0
 }
 
 // join joins one group: the bindings of all its chunks, then everything else.
@@ -171,26 +224,65 @@ func (j *joiner) joinContent(d *decoded) error {
 	return j.joinWords(d)
 }
 
+// joinWords joins what the rows say. Words may be joined in any order and by anybody, but an index has one goroutine a shard.
 func (j *joiner) joinWords(d *decoded) error {
 	if j.index == nil {
 		j.index = j.e.table.NewIndex()
-		j.slots = make([]*counters.Slot, findBatch)
+		j.shares = make([]joinShare, j.e.o.Lanes)
 	}
-	for from := 0; from < len(d.words); from += findBatch {
-		to := min(from+findBatch, len(d.words))
-		slots := j.slots[:to-from]
-		j.index.Find(d.ordinals[from:to], slots)
-		for i, slot := range slots {
-			if slot == nil {
-				return fmt.Errorf("a record names device %d, which no record has bound", d.ordinals[from+i])
+	parts := max(1, min(len(j.shares), len(d.words)/joinShareMin))
+	var wg sync.WaitGroup
+	for part := 1; part < parts; part++ {
+		wg.Go(func() { j.shares[part].join(j.index, d, part, parts) })
+	}
+	j.shares[0].join(j.index, d, 0, parts)
+	wg.Wait()
+	for part := range parts {
+		if err := j.shares[part].err; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// joinShare is what one goroutine joins: a block of rows whose devices are looked up at once.
+type joinShare struct {
+	ordinals [findBatch]counters.Ordinal
+	rows     [findBatch]int32
+	slots    [findBatch]*counters.Slot
+	err      error
+}
+
+// join joins the rows of every parts-th shard from the part-th on.
+func (s *joinShare) join(index *counters.Index, d *decoded, part, parts int) {
+	n := 0
+	for i, ordinal := range d.ordinals {
+		s.ordinals[n], s.rows[n] = ordinal, int32(i)
+		if ordinal.Shard()%parts == part {
+			n++
+		}
+		if n == findBatch {
+			if s.err = s.block(index, d, n); s.err != nil {
+				return
 			}
-			w := &d.words[from+i]
-			if w.index != 0 {
-				slot.Join(w.index, w.word)
-			}
-			if w.seenS != 0 {
-				slot.Touch(w.seenS)
-			}
+			n = 0
+		}
+	}
+	s.err = s.block(index, d, n)
+}
+
+func (s *joinShare) block(index *counters.Index, d *decoded, n int) error {
+	index.Find(s.ordinals[:n], s.slots[:n])
+	for i, slot := range s.slots[:n] {
+		if slot == nil {
+			return fmt.Errorf("a record names device %d, which no record has bound", s.ordinals[i])
+		}
+		w := &d.words[s.rows[i]]
+		if at := int(w.seen & 0xff); at != 0 {
+			slot.Join(at, w.word)
+		}
+		if seenS := w.seen >> 8; seenS != 0 {
+			slot.Touch(seenS)
 		}
 	}
 	return nil

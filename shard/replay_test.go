@@ -1,0 +1,134 @@
+package shard
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/retention/record"
+)
+
+// replayEngine is what joining the rows of a group needs of an engine: a table of so many devices, whose ordinals it returns.
+func replayEngine(tb testing.TB, devices int) (*Engine, []uint64) {
+	tb.Helper()
+	table, err := counters.New(counters.Options{Seed: 7})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := table.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	compress, err := record.NewCompressor(1)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ordinals := make([]uint64, devices)
+	for i := range ordinals {
+		name := fmt.Appendf(nil, "dev-%08d", i)
+		if !table.Reserve(1) && (table.Grow(1, growBytesMax) != nil || !table.Reserve(1)) {
+			tb.Fatal("no room")
+		}
+		slot, _, err := table.Insert(table.KeyOf(1, name), name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		ordinals[i] = uint64(slot.Ordinal())
+	}
+	return &Engine{o: Options{Lanes: 1}, table: table, compress: compress}, ordinals
+}
+
+// messageGroup is a group of messages of random devices, and calls said for each.
+func messageGroup(e *Engine, r *rand.Rand, ordinals []uint64, rows int, said func(ordinal uint64, up uint32)) retention.Group {
+	var builder record.Builder
+	for i := range rows {
+		if i%1000 == 0 {
+			builder.BeginBatch(1_800_000_000_000, 1)
+		}
+		ordinal, up := ordinals[r.IntN(len(ordinals))], r.Uint32N(counters.MessagesPerDayMax)
+		builder.Message(event.Up, ordinal, 120, 2500, up, 3)
+		said(ordinal, up)
+	}
+	head := record.Head{}
+	return retention.Group{Head: head.Append(nil), Chunks: [][]byte{e.compress.Compress(nil, builder.Finish(nil))}}
+}
+
+// A large group is joined by several goroutines: every device ends with its largest word, and an unknown one is still refused.
+func TestLargeGroupIsJoinedByMany(t *testing.T) {
+	e, ordinals := replayEngine(t, 5000)
+	e.o.Lanes = 3
+	want := map[uint64]uint32{}
+	g := messageGroup(e, rand.New(rand.NewPCG(1, 2)), ordinals, 10*joinShareMin, func(ordinal uint64, up uint32) { want[ordinal] = max(want[ordinal], up) })
+	j := &joiner{e: e}
+	d := &decoded{}
+	if err := d.decode(e.compress, &g); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.joinWords(d); err != nil {
+		t.Fatal(err)
+	}
+	for _, ordinal := range ordinals {
+		slot := e.table.SlotOf(counters.Ordinal(ordinal))
+		if w := slot.Message(); w.Up() != want[ordinal] || (w.Up() != 0 && (w.Day() != 2500 || w.Down() != 3 || slot.Seen().LastSeen() != 1_800_000_000-epochS)) {
+			t.Fatalf("device %d has %d up, %d down of day %d, seen at %d; want %d up", ordinal, w.Up(), w.Down(), w.Day(), slot.Seen().LastSeen(), want[ordinal])
+		}
+	}
+	unknown := messageGroup(e, rand.New(rand.NewPCG(1, 2)), append(ordinals[:4000:4000], uint64(counters.OrdinalMax)), 10*joinShareMin, func(uint64, uint32) {})
+	if err := d.decode(e.compress, &unknown); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.joinWords(d); err == nil || !strings.Contains(err.Error(), "which no record has bound") {
+		t.Fatalf("an unknown device: %v", err)
+	}
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// BenchmarkReplay measures what a restart does with an accepted message of a device among many: decode it, and join it.
+func BenchmarkReplay(b *testing.B) {
+	for _, devices := range []int{1_000_000, 10_000_000} {
+		b.Run(fmt.Sprintf("devices=%dM", devices/1_000_000), func(b *testing.B) {
+			if testing.Short() && devices > 1_000_000 {
+				b.Skip("takes a gigabyte")
+			}
+			benchReplay(b, devices)
+		})
+	}
+}
+
+func benchReplay(b *testing.B, devices int) {
+	const rows = 100_000
+	e, ordinals := replayEngine(b, devices)
+	groups, all := make([]retention.Group, 20), make([]decoded, 20)
+	for i := range groups {
+		groups[i] = messageGroup(e, rand.New(rand.NewPCG(1, uint64(i))), ordinals, rows, func(uint64, uint32) {})
+		if err := all[i].decode(e.compress, &groups[i]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	each := func(name string, fn func(i int) error) {
+		b.Run(name, func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				if err := fn(i % len(groups)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
+		})
+	}
+	each("decode", func(i int) error { return all[i].decode(e.compress, &groups[i]) })
+	for _, lanes := range []int{1, 2} {
+		e.o.Lanes = lanes
+		j := &joiner{e: e}
+		each(fmt.Sprintf("join/goroutines=%d", lanes), func(i int) error { return j.joinWords(&all[i]) })
+		if err := j.close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

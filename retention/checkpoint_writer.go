@@ -16,7 +16,7 @@ type CheckpointWriter struct {
 	f       *os.File
 	buf     []byte
 	written int64 // what is in the file
-	flushed int64 // what the kernel was told to write back
+	begun   int64 // what the kernel was told to write back
 	hash    xxh3.Hasher
 	foot    footer
 	err     error
@@ -25,8 +25,9 @@ type CheckpointWriter struct {
 const (
 	// checkpointBufferBytes makes writes few.
 	checkpointBufferBytes = 1 << 20
-	// checkpointFlushBytes keeps what waits for the final sync small: a sync of a gigabyte at once holds up the commit log's.
-	checkpointFlushBytes = 8 << 20
+	// checkpointFlushBytes is how much is written back at a time, and twice that is the most that waits for the disk: the commit log's syncs
+	// wait behind it.
+	checkpointFlushBytes = 1 << 20
 )
 
 // Create begins a checkpoint of the state that has everything up to group b, the last one sealed before copying began. Until
@@ -67,9 +68,9 @@ func (w *CheckpointWriter) put(p []byte) {
 		w.write(w.buf)
 		w.buf = w.buf[:0]
 	}
-	if len(p) > cap(w.buf) {
-		w.write(p)
-		return
+	for len(p) > cap(w.buf) { // In pieces, so that the kernel is not given more than is flushed.
+		w.write(p[:checkpointBufferBytes])
+		p = p[checkpointBufferBytes:]
 	}
 	w.buf = append(w.buf, p...)
 }
@@ -83,11 +84,20 @@ func (w *CheckpointWriter) write(p []byte) {
 		return
 	}
 	w.written += int64(len(p))
-	if n := w.written - w.flushed; n >= checkpointFlushBytes {
-		// Begins the write-back and waits for none; where it is not known the final sync has more to do.
-		_ = unix.SyncFileRange(int(w.f.Fd()), w.flushed, n, unix.SYNC_FILE_RANGE_WRITE)
-		w.flushed = w.written
+	for w.written-w.begun >= checkpointFlushBytes {
+		w.flush()
 	}
+}
+
+// flush begins to write back the next piece, and returns when the one before it is written. Where that is not known the final sync has more
+// to do.
+func (w *CheckpointWriter) flush() {
+	fd := int(w.f.Fd())
+	_ = unix.SyncFileRange(fd, w.begun, checkpointFlushBytes, unix.SYNC_FILE_RANGE_WRITE)
+	if before := w.begun - checkpointFlushBytes; before >= 0 {
+		_ = unix.SyncFileRange(fd, before, checkpointFlushBytes, unix.SYNC_FILE_RANGE_WAIT_BEFORE)
+	}
+	w.begun += checkpointFlushBytes
 }
 
 // Bytes returns how large the checkpoint is so far.

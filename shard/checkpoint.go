@@ -141,9 +141,9 @@ func (e *Engine) copyState(w *retention.CheckpointWriter) (size int64, dirty []r
 	}
 	var image []byte
 	for s := range shards {
-		image = e.table.AppendShard(image[:0], s)
-		for piece := range pieces(image, retention.SectionBytesMax-1) {
-			put(sectionShard, append([]byte{byte(s)}, piece...))
+		image = e.table.AppendShard(append(image[:0], byte(s)), s)
+		for piece := range shardPieces(image, retention.SectionBytesMax) {
+			put(sectionShard, piece)
 		}
 	}
 	putAll := func(kind uint16, sections [][]byte) {
@@ -173,6 +173,23 @@ func (e *Engine) copyState(w *retention.CheckpointWriter) (size int64, dirty []r
 		return 0, nil, err
 	}
 	return size, dirty, e.awaitNewest(g)
+}
+
+// shardPieces cuts an image that has its shard before it into pieces of at most n bytes that each have. The shard takes the place of the byte
+// before the piece, which was in the last one: a piece is valid until the next one is asked for, and the image is used up. Copying
+// a gigabyte would keep the garbage collector busy.
+func shardPieces(image []byte, n int) func(yield func([]byte) bool) {
+	return func(yield func([]byte) bool) {
+		shard := image[0]
+		for len(image) > 1 {
+			image[0] = shard
+			k := min(len(image), n)
+			if !yield(image[:k]) {
+				return
+			}
+			image = image[k-1:]
+		}
+	}
 }
 
 // pieces cuts b into pieces of at most n bytes.

@@ -28,12 +28,15 @@ const (
 
 	// licenseRowsMax bounds the licence rows that wait for the ledger; the committer waits when they are more.
 	licenseRowsMax = 1 << 20
+	// licenseRowsMany are written before their time: while a million devices are activated, 30 MiB of rows and of slices that grew would wait.
+	licenseRowsMany = 1 << 16
 	// licenseBlockRows is how many rows one ledger entry holds at most: what a page of a licence list reads.
 	licenseBlockRows = 1000
 	// ledgerFlushEvery is how long licence rows may wait; a reader or a checkpoint does not wait for it.
 	ledgerFlushEvery = time.Second
 
-	// checkpointRecordsMax makes a checkpoint due: replaying more would take longer than a restart may.
+	// checkpointRecordsMax makes a checkpoint due: replaying more would take longer than a restart may. Joining a row among ten million devices
+	// takes 70 to 90 ns of a core, decoding it 15, and several cores share both.
 	checkpointRecordsMax = 100_000_000
 	// leapMax is how far the wall clock may run ahead of the monotonic one before ingest stops (R12).
 	leapMax = time.Hour

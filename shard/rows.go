@@ -21,6 +21,7 @@ type rowQueue struct {
 	ends     []endRow
 	upgrades []upgradeRow
 	answers  []answerRow
+	spare    []LicenseRow // memory for licenses, used again
 	kick     chan struct{}
 	flushing sync.Mutex // one flush at a time
 }
@@ -61,6 +62,9 @@ func (q *rowQueue) add(g *group, failed <-chan struct{}) {
 	q.ends = append(q.ends, g.ends...)
 	q.upgrades = append(q.upgrades, g.upgrades...)
 	q.answers = append(q.answers, g.answers...)
+	if q.len() >= licenseRowsMany {
+		signal(q.kick)
+	}
 }
 
 // take empties the queue.
@@ -68,9 +72,21 @@ func (q *rowQueue) take() *group {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	g := &group{licenses: q.licenses, ends: q.ends, upgrades: q.upgrades, answers: q.answers}
-	q.licenses, q.ends, q.upgrades, q.answers = nil, nil, nil, nil
+	q.licenses, q.ends, q.upgrades, q.answers = q.spare, nil, nil, nil
+	q.spare = nil
 	q.room.Broadcast()
 	return g
+}
+
+// reuse takes back the memory of rows that are written.
+func (q *rowQueue) reuse(rows []LicenseRow) {
+	clear(rows)
+	if cap(rows) > 2*licenseRowsMany {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.spare = rows[:0]
 }
 
 // runLedger writes rows from time to time. Nobody waits for it: who must see them calls flushRows.
@@ -128,6 +144,7 @@ func (e *Engine) flushRows() error {
 	for i := range g.answers {
 		g.answers[i].stored()
 	}
+	q.reuse(licenses)
 	return nil
 }
 

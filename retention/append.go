@@ -76,14 +76,18 @@ func (l *Log) admit(g *Group) error {
 
 // write is the one synced transaction.
 func (l *Log) write(g *Group) error {
-	txn := l.instance.db.NewTransaction(true)
+	txn := l.instance.begin()
 	defer txn.Discard()
 	keys := make([]byte, 0, keyBytes*(1+len(g.Chunks)))
 	set := func(part int, value []byte) error {
 		at := len(keys)
 		keys = appendKey(keys, g.Seq, part)
+		if len(value) >= commitValueThresholdBytes {
+			l.instance.syncer.hasValues = true
+		}
 		return txn.SetEntry(badger.NewEntry(keys[at:len(keys):len(keys)], value))
 	}
+	l.instance.syncer.hasValues = false
 	err := set(0, l.value)
 	for i, c := range g.Chunks {
 		if err == nil {

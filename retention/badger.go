@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,13 +23,27 @@ type instance struct {
 	dir   *os.File // to list and sync the names in it; nil when read-only
 	names []string // of the files whose names are durable
 	watch nameWatch
+
+	// own says that transactions are synced and numbered here, as the commit log's are. Badger's numbering waits for a goroutine of Badger's at
+	// every transaction, up to a millisecond when all processors are busy.
+	own     bool
+	syncer  syncer
+	version uint64 // of the last transaction
 }
 
 // instanceSize is what differs between the commit log and the ledger.
-type instanceSize struct{ memTableBytes, valueLogBytes int64 }
+type instanceSize struct {
+	memTableBytes, valueLogBytes, valueThresholdBytes int64
+	own                                               bool // syncs and numbers by itself
+}
 
-func commitSize() instanceSize { return instanceSize{commitMemTableBytes, commitValueLogBytes} }
-func ledgerSize() instanceSize { return instanceSize{ledgerMemTableBytes, ledgerValueLogBytes} }
+func commitSize() instanceSize {
+	return instanceSize{commitMemTableBytes, commitValueLogBytes, commitValueThresholdBytes, true}
+}
+
+func ledgerSize() instanceSize {
+	return instanceSize{ledgerMemTableBytes, ledgerValueLogBytes, ledgerValueThresholdBytes, false}
+}
 
 // badgerOptions are the measured ones. Every value of a value log and every block of a table is checked
 // when it is read: the checksums are computed in hardware, and without them Badger parses what it finds.
@@ -36,14 +51,14 @@ func badgerOptions(path string, size instanceSize, readOnly bool, log *instanceL
 	o := badger.DefaultOptions(path)
 	o.ReadOnly = readOnly
 	o.Logger = log
-	o.SyncWrites = true
+	o.SyncWrites = !size.own
 	o.DetectConflicts = false
 	o.NumVersionsToKeep = 1
 	o.MetricsEnabled = false
 	o.Compression = options.None
 	o.BlockCacheSize = 0
 	o.IndexCacheSize = indexCacheBytes
-	o.ValueThreshold = valueThresholdBytes
+	o.ValueThreshold = size.valueThresholdBytes
 	o.MemTableSize = size.memTableBytes
 	o.NumMemtables = 2
 	o.NumCompactors = 2
@@ -67,14 +82,18 @@ func openInstance(path string, size instanceSize, readOnly bool, log *instanceLo
 	if size.memTableBytes, err = memTableBytes(path, size.memTableBytes); err != nil {
 		return nil, err
 	}
-	db, err := badger.Open(badgerOptions(path, size, readOnly, log))
+	open := badger.Open
+	if size.own {
+		open = badger.OpenManaged
+	}
+	db, err := open(badgerOptions(path, size, readOnly, log))
 	switch {
 	case err != nil && outside(err):
 		return nil, fmt.Errorf("open badger directory %q: %w", path, err)
 	case err != nil:
 		return nil, damage(path, "badger cannot open it: %v", err)
 	}
-	in = &instance{db: db, log: log, watch: nameWatch{-1}}
+	in = &instance{db: db, log: log, watch: nameWatch{-1}, own: size.own}
 	if err := log.err(); err != nil {
 		_ = db.Close() // The first error is the one to tell.
 		return nil, damage(path, "%v", err)
@@ -83,11 +102,12 @@ func openInstance(path string, size instanceSize, readOnly bool, log *instanceLo
 		return in, nil
 	}
 	in.watch = watchNames(path) // Before the first listing: what comes between the two is listed twice.
+	in.syncer.dir, in.version = path, db.MaxVersion()
 	if in.dir, err = os.Open(path); err == nil {
 		err = in.syncNames()
 	}
 	if err != nil {
-		in.watch.close()
+		in.release()
 		_ = db.Close()
 		return nil, fmt.Errorf("open badger directory %q: %w", path, err)
 	}
@@ -144,29 +164,80 @@ func (in *instance) syncNames() error {
 		return fmt.Errorf("sync %q: %w", in.dir.Name(), err)
 	}
 	in.names = names
+	if in.own {
+		if err := in.syncer.look(names); err != nil {
+			return err
+		}
+	}
 	return adviseRandom(in.dir.Name()) // New files are new mappings.
 }
 
-// commit writes one transaction and answers only for what Badger said and what it logged.
+// begin begins a transaction that is written: for commit, by the goroutine that writes.
+func (in *instance) begin() *badger.Txn {
+	if in.own {
+		return in.db.NewTransactionAt(math.MaxUint64, true)
+	}
+	return in.db.NewTransaction(true)
+}
+
+// read begins a transaction that only reads.
+func (in *instance) read() *badger.Txn {
+	if in.own {
+		return in.db.NewTransactionAt(math.MaxUint64, false)
+	}
+	return in.db.NewTransaction(false)
+}
+
+// commit writes one transaction, makes it durable, and answers only for what Badger said and what it logged.
 func (in *instance) commit(txn *badger.Txn) error {
-	if err := txn.Commit(); err != nil {
+	var err error
+	if in.own {
+		in.version++
+		err = txn.CommitAt(in.version, nil)
+	} else {
+		err = txn.Commit()
+	}
+	if err != nil {
 		return fmt.Errorf("write to %q: %w", in.db.Opts().Dir, err)
 	}
 	if err := in.log.err(); err != nil {
 		return err
 	}
-	if !in.watch.changed() {
-		return nil
+	return in.sync()
+}
+
+// sync makes the last transaction durable as far as Badger has not, and the names of new files.
+func (in *instance) sync() error {
+	if in.own {
+		if err := in.syncer.values(); err != nil {
+			return err
+		}
 	}
-	return in.syncNames()
+	if in.watch.changed() {
+		if err := in.syncNames(); err != nil {
+			return err
+		}
+	}
+	if in.own {
+		return in.syncer.keys()
+	}
+	return nil
+}
+
+// release closes what belongs to a writable instance beside Badger.
+func (in *instance) release() {
+	in.watch.close()
+	in.syncer.close()
+	if in.dir != nil {
+		_ = in.dir.Close() // It was only read.
+	}
 }
 
 func (in *instance) close() error {
 	path := in.db.Opts().Dir
 	err := in.db.Close()
 	if in.dir != nil {
-		in.watch.close()
-		_ = in.dir.Close() // It was only read.
+		in.release()
 	}
 	if lerr := in.log.err(); lerr != nil {
 		return lerr

@@ -146,7 +146,7 @@ func TestLargestGroup(t *testing.T) {
 	var groups []*Group
 	sizes := make([]int, ChunksMax)
 	for i := range sizes {
-		sizes[i] = valueThresholdBytes - 1
+		sizes[i] = commitValueThresholdBytes - 1
 	}
 	groups = append(groups, testGroup(1, 0, 0, sizes...), testGroup(2, 0, 0, 20<<20), testGroup(3, 0, 0, 10))
 	for _, g := range groups {

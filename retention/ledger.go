@@ -200,7 +200,7 @@ func (l *Ledger) Get(key []byte) (value []byte, found bool, err error) {
 }
 
 func (l *Ledger) get(key []byte) (value []byte, found bool, err error) {
-	txn := l.in.db.NewTransaction(false)
+	txn := l.in.read()
 	defer txn.Discard()
 	item, err := txn.Get(key)
 	if errors.Is(err, badger.ErrKeyNotFound) {

@@ -44,7 +44,7 @@ func (l *Ledger) write(entries []Entry, split bool) (int, error) {
 	if err := l.failed(); err != nil {
 		return 0, fmt.Errorf("write to the ledger: %w", err)
 	}
-	txn := l.in.db.NewTransaction(true)
+	txn := l.in.begin()
 	defer txn.Discard()
 	n, err := l.fill(txn, entries, split)
 	if err != nil {
@@ -124,7 +124,7 @@ func checkKey(key []byte) error {
 // is at or behind it, in the direction of the scan; nil: from the end where it begins), until fn says that it needs no more.
 // Key and value are valid until fn returns. Rows written after Scan began are not seen.
 func (l *Ledger) Scan(prefix, start []byte, reverse bool, fn func(key, value []byte) (more bool, err error)) error {
-	txn := l.in.db.NewTransaction(false)
+	txn := l.in.read()
 	defer txn.Discard()
 	it := txn.NewIterator(badger.IteratorOptions{Reverse: reverse})
 	defer it.Close()

@@ -7,8 +7,8 @@ const (
 	// GroupBytesMax bounds head and chunks of one group. It is half of commitValueLogBytes, so that a group never makes
 	// Badger enlarge a value log file that is being read: it remaps the file without a lock there (value.go, write).
 	GroupBytesMax = 128 << 20
-	// ChunksMax bounds the chunks of a group: keys and chunks of less than valueThresholdBytes count against a transaction's size.
-	ChunksMax = 1024
+	// ChunksMax bounds the chunks of a group: keys and chunks of less than commitValueThresholdBytes count against a transaction's size.
+	ChunksMax = 256
 	// HeadBytesMax bounds the head of a group: replay and scan hold it in memory before a chunk is looked at.
 	HeadBytesMax = 16 << 20
 	// SectionBytesMax bounds a section of a checkpoint: readers hold one in memory.
@@ -25,11 +25,13 @@ const (
 	// descriptors and a dozen goroutines.
 	ScansMax = 4
 
-	// valueThresholdBytes decides what goes to the value log: written once, never compacted.
-	valueThresholdBytes = 1 << 10
+	// commitValueThresholdBytes and ledgerValueThresholdBytes decide what goes to the value log: written once, never compacted. What a small
+	// group has stays out of it, since then only the memtable's file is dirty: a sync takes 170 µs instead of 230.
+	commitValueThresholdBytes = 4 << 10
+	ledgerValueThresholdBytes = 1 << 10
 	// commitMemTableBytes and ledgerMemTableBytes are small because each writable instance holds an arena of it and a third more, and one
 	// that is full stays until the garbage collector comes. Badger's limit of a transaction is 15 % of it: 1.2 MiB and 13,000 entries, of
-	// which a value of valueThresholdBytes and more counts 12 bytes.
+	// which a value that goes to the value log counts 12 bytes.
 	commitMemTableBytes = 8 << 20
 	ledgerMemTableBytes = 8 << 20
 	// commitValueLogBytes is when a value log file is ended. Badger walks the newest one at every open, so it stays small.

@@ -13,7 +13,7 @@ import (
 func TestLargerMemtableIsOpened(t *testing.T) {
 	const rows, batch = 40_000, 2000
 	path, killed := t.TempDir(), t.TempDir()
-	large, err := openInstance(path, instanceSize{32 << 20, ledgerValueLogBytes}, false, &instanceLog{path: path})
+	large, err := openInstance(path, instanceSize{32 << 20, ledgerValueLogBytes, ledgerValueThresholdBytes, false}, false, &instanceLog{path: path})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -220,7 +220,7 @@ func (l *Log) dropTorn(s *span, in *instance, need uint64) error {
 
 // deleteGroup removes every part of a group in one transaction.
 func deleteGroup(in *instance, seq uint64) error {
-	txn := in.db.NewTransaction(true)
+	txn := in.begin()
 	defer txn.Discard()
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: appendKey(nil, seq, 0)[:keyBytes-2]})
 	var keys [][]byte

@@ -151,7 +151,7 @@ func (r *replay) readSpan(s spanView) error {
 }
 
 func (r *replay) readInstance(in *instance, s spanView) error {
-	txn := in.db.NewTransaction(false)
+	txn := in.read()
 	defer txn.Discard()
 	if r.next > s.first { // Within a directory: the group before is in it.
 		g := groupReader{in: in, txn: txn}

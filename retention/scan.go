@@ -67,7 +67,7 @@ func (s *scan) run() (more bool, err error) {
 		return true, nil
 	}
 	defer s.log.pool.release(s.view.span)
-	txn := in.db.NewTransaction(false)
+	txn := in.read()
 	defer txn.Discard()
 	s.reader = groupReader{in: in, txn: txn}
 	first, last, err := s.bounds()

@@ -23,6 +23,7 @@ type Request struct {
 	claim    *claim
 	claims   *producerClaims
 	answer   []byte
+	wake     chan struct{} // of waiters
 	products []*license.Product
 	keys     []counters.Key
 	slots    []*counters.Slot
@@ -65,7 +66,10 @@ func (e *Engine) submit(r *Request) error {
 	if err != nil || !logged {
 		return err
 	}
-	return e.await(g)
+	if r.wake == nil {
+		r.wake = make(chan struct{}, 1)
+	}
+	return awaitWith(g, r.wake)
 }
 
 // refuse says why nothing may be counted now.
@@ -81,10 +85,12 @@ func (e *Engine) refuse() error {
 	return nil
 }
 
-// await returns when g is durable, or never will be. It waits for one channel alone, since all who wait for a group are woken together:
-// waiting for the end of the engine beside it took another 2 % of a single event.
-func (e *Engine) await(g *group) error {
-	<-g.done
+// await returns when g is durable, or never will be.
+func (e *Engine) await(g *group) error { return awaitWith(g, make(chan struct{}, 1)) }
+
+// awaitWith is await with a channel that the caller keeps.
+func awaitWith(g *group, wake chan struct{}) error {
+	g.waiters.wait(wake)
 	return g.err
 }
 

@@ -27,8 +27,14 @@ func (r *ring[T]) value(i int) *T { return &r.values[r.place(i)] }
 
 // search returns the index of a sequence, or the one that it would have.
 func (r *ring[T]) search(sequence uint64) (i int, found bool) {
-	if r.n == 0 || sequence > r.sequence(r.n-1) {
-		return r.n, false // Most requests.
+	if r.n == 0 {
+		return 0, false
+	}
+	switch last := r.sequence(r.n - 1); { // Most requests: a new sequence, and then the same again.
+	case sequence > last:
+		return r.n, false
+	case sequence == last:
+		return r.n - 1, true
 	}
 	i = sort.Search(r.n, func(i int) bool { return r.sequence(i) >= sequence })
 	return i, r.sequence(i) == sequence

@@ -104,7 +104,7 @@ func FuzzDecodeCloudEvents(f *testing.F) {
 		for _, b := range []*Batch{&one, &array} {
 			got := resolve(t, b)
 			if got[0].Fault == FaultPayloadTooLarge {
-				got[0].Product, got[0].Device, got[0].Size = "", "", 0
+				got[0] = plainEvent{Type: got[0].Type, Fault: FaultPayloadTooLarge} // What the log keeps of it is FuzzDecodeNDJSON's.
 			}
 			if !slices.Equal(got, want) {
 				t.Fatalf("%q:\ngot  %+v\nwant %+v", body, got, want)

@@ -155,7 +155,7 @@ func (c faultCase) check(t *testing.T) {
 	}
 	kept := plainEvent{Type: got.Type, Fault: got.Fault}
 	if got.Fault == FaultPayloadTooLarge { // The log must know whose it was (R18).
-		kept.Product, kept.Device, kept.Size = got.Product, got.Device, got.Size
+		kept.Product, kept.Device, kept.Topic, kept.TimeMs, kept.Size = got.Product, got.Device, got.Topic, got.TimeMs, got.Size
 		if got.Product != "p1" || got.Device != "d1" {
 			t.Errorf("%.200s: of %q and %q", c.in, got.Product, got.Device)
 		}
@@ -222,6 +222,7 @@ func TestDecodeFaultsOfText(t *testing.T) {
 		{`{"type":"up","product":"p1","device":"d1","payload":"` + big + `"}`, FaultPayloadTooLarge},
 		{`{"type":"up","product":"p1","device":"d1","payload":"\u0061` + big[1:] + `"}`, FaultPayloadTooLarge},
 		{`{"type":"up","product":"p1","device":"d1","payload_base64":"` + big64 + `"}`, FaultPayloadTooLarge},
+		{`{"time":"2026-11-23T10:00:00Z","topic":"t","type":"up","product":"p1","device":"d1","payload":"` + big + `"}`, FaultPayloadTooLarge},
 		{`{"type":"up","product":"p1","device":"d1","payload_base64":1}`, FaultPayloadBase64},
 		{`{"type":"up","product":"p1","device":"d1","payload_base64":"QQ"}`, FaultPayloadBase64},
 		{`{"type":"up","product":"p1","device":"d1","payload_base64":"Q==="}`, FaultPayloadBase64},
@@ -235,6 +236,8 @@ func TestDecodeFaultsOfText(t *testing.T) {
 		{`{"type":"up","product":"p1","device":"d1","time":""}`, FaultTime},
 		{`{"type":"up","product":"p1","device":"d1","time":"2026-02-29T00:00:00Z"}`, FaultTime},
 		{`{"type":"up","product":"p1","device":"d1","time":"\t2026-02-28T00:00:00Z"}`, FaultTime},
+		{`{"type":"up","product":"p1","device":"d1","time":"9999-12-31T23:59:59-00:01"}`, FaultTime},
+		{`{"type":"up","product":"p1","device":"d1","time":"0000-01-01T00:00:00+00:01"}`, FaultTime},
 	} {
 		c.check(t)
 	}

@@ -92,7 +92,14 @@ func oracleEvent(raw []byte) plainEvent {
 	if e.Type == 0 {
 		return plainEvent{Fault: FaultType}
 	}
-	if fault := m.fill(&e); fault != FaultNone {
+	switch fault := m.fill(&e); fault {
+	case FaultNone:
+	case FaultPayloadTooLarge: // It is logged, but for its payload (R18).
+		s, _ := m.text("time")
+		e.TimeMs, _ = parseTime([]byte(s))
+		m.sizeOf(&e)
+		e.Payload, e.ID, e.Fault = "", "", fault
+	default:
 		return plainEvent{Type: e.Type, Fault: fault}
 	}
 	return e
@@ -129,10 +136,15 @@ func (m oracleMembers) fill(e *plainEvent) (fault Fault) {
 			return FaultTime
 		}
 	}
+	m.sizeOf(e)
+	return FaultNone
+}
+
+// sizeOf gives a message without a size that of its payload.
+func (m oracleMembers) sizeOf(e *plainEvent) {
 	if _, there := m["size"]; !there && (e.Type == Up || e.Type == Down) {
 		e.Size = int64(len(e.Payload))
 	}
-	return FaultNone
 }
 
 func (m oracleMembers) fillSize(e *plainEvent) Fault {

@@ -38,8 +38,11 @@ func (d *decoder) judge() {
 	unescapedAt := len(d.batch.Data)
 	fault := d.settle()
 	if fault == FaultPayloadTooLarge {
-		// It is denied like an event that was decided, and stands in the log: who sent it must be known (R18).
-		*e = Event{Type: e.Type, Product: e.Product, Device: e.Device, Size: e.Size, Fault: fault}
+		// It is denied like an event that was decided, and stands in the log as such, but for its payload (R18).
+		if d.settleTime() != FaultNone {
+			e.TimeMs = 0
+		}
+		*e = Event{Type: e.Type, Product: e.Product, Device: e.Device, Topic: e.Topic, TimeMs: e.TimeMs, Size: e.Size, Fault: fault}
 		return
 	}
 	if fault != FaultNone {
@@ -187,17 +190,19 @@ func (d *decoder) settlePayload() Fault {
 		if !ok {
 			return FaultPayload
 		}
-		if r.Len > PayloadBytesMax {
+		if d.ev.Payload = r; r.Len > PayloadBytesMax {
+			d.fillSize()
 			return FaultPayloadTooLarge
 		}
-		d.ev.Payload = r
 	case d.isOdd(fieldBase64):
 		r, ok := d.unescaped(fieldBase64)
 		if !ok {
 			return FaultPayloadBase64
 		}
 		var fault Fault
-		d.ev.Payload, fault = d.batch.appendBase64(r)
+		if d.ev.Payload, fault = d.batch.appendBase64(r); fault == FaultPayloadTooLarge {
+			d.fillSize()
+		}
 		return fault
 	}
 	return FaultNone
@@ -218,14 +223,14 @@ func (d *decoder) settleTime() Fault {
 }
 
 // appendBase64 decodes what r names to the end of Data: RFC 4648's standard alphabet with its padding, nothing between.
-// Its size is judged before its letters are, so that nothing is decoded only to be found too large.
+// Its size is judged before its letters are, so that nothing is decoded only to be found too large: then the Ref has nothing but its length.
 func (b *Batch) appendBase64(r Ref) (Ref, Fault) {
 	text := b.Bytes(r)
 	if len(text)%4 != 0 || bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 { // the library skips line ends
 		return Ref{}, FaultPayloadBase64
 	}
 	if n := len(text)/4*3 - (len(text) - len(bytes.TrimRight(text, "="))); n > PayloadBytesMax {
-		return Ref{}, FaultPayloadTooLarge
+		return Ref{Len: uint32(n)}, FaultPayloadTooLarge
 	}
 	from := len(b.Data)
 	room := base64.StdEncoding.DecodedLen(len(text))

@@ -2,29 +2,41 @@ package event
 
 // What an event's members hold beside what meterd asks for may be any JSON. It is checked, not kept.
 
-// jsonDepthMax bounds the nesting of arrays and objects within one value: skip keeps a bit a level in one word.
-const jsonDepthMax = 64
+// jsonDepthMax bounds the nesting of arrays and objects within one value: skip keeps a bit a level.
+const jsonDepthMax = 1024
+
+// nesting has a bit for each level of a value: 1 an object, 0 an array.
+type nesting [jsonDepthMax / 64]uint64
+
+// set says what the level behind depth is.
+func (n *nesting) set(depth int, isObject bool) {
+	bit := uint64(1) << (depth % 64)
+	if n[depth/64] &^= bit; isObject {
+		n[depth/64] |= bit
+	}
+}
+
+// isObject reports whether the innermost of depth levels is an object.
+func (n *nesting) isObject(depth int) bool { return n[(depth-1)/64]>>((depth-1)%64)&1 != 0 }
 
 // skip reads any value.
 func (d *decoder) skip(i int) int {
-	var objects uint64 // the lowest bit is the innermost level: 1 an object, 0 an array
+	var levels nesting
 	depth := 0
 	for {
 		// A value begins at i.
 		switch c := d.src[i]; c {
 		case '{', '[':
 			if depth == jsonDepthMax {
-				return d.fail(i, "at most 64 levels of nesting")
+				return d.fail(i, "at most 1024 levels of nesting")
 			}
 			i = d.space(i + 1)
 			if d.src[i] == c+2 { // the closing brace or bracket
 				i++
 				break
 			}
-			depth++
-			objects <<= 1
-			if c == '{' {
-				objects |= 1
+			levels.set(depth, c == '{')
+			if depth++; c == '{' {
 				i = d.skipKey(i)
 			}
 			if i < 0 {
@@ -40,17 +52,16 @@ func (d *decoder) skip(i int) int {
 				return i
 			}
 			i = d.space(i)
-			if d.src[i] != closer(objects) {
+			if d.src[i] != closer(levels.isObject(depth)) {
 				break
 			}
 			i++
 			depth--
-			objects >>= 1
 		}
 		if d.src[i] != ',' {
-			return d.fail(i, wantedBehind(objects))
+			return d.fail(i, wantedBehind(levels.isObject(depth)))
 		}
-		if i = d.space(i + 1); objects&1 == 1 {
+		if i = d.space(i + 1); levels.isObject(depth) {
 			if i = d.skipKey(i); i < 0 {
 				return -1
 			}
@@ -58,15 +69,15 @@ func (d *decoder) skip(i int) int {
 	}
 }
 
-func closer(objects uint64) byte {
-	if objects&1 == 1 {
+func closer(isObject bool) byte {
+	if isObject {
 		return '}'
 	}
 	return ']'
 }
 
-func wantedBehind(objects uint64) string {
-	if objects&1 == 1 {
+func wantedBehind(isObject bool) string {
+	if isObject {
 		return "a comma or the end of the object"
 	}
 	return "a comma or the end of the array"

@@ -166,7 +166,7 @@ func (e protoEvent) asJSON() []byte {
 	if len(e.payload) > 0 {
 		m["payload_base64"] = base64.StdEncoding.EncodeToString(e.payload)
 	}
-	if e.size != 0 || Type(e.typ) == OTA {
+	if e.size != 0 {
 		m["size"] = e.size
 	}
 	if e.timeMs != 0 {
@@ -204,9 +204,6 @@ func TestProtobufMeansWhatJSONMeans(t *testing.T) {
 		l := layout{
 			indexed: rapid.Bool().Draw(rt, "indexed"), split: rapid.Bool().Draw(rt, "split"),
 			unpacked: rapid.Bool().Draw(rt, "unpacked"), omitEmpty: rapid.Bool().Draw(rt, "omit"),
-		}
-		if slices.ContainsFunc(events, func(e protoEvent) bool { return Type(e.typ) == OTA }) {
-			l.omitEmpty = false // A column of sizes that is not there is no column of zeros to an OTA.
 		}
 		body := join(l.encode(events), rapid.IntRange(0, pbFields).Draw(rt, "rotate"))
 		var lines [][]byte

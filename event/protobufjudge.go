@@ -3,12 +3,6 @@ package event
 // The second pass over a protobuf batch: every event gets its names, and is judged as one that came as JSON would be. The first fault
 // in this order is the one that is told: type, product, device, size, id, topic, payload, time.
 
-// The times that RFC 3339 has words for, Unix milliseconds: the years 0 to 9999.
-const (
-	timeMsMin = -62_167_219_200_000
-	timeMsMax = 253_402_300_799_999
-)
-
 // complete checks that every column has an entry for each event or none at all, and that tables without indexes serve all events.
 func (r *protoReader) complete() bool {
 	n := r.seen[pbTypes]
@@ -106,8 +100,14 @@ func (r *protoReader) judge(e *Event) {
 	switch fault {
 	case FaultNone:
 	case FaultPayloadTooLarge:
-		// It is denied like an event that was decided, and stands in the log: who sent it must be known (R18).
-		*e = Event{Type: e.Type, Product: e.Product, Device: e.Device, Size: e.Size, Fault: fault}
+		// It is denied like an event that was decided, and stands in the log as such, but for its payload (R18).
+		if e.TimeMs < timeMsMin || e.TimeMs > timeMsMax {
+			e.TimeMs = 0
+		}
+		if e.Size == 0 && (e.Type == Up || e.Type == Down) {
+			e.Size = int64(e.Payload.Len)
+		}
+		*e = Event{Type: e.Type, Product: e.Product, Device: e.Device, Topic: e.Topic, TimeMs: e.TimeMs, Size: e.Size, Fault: fault}
 	case FaultType, FaultTypeMissing:
 		*e = Event{Fault: fault}
 	default:
@@ -145,7 +145,7 @@ func (r *protoReader) faultOf(e *Event) Fault {
 		return FaultDeviceMissing
 	case e.Size > sizeMax:
 		return FaultSize
-	case e.Type == OTA && r.seen[pbSizes] == 0:
+	case e.Type == OTA && e.Size == 0: // Nobody means an upgrade of nothing: it is not there.
 		return FaultSizeMissing
 	case e.ID.Off == illOff:
 		return FaultID

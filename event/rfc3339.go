@@ -1,5 +1,11 @@
 package event
 
+// The times that RFC 3339 has words for in UTC, Unix milliseconds: the years 0 to 9999.
+const (
+	timeMsMin = -62_167_219_200_000
+	timeMsMax = 253_402_300_799_999
+)
+
 // parseTime returns the Unix milliseconds, rounded down, of a time as RFC 3339 has it: any number of decimals, letters
 // in either case, and a leap second where one can be, which is counted into the day that follows.
 func parseTime(s []byte) (unixMs int64, ok bool) {
@@ -29,7 +35,8 @@ func parseTime(s []byte) (unixMs int64, ok bool) {
 	if second == 60 && seconds%86400 != 0 {
 		return 0, false
 	}
-	return seconds*1000 + ms, true
+	unixMs = seconds*1000 + ms
+	return unixMs, unixMs >= timeMsMin && unixMs <= timeMsMax // At the ends of the calendar the offset may lead out of it.
 }
 
 // twoDigits returns the number that s begins with, or a negative one.

@@ -28,7 +28,11 @@ func (c *call) readBody(ctx *fasthttp.RequestCtx) *event.Problem {
 		return tooLarge()
 	}
 	c.arriving = arriving{in: stream, left: length}
-	in, problem := c.inflater(string(ctx.Request.Header.ContentEncoding()), &c.arriving)
+	encoding := string(ctx.Request.Header.ContentEncoding())
+	if encoding != "" && len(ctx.Request.Header.PeekAll("Content-Encoding")) > 1 {
+		encoding = "several" // As many in one line are: none of them is taken.
+	}
+	in, problem := c.inflater(encoding, &c.arriving)
 	if problem != nil {
 		return problem
 	}

@@ -27,9 +27,21 @@ func (l watchedListener) Accept() (net.Conn, error) {
 type connection struct {
 	net.Conn
 	ended atomic.Bool // the client sends nothing more
+	// unread says that a request was answered before all of it had come. Then closing waits until the client has sent it, for a while: the
+	// kernel answers what comes on a closed connection with a reset, which may overtake the answer.
+	unread bool
 	// exact says that every deadline is armed as it is set: TLS cannot go on after a write that was cut off.
 	exact         bool
 	readBy, putBy deadline
+}
+
+// Close implements net.Conn.
+func (c *connection) Close() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.unread && half.CloseWrite() == nil {
+		_ = c.Conn.SetReadDeadline(time.Now().Add(lingerFor)) // It fails on a broken connection, as reading will.
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytesMax)   // What comes is nobody's any more.
+	}
+	return c.Conn.Close()
 }
 
 // Read implements net.Conn.

@@ -101,6 +101,9 @@ func (h *Handler) gateway(ctx *fasthttp.RequestCtx, method string, call func(*fa
 func refuse(ctx *fasthttp.RequestCtx, p *event.Problem) {
 	if ctx.Request.Header.ContentLength() != 0 {
 		ctx.SetConnectionClose()
+		if c, ok := ctx.Conn().(*connection); ok {
+			c.unread = true
+		}
 	}
 	writeProblem(ctx, p)
 }

@@ -28,6 +28,11 @@ const (
 	// idleTimeout closes a connection that asks nothing.
 	idleTimeout = 5 * time.Minute
 
+	// lingerFor and lingerBytesMax bound what is read, and thrown away, of a request that was refused before all of it had come: a body of twice
+	// the size that is taken, on a fast network.
+	lingerFor      = 3 * time.Second
+	lingerBytesMax = 128 << 20
+
 	// streamsMax bounds command streams: each holds a connection.
 	streamsMax = 4096
 	// heartbeatEvery is how often a silent stream sends a comment, so that both sides notice a dead one.

@@ -45,10 +45,11 @@ const (
 	LastAdmin           Code = 54
 	SequenceTooOld      Code = 55
 	SequenceReused      Code = 56
+	RequestTimeout      Code = 57
 )
 
 // Codes is one more than the largest Code.
-const Codes = 57
+const Codes = 58
 
 type codeRow struct {
 	name, title string
@@ -72,6 +73,7 @@ var codeTable = [Codes]codeRow{
 
 	SequenceTooOld:      {"sequence_too_old", "The sequence is no longer remembered", 409},
 	SequenceReused:      {"sequence_reused", "The sequence was sent with another body", 422},
+	RequestTimeout:      {"request_timeout", "The request took too long to arrive", 408},
 	BadRequest:          {"bad_request", "The request cannot be read", 400},
 	Unauthorized:        {"unauthorized", "A valid bearer token is needed", 401},
 	Forbidden:           {"forbidden", "The token does not allow this", 403},

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
@@ -27,7 +30,7 @@ func (c *call) readBody(ctx *fasthttp.RequestCtx) *event.Problem {
 	if length > event.BodyBytesMax {
 		return tooLarge()
 	}
-	c.arriving = arriving{in: stream, left: length}
+	c.arriving = arriving{in: stream, conn: ctx.Conn(), left: length}
 	encoding := string(ctx.Request.Header.ContentEncoding())
 	if encoding != "" && len(ctx.Request.Header.PeekAll("Content-Encoding")) > 1 {
 		encoding = "several" // As many in one line are: none of them is taken.
@@ -54,14 +57,22 @@ func (c *call) readBody(ctx *fasthttp.RequestCtx) *event.Problem {
 
 // arriving is a body on its way. A body that ends before its Content-Length is no shorter body: fasthttp takes the end of the connection
 // for the end of the body, and lines up to there may be well-formed.
+//
+// Whoever sends at least progressBytes within readTimeout has as long again.
 type arriving struct {
-	in   io.Reader
-	left int // bytes to come; negative if nobody said how many
+	in       io.Reader
+	conn     net.Conn
+	left     int // bytes to come; negative if nobody said how many
+	progress int // bytes since the deadline was moved
 }
 
 // Read implements io.Reader.
 func (a *arriving) Read(p []byte) (int, error) {
 	n, err := a.in.Read(p)
+	if a.progress += n; a.progress >= progressBytes {
+		a.progress = 0
+		_ = a.conn.SetReadDeadline(time.Now().Add(readTimeout)) // It fails on a broken connection, as reading will.
+	}
 	if a.left > 0 {
 		if a.left -= n; a.left > 0 && err == io.EOF {
 			err = io.ErrUnexpectedEOF
@@ -95,12 +106,18 @@ func (c *call) readAll(in io.Reader, want int, inflating bool) *event.Problem {
 		switch {
 		case err == io.EOF:
 			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return tooSlow()
 		case err != nil && inflating:
 			return &event.Problem{Code: event.BadRequest, Detail: fmt.Sprintf("the body is not what its Content-Encoding says: %v", err)}
 		case err != nil:
 			return &event.Problem{Code: event.BadRequest, Detail: "the body ended too early"}
 		}
 	}
+}
+
+func tooSlow() *event.Problem {
+	return &event.Problem{Code: event.RequestTimeout, Detail: fmt.Sprintf("less than %d bytes came within %s; nothing was counted", progressBytes, readTimeout)}
 }
 
 func tooLarge() *event.Problem {

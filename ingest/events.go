@@ -101,7 +101,14 @@ func (h *Handler) events(ctx *fasthttp.RequestCtx, token *license.Token) {
 // header reads what a request says about itself.
 func (c *call) header(ctx *fasthttp.RequestCtx, token *license.Token) *event.Problem {
 	c.request.Account = token.AccountID
-	c.request.Producer = ctx.Request.Header.Peek("Meterd-Producer")
+	names := ctx.Request.Header.PeekAll("Meterd-Producer")
+	if len(names) > 1 {
+		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Producer", Detail: "Meterd-Producer: must stand there once"}
+	}
+	c.request.Producer = nil
+	if len(names) == 1 {
+		c.request.Producer = names[0]
+	}
 	if len(c.request.Producer) > 0 && !event.ValidName(c.request.Producer) {
 		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Producer", Detail: "Meterd-Producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -"}
 	}

@@ -21,8 +21,10 @@ const (
 	connectionsMax = 16 << 10
 	// headerBytesMax bounds a request's header, and is the size of a connection's read buffer.
 	headerBytesMax = 16 << 10
-	// readTimeout bounds how long a request may take to arrive; 64 MiB do so at 9 Mbit/s.
+	// readTimeout bounds how long a header may take to arrive, and each progressBytes of a body.
 	readTimeout = time.Minute
+	// progressBytes is what must come within readTimeout: 140 kbit/s, what the slowest links of gateways have.
+	progressBytes = 1 << 20
 	// writeTimeout bounds how long a client may take to accept its answer.
 	writeTimeout = time.Minute
 	// idleTimeout closes a connection that asks nothing.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync/atomic"
 
 	"github.com/valyala/fasthttp"
@@ -76,6 +77,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // malformed answers what fasthttp could not read as a request.
 func malformed(ctx *fasthttp.RequestCtx, err error) {
 	p := &event.Problem{Code: event.BadRequest, Detail: "the request is not well-formed HTTP"}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		p = tooSlow()
+	}
 	var small *fasthttp.ErrSmallBuffer
 	if errors.As(err, &small) {
 		p.Detail = fmt.Sprintf("the header is over %d bytes", headerBytesMax)

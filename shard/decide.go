@@ -154,9 +154,11 @@ func (t *turn) decide(i int) {
 
 // tooLarge denies an event for its payload. It is decided as far as that, so it stands in the log (R18).
 func (t *turn) tooLarge() {
-	t.verdict = event.Verdict{Code: t.ev.Fault.Code(), Fault: t.ev.Fault}
 	if t.slot == nil {
 		t.slot = t.e.table.Find(t.key)
+	}
+	if t.ev.Type == event.Disconnect || t.ev.Type == event.OTAVoid || !t.suspended() { // R3: suspension comes first.
+		t.verdict = event.Verdict{Code: t.ev.Fault.Code(), Fault: t.ev.Fault}
 	}
 	switch t.ev.Type {
 	case event.Up, event.Down:

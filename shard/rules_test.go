@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
 )
 
 // Worked case 1 of the rules: 1500 messages in either direction, the next one denied, the first one after midnight accepted (R10).
@@ -265,5 +266,14 @@ func TestLargePayloadIsLogged(t *testing.T) {
 	}
 	if d, _ := m.device("p", "d"); d.Up != 0 || d.Denied != 0 {
 		t.Errorf("it counted: %+v (R11)", d)
+	}
+	m.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+		return c.SuspendDevice(by, "p", "d", true)
+	})
+	if d, _ := m.device("p", "d"); !d.Suspended {
+		t.Fatalf("%+v", d)
+	}
+	if got := fmt.Sprint(m.submit(large)); got != "[suspended]" { // R3: whatever else is wrong with it.
+		t.Error(got)
 	}
 }

@@ -36,6 +36,10 @@ func (e *Engine) RegisterMetrics(set *metrics.Set) {
 			})
 		}
 	}
+	// An event whose type cannot be read is of none, and invalid.
+	set.NewGauge(`meterd_events_total{type="unknown",verdict="`+event.InvalidEvent.String()+`"}`, func() float64 {
+		return float64(e.verdicts[0][event.InvalidEvent].Load())
+	})
 	e.stats.commitSeconds = set.NewPrometheusHistogramExt("meterd_commit_duration_seconds", secondsBounds())
 	e.stats.encodeSeconds = set.NewPrometheusHistogramExt("meterd_encode_duration_seconds", secondsBounds())
 	e.stats.gateSeconds = set.NewPrometheusHistogramExt("meterd_gate_closed_duration_seconds", secondsBounds())

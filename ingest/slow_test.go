@@ -1,0 +1,107 @@
+package ingest
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/event"
+)
+
+// trickle gives a body piece by piece, each after a while, over a connection whose deadline counts.
+type trickle struct {
+	*connection
+	piece  []byte
+	pieces int
+	every  time.Duration
+	by     time.Time
+}
+
+func (c *trickle) SetReadDeadline(t time.Time) error {
+	c.by = t
+	return nil
+}
+
+func (c *trickle) Read(p []byte) (int, error) {
+	if c.pieces == 0 {
+		return 0, io.EOF
+	}
+	if left := time.Until(c.by); left < c.every {
+		time.Sleep(left)
+		return 0, &net.OpError{Op: "read", Err: deadlineError{}}
+	}
+	time.Sleep(c.every)
+	c.pieces--
+	return copy(p, c.piece), nil
+}
+
+type deadlineError struct{}
+
+func (deadlineError) Error() string   { return "i/o timeout" }
+func (deadlineError) Is(e error) bool { return e.Error() == "i/o timeout" }
+
+// A body may take as long as it likes while it goes on; one that hardly does is refused with 408, which says that nothing was counted and
+// that it may be sent again, never with 400, which would say that it is wrong.
+func TestSlowBodies(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		piece   int
+		every   time.Duration
+		refused bool
+	}{
+		{"140 kbit/s for six minutes", 20 << 10, time.Second, false},
+		{"1 kB/s", 1 << 10, time.Second, true},
+		{"stops", 20 << 10, 2 * time.Minute, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			const pieces = 360
+			slow := &trickle{piece: bytes.Repeat([]byte{' '}, c.piece), pieces: pieces, every: c.every, by: time.Now().Add(readTimeout)}
+			h := &Handler{}
+			h.admission.most = admissionBytesDefault
+			call := newCall(h)
+			call.arriving = arriving{in: slow, conn: slow, left: pieces * c.piece}
+			p := call.readAll(&call.arriving, pieces*c.piece, false)
+			if !c.refused && p != nil || c.refused && (p == nil || p.Code != event.RequestTimeout || p.Code.Status() != 408) {
+				t.Errorf("%s: %+v", c.name, p)
+			}
+		})
+	}
+}
+
+// A request that is refused before its body has come is answered all the same: the client that sends to the end reads why.
+func TestRefusalArrives(t *testing.T) {
+	server, err := Listen("127.0.0.1:0", nil, func(ctx *fasthttp.RequestCtx) { refuse(ctx, tooLarge()) }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := server.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	body := strings.Repeat(" ", event.BodyBytesMax+1)
+	for range 3 {
+		conn, err := net.Dial("tcp", server.Address().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 67108865\r\n\r\n"+body); err != nil {
+			t.Errorf("the client was cut off: %v", err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || answer.StatusCode != 413 {
+			t.Errorf("%+v, %v", answer, err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -140,7 +140,11 @@ func (c *Checkpoints) prune(b uint64) error {
 		if old >= b {
 			break
 		}
-		if err := os.Remove(c.name(old)); err != nil {
+		gone := c.name(old) + tmpSuffix
+		if err := os.Rename(c.name(old), gone); err != nil {
+			return fmt.Errorf("remove an older checkpoint: %w", err)
+		}
+		if err := removeGently(gone); err != nil {
 			return fmt.Errorf("remove an older checkpoint: %w", err)
 		}
 	}

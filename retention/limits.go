@@ -43,6 +43,10 @@ const (
 	// indexCacheBytes bounds table indexes in memory; 0 would keep all of them there.
 	indexCacheBytes = 16 << 20
 
+	// removeBytes and removeEvery are the steps in which large files are removed: 1.3 GB a second at most.
+	removeBytes = 4 << 20
+	removeEvery = 3 * time.Millisecond
+
 	// spanMin is the shortest span of a directory: opening and closing one costs some ten milliseconds.
 	spanMin = 10 * time.Second
 	// spansARetention is how many spans a retention has: disk is free a seventh after it (R18).

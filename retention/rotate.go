@@ -77,8 +77,5 @@ func removeSpan(path string) error {
 	if err := syncParent(path); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(dropping); err != nil {
-		return fmt.Errorf("drop %q: %w", path, err)
-	}
-	return nil
+	return removeAllGently(dropping)
 }

@@ -13,6 +13,7 @@
 //
 //   - When Append or Write returns nil, what it was given is on disk, and so are the names of the files that hold it. When
 //     either has failed once it fails for ever: a disk that lied is not asked again.
+//   - What Append returned nil for is durable: the log syncs the files that its transaction went to (syncer.go), the ledger leaves that to Badger.
 //   - An error that Badger only logs is a failure. A failed sync of the value log is logged and the transaction still says
 //     nil (badger v4.9.6 value.go, deferred in write), and a value that cannot be read is logged and returned as nothing
 //     (iterator.go, yieldItemValue); so each instance has a logger that remembers the first error (badger.go).

@@ -52,7 +52,7 @@ func claimOne(tb testing.TB, p *producerClaims, seq uint64, g *group, buf, answe
 // A request with a sequence allocates nothing once its producer has sent as many as are remembered, in order or nearly so.
 func TestClaimDoesNotAllocate(t *testing.T) {
 	for _, bytes := range []int{10, answerBytesShort, answerBytesInline} {
-		p, g, answer, buf := newProducerClaims(), newGroup(1), make([]byte, bytes), make([]byte, 0, 64)
+		p, g, answer, buf := newProducerClaims(), newGroup(), make([]byte, bytes), make([]byte, 0, 64)
 		next := uint64(0)
 		step := func() {
 			for _, k := range []uint64{1, 0, 3, 2} {
@@ -80,7 +80,7 @@ func TestClaimsMemory(t *testing.T) {
 	const producers = 1000
 	for _, test := range []struct{ answer, bytesMax int }{{11, 56}, {answerBytesInline, 130}} {
 		var before, after runtime.MemStats
-		g, answer := newGroup(1), make([]byte, test.answer)
+		g, answer := newGroup(), make([]byte, test.answer)
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		var c claims
@@ -102,7 +102,7 @@ func TestClaimsMemory(t *testing.T) {
 
 // BenchmarkClaim is the whole cost of a sequence: begun, decided, durable.
 func BenchmarkClaim(b *testing.B) {
-	p, g, answer, buf := newProducerClaims(), newGroup(1), make([]byte, 10), make([]byte, 0, 64)
+	p, g, answer, buf := newProducerClaims(), newGroup(), make([]byte, 10), make([]byte, 0, 64)
 	b.ReportAllocs()
 	for seq := uint64(0); b.Loop(); seq++ {
 		claimOne(b, p, seq, g, buf, answer)

@@ -36,7 +36,7 @@ func (e *Engine) abandon() {
 	e.gate.mu.Lock()
 	defer e.gate.mu.Unlock()
 	e.gate.open.err = ErrStopped
-	e.gate.open.waiters.end()
+	close(e.gate.open.done)
 }
 
 // waitForCommitter returns when the committer has nothing to do, or the open group is big.
@@ -64,7 +64,7 @@ func (e *Engine) seal() *group {
 	// Somebody who was inside but left nothing that lasts waits, like views, for what came before.
 	ended := full || g.entered.Load()
 	if ended {
-		gt.open, gt.sealed = newGroup(e.o.Lanes), g
+		gt.open, gt.sealed = newGroup(), g
 	}
 	for _, fn := range fns {
 		fn()
@@ -156,7 +156,7 @@ func (e *Engine) runCommitter() {
 }
 
 func (e *Engine) commit(g *group) {
-	defer g.waiters.end()
+	defer close(g.done)
 	if e.Err() != nil {
 		g.err = ErrStopped
 		return

@@ -9,10 +9,10 @@ import (
 	"github.com/meterd/meterd/retention/record"
 )
 
-// group is what becomes one synced transaction. Its fields but entered, bytes, waiters and err belong to the sealer.
+// group is what becomes one synced transaction. Its fields but entered, bytes, done and err belong to the sealer.
 type group struct {
-	waiters waiters // until the group is durable, or never will be
-	err     error   // set before waiters end
+	done chan struct{} // closed when the group is durable, or when it never will be
+	err  error         // set before done is closed
 
 	entered atomic.Bool  // somebody decided in it
 	bytes   atomic.Int64 // promised to those who entered
@@ -33,7 +33,7 @@ type group struct {
 	answers    []answerRow
 }
 
-func newGroup(lanes int) *group { return &group{waiters: waiters{lanes: lanes}} }
+func newGroup() *group { return &group{done: make(chan struct{})} }
 
 // gate lets requests into the open group and the sealer between two groups.
 //
@@ -53,7 +53,7 @@ type gate struct {
 
 func newGate(lanes int) *gate {
 	g := &gate{
-		open: newGroup(lanes), lanes: make(chan *lane, lanes),
+		open: newGroup(), lanes: make(chan *lane, lanes),
 		kick: make(chan struct{}, 1), big: make(chan struct{}, 1),
 	}
 	for range lanes {

@@ -23,7 +23,6 @@ type Request struct {
 	claim    *claim
 	claims   *producerClaims
 	answer   []byte
-	wake     chan struct{} // of waiters
 	products []*license.Product
 	keys     []counters.Key
 	slots    []*counters.Slot
@@ -66,10 +65,7 @@ func (e *Engine) submit(r *Request) error {
 	if err != nil || !logged {
 		return err
 	}
-	if r.wake == nil {
-		r.wake = make(chan struct{}, 1)
-	}
-	return awaitWith(g, r.wake)
+	return e.await(g)
 }
 
 // refuse says why nothing may be counted now.
@@ -85,12 +81,10 @@ func (e *Engine) refuse() error {
 	return nil
 }
 
-// await returns when g is durable, or never will be.
-func (e *Engine) await(g *group) error { return awaitWith(g, make(chan struct{}, 1)) }
-
-// awaitWith is await with a channel that the caller keeps.
-func awaitWith(g *group, wake chan struct{}) error {
-	g.waiters.wait(wake)
+// await returns when g is durable, or never will be. It waits for one channel alone: who also waited for the end of the engine would be
+// queued twice. All who wait are woken at once; that each wakes the next was tried, and was slower.
+func (e *Engine) await(g *group) error {
+	<-g.done
 	return g.err
 }
 

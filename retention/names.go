@@ -2,7 +2,7 @@ package retention
 
 import "golang.org/x/sys/unix"
 
-// nameWatch tells whether names came into a directory, for what listing it costs 20 times as much: after every group the question is whether
+// nameWatch tells whether names came into a directory, without listing it: after every group the question is whether
 // Badger began a file. The kernel queues an event before the call that makes a name returns, so none is missed.
 type nameWatch struct{ fd int } // negative: there is none, and the answer is always that some may have come
 

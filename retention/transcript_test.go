@@ -83,6 +83,7 @@ func (tr *transcript) run(d *datadriven.TestData) (out string, err error) {
 		tr.log = nil
 		return "", err
 	case "crash": // What is on disk now goes on under another name; the old log never gets to close.
+		tr.log.pool.wg.Wait() // A directory that is being closed loses files while it is copied.
 		tr.path = clone(tr.t, tr.path)
 		return tr.open(d)
 	case "append":

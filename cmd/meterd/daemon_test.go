@@ -17,7 +17,7 @@ import (
 )
 
 // patience is when a test gives up waiting. It bounds a failure and measures nothing.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // pollEvery is how often something is looked at that tells nobody when it changes.
 const pollEvery = 20 * time.Millisecond

@@ -109,14 +109,15 @@ func TestDiskFull(t *testing.T) {
 	}
 	d.ask("POST", "/v1/events", line("disconnect", "p1", "d1")).refuse(t, 503, "overloaded")
 
-	d.stop() // It comes to rest in the room that was kept.
+	d.stop() // It comes to rest in the room that was kept,
+	filler := filepath.Join(disk, "filler")
+	fillDisk(t, filler, stop*3/4) // of which it may have given back more than was missing.
 	d.start()
 	sees()
 	stopped("1")
 	d.kill()
 
-	filler := filepath.Join(disk, "filler")
-	fillDisk(t, filler, 0)
+	fillDisk(t, filler+"2", 0)
 	d.start()
 	want(t, d.run.said(), "ballast given up")
 	sees()
@@ -124,8 +125,10 @@ func TestDiskFull(t *testing.T) {
 	d.ask("POST", "/v1/events", line("up", "p1", "d1")).refuse(t, 503, "overloaded")
 	full := freeBytes(t, disk)
 
-	if err := os.Remove(filler); err != nil {
-		t.Fatal(err)
+	for _, f := range []string{filler, filler + "2"} {
+		if err := os.Remove(f); err != nil {
+			t.Fatal(err)
+		}
 	}
 	await(t, "events are taken again", func() bool {
 		a := d.ask("POST", "/v1/events", line("up", "p1", "d1"))

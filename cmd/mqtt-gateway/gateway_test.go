@@ -18,7 +18,7 @@ import (
 )
 
 // patience is when a test gives up waiting. It bounds a failure and measures nothing.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 var interrupt = os.Interrupt
 

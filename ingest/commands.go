@@ -40,7 +40,7 @@ func (h *Handler) commands(ctx *fasthttp.RequestCtx, token *license.Token) {
 	}
 	if h.streams.open.Add(1) > streamsMax {
 		h.streams.open.Add(-1)
-		writeProblem(ctx, &event.Problem{Code: event.Overloaded, Detail: "too many command streams are open"})
+		writeProblem(&ctx.Response, &event.Problem{Code: event.Overloaded, Detail: "too many command streams are open"})
 		return
 	}
 	ctx.SetContentType("text/event-stream")

@@ -26,6 +26,7 @@ func (l watchedListener) Accept() (net.Conn, error) {
 // connection is a client's.
 type connection struct {
 	net.Conn
+	early []byte      // was read already
 	ended atomic.Bool // the client sends nothing more
 	// unread says that a request was answered before all of it had come. Then closing waits until the client has sent it, for a while: the
 	// kernel answers what comes on a closed connection with a reset, which may overtake the answer.
@@ -46,6 +47,13 @@ func (c *connection) Close() error {
 
 // Read implements net.Conn.
 func (c *connection) Read(p []byte) (int, error) {
+	if len(c.early) > 0 {
+		n := copy(p, c.early)
+		if c.early = c.early[n:]; len(c.early) == 0 {
+			c.early = nil
+		}
+		return n, nil
+	}
 	for {
 		n, err := c.Conn.Read(p)
 		switch {

@@ -24,7 +24,9 @@ type call struct {
 	batch    event.Batch
 	request  shard.Request
 	claim    shard.Claim
+	producer []byte
 	answer   []byte
+	err      error // of deciding, for a loop
 
 	gzip   *gzip.Reader
 	zstd   *zstd.Decoder
@@ -64,13 +66,8 @@ func (c *call) release() {
 func (h *Handler) events(ctx *fasthttp.RequestCtx, token *license.Token) {
 	c := h.calls.Get().(*call)
 	defer c.release()
-	f := formatOf(ctx.Request.Header.ContentType())
-	if f == nil {
-		refuse(ctx, unsupportedMedia())
-		return
-	}
-	c.format = f
-	if problem := c.header(ctx, token); problem != nil {
+	header := &ctx.Request.Header
+	if problem := c.header(token, header.ContentType(), fieldOf(header, "Meterd-Producer"), fieldOf(header, "Meterd-Sequence")); problem != nil {
 		refuse(ctx, problem)
 		return
 	}
@@ -78,48 +75,53 @@ func (h *Handler) events(ctx *fasthttp.RequestCtx, token *license.Token) {
 		refuse(ctx, problem)
 		return
 	}
-	if c.request.Claim != nil {
-		c.claim.Hash = xxh3.Hash128Seed(c.body, f.seed).Bytes()
-	}
-	single, problem := f.decode(&c.batch, c.body)
-	if problem != nil {
-		writeProblem(ctx, problem)
-		return
-	}
-	c.request.Single = single
-	if !c.charge(int64(len(c.batch.Events)) * eventCost) {
-		writeProblem(ctx, errOverloaded)
+	if problem := c.decode(c.body); problem != nil {
+		writeProblem(&ctx.Response, problem)
 		return
 	}
 	if err := h.engine.Submit(&c.request); err != nil {
 		fail(ctx, err)
 		return
 	}
-	c.write(ctx)
+	c.write(&ctx.Response)
 }
 
-// header reads what a request says about itself.
-func (c *call) header(ctx *fasthttp.RequestCtx, token *license.Token) *event.Problem {
-	c.request.Account = token.AccountID
-	names := ctx.Request.Header.PeekAll("Meterd-Producer")
-	if len(names) > 1 {
+// field is a header field of a request.
+type field struct {
+	value []byte // where it stands first
+	times int
+}
+
+func fieldOf(h *fasthttp.RequestHeader, name string) field {
+	all := h.PeekAll(name) // The next call uses its memory again.
+	if len(all) == 0 {
+		return field{}
+	}
+	return field{all[0], len(all)}
+}
+
+// header takes what a request says about itself. Of the fields nothing is kept.
+func (c *call) header(token *license.Token, contentType []byte, producer, sequence field) *event.Problem {
+	c.request.Account, c.request.Producer, c.request.Claim = token.AccountID, nil, nil
+	if c.format = formatOf(contentType); c.format == nil {
+		return unsupportedMedia()
+	}
+	switch {
+	case producer.times > 1:
 		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Producer", Detail: "Meterd-Producer: must stand there once"}
+	case len(producer.value) > 0:
+		if !event.ValidName(producer.value) {
+			return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Producer", Detail: "Meterd-Producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -"}
+		}
+		c.producer = append(c.producer[:0], producer.value...)
+		c.request.Producer = c.producer
 	}
-	c.request.Producer = nil
-	if len(names) == 1 {
-		c.request.Producer = names[0]
-	}
-	if len(c.request.Producer) > 0 && !event.ValidName(c.request.Producer) {
-		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Producer", Detail: "Meterd-Producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -"}
-	}
-	c.request.Claim = nil
-	texts := ctx.Request.Header.PeekAll("Meterd-Sequence")
-	if len(texts) == 0 {
+	if sequence.times == 0 {
 		return nil
 	}
-	n, err := strconv.ParseUint(string(texts[0]), 10, 64)
+	n, err := strconv.ParseUint(string(sequence.value), 10, 64)
 	switch {
-	case err != nil || len(texts) > 1: // Also an empty one: who sends it believes that it may send again.
+	case err != nil || sequence.times > 1: // Also an empty one: who sends it believes that it may send again.
 		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Sequence", Detail: "Meterd-Sequence: must be a whole number, not negative"}
 	case len(c.request.Producer) == 0:
 		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Producer", Detail: "Meterd-Producer: is needed with Meterd-Sequence"}
@@ -129,41 +131,56 @@ func (c *call) header(ctx *fasthttp.RequestCtx, token *license.Token) *event.Pro
 	return nil
 }
 
+// decode makes a batch of an inflated body, which is not kept, and charges for its events.
+func (c *call) decode(body []byte) *event.Problem {
+	if c.request.Claim != nil {
+		c.claim.Hash = xxh3.Hash128Seed(body, c.format.seed).Bytes()
+	}
+	var problem *event.Problem
+	if c.request.Single, problem = c.format.decode(&c.batch, body); problem != nil {
+		return problem
+	}
+	if !c.charge(int64(len(c.batch.Events)) * eventCost) {
+		return errOverloaded
+	}
+	return nil
+}
+
 // write answers a decided batch.
-func (c *call) write(ctx *fasthttp.RequestCtx) {
+func (c *call) write(to *fasthttp.Response) {
 	r := &c.request.Result
 	if c.request.Replayed {
-		ctx.Response.Header.Set("Meterd-Replayed", "true")
+		to.Header.Set("Meterd-Replayed", "true")
 	}
 	if !c.request.Single {
-		ctx.SetContentType(c.format.answerType)
+		to.Header.SetContentType(c.format.answerType)
 		c.answer = c.format.answer(c.answer[:0], r)
-		ctx.SetBody(c.answer)
+		to.SetBody(c.answer)
 		return
 	}
 	v := &r.Last
 	switch c.batch.Events[0].Type {
 	case event.Up, event.Down, event.OTA:
 		if v.WindowStartMs != 0 {
-			c.rateLimit(ctx, v)
+			c.rateLimit(to, v)
 		}
 	}
 	if v.Code == event.Accepted {
-		ctx.SetContentType("application/json")
-		ctx.SetBodyString(`{"accepted":1}`)
+		to.Header.SetContentType("application/json")
+		to.SetBodyString(`{"accepted":1}`)
 		return
 	}
-	ctx.SetStatusCode(v.Code.Status())
-	ctx.SetContentType("application/problem+json")
+	to.SetStatusCode(v.Code.Status())
+	to.Header.SetContentType("application/problem+json")
 	if v.Code.Status() == fasthttp.StatusTooManyRequests {
-		ctx.Response.Header.Set("Retry-After", strconv.FormatInt(secondsUntil(c.request.DecidedMs, v.ResetsAtMs), 10))
+		to.Header.Set("Retry-After", strconv.FormatInt(secondsUntil(c.request.DecidedMs, v.ResetsAtMs), 10))
 	}
 	c.answer = v.AppendProblem(c.answer[:0])
-	ctx.SetBody(c.answer)
+	to.SetBody(c.answer)
 }
 
 // rateLimit tells what is left of the quota that a single event was decided by.
-func (c *call) rateLimit(ctx *fasthttp.RequestCtx, v *event.Verdict) {
+func (c *call) rateLimit(to *fasthttp.Response, v *event.Verdict) {
 	name, left := `"messages"`, int64(v.Limit)-int64(v.Used)
 	if c.batch.Events[0].Type == event.OTA {
 		name = `"ota"`
@@ -175,13 +192,13 @@ func (c *call) rateLimit(ctx *fasthttp.RequestCtx, v *event.Verdict) {
 	header = strconv.AppendUint(header, v.Limit, 10)
 	header = append(header, ";w="...)
 	header = strconv.AppendInt(header, window, 10)
-	ctx.Response.Header.SetBytesV("RateLimit-Policy", header)
+	to.Header.SetBytesV("RateLimit-Policy", header)
 	header = append(header[:0], name...)
 	header = append(header, ";r="...)
 	header = strconv.AppendInt(header, max(left, 0), 10)
 	header = append(header, ";t="...)
 	header = strconv.AppendInt(header, secondsUntil(c.request.DecidedMs, v.ResetsAtMs), 10)
-	ctx.Response.Header.SetBytesV("RateLimit", header)
+	to.Header.SetBytesV("RateLimit", header)
 	c.answer = header
 }
 

@@ -16,7 +16,10 @@ import (
 
 // Engine decides events.
 type Engine interface {
+	// Submit is Decide and Settle.
 	Submit(*shard.Request) error
+	Decide(*shard.Request) error
+	Settle(*shard.Request) error
 	Offline(account uint32, producer string) (devices int, err error)
 	Catalogue() *license.Catalogue
 	NowMs() int64
@@ -105,12 +108,22 @@ func refuse(ctx *fasthttp.RequestCtx, p *event.Problem) {
 			c.unread = true
 		}
 	}
-	writeProblem(ctx, p)
+	writeProblem(&ctx.Response, p)
 }
 
 // fail answers what the engine could not do. After ErrStopped nobody knows what reached the disk: the connection is closed.
 func fail(ctx *fasthttp.RequestCtx, err error) {
-	var p *event.Problem
+	p := problemOf(err)
+	if p == nil {
+		ctx.SetConnectionClose()
+		_ = ctx.Conn().Close() // No answer may leave; what it fails with says nothing.
+		return
+	}
+	writeProblem(&ctx.Response, p)
+}
+
+// problemOf says what to answer to an error of the engine; nil means that no answer may leave.
+func problemOf(err error) (p *event.Problem) {
 	switch {
 	case errors.As(err, &p):
 	case errors.Is(err, shard.ErrSequenceTooOld):
@@ -123,23 +136,19 @@ func fail(ctx *fasthttp.RequestCtx, err error) {
 		p = &event.Problem{Code: event.ClockLeap, Detail: "the clock leapt ahead by more than an hour; set it right, or confirm it with POST /v1/clock/confirm"}
 	case errors.Is(err, shard.ErrDiskFull):
 		p = &event.Problem{Code: event.DiskFull, Detail: "the disk is nearly full; free some space"}
-	default:
-		ctx.SetConnectionClose()
-		_ = ctx.Conn().Close() // No answer may leave; what it fails with says nothing.
-		return
 	}
-	writeProblem(ctx, p)
+	return p
 }
 
-func writeProblem(ctx *fasthttp.RequestCtx, p *event.Problem) {
-	ctx.SetStatusCode(p.Code.Status())
-	ctx.SetContentType("application/problem+json")
+func writeProblem(r *fasthttp.Response, p *event.Problem) {
+	r.SetStatusCode(p.Code.Status())
+	r.Header.SetContentType("application/problem+json")
 	switch p.Code.Status() {
 	case fasthttp.StatusServiceUnavailable:
 		seconds := retryAfterMinSeconds + rand.IntN(retryAfterSpreadSeconds)
-		ctx.Response.Header.Set("Retry-After", strconv.Itoa(seconds))
+		r.Header.Set("Retry-After", strconv.Itoa(seconds))
 	case fasthttp.StatusUnauthorized:
-		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
+		r.Header.Set("WWW-Authenticate", "Bearer")
 	}
-	ctx.SetBody(p.AppendJSON(nil))
+	r.SetBody(p.AppendJSON(nil))
 }

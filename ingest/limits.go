@@ -17,10 +17,25 @@ const (
 	// eventsKept is the largest number of events whose memory is kept for the next request.
 	eventsKept = 16 << 10
 
-	// connectionsMax bounds connections: each has a goroutine and buffers of headerBytesMax.
+	// connectionsMax bounds connections with a goroutine and buffers of headerBytesMax each, and as many again that are looked after by loops.
 	connectionsMax = 16 << 10
 	// headerBytesMax bounds a request's header, and is the size of a connection's read buffer.
 	headerBytesMax = 16 << 10
+	// plainBytesMax bounds a request that a loop answers; it is the size of a loop's read buffer.
+	plainBytesMax = headerBytesMax
+	// piecesMax is in how many pieces a loop waits for a request before fasthttp gets the connection.
+	piecesMax = 4
+	// turnRequests is how many requests of one connection a loop answers before it looks at the others.
+	turnRequests = 16
+	// loopEvents is how many connections that have something to say a loop learns of at once.
+	loopEvents = 512
+	// sweepEvery is how often a loop looks for connections that are late.
+	sweepEvery = time.Second
+	// acceptPause is how long a listener waits that the operating system gives no connection.
+	acceptPause = 50 * time.Millisecond
+	// handedOver is how many connections may be on their way to fasthttp.
+	handedOver = 128
+
 	// readTimeout bounds how long a header may take to arrive, and each progressBytes of a body.
 	readTimeout = time.Minute
 	// progressBytes is what must come within readTimeout: 140 kbit/s, what the slowest links of gateways have.

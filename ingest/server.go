@@ -20,21 +20,27 @@ import (
 type Server struct {
 	http     *fasthttp.Server
 	listener net.Listener
+	doorman  *doorman // nil with TLS
 	handler  atomic.Pointer[fasthttp.RequestHandler]
 	served   chan error
 }
 
 // Listen binds address and serves handler. With a TLS configuration it speaks HTTPS.
 func Listen(address string, config *tls.Config, handler fasthttp.RequestHandler, logger *slog.Logger) (*Server, error) {
-	ln, err := net.Listen("tcp", address)
+	listening := net.ListenConfig{Control: inherited}
+	ln, err := listening.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
 	s := &Server{listener: ln, served: make(chan error, 1)}
 	if config != nil {
-		ln = tls.NewListener(ln, config)
+		ln = watchedListener{tls.NewListener(ln, config)}
+	} else {
+		if s.doorman, err = newDoorman(ln.(*net.TCPListener)); err != nil {
+			return nil, errors.Join(err, ln.Close())
+		}
+		ln = s.doorman
 	}
-	ln = watchedListener{ln}
 	s.Handle(handler)
 	s.http = &fasthttp.Server{
 		Handler:               func(ctx *fasthttp.RequestCtx) { (*s.handler.Load())(ctx) },
@@ -60,11 +66,25 @@ func Listen(address string, config *tls.Config, handler fasthttp.RequestHandler,
 // Handle makes handler answer from now on.
 func (s *Server) Handle(handler fasthttp.RequestHandler) { s.handler.Store(&handler) }
 
+// Open makes h answer from now on, plain requests by loops unless they come over TLS.
+func (s *Server) Open(h *Handler) error {
+	s.Handle(h.Handle)
+	if s.doorman == nil {
+		return nil
+	}
+	return s.doorman.open(h)
+}
+
 // Address returns where the server listens.
 func (s *Server) Address() net.Addr { return s.listener.Addr() }
 
 // Shutdown takes no more connections and returns when every request in hand is answered, or ctx is over.
 func (s *Server) Shutdown(ctx context.Context) error {
+	if s.doorman != nil {
+		if err := s.doorman.stop(ctx); err != nil {
+			return fmt.Errorf("finish requests in hand: %w", err)
+		}
+	}
 	err := s.http.ShutdownWithContext(ctx)
 	// A server that does not accept yet knows no listener to close: it would accept afterwards, for ever.
 	_ = s.listener.Close()
@@ -84,7 +104,7 @@ func malformed(ctx *fasthttp.RequestCtx, err error) {
 	if errors.As(err, &small) {
 		p.Detail = fmt.Sprintf("the header is over %d bytes", headerBytesMax)
 	}
-	writeProblem(ctx, p)
+	writeProblem(&ctx.Response, p)
 	ctx.SetConnectionClose()
 }
 

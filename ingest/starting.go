@@ -6,8 +6,10 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// Starting answers while the daemon recovers its state: it lives, and is not ready.
+// Starting answers while the daemon recovers its state: it lives, and is not ready. Who asks again comes with a new connection, which a
+// loop may look after then.
 func Starting(ctx *fasthttp.RequestCtx) {
+	ctx.SetConnectionClose()
 	if string(ctx.Path()) == "/livez" {
 		ctx.SetContentType("text/plain; charset=utf-8")
 		ctx.SetBodyString("ok\n")

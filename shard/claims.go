@@ -272,8 +272,8 @@ func (p *producerClaims) durable(seq uint64) {
 	}
 }
 
-// submitClaimed is Submit for a request with a sequence.
-func (e *Engine) submitClaimed(r *Request) error {
+// decideClaimed is Decide for a request with a sequence.
+func (e *Engine) decideClaimed(r *Request) error {
 	// The name may be new: then it gets its ordinal in the group that the request enters, and its claims wait under its name.
 	p, err := e.claimsOf(r)
 	if err != nil {
@@ -284,15 +284,17 @@ func (e *Engine) submitClaimed(r *Request) error {
 		return err
 	}
 	if !mine {
-		return e.replay(r, p, before)
+		r.pending = pending{group: before.group, claims: p, replay: true, before: before}
+		return nil
 	}
 	r.claim, r.claims = r.Claim, p
-	defer func() { r.claim, r.claims = nil, nil }()
-	if err := e.submit(r); err != nil {
+	g, err := e.decideFresh(r)
+	r.claim, r.claims = nil, nil
+	if err != nil {
 		p.giveUp(r.Claim.Sequence)
 		return err
 	}
-	p.durable(r.Claim.Sequence)
+	r.pending = pending{group: g, claims: p}
 	return nil
 }
 
@@ -321,14 +323,8 @@ func (e *Engine) claimsOf(r *Request) (*producerClaims, error) {
 	return e.claims.of(n), nil
 }
 
-// replay answers a request whose sequence was decided before, when that is durable.
-func (e *Engine) replay(r *Request, p *producerClaims, before decidedBefore) error {
-	if before.group != nil {
-		if err := e.await(before.group); err != nil {
-			return err
-		}
-		p.durable(r.Claim.Sequence)
-	}
+// replay completes a request whose sequence was decided before, and is durable.
+func (e *Engine) replay(r *Request, before decidedBefore) error {
 	answer := before.answer
 	if len(answer) == 0 {
 		var err error

@@ -36,7 +36,7 @@ func (e *Engine) abandon() {
 	e.gate.mu.Lock()
 	defer e.gate.mu.Unlock()
 	e.gate.open.err = ErrStopped
-	close(e.gate.open.done)
+	e.gate.open.finish()
 }
 
 // waitForCommitter returns when the committer has nothing to do, or the open group is big.
@@ -156,7 +156,7 @@ func (e *Engine) runCommitter() {
 }
 
 func (e *Engine) commit(g *group) {
-	defer close(g.done)
+	defer g.finish()
 	if e.Err() != nil {
 		g.err = ErrStopped
 		return

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,9 @@ import (
 type group struct {
 	done chan struct{} // closed when the group is durable, or when it never will be
 	err  error         // set before done is closed
+
+	watchMu  sync.Mutex
+	watchers []chan<- struct{} // get a value after done was closed; nil from then on
 
 	entered atomic.Bool  // somebody decided in it
 	bytes   atomic.Int64 // promised to those who entered
@@ -34,6 +38,40 @@ type group struct {
 }
 
 func newGroup() *group { return &group{done: make(chan struct{})} }
+
+// finish wakes all who wait for the group.
+func (g *group) finish() {
+	close(g.done)
+	g.watchMu.Lock()
+	watchers := g.watchers
+	g.watchers = nil
+	g.watchMu.Unlock()
+	for _, c := range watchers {
+		signal(c)
+	}
+}
+
+func (g *group) isDone() bool {
+	select {
+	case <-g.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// watch has c signalled once when the group is done, however often it is said; it returns false if the group is done already.
+func (g *group) watch(c chan<- struct{}) bool {
+	g.watchMu.Lock()
+	defer g.watchMu.Unlock()
+	if g.isDone() {
+		return false
+	}
+	if !slices.Contains(g.watchers, c) {
+		g.watchers = append(g.watchers, c)
+	}
+	return true
+}
 
 // gate lets requests into the open group and the sealer between two groups.
 //
@@ -65,7 +103,7 @@ func newGate(lanes int) *gate {
 }
 
 // signal makes sure that whoever waits on c runs once more; it never blocks.
-func signal(c chan struct{}) {
+func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

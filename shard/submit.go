@@ -20,6 +20,7 @@ type Request struct {
 	Replayed  bool
 	DecidedMs int64
 
+	pending  pending
 	claim    *claim
 	claims   *producerClaims
 	answer   []byte
@@ -34,28 +35,77 @@ type Request struct {
 // Submit decides the events of r.Batch in order and returns when all of it is durable, with the verdicts in r.Result. After
 // ErrClockLeap, ErrDiskFull, an error about the sequence or a *event.Problem nothing was counted; after ErrStopped it is unknown.
 func (e *Engine) Submit(r *Request) error {
+	if err := e.Decide(r); err != nil {
+		return err
+	}
+	return e.Settle(r)
+}
+
+// Decide is the first half of Submit: it decides, or finds the answer of the same sequence, and returns without waiting for the disk. What
+// r holds then must not leave before Settle has returned nil; after an error there is nothing to settle. It still waits for room: for a
+// lane, for the seal of a group that is full, for another request with the same sequence to be decided.
+func (e *Engine) Decide(r *Request) error {
 	if err := e.refuse(); err != nil {
 		return err
 	}
-	r.Replayed = false
+	r.Replayed, r.pending = false, pending{}
+	var err error
 	if r.Claim != nil {
-		return e.submitClaimed(r)
+		err = e.decideClaimed(r)
+	} else {
+		r.pending.group, err = e.decideFresh(r)
 	}
-	return e.submit(r)
+	return err
 }
 
-func (e *Engine) submit(r *Request) error {
+// pending is what a decided request waits for before it may be answered.
+type pending struct {
+	group  *group          // nil: nothing
+	claims *producerClaims // of the request's producer, if it has a sequence
+	replay bool            // answer is what was answered before
+	before decidedBefore
+}
+
+// Watch has one value sent to c, unless c is full, when the disk has r's group or never will: then Settle does not wait. It returns false
+// and sends nothing if that is so already.
+func (r *Request) Watch(c chan<- struct{}) bool {
+	return r.pending.group != nil && r.pending.group.watch(c)
+}
+
+// IsDurable reports whether Settle would not wait.
+func (r *Request) IsDurable() bool { return r.pending.group == nil || r.pending.group.isDone() }
+
+// Settle is the second half of Submit: it waits until what Decide found is durable, and completes r.Result.
+func (e *Engine) Settle(r *Request) error {
+	p := r.pending
+	r.pending = pending{}
+	if p.group != nil {
+		if err := e.await(p.group); err != nil {
+			return err
+		}
+		if p.claims != nil {
+			p.claims.durable(r.Claim.Sequence)
+		}
+	}
+	if p.replay {
+		return e.replay(r, p.before)
+	}
+	return nil
+}
+
+// decideFresh decides a request that nobody has decided before, and returns the group to wait for, nil if it left nothing.
+func (e *Engine) decideFresh(r *Request) (*group, error) {
 	r.Result.Reset()
 	connects, ids := e.resolve(r)
 	if ids {
 		if err := e.resolveUpgrades(r); err != nil {
 			e.fail(err)
-			return ErrStopped
+			return nil, ErrStopped
 		}
 	}
 	l, err := e.enter(len(r.Batch.Data)+rowBytes*len(r.Batch.Events), connects)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	logged, err := e.decideBatch(l, r)
 	if e.inside != nil {
@@ -63,9 +113,9 @@ func (e *Engine) submit(r *Request) error {
 	}
 	g := e.gate.leave(l)
 	if err != nil || !logged {
-		return err
+		return nil, err
 	}
-	return e.await(g)
+	return g, nil
 }
 
 // refuse says why nothing may be counted now.

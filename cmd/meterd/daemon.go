@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/console"
 	"github.com/meterd/meterd/ingest"
@@ -134,8 +133,7 @@ func (d *daemon) openDoors() error {
 		return err
 	}
 	d.gateways = gateways
-	d.server.Handle(fasthttp.RequestHandler(gateways.Handle))
-	return nil
+	return d.server.Open(gateways)
 }
 
 // failWith notes the first failure; the process ends then, without another answer.

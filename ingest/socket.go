@@ -1,0 +1,144 @@
+package ingest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// socket is the descriptor of a connection that the runtime does not watch: for each packet that comes it would wake a goroutine.
+type socket int
+
+// read reads what is there: 0 bytes are the end of what the client sends, EAGAIN says that there is nothing yet.
+func (s socket) read(b []byte) (int, error) { return unix.Read(int(s), b) }
+
+// write writes what there is room for.
+func (s socket) write(b []byte) (int, error) {
+	n, err := unix.Write(int(s), b)
+	if err == unix.EAGAIN || err == unix.EINTR {
+		err = nil
+	}
+	return max(n, 0), err
+}
+
+// close closes s. What it fails with says nothing: the descriptor is gone.
+func (s socket) close() { _ = unix.Close(int(s)) }
+
+// conn makes a net.Conn of s, which it closes: the Conn has a descriptor of its own.
+func (s socket) conn() (net.Conn, error) {
+	f := os.NewFile(uintptr(s), "connection")
+	conn, err := net.FileConn(f)
+	_ = f.Close()
+	return conn, err
+}
+
+// acceptor accepts sockets from a listener.
+type acceptor struct {
+	file *os.File
+	raw  syscall.RawConn
+}
+
+func newAcceptor(ln *net.TCPListener) (*acceptor, error) {
+	f, err := ln.File()
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", ln.Addr(), err)
+	}
+	raw, err := f.SyscallConn()
+	return &acceptor{f, raw}, err
+}
+
+// accept waits for a connection. It is not open when the acceptor was closed.
+func (a *acceptor) accept() (s socket, open bool, err error) {
+	closed := a.raw.Read(func(ln uintptr) bool {
+		var fd int
+		fd, _, err = unix.Accept4(int(ln), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		s = socket(fd)
+		return err != unix.EAGAIN
+	})
+	return s, closed == nil, err
+}
+
+func (a *acceptor) close() error { return a.file.Close() }
+
+// inherited sets options that Linux gives a connection from its listener; net would set them on each.
+func inherited(_, _ string, c syscall.RawConn) error {
+	var failed error
+	err := c.Control(func(fd uintptr) {
+		for _, o := range [][3]int{
+			{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+			{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+			{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
+			{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
+			{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9},
+		} {
+			if err := unix.SetsockoptInt(int(fd), o[0], o[1], o[2]); err != nil {
+				failed = err
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return failed
+}
+
+// readiness tells once for each change which sockets may be read or written again: an epoll descriptor that the runtime watches like a
+// connection, so that waiting blocks no thread.
+type readiness struct {
+	fd   int // asked of the file, it would be made one that blocks
+	file *os.File
+	raw  syscall.RawConn
+}
+
+// happening is what became of a socket.
+type happening = unix.EpollEvent
+
+func newReadiness() (*readiness, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("watch connections: %w", err)
+	}
+	r := &readiness{fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
+	r.raw, err = r.file.SyscallConn()
+	return r, err
+}
+
+func (r *readiness) add(s socket) error {
+	e := happening{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(s)}
+	return unix.EpollCtl(r.fd, unix.EPOLL_CTL_ADD, int(s), &e)
+}
+
+// remove ends watching s. It fails if s was not watched, which is as well.
+func (r *readiness) remove(s socket) { _ = unix.EpollCtl(r.fd, unix.EPOLL_CTL_DEL, int(s), nil) }
+
+// now returns how much has happened, without waiting.
+func (r *readiness) now(into []happening) int {
+	n, _ := unix.EpollWait(r.fd, into, 0) // It fails on nothing but a signal.
+	return max(n, 0)
+}
+
+// wait returns when something has happened; it is not open when r was closed.
+func (r *readiness) wait(into []happening) (n int, open bool) {
+	err := r.raw.Read(func(uintptr) bool {
+		n = r.now(into)
+		return n > 0
+	})
+	return n, err == nil
+}
+
+func (r *readiness) close() { _ = r.file.Close() }
+
+// mayRead reports whether there may be something to read, hasHung whether reading will come to an end or fail.
+func mayRead(h *happening) bool { return h.Events&^unix.EPOLLOUT != 0 }
+func hasHung(h *happening) bool { return h.Events&^(unix.EPOLLOUT|unix.EPOLLIN) != 0 }
+
+// isNothingYet, isInterrupted and isAborted say what an error of a socket means.
+func isNothingYet(err error) bool  { return err == unix.EAGAIN }
+func isInterrupted(err error) bool { return err == unix.EINTR }
+func isAborted(err error) bool     { return err == unix.ECONNABORTED }

@@ -1,8 +1,17 @@
 // Package ingest is the gateways' door: it reads batches of events over HTTP, has them decided, and answers.
 //
-//	connection ──► route ──► authenticate ──► admission ──► inflate ──► decode ──► engine.Submit ──► answer
-//	                 │          (401, 403)      (503)        (413, 415)   (400)      (durable)
-//	                 └──► everything that is no gateway's goes to the handler of the people's door
+//	connection ──► loop ──► plain? ──► authorized? ──► admission ──► decode ──► engine.Decide ──► durable ──► engine.Settle ──► answer
+//	                          │no         │no          (503)         (400)
+//	                          ▼           ▼
+//	               fasthttp ──► route ──► authenticate ──► admission ──► inflate ──► decode ──► engine.Submit ──► answer
+//	                             │         (401, 403)       (503)        (413, 415)   (400)      (durable)
+//	                             └──► everything that is no gateway's goes to the handler of the people's door
+//
+// There are two ways to the same answer. A plain request (plain.go) is all that a gateway with single events sends: it is small, it is
+// POST /v1/events, and nothing in its header needs HTTP's finer points. Few goroutines, the loops (loop.go), read, decide and answer those of
+// thousands of connections. With the first request that is not plain, or has no valid token, its connection and what was read of it
+// go to fasthttp for good: one goroutine a connection, every body and every encoding, late answers to wrong tokens. The loops know no
+// answer of their own: both ways fill a call (events.go) and write what it says.
 //
 // Invariants:
 //

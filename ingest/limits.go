@@ -21,8 +21,9 @@ const (
 	connectionsMax = 16 << 10
 	// headerBytesMax bounds a request's header, and is the size of a connection's read buffer.
 	headerBytesMax = 16 << 10
-	// plainBytesMax bounds a request that a loop answers; it is the size of a loop's read buffer.
-	plainBytesMax = headerBytesMax
+	// plainBytesMax bounds a request that a loop answers, and is the size of a loop's read buffer: a single event, or a batch that is
+	// decided in less time than waking a goroutine takes. Larger ones are better spread over all processors.
+	plainBytesMax = 4 << 10
 	// piecesMax is in how many pieces a loop waits for a request before fasthttp gets the connection.
 	piecesMax = 4
 	// turnRequests is how many requests of one connection a loop answers before it looks at the others.

@@ -5,8 +5,9 @@ import (
 	"errors"
 )
 
-// compactVersion is the first byte of a compact result.
-const compactVersion = 1
+// compactVersion is the first byte of a compact result. Version 1 writes the verdict of every denial, although most have that of the one
+// before: a batch that is denied whole took 20 bytes an event, and takes 1.
+const compactVersion = 2
 
 // Append appends the result as it is remembered for a gateway that asks again: everything that its answer is made of.
 func (r *Result) Append(dst []byte) []byte {
@@ -14,12 +15,16 @@ func (r *Result) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(r.Accepted))
 	dst = r.Last.append(dst)
 	dst = binary.AppendUvarint(dst, uint64(len(r.Denials)))
-	last := 0
+	var before Denial
 	for i := range r.Denials {
 		d := &r.Denials[i]
-		dst = binary.AppendUvarint(dst, uint64(d.Index-last))
-		dst = d.Verdict.append(dst)
-		last = d.Index
+		step := uint64(d.Index-before.Index) << 1
+		if d.Verdict == before.Verdict {
+			dst = binary.AppendUvarint(dst, step|1)
+		} else {
+			dst = d.Verdict.append(binary.AppendUvarint(dst, step))
+		}
+		before = *d
 	}
 	return dst
 }
@@ -57,17 +62,24 @@ var errCompact = errors.New("a remembered result is damaged")
 func (r *Result) Decode(b []byte) error {
 	r.Reset()
 	d := compact{b: b}
-	if d.byte() != compactVersion {
+	version := d.byte()
+	if version < 1 || version > compactVersion {
 		return errCompact
 	}
 	r.Accepted = int(d.uvarint())
 	d.verdict(&r.Last)
-	index := uint64(0)
+	index, before := uint64(0), Verdict{}
 	for n := d.uvarint(); n > 0 && !d.bad; n-- {
-		index += d.uvarint()
-		denial := Denial{Index: int(index)}
-		d.verdict(&denial.Verdict)
-		r.Denials = append(r.Denials, denial)
+		step, isSame := d.uvarint(), uint64(0)
+		if version > 1 {
+			step, isSame = step>>1, step&1
+		}
+		if isSame == 0 {
+			before = Verdict{}
+			d.verdict(&before)
+		}
+		index += step
+		r.Denials = append(r.Denials, Denial{Index: int(index), Verdict: before})
 	}
 	if d.bad || len(d.b) != 0 || r.Accepted > EventsMax || index > EventsMax {
 		r.Reset()

@@ -20,10 +20,11 @@ type link struct {
 	// isEnding that reading will come to that.
 	isReadable, isEnding, hasEnded bool
 	isUsed                         bool // a request was answered on it
+	isGone                         bool // it was closed or handed over: its descriptor may be another connection's by now
 }
 
 // isFree reports whether the next request may be looked at.
-func (c *link) isFree() bool { return c.call == nil && len(c.out) == 0 }
+func (c *link) isFree() bool { return c.call == nil && len(c.out) == 0 && !c.isGone }
 
 // welcome takes over what others gave the loop.
 func (l *loop) welcome() bool {
@@ -36,6 +37,7 @@ func (l *loop) welcome() bool {
 	}
 	for _, c := range finished {
 		l.finish(c)
+		l.advance(c)
 	}
 	return len(incoming)+len(finished) > 0
 }
@@ -194,9 +196,7 @@ func (l *loop) answerDurable() bool {
 	for ; n < len(l.waiting) && l.waiting[n].call.request.IsDurable(); n++ {
 		c := l.waiting[n]
 		l.answer(c)
-		if l.links[c.socket] == c {
-			l.advance(c)
-		}
+		l.advance(c)
 	}
 	l.waiting = append(l.waiting[:0], l.waiting[n:]...)
 	return n > 0
@@ -208,18 +208,17 @@ func (l *loop) answer(c *link) {
 	if k.err == nil {
 		k.err = l.h.engine.Settle(&k.request)
 	}
-	switch p := (*event.Problem)(nil); {
-	case k.err == nil:
+	if k.err == nil {
 		k.write(&l.response)
 		l.send(c)
-	default:
-		if p = problemOf(k.err); p == nil {
-			l.drop(c)
-			l.close(c)
-			return
-		}
-		l.refuse(c, p)
+		return
 	}
+	if p := problemOf(k.err); p != nil {
+		l.refuse(c, p)
+		return
+	}
+	l.drop(c)
+	l.close(c)
 }
 
 func (l *loop) refuse(c *link, p *event.Problem) {
@@ -268,6 +267,7 @@ func (l *loop) flush(c *link) bool {
 // forget ends looking after a connection; its descriptor is the caller's.
 func (l *loop) forget(c *link) {
 	l.links[c.socket] = nil
+	c.isGone = true
 	l.open.Add(-1)
 }
 

@@ -152,9 +152,7 @@ func (l *loop) step() bool {
 	l.again = nil
 	for _, c := range again {
 		isBusy = true
-		if l.links[c.socket] == c {
-			l.advance(c)
-		}
+		l.advance(c)
 	}
 	if l.answerDurable() {
 		isBusy = true

@@ -192,6 +192,9 @@ func TestLoopPipelines(t *testing.T) {
 	for i := range requests {
 		all.WriteString(d.up("Meterd-Producer: pipe", "Meterd-Sequence: "+strconv.Itoa(i)))
 	}
+	for _, kind := range []string{"ota", "ota_void"} { // Aside, for they read the ledger.
+		all.WriteString(d.request("application/json", `{"type":"`+kind+`","product":"pa","device":"d","size":5,"id":"u"}`))
+	}
 	all.WriteString("GET /v1/producers/pipe HTTP/1.1\r\nHost: meterd\r\nAuthorization: Bearer " + d.secrets["gateway"] + "\r\n\r\n")
 	all.WriteString(d.up())
 	c.send(all.String())
@@ -199,6 +202,11 @@ func TestLoopPipelines(t *testing.T) {
 	for i := 1; i < requests; i++ {
 		if got := left(t, c.hear()); got != first-i {
 			t.Fatalf("answer %d: %d left, %d after the first", i, got, first)
+		}
+	}
+	for range 2 {
+		if r := c.hear(); r.StatusCode() != 200 {
+			t.Errorf("an upgrade:\n%s", r)
 		}
 	}
 	if r := c.hear(); r.StatusCode() != 200 || !bytes.Contains(r.Body(), []byte(`"last_sequence":199`)) {
@@ -232,9 +240,7 @@ func TestLoopWaitsForTheRest(t *testing.T) {
 			t.Errorf("pieces of %d bytes: loops look after %d connections", c.size, n)
 		}
 		_ = one.conn.Close()
-		for d.inLoops() > 0 {
-			d.quiet()
-		}
+		d.settle(0)
 	}
 }
 
@@ -245,6 +251,17 @@ func (d *loopDoor) quiet() {
 	c.hear()
 	_ = c.conn.(*net.UnixConn).CloseWrite() // A connection that is broken is seen as well.
 	c.ended()
+}
+
+// settle waits until loops look after so many connections.
+func (d *loopDoor) settle(connections int64) {
+	for range 1000 {
+		if d.inLoops() == connections {
+			return
+		}
+		d.quiet()
+	}
+	d.Fatalf("loops look after %d connections, not %d", d.inLoops(), connections)
 }
 
 // Who sends nothing more still gets the answer, and the end of the connection after it. Who is gone harms nobody.
@@ -265,14 +282,18 @@ func TestLoopHearsTheEnd(t *testing.T) {
 	if r := c.hear(); r.StatusCode() != 400 {
 		t.Errorf("half a request:\n%s", r)
 	}
+	refused := d.request("application/json", `{"type":"up","product":"none","device":"d"}`)
 	for range 20 {
-		c := d.client()
-		c.send(d.up() + d.up())
-		d.must(c.conn.Close())
+		for _, text := range []string{d.up() + d.up(), strings.Repeat(refused, 100)} {
+			c := d.client()
+			c.send(text)
+			d.must(c.conn.Close())
+		}
 	}
 	c = d.client()
 	c.send(d.up())
 	left(t, c.hear())
+	d.settle(1)
 }
 
 // A client that sends much more than it reads is not read from until it has read.

@@ -338,17 +338,21 @@ func (d *daemon) withProduct(product, plan string) {
 // withoutGifts uses an account's gifts up for devices of another product of it.
 func (d *daemon) withoutGifts(account string) {
 	d.t.Helper()
+	d.drawGifts(account, 0)
+	if got := d.batch(line("connect", account+"-gifts", "last"))[0]; got != "license_exhausted" {
+		d.t.Fatalf("after the gifts: %s", got)
+	}
+}
+
+// drawGifts is withoutGifts with some left.
+func (d *daemon) drawGifts(account string, left uint64) {
+	d.t.Helper()
 	other := account + "-gifts"
 	d.must("POST", "/v1/products", fmt.Sprintf(`{"product":%q,"account":%q}`, other, account), nil)
-	var v accountView
-	d.must("GET", "/v1/accounts/"+account, "", &v)
-	for i := range v.Licenses.Gift.Available {
+	for i := range d.account(account).Licenses.Gift.Available - left {
 		if got := d.batch(line("connect", other, fmt.Sprintf("g%d", i)))[0]; got != "accepted" {
 			d.t.Fatalf("gift %d: %s", i, got)
 		}
-	}
-	if got := d.batch(line("connect", other, "last"))[0]; got != "license_exhausted" {
-		d.t.Fatalf("after the gifts: %s", got)
 	}
 }
 

@@ -72,10 +72,7 @@ func TestMarket(t *testing.T) {
 		compared += m.look()
 		m.settle()
 	}
-	t.Logf("%d deals, %d instants compared", len(m.deals), compared)
-	if compared < rounds {
-		t.Errorf("only %d instants could be compared", compared)
-	}
+	t.Logf("%d deals, %d instants compared, and one a round without traffic", len(m.deals), compared)
 }
 
 // trade does one thing after the other until something stays unanswered.
@@ -219,6 +216,9 @@ func (m *market) settle() {
 	}
 	if v := m.d.account("acme"); v.Licenses.Used != rows {
 		m.d.t.Errorf("the account has used %d licences, %d are listed", v.Licenses.Used, rows)
+	}
+	if m.look() == 0 {
+		m.d.t.Error("the account changes although nobody asks and nothing is renewed")
 	}
 	for _, p := range m.products {
 		m.d.must("PUT", "/v1/products/"+p+"/renewal", `{"auto_renew":true}`, nil)

@@ -83,17 +83,25 @@ func newChaos(t *testing.T, n uint64) *chaos {
 	return c
 }
 
-// progress returns when n more sequences have been answered.
+// replaysAKill is how many replayed answers reach a gateway for each kill, at least: then the network was bad enough.
+const replaysAKill = 10
+
+// progress returns when n more sequences have been answered, and enough answers were replays.
 func (c *chaos) progress(n int64) {
 	c.t.Helper()
-	answers := func() (sum int64) {
-		for _, g := range c.gateways {
-			sum += g.answers.Load()
-		}
-		return sum
+	from, _ := c.answers()
+	await(c.t, fmt.Sprintf("%d sequences are answered", n), func() bool {
+		answers, replayed := c.answers()
+		return answers >= from+n && replayed >= int64(replaysAKill*(c.kills+2)) || c.t.Failed() // Two kills may follow.
+	})
+}
+
+// answers returns how many sequences have been answered to their gateways, and how many of the answers were replays.
+func (c *chaos) answers() (answers, replayed int64) {
+	for _, g := range c.gateways {
+		answers, replayed = answers+g.answers.Load(), replayed+g.replayed.Load()
 	}
-	from := answers()
-	await(c.t, fmt.Sprintf("%d sequences are answered", n), func() bool { return answers() >= from+n || c.t.Failed() })
+	return answers, replayed
 }
 
 // killAfter kills the daemon after a while.
@@ -121,10 +129,17 @@ func (c *chaos) finish() {
 		c.running.Wait()
 		close(done)
 	}()
-	select {
-	case <-done:
-	case <-time.After(patience):
-		c.t.Fatalf("requests stay without an answer:\n%s", c.d.run.said())
+	for before := int64(-1); ; {
+		select {
+		case <-done:
+			return
+		case <-time.After(patience):
+			answers, _ := c.answers()
+			if answers == before {
+				c.t.Fatalf("requests stay without an answer:\n%s", c.d.run.said())
+			}
+			before = answers
+		}
 	}
 }
 
@@ -139,15 +154,12 @@ func (c *chaos) check(began time.Time) {
 		again += c.askAgain(g)
 	}
 	accepted, denied := c.compare()
-	var sequences, replayed, broken, refused int64
+	sequences, replayed := c.answers()
+	var broken, refused int64
 	for _, g := range c.gateways {
-		sequences, replayed = sequences+g.answers.Load(), replayed+g.replayed.Load()
 		broken, refused = broken+g.broken.Load(), refused+g.refused.Load()
 	}
 	w := c.witness
-	if replayed < int64(10*c.kills) {
-		t.Errorf("only %d replayed answers reached a gateway: the network was too good", replayed)
-	}
 	var done []string
 	for f := range c.wire.happened {
 		done = append(done, strconv.FormatInt(c.wire.happened[f].Load(), 10))

@@ -33,10 +33,10 @@ func TestStopFinishesWhatIsInHand(t *testing.T) {
 	tr.report(t)
 }
 
-// TestDrain: after SIGTERM /readyz says no and events are still taken, for as long as --drain says.
+// TestDrain: after SIGTERM /readyz says no and events are still taken, for as long as --drain says; then the daemon ends in order.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	d := newDaemon(t, "--drain", "2s")
+	d := newDaemon(t, "--drain", "1h")
 	d.withProduct("p1", `{}`)
 	d.batch(line("connect", "p1", "d1"))
 	d.signal(syscall.SIGTERM)
@@ -47,11 +47,13 @@ func TestDrain(t *testing.T) {
 	if a := d.ask("GET", "/livez", ""); a.status != 200 {
 		t.Errorf("/livez while draining: %d", a.status)
 	}
-	d.awaitExit(0)
+	d.kill()
+	d.flags = []string{"--drain", "100ms"}
 	d.start()
 	if v := d.device("p1", "d1"); v.Messages.Up != 1 {
 		t.Errorf("what was taken while draining: %+v", v.Messages)
 	}
+	d.stop()
 }
 
 // TestHalfRequestsDoNotHoldUpAStop: clients that never finish their request, or never read their answer, are left behind; who waits for an

@@ -42,7 +42,7 @@ type fakeDevice struct {
 
 func newFake(t *testing.T) *fakeMeterd {
 	f := &fakeMeterd{
-		t: t, licenses: 1000, limit: 1000,
+		t: t, address: reserve(t), licenses: 1000, limit: 1000,
 		limits: map[string]int{}, denials: map[string]string{}, devices: map[string]*fakeDevice{}, answers: map[string]string{},
 	}
 	f.changed = sync.NewCond(&f.mu)
@@ -54,15 +54,10 @@ func newFake(t *testing.T) *fakeMeterd {
 // start listens, after a stop on the same address as before.
 func (f *fakeMeterd) start() {
 	f.t.Helper()
-	at := f.address
-	if at == "" {
-		at = "127.0.0.1:0"
-	}
-	ln, err := net.Listen("tcp", at)
+	ln, err := net.Listen("tcp", f.address)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.address = ln.Addr().String()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/events", f.events)
 	mux.HandleFunc("GET /v1/producers/{producer}", func(w http.ResponseWriter, _ *http.Request) {

@@ -33,7 +33,7 @@ func start(t *testing.T, f *fakeMeterd, change func(*options)) *running {
 	t.Helper()
 	o := options{
 		listen: "127.0.0.1:0", metricsListen: "127.0.0.1:0", meterdURL: "http://" + f.address, token: "t0ken", producer: "gw-test",
-		identity: identityClientID, onUnavailable: "closed", askTimeout: 3 * time.Second,
+		identity: identityClientID, onUnavailable: "closed", askTimeout: patience,
 	}
 	if change != nil {
 		change(&o)

@@ -145,7 +145,7 @@ func newWorld(t *testing.T, licenses int) *world {
 
 func newWorldWithoutGateway(t *testing.T, licenses int) *world {
 	t.Helper()
-	w := &world{t: t, data: filepath.Join(t.TempDir(), "data"), listen: "127.0.0.1:0"}
+	w := &world{t: t, data: filepath.Join(t.TempDir(), "data"), listen: reserve(t)}
 	t.Cleanup(func() {
 		for _, p := range []*process{w.gateway, w.meterd} {
 			if p != nil {
@@ -171,19 +171,19 @@ func newWorldWithoutGateway(t *testing.T, licenses int) *world {
 	return w
 }
 
-// startMeterd starts meterd, after a kill on the address that it had.
+// startMeterd starts meterd, each time on the same address.
 func (w *world) startMeterd() error {
-	p, attributes, err := launch("ready", "meterd", "serve", "--data", w.data, "--listen", w.listen, "--checkpoint-every", "1s")
+	p, _, err := launch("ready", "meterd", "serve", "--data", w.data, "--listen", w.listen, "--checkpoint-every", "1s")
 	if err != nil {
 		return err
 	}
-	w.meterd, w.listen = p, attributes["address"]
+	w.meterd = p
 	secret, err := os.ReadFile(filepath.Join(w.data, "admin.token"))
 	w.token = strings.TrimSpace(string(secret))
 	return err
 }
 
-// startGateway starts the gateway; the same producer each time.
+// startGateway starts the gateway; the same producer each time. Unless flags say otherwise no device is refused because meterd is slow.
 func (w *world) startGateway(flags ...string) {
 	w.t.Helper()
 	address := w.listen
@@ -192,7 +192,7 @@ func (w *world) startGateway(flags ...string) {
 	}
 	p, attributes, err := launch(`"taking MQTT connections"`, "mqtt-gateway", append([]string{
 		"--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
-		"--meterd-url", "http://" + address, "--token-file", filepath.Join(w.data, "admin.token"), "--producer", "gw-e2e",
+		"--ask-timeout", "5m", "--meterd-url", "http://" + address, "--token-file", filepath.Join(w.data, "admin.token"), "--producer", "gw-e2e",
 	}, flags...)...)
 	if err != nil {
 		w.t.Fatal(err)
@@ -279,15 +279,46 @@ func (w *world) log(product, device string) (list []entry) {
 // await looks until cond holds.
 func (w *world) await(what string, cond func() bool) {
 	w.t.Helper()
+	if !within(patience, cond) {
+		w.t.Fatalf("waited in vain until %s\n%s\n%s", what, w.meterd.said(), w.gateway.said())
+	}
+}
+
+// within looks until cond holds, and returns false if it did not come to that.
+func within(longest time.Duration, cond func() bool) bool {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.NewTimer(patience)
+	limit := time.NewTimer(longest)
 	defer limit.Stop()
 	for !cond() {
 		select {
 		case <-tick.C:
 		case <-limit.C:
-			w.t.Fatalf("waited in vain until %s\n%s\n%s", what, w.meterd.said(), w.gateway.said())
+			return false
 		}
 	}
+	return true
+}
+
+// reserve returns an address for a server that goes and comes again: nobody else is given its port meanwhile, since until the test ends a socket
+// is bound to it that never listens.
+func reserve(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) }) // Nothing was written.
+	// With it a listener that has it too, as Go's have, shares the port.
+	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
 }

@@ -46,7 +46,7 @@ type subscriber struct {
 // sub starts mosquitto_sub and returns when it has subscribed.
 func (g *running) sub(args ...string) *subscriber {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*patience) // It lives as long as the test.
 	g.t.Cleanup(cancel)
 	cmd := g.stock(ctx, "mosquitto_sub", append(args, "-d", "-F", "MSG %p")...)
 	// Into a pipe it would keep its debug lines to itself until there are 4 KiB of them; stdbuf is part of coreutils.

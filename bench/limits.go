@@ -60,6 +60,8 @@ const (
 	// midnightRoom and midnightRoomPerDevice are left for connecting the devices before a day ends: a quarter of a million a second.
 	midnightRoom          = 3 * time.Second
 	midnightRoomPerDevice = 4 * time.Microsecond
+	// midnightTriesMax is how often it is tried, each time with four times the room: 48 seconds at last.
+	midnightTriesMax = 3
 	// midnightAround is how far from midnight a stall is taken for its.
 	midnightAround = time.Second
 

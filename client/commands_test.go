@@ -143,7 +143,7 @@ func TestDeadStreamOverSocketsIsGivenUp(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer srv.Close()
-	c := newTestClient(t, nil, func(o *Options) { o.URL, o.HTTPClient, o.HeartbeatTimeout = srv.URL, nil, 10*time.Millisecond })
+	c := newTestClient(t, nil, func(o *Options) { o.URL, o.HTTPClient, o.HeartbeatTimeout = srv.URL, nil, 100*time.Millisecond })
 	defer closeClient(t, c)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

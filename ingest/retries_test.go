@@ -17,7 +17,7 @@ import (
 )
 
 // patience is when a test gives up waiting. It bounds a failure and measures nothing.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // sequenced sends a message of a device of pa under a sequence, and returns what was answered.
 func (d *guardedDoor) sequenced(token, producer, sequence string) *fasthttp.RequestCtx {

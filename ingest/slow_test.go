@@ -88,20 +88,27 @@ func TestRefusalArrives(t *testing.T) {
 		}
 	}()
 	body := strings.Repeat(" ", event.BodyBytesMax+1)
-	for range 3 {
+	arrived := 0
+	for range 30 {
+		began := time.Now()
 		conn, err := net.Dial("tcp", server.Address().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.WriteString(conn, "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 67108865\r\n\r\n"+body); err != nil {
-			t.Errorf("the client was cut off: %v", err)
-		}
+		_, cut := io.WriteString(conn, "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 67108865\r\n\r\n"+body)
 		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil || answer.StatusCode != 413 {
-			t.Errorf("%+v, %v", answer, err)
-		}
 		if err := conn.Close(); err != nil {
 			t.Error(err)
 		}
+		if time.Since(began) >= lingerFor {
+			continue // On a machine that took so long it may have been cut off.
+		}
+		if cut != nil || err != nil || answer.StatusCode != 413 {
+			t.Errorf("the client was cut off: %v, or reads %+v, %v", cut, answer, err)
+		}
+		if arrived++; arrived == 3 {
+			return
+		}
 	}
+	t.Skipf("this machine cannot send 64 MiB within %s: it was seen %d times", lingerFor, arrived)
 }

@@ -35,6 +35,6 @@ const (
 	cacheFor = 24 * time.Hour
 	// mountWithin and endWithin bound the waits for the server process, so that a test fails instead of hanging. Opening
 	// reads every directory of the lower tree; ending writes back what is held (dirtyBytesDefault at 100 MB/s: 11 s).
-	mountWithin = 30 * time.Second
-	endWithin   = 60 * time.Second
+	mountWithin = 2 * time.Minute
+	endWithin   = 2 * time.Minute
 )

@@ -81,8 +81,9 @@ func (a *arena) put(from *region, at, product uint32, name []byte) error {
 	b := c.bytes(off+entryHeadBytes, 1+len(name))
 	b[0] = byte(len(name))
 	copy(b[1:], name)
-	a.end.set(max(a.end.get(), int(at)+words))
 	c.word(off).Store(uint64(product))
+	// Only now may a walk come here: it would take an entry whose first word is 0 for a hole, and look for the next one inside.
+	a.end.set(max(a.end.get(), int(at)+words))
 	return nil
 }
 

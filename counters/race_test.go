@@ -3,6 +3,7 @@ package counters
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -218,6 +219,8 @@ func TestWalkUnderInserts(t *testing.T) {
 			tab.Walk(from, func(o Ordinal, product uint32, name []byte) bool {
 				if product == 1 {
 					seen[string(name)]++
+				} else if product != 2 || !strings.HasPrefix(string(name), "new-") {
+					t.Errorf("met %q of product %d, which nobody inserted", name, product)
 				}
 				from = o + 1
 				left--

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -50,6 +51,10 @@ func TestRun(t *testing.T) {
 		}
 	}
 	report, err := Run(t.Context(), o)
+	for try := 1; err == nil && try < 3 && isEmpty(report); try++ {
+		t.Log("the machine stood still for a whole window: all again")
+		report, err = Run(t.Context(), o)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +74,11 @@ func TestRun(t *testing.T) {
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
+}
+
+// isEmpty reports whether nothing was answered in one of the windows: they are short.
+func isEmpty(report *Report) bool {
+	return slices.ContainsFunc(report.Results, func(x *Result) bool { return x.Restart == nil && x.Events == 0 })
 }
 
 // checkResult looks at whether a result of the real daemon, or of a yardstick, has its figures.

@@ -17,7 +17,7 @@ ARGS ?=
 # How long each fuzz target runs in `make check`; for a real search: make fuzz FUZZTIME=10m
 FUZZTIME ?= 3s
 # A test that takes longer hangs.
-TEST_TIMEOUT ?= 10m
+TEST_TIMEOUT ?= 15m
 
 .PHONY: help
 help: ## list the targets

@@ -2,12 +2,17 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/event"
 )
 
 // doorman accepts connections and gives them to loops, or to fasthttp while there are none: a daemon that starts has no engine that they
@@ -15,18 +20,20 @@ import (
 type doorman struct {
 	listener net.Listener // holds the port
 	acceptor *acceptor
+	places   *places
+	full     []byte // what is answered when there is no place
 	handed   chan net.Conn
 	closing  chan struct{}
 	once     sync.Once
 	loops    atomic.Pointer[[]*loop]
 }
 
-func newDoorman(ln *net.TCPListener) (*doorman, error) {
+func newDoorman(ln *net.TCPListener, p *places) (*doorman, error) {
 	a, err := newAcceptor(ln)
 	if err != nil {
 		return nil, err
 	}
-	d := &doorman{listener: ln, acceptor: a, handed: make(chan net.Conn, handedOver), closing: make(chan struct{})}
+	d := &doorman{listener: ln, acceptor: a, places: p, full: full(), handed: make(chan net.Conn, handedOver), closing: make(chan struct{})}
 	go d.run()
 	return d, nil
 }
@@ -35,7 +42,7 @@ func newDoorman(ln *net.TCPListener) (*doorman, error) {
 func (d *doorman) open(h *Handler) error {
 	loops := make([]*loop, (runtime.GOMAXPROCS(0)+1)/2)
 	for i := range loops {
-		l, err := newLoop(h, d.hand)
+		l, err := newLoop(h, d)
 		if err != nil {
 			return err
 		}
@@ -53,8 +60,11 @@ func (d *doorman) run() {
 		switch {
 		case !open:
 			return
-		case err == nil:
+		case err == nil && d.places.take():
 			d.welcome(s, next)
+		case err == nil:
+			_, _ = s.write(d.full) // What it fails with says nothing: the connection is closed.
+			s.close()
 		case isInterrupted(err), isAborted(err):
 		default: // There are no descriptors, or no memory: what is open goes on.
 			pause := time.NewTimer(acceptPause)
@@ -76,20 +86,31 @@ func (d *doorman) welcome(s socket, next int) {
 			return
 		}
 	}
+	d.hand(s, nil)
+}
+
+// hand gives a connection to fasthttp, with what was read of its next request. It is closed if fasthttp takes no more.
+func (d *doorman) hand(s socket, read []byte) {
 	conn, err := s.conn()
-	if err == nil && !d.hand(&connection{Conn: conn}) {
-		_ = conn.Close()
+	if err != nil {
+		d.places.giveBack()
+		return
+	}
+	c := &connection{Conn: conn, places: d.places, early: append([]byte(nil), read...)}
+	select {
+	case d.handed <- c:
+	case <-d.closing:
+		_ = c.Close()
 	}
 }
 
-// hand gives a connection to fasthttp; it returns false if fasthttp takes no more.
-func (d *doorman) hand(c net.Conn) bool {
-	select {
-	case d.handed <- c:
-		return true
-	case <-d.closing:
-		return false
-	}
+// full returns the answer to a connection that has no place: 503, and when to come again.
+func full() []byte {
+	var r fasthttp.Response
+	writeProblem(&r, &event.Problem{Code: event.Overloaded, Detail: "too many connections are open"})
+	r.SetConnectionClose()
+	r.Header.SetContentLength(len(r.Body()))
+	return append(r.Header.Header(), r.Body()...)
 }
 
 // Accept implements net.Listener.
@@ -110,10 +131,7 @@ func (d *doorman) Close() error {
 	var err error
 	d.once.Do(func() {
 		close(d.closing)
-		err = d.acceptor.close()
-		if e := d.listener.Close(); err == nil {
-			err = e
-		}
+		err = errors.Join(d.acceptor.close(), d.listener.Close())
 	})
 	return err
 }
@@ -132,7 +150,7 @@ func (d *doorman) stop(ctx context.Context) error {
 		select {
 		case <-l.stopped:
 		case <-ctx.Done():
-			return ctx.Err()
+			err = errors.Join(err, ctx.Err())
 		}
 	}
 	return err

@@ -11,23 +11,33 @@ import (
 
 // watchedListener hands out connections that remember their end. A body in chunks that stops between two of them looks to a handler like
 // one that is whole: fasthttp takes the end of the connection for the end of the body.
-type watchedListener struct{ net.Listener }
+type watchedListener struct {
+	net.Listener
+	places *places
+}
 
 // Accept implements net.Listener.
 func (l watchedListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.places.take() {
+			_, isTLS := c.(*tls.Conn)
+			return &connection{Conn: c, places: l.places, exact: isTLS}, nil
+		}
+		_ = c.Close() // Nothing was said on it.
 	}
-	_, isTLS := c.(*tls.Conn)
-	return &connection{Conn: c, exact: isTLS}, nil
 }
 
 // connection is a client's.
 type connection struct {
 	net.Conn
-	early []byte      // was read already
-	ended atomic.Bool // the client sends nothing more
+	places   *places
+	isClosed atomic.Bool
+	early    []byte      // was read already
+	ended    atomic.Bool // the client sends nothing more
 	// unread says that a request was answered before all of it had come. Then closing waits until the client has sent it, for a while: the
 	// kernel answers what comes on a closed connection with a reset, which may overtake the answer.
 	unread bool
@@ -38,6 +48,9 @@ type connection struct {
 
 // Close implements net.Conn.
 func (c *connection) Close() error {
+	if !c.isClosed.Swap(true) {
+		defer c.places.giveBack()
+	}
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.unread && half.CloseWrite() == nil {
 		_ = c.Conn.SetReadDeadline(time.Now().Add(lingerFor)) // It fails on a broken connection, as reading will.
 		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytesMax)   // What comes is nobody's any more.

@@ -274,16 +274,14 @@ func (l *loop) forget(c *link) {
 func (l *loop) close(c *link) {
 	l.forget(c)
 	c.socket.close() // It ends watching it, too.
+	l.doorman.places.giveBack()
 }
 
 // handOver gives a connection to fasthttp, with what was read of its next request.
 func (l *loop) handOver(c *link, read []byte) {
 	l.forget(c)
 	l.ready.remove(c.socket)
-	conn, err := c.socket.conn()
-	if err == nil && !l.hand(&connection{Conn: conn, early: append([]byte(nil), read...)}) {
-		_ = conn.Close()
-	}
+	l.doorman.hand(c.socket, read)
 }
 
 // sweep closes connections that take too long, and hands over those that began a request and do not go on: fasthttp knows how long a

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,8 +17,8 @@ import (
 //
 // What a loop knows belongs to the goroutine of run, but for what mu guards and for what watch fills while it is armed.
 type loop struct {
-	h    *Handler
-	hand func(net.Conn) bool // gives a connection to fasthttp
+	h       *Handler
+	doorman *doorman // has what a loop does not answer
 
 	ready *readiness
 	wake  chan struct{} // something is to be done
@@ -47,13 +46,13 @@ type loop struct {
 	sweptAt  time.Time
 }
 
-func newLoop(h *Handler, hand func(net.Conn) bool) (*loop, error) {
+func newLoop(h *Handler, d *doorman) (*loop, error) {
 	ready, err := newReadiness()
 	if err != nil {
 		return nil, err
 	}
 	l := &loop{
-		h: h, hand: hand, ready: ready,
+		h: h, doorman: d, ready: ready,
 		wake: make(chan struct{}, 1), arm: make(chan struct{}, 1), stopped: make(chan struct{}),
 		events: make([]happening, loopEvents), in: make([]byte, plainBytesMax),
 	}

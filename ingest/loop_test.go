@@ -64,6 +64,9 @@ type client struct {
 
 func (d *loopDoor) client() *client {
 	near, far := pair(d.T)
+	if !d.server.places.take() {
+		d.Fatal("there is no place")
+	}
 	d.server.doorman.welcome(far, 0)
 	return &client{d, near, bufio.NewReader(near)}
 }
@@ -249,7 +252,7 @@ func (d *loopDoor) quiet() {
 	c := d.client()
 	c.send(d.request("application/json", `{"type":"up","product":"none","device":"d"}`))
 	c.hear()
-	_ = c.conn.(*net.UnixConn).CloseWrite() // A connection that is broken is seen as well.
+	_ = c.conn.(stream).CloseWrite() // A connection that is broken is seen as well.
 	c.ended()
 }
 
@@ -270,7 +273,7 @@ func TestLoopHearsTheEnd(t *testing.T) {
 	for _, text := range []string{d.up(), d.up() + d.up(), ""} {
 		c := d.client()
 		c.send(text)
-		d.must(c.conn.(*net.UnixConn).CloseWrite())
+		d.must(c.conn.(stream).CloseWrite())
 		for range strings.Count(text, plainLine) {
 			left(t, c.hear())
 		}
@@ -278,7 +281,7 @@ func TestLoopHearsTheEnd(t *testing.T) {
 	}
 	c := d.client()
 	c.send(d.up()[:60])
-	d.must(c.conn.(*net.UnixConn).CloseWrite())
+	d.must(c.conn.(stream).CloseWrite())
 	if r := c.hear(); r.StatusCode() != 400 {
 		t.Errorf("half a request:\n%s", r)
 	}
@@ -375,11 +378,8 @@ func TestLoopShutsDown(t *testing.T) {
 // What takes too long is closed, or fasthttp's.
 func TestLoopSweeps(t *testing.T) {
 	d := newGuardedDoor(t)
-	var handed []net.Conn
-	l, err := newLoop(d.handler, func(c net.Conn) bool {
-		handed = append(handed, c)
-		return true
-	})
+	door := &doorman{places: &places{most: 2}, handed: make(chan net.Conn, 2), closing: make(chan struct{})}
+	l, err := newLoop(d.handler, door)
 	d.must(err)
 	look := func(text string) net.Conn {
 		near, far := pair(t)
@@ -393,14 +393,15 @@ func TestLoopSweeps(t *testing.T) {
 	began := l.now
 	l.now = began.Add(sweepEvery)
 	l.sweep()
-	if len(handed) != 1 || l.open.Load() != 1 {
-		t.Fatalf("after a second: %d handed over, %d open", len(handed), l.open.Load())
+	if len(door.handed) != 1 || l.open.Load() != 1 {
+		t.Fatalf("after a second: %d handed over, %d open", len(door.handed), l.open.Load())
 	}
+	handed := <-door.handed
 	_, err = io.WriteString(begun, "/v1")
 	d.must(err)
 	b := make([]byte, 20)
 	for want := range slices.Values([]string{"POST ", "/v1"}) {
-		if n, err := handed[0].Read(b); string(b[:n]) != want || err != nil {
+		if n, err := handed.Read(b); string(b[:n]) != want || err != nil {
 			t.Errorf("fasthttp reads %q, %v", b[:n], err)
 		}
 	}
@@ -415,6 +416,6 @@ func TestLoopSweeps(t *testing.T) {
 	if n, err := silent.Read(b); n != 0 || !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
-	d.must(handed[0].Close())
+	d.must(handed.Close())
 	l.ready.close()
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync/atomic"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/event"
@@ -20,6 +21,7 @@ import (
 type Server struct {
 	http     *fasthttp.Server
 	listener net.Listener
+	places   *places
 	doorman  *doorman // nil with TLS
 	handler  atomic.Pointer[fasthttp.RequestHandler]
 	served   chan error
@@ -33,13 +35,8 @@ func Listen(address string, config *tls.Config, handler fasthttp.RequestHandler,
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
 	s := &Server{listener: ln, served: make(chan error, 1)}
-	if config != nil {
-		ln = watchedListener{tls.NewListener(ln, config)}
-	} else {
-		if s.doorman, err = newDoorman(ln.(*net.TCPListener)); err != nil {
-			return nil, errors.Join(err, ln.Close())
-		}
-		ln = s.doorman
+	if ln, err = s.furnish(ln.(*net.TCPListener), config); err != nil {
+		return nil, errors.Join(err, s.listener.Close())
 	}
 	s.Handle(handler)
 	s.http = &fasthttp.Server{
@@ -63,6 +60,24 @@ func Listen(address string, config *tls.Config, handler fasthttp.RequestHandler,
 	return s, nil
 }
 
+// furnish returns where fasthttp gets its connections from.
+func (s *Server) furnish(ln *net.TCPListener, config *tls.Config) (from net.Listener, err error) {
+	if s.places, err = newPlaces(); err != nil {
+		return nil, err
+	}
+	if config != nil {
+		return watchedListener{tls.NewListener(ln, config), s.places}, nil
+	}
+	s.doorman, err = newDoorman(ln, s.places)
+	return s.doorman, err
+}
+
+// RegisterMetrics adds the server's metrics to set.
+func (s *Server) RegisterMetrics(set *metrics.Set) {
+	set.NewGauge("meterd_connections", func() float64 { return float64(s.places.taken.Load()) })
+	set.NewGauge("meterd_connections_refused_total", func() float64 { return float64(s.places.refused.Load()) })
+}
+
 // Handle makes handler answer from now on.
 func (s *Server) Handle(handler fasthttp.RequestHandler) { s.handler.Store(&handler) }
 
@@ -80,12 +95,11 @@ func (s *Server) Address() net.Addr { return s.listener.Addr() }
 
 // Shutdown takes no more connections and returns when every request in hand is answered, or ctx is over.
 func (s *Server) Shutdown(ctx context.Context) error {
+	var loops error
 	if s.doorman != nil {
-		if err := s.doorman.stop(ctx); err != nil {
-			return fmt.Errorf("finish requests in hand: %w", err)
-		}
+		loops = s.doorman.stop(ctx)
 	}
-	err := s.http.ShutdownWithContext(ctx)
+	err := errors.Join(loops, s.http.ShutdownWithContext(ctx))
 	// A server that does not accept yet knows no listener to close: it would accept afterwards, for ever.
 	_ = s.listener.Close()
 	if err != nil {

@@ -1,10 +1,12 @@
 package ingest
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,12 +29,55 @@ func (s socket) write(b []byte) (int, error) {
 // close closes s. What it fails with says nothing: the descriptor is gone.
 func (s socket) close() { _ = unix.Close(int(s)) }
 
-// conn makes a net.Conn of s, which it closes: the Conn has a descriptor of its own.
+// conn makes a net.Conn of s, which owns s from now on. It needs no other descriptor, unlike net.FileConn: there may be none to have.
 func (s socket) conn() (net.Conn, error) {
-	f := os.NewFile(uintptr(s), "connection")
-	conn, err := net.FileConn(f)
-	_ = f.Close()
-	return conn, err
+	c := stream{os.NewFile(uintptr(s), "connection")}
+	if err := c.SetDeadline(time.Time{}); err != nil { // The runtime could not watch it.
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// stream is a socket that the runtime watches.
+type stream struct{ *os.File }
+
+// control calls do with the descriptor, which is not closed meanwhile.
+func (c stream) control(do func(fd int) error) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) { failed = do(int(fd)) })
+	return errors.Join(err, failed)
+}
+
+// CloseWrite says that no more is written; what the client sends is still read.
+func (c stream) CloseWrite() error {
+	return c.control(func(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) })
+}
+
+// LocalAddr implements net.Conn.
+func (c stream) LocalAddr() net.Addr { return c.address(unix.Getsockname) }
+
+// RemoteAddr implements net.Conn.
+func (c stream) RemoteAddr() net.Addr { return c.address(unix.Getpeername) }
+
+// address returns what get says of c; it is empty if that is none of TCP.
+func (c stream) address(get func(fd int) (unix.Sockaddr, error)) net.Addr {
+	var a unix.Sockaddr
+	_ = c.control(func(fd int) (err error) { // A connection that is closed has none.
+		a, err = get(fd)
+		return err
+	})
+	switch a := a.(type) {
+	case *unix.SockaddrInet4:
+		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+	case *unix.SockaddrInet6:
+		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+	}
+	return &net.TCPAddr{}
 }
 
 // acceptor accepts sockets from a listener.

@@ -117,6 +117,7 @@ func (d *daemon) openState() error {
 func (d *daemon) openDoors() error {
 	set := metrics.NewSet()
 	d.engine.RegisterMetrics(set)
+	d.server.RegisterMetrics(set)
 	host, _, err := net.SplitHostPort(d.o.listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)

@@ -24,6 +24,7 @@ import (
 type guardedDoor struct {
 	*testing.T
 	engine  *shard.Engine
+	disk    *slowDisk
 	handler *Handler
 	secrets map[string]string
 	held    []time.Duration // how long answers would have been held back
@@ -58,20 +59,23 @@ func (d *guardedDoor) open() {
 	d.must(err)
 	log, err := retention.OpenLog(retention.LogOptions{Path: dir.CommitPath(), Retention: time.Hour})
 	d.must(err)
+	d.disk = &slowDisk{Log: log}
 	ledger, err := retention.OpenLedger(retention.LedgerOptions{Path: dir.LedgerPath()})
 	d.must(err)
 	checkpoints, err := retention.OpenCheckpoints(dir.CheckpointPath())
 	d.must(err)
 	d.engine, err = shard.Open(shard.Options{
-		Log: log, Ledger: ledger, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: shard.NewSystemClock(), HashSeed: 42,
+		Log: d.disk, Ledger: ledger, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: shard.NewSystemClock(), HashSeed: 42,
 		Region: "default", Retention: time.Hour,
 	})
 	d.must(err)
 	d.Cleanup(func() { d.must(errors.Join(d.engine.Close(), log.Close(), ledger.Close(), dir.Close())) })
 }
 
-func (d *guardedDoor) newHandler() *Handler {
-	h, err := NewHandler(Options{Engine: d.engine, People: func(*fasthttp.RequestCtx) { d.Error("a gateway's call went to the people's door") }})
+func (d *guardedDoor) newHandler() *Handler { return d.newHandlerOf(d.engine) }
+
+func (d *guardedDoor) newHandlerOf(e Engine) *Handler {
+	h, err := NewHandler(Options{Engine: e, People: func(*fasthttp.RequestCtx) { d.Error("a gateway's call went to the people's door") }})
 	d.must(err)
 	h.penalties = license.NewPenalties(func(_ <-chan struct{}, held time.Duration) { d.held = append(d.held, held) })
 	return h

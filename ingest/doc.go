@@ -1,7 +1,7 @@
 // Package ingest is the gateways' door: it reads batches of events over HTTP, has them decided, and answers.
 //
-//	connection ──► loop ──► plain? ──► authorized? ──► admission ──► decode ──► engine.Decide ──► durable ──► engine.Settle ──► answer
-//	                          │no         │no          (503)         (400)
+//	connection ──► loop ──► plain? ──► authorized? ──► admission ──► decode ──► engine.Decide ──► all that came? ──► durable ──► engine.Settle ──► answer
+//	                          │no         │no          (503)         (400)                         (engine.Watch)
 //	                          ▼           ▼
 //	               fasthttp ──► route ──► authenticate ──► admission ──► inflate ──► decode ──► engine.Submit ──► answer
 //	                             │         (401, 403)       (503)        (413, 415)   (400)      (durable)

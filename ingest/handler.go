@@ -20,6 +20,7 @@ type Engine interface {
 	Submit(*shard.Request) error
 	Decide(*shard.Request) error
 	Settle(*shard.Request) error
+	Watch(*shard.Request, chan<- struct{}) bool
 	Offline(account uint32, producer string) (devices int, err error)
 	Catalogue() *license.Catalogue
 	NowMs() int64

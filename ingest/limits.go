@@ -31,6 +31,10 @@ const (
 	piecesMax = 4
 	// turnRequests is how many requests of one connection a loop answers before it looks at the others.
 	turnRequests = 16
+	// companyMax is how many requests a loop decides before it has them stored although there are more.
+	companyMax = 256
+	// groupPatience is how long a loop waits for a group alone: several times what a disk takes that others do not keep busy.
+	groupPatience = time.Millisecond
 	// loopEvents is how many connections that have something to say a loop learns of at once.
 	loopEvents = 512
 	// sweepEvery is how often a loop looks for connections that are late.

@@ -183,11 +183,24 @@ func (l *loop) decideAside(c *link) {
 func (l *loop) finish(c *link) {
 	k := c.call
 	if k.err == nil && !k.request.IsDurable() {
-		k.request.Watch(l.wake) // If it has become durable meanwhile, this step still answers it.
 		l.waiting = append(l.waiting, c)
+		if l.unwatched++; l.unwatched >= companyMax {
+			l.store()
+		}
 		return
 	}
 	l.answer(c)
+}
+
+// store has what was decided stored. It returns true if some of it is durable already: then it may be that nothing wakes the loop.
+func (l *loop) store() (isDurable bool) {
+	for _, c := range l.waiting[len(l.waiting)-l.unwatched:] {
+		if !l.h.engine.Watch(&c.call.request, l.wake) {
+			isDurable = true
+		}
+	}
+	l.unwatched = 0
+	return isDurable
 }
 
 // answerDurable answers those whose groups the disk has, and goes on with their connections.
@@ -198,8 +211,13 @@ func (l *loop) answerDurable() bool {
 		l.answer(c)
 		l.advance(c)
 	}
+	if n == 0 {
+		return false
+	}
 	l.waiting = append(l.waiting[:0], l.waiting[n:]...)
-	return n > 0
+	l.unwatched = min(l.unwatched, len(l.waiting))
+	l.isImpatient = false
+	return true
 }
 
 // answer answers the request in hand. If nobody knows what became of it, the connection is closed instead.

@@ -9,11 +9,12 @@ import (
 )
 
 // loop answers plain requests of many connections with one goroutine. A goroutine a connection is parked and woken for every request and
-// again for its group; here a request costs one read, one write, and its part of a wait for many and of one wake-up a group.
+// again for its group; here a request costs one read, one write, and its part of a wait for many and of one wake-up a group. All that is there
+// is decided before any of it is stored, and nothing more is read until the disk has it: so its groups are as large as they can be.
 //
-//	accept ──► add ──► ready ──► read ──► parse ─┬─ plain ──► Decide ──► waiting ──► durable: Settle, write ──┐
-//	                     ▲                       └─ anything else ──► handOver: fasthttp has it for good      │
-//	                     └────────────────────────────────────────────────────────────────────────────────────┘
+//	accept ──► add ──► ready ──► read ──► parse ─┬─ plain ──► Decide ──► store ──► rest ──► durable: Settle, write ──┐
+//	                     ▲                       └─ anything else ──► handOver: fasthttp has it for good             │
+//	                     └───────────────────────────────────────────────────────────────────────────────────────────┘
 //
 // What a loop knows belongs to the goroutine of run, but for what mu guards and for what watch fills while it is armed.
 type loop struct {
@@ -34,16 +35,21 @@ type loop struct {
 	stopping atomic.Bool
 	stopped  chan struct{} // closed when nothing is in hand any more
 
-	links    []*link // by descriptor
-	open     atomic.Int64
-	waiting  []*link // decided, in the order of their groups
-	again    []*link // had their turn, and more to say
-	events   []happening
-	in       []byte // what was read of the connection in hand
-	out      []byte
-	response fasthttp.Response
-	now      time.Time
-	sweptAt  time.Time
+	links   []*link // by descriptor
+	open    atomic.Int64
+	waiting []*link // decided, in the order of their groups
+	// unwatched is how many of waiting, the last ones, are not being stored yet.
+	unwatched int
+	// patience ends waiting for a group alone; isImpatient says that it has, and no group came since.
+	patience    *time.Timer
+	isImpatient bool
+	again       []*link // had their turn, and more to say
+	events      []happening
+	in          []byte // what was read of the connection in hand
+	out         []byte
+	response    fasthttp.Response
+	now         time.Time
+	sweptAt     time.Time
 }
 
 func newLoop(h *Handler, d *doorman) (*loop, error) {
@@ -54,7 +60,7 @@ func newLoop(h *Handler, d *doorman) (*loop, error) {
 	l := &loop{
 		h: h, doorman: d, ready: ready,
 		wake: make(chan struct{}, 1), arm: make(chan struct{}, 1), stopped: make(chan struct{}),
-		events: make([]happening, loopEvents), in: make([]byte, plainBytesMax),
+		patience: time.NewTimer(groupPatience), events: make([]happening, loopEvents), in: make([]byte, plainBytesMax),
 	}
 	return l, nil
 }
@@ -86,17 +92,18 @@ func (l *loop) stop() {
 	l.signal()
 }
 
-// watch waits for connections to become ready, each time it is armed.
+// watch waits for connections to become ready, each time it is armed. It has the thread that the wait takes.
 func (l *loop) watch() {
+	defer l.ready.close()
 	found := make([]happening, loopEvents)
 	for range l.arm {
-		n, open := l.ready.wait(found)
+		n := 0
+		for n == 0 && !l.hasStopped() {
+			n = l.ready.wait(found, sweepEvery)
+		}
 		l.watched = found[:n]
 		l.armed.Store(false)
 		l.signal()
-		if !open {
-			return
-		}
 	}
 }
 
@@ -104,24 +111,48 @@ func (l *loop) run() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for !l.isDone() {
-		if l.step() {
-			continue
-		}
-		if !l.armed.Load() { // Then it stays so.
-			if len(l.watched) > 0 {
-				continue
-			}
-			l.armed.Store(true)
-			l.arm <- struct{}{}
-		}
-		select {
-		case <-l.wake:
-		case <-tick.C:
+		if !l.step() && !l.store() {
+			l.rest(tick.C)
 		}
 	}
-	close(l.arm)
-	l.ready.close() // It ends watch.
 	close(l.stopped)
+	close(l.arm) // It ends watch.
+}
+
+// rest waits until there is something to do. While the disk has a group of the loop's in hand, what comes is left where it is: it could be stored
+// only after that group, and is read at one go then. So the next group is a large one, and nobody is woken for each of its
+// requests. If the disk takes its time, the time is used.
+func (l *loop) rest(tick <-chan time.Time) {
+	if len(l.waiting) > 0 && !l.isImpatient {
+		l.patience.Reset(groupPatience)
+		select {
+		case <-l.wake:
+			l.patience.Stop()
+			return
+		case <-l.patience.C:
+			l.isImpatient = true
+		}
+	}
+	if !l.armed.Load() { // Then it stays so.
+		if len(l.watched) > 0 {
+			return
+		}
+		l.armed.Store(true)
+		l.arm <- struct{}{}
+	}
+	select {
+	case <-l.wake:
+	case <-tick:
+	}
+}
+
+func (l *loop) hasStopped() bool {
+	select {
+	case <-l.stopped:
+		return true
+	default:
+		return false
+	}
 }
 
 // isDone reports whether the loop was stopped and has answered everything.

@@ -130,28 +130,19 @@ func inherited(_, _ string, c syscall.RawConn) error {
 	return failed
 }
 
-// readiness tells once for each change which sockets may be read or written again: an epoll descriptor that the runtime watches like a
-// connection, so that waiting blocks no thread.
-type readiness struct {
-	fd   int // asked of the file, it would be made one that blocks
-	file *os.File
-	raw  syscall.RawConn
-}
+// readiness tells once for each change which sockets may be read or written again: an epoll descriptor. The runtime does not watch it: for
+// each packet that comes it would wake a thread of its own, to find that nobody is waiting.
+type readiness struct{ fd int }
 
 // happening is what became of a socket.
 type happening = unix.EpollEvent
 
 func newReadiness() (*readiness, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err == nil {
-		err = unix.SetNonblock(fd, true)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("watch connections: %w", err)
 	}
-	r := &readiness{fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
-	r.raw, err = r.file.SyscallConn()
-	return r, err
+	return &readiness{fd}, nil
 }
 
 func (r *readiness) add(s socket) error {
@@ -163,21 +154,15 @@ func (r *readiness) add(s socket) error {
 func (r *readiness) remove(s socket) { _ = unix.EpollCtl(r.fd, unix.EPOLL_CTL_DEL, int(s), nil) }
 
 // now returns how much has happened, without waiting.
-func (r *readiness) now(into []happening) int {
-	n, _ := unix.EpollWait(r.fd, into, 0) // It fails on nothing but a signal.
+func (r *readiness) now(into []happening) int { return r.wait(into, 0) }
+
+// wait returns how much has happened, as soon as anything has; 0 after some time, to the millisecond, or a signal. It blocks a thread.
+func (r *readiness) wait(into []happening, atMost time.Duration) int {
+	n, _ := unix.EpollWait(r.fd, into, int(atMost.Milliseconds())) // It fails on nothing but a signal.
 	return max(n, 0)
 }
 
-// wait returns when something has happened; it is not open when r was closed.
-func (r *readiness) wait(into []happening) (n int, open bool) {
-	err := r.raw.Read(func(uintptr) bool {
-		n = r.now(into)
-		return n > 0
-	})
-	return n, err == nil
-}
-
-func (r *readiness) close() { _ = r.file.Close() }
+func (r *readiness) close() { _ = unix.Close(r.fd) }
 
 // mayRead reports whether there may be something to read, hasHung whether reading will come to an end or fail.
 func mayRead(h *happening) bool { return h.Events&^unix.EPOLLOUT != 0 }

@@ -9,8 +9,8 @@ import (
 	"github.com/meterd/meterd/retention/record"
 )
 
-// runSealer closes groups: whenever somebody left records, or wants a cut, and the committer is idle or the group is big. So a lone
-// event waits for nobody, and under load a group gathers for as long as the one before it is being synced.
+// runSealer closes groups: whenever somebody waits for what is in them, or wants a cut, and the committer is idle or the group is big. So a
+// lone event waits for nobody, and under load a group gathers for as long as the one before it is being synced.
 func (e *Engine) runSealer() {
 	for {
 		select {

@@ -84,7 +84,7 @@ type gate struct {
 	lanes  chan *lane // at most GOMAXPROCS requests decide at once: more would only be preempted inside and stall the seal
 	all    []*lane
 
-	kick chan struct{} // somebody left, or wants a cut
+	kick chan struct{} // somebody waits for the open group, or wants a cut
 	big  chan struct{} // the open group is worth encoding although the committer is busy
 	cuts cutList
 }
@@ -110,15 +110,21 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// leave ends what enter began and returns the group to wait for.
+// leave ends what enter began, has the group stored as soon as may be, and returns it to wait for.
 func (g *gate) leave(l *lane) *group {
+	open := g.leaveOpen(l)
+	signal(g.kick)
+	return open
+}
+
+// leaveOpen is leave, but the group stays open for company until somebody waits for it.
+func (g *gate) leaveOpen(l *lane) *group {
 	open := g.open
 	g.mu.RUnlock()
 	g.lanes <- l
 	if open.bytes.Load() >= groupBytesBig {
 		signal(g.big)
 	}
-	signal(g.kick)
 	return open
 }
 

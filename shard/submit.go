@@ -43,7 +43,8 @@ func (e *Engine) Submit(r *Request) error {
 
 // Decide is the first half of Submit: it decides, or finds the answer of the same sequence, and returns without waiting for the disk. What
 // r holds then must not leave before Settle has returned nil; after an error there is nothing to settle. It still waits for room: for a
-// lane, for the seal of a group that is full, for another request with the same sequence to be decided.
+// lane, for the seal of a group that is full, for another request with the same sequence to be decided. The group stays open for more until
+// somebody waits for it, by Settle or by Watch: who decides many requests and then waits has them stored together.
 func (e *Engine) Decide(r *Request) error {
 	if err := e.refuse(); err != nil {
 		return err
@@ -66,10 +67,14 @@ type pending struct {
 	before decidedBefore
 }
 
-// Watch has one value sent to c, unless c is full, when the disk has r's group or never will: then Settle does not wait. It returns false
-// and sends nothing if that is so already.
-func (r *Request) Watch(c chan<- struct{}) bool {
-	return r.pending.group != nil && r.pending.group.watch(c)
+// Watch has r's group stored, and one value sent to c, unless c is full, when the disk has the group or never will: then Settle does not
+// wait. It returns false and sends nothing if that is so already.
+func (e *Engine) Watch(r *Request, c chan<- struct{}) bool {
+	if r.pending.group == nil || !r.pending.group.watch(c) {
+		return false
+	}
+	signal(e.gate.kick)
+	return true
 }
 
 // IsDurable reports whether Settle would not wait.
@@ -111,7 +116,7 @@ func (e *Engine) decideFresh(r *Request) (*group, error) {
 	if e.inside != nil {
 		e.inside()
 	}
-	g := e.gate.leave(l)
+	g := e.gate.leaveOpen(l)
 	if err != nil || !logged {
 		return nil, err
 	}
@@ -131,9 +136,12 @@ func (e *Engine) refuse() error {
 	return nil
 }
 
-// await returns when g is durable, or never will be. It waits for one channel alone: who also waited for the end of the engine would be
+// await has g stored, and returns when it is durable or never will be. It waits for one channel alone: who also waited for the end of the engine would be
 // queued twice. All who wait are woken at once; that each wakes the next was tried, and was slower.
 func (e *Engine) await(g *group) error {
+	if !g.isDone() {
+		signal(e.gate.kick)
+	}
 	<-g.done
 	return g.err
 }

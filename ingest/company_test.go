@@ -1,0 +1,108 @@
+package ingest
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/shard"
+)
+
+// slowDisk is a log that counts its groups, and takes the next one only when a test lets it.
+type slowDisk struct {
+	*retention.Log
+	groups atomic.Int64
+	busy   sync.Mutex // held by a test, it holds up who appends
+}
+
+func (d *slowDisk) Append(g *retention.Group) error {
+	d.groups.Add(1)
+	d.busy.Lock()
+	defer d.busy.Unlock()
+	return d.Log.Append(g)
+}
+
+// All that has come when a loop looks is one group; what is more than companyMax may be another.
+func TestLoopStoresTogether(t *testing.T) {
+	for _, c := range []struct{ clients, unwatched, most int }{{1, 1, 1}, {40, 40, 1}, {companyMax + 10, 10, 2}} {
+		t.Run(strconv.Itoa(c.clients), func(t *testing.T) {
+			d := &loopDoor{guardedDoor: newGuardedDoor(t)}
+			d.ask(d.handler, "gateway", connect("pa"))
+			door := &doorman{places: &places{most: 1000}, handed: make(chan net.Conn, 1), closing: make(chan struct{})}
+			l, err := newLoop(d.handler, door)
+			d.must(err)
+			defer l.ready.close()
+			d.disk.busy.Lock()
+			before := d.disk.groups.Load()
+			var clients []*client
+			for range c.clients {
+				near, far := pair(t)
+				_, err := io.WriteString(near, d.up())
+				d.must(err)
+				l.add(far)
+				clients = append(clients, &client{d, near, bufio.NewReader(near)})
+			}
+			l.step()
+			if len(l.waiting) != c.clients || l.unwatched != c.unwatched {
+				t.Fatalf("%d decided, %d of them not being stored", len(l.waiting), l.unwatched)
+			}
+			if n := d.disk.groups.Load() - before; n > 0 && c.most == 1 {
+				t.Errorf("%d groups were stored before the loop had nothing else to do", n)
+			}
+			l.store()
+			d.disk.busy.Unlock()
+			for len(l.waiting) > 0 {
+				<-l.wake
+				l.step()
+			}
+			for _, one := range clients {
+				left(t, one.hear())
+			}
+			if n := d.disk.groups.Load() - before; n > int64(c.most) {
+				t.Errorf("%d groups, want at most %d", n, c.most)
+			}
+		})
+	}
+}
+
+// decider tells of each request that is decided.
+type decider struct {
+	*shard.Engine
+	decided chan struct{}
+}
+
+func (d decider) Decide(r *shard.Request) error {
+	defer func() { d.decided <- struct{}{} }()
+	return d.Engine.Decide(r)
+}
+
+// While the disk takes its time over a group, a loop decides what comes.
+func TestLoopIsImpatient(t *testing.T) {
+	d := &loopDoor{guardedDoor: newGuardedDoor(t)}
+	d.ask(d.handler, "gateway", connect("pa"))
+	engine := decider{d.engine, make(chan struct{}, 10)}
+	var err error
+	d.server, err = Listen("127.0.0.1:0", nil, Starting, slog.New(slog.DiscardHandler))
+	d.must(err)
+	d.must(d.server.Open(d.newHandlerOf(engine)))
+	d.Cleanup(func() { d.must(d.server.Shutdown(context.Background())) })
+	d.disk.busy.Lock()
+	var clients []*client
+	for range 3 {
+		one := d.client()
+		one.send(d.up())
+		<-engine.decided
+		clients = append(clients, one)
+	}
+	d.disk.busy.Unlock()
+	for _, one := range clients {
+		left(t, one.hear())
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -104,5 +105,31 @@ func TestLoopIsImpatient(t *testing.T) {
 	d.disk.busy.Unlock()
 	for _, one := range clients {
 		left(t, one.hear())
+	}
+}
+
+// Who keeps a loop busy with requests that are answered at once does not keep it from storing what others sent.
+func TestLoopStoresBesideAFlood(t *testing.T) {
+	const flooders = 20
+	d := &loopDoor{guardedDoor: newGuardedDoor(t)}
+	d.ask(d.handler, "gateway", connect("pa"))
+	for refused, unwatched := range map[int]int{companyMax/flooders - 1: 1, companyMax/flooders + 1: 0} {
+		l, err := newLoop(d.handler, &doorman{places: &places{most: 1 + flooders}})
+		d.must(err)
+		add := func(text string) {
+			near, far := pair(t)
+			_, err := io.WriteString(near, text)
+			d.must(err)
+			l.add(far)
+		}
+		add(d.up())
+		for range flooders {
+			add(strings.Repeat(d.request("application/json", "{"), refused))
+		}
+		l.step()
+		if l.unwatched != unwatched {
+			t.Errorf("with %d requests beside it, %d are not being stored", refused*flooders, l.unwatched)
+		}
+		l.ready.close()
 	}
 }

@@ -31,8 +31,9 @@ const (
 	piecesMax = 4
 	// turnRequests is how many requests of one connection a loop answers before it looks at the others.
 	turnRequests = 16
-	// companyMax is how many requests a loop decides before it has them stored although there are more.
+	// companyMax is after how many more requests a loop has the first one stored although there are more, companyFor after what time.
 	companyMax = 256
+	companyFor = time.Millisecond
 	// groupPatience is how long a loop waits for a group alone: several times what a disk takes that others do not keep busy.
 	groupPatience = time.Millisecond
 	// loopEvents is how many connections that have something to say a loop learns of at once.

@@ -155,6 +155,9 @@ func (l *loop) begin(c *link, p *plain) bool {
 		k.err = l.h.engine.Decide(&k.request)
 		l.finish(c)
 	}
+	if l.company++; l.company >= companyMax {
+		l.store()
+	}
 	return true
 }
 
@@ -184,8 +187,8 @@ func (l *loop) finish(c *link) {
 	k := c.call
 	if k.err == nil && !k.request.IsDurable() {
 		l.waiting = append(l.waiting, c)
-		if l.unwatched++; l.unwatched >= companyMax {
-			l.store()
+		if l.unwatched++; l.unwatched == 1 {
+			l.company, l.decidedAt = 0, l.now
 		}
 		return
 	}
@@ -199,7 +202,7 @@ func (l *loop) store() (isDurable bool) {
 			isDurable = true
 		}
 	}
-	l.unwatched = 0
+	l.unwatched, l.company = 0, 0
 	return isDurable
 }
 

@@ -38,8 +38,11 @@ type loop struct {
 	links   []*link // by descriptor
 	open    atomic.Int64
 	waiting []*link // decided, in the order of their groups
-	// unwatched is how many of waiting, the last ones, are not being stored yet.
+	// unwatched is how many of waiting, the last ones, are not being stored yet; decidedAt is when the first of them was decided, company how
+	// many requests of any kind came since.
 	unwatched int
+	decidedAt time.Time
+	company   int
 	// patience ends waiting for a group alone; isImpatient says that it has, and no group came since.
 	patience    *time.Timer
 	isImpatient bool
@@ -111,7 +114,11 @@ func (l *loop) run() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for !l.isDone() {
-		if !l.step() && !l.store() {
+		isBusy := l.step()
+		if isBusy && l.now.Sub(l.decidedAt) < companyFor {
+			continue
+		}
+		if !l.store() && !isBusy {
 			l.rest(tick.C)
 		}
 	}

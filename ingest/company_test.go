@@ -133,3 +133,32 @@ func TestLoopStoresBesideAFlood(t *testing.T) {
 		l.ready.close()
 	}
 }
+
+// Requests that came in one go are decided while their predecessors are answered; what is no longer waited for is not stored again.
+func TestLoopStoresWhileItAnswers(t *testing.T) {
+	d := &loopDoor{guardedDoor: newGuardedDoor(t)}
+	d.ask(d.handler, "gateway", connect("pa"))
+	l, err := newLoop(d.handler, &doorman{places: &places{most: companyMax}})
+	d.must(err)
+	defer l.ready.close()
+	var clients []*client
+	for i := range companyMax * 4 / 5 {
+		near, far := pair(t)
+		_, err := io.WriteString(near, strings.Repeat(d.up(), 1+i%2))
+		d.must(err)
+		l.add(far)
+		clients = append(clients, &client{d, near, bufio.NewReader(near)})
+	}
+	l.step()
+	d.must(d.engine.View(func(*shard.View) {})) // Who looks has everything stored.
+	for l.step() || l.store() || len(l.waiting) > 0 {
+		if len(l.waiting) > 0 && l.unwatched == 0 {
+			<-l.wake
+		}
+	}
+	for i, one := range clients {
+		for range 1 + i%2 {
+			left(t, one.hear())
+		}
+	}
+}

@@ -20,8 +20,9 @@ const (
 	// connectionsMax bounds connections with a goroutine and buffers of headerBytesMax each, and as many again that are looked after by loops.
 	connectionsMax = 16 << 10
 	// descriptorsKept is how many descriptors connections leave to files: a daemon has 30 to 80 open. Of a limit below twice as many
-	// they take half.
-	descriptorsKept = 512
+	// they take half, and a quarter of one that is too small to leave descriptorsLeast.
+	descriptorsKept  = 512
+	descriptorsLeast = 128
 	// headerBytesMax bounds a request's header, and is the size of a connection's read buffer.
 	headerBytesMax = 16 << 10
 	// plainBytesMax bounds a request that a loop answers, and is the size of a loop's read buffer: a single event, or a batch that is

@@ -209,17 +209,21 @@ func (l *loop) store() (isDurable bool) {
 // answerDurable answers those whose groups the disk has, and goes on with their connections.
 func (l *loop) answerDurable() bool {
 	n := 0
-	for ; n < len(l.waiting) && l.waiting[n].call.request.IsDurable(); n++ {
-		c := l.waiting[n]
-		l.answer(c)
-		l.advance(c)
+	for n < len(l.waiting) && l.waiting[n].call.request.IsDurable() {
+		n++
 	}
 	if n == 0 {
 		return false
 	}
+	// They wait no more before any of them goes on: its next request may be decided at once.
+	l.durable = append(l.durable[:0], l.waiting[:n]...)
 	l.waiting = append(l.waiting[:0], l.waiting[n:]...)
 	l.unwatched = min(l.unwatched, len(l.waiting))
 	l.isImpatient = false
+	for _, c := range l.durable {
+		l.answer(c)
+		l.advance(c)
+	}
 	return true
 }
 

@@ -38,6 +38,7 @@ type loop struct {
 	links   []*link // by descriptor
 	open    atomic.Int64
 	waiting []*link // decided, in the order of their groups
+	durable []*link // were waiting, and are being answered
 	// unwatched is how many of waiting, the last ones, are not being stored yet; decidedAt is when the first of them was decided, company how
 	// many requests of any kind came since.
 	unwatched int

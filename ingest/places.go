@@ -26,7 +26,7 @@ func newPlaces() (*places, error) {
 
 func placesOf(descriptors uint64) int64 {
 	n := int64(min(descriptors, 2*connectionsMax+descriptorsKept))
-	return n - min(n/2, descriptorsKept)
+	return n - min(max(n/2, min(n*3/4, descriptorsLeast)), descriptorsKept)
 }
 
 // take reports whether there was a place.

@@ -15,7 +15,7 @@ import (
 
 func TestPlacesLeaveDescriptors(t *testing.T) {
 	for descriptors, want := range map[uint64]int64{
-		16: 8, 256: 128, 1024: 512, 4096: 3584, 20_000: 19_488, 1 << 20: 2 * connectionsMax, 1<<64 - 1: 2 * connectionsMax,
+		16: 4, 64: 16, 128: 32, 200: 72, 256: 128, 1024: 512, 4096: 3584, 20_000: 19_488, 1 << 20: 2 * connectionsMax, 1<<64 - 1: 2 * connectionsMax,
 	} {
 		if got := placesOf(descriptors); got != want {
 			t.Errorf("%d descriptors are %d places, want %d", descriptors, got, want)

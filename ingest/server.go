@@ -40,7 +40,7 @@ func Listen(address string, config *tls.Config, handler fasthttp.RequestHandler,
 	}
 	s.Handle(handler)
 	s.http = &fasthttp.Server{
-		Handler:               func(ctx *fasthttp.RequestCtx) { (*s.handler.Load())(ctx) },
+		Handler:               s.answer,
 		ErrorHandler:          malformed,
 		NoDefaultServerHeader: true,
 		NoDefaultContentType:  true,
@@ -76,6 +76,11 @@ func (s *Server) furnish(ln *net.TCPListener, config *tls.Config) (from net.List
 func (s *Server) RegisterMetrics(set *metrics.Set) {
 	set.NewGauge("meterd_connections", func() float64 { return float64(s.places.taken.Load()) })
 	set.NewGauge("meterd_connections_refused_total", func() float64 { return float64(s.places.refused.Load()) })
+}
+
+func (s *Server) answer(ctx *fasthttp.RequestCtx) {
+	ctx.Conn().(*connection).giveWay()
+	(*s.handler.Load())(ctx)
 }
 
 // Handle makes handler answer from now on.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,16 +29,29 @@ func (d *slowDisk) Append(g *retention.Group) error {
 	return d.Log.Append(g)
 }
 
-// All that has come when a loop looks is one group; what is more than companyMax may be another.
+// loop returns a loop that runs when a test says so, step by step.
+func (d *loopDoor) loop() *loop {
+	l, err := newLoop(d.handler, &doorman{places: &places{most: connectionsMax}})
+	d.must(err)
+	d.Cleanup(func() {
+		for _, c := range l.links {
+			if c != nil {
+				l.close(c)
+			}
+		}
+		l.ready.close()
+	})
+	return l
+}
+
+// All that has come when a loop looks is one group; what is more than companyMax may be another, and one may be begun by whoever was there
+// before the test.
 func TestLoopStoresTogether(t *testing.T) {
-	for _, c := range []struct{ clients, unwatched, most int }{{1, 1, 1}, {40, 40, 1}, {companyMax + 10, 10, 2}} {
+	for _, c := range []struct{ clients, unwatched, most int }{{1, 1, 1}, {40, 40, 2}, {companyMax + 10, 10, 3}} {
 		t.Run(strconv.Itoa(c.clients), func(t *testing.T) {
 			d := &loopDoor{guardedDoor: newGuardedDoor(t)}
 			d.ask(d.handler, "gateway", connect("pa"))
-			door := &doorman{places: &places{most: 1000}, handed: make(chan net.Conn, 1), closing: make(chan struct{})}
-			l, err := newLoop(d.handler, door)
-			d.must(err)
-			defer l.ready.close()
+			l := d.loop()
 			d.disk.busy.Lock()
 			before := d.disk.groups.Load()
 			var clients []*client
@@ -53,9 +65,6 @@ func TestLoopStoresTogether(t *testing.T) {
 			l.step()
 			if len(l.waiting) != c.clients || l.unwatched != c.unwatched {
 				t.Fatalf("%d decided, %d of them not being stored", len(l.waiting), l.unwatched)
-			}
-			if n := d.disk.groups.Load() - before; n > 0 && c.most == 1 {
-				t.Errorf("%d groups were stored before the loop had nothing else to do", n)
 			}
 			l.store()
 			d.disk.busy.Unlock()
@@ -114,8 +123,8 @@ func TestLoopStoresBesideAFlood(t *testing.T) {
 	d := &loopDoor{guardedDoor: newGuardedDoor(t)}
 	d.ask(d.handler, "gateway", connect("pa"))
 	for refused, unwatched := range map[int]int{companyMax/flooders - 1: 1, companyMax/flooders + 1: 0} {
-		l, err := newLoop(d.handler, &doorman{places: &places{most: 1 + flooders}})
-		d.must(err)
+		l := d.loop()
+		d.disk.busy.Lock() // Nobody is answered.
 		add := func(text string) {
 			near, far := pair(t)
 			_, err := io.WriteString(near, text)
@@ -130,7 +139,7 @@ func TestLoopStoresBesideAFlood(t *testing.T) {
 		if l.unwatched != unwatched {
 			t.Errorf("with %d requests beside it, %d are not being stored", refused*flooders, l.unwatched)
 		}
-		l.ready.close()
+		d.disk.busy.Unlock()
 	}
 }
 
@@ -138,9 +147,7 @@ func TestLoopStoresBesideAFlood(t *testing.T) {
 func TestLoopStoresWhileItAnswers(t *testing.T) {
 	d := &loopDoor{guardedDoor: newGuardedDoor(t)}
 	d.ask(d.handler, "gateway", connect("pa"))
-	l, err := newLoop(d.handler, &doorman{places: &places{most: companyMax}})
-	d.must(err)
-	defer l.ready.close()
+	l := d.loop()
 	var clients []*client
 	for i := range companyMax * 4 / 5 {
 		near, far := pair(t)
@@ -152,7 +159,7 @@ func TestLoopStoresWhileItAnswers(t *testing.T) {
 	l.step()
 	d.must(d.engine.View(func(*shard.View) {})) // Who looks has everything stored.
 	for l.step() || l.store() || len(l.waiting) > 0 {
-		if len(l.waiting) > 0 && l.unwatched == 0 {
+		if l.unwatched == 0 && len(l.waiting) > 0 && !l.step() {
 			<-l.wake
 		}
 	}

@@ -81,7 +81,8 @@ func topLevelFoldersAreKnown(tr *tree) (sentences []string) {
 // rootHoldsNoCode fails for product code in the root folder.
 func rootHoldsNoCode(tr *tree) (sentences []string) {
 	for name := range tr.files {
-		if path.Ext(name) == ".go" && !strings.Contains(name, "/") && name != "doc.go" && !strings.HasSuffix(name, "_test.go") {
+		if path.Ext(name) == ".go" && !strings.Contains(name, "/") && name != "doc.go" &&
+			!strings.HasSuffix(name, "_test.go") {
 			sentences = append(sentences, name+" lies in the root, which holds no code: move it into a room")
 		}
 	}

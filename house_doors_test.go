@@ -14,7 +14,8 @@ var doorRules = []rule{
 	{"DoorsNameWhoPasses", doorsNameWhoPasses},
 }
 
-// door is a way to the outside. What goes through it is named by imports and by selectors; who may pass, by folders and files.
+// door is a way to the outside. What goes through it is named by imports and by selectors; who may pass, by folders and
+// files.
 type door struct {
 	name    string
 	keepers []string            // folders, with what is below them, and files
@@ -63,8 +64,26 @@ var doors = []door{
 		uses: map[string][]string{
 			// All of os but what touches no file, and what other doors keep.
 			"os": {
-				"*", "!Err*", "!Is*", "!Signal", "!Interrupt", "!Kill", "!Getpid", "!Getpagesize", "!Hostname", "!PathError",
-				"!SyscallError", "!NewSyscallError", "!Args", "!*env*", "!Environ", "!*Env*", "!Exit", "!Std*", "!*Process*", "!ProcAttr",
+				"*",
+				"!Err*",
+				"!Is*",
+				"!Signal",
+				"!Interrupt",
+				"!Kill",
+				"!Getpid",
+				"!Getpagesize",
+				"!Hostname",
+				"!PathError",
+				"!SyscallError",
+				"!NewSyscallError",
+				"!Args",
+				"!*env*",
+				"!Environ",
+				"!*Env*",
+				"!Exit",
+				"!Std*",
+				"!*Process*",
+				"!ProcAttr",
 			},
 			"syscall":                     fileCalls,
 			"golang.org/x/sys/unix":       fileCalls,
@@ -85,8 +104,11 @@ var doors = []door{
 		advice: "map memory where the device table does",
 	},
 	{
-		name:    "flags, environment, signals and exit",
-		keepers: []string{"cmd", "bench/powercut"}, // bench/powercut: its file system is a child process started from the test's binary
+		name: "flags, environment, signals and exit",
+		keepers: []string{
+			"cmd",
+			"bench/powercut",
+		}, // bench/powercut: its file system is a child process started from the test's binary
 		imports: []string{"flag", "github.com/spf13/...", "os/signal", "log"},
 		uses: map[string][]string{
 			"os":                    {"Args", "*env*", "Environ", "*Env*", "Exit"},
@@ -147,9 +169,34 @@ var doors = []door{
 }
 
 var fileCalls = []string{
-	"Open*", "Creat", "Close", "Read*", "Write*", "Pread*", "Pwrite*", "Preadv*", "Mkdir*", "Rmdir", "Rename*", "Unlink*", "Link*",
-	"Symlink*", "Truncate", "Ftruncate", "Fallocate", "Fsync", "Fdatasync", "Sync*", "Flock", "Stat*", "Fstat*", "Lstat", "Chmod",
-	"Chown", "Access", "Mount",
+	"Open*",
+	"Creat",
+	"Close",
+	"Read*",
+	"Write*",
+	"Pread*",
+	"Pwrite*",
+	"Preadv*",
+	"Mkdir*",
+	"Rmdir",
+	"Rename*",
+	"Unlink*",
+	"Link*",
+	"Symlink*",
+	"Truncate",
+	"Ftruncate",
+	"Fallocate",
+	"Fsync",
+	"Fdatasync",
+	"Sync*",
+	"Flock",
+	"Stat*",
+	"Fstat*",
+	"Lstat",
+	"Chmod",
+	"Chown",
+	"Access",
+	"Mount",
 }
 
 // doorsAreKept fails for whatever goes through a door and is not one of its keepers.
@@ -192,7 +239,10 @@ func doorsNameWhoPasses(tr *tree) (sentences []string) {
 			}
 			used := slices.ContainsFunc(r.product, func(s *source) bool { return s.path == keeper && len(d.passes(r, s)) > 0 })
 			if !used {
-				sentences = append(sentences, fmt.Sprintf("%s has no need of the door %q: take it out of house_doors_test.go", keeper, d.name))
+				sentences = append(
+					sentences,
+					fmt.Sprintf("%s has no need of the door %q: take it out of house_doors_test.go", keeper, d.name),
+				)
 			}
 		}
 	}

@@ -56,9 +56,12 @@ var forbiddenNames = []string{"util", "utils", "common", "helper", "helpers", "t
 // noForbiddenNames fails for names that say nothing about what is inside.
 func noForbiddenNames(tr *tree) (sentences []string) {
 	isForbidden := func(name string) bool {
-		return slices.ContainsFunc(strings.FieldsFunc(name, func(c rune) bool { return c == '_' || c == '-' }), func(part string) bool {
-			return slices.Contains(forbiddenNames, strings.ToLower(part))
-		})
+		return slices.ContainsFunc(
+			strings.FieldsFunc(name, func(c rune) bool { return c == '_' || c == '-' }),
+			func(part string) bool {
+				return slices.Contains(forbiddenNames, strings.ToLower(part))
+			},
+		)
 	}
 	for name := range tr.files {
 		for part := range strings.SplitSeq(name, "/") {
@@ -210,8 +213,11 @@ func decodersAreFuzzed(tr *tree) (sentences []string) {
 			}
 		}
 		if len(names) > 0 {
-			sentences = append(sentences, fmt.Sprintf("%s decodes bytes (%s) and has no fuzz target: write func Fuzz… beside it "+
-				"(no panic, no over-read, round trip)", r.folder, strings.Join(names, ", ")))
+			sentences = append(
+				sentences,
+				fmt.Sprintf("%s decodes bytes (%s) and has no fuzz target: write func Fuzz… beside it "+
+					"(no panic, no over-read, round trip)", r.folder, strings.Join(names, ", ")),
+			)
 		}
 	}
 	return sentences

@@ -40,13 +40,19 @@ func noMutableGlobals(tr *tree) (sentences []string) {
 				continue
 			}
 			for n, name := range r.writes(s) {
-				sentences = append(sentences, fmt.Sprintf("%s: %s is a package variable and is changed here; %s", tr.at(n), name, advice))
+				sentences = append(
+					sentences,
+					fmt.Sprintf("%s: %s is a package variable and is changed here; %s", tr.at(n), name, advice),
+				)
 			}
 			for _, d := range s.file.Decls {
 				if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.VAR {
 					for _, name := range r.changeable(g) {
-						sentences = append(sentences, fmt.Sprintf("%s: %s is a package variable of a type that is there to be changed; %s",
-							tr.at(name), name.Name, advice))
+						sentences = append(
+							sentences,
+							fmt.Sprintf("%s: %s is a package variable of a type that is there to be changed; %s",
+								tr.at(name), name.Name, advice),
+						)
 					}
 				}
 			}
@@ -223,8 +229,11 @@ func panicsAreBugs(tr *tree) (sentences []string) {
 					return true
 				}
 				if _, builtin := r.info.Uses[f].(*types.Builtin); builtin && !saysBug(call.Args[0]) {
-					sentences = append(sentences, tr.at(call)+`: panic only for what cannot be, with a text that begins with "BUG: "; `+
-						"return an error for what can")
+					sentences = append(
+						sentences,
+						tr.at(call)+`: panic only for what cannot be, with a text that begins with "BUG: "; `+
+							"return an error for what can",
+					)
 				}
 				return true
 			})
@@ -271,7 +280,8 @@ func paddingIsListed(tr *tree) (sentences []string) {
 	return sentences
 }
 
-// testsDoNotSleep fails for a test that waits by the clock, except inside synctest's bubble, where the clock is its own.
+// testsDoNotSleep fails for a test that waits by the clock, except inside synctest's bubble, where the clock is its
+// own.
 func testsDoNotSleep(tr *tree) (sentences []string) {
 	for _, r := range tr.sorted() {
 		for _, s := range r.tests {

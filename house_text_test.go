@@ -56,7 +56,10 @@ func isPlain(content string) bool {
 func nothingUnfinished(tr *tree) (sentences []string) {
 	tr.textLines(func(name string, number int, line string) {
 		if word := unfinished.FindString(line); word != "" {
-			sentences = append(sentences, fmt.Sprintf("%s:%d: do what the %s says, or open an issue and take it out", name, number, word))
+			sentences = append(
+				sentences,
+				fmt.Sprintf("%s:%d: do what the %s says, or open an issue and take it out", name, number, word),
+			)
 		}
 	})
 	return sentences
@@ -66,7 +69,10 @@ func nothingUnfinished(tr *tree) (sentences []string) {
 func nothingFromOutside(tr *tree) (sentences []string) {
 	tr.textLines(func(name string, number int, line string) {
 		if word := outside.FindString(line); word != "" {
-			sentences = append(sentences, fmt.Sprintf("%s:%d: %q is not in this repository: say it here, or leave it out", name, number, word))
+			sentences = append(
+				sentences,
+				fmt.Sprintf("%s:%d: %q is not in this repository: say it here, or leave it out", name, number, word),
+			)
 		}
 	})
 	return sentences
@@ -77,7 +83,10 @@ func citedRulesExist(tr *tree) (sentences []string) {
 	judge := func(where, text string) {
 		for _, m := range citation.FindAllStringSubmatch(text, -1) {
 			if n, err := strconv.Atoi(m[1]); err != nil || n < 1 || n > ruleNumberMax {
-				sentences = append(sentences, fmt.Sprintf("%s: there is no rule %s: they are R1 to R%d", where, m[0], ruleNumberMax))
+				sentences = append(
+					sentences,
+					fmt.Sprintf("%s: there is no rule %s: they are R1 to R%d", where, m[0], ruleNumberMax),
+				)
 			}
 		}
 	}
@@ -134,8 +143,11 @@ func (tr *tree) has(name string) bool {
 // noReplaceInGoMod fails for a go.mod that builds something else than what it names.
 func noReplaceInGoMod(tr *tree) (sentences []string) {
 	if word := replace.FindString(tr.files["go.mod"]); word != "" {
-		sentences = append(sentences, fmt.Sprintf("go.mod: no %s: whoever imports the module would not have it; require what is meant",
-			strings.TrimSpace(word)))
+		sentences = append(
+			sentences,
+			fmt.Sprintf("go.mod: no %s: whoever imports the module would not have it; require what is meant",
+				strings.TrimSpace(word)),
+		)
 	}
 	return sentences
 }
@@ -144,7 +156,10 @@ func noReplaceInGoMod(tr *tree) (sentences []string) {
 func onlyText(tr *tree) (sentences []string) {
 	for name, content := range tr.files {
 		if !isPlain(content) {
-			sentences = append(sentences, name+" is binary: keep what makes it, or its text (hex, base64), and ignore what is built")
+			sentences = append(
+				sentences,
+				name+" is binary: keep what makes it, or its text (hex, base64), and ignore what is built",
+			)
 		}
 	}
 	slices.Sort(sentences)

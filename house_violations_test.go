@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// lawful is a small house without a fault. What looks like a violation in it and is none keeps the rules from being too strict.
+// lawful is a small house without a fault. What looks like a violation in it and is none keeps the rules from being too
+// strict.
 var lawful = map[string]string{
 	"go.mod":          "module " + module + "\n",
 	"README.md":       "See [the page](ARCHITECTURE.md#one), [counters](counters), [there](https://example.org/x), [here](#here). R1 to R20.\n",
@@ -97,29 +98,81 @@ var arrowViolations = []violation{
 }
 
 var doorViolations = []violation{
-	{"OutsideIsTouchedThroughDoors", goFile("shard", `import "net"; var x net.Addr`), `net goes through the door "the network"`},
+	{
+		"OutsideIsTouchedThroughDoors",
+		goFile("shard", `import "net"; var x net.Addr`),
+		`net goes through the door "the network"`,
+	},
 	{"OutsideIsTouchedThroughDoors", goFile("shard", `import _ "net/http/pprof"`), "net/http/pprof"},
 	{"OutsideIsTouchedThroughDoors", goFile("event", `import _ "github.com/valyala/fasthttp"`), "fasthttp"},
-	{"OutsideIsTouchedThroughDoors", goFile("client", `import "net"; func f() { net.ListenPacket("udp", "") }`), `net.ListenPacket goes through the door "listening"`},
-	{"OutsideIsTouchedThroughDoors", goFile("cmd/meterd", `import x "net"; func f() { x.Listen("tcp", "") }`), "net.Listen "},
-	{"OutsideIsTouchedThroughDoors", goFile("bench", `import "github.com/valyala/fasthttp"; var s fasthttp.Server`), "fasthttp.Server"},
-	{"OutsideIsTouchedThroughDoors", goFile("console", `import "net/http"; func f() { http.Get("") }`), `http.Get goes through the door "connecting"`},
-	{"OutsideIsTouchedThroughDoors", goFile("ingest", `import "net"; func f() { net.DialTimeout("", "", 0) }`), "net.DialTimeout"},
-	{"OutsideIsTouchedThroughDoors", goFile("shard", `import "os"; var open = os.Open`), `os.Open goes through the door "the disk"`},
-	{"OutsideIsTouchedThroughDoors", goFile("license", `import "os"; func f() { os.WriteFile("", nil, 0) }`), "os.WriteFile"},
+	{
+		"OutsideIsTouchedThroughDoors",
+		goFile("client", `import "net"; func f() { net.ListenPacket("udp", "") }`),
+		`net.ListenPacket goes through the door "listening"`,
+	},
+	{
+		"OutsideIsTouchedThroughDoors",
+		goFile("cmd/meterd", `import x "net"; func f() { x.Listen("tcp", "") }`),
+		"net.Listen ",
+	},
+	{
+		"OutsideIsTouchedThroughDoors",
+		goFile("bench", `import "github.com/valyala/fasthttp"; var s fasthttp.Server`),
+		"fasthttp.Server",
+	},
+	{
+		"OutsideIsTouchedThroughDoors",
+		goFile("console", `import "net/http"; func f() { http.Get("") }`),
+		`http.Get goes through the door "connecting"`,
+	},
+	{
+		"OutsideIsTouchedThroughDoors",
+		goFile("ingest", `import "net"; func f() { net.DialTimeout("", "", 0) }`),
+		"net.DialTimeout",
+	},
+	{
+		"OutsideIsTouchedThroughDoors",
+		goFile("shard", `import "os"; var open = os.Open`),
+		`os.Open goes through the door "the disk"`,
+	},
+	{
+		"OutsideIsTouchedThroughDoors",
+		goFile("license", `import "os"; func f() { os.WriteFile("", nil, 0) }`),
+		"os.WriteFile",
+	},
 	{"OutsideIsTouchedThroughDoors", goFile("ingest", `import "os"; func f() { os.CreateTemp("", "") }`), "os.CreateTemp"},
-	{"OutsideIsTouchedThroughDoors", goFile("console", `import "syscall"; func f() { syscall.Openat(0, "", 0, 0) }`), "syscall.Openat"},
-	{"OutsideIsTouchedThroughDoors", goFile("counters", `import "golang.org/x/sys/unix"; func f() { unix.Fsync(1) }`), "unix.Fsync"},
-	{"OutsideIsTouchedThroughDoors", goFile("counters", `import "golang.org/x/sys/unix"; func f() { unix.Mmap(-1, 0, 1, 0, 0) }`), "mapped memory"},
+	{
+		"OutsideIsTouchedThroughDoors",
+		goFile("console", `import "syscall"; func f() { syscall.Openat(0, "", 0, 0) }`),
+		"syscall.Openat",
+	},
+	{
+		"OutsideIsTouchedThroughDoors",
+		goFile("counters", `import "golang.org/x/sys/unix"; func f() { unix.Fsync(1) }`),
+		"unix.Fsync",
+	},
+	{
+		"OutsideIsTouchedThroughDoors",
+		goFile("counters", `import "golang.org/x/sys/unix"; func f() { unix.Mmap(-1, 0, 1, 0, 0) }`),
+		"mapped memory",
+	},
 	{"OutsideIsTouchedThroughDoors", goFile("retention", `import "os"; func f() { os.Exit(1) }`), "os.Exit"},
 	{"OutsideIsTouchedThroughDoors", goFile("retention", `import "os"; var home = os.Getenv("HOME")`), "os.Getenv"},
-	{"OutsideIsTouchedThroughDoors", goFile("retention", `import "os"; var home, _ = os.LookupEnv("HOME")`), "os.LookupEnv"},
+	{
+		"OutsideIsTouchedThroughDoors",
+		goFile("retention", `import "os"; var home, _ = os.LookupEnv("HOME")`),
+		"os.LookupEnv",
+	},
 	{"OutsideIsTouchedThroughDoors", goFile("bench", `import "os"; var name = os.Args[0]`), "os.Args"},
 	{"OutsideIsTouchedThroughDoors", goFile("bench", `import _ "flag"`), "flag goes through"},
 	{"OutsideIsTouchedThroughDoors", goFile("client", `import _ "github.com/spf13/pflag"`), "pflag"},
 	{"OutsideIsTouchedThroughDoors", goFile("shard", `import _ "os/signal"`), "os/signal"},
 	{"OutsideIsTouchedThroughDoors", goFile("shard", `import "log"; func f() { log.Fatal() }`), "log goes through"},
-	{"OutsideIsTouchedThroughDoors", goFile("shard", `import "fmt"; func f() { fmt.Println() }`), `fmt.Println goes through the door "standard output"`},
+	{
+		"OutsideIsTouchedThroughDoors",
+		goFile("shard", `import "fmt"; func f() { fmt.Println() }`),
+		`fmt.Println goes through the door "standard output"`,
+	},
 	{"OutsideIsTouchedThroughDoors", goFile("shard", `import _ "os/exec"`), "other processes"},
 	{"OutsideIsTouchedThroughDoors", goFile("shard", `import _ "github.com/dgraph-io/badger/v4"`), "Badger"},
 	{"OutsideIsTouchedThroughDoors", goFile("console", `import _ "github.com/parquet-go/parquet-go"`), "Parquet"},
@@ -136,22 +189,46 @@ var doorViolations = []violation{
 
 var shapeViolations = []violation{
 	{"PackageCommentInDocGo", map[string]string{"license/a.go": "package license\n"}, "license has no package comment"},
-	{"PackageCommentInDocGo", map[string]string{"event/a.go": "// Package event again.\npackage event\n"}, "event/a.go: one package comment"},
-	{"PackageCommentInDocGo", map[string]string{"event/doc.go": "// Vocabulary.\npackage event\n"}, `begin the package comment with "Package event"`},
+	{
+		"PackageCommentInDocGo",
+		map[string]string{"event/a.go": "// Package event again.\npackage event\n"},
+		"event/a.go: one package comment",
+	},
+	{
+		"PackageCommentInDocGo",
+		map[string]string{"event/doc.go": "// Vocabulary.\npackage event\n"},
+		`begin the package comment with "Package event"`,
+	},
 	{"NoForbiddenNames", map[string]string{"event/utils/a.txt": ""}, "not utils"},
 	{"NoForbiddenNames", map[string]string{"event/helpers_test.go": "package event\n"}, "not helpers_test.go"},
 	{"NoForbiddenNames", map[string]string{"event/test_util.go": "package event\n"}, "not test_util.go"},
 	{"NoForbiddenNames", map[string]string{"event/types.go": "package event\n"}, "not types.go"},
 	{"NoForbiddenNames", map[string]string{"event/a.go": "package common\n"}, "name the package"},
 	{"FilesAreShort", goFile("event", strings.Repeat("\n", fileLinesMax)), "has 452 lines"},
-	{"FunctionsAreShort", goFile("event", "func long() {"+strings.Repeat("\n", functionLinesMax)+"}"), "long has 101 lines"},
-	{"FunctionsAreShort", goFile("event", "func long() {"+strings.Repeat("\n", functionLinesMax)+"}"), "(1 functions of the tree"},
+	{
+		"FunctionsAreShort",
+		goFile("event", "func long() {"+strings.Repeat("\n", functionLinesMax)+"}"),
+		"long has 101 lines",
+	},
+	{
+		"FunctionsAreShort",
+		goFile("event", "func long() {"+strings.Repeat("\n", functionLinesMax)+"}"),
+		"(1 functions of the tree",
+	},
 	{"ExportedIsDocumented", goFile("event", "func F() {}"), "F is exported"},
-	{"ExportedIsDocumented", goFile("event", "// T is.\ntype T[K any] struct{}\n\nfunc (t *T[K]) M() {}"), "M is exported"},
+	{
+		"ExportedIsDocumented",
+		goFile("event", "// T is.\ntype T[K any] struct{}\n\nfunc (t *T[K]) M() {}"),
+		"M is exported",
+	},
 	{"ExportedIsDocumented", goFile("event", "type T int"), "T is exported"},
 	{"ExportedIsDocumented", goFile("event", "const C = 1"), "C is exported"},
 	{"ExportedIsDocumented", goFile("event", "var (\n\t// V is.\n\tV = 1\n\tW = 2\n)"), "W is exported"},
-	{"DecodersAreFuzzed", goFile("counters", "func (s *shard) LoadImage(n int, b []byte) error { return nil }"), "counters decodes bytes (LoadImage)"},
+	{
+		"DecodersAreFuzzed",
+		goFile("counters", "func (s *shard) LoadImage(n int, b []byte) error { return nil }"),
+		"counters decodes bytes (LoadImage)",
+	},
 	{"DecodersAreFuzzed", goFile("license", "func decode(b []byte) {}\nfunc parseKey(b []byte) {}"), "(decode, parseKey)"},
 }
 
@@ -166,12 +243,28 @@ var stateViolations = []violation{
 	{"NoMutableGlobals", goFile("event", "var n int\nfunc f() *int { return &n }"), "n is"},
 	{"NoMutableGlobals", goFile("event", "var n int\nfunc f() { for n = range 3 {} }"), "n is"},
 	{"NoMutableGlobals", goFile("event", "var n int\nvar f = func() { n = 1 }"), "n is"},
-	{"NoMutableGlobals", goFile("event", "import \"net/http\"\nfunc f() { http.DefaultClient = nil }"), "net/http.DefaultClient is"},
+	{
+		"NoMutableGlobals",
+		goFile("event", "import \"net/http\"\nfunc f() { http.DefaultClient = nil }"),
+		"net/http.DefaultClient is",
+	},
 	{"NoMutableGlobals", goFile("event", "import \"sync\"\nvar mu sync.Mutex"), "mu is a package variable of a type"},
 	{"NoMutableGlobals", goFile("event", "import \"sync\"\nvar p = &sync.Pool{}"), "p is a package variable of a type"},
-	{"NoMutableGlobals", goFile("event", "import \"sync/atomic\"\nvar n [4]atomic.Int64"), "n is a package variable of a type"},
-	{"NoMutableGlobals", goFile("event", "import \"sync\"\ntype s struct{ mu sync.Mutex }\nvar one s"), "one is a package variable of a type"},
-	{"NoMutableGlobals", goFile("event", "import \"github.com/VictoriaMetrics/metrics\"\nvar c = metrics.NewCounter(\"c\")"), "c is"},
+	{
+		"NoMutableGlobals",
+		goFile("event", "import \"sync/atomic\"\nvar n [4]atomic.Int64"),
+		"n is a package variable of a type",
+	},
+	{
+		"NoMutableGlobals",
+		goFile("event", "import \"sync\"\ntype s struct{ mu sync.Mutex }\nvar one s"),
+		"one is a package variable of a type",
+	},
+	{
+		"NoMutableGlobals",
+		goFile("event", "import \"github.com/VictoriaMetrics/metrics\"\nvar c = metrics.NewCounter(\"c\")"),
+		"c is",
+	},
 	{"NoMutableGlobals", goFile("event", "var c = make(chan int)"), "c is"},
 	{"PanicsAreBugs", goFile("event", "func f(err error) { panic(err) }"), "event/x.go:3: panic only"},
 	{"PanicsAreBugs", goFile("event", `import "fmt"; func f() { panic(fmt.Sprintf("bad %d", 1)) }`), "panic only"},

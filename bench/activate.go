@@ -2,8 +2,8 @@ package bench
 
 import "context"
 
-// activate connects every device for the first time: each consumes a licence (R1), the pool is used up to the last one (R4). It
-// also tells what a device takes in memory: what the process has grown by, divided by the devices.
+// activate connects every device for the first time: each consumes a licence (R1), the pool is used up to the last one
+// (R4). It also tells what a device takes in memory: what the process has grown by, divided by the devices.
 func activate(ctx context.Context, r *run) error {
 	f := r.target.main
 	if f.active > 0 {
@@ -21,10 +21,14 @@ func activate(ctx context.Context, r *run) error {
 	return nil
 }
 
-// connectAll connects all devices of a fleet, once each, and verifies it. The producers are numbered from the given one on.
+// connectAll connects all devices of a fleet, once each, and verifies it. The producers are numbered from the given one
+// on.
 func (r *run) connectAll(ctx context.Context, scenario string, f *fleet, producers int) (*Result, error) {
 	c := Case{Format: r.o.formats()[0], Batch: connectBatch, Connections: connectConnections}
-	o, p, err := r.load(ctx, &job{what: scenario, c: c, fleet: f, sources: r.target.round(f, c, connect), producers: producers})
+	o, p, err := r.load(
+		ctx,
+		&job{what: scenario, c: c, fleet: f, sources: r.target.round(f, c, connect), producers: producers},
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -92,8 +92,8 @@ func (a *admin) ready(ctx context.Context) error {
 	return a.ask(ctx, http.MethodGet, "/readyz", nil, nil)
 }
 
-// create makes account and product of a fleet with a lot of exactly as many licences as devices. The account may be there already, the
-// product may not: its counts are compared.
+// create makes account and product of a fleet with a lot of exactly as many licences as devices. The account may be
+// there already, the product may not: its counts are compared.
 func (a *admin) create(ctx context.Context, account string, f *fleet) error {
 	err := a.ask(ctx, http.MethodPost, "/v1/accounts", map[string]any{"account": account, "kind": "enterprise"}, nil)
 	if isConflict(err) {
@@ -111,7 +111,13 @@ func (a *admin) create(ctx context.Context, account string, f *fleet) error {
 	if err != nil {
 		return err
 	}
-	return a.ask(ctx, http.MethodPost, "/v1/products/"+f.product+"/lots", map[string]any{"order": "bench", "quantity": f.devices}, nil)
+	return a.ask(
+		ctx,
+		http.MethodPost,
+		"/v1/products/"+f.product+"/lots",
+		map[string]any{"order": "bench", "quantity": f.devices},
+		nil,
+	)
 }
 
 func isConflict(err error) bool {
@@ -199,7 +205,8 @@ type logRow struct {
 	DayUsed   uint64    `json:"day_used"`
 }
 
-// log calls yield for each row of a device's log that was decided after since, to the millisecond; the newest comes first.
+// log calls yield for each row of a device's log that was decided after since, to the millisecond; the newest comes
+// first.
 func (a *admin) log(ctx context.Context, product, device string, since time.Time, yield func(logRow)) error {
 	path := "/v1/products/" + product + "/devices/" + device + "/logs?limit=1000&from=" +
 		since.UTC().Truncate(time.Millisecond).Add(time.Millisecond).Format("2006-01-02T15:04:05.000Z")

@@ -19,7 +19,10 @@ func answerText(format string, r *event.Result) []byte {
 func denyAll(events int, code event.Code) *event.Result {
 	r := &event.Result{}
 	for i := range events {
-		r.Denials = append(r.Denials, event.Denial{Index: i, Verdict: event.Verdict{Code: code, Limit: 1, Used: 1, ResetsAtMs: 1_795_000_000_000}})
+		r.Denials = append(
+			r.Denials,
+			event.Denial{Index: i, Verdict: event.Verdict{Code: code, Limit: 1, Used: 1, ResetsAtMs: 1_795_000_000_000}},
+		)
 	}
 	return r
 }

@@ -12,14 +12,15 @@ type speaker interface {
 	prepare() int
 	// request returns the batch as it is sent.
 	request() []byte
-	// hear looks at all that has come since the batch was sent, and reports whether that is the whole answer. It returns an error unless it can
-	// still become, or is, the one answer that is right.
+	// hear looks at all that has come since the batch was sent, and reports whether that is the whole answer. It returns
+	// an error unless it can still become, or is, the one answer that is right.
 	hear(in []byte) (isWhole bool, err error)
 	// line is what it speaks over.
 	line() *wire
 }
 
-// caller is a speaker and what came of its batches. Its fields belong to the poller until the load is over, but answered.
+// caller is a speaker and what came of its batches. Its fields belong to the poller until the load is over, but
+// answered.
 type caller struct {
 	speaker speaker
 	load    *load
@@ -38,7 +39,8 @@ type caller struct {
 	err      error
 }
 
-// split counts events by an instant: those that can only have been decided before it, and those that can only have been after.
+// split counts events by an instant: those that can only have been decided before it, and those that can only have been
+// after.
 type split struct{ before, after uint64 }
 
 // answer counts the batch in flight as answered.

@@ -48,10 +48,14 @@ const (
 // singleConnections are those of events that come one a request.
 var singleConnections = [...]int{64, 256}
 
-// headlineCases are run when no case is asked for: the headline in each format, and single events at a quarter of the time each.
+// headlineCases are run when no case is asked for: the headline in each format, and single events at a quarter of the
+// time each.
 func headlineCases(formats []string, draw string, headline time.Duration) (list []Case) {
 	for _, format := range formats {
-		list = append(list, Case{Format: format, Batch: headlineBatch, Connections: headlineConnections, Draw: draw, Duration: headline})
+		list = append(
+			list,
+			Case{Format: format, Batch: headlineBatch, Connections: headlineConnections, Draw: draw, Duration: headline},
+		)
 	}
 	for _, format := range formats {
 		for _, connections := range singleConnections {

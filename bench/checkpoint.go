@@ -8,8 +8,8 @@ import (
 // noCheckpoint is longer than any window.
 const noCheckpoint = 24 * time.Hour
 
-// checkpoint measures what checkpoints cost: windows with at least two of them and windows with none take turns, each with a daemon just
-// started on the same data, and each pair gives a ratio.
+// checkpoint measures what checkpoints cost: windows with at least two of them and windows with none take turns, each
+// with a daemon just started on the same data, and each pair gives a ratio.
 func checkpoint(ctx context.Context, r *run) error {
 	c := r.o.cases()[0]
 	with := min(r.o.CheckpointEvery, c.Duration/2)

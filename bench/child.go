@@ -28,8 +28,9 @@ type child struct {
 	err     error
 }
 
-// start runs the program and returns how long it took until it said that it is ready. That is waited for, because asking a port again and
-// again costs the CPU that is measured, and a connection to a port that nobody listens on yet may meet itself.
+// start runs the program and returns how long it took until it said that it is ready. That is waited for, because
+// asking a port again and again costs the CPU that is measured, and a connection to a port that nobody listens on yet
+// may meet itself.
 func (c *child) start(ctx context.Context) (time.Duration, error) {
 	log, err := os.OpenFile(c.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {

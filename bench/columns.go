@@ -2,8 +2,8 @@ package bench
 
 import "encoding/binary"
 
-// Hot path: the columns of a batch, under 10 ns an event. All batches of one size have one layout, so that everything but digits, types and sizes
-// is copied at once.
+// Hot path: the columns of a batch, under 10 ns an event. All batches of one size have one layout, so that everything
+// but digits, types and sizes is copied at once.
 
 // The fields of meterd.v1.Batch that are sent, as protobuf writes their tags: all are length-delimited.
 const (

@@ -5,8 +5,8 @@ import "context"
 // codeQuota is the denial that a device counts.
 const codeQuota = "message_quota_exceeded"
 
-// denials measures what being denied costs: messages of devices that have used up their day, and of devices that never connected. The denials
-// of the quota are counted by their devices (R11), and all are in the log (R18).
+// denials measures what being denied costs: messages of devices that have used up their day, and of devices that never
+// connected. The denials of the quota are counted by their devices (R11), and all are in the log (R18).
 func denials(ctx context.Context, r *run) error {
 	spent, err := r.spent(ctx)
 	if err != nil {

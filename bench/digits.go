@@ -2,8 +2,8 @@ package bench
 
 import "encoding/binary"
 
-// Hot path: the loader runs on the daemon's own cores, and what it spends on an event the daemon does not have. So events are copies of
-// templates, and only digits are written, eight at a time in one word: about 3 ns a word.
+// Hot path: the loader runs on the daemon's own cores, and what it spends on an event the daemon does not have. So
+// events are copies of templates, and only digits are written, eight at a time in one word: about 3 ns a word.
 
 // deviceDigits is how many digits a device's name has.
 const deviceDigits = 7

@@ -5,11 +5,12 @@ import (
 	"math/bits"
 )
 
-// draws is a stream of numbers (splitmix64): a few instructions a number, and the same numbers again for the same seed, which is how it is
-// known afterwards what every device was sent.
+// draws is a stream of numbers (splitmix64): a few instructions a number, and the same numbers again for the same seed,
+// which is how it is known afterwards what every device was sent.
 type draws struct{ state uint64 }
 
-// newDraws returns the stream of one caller of one stage of a run. Streams of different callers and stages share nothing.
+// newDraws returns the stream of one caller of one stage of a run. Streams of different callers and stages share
+// nothing.
 func newDraws(seed uint64, stage, caller int) draws {
 	d := draws{state: seed}
 	d.state = d.next() + uint64(stage)
@@ -48,8 +49,9 @@ const sizeMin, sizeBits = 128, 9
 const (
 	// DrawUniform: each device is as likely as the next.
 	DrawUniform = "uniform"
-	// DrawZipf: the device of rank k has ln(1+1/k)/ln(n+1) of the messages of n devices: Zipf's law with exponent 1, as the integral of 1/x
-	// has it, because that takes one exponential a draw instead of a table that would push the daemon's out of the cache.
+	// DrawZipf: the device of rank k has ln(1+1/k)/ln(n+1) of the messages of n devices: Zipf's law with exponent 1, as
+	// the integral of 1/x has it, because that takes one exponential a draw instead of a table that would push the
+	// daemon's out of the cache.
 	DrawZipf = "zipf"
 )
 
@@ -60,15 +62,17 @@ type chooser struct {
 	log   float64 // of among+1, for Zipf; 0: uniform
 	first int     // the first of those that are drawn; they go round
 
-	// A device exchanges 16,000,000 messages a day at most (R10), also without a limit, and a hot one is there in seconds: so after turn
-	// messages of a caller others are drawn; 0: never.
+	// A device exchanges 16,000,000 messages a day at most (R10), also without a limit, and a hot one is there in seconds:
+	// so after turn messages of a caller others are drawn; 0: never.
 	turn, left uint64
 }
 
-// hotMessagesMax is how many messages the likeliest device gets before others are drawn; the callers are not quite together.
+// hotMessagesMax is how many messages the likeliest device gets before others are drawn; the callers are not quite
+// together.
 const hotMessagesMax = 10_000_000
 
-// turnStride is how far away the next ones are. It is a prime: all devices have their turn before the first ones come again.
+// turnStride is how far away the next ones are. It is a prime: all devices have their turn before the first ones come
+// again.
 const turnStride = 1009
 
 // newChooser returns one of callers that share the fleet.

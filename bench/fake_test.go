@@ -79,7 +79,10 @@ func (f *fake) events(w http.ResponseWriter, r *http.Request) {
 		}
 		kind := map[event.Type]int{event.Connect: 0, event.Up: 1, event.Down: 2}[b.Events[i].Type]
 		f.sent[name][kind]++
-		f.rows[name] = append(f.rows[name], fakeRow{Type: b.Events[i].Type.String(), Verdict: "accepted", DecidedAt: time.Now()})
+		f.rows[name] = append(
+			f.rows[name],
+			fakeRow{Type: b.Events[i].Type.String(), Verdict: "accepted", DecidedAt: time.Now()},
+		)
 	}
 	f.accepted += uint64(len(b.Events))
 	result := event.Result{Accepted: len(b.Events)}
@@ -102,8 +105,13 @@ func (f *fake) rises(h http.Header) bool {
 func (f *fake) metrics(w http.ResponseWriter, _ *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, _ = fmt.Fprintf(w, "meterd_events_total{type=\"up\",verdict=\"accepted\"} %d\nmeterd_events_total{type=\"up\",verdict=\"suspended\"} %d\nmeterd_log_rows_total %d\n",
-		f.accepted+f.lieAccepted, f.lieDenied, f.accepted+f.lieLogged)
+	_, _ = fmt.Fprintf(
+		w,
+		"meterd_events_total{type=\"up\",verdict=\"accepted\"} %d\nmeterd_events_total{type=\"up\",verdict=\"suspended\"} %d\nmeterd_log_rows_total %d\n",
+		f.accepted+f.lieAccepted,
+		f.lieDenied,
+		f.accepted+f.lieLogged,
+	)
 }
 
 func (f *fake) product(w http.ResponseWriter, _ *http.Request) {

@@ -52,8 +52,8 @@ type answer struct {
 
 var errNotAll = errors.New("the answer does not say the same of the whole batch")
 
-// judge compares an answer byte by byte. The answer to a batch that was denied names limits and times: the first one is read with care, and the
-// next ones, to batches as large, must be the same.
+// judge compares an answer byte by byte. The answer to a batch that was denied names limits and times: the first one is
+// read with care, and the next ones, to batches as large, must be the same.
 func (a *answer) judge(body []byte, events int) error {
 	if a.events == events && string(body) == string(a.text) {
 		return nil

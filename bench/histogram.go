@@ -13,8 +13,8 @@ const (
 	histogramBuckets   = (histogramExponents + 1) << histogramBits
 )
 
-// histogram counts durations in buckets that are linear below 64 ns and logarithmic above. Observing allocates nothing. The zero value is
-// ready; it is not safe for concurrent use.
+// histogram counts durations in buckets that are linear below 64 ns and logarithmic above. Observing allocates nothing.
+// The zero value is ready; it is not safe for concurrent use.
 type histogram struct {
 	counts [histogramBuckets]uint64
 	count  uint64
@@ -53,7 +53,8 @@ func (h *histogram) merge(other *histogram) {
 	h.maxNs = max(h.maxNs, other.maxNs)
 }
 
-// quantile returns a duration that at least the fraction q of all stayed within: the top of its bucket, and never more than the longest.
+// quantile returns a duration that at least the fraction q of all stayed within: the top of its bucket, and never more
+// than the longest.
 func (h *histogram) quantile(q float64) time.Duration {
 	rank := uint64(q * float64(h.count))
 	if float64(rank) < q*float64(h.count) || rank == 0 {

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// TestHistogramAgainstSort compares quantiles with those of the sorted durations themselves: never below, at most a 64th above.
+// TestHistogramAgainstSort compares quantiles with those of the sorted durations themselves: never below, at most a
+// 64th above.
 func TestHistogramAgainstSort(t *testing.T) {
 	const seed = 7
 	random := rand.New(rand.NewPCG(seed, seed))
@@ -61,7 +62,14 @@ func TestHistogramBuckets(t *testing.T) {
 	for bucket := range histogramBuckets {
 		top := bucketTop(bucket)
 		if bucketOf(from) != bucket || bucketOf(top) != bucket {
-			t.Fatalf("bucket %d should hold %d to %d, they fall into %d and %d", bucket, from, top, bucketOf(from), bucketOf(top))
+			t.Fatalf(
+				"bucket %d should hold %d to %d, they fall into %d and %d",
+				bucket,
+				from,
+				top,
+				bucketOf(from),
+				bucketOf(top),
+			)
 		}
 		if width := top - from; width > from/64 {
 			t.Fatalf("bucket %d from %d is %d wide", bucket, from, width+1)

@@ -5,7 +5,8 @@ import "time"
 const (
 	// devicesMax is what the seven digits of a device's name can tell apart.
 	devicesMax = 10_000_000
-	// connectionsMax bounds the connections, each of which is a producer: two sets of them are fewer than an account may have.
+	// connectionsMax bounds the connections, each of which is a producer: two sets of them are fewer than an account may
+	// have.
 	connectionsMax = 4 << 10
 	// payloadBytesMax bounds the payload of one event; the daemon takes four times as much.
 	payloadBytesMax = 64 << 10
@@ -51,13 +52,15 @@ const (
 	checkpointWindow = time.Minute
 	// restartTraffic bounds the traffic before a kill: it is what the restart replays.
 	restartTraffic = 20 * time.Second
-	// otherShareQuiet is the share of the CPUs that others may use before a result says so: daily jobs of a system stay below it.
+	// otherShareQuiet is the share of the CPUs that others may use before a result says so: daily jobs of a system stay
+	// below it.
 	otherShareQuiet = 0.05
 	// dayLeftHour is the hour of the product's day at which a run begins: eighteen hours before the day ends.
 	dayLeftHour = 6
 	// stageGap lies between two loads at least, so that the log's milliseconds tell their rows apart.
 	stageGap = 5 * time.Millisecond
-	// midnightRoom and midnightRoomPerDevice are left for connecting the devices before a day ends: a quarter of a million a second.
+	// midnightRoom and midnightRoomPerDevice are left for connecting the devices before a day ends: a quarter of a million
+	// a second.
 	midnightRoom          = 3 * time.Second
 	midnightRoomPerDevice = 4 * time.Microsecond
 	// midnightTriesMax is how often it is tried, each time with four times the room: 48 seconds at last.

@@ -13,8 +13,8 @@ func decoders(b *event.Batch) map[string]func([]byte) *event.Problem {
 	return map[string]func([]byte) *event.Problem{FormatNDJSON: b.DecodeNDJSON, FormatProtobuf: b.DecodeProtobuf}
 }
 
-// TestEncodersMeanWhatTheySay holds that what the loader sends is what it means: the daemon's own decoder reads the same events, whatever batch was
-// encoded before.
+// TestEncodersMeanWhatTheySay holds that what the loader sends is what it means: the daemon's own decoder reads the
+// same events, whatever batch was encoded before.
 func TestEncodersMeanWhatTheySay(t *testing.T) {
 	for _, format := range formats {
 		for _, payload := range []int{0, 1, 15, 16, 17, 64, 127, 128, 1024} {
@@ -59,7 +59,8 @@ func checkBatch(t *testing.T, format string, body []byte, want []message, payloa
 		}
 		got := string(b.Bytes(e.Payload))
 		if e.Fault != 0 || e.Type != kind || string(b.Bytes(e.Product)) != "p-1" || string(b.Bytes(e.Device)) != fmt.Sprintf("dev-%07d", m.device) ||
-			e.Size != size || len(got) != payload {
+			e.Size != size ||
+			len(got) != payload {
 			t.Fatalf("event %d of %+v: %+v, device %s, payload %q", i, m, e, b.Bytes(e.Device), got)
 		}
 		if payload >= 16 && seen[got] {
@@ -81,7 +82,12 @@ func TestDeviceName(t *testing.T) {
 
 // testMessages returns a source of messages to some devices.
 func testMessages(e encoder, d draws, devices, batch int) *messages {
-	return &messages{encoder: e, draws: d, chooser: newChooser(devices, Case{Connections: 1}, 0), batch: make([]message, batch)}
+	return &messages{
+		encoder: e,
+		draws:   d,
+		chooser: newChooser(devices, Case{Connections: 1}, 0),
+		batch:   make([]message, batch),
+	}
 }
 
 func TestSourcesAllocateNothing(t *testing.T) {
@@ -115,7 +121,11 @@ func BenchmarkFill(b *testing.B) {
 			run(fmt.Sprintf("format=%s/payload=%d", format, payload), newEncoder(format, "bench", payload, draws{}), Case{})
 		}
 	}
-	run("format=protobuf/draw=zipf", newEncoder(FormatProtobuf, "bench", 0, draws{}), Case{Draw: DrawZipf, Connections: 32})
+	run(
+		"format=protobuf/draw=zipf",
+		newEncoder(FormatProtobuf, "bench", 0, draws{}),
+		Case{Draw: DrawZipf, Connections: 32},
+	)
 	run("format=resp", newCommands(strings.Repeat("0", 40), "20261124"), Case{})
 	run("format=prometheus", newSeries("bench"), Case{})
 }

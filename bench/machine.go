@@ -62,8 +62,8 @@ func cpuModel(cpuinfo []byte) string {
 	return runtime.GOARCH
 }
 
-// mountOf returns file system and device of the longest mount point above path, by /proc/self/mountinfo. Of two mounts on one
-// point the later one hides the earlier.
+// mountOf returns file system and device of the longest mount point above path, by /proc/self/mountinfo. Of two mounts
+// on one point the later one hides the earlier.
 func mountOf(mountinfo []byte, path string) (filesystem, device string) {
 	longest := -1
 	for line := range strings.Lines(string(mountinfo)) {
@@ -102,8 +102,8 @@ func realDirectory(dir string) (string, error) {
 	return path, nil
 }
 
-// readCommit returns the commit that this binary was built from, with "+" if the tree had changes; what git says of the current directory
-// if the build did not note it; "unknown" without either.
+// readCommit returns the commit that this binary was built from, with "+" if the tree had changes; what git says of the
+// current directory if the build did not note it; "unknown" without either.
 func readCommit(ctx context.Context) string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if commit := builtFrom(info.Settings); commit != "" {

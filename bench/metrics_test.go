@@ -26,13 +26,20 @@ meterd_commit_duration_seconds_bucket{vmrange="1e-3...2e-3"} 7
 		}
 	}
 	want := Metrics{
-		Accepted: 1_500_010, Denied: 7, LogRows: 1_500_017, CommitBytes: 9_000_000, Groups: 300, CheckpointAgeSeconds: 2.5, TableBytes: 1 << 27,
+		Accepted:             1_500_010,
+		Denied:               7,
+		LogRows:              1_500_017,
+		CommitBytes:          9_000_000,
+		Groups:               300,
+		CheckpointAgeSeconds: 2.5,
+		TableBytes:           1 << 27,
 	}
 	if m != want {
 		t.Fatalf("%+v", m)
 	}
 	since := m.minus(Metrics{Accepted: 10, Denied: 7, LogRows: 17, CommitBytes: 1000, Groups: 100})
-	if since.Accepted != 1_500_000 || since.Denied != 0 || since.LogRows != 1_500_000 || since.CommitBytes != 8_999_000 || since.Groups != 200 ||
+	if since.Accepted != 1_500_000 || since.Denied != 0 || since.LogRows != 1_500_000 || since.CommitBytes != 8_999_000 ||
+		since.Groups != 200 ||
 		since.TableBytes != 1<<27 {
 		t.Fatalf("since: %+v", since)
 	}
@@ -63,7 +70,9 @@ func TestProbeSeesCheckpoints(t *testing.T) {
 }
 
 func TestReadyAddress(t *testing.T) {
-	address, ok := readyAddress("time=2026-11-23T10:00:00.000Z level=INFO msg=ready address=127.0.0.1:34567 data=/x version=dev\n")
+	address, ok := readyAddress(
+		"time=2026-11-23T10:00:00.000Z level=INFO msg=ready address=127.0.0.1:34567 data=/x version=dev\n",
+	)
 	if !ok || address != "127.0.0.1:34567" {
 		t.Errorf("%q %v", address, ok)
 	}

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// midnight sends messages to a product whose day ends in the middle of the window. Afterwards the counts of both days are compared: of all
-// devices together with what callers know was decided before and after, and of some with their logs, row by row (R10, R12).
+// midnight sends messages to a product whose day ends in the middle of the window. Afterwards the counts of both days
+// are compared: of all devices together with what callers know was decided before and after, and of some with their
+// logs, row by row (R10, R12).
 func midnight(ctx context.Context, r *run) error {
 	t := r.target
 	c := r.o.cases()[0]
@@ -43,8 +44,8 @@ func midnight(ctx context.Context, r *run) error {
 	return nil
 }
 
-// beforeMidnight connects the devices of a product whose day ends, and returns it when so much time is left until then. A machine that takes
-// longer than it is given has another product, with more room, a few times.
+// beforeMidnight connects the devices of a product whose day ends, and returns it when so much time is left until then.
+// A machine that takes longer than it is given has another product, with more room, a few times.
 func (r *run) beforeMidnight(ctx context.Context, left time.Duration) (f *fleet, at time.Time, err error) {
 	room := midnightRoom + time.Duration(r.o.Devices)*midnightRoomPerDevice
 	name := r.o.Product + "-midnight"
@@ -63,7 +64,11 @@ func (r *run) beforeMidnight(ctx context.Context, left time.Duration) (f *fleet,
 		room *= 4
 		name += "-again"
 	}
-	return nil, at, fmt.Errorf("connecting %d devices took until %s before midnight: take fewer", f.devices, time.Until(at))
+	return nil, at, fmt.Errorf(
+		"connecting %d devices took until %s before midnight: take fewer",
+		f.devices,
+		time.Until(at),
+	)
 }
 
 // verifyMidnight verifies a fleet whose day ended at an instant: its views show the new day, its logs both.
@@ -99,8 +104,8 @@ func (t *target) verifyMidnight(ctx context.Context, f *fleet, at time.Time, o *
 	return check, nil
 }
 
-// verifyDays compares the log of a device with what it was sent and with its view of the new day: each day's messages were counted from
-// one on, without a gap.
+// verifyDays compares the log of a device with what it was sent and with its view of the new day: each day's messages
+// were counted from one on, without a gap.
 func (t *target) verifyDays(ctx context.Context, f *fleet, device int, at time.Time, today uint64) error {
 	name := deviceName(device)
 	var before, after []uint64 // what the day had used after each message
@@ -117,8 +122,14 @@ func (t *target) verifyDays(ctx context.Context, f *fleet, device int, at time.T
 	}
 	up, down := f.tally.of(device)
 	if uint64(len(before)+len(after)) != up+down || uint64(len(after)) != today {
-		return fmt.Errorf("device %s was sent %d messages and has %d in the new day; its log has %d before midnight and %d after",
-			name, up+down, today, len(before), len(after))
+		return fmt.Errorf(
+			"device %s was sent %d messages and has %d in the new day; its log has %d before midnight and %d after",
+			name,
+			up+down,
+			today,
+			len(before),
+			len(after),
+		)
 	}
 	for _, day := range [][]uint64{before, after} {
 		slices.Sort(day)

@@ -32,7 +32,8 @@ func TestMidnight(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := report.Results[0]
-	if x.Check.DevicesCompared != o.Devices || x.Check.DeviceLogsCompared != o.LogSamples || x.Events == 0 || x.MidnightStallSeconds <= 0 {
+	if x.Check.DevicesCompared != o.Devices || x.Check.DeviceLogsCompared != o.LogSamples || x.Events == 0 ||
+		x.MidnightStallSeconds <= 0 {
 		t.Errorf("%+v, %+v", x, x.Check)
 	}
 }

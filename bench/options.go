@@ -28,8 +28,8 @@ type Options struct {
 	Product string
 	// Devices is how many devices there are.
 	Devices int
-	// Formats, Batches, Connections and Payloads span the cases of steady: all combinations. Without batches, connections and payloads: the
-	// headline, and single events. The other scenarios take the first case. No formats: all.
+	// Formats, Batches, Connections and Payloads span the cases of steady: all combinations. Without batches, connections
+	// and payloads: the headline, and single events. The other scenarios take the first case. No formats: all.
 	Formats                        []string
 	Batches, Connections, Payloads []int
 	// Draw is how devices are drawn: DrawUniform or DrawZipf.
@@ -51,8 +51,18 @@ type Options struct {
 // DefaultOptions returns the headline: a million devices, a minute a case.
 func DefaultOptions() Options {
 	return Options{
-		Dir: ".", Product: "bench", Devices: 1_000_000, Duration: time.Minute, Warmup: 3 * time.Second,
-		CheckpointEvery: 30 * time.Second, Seed: 1, Samples: 200, LogSamples: 1, Draw: DrawUniform, Rounds: 3, Progress: io.Discard,
+		Dir:             ".",
+		Product:         "bench",
+		Devices:         1_000_000,
+		Duration:        time.Minute,
+		Warmup:          3 * time.Second,
+		CheckpointEvery: 30 * time.Second,
+		Seed:            1,
+		Samples:         200,
+		LogSamples:      1,
+		Draw:            DrawUniform,
+		Rounds:          3,
+		Progress:        io.Discard,
 	}
 }
 

@@ -43,9 +43,20 @@ func TestCasesAreAllCombinations(t *testing.T) {
 // TestValidateReportsEveryFault at once.
 func TestValidateReportsEveryFault(t *testing.T) {
 	o := Options{
-		URL: "https://x", Scenarios: []string{"nothing"}, Product: "a b", Devices: devicesMax + 1, Batches: []int{0, 65536}, Connections: []int{0},
-		Payloads: []int{-1, 4096}, Samples: 0, LogSamples: -1, Duration: time.Second, CheckpointEvery: -1,
-		Formats: []string{"xml"}, Draw: "coins", Full: true,
+		URL:             "https://x",
+		Scenarios:       []string{"nothing"},
+		Product:         "a b",
+		Devices:         devicesMax + 1,
+		Batches:         []int{0, 65536},
+		Connections:     []int{0},
+		Payloads:        []int{-1, 4096},
+		Samples:         0,
+		LogSamples:      -1,
+		Duration:        time.Second,
+		CheckpointEvery: -1,
+		Formats:         []string{"xml"},
+		Draw:            "coins",
+		Full:            true,
 	}
 	err := o.Validate()
 	if err == nil {

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// A peer is a server that a user might take instead of meterd, as a yardstick: it runs on the same machine and disk, beside the same loader, over
-// TCP like meterd, while our daemon is stopped. It gets the settings that are best for it, which its file explains.
+// A peer is a server that a user might take instead of meterd, as a yardstick: it runs on the same machine and disk,
+// beside the same loader, over TCP like meterd, while our daemon is stopped. It gets the settings that are best for it,
+// which its file explains.
 
 // peerPorts and peerPortMin are where a peer may listen: below the ports that the kernel gives to connections.
 const peerPortMin, peerPorts = 10_000, 20_000
@@ -57,7 +58,11 @@ type peer struct {
 }
 
 // startPeer starts a program in a fresh folder, at a port that is free; args and ready are about that port and folder.
-func (r *run) startPeer(ctx context.Context, program, ready string, args func(port int, folder string) []string) (*peer, error) {
+func (r *run) startPeer(
+	ctx context.Context,
+	program, ready string,
+	args func(port int, folder string) []string,
+) (*peer, error) {
 	path, err := installed(program)
 	if err != nil {
 		return nil, err
@@ -128,7 +133,10 @@ func (r *run) drawFor(c Case, devices int, encode func() encoder) (sources []sou
 	for i := range c.Connections {
 		d := drawn{draws: newDraws(r.o.Seed, 2*t.stages, i), chooser: newChooser(devices, c, t.stages)}
 		begins = append(begins, d)
-		sources = append(sources, &messages{encoder: encode(), draws: d.draws, chooser: d.chooser, batch: make([]message, c.Batch)})
+		sources = append(
+			sources,
+			&messages{encoder: encode(), draws: d.draws, chooser: d.chooser, batch: make([]message, c.Batch)},
+		)
 	}
 	return sources, begins
 }
@@ -143,7 +151,13 @@ type peerResult struct {
 }
 
 // loadPeer runs a job against a peer and makes the result. speak makes the speaker of a connection.
-func (r *run) loadPeer(ctx context.Context, scenario string, p *peer, j *job, speak func(*wire, source) speaker) (*peerResult, error) {
+func (r *run) loadPeer(
+	ctx context.Context,
+	scenario string,
+	p *peer,
+	j *job,
+	speak func(*wire, source) speaker,
+) (*peerResult, error) {
 	var speakers []speaker
 	for _, s := range j.sources {
 		w, err := dial(ctx, p.address)

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hot path: all connections of a load on one thread. A goroutine a connection took twice the time of the loader's cores for
-// single events: it is parked and woken for every answer, and mostly reads before there is anything. Here an event costs one write, one read, and
-// its part of a wait for many.
+// Hot path: all connections of a load on one thread. A goroutine a connection took twice the time of the loader's cores
+// for single events: it is parked and woken for every answer, and mostly reads before there is anything. Here an event
+// costs one write, one read, and its part of a wait for many.
 
 // pollWaitMs is how long a wait for answers lasts at most, so that the end of the load is seen.
 const pollWaitMs = 50
@@ -31,7 +31,12 @@ func newPoller(l *load) (*poller, error) {
 	}
 	p := &poller{load: l, epoll: fd}
 	for i, c := range l.callers {
-		if err := unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, c.speaker.line().fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}); err != nil {
+		if err := unix.EpollCtl(
+			fd,
+			unix.EPOLL_CTL_ADD,
+			c.speaker.line().fd,
+			&unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)},
+		); err != nil {
 			return nil, errors.Join(fmt.Errorf("watch a connection: %w", err), p.close())
 		}
 	}

@@ -44,7 +44,8 @@ func readUsage(pid int) (u usage, err error) {
 	return u, err
 }
 
-// parseStat reads user and system time, fields 14 and 15. Field 2 is the program's name in parentheses and may hold anything.
+// parseStat reads user and system time, fields 14 and 15. Field 2 is the program's name in parentheses and may hold
+// anything.
 func (u *usage) parseStat(b []byte) error {
 	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
 	if len(fields) < 13 {

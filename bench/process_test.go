@@ -15,10 +15,16 @@ func TestUsageOfProc(t *testing.T) {
 		t.Errorf("%v s, %v", u.cpuSeconds, err)
 	}
 	status := "Name:\tmeterd\nVmHWM:\t    300 kB\nVmRSS:\t    200 kB\nRssAnon:\t    150 kB\nRssFile:\t 50 kB\n"
-	if err := u.parseStatus([]byte(status)); err != nil || u.rssBytes != 200<<10 || u.hwmBytes != 300<<10 || u.anonBytes != 150<<10 {
+	if err := u.parseStatus(
+		[]byte(status),
+	); err != nil || u.rssBytes != 200<<10 || u.hwmBytes != 300<<10 ||
+		u.anonBytes != 150<<10 {
 		t.Errorf("%+v, %v", u, err)
 	}
-	if err := u.parseIO([]byte("wchar: 5\nwrite_bytes: 4096\ncancelled_write_bytes: 1\n")); err != nil || u.writeBytes != 4096 {
+	if err := u.parseIO(
+		[]byte("wchar: 5\nwrite_bytes: 4096\ncancelled_write_bytes: 1\n"),
+	); err != nil ||
+		u.writeBytes != 4096 {
 		t.Errorf("%d bytes, %v", u.writeBytes, err)
 	}
 	for _, broken := range []string{"", "1 (x) S 1", "1 (x) S 1 2 3 4 5 6 7 8 9 10 x y"} {
@@ -42,7 +48,10 @@ func TestUsageOfThisProcess(t *testing.T) {
 	if _, _, err := readMachineCPU(); err != nil {
 		t.Error(err)
 	}
-	if m, err := readMachine(t.TempDir()); err != nil || m.CPU == "" || m.Cores == 0 || m.Kernel == "" || m.MemoryBytes == 0 || m.Filesystem == "" {
+	if m, err := readMachine(
+		t.TempDir(),
+	); err != nil || m.CPU == "" || m.Cores == 0 || m.Kernel == "" || m.MemoryBytes == 0 ||
+		m.Filesystem == "" {
 		t.Errorf("%+v, %v", m, err)
 	}
 }
@@ -88,7 +97,8 @@ func TestCommit(t *testing.T) {
 	}
 }
 
-// TestZoneOfMorning: wherever the clock stands, the product's day has eighteen hours to go, and the zone is one that the contract knows.
+// TestZoneOfMorning: wherever the clock stands, the product's day has eighteen hours to go, and the zone is one that
+// the contract knows.
 func TestZoneOfMorning(t *testing.T) {
 	for hour := range 24 {
 		now := time.Date(2026, 11, 23, hour, 59, 0, 0, time.UTC)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// reconnect is a storm of reconnects: the gateways that held the devices are gone, all devices are active and offline, and all connect
-// again, through other gateways. None of them consumes another licence (R1).
+// reconnect is a storm of reconnects: the gateways that held the devices are gone, all devices are active and offline,
+// and all connect again, through other gateways. None of them consumes another licence (R1).
 func reconnect(ctx context.Context, r *run) error {
 	if err := activate(ctx, r); err != nil {
 		return err

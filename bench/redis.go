@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// quotaScript decides one message as meterd does: the limit of the day is checked, the message counted by its direction, and the answer says
-// how much of the day is used, 0 for a denied message, which is counted too.
+// quotaScript decides one message as meterd does: the limit of the day is checked, the message counted by its
+// direction, and the answer says how much of the day is used, 0 for a denied message, which is counted too.
 //
-// Of the ways to write it this one was the fastest: one string a device and day, up and down in one number (2²⁴ and 1 a message), so that deciding
-// and counting is a single command. A hash with day, up and down needs two, and took a third more of the server's time. The day before goes by its
-// time to live, which is set once a day.
+// Of the ways to write it this one was the fastest: one string a device and day, up and down in one number (2²⁴ and 1 a
+// message), so that deciding and counting is a single command. A hash with day, up and down needs two, and took a third
+// more of the server's time. The day before goes by its time to live, which is set once a day.
 const quotaScript = `local v = redis.call('INCRBY', KEYS[1], ARGV[1])
 local used = v % 16777216 + math.floor(v / 16777216)
 if used > tonumber(ARGV[2]) then
@@ -33,21 +33,25 @@ const (
 
 func quotaKey(device int, day string) string { return deviceName(device) + ":" + day }
 
-// What Redis is measured with. 128 commands a batch is where more gain nothing; with appendfsync always the commands of all connections that are ready
-// together share a sync, so it has as many of them as meterd has.
+// What Redis is measured with. 128 commands a batch is where more gain nothing; with appendfsync always the commands of
+// all connections that are ready together share a sync, so it has as many of them as meterd has.
 const (
 	redisDepth = 128
 	mgetKeys   = 1000
 )
 
-// redisModes are ways to run it; its other settings are its defaults, but for what only costs time: statistics of latencies, slow log,
-// snapshots, and rewrites of the log within a window. I/O threads help it from four cores on, says its own configuration.
+// redisModes are ways to run it; its other settings are its defaults, but for what only costs time: statistics of
+// latencies, slow log, snapshots, and rewrites of the log within a window. I/O threads help it from four cores on, says
+// its own configuration.
 var redisModes = []struct {
 	name string
 	args []string
 }{
 	{"volatile", []string{"--appendonly", "no"}},
-	{"appendfsync=always", []string{"--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"}},
+	{
+		"appendfsync=always",
+		[]string{"--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"},
+	},
 }
 
 // redis measures Redis with the quota script over as many devices as meterd has, all of which have been seen before.
@@ -92,7 +96,11 @@ func (r *run) redisCases(ctx context.Context, mode string, p *peer) (err error) 
 	encode := func() encoder { return newCommands(loaded[0], day) }
 
 	pipelined := Case{Format: "resp", Batch: redisDepth, Connections: headlineConnections}
-	if _, err := r.redisLoad(ctx, p, &job{what: "redis fill", c: pipelined, sources: roundOf(r.o.Devices, pipelined, up, encode)}); err != nil {
+	if _, err := r.redisLoad(
+		ctx,
+		p,
+		&job{what: "redis fill", c: pipelined, sources: roundOf(r.o.Devices, pipelined, up, encode)},
+	); err != nil {
 		return err
 	}
 	sent := newTally(r.o.Devices)
@@ -143,7 +151,14 @@ func verifyRedis(a *asker, sent tally, day string) (*Check, error) {
 		for i, value := range values {
 			up, down := sent.of(from + i)
 			if want := up*quotaUp + down; value != strconv.FormatUint(want, 10) {
-				return nil, fmt.Errorf("check: device %s was sent %d up and %d down; redis has %q, not %d", deviceName(from+i), up, down, value, want)
+				return nil, fmt.Errorf(
+					"check: device %s was sent %d up and %d down; redis has %q, not %d",
+					deviceName(from+i),
+					up,
+					down,
+					value,
+					want,
+				)
 			}
 			check.Sent += up + down
 			check.DevicesCompared++

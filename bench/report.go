@@ -43,7 +43,8 @@ type Result struct {
 	EventsPerSecond    float64  `json:"events_per_second,omitempty"`
 	EventsOfEachSecond []uint64 `json:"events_of_each_second,omitempty"`
 	Latency            *Latency `json:"latency_seconds,omitempty"`
-	// StallSeconds is the longest time in which no connection was answered, to the millisecond; MidnightStallSeconds the longest around the end of a day.
+	// StallSeconds is the longest time in which no connection was answered, to the millisecond; MidnightStallSeconds the
+	// longest around the end of a day.
 	StallSeconds         float64  `json:"stall_seconds,omitempty"`
 	MidnightStallSeconds float64  `json:"midnight_stall_seconds,omitempty"`
 	CPU                  *CPU     `json:"cpu,omitempty"`
@@ -103,8 +104,9 @@ type Restart struct {
 	VerifySeconds        float64 `json:"verify_seconds"`
 }
 
-// Check is the comparison that a result passed: Sent = Accepted + Denied = Logged since the process started, each as it was answered, a licence for
-// each device, and the devices that were read back had exactly what they were sent. Of a yardstick: what it counts is what it was sent.
+// Check is the comparison that a result passed: Sent = Accepted + Denied = Logged since the process started, each as it
+// was answered, a licence for each device, and the devices that were read back had exactly what they were sent. Of a
+// yardstick: what it counts is what it was sent.
 type Check struct {
 	Sent               uint64 `json:"sent"`
 	Accepted           uint64 `json:"accepted"`

@@ -13,16 +13,48 @@ import (
 
 func exampleReport() *Report {
 	o := DefaultOptions()
-	r := newReport("abc+", Machine{CPU: "a CPU", Cores: 2, Kernel: "6.1", MemoryBytes: 1 << 34, Filesystem: "ext4", Device: "/dev/vda", Go: "go1.26", GOMAXPROCS: 2}, &o)
+	r := newReport(
+		"abc+",
+		Machine{
+			CPU:         "a CPU",
+			Cores:       2,
+			Kernel:      "6.1",
+			MemoryBytes: 1 << 34,
+			Filesystem:  "ext4",
+			Device:      "/dev/vda",
+			Go:          "go1.26",
+			GOMAXPROCS:  2,
+		},
+		&o,
+	)
 	r.At = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	check := &Check{Sent: 120, Accepted: 120, Logged: 120, LicensesUsed: 10, DevicesCompared: 10, DeviceLogsCompared: 1}
 	r.Results = []*Result{
 		{
-			Scenario: "steady", Devices: 1_000_000, StallSeconds: 0.25, Case: &Case{Format: FormatNDJSON, Batch: 1000, Connections: 32, Payload: 64}, Events: 120_000_000, Batches: 120_000, WindowSeconds: 60,
-			EventsPerSecond: 2e6, EventsOfEachSecond: []uint64{1, 2}, Latency: &Latency{P50: 0.001, P99: 0.01, P999: 0.02, Max: 1.5, Mean: 0.002},
-			CPU:    &CPU{DaemonSecondsPerMillion: 0.4, LoaderSecondsPerMillion: 0.1, DaemonCores: 0.8, LoaderCores: 0.2, OtherShare: 0.05},
-			Memory: &Memory{RSSBytes: 200 << 20, HighWaterBytes: 300 << 20}, Disk: &Disk{LogBytesPerEvent: 6.4, WrittenBytesPerEvent: 15, Checkpoints: 2},
-			Check: check, Notes: []string{"a note"},
+			Scenario:           "steady",
+			Devices:            1_000_000,
+			StallSeconds:       0.25,
+			Case:               &Case{Format: FormatNDJSON, Batch: 1000, Connections: 32, Payload: 64},
+			Events:             120_000_000,
+			Batches:            120_000,
+			WindowSeconds:      60,
+			EventsPerSecond:    2e6,
+			EventsOfEachSecond: []uint64{1, 2},
+			Latency:            &Latency{P50: 0.001, P99: 0.01, P999: 0.02, Max: 1.5, Mean: 0.002},
+			CPU: &CPU{
+				DaemonSecondsPerMillion: 0.4,
+				LoaderSecondsPerMillion: 0.1,
+				DaemonCores:             0.8,
+				LoaderCores:             0.2,
+				OtherShare:              0.05,
+			},
+			Memory: &Memory{
+				RSSBytes:       200 << 20,
+				HighWaterBytes: 300 << 20,
+			},
+			Disk:  &Disk{LogBytesPerEvent: 6.4, WrittenBytesPerEvent: 15, Checkpoints: 2},
+			Check: check,
+			Notes: []string{"a note"},
 		},
 		{
 			Scenario: "restart", Restart: &Restart{Signal: "SIGKILL", ReadySeconds: 1.25, EventsBefore: 40_000_000},
@@ -33,7 +65,8 @@ func exampleReport() *Report {
 	return r
 }
 
-// TestReportJSON: the file's text is what other programs compare: its members are fixed in testdata, and read back whole.
+// TestReportJSON: the file's text is what other programs compare: its members are fixed in testdata, and read back
+// whole.
 func TestReportJSON(t *testing.T) {
 	var b bytes.Buffer
 	r := exampleReport()
@@ -45,7 +78,10 @@ func TestReportJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	if b.String() != string(want) {
-		t.Errorf("the report changed; if that is meant, raise reportFormat when a member changes its meaning, and put this into testdata/report.json:\n%s", &b)
+		t.Errorf(
+			"the report changed; if that is meant, raise reportFormat when a member changes its meaning, and put this into testdata/report.json:\n%s",
+			&b,
+		)
 	}
 	var back Report
 	if err := json.Unmarshal(b.Bytes(), &back); err != nil {

@@ -12,15 +12,16 @@ import (
 	"strings"
 )
 
-// Hot path: Redis' protocol, as cheap as the batches for meterd: commands are templates with digits written over, a batch of them is one
-// write, and of an answer only what must be looked at is.
+// Hot path: Redis' protocol, as cheap as the batches for meterd: commands are templates with digits written over, a
+// batch of them is one write, and of an answer only what must be looked at is.
 
 // commands encodes messages as calls of a script. It is not safe for concurrent use.
 type commands struct {
 	templates [down + 1]template
 }
 
-// newCommands returns calls of the script with this hash: its key is device and day, its arguments what is added and the limit.
+// newCommands returns calls of the script with this hash: its key is device and day, its arguments what is added and
+// the limit.
 func newCommands(sha, day string) *commands {
 	c := &commands{}
 	for kind, adds := range map[kind]string{up: strconv.Itoa(quotaUp), down: "1"} {

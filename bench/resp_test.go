@@ -11,7 +11,10 @@ import (
 // TestCommandsAreRead: what is sent to Redis is one call of the script a message, by its protocol.
 func TestCommandsAreRead(t *testing.T) {
 	sha := strings.Repeat("a", 40)
-	body := newCommands(sha, "20261124").appendBatch(nil, []message{{device: 42, kind: up}, {device: devicesMax - 1, kind: down}})
+	body := newCommands(
+		sha,
+		"20261124",
+	).appendBatch(nil, []message{{device: 42, kind: up}, {device: devicesMax - 1, kind: down}})
 	r := bufio.NewReader(strings.NewReader(string(body)))
 	for _, want := range [][]string{
 		{"EVALSHA", sha, "1", "dev-0000042:20261124", "16777216", "16000000"},

@@ -19,9 +19,9 @@ var (
 
 var headEnd = []byte("\r\n\r\n")
 
-// parseResponse reads the answer at the beginning of b and returns how many bytes it takes, 0 if it is not all there yet. It knows what
-// servers of batches send: a status line, a header with one Content-Length, a body of that length; or the status
-// 204 and no body.
+// parseResponse reads the answer at the beginning of b and returns how many bytes it takes, 0 if it is not all there
+// yet. It knows what servers of batches send: a status line, a header with one Content-Length, a body of that length;
+// or the status 204 and no body.
 func parseResponse(b []byte) (r response, n int, err error) {
 	head := bytes.Index(b, headEnd)
 	if head < 0 {

@@ -21,12 +21,24 @@ func TestParseResponse(t *testing.T) {
 		err        error
 	}{
 		{"whole", whole, response{status: 200, body: []byte("{\"accepted\":1,\"denied\":[]}\n")}, len(whole), nil},
-		{"followed", whole + "HTTP", response{status: 200, body: []byte("{\"accepted\":1,\"denied\":[]}\n")}, len(whole), nil},
+		{
+			"followed",
+			whole + "HTTP",
+			response{status: 200, body: []byte("{\"accepted\":1,\"denied\":[]}\n")},
+			len(whole),
+			nil,
+		},
 		{"nothing", "", response{}, 0, nil},
 		{"part of the head", whole[:30], response{}, 0, nil},
 		{"part of the body", whole[:len(whole)-1], response{}, 0, nil},
 		{"no reason", "HTTP/1.1 503\r\ncontent-length:0\r\n\r\n", response{status: 503, body: []byte{}}, 34, nil},
-		{"closing", "HTTP/1.1 400 No\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nno", response{status: 400, body: []byte("no"), close: true}, 59, nil},
+		{
+			"closing",
+			"HTTP/1.1 400 No\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nno",
+			response{status: 400, body: []byte("no"), close: true},
+			59,
+			nil,
+		},
 		{"old version", "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", response{}, 0, errResponse},
 		{"no status", "HTTP/1.1 abc OK\r\nContent-Length: 0\r\n\r\n", response{}, 0, errResponse},
 		{"long status", "HTTP/1.1 2000\r\nContent-Length: 0\r\n\r\n", response{}, 0, errResponse},
@@ -55,10 +67,14 @@ func TestParseResponse(t *testing.T) {
 	}
 }
 
-// FuzzParseResponse: no panic, no over-read, the same at every length that is enough, and whatever is taken net/http takes too,
-// with the same meaning.
+// FuzzParseResponse: no panic, no over-read, the same at every length that is enough, and whatever is taken net/http
+// takes too, with the same meaning.
 func FuzzParseResponse(f *testing.F) {
-	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 26\r\n\r\n{\"accepted\":1,\"denied\":[]}"))
+	f.Add(
+		[]byte(
+			"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 26\r\n\r\n{\"accepted\":1,\"denied\":[]}",
+		),
+	)
 	f.Add([]byte("HTTP/1.1 503\r\nRetry-After: 2\r\nConnection: close\r\ncontent-length:2\r\n\r\n{}HTTP/1.1 200 OK\r\n"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -81,7 +97,8 @@ func FuzzParseResponse(f *testing.F) {
 			return // Names and values of headers are net/http's to judge; the daemon's are well-formed.
 		}
 		body, err := io.ReadAll(answer.Body)
-		bodiless := answer.StatusCode == http.StatusNoContent || answer.StatusCode == http.StatusNotModified || answer.StatusCode < 200
+		bodiless := answer.StatusCode == http.StatusNoContent || answer.StatusCode == http.StatusNotModified ||
+			answer.StatusCode < 200
 		if err != nil || answer.StatusCode != r.status || !bodiless && !bytes.Equal(body, r.body) {
 			t.Fatalf("net/http reads %d %q, %v; we %d %q", answer.StatusCode, body, err, r.status, r.body)
 		}
@@ -89,7 +106,9 @@ func FuzzParseResponse(f *testing.F) {
 }
 
 func BenchmarkParseResponse(b *testing.B) {
-	text := []byte("HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: 29\r\n\r\n{\"accepted\":1000,\"denied\":[]}")
+	text := []byte(
+		"HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: 29\r\n\r\n{\"accepted\":1000,\"denied\":[]}",
+	)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, n, err := parseResponse(text); n != len(text) || err != nil {

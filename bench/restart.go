@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// restart stops the daemon in order and starts it, sends traffic, kills it when the last batch was answered and starts it again.
-// Ready means that /readyz answers 200; each time everything that was acknowledged must be there.
+// restart stops the daemon in order and starts it, sends traffic, kills it when the last batch was answered and starts
+// it again. Ready means that /readyz answers 200; each time everything that was acknowledged must be there.
 func restart(ctx context.Context, r *run) error {
 	t := r.target
 	if t.daemon == nil {
@@ -22,8 +22,8 @@ func restart(ctx context.Context, r *run) error {
 	if err := r.restarted(ctx, &Restart{Signal: "SIGTERM", StopSeconds: stopped.Seconds()}); err != nil {
 		return err
 	}
-	// Reading back took its time. A process that just began has a whole interval to its first checkpoint, so the kill finds all of the
-	// traffic still to be replayed.
+	// Reading back took its time. A process that just began has a whole interval to its first checkpoint, so the kill
+	// finds all of the traffic still to be replayed.
 	if _, err := t.daemon.stop(); err != nil {
 		return err
 	}

@@ -14,8 +14,9 @@ type run struct {
 	report *Report
 }
 
-// Run starts the daemon, or finds it, runs the scenarios and returns the report, with what was measured before an error if there was
-// one. The daemon is stopped and its data removed, except after an error: then they are evidence. It ends when ctx does.
+// Run starts the daemon, or finds it, runs the scenarios and returns the report, with what was measured before an error
+// if there was one. The daemon is stopped and its data removed, except after an error: then they are evidence. It ends
+// when ctx does.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -32,7 +33,15 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	r := &run{o: &o, report: newReport(readCommit(ctx), machine, &o)}
-	r.say("%s, %d cores, Linux %s, %s; commit %s; seed %d", machine.CPU, machine.Cores, machine.Kernel, machine.Filesystem, r.report.Commit, o.Seed)
+	r.say(
+		"%s, %d cores, Linux %s, %s; commit %s; seed %d",
+		machine.CPU,
+		machine.Cores,
+		machine.Kernel,
+		machine.Filesystem,
+		r.report.Commit,
+		o.Seed,
+	)
 	for _, part := range o.parts() {
 		if err := r.part(ctx, part); err != nil {
 			return r.report, err
@@ -154,8 +163,12 @@ func (o *outcome) result(scenario string, c *Case, p *probe, check *Check) *Resu
 		EventsPerSecond: float64(o.events) / o.window.Seconds(), EventsOfEachSecond: o.perSecond, Check: check,
 		StallSeconds: o.stall().Seconds(),
 		Latency: &Latency{
-			P50: o.latency.quantile(0.5).Seconds(), P99: o.latency.quantile(0.99).Seconds(), P999: o.latency.quantile(0.999).Seconds(),
-			Max: time.Duration(o.latency.maxNs).Seconds(), Mean: o.latency.mean().Seconds(),
+			P50: o.latency.quantile(0.5).
+				Seconds(),
+			P99:  o.latency.quantile(0.99).Seconds(),
+			P999: o.latency.quantile(0.999).Seconds(),
+			Max:  time.Duration(o.latency.maxNs).Seconds(),
+			Mean: o.latency.mean().Seconds(),
 		},
 	}
 	p.fill(r, p.to.metrics.minus(p.from.metrics))

@@ -34,12 +34,22 @@ func realOptions(t *testing.T) Options {
 	return o
 }
 
-// TestRun runs every scenario but midnight against the real daemon, and looks at whether the figures are there; what they
-// are is no test's business.
+// TestRun runs every scenario but midnight against the real daemon, and looks at whether the figures are there; what
+// they are is no test's business.
 func TestRun(t *testing.T) {
 	o := realOptions(t)
 	t.Parallel()
-	want := map[string]int{"activate": 1, "steady": 4, "reconnect": 1, "hot": 2, "denied by quota": 1, "denied unconnected": 1, "restart": 2, "checkpoint": 2, "cores": 2}
+	want := map[string]int{
+		"activate":           1,
+		"steady":             4,
+		"reconnect":          1,
+		"hot":                2,
+		"denied by quota":    1,
+		"denied unconnected": 1,
+		"restart":            2,
+		"checkpoint":         2,
+		"cores":              2,
+	}
 	o.Scenarios = []string{"activate", "steady", "reconnect", "hot", "denials", "restart", "checkpoint", "cores"}
 	for _, peer := range []struct {
 		scenario, program string
@@ -89,7 +99,8 @@ func checkResult(t *testing.T, x *Result, o *Options) {
 	if x.Scenario == "denied unconnected" {
 		licenses = 0
 	}
-	if !isPeer && (x.Check.LicensesUsed != licenses || x.Check.DevicesCompared != o.Samples || x.Check.DeviceLogsCompared != o.LogSamples) {
+	if !isPeer &&
+		(x.Check.LicensesUsed != licenses || x.Check.DevicesCompared != o.Samples || x.Check.DeviceLogsCompared != o.LogSamples) {
 		t.Errorf("%s: %+v", x.name(), x.Check)
 	}
 	if x.Memory == nil || x.Memory.RSSBytes == 0 || !isPeer && x.Memory.TableBytes == 0 {
@@ -101,7 +112,8 @@ func checkResult(t *testing.T, x *Result, o *Options) {
 		}
 		return
 	}
-	if x.Events == 0 || x.EventsPerSecond <= 0 || x.Latency.P50 <= 0 || x.Latency.P999 > x.Latency.Max || x.Check.Sent < x.Events ||
+	if x.Events == 0 || x.EventsPerSecond <= 0 || x.Latency.P50 <= 0 || x.Latency.P999 > x.Latency.Max ||
+		x.Check.Sent < x.Events ||
 		!isPeer && (x.Disk.LogBytesPerEvent <= 0 || x.Disk.EventsPerGroup < 1) {
 		t.Errorf("%s: %+v", x.name(), x)
 	}

@@ -14,8 +14,8 @@ type Scenario struct {
 	run   func(context.Context, *run) error
 }
 
-// Scenarios returns all scenarios. A new one is a file with a function that takes a run, adds results to it, and leaves the target verified;
-// a line here, and one in a suite.
+// Scenarios returns all scenarios. A new one is a file with a function that takes a run, adds results to it, and leaves
+// the target verified; a line here, and one in a suite.
 func Scenarios() []Scenario {
 	return []Scenario{
 		{"activate", "first connects of all devices; what a device takes in memory", activate},

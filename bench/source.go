@@ -8,7 +8,8 @@ type source interface {
 	fill(dst []byte) ([]byte, int)
 }
 
-// rounds is the source of one event of a kind for each device. Callers share next, so that together they name each device once.
+// rounds is the source of one event of a kind for each device. Callers share next, so that together they name each
+// device once.
 type rounds struct {
 	encoder encoder
 	kind    kind
@@ -34,7 +35,10 @@ func (c *rounds) fill(dst []byte) ([]byte, int) {
 func roundOf(devices int, c Case, kind kind, encode func() encoder) (sources []source) {
 	next := &atomic.Int64{}
 	for range c.Connections {
-		sources = append(sources, &rounds{encoder: encode(), kind: kind, next: next, devices: devices, batch: make([]message, c.Batch)})
+		sources = append(
+			sources,
+			&rounds{encoder: encode(), kind: kind, next: next, devices: devices, batch: make([]message, c.Batch)},
+		)
 	}
 	return sources
 }

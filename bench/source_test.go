@@ -9,7 +9,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// TestTallyIsWhatWasSent holds that drawing again gives exactly what was sent, device by device, however they are drawn.
+// TestTallyIsWhatWasSent holds that drawing again gives exactly what was sent, device by device, however they are
+// drawn.
 func TestTallyIsWhatWasSent(t *testing.T) {
 	const devices, batch, batches = 50, 33, 20
 	cases := map[string]Case{"uniform": {}, "zipf": {Draw: DrawZipf}, "one": {Among: 1}, "few": {Among: 7}}
@@ -29,7 +30,14 @@ func TestTallyIsWhatWasSent(t *testing.T) {
 			again.add(d, batch*batches)
 			for device := range devices {
 				if again.up[device] != sent.up[device] || again.down[device] != sent.down[device] {
-					t.Errorf("device %d: drawn again %d up %d down, sent %d and %d", device, again.up[device], again.down[device], sent.up[device], sent.down[device])
+					t.Errorf(
+						"device %d: drawn again %d up %d down, sent %d and %d",
+						device,
+						again.up[device],
+						again.down[device],
+						sent.up[device],
+						sent.down[device],
+					)
 				}
 			}
 		})
@@ -61,7 +69,12 @@ func read(t *testing.T, s source, want int) map[int]map[event.Type]uint32 {
 // TestRoundsAreEachDeviceOnce: callers share the devices without one left or taken twice, the last batch being shorter.
 func TestRoundsAreEachDeviceOnce(t *testing.T) {
 	const devices, batch = 1050, 100
-	sources := roundOf(devices, Case{Connections: 3, Batch: batch}, connect, func() encoder { return newLines("p", 0, draws{}) })
+	sources := roundOf(
+		devices,
+		Case{Connections: 3, Batch: batch},
+		connect,
+		func() encoder { return newLines("p", 0, draws{}) },
+	)
 	seen := map[int]uint32{}
 	for turn := range (devices + batch - 1) / batch {
 		for device, counts := range read(t, sources[turn%len(sources)], min(batch, devices-turn*batch)) {
@@ -83,7 +96,8 @@ func TestRoundsAreEachDeviceOnce(t *testing.T) {
 	}
 }
 
-// TestDrawsAreUniform: χ² of a hundred devices, and both directions, for many streams; the bound is passed once in a billion.
+// TestDrawsAreUniform: χ² of a hundred devices, and both directions, for many streams; the bound is passed once in a
+// billion.
 func TestDrawsAreUniform(t *testing.T) {
 	const devices, n = 100, 100_000
 	all := newChooser(devices, Case{}, 1)

@@ -36,8 +36,8 @@ func (r *run) measure(ctx context.Context, scenario string, f *fleet, c Case) (*
 	return o.result(scenario, &c, p, check), nil
 }
 
-// traffic draws messages for the devices of a fleet, as a case and the rest of a job say, and notes what each device was sent; the caller
-// verifies it.
+// traffic draws messages for the devices of a fleet, as a case and the rest of a job say, and notes what each device
+// was sent; the caller verifies it.
 func (r *run) traffic(ctx context.Context, f *fleet, c Case, j *job) (*outcome, *probe, error) {
 	var begins []drawn
 	j.sources, begins = r.target.sources(f, c)

@@ -49,12 +49,15 @@ func window(most time.Duration) func(*Options) {
 	return func(o *Options) { o.Duration = min(o.Duration, most) }
 }
 
-// shortSuite shows the daemon and the yardsticks within five minutes on two cores. What is left of the headline is a quarter of its window: by
-// itself, as `steady`, it is a minute long.
+// shortSuite shows the daemon and the yardsticks within five minutes on two cores. What is left of the headline is a
+// quarter of its window: by itself, as `steady`, it is a minute long.
 func (o *Options) shortSuite() []part {
 	p := part{options: *o}
 	p.options.Warmup = min(o.Warmup, time.Second)
-	p.options.CheckpointEvery = min(o.CheckpointEvery, 8*time.Second) // So that one falls into the windows of the headline.
+	p.options.CheckpointEvery = min(
+		o.CheckpointEvery,
+		8*time.Second,
+	) // So that one falls into the windows of the headline.
 	p.add("activate", nil)
 	p.add("steady", func(o *Options) {
 		o.Duration = min(o.Duration, 15*time.Second)

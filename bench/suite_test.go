@@ -71,7 +71,8 @@ func TestSuites(t *testing.T) {
 		}
 	}
 	o.Scenarios = []string{"hot", "steady"}
-	if p := o.parts(); len(p) != 1 || len(p[0].steps) != 2 || p[0].steps[0].scenario.Name != "hot" || p[0].steps[0].optional {
+	if p := o.parts(); len(p) != 1 || len(p[0].steps) != 2 || p[0].steps[0].scenario.Name != "hot" ||
+		p[0].steps[0].optional {
 		t.Errorf("%+v", p)
 	}
 }

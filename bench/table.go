@@ -14,15 +14,34 @@ func (r *Report) WriteTable(w io.Writer) error {
 	row := func(format string, args ...any) {
 		_, _ = fmt.Fprintf(t, format+"\t\n", args...) // The writer keeps its error for Flush.
 	}
-	row("\tdevices\tevents/s\tp50\tp99\tp99.9\tmax\tstall\tCPU s/M server\tloader\tother CPU\tRSS\tpeak\tlog B/event\twritten\tcheckpoints")
+	row(
+		"\tdevices\tevents/s\tp50\tp99\tp99.9\tmax\tstall\tCPU s/M server\tloader\tother CPU\tRSS\tpeak\tlog B/event\twritten\tcheckpoints",
+	)
 	for _, x := range r.Results {
 		if x.Latency == nil {
 			continue
 		}
-		row("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.3f\t%.3f\t%.0f %%\t%s\t%s\t%.2f\t%.2f\t%d", x.name(), short(float64(x.Devices)),
-			short(x.EventsPerSecond), span(x.Latency.P50), span(x.Latency.P99), span(x.Latency.P999), span(x.Latency.Max), span(x.StallSeconds),
-			x.CPU.DaemonSecondsPerMillion, x.CPU.LoaderSecondsPerMillion, 100*x.CPU.OtherShare, x.Memory.size(), x.Memory.peak(),
-			x.Disk.LogBytesPerEvent, x.Disk.WrittenBytesPerEvent, x.Disk.Checkpoints)
+		row(
+			"%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.3f\t%.3f\t%.0f %%\t%s\t%s\t%.2f\t%.2f\t%d",
+			x.name(),
+			short(float64(x.Devices)),
+			short(
+				x.EventsPerSecond,
+			),
+			span(x.Latency.P50),
+			span(x.Latency.P99),
+			span(x.Latency.P999),
+			span(x.Latency.Max),
+			span(x.StallSeconds),
+			x.CPU.DaemonSecondsPerMillion,
+			x.CPU.LoaderSecondsPerMillion,
+			100*x.CPU.OtherShare,
+			x.Memory.size(),
+			x.Memory.peak(),
+			x.Disk.LogBytesPerEvent,
+			x.Disk.WrittenBytesPerEvent,
+			x.Disk.Checkpoints,
+		)
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write the table: %w", err)
@@ -81,11 +100,23 @@ func (x *Result) line() string {
 	case x.Restart != nil && x.Restart.Signal == "SIGTERM":
 		s += fmt.Sprintf(" SIGTERM: stopped in %.2f s, ready in %.2f s", x.Restart.StopSeconds, x.Restart.ReadySeconds)
 	case x.Restart != nil:
-		s += fmt.Sprintf(" %s: ready in %.2f s, after %s events, %.0f s after the last checkpoint", x.Restart.Signal, x.Restart.ReadySeconds,
-			short(float64(x.Restart.EventsBefore)), x.Restart.CheckpointAgeSeconds)
+		s += fmt.Sprintf(
+			" %s: ready in %.2f s, after %s events, %.0f s after the last checkpoint",
+			x.Restart.Signal,
+			x.Restart.ReadySeconds,
+			short(float64(x.Restart.EventsBefore)),
+			x.Restart.CheckpointAgeSeconds,
+		)
 	default:
-		s = fmt.Sprintf("%s: %s events in %.1f s, %s/s, p50 %s, p99 %s", x.name(), short(float64(x.Events)), x.WindowSeconds, short(x.EventsPerSecond),
-			span(x.Latency.P50), span(x.Latency.P99))
+		s = fmt.Sprintf(
+			"%s: %s events in %.1f s, %s/s, p50 %s, p99 %s",
+			x.name(),
+			short(float64(x.Events)),
+			x.WindowSeconds,
+			short(x.EventsPerSecond),
+			span(x.Latency.P50),
+			span(x.Latency.P99),
+		)
 	}
 	if x.MidnightStallSeconds > 0 {
 		s += fmt.Sprintf("; longest stall %s, around midnight %s", span(x.StallSeconds), span(x.MidnightStallSeconds))

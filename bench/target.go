@@ -29,9 +29,16 @@ type target struct {
 	main      *fleet            // what most scenarios are about
 }
 
-// openTarget starts a daemon, or finds the one that it was told of, and creates a product with a licence for each device.
+// openTarget starts a daemon, or finds the one that it was told of, and creates a product with a licence for each
+// device.
 func openTarget(ctx context.Context, o *Options) (*target, error) {
-	t := &target{o: o, quiet: time.Now(), token: o.Token, sequences: map[string]uint64{}, main: newFleet(o.Product, o.Devices, zoneOfMorning(time.Now()))}
+	t := &target{
+		o:         o,
+		quiet:     time.Now(),
+		token:     o.Token,
+		sequences: map[string]uint64{},
+		main:      newFleet(o.Product, o.Devices, zoneOfMorning(time.Now())),
+	}
 	if err := t.open(ctx); err != nil {
 		return nil, errors.Join(err, t.close(false))
 	}

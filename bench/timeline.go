@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// timeline knows the milliseconds of a load in which an answer came: a bit each. The zero value is ready; it is not safe for concurrent use.
+// timeline knows the milliseconds of a load in which an answer came: a bit each. The zero value is ready; it is not
+// safe for concurrent use.
 type timeline struct{ words []uint64 }
 
 // mark notes an answer. It allocates once in a minute, not once a batch.

@@ -8,8 +8,8 @@ import (
 	"net/http"
 )
 
-// verify compares what was sent, to all fleets and to the devices of one, with what the daemon says, and returns an error for every
-// difference there is.
+// verify compares what was sent, to all fleets and to the devices of one, with what the daemon says, and returns an
+// error for every difference there is.
 func (t *target) verify(ctx context.Context, f *fleet) (*Check, error) {
 	check, err := t.verifyTotals(ctx)
 	if err != nil {
@@ -30,8 +30,14 @@ func (t *target) verifyTotals(ctx context.Context) (*Check, error) {
 	since := now.minus(t.baseline)
 	sent := t.accepted + t.denied
 	if since.Accepted != t.accepted || since.Denied != t.denied || since.LogRows != sent {
-		return nil, fmt.Errorf("check: %d events were answered as accepted and %d as denied; the daemon counts %d accepted, %d denied, %d rows logged",
-			t.accepted, t.denied, since.Accepted, since.Denied, since.LogRows)
+		return nil, fmt.Errorf(
+			"check: %d events were answered as accepted and %d as denied; the daemon counts %d accepted, %d denied, %d rows logged",
+			t.accepted,
+			t.denied,
+			since.Accepted,
+			since.Denied,
+			since.LogRows,
+		)
 	}
 	return &Check{Sent: sent, Accepted: since.Accepted, Denied: since.Denied, Logged: since.LogRows}, nil
 }
@@ -91,13 +97,23 @@ func (t *target) verifyDevice(ctx context.Context, f *fleet, device int) error {
 	deniedUp, deniedDown := f.refused.of(device)
 	denied := deniedUp + deniedDown
 	if v.State != "active" || v.Messages.Up != up || v.Messages.Down != down || v.Messages.Denied != denied {
-		return fmt.Errorf("device %s was sent %d up and %d down, and %d were denied by its quota; its view says %s, %d up, %d down, %d denied",
-			name, up, down, denied, v.State, v.Messages.Up, v.Messages.Down, v.Messages.Denied)
+		return fmt.Errorf(
+			"device %s was sent %d up and %d down, and %d were denied by its quota; its view says %s, %d up, %d down, %d denied",
+			name,
+			up,
+			down,
+			denied,
+			v.State,
+			v.Messages.Up,
+			v.Messages.Down,
+			v.Messages.Denied,
+		)
 	}
 	return nil
 }
 
-// verifyLog compares what the last stage sent to a device with its log since then: older rows were compared before, and reading them again takes long.
+// verifyLog compares what the last stage sent to a device with its log since then: older rows were compared before, and
+// reading them again takes long.
 func (t *target) verifyLog(ctx context.Context, f *fleet, device int) error {
 	name := deviceName(device)
 	rows := map[string]uint64{}

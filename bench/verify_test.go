@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// activated returns a run against f whose devices are connected and were sent some messages; what f says of them was found right.
+// activated returns a run against f whose devices are connected and were sent some messages; what f says of them was
+// found right.
 func activated(t *testing.T, o Options) *run {
 	t.Helper()
 	if err := o.Validate(); err != nil {
@@ -77,7 +78,8 @@ func TestVerifyAgrees(t *testing.T) {
 			t.Errorf("%s was not asked for:\n%s", want, f.createdText())
 		}
 	}
-	if result := r.report.Results[0]; result.Scenario != "activate" || result.Events != 300 || result.Batches != 1 || result.Check.LicensesUsed != 300 {
+	if result := r.report.Results[0]; result.Scenario != "activate" || result.Events != 300 || result.Batches != 1 ||
+		result.Check.LicensesUsed != 300 {
 		t.Errorf("%+v", result)
 	}
 }
@@ -136,12 +138,18 @@ func TestRestartNeedsItsOwnDaemon(t *testing.T) {
 
 func TestLogsOfManyPages(t *testing.T) {
 	f, o := startFake(t)
-	f.rows["d"] = []fakeRow{{Type: "connect", DecidedAt: time.Now().Add(-time.Hour)}, {Type: "connect", DecidedAt: time.Now()}}
+	f.rows["d"] = []fakeRow{
+		{Type: "connect", DecidedAt: time.Now().Add(-time.Hour)},
+		{Type: "connect", DecidedAt: time.Now()},
+	}
 	for i := range 380 {
 		f.rows["d"] = append(f.rows["d"], fakeRow{Type: []string{"up", "down"}[i%2], DecidedAt: time.Now()})
 	}
 	rows := map[string]int{}
-	err := newAdmin(strings.TrimPrefix(o.URL, "http://"), "secret").log(t.Context(), "p1", "d", time.Now().Add(-time.Minute), func(row logRow) { rows[row.Type]++ })
+	err := newAdmin(
+		strings.TrimPrefix(o.URL, "http://"),
+		"secret",
+	).log(t.Context(), "p1", "d", time.Now().Add(-time.Minute), func(row logRow) { rows[row.Type]++ })
 	if err != nil || rows["connect"] != 1 || rows["up"] != 190 || rows["down"] != 190 || len(rows) != 3 {
 		t.Fatalf("%v, %v", rows, err)
 	}
@@ -155,7 +163,11 @@ func TestLoadEndsWhenTold(t *testing.T) {
 	sources, _ := r.target.sources(r.target.main, c)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	sources[0] = &calling{source: sources[0], call: func() { cancel(errEnough) }}
-	if _, _, err := r.load(ctx, &job{what: "endless", c: c, fleet: r.target.main, sources: sources, warmup: time.Hour, duration: time.Hour}); err == nil || !strings.Contains(err.Error(), errEnough.Error()) {
+	if _, _, err := r.load(
+		ctx,
+		&job{what: "endless", c: c, fleet: r.target.main, sources: sources, warmup: time.Hour, duration: time.Hour},
+	); err == nil ||
+		!strings.Contains(err.Error(), errEnough.Error()) {
 		t.Fatalf("%v", err)
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// series encodes messages as samples in Prometheus' text format: a series a device, the size as its value. It is not safe for concurrent use.
+// series encodes messages as samples in Prometheus' text format: a series a device, the size as its value. It is not
+// safe for concurrent use.
 type series struct {
 	template template
 }
@@ -63,16 +64,21 @@ func (v *importer) hear(in []byte) (bool, error) {
 	return isWhole, err
 }
 
-// victoria measures VictoriaMetrics' import of text, in batches like meterd's, of series that it knows all: the first sample of a series costs it many times
-// as much as the next ones. It answers before anything is on disk, and syncs every few seconds; there is no setting that is durable. Without time stamps,
-// for which it takes its own time, a line is shorter and read faster.
+// victoria measures VictoriaMetrics' import of text, in batches like meterd's, of series that it knows all: the first
+// sample of a series costs it many times as much as the next ones. It answers before anything is on disk, and syncs
+// every few seconds; there is no setting that is durable. Without time stamps, for which it takes its own time, a line
+// is shorter and read faster.
 func victoria(ctx context.Context, r *run) error {
 	if _, err := installed("victoria-metrics"); err != nil {
 		return err
 	}
 	return r.aside(ctx, func() error {
 		p, err := r.startPeer(ctx, "victoria-metrics", "started VictoriaMetrics in", func(port int, folder string) []string {
-			return []string{fmt.Sprintf("-httpListenAddr=127.0.0.1:%d", port), "-storageDataPath=" + folder + "/data", "-retentionPeriod=1"}
+			return []string{
+				fmt.Sprintf("-httpListenAddr=127.0.0.1:%d", port),
+				"-storageDataPath=" + folder + "/data",
+				"-retentionPeriod=1",
+			}
 		})
 		if err != nil {
 			return err
@@ -89,7 +95,11 @@ func (r *run) victoriaCase(ctx context.Context, p *peer) error {
 		return err
 	}
 	sources, _ := r.drawFor(c, r.o.Devices, encode)
-	result, err := r.victoriaLoad(ctx, p, &job{what: fmt.Sprintf("victoria %s", c), c: c, sources: sources, warmup: r.o.Warmup, duration: r.o.peerWindow()})
+	result, err := r.victoriaLoad(
+		ctx,
+		p,
+		&job{what: fmt.Sprintf("victoria %s", c), c: c, sources: sources, warmup: r.o.Warmup, duration: r.o.peerWindow()},
+	)
 	if err != nil {
 		return err
 	}
@@ -101,7 +111,11 @@ func (r *run) victoriaCase(ctx context.Context, p *peer) error {
 		return err
 	}
 	if check.Accepted != check.Sent {
-		return fmt.Errorf("check: %d samples were sent and answered, VictoriaMetrics says %d rows", check.Sent, check.Accepted)
+		return fmt.Errorf(
+			"check: %d samples were sent and answered, VictoriaMetrics says %d rows",
+			check.Sent,
+			check.Accepted,
+		)
 	}
 	result.Check = check
 	r.add(&result.Result)

@@ -68,7 +68,10 @@ const (
 
 // newPost returns a request of one producer; without one it has no sequences.
 func newPost(path, host, token, contentType, producer string) *post {
-	p := &post{head: []byte("POST " + path + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: " + contentType), sequence: producer != ""}
+	p := &post{
+		head:     []byte("POST " + path + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: " + contentType),
+		sequence: producer != "",
+	}
 	if token != "" {
 		p.head = append(p.head, "\r\nAuthorization: Bearer "+token...)
 	}
@@ -83,8 +86,8 @@ func newPost(path, host, token, contentType, producer string) *post {
 // blank returns the buffer to append a body to, for seal.
 func (p *post) blank() []byte { return p.text[:p.room] }
 
-// seal returns the request whose body was appended to blank: the head is written to where it ends at the body, so that one write
-// sends both.
+// seal returns the request whose body was appended to blank: the head is written to where it ends at the body, so that
+// one write sends both.
 func (p *post) seal(text []byte, sequence uint64) []byte {
 	p.text = text
 	var room [len(sequenceHeader) + sequenceDigits + len(lengthHeader) + lengthDigits + 4]byte

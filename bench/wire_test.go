@@ -12,13 +12,15 @@ import (
 	"time"
 )
 
-// TestPostAndAsk sends bodies of every length of number through a server of net/http, which must read them as they were meant.
+// TestPostAndAsk sends bodies of every length of number through a server of net/http, which must read them as they were
+// meant.
 func TestPostAndAsk(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil || r.Method != http.MethodPost || r.URL.Path != "/v1/events" || r.Header.Get("Authorization") != "Bearer secret" ||
 			r.Header.Get("Content-Type") != "application/x-ndjson" || r.ContentLength != int64(len(body)) ||
-			r.Header.Get("Meterd-Producer") != "gw-1" || r.Header.Get("Meterd-Sequence") != fmt.Sprint(len(body)) {
+			r.Header.Get("Meterd-Producer") != "gw-1" ||
+			r.Header.Get("Meterd-Sequence") != fmt.Sprint(len(body)) {
 			w.WriteHeader(http.StatusBadRequest)
 		}
 		w.Header().Set("Content-Length", "5000")
@@ -45,7 +47,8 @@ func TestPostAndAsk(t *testing.T) {
 			t.Fatal(err)
 		}
 		have := min(length, 5000)
-		if r.status != 200 || len(r.body) != 5000 || !bytes.Equal(r.body[:have], body[:have]) || have < 5000 && r.body[have] != '.' {
+		if r.status != 200 || len(r.body) != 5000 || !bytes.Equal(r.body[:have], body[:have]) ||
+			have < 5000 && r.body[have] != '.' {
 			t.Fatalf("length %d: %d, %d bytes", length, r.status, len(r.body))
 		}
 	}

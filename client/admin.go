@@ -35,8 +35,8 @@ func (o AdminOptions) Validate() error {
 	return err
 }
 
-// Admin makes the calls of the administration of one meterd. What it sends and hands back is JSON as the contract has it. It keeps no state but
-// idle connections and is safe for concurrent use.
+// Admin makes the calls of the administration of one meterd. What it sends and hands back is JSON as the contract has
+// it. It keeps no state but idle connections and is safe for concurrent use.
 type Admin struct {
 	opts AdminOptions
 	http *http.Client
@@ -84,9 +84,10 @@ func Path(segments ...string) string {
 	return b.String()
 }
 
-// Call makes one call: path is as Path returns it, body is sent as JSON unless it is nil, and the answer is read into out unless that is nil or there
-// is none (204). A refusal is a *Problem. Nothing is sent twice: after another error than a *Problem it is unknown
-// whether the call was made, and whoever repeats it relies on the contract (orders are credited once).
+// Call makes one call: path is as Path returns it, body is sent as JSON unless it is nil, and the answer is read into
+// out unless that is nil or there is none (204). A refusal is a *Problem. Nothing is sent twice: after another error
+// than a *Problem it is unknown whether the call was made, and whoever repeats it relies on the contract (orders are
+// credited once).
 func (a *Admin) Call(ctx context.Context, method, path string, query url.Values, body, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, a.opts.Timeout)
 	defer cancel()
@@ -119,7 +120,13 @@ func (a *Admin) Call(ctx context.Context, method, path string, query url.Values,
 }
 
 // ask makes one request and returns the answer if it is a 2xx; its body is the caller's to close.
-func (a *Admin) ask(ctx context.Context, method, path string, query url.Values, body io.Reader, accept string) (*http.Response, error) {
+func (a *Admin) ask(
+	ctx context.Context,
+	method, path string,
+	query url.Values,
+	body io.Reader,
+	accept string,
+) (*http.Response, error) {
 	target := a.opts.URL + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()

@@ -31,7 +31,8 @@ func newTestAdmin(t *testing.T, handler http.HandlerFunc) *Admin {
 func TestAdminCalls(t *testing.T) {
 	a := newTestAdmin(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if r.Header.Get("Authorization") != "Bearer secret" || (len(body) > 0) != (r.Header.Get("Content-Type") == "application/json") {
+		if r.Header.Get("Authorization") != "Bearer secret" ||
+			(len(body) > 0) != (r.Header.Get("Content-Type") == "application/json") {
 			t.Errorf("headers %v with body %q", r.Header, body)
 		}
 		if r.Method == http.MethodDelete {
@@ -57,7 +58,15 @@ func TestAdminCalls(t *testing.T) {
 		}
 	}
 	untouched := json.RawMessage(`"untouched"`)
-	if err := a.Call(t.Context(), "DELETE", Path("v1", "tokens", "t"), nil, nil, &untouched); err != nil || string(untouched) != `"untouched"` {
+	if err := a.Call(
+		t.Context(),
+		"DELETE",
+		Path("v1", "tokens", "t"),
+		nil,
+		nil,
+		&untouched,
+	); err != nil ||
+		string(untouched) != `"untouched"` {
 		t.Errorf("204: %s, %v", untouched, err)
 	}
 	if err := a.Call(t.Context(), "GET", Path("v1", "accounts"), nil, nil, nil); err != nil {
@@ -99,7 +108,8 @@ func TestAdminRefusals(t *testing.T) {
 				t.Fatalf("%d: %v", tc.status, err)
 			}
 			if p.Error() != tc.text || p.Status != tc.status || p.Code != tc.want.Code || p.Title != tc.want.Title || p.Detail != tc.want.Detail ||
-				p.Field != tc.want.Field || p.RetryAfter != tc.want.RetryAfter || p.Code != "" && string(p.Body) != tc.body || p.Code == "" && p.Body != nil {
+				p.Field != tc.want.Field || p.RetryAfter != tc.want.RetryAfter || p.Code != "" && string(p.Body) != tc.body ||
+				p.Code == "" && p.Body != nil {
 				t.Errorf("%d: %+v, %q", tc.status, p, p)
 			}
 		}
@@ -153,7 +163,14 @@ func TestElementsFollowPages(t *testing.T) {
 	if got, err := read(query, -1); err != nil || !slices.Equal(got, []string{"1", "2", "3"}) {
 		t.Errorf("%q, %v", got, err)
 	}
-	if want := []string{"limit=2&state=active", "cursor=b&limit=2&state=active", "cursor=c&limit=2&state=active"}; !slices.Equal(asked, want) {
+	if want := []string{
+		"limit=2&state=active",
+		"cursor=b&limit=2&state=active",
+		"cursor=c&limit=2&state=active",
+	}; !slices.Equal(
+		asked,
+		want,
+	) {
 		t.Errorf("asked %q", asked)
 	}
 	if len(query) != 2 {
@@ -222,7 +239,9 @@ func TestSilentAnswersAreGivenUp(t *testing.T) {
 			}
 			<-ctx.Done()
 		}, say("")}}
-		a, err := NewAdmin(AdminOptions{URL: "http://meterd.test", Timeout: 10 * time.Second, HTTPClient: &http.Client{Transport: f}})
+		a, err := NewAdmin(
+			AdminOptions{URL: "http://meterd.test", Timeout: 10 * time.Second, HTTPClient: &http.Client{Transport: f}},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -238,7 +257,15 @@ func TestSilentAnswersAreGivenUp(t *testing.T) {
 			t.Errorf("%d lines, %v after %v", lines, last, time.Since(start))
 		}
 		start = time.Now()
-		if err := a.Call(t.Context(), "GET", "/v1/accounts", nil, nil, new(any)); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 10*time.Second {
+		if err := a.Call(
+			t.Context(),
+			"GET",
+			"/v1/accounts",
+			nil,
+			nil,
+			new(any),
+		); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(start) != 10*time.Second {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 	})

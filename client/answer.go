@@ -8,7 +8,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// parseAnswer reads the answer to a batch of n events, strictly: every event has exactly one verdict, or the answer is none.
+// parseAnswer reads the answer to a batch of n events, strictly: every event has exactly one verdict, or the answer is
+// none.
 func parseAnswer(answer []byte, n int) ([]Verdict, error) {
 	var a struct {
 		Accepted *int `json:"accepted"`

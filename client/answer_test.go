@@ -48,7 +48,8 @@ func TestParseAnswerIsStrict(t *testing.T) {
 	}
 }
 
-// BenchmarkDo measures the client over real sockets against a server that accepts everything: what it costs, not what meterd does.
+// BenchmarkDo measures the client over real sockets against a server that accepts everything: what it costs, not what
+// meterd does.
 func BenchmarkDo(b *testing.B) {
 	for _, callers := range []int{1, 64, 1024} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {

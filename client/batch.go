@@ -9,7 +9,8 @@ type entry struct {
 	record  record
 }
 
-// batch is one request. Once cut, body is never changed: it is sent again as it is, with the sequence that it was given.
+// batch is one request. Once cut, body is never changed: it is sent again as it is, with the sequence that it was
+// given.
 type batch struct {
 	body    []byte
 	entries []entry   // in the order of the body's lines

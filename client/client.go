@@ -108,9 +108,9 @@ func (c *Client) Do(ctx context.Context, e Event) (Verdict, error) {
 	return p.Wait(ctx)
 }
 
-// Submit hands e in without waiting for anything. Events of one device are decided in the order of their Submit calls. It fails
-// with ErrInvalid, ErrOverloaded or ErrClosed; with room short, what the policy lets pass is Unasked instead of
-// ErrOverloaded.
+// Submit hands e in without waiting for anything. Events of one device are decided in the order of their Submit calls.
+// It fails with ErrInvalid, ErrOverloaded or ErrClosed; with room short, what the policy lets pass is Unasked instead
+// of ErrOverloaded.
 func (c *Client) Submit(e Event) (*Pending, error) {
 	if err := e.check(); err != nil {
 		return nil, err
@@ -133,8 +133,8 @@ func (c *Client) Submit(e Event) (*Pending, error) {
 	return p, nil
 }
 
-// Offline tells meterd that this producer holds no device (it has just started), and returns how many it put offline. It fails with an
-// *UnavailableError. Repeating it is harmless as long as no device has connected.
+// Offline tells meterd that this producer holds no device (it has just started), and returns how many it put offline.
+// It fails with an *UnavailableError. Repeating it is harmless as long as no device has connected.
 func (c *Client) Offline(ctx context.Context) (devices int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
@@ -146,13 +146,13 @@ func (c *Client) Offline(ctx context.Context) (devices int, err error) {
 	return devices, nil
 }
 
-// OweOffline makes the Client call Offline by itself before the next batch of events. A gateway that starts while meterd is down, and
-// lets devices in all the same, uses it so that a late call cannot put those devices offline.
+// OweOffline makes the Client call Offline by itself before the next batch of events. A gateway that starts while
+// meterd is down, and lets devices in all the same, uses it so that a late call cannot put those devices offline.
 func (c *Client) OweOffline() { c.offlineOwed.Store(true) }
 
-// Close refuses further events, sends what waits, tries once more, for at most Timeout, to report what is owed, and returns when that is done. When
-// ctx ends first, requests are cut off and their events fail. An error says how much was left unreported, and of how much it is not known
-// whether it was. It ends Commands too.
+// Close refuses further events, sends what waits, tries once more, for at most Timeout, to report what is owed, and
+// returns when that is done. When ctx ends first, requests are cut off and their events fail. An error says how much
+// was left unreported, and of how much it is not known whether it was. It ends Commands too.
 func (c *Client) Close(ctx context.Context) error {
 	for _, l := range c.lanes {
 		l.close()
@@ -202,11 +202,19 @@ func (c *Client) writeOff() (err error) {
 // Stats returns the client's figures; each is exact, together they are of no one instant.
 func (c *Client) Stats() Stats {
 	return Stats{
-		Requests: c.stats.requests.Load(), Retries: c.stats.retries.Load(), Replayed: c.stats.replayed.Load(),
-		Ambiguous: c.stats.ambiguous.Load(), UnaskedLost: c.stats.unaskedLost.Load(), ProducerShared: c.stats.producerShared.Load(),
-		Unasked: c.unasked.Load(), Queued: c.queued.Load(), InFlight: c.inFlight.Load(),
-		Commands: c.stats.commands.Load(), CommandsIgnored: c.stats.commandsIgnored.Load(),
-		CommandStreams: c.stats.commandStreams.Load(), CommandsOpen: c.commandsOpen.Load(),
+		Requests:        c.stats.requests.Load(),
+		Retries:         c.stats.retries.Load(),
+		Replayed:        c.stats.replayed.Load(),
+		Ambiguous:       c.stats.ambiguous.Load(),
+		UnaskedLost:     c.stats.unaskedLost.Load(),
+		ProducerShared:  c.stats.producerShared.Load(),
+		Unasked:         c.unasked.Load(),
+		Queued:          c.queued.Load(),
+		InFlight:        c.inFlight.Load(),
+		Commands:        c.stats.commands.Load(),
+		CommandsIgnored: c.stats.commandsIgnored.Load(),
+		CommandStreams:  c.stats.commandStreams.Load(),
+		CommandsOpen:    c.commandsOpen.Load(),
 	}
 }
 

@@ -41,14 +41,14 @@ type Command struct {
 	Reason  string // with CommandDisconnect: license_exhausted, renewal_off, suspended; new ones may appear
 }
 
-// Commands hears what meterd tells this producer, and hands it to handle one command at a time, in order. It opens the stream again, from
-// where it was, whenever it breaks or is silent for Options.HeartbeatTimeout, and returns only when ctx ends (its cause) or the Client
-// is closed (ErrClosed).
+// Commands hears what meterd tells this producer, and hands it to handle one command at a time, in order. It opens the
+// stream again, from where it was, whenever it breaks or is silent for Options.HeartbeatTimeout, and returns only when
+// ctx ends (its cause) or the Client is closed (ErrClosed).
 //
-// A command was heard when handle returned, and may come again when the stream breaks, so handle must bear repetition. When meterd refuses
-// the place where the stream broke off, because its data is another's, say, what it keeps is heard from the beginning, after one refresh of
-// everything. While handle runs nothing is read; a gateway that is slow enough is cut off by meterd and goes on where it was. Two
-// calls of Commands hear everything twice.
+// A command was heard when handle returned, and may come again when the stream breaks, so handle must bear repetition.
+// When meterd refuses the place where the stream broke off, because its data is another's, say, what it keeps is heard
+// from the beginning, after one refresh of everything. While handle runs nothing is read; a gateway that is slow enough
+// is cut off by meterd and goes on where it was. Two calls of Commands hear everything twice.
 func (c *Client) Commands(ctx context.Context, handle func(Command)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -61,7 +61,8 @@ func (c *Client) Commands(ctx context.Context, handle func(Command)) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		// A stream that told something, or held for a while, says that meterd is well; one that is closed as soon as it was opened does not.
+		// A stream that told something, or held for a while, says that meterd is well; one that is closed as soon as it was
+		// opened does not.
 		if progress || time.Since(opened) >= commandPauseMax {
 			failures = 0
 		}
@@ -74,8 +75,8 @@ func (c *Client) Commands(ctx context.Context, handle func(Command)) error {
 	}
 }
 
-// commandPause is how long the stream stays closed after failures in a row and err. It is jittered, so that gateways do not come
-// back together, and never less than meterd asked for.
+// commandPause is how long the stream stays closed after failures in a row and err. It is jittered, so that gateways do
+// not come back together, and never less than meterd asked for.
 func commandPause(failures int, err error) time.Duration {
 	var p *Problem
 	if errors.As(err, &p) && p.RetryAfter > 0 {
@@ -99,7 +100,8 @@ type commandStream struct {
 	lost   bool   // the place was refused, and nothing was heard since
 }
 
-// follow opens the stream and hands its commands over until it breaks. It never returns nil as error; progress says that something was heard.
+// follow opens the stream and hands its commands over until it breaks. It never returns nil as error; progress says
+// that something was heard.
 func (s *commandStream) follow(ctx context.Context) (progress bool, _ error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -174,15 +176,19 @@ func (s *commandStream) open(ctx context.Context) (*http.Response, error) {
 	switch resp.StatusCode {
 	case http.StatusOK:
 		return nil, fmt.Errorf("open the stream of commands: the answer is %q, not text/event-stream", media)
-	case http.StatusBadRequest, http.StatusConflict, http.StatusGone, http.StatusPreconditionFailed, http.StatusUnprocessableEntity:
+	case http.StatusBadRequest,
+		http.StatusConflict,
+		http.StatusGone,
+		http.StatusPreconditionFailed,
+		http.StatusUnprocessableEntity:
 		s.lost = s.lost || s.lastID != ""
 		s.lastID = ""
 	}
 	return nil, fmt.Errorf("open the stream of commands: %w", readProblem(resp))
 }
 
-// parseCommand reads an event of the stream; false for what this version does not know and for what names nothing. Unknown members
-// are ignored.
+// parseCommand reads an event of the stream; false for what this version does not know and for what names nothing.
+// Unknown members are ignored.
 func parseCommand(name string, data []byte) (cmd Command, ok bool) {
 	var said struct {
 		Product string `json:"product"`

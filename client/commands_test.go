@@ -20,7 +20,8 @@ type opening struct {
 	at     time.Time
 }
 
-// fakeStream answers requests for the stream of commands on synctest's clock, one script a connection; the last script repeats.
+// fakeStream answers requests for the stream of commands on synctest's clock, one script a connection; the last script
+// repeats.
 type fakeStream struct {
 	scripts  []func(ctx context.Context, w io.Writer) // nil refuses the connection
 	refuse   func(n int) *http.Response               // when set and not nil, answers instead
@@ -48,7 +49,11 @@ func (f *fakeStream) RoundTrip(r *http.Request) (*http.Response, error) {
 		stop()
 		pw.CloseWithError(r.Context().Err()) // Without one it ends well.
 	}()
-	return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream; charset=utf-8"}}, Body: pr}, nil
+	return &http.Response{
+		StatusCode: 200,
+		Header:     http.Header{"Content-Type": {"text/event-stream; charset=utf-8"}},
+		Body:       pr,
+	}, nil
 }
 
 // say returns a script that writes text and then waits for the client to go.
@@ -75,7 +80,11 @@ func (f *fakeStream) client(t *testing.T, change func(*Options)) *Client {
 }
 
 func disconnect(id, device string) string {
-	return fmt.Sprintf("event: disconnect\ndata: {\"product\":\"p1\",\"device\":%q,\"reason\":\"license_exhausted\"}\nid: %s\n\n", device, id)
+	return fmt.Sprintf(
+		"event: disconnect\ndata: {\"product\":\"p1\",\"device\":%q,\"reason\":\"license_exhausted\"}\nid: %s\n\n",
+		device,
+		id,
+	)
 }
 
 func TestCommandsOverSockets(t *testing.T) {
@@ -90,7 +99,8 @@ func TestCommandsOverSockets(t *testing.T) {
 	second := "event: disconnect\ndata: {\"product\":\"p2\",\"device\":\"d2\",\"reason\":\"reason_of_the_future\"}\n\n"
 	places := make(chan string, 8)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/base/v1/commands" || r.URL.RawQuery != "producer=gw-1" || r.Header.Get("Authorization") != "Bearer secret" {
+		if r.URL.Path != "/base/v1/commands" || r.URL.RawQuery != "producer=gw-1" ||
+			r.Header.Get("Authorization") != "Bearer secret" {
 			t.Errorf("%s %s, authorization %q", r.Method, r.URL, r.Header.Get("Authorization"))
 		}
 		places <- r.Header.Get("Last-Event-ID")
@@ -143,7 +153,11 @@ func TestDeadStreamOverSocketsIsGivenUp(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer srv.Close()
-	c := newTestClient(t, nil, func(o *Options) { o.URL, o.HTTPClient, o.HeartbeatTimeout = srv.URL, nil, 100*time.Millisecond })
+	c := newTestClient(
+		t,
+		nil,
+		func(o *Options) { o.URL, o.HTTPClient, o.HeartbeatTimeout = srv.URL, nil, 100*time.Millisecond },
+	)
 	defer closeClient(t, c)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -254,7 +268,8 @@ func TestRetryAfterOfTheStreamIsKept(t *testing.T) {
 			t.Errorf("opened again after %v", pause)
 		}
 		var p *Problem
-		if !errors.As(why, &p) || p.Status != 503 || p.Code != "overloaded" || p.Detail != "too much" || p.RetryAfter != 20*time.Second {
+		if !errors.As(why, &p) || p.Status != 503 || p.Code != "overloaded" || p.Detail != "too much" ||
+			p.RetryAfter != 20*time.Second {
 			t.Errorf("%v", why)
 		}
 		closeClient(t, c)
@@ -263,7 +278,9 @@ func TestRetryAfterOfTheStreamIsKept(t *testing.T) {
 
 func TestRefusedPlaceIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fakeStream{scripts: []func(context.Context, io.Writer){saysAndEnds(disconnect("9.9", "d1")), nil, say(disconnect("1.1", "d2"))}}
+		f := &fakeStream{
+			scripts: []func(context.Context, io.Writer){saysAndEnds(disconnect("9.9", "d1")), nil, say(disconnect("1.1", "d2"))},
+		}
 		f.refuse = func(n int) *http.Response {
 			if n != 1 {
 				return nil
@@ -340,7 +357,8 @@ func TestLongLinesArePassedOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.name != want.name || e.id != want.id || e.hasID != want.hasID || e.damaged != want.damaged || len(e.data) > commandBytesMax {
+		if e.name != want.name || e.id != want.id || e.hasID != want.hasID || e.damaged != want.damaged ||
+			len(e.data) > commandBytesMax {
 			t.Errorf("%s: %+v", want.name, e)
 		}
 	}

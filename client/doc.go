@@ -1,5 +1,5 @@
-// Package client is the Go SDK of gateways: it asks meterd about events and hands back verdicts. It also has what a program needs
-// that administers meterd.
+// Package client is the Go SDK of gateways: it asks meterd about events and hands back verdicts. It also has what a
+// program needs that administers meterd.
 //
 //	Do, Submit ─► lane (by device) ─ gather ≤ MaxDelay ─► batch ─ POST /v1/events ─► verdicts ─► Wait
 //	              one batch in flight                     immutable body, sequence    │
@@ -8,82 +8,93 @@
 // # Batches
 //
 // Concurrent events are gathered into NDJSON batches. An event that finds no request of this client in flight goes at
-// once, because there is nobody to travel with; otherwise it waits for company, at most MaxDelay or until the batch is full.
-// A batch is encoded once, gets its sequence with its first try, and is never changed, so that the same bytes can be sent again.
+// once, because there is nobody to travel with; otherwise it waits for company, at most MaxDelay or until the batch is
+// full. A batch is encoded once, gets its sequence with its first try, and is never changed, so that the same bytes can
+// be sent again.
 //
 // # Order
 //
-// The server decides a batch in order, but not two batches that are in flight together. So every device belongs to one of
-// InFlightMax lanes (by a hash of its name), a lane has at most one batch in flight, and events of a device are decided in
-// the order of their Submit calls. Lanes were chosen over a single batch in flight because one slow answer then
-// delays 1/InFlightMax of the devices, and because the server's log needs several requests to fill a group.
+// The server decides a batch in order, but not two batches that are in flight together. So every device belongs to one
+// of InFlightMax lanes (by a hash of its name), a lane has at most one batch in flight, and events of a device are
+// decided in the order of their Submit calls. Lanes were chosen over a single batch in flight because one slow answer
+// then delays 1/InFlightMax of the devices, and because the server's log needs several requests to fill a group.
 //
 // # Commands
 //
 //	Commands ◄─ one at a time ─ event: disconnect, refresh ◄─ GET /v1/commands?producer=…  (server-sent events, Last-Event-ID)
 //
-// A gateway that has devices hears through Commands which of them to put offline (R3, R19, R20), and for which products to forget the denials that it
-// remembers. The stream is opened again from where it broke off, so no command is missed; one may come twice.
+// A gateway that has devices hears through Commands which of them to put offline (R3, R19, R20), and for which products
+// to forget the denials that it remembers. The stream is opened again from where it broke off, so no command is missed;
+// one may come twice.
 //
 // # Administration
 //
-// Admin is the other half of the API for programs: it makes single calls, follows the pages of a list, and reads a log as it
-// is streamed. It knows the contract's conventions (problems, pages, escaping of names) and none of its calls.
+// Admin is the other half of the API for programs: it makes single calls, follows the pages of a list, and reads a log
+// as it is streamed. It knows the contract's conventions (problems, pages, escaping of names) and none of its calls.
 //
 // # Bounds
 //
-// Waiting events are bounded in number and bytes: beyond that Submit fails at once with ErrOverloaded. In flight, or kept because it is in doubt, is
-// at most one batch a lane. Timeout bounds the wait for a turn, and again the asking; the two together bound Do.
+// Waiting events are bounded in number and bytes: beyond that Submit fails at once with ErrOverloaded. In flight, or
+// kept because it is in doubt, is at most one batch a lane. Timeout bounds the wait for a turn, and again the asking;
+// the two together bound Do.
 //
 // # Retries
 //
 //	batch ─ Meterd-Sequence n ─► no answer, or not now ─ pause ─► the same bytes, the same n ─► … ─► the first answer, once counted
 //
-// Networks fail between a decision and its answer. So every batch has a sequence of this producer, meterd remembers what it answered to
-// it, and the same bytes with the same sequence count once, however often they are sent. What happens to a try decides what comes next:
+// Networks fail between a decision and its answer. So every batch has a sequence of this producer, meterd remembers
+// what it answered to it, and the same bytes with the same sequence count once, however often they are sent. What
+// happens to a try decides what comes next:
 //
-//   - It was not answered: no connection, one that broke or was cut within the answer, an answer that is none, a third of Timeout gone, a
-//     5xx. The last includes a 503 without one of meterd's codes: something in between may have handed the request on before it failed.
-//     Unless there was no connection at all the batch is in doubt from then on. It is sent again.
+//   - It was not answered: no connection, one that broke or was cut within the answer, an answer that is none, a third
+//     of Timeout gone, a 5xx. The last includes a 503 without one of meterd's codes: something in between may have
+//     handed the request on before it failed. Unless there was no connection at all the batch is in doubt from then on.
+//     It is sent again.
 //   - 503 of meterd's: nothing was counted by this try. It is sent again.
-//   - Another 3xx or 4xx: nothing was counted, and asking again would not help. The events fail. But what an earlier try left in
-//     doubt is sent again after these too, since only meterd's word about the sequence settles it.
+//   - Another 3xx or 4xx: nothing was counted, and asking again would not help. The events fail. But what an earlier
+//     try left in doubt is sent again after these too, since only meterd's word about the sequence settles it.
 //   - 409 sequence_too_old, 422 sequence_reused: see below.
 //
-// It ends with Timeout. A batch that is in doubt then is Ambiguous, and nothing else is. Codes within an answer of 200 are verdicts, never failures.
+// It ends with Timeout. A batch that is in doubt then is Ambiguous, and nothing else is. Codes within an answer of 200
+// are verdicts, never failures.
 //
-// The pause between two tries grows from 10 ms to 1 s, jittered. Retry-After lengthens it, to at most an eighth of Timeout: meterd says 1 to 4 s
-// when it is overloaded and while it starts, and a gateway whose own deadline is shorter must not give up a batch for that. No pause
-// reaches beyond the deadline: the last one is cut so that an eighth of Timeout is left for a last try. Timeout should therefore be longer
-// than a restart of meterd takes; then a restart delays events and fails none.
+// The pause between two tries grows from 10 ms to 1 s, jittered. Retry-After lengthens it, to at most an eighth of
+// Timeout: meterd says 1 to 4 s when it is overloaded and while it starts, and a gateway whose own deadline is shorter
+// must not give up a batch for that. No pause reaches beyond the deadline: the last one is cut so that an eighth of
+// Timeout is left for a last try. Timeout should therefore be longer than a restart of meterd takes; then a restart
+// delays events and fails none.
 //
-// After a batch that was given up a lane asks only now and then (jittered, up to probeEveryMax), each time once, and fails what
-// comes between at once, so that a dead meterd costs a message nothing but its verdict.
+// After a batch that was given up a lane asks only now and then (jittered, up to probeEveryMax), each time once, and
+// fails what comes between at once, so that a dead meterd costs a message nothing but its verdict.
 //
 // # Sequences
 //
-// Before its first batch a client asks meterd for the producer's last sequence, and goes on above it by a gap that is drawn at random. What a
-// gateway of that name had on its way when it was killed lies in the gap, and cannot be taken for a batch of the new one. While meterd
-// does not answer that question nothing is sent, and the policies below hold, as for any event.
+// Before its first batch a client asks meterd for the producer's last sequence, and goes on above it by a gap that is
+// drawn at random. What a gateway of that name had on its way when it was killed lies in the gap, and cannot be taken
+// for a batch of the new one. While meterd does not answer that question nothing is sent, and the policies below hold,
+// as for any event.
 //
-// meterd remembers the last 256 sequences of a producer. No batch is sent that would be further than sequenceWindow behind one without an
-// answer: one lane that is stuck holds the others, for Timeout at most, and what is sent again is never forgotten.
+// meterd remembers the last 256 sequences of a producer. No batch is sent that would be further than sequenceWindow
+// behind one without an answer: one lane that is stuck holds the others, for Timeout at most, and what is sent again is
+// never forgotten.
 //
-// Two gateways with one name are a mistake that is noticed. Their ranges of sequences do not meet, so that neither gets the other's answers; and as
-// soon as meterd has forgotten the lower range for the higher one it says sequence_too_old, whose batch then fails with ErrProducerShared
-// (failing open: is reported later). Options.ProducerShared is told, and the client goes on above the other. sequence_reused, from a client that
-// is not this one and drew no gap, does the same. A batch that was in doubt before is Ambiguous after too old; after reused it was not counted.
+// Two gateways with one name are a mistake that is noticed. Their ranges of sequences do not meet, so that neither gets
+// the other's answers; and as soon as meterd has forgotten the lower range for the higher one it says sequence_too_old,
+// whose batch then fails with ErrProducerShared (failing open: is reported later). Options.ProducerShared is told, and
+// the client goes on above the other. sequence_reused, from a client that is not this one and drew no gap, does the
+// same. A batch that was in doubt before is Ambiguous after too old; after reused it was not counted.
 //
 // # When meterd cannot be asked
 //
-// FailClosed returns an *UnavailableError. Ambiguous ones are not asked about again: that could count what a device was refused. FailOpen
-// lets the event pass with Verdict.Unasked set, and keeps its type, size, time and id, without topic and payload, in a bounded tally: the
-// lane reports it before any later event of that device, or by itself when meterd is back. What meterd then says is given to Options.Reported. A
-// batch in doubt is kept whole, and sent again with its sequence before anything else of its lane, for as long as it takes: so what passed is
-// counted once in the end, whether it was asked about or not. What the tally has no room for is counted in Stats and not reported.
+// FailClosed returns an *UnavailableError. Ambiguous ones are not asked about again: that could count what a device was
+// refused. FailOpen lets the event pass with Verdict.Unasked set, and keeps its type, size, time and id, without topic
+// and payload, in a bounded tally: the lane reports it before any later event of that device, or by itself when meterd
+// is back. What meterd then says is given to Options.Reported. A batch in doubt is kept whole, and sent again with its
+// sequence before anything else of its lane, for as long as it takes: so what passed is counted once in the end,
+// whether it was asked about or not. What the tally has no room for is counted in Stats and not reported.
 //
-// A disconnect cannot be denied, so it is kept and reported under either policy. It and connect count nothing when repeated (R1, R3); those are
-// reported with a new sequence even after doubt.
+// A disconnect cannot be denied, so it is kept and reported under either policy. It and connect count nothing when
+// repeated (R1, R3); those are reported with a new sequence even after doubt.
 //
 // Close sends what waits and reports what is owed, and says how much it could not report and of how much nobody knows.
 //
@@ -95,5 +106,6 @@
 //   - A denial code that this version does not know is a denial.
 //   - A place in the stream of commands is kept only after what lies before it was handled.
 //   - Every Pending is resolved exactly once: answered, failed or given up.
-//   - Nothing that was handed to Submit is referred to afterwards but its strings: a payload's memory is the caller's again.
+//   - Nothing that was handed to Submit is referred to afterwards but its strings: a payload's memory is the caller's
+//     again.
 package client

@@ -22,8 +22,8 @@ var (
 
 // UnavailableError says that an event has no verdict. What to do then is the caller's policy.
 type UnavailableError struct {
-	// Ambiguous: the request went out, as often as there was time for, and its answer never came. The event may have been counted, so asking
-	// about it anew could count it twice. Otherwise nothing was counted.
+	// Ambiguous: the request went out, as often as there was time for, and its answer never came. The event may have been
+	// counted, so asking about it anew could count it twice. Otherwise nothing was counted.
 	Ambiguous bool
 	// Status is the HTTP status of a refusal, 0 without an answer.
 	Status int

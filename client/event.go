@@ -46,8 +46,8 @@ func accepted(unasked bool) Verdict {
 	return Verdict{Accepted: true, Unasked: unasked, Code: event.Accepted.String()}
 }
 
-// repeatable reports whether asking about an event of type t twice counts no more than once: connect consumes nothing for an
-// active device (R1), disconnect nothing at all (R3).
+// repeatable reports whether asking about an event of type t twice counts no more than once: connect consumes nothing
+// for an active device (R1), disconnect nothing at all (R3).
 func repeatable(t event.Type) bool { return t == event.Connect || t == event.Disconnect }
 
 // check refuses what would be denied anyway and could make the whole batch too large; all else is meterd's to judge.

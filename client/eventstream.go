@@ -7,9 +7,10 @@ import (
 	"io"
 )
 
-// eventStream reads server-sent events as https://html.spec.whatwg.org/multipage/server-sent-events.html has them: lines of
-// "field: value" that end with CR, LF or both; an empty line ends an event; a line that begins with a colon says nothing.
-// It holds no more than commandLineBytesMax of a line and commandBytesMax of an event's data, whatever is sent.
+// eventStream reads server-sent events as https://html.spec.whatwg.org/multipage/server-sent-events.html has them:
+// lines of "field: value" that end with CR, LF or both; an empty line ends an event; a line that begins with a colon
+// says nothing. It holds no more than commandLineBytesMax of a line and commandBytesMax of an event's data, whatever is
+// sent.
 type eventStream struct {
 	r      *bufio.Reader
 	line   []byte

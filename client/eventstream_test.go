@@ -21,8 +21,8 @@ func readAll(r io.Reader) (events []string, err error) {
 	}
 }
 
-// FuzzEventStream: whatever comes, and however it is cut into packets, gives the same events, within the bounds, and a command that is
-// understood names what it is about.
+// FuzzEventStream: whatever comes, and however it is cut into packets, gives the same events, within the bounds, and a
+// command that is understood names what it is about.
 func FuzzEventStream(f *testing.F) {
 	f.Add([]byte(disconnect("1.1", "d1") + disconnect("", "d2")))
 	f.Add([]byte("event: refresh\r\ndata: {\"product\":\"p\"}\r\rdata\n\n:\n\nid\n\n"))
@@ -38,7 +38,8 @@ func FuzzEventStream(f *testing.F) {
 				t.Fatalf("over the bounds: %+v", e)
 			}
 			cmd, ok := parseCommand(e.name, e.data)
-			if ok != (cmd.Kind.String() != "") || ok && (cmd.Product == "" || (cmd.Device != "") != (cmd.Kind == CommandDisconnect)) {
+			if ok != (cmd.Kind.String() != "") ||
+				ok && (cmd.Product == "" || (cmd.Device != "") != (cmd.Kind == CommandDisconnect)) {
 				t.Fatalf("%q %q was taken for %+v", e.name, e.data, cmd)
 			}
 		}
@@ -51,7 +52,22 @@ func FuzzEventStream(f *testing.F) {
 }
 
 func TestEventStreamEndsLinesAsItLikes(t *testing.T) {
-	lines := []string{"event: disconnect", "data: {", "data: }", "id: 3", "", ": beat", "", "", "event:  two spaces", "id", "", "data", "data", ""}
+	lines := []string{
+		"event: disconnect",
+		"data: {",
+		"data: }",
+		"id: 3",
+		"",
+		": beat",
+		"",
+		"",
+		"event:  two spaces",
+		"id",
+		"",
+		"data",
+		"data",
+		"",
+	}
 	for _, end := range []string{"\n", "\r\n", "\r"} {
 		got, err := readAll(strings.NewReader(strings.Join(lines, end) + end))
 		want := []streamEvent{

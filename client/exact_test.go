@@ -35,7 +35,13 @@ type exactMeterd struct {
 type remembered struct{ body, answer string }
 
 func newExactMeterd(dice *rand.Rand, badness int) *exactMeterd {
-	m := &exactMeterd{dice: dice, badness: badness, memory: map[uint64]*remembered{}, counted: map[string]map[int64]int{}, latest: map[string]int64{}}
+	m := &exactMeterd{
+		dice:    dice,
+		badness: badness,
+		memory:  map[uint64]*remembered{},
+		counted: map[string]map[int64]int{},
+		latest:  map[string]int64{},
+	}
 	m.answer = m.carry
 	m.producer = func() (*http.Response, error) {
 		switch {
@@ -136,8 +142,9 @@ const (
 	toldOverload      // it was not taken
 )
 
-// TestRetriesAreExact: whatever the network does, a message that was accepted is counted once, one that was refused not at all, and only what is
-// said to be ambiguous may be either; failing open, everything is counted once in the end. METERD_TEST_SEED names the first of its seeds.
+// TestRetriesAreExact: whatever the network does, a message that was accepted is counted once, one that was refused not
+// at all, and only what is said to be ambiguous may be either; failing open, everything is counted once in the end.
+// METERD_TEST_SEED names the first of its seeds.
 func TestRetriesAreExact(t *testing.T) {
 	first := rand.Uint64()
 	if given, err := strconv.ParseUint(os.Getenv("METERD_TEST_SEED"), 10, 64); err == nil {
@@ -237,10 +244,18 @@ func (m *exactMeterd) compare(t *testing.T, results [][]told, s Stats) {
 	if int(s.Ambiguous) != sum[toldNothing] || s.Unasked != 0 || s.UnaskedLost != 0 || s.ProducerShared != 0 {
 		t.Errorf("told %v, stats %+v", sum, s)
 	}
-	t.Logf("counted %d, refused %d, ambiguous %d, unasked %d; %+v", sum[toldCounted], sum[toldRefused], sum[toldNothing], sum[toldUnasked], s)
+	t.Logf(
+		"counted %d, refused %d, ambiguous %d, unasked %d; %+v",
+		sum[toldCounted],
+		sum[toldRefused],
+		sum[toldNothing],
+		sum[toldUnasked],
+		s,
+	)
 }
 
-// TestTwoClientsOfOneName: two gateways that were given one name are told, and what each of them was told is still exact.
+// TestTwoClientsOfOneName: two gateways that were given one name are told, and what each of them was told is still
+// exact.
 func TestTwoClientsOfOneName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newExactMeterd(rand.New(rand.NewPCG(1, 1)), 0)

@@ -50,7 +50,15 @@ func (errReader) Read([]byte) (int, error) { return 0, errCut }
 
 func TestWhatIsSentAgain(t *testing.T) {
 	const many = -1 // as long as there is time
-	overloaded, tooOld := status(503, `{"code":"overloaded"}`, "Retry-After", "4"), status(409, `{"code":"sequence_too_old"}`)
+	overloaded, tooOld := status(
+		503,
+		`{"code":"overloaded"}`,
+		"Retry-After",
+		"4",
+	), status(
+		409,
+		`{"code":"sequence_too_old"}`,
+	)
 	reused, unauthorized := status(422, `{"code":"sequence_reused"}`), status(401, `{"code":"unauthorized","detail":"no"}`)
 	cases := []struct {
 		name      string
@@ -113,7 +121,8 @@ func TestWhatIsSentAgain(t *testing.T) {
 				if !errors.As(err, &unavailable) || !errors.Is(err, ErrUnavailable) || unavailable.Ambiguous != tc.ambiguous {
 					t.Errorf("error %v, ambiguous should be %v", err, tc.ambiguous)
 				}
-				if errors.Is(err, ErrProducerShared) != tc.shared || (told == 1) != tc.shared || (c.Stats().ProducerShared == 1) != tc.shared {
+				if errors.Is(err, ErrProducerShared) != tc.shared || (told == 1) != tc.shared ||
+					(c.Stats().ProducerShared == 1) != tc.shared {
 					t.Errorf("error %v, told %d times; the producer should be shared: %v", err, told, tc.shared)
 				}
 			})
@@ -121,7 +130,8 @@ func TestWhatIsSentAgain(t *testing.T) {
 	}
 }
 
-// A deadline that is shorter than what meterd asks for with Retry-After must not keep the client from trying again in time.
+// A deadline that is shorter than what meterd asks for with Retry-After must not keep the client from trying again in
+// time.
 func TestRetryAfterBeyondTheDeadline(t *testing.T) {
 	for _, timeout := range []time.Duration{500 * time.Millisecond, 3 * time.Second, 15 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -145,7 +155,8 @@ func TestRetryAfterBeyondTheDeadline(t *testing.T) {
 	}
 }
 
-// What hangs is cut off and asked about again; so a connection that went silent costs a third of Timeout, not all of it.
+// What hangs is cut off and asked about again; so a connection that went silent costs a third of Timeout, not all of
+// it.
 func TestSilentConnectionIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeMeterd{latency: time.Hour}

@@ -37,8 +37,8 @@ type fakeMeterd struct {
 	latency time.Duration
 	// answer, when it is set, answers instead of "all accepted"; it may fail, and is called one request at a time.
 	answer func(n int, r request) (*http.Response, error)
-	// producer, when it is set, answers how far the producer's sequences are, instead of "not known yet". Neither latency nor requests
-	// are about that question.
+	// producer, when it is set, answers how far the producer's sequences are, instead of "not known yet". Neither latency
+	// nor requests are about that question.
 	producer func() (*http.Response, error)
 
 	mu       sync.Mutex

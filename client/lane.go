@@ -127,8 +127,8 @@ func (l *lane) sleep(d time.Duration) {
 	}
 }
 
-// paused reports whether meterd has failed so often that it is left alone for now. One batch that was refused does not count: that
-// says nothing about the next.
+// paused reports whether meterd has failed so often that it is left alone for now. One batch that was refused does not
+// count: that says nothing about the next.
 func (l *lane) paused() bool {
 	if l.failures < failuresMax || !time.Now().Before(l.probeAt) {
 		return false
@@ -172,7 +172,8 @@ func (l *lane) gather() {
 	}
 }
 
-// cut takes the next batch: the queue in order, each event behind what is owed about its device, then what else is owed.
+// cut takes the next batch: the queue in order, each event behind what is owed about its device, then what else is
+// owed.
 func (l *lane) cut() *batch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -261,8 +262,8 @@ func (l *lane) settle(b *batch, o outcome) {
 	}
 }
 
-// fail resolves p, which was claimed, as the policy says. An event that may have been counted is never reported later with another sequence,
-// unless repeating it counts nothing. The mutex is held.
+// fail resolves p, which was claimed, as the policy says. An event that may have been counted is never reported later
+// with another sequence, unless repeating it counts nothing. The mutex is held.
 func (l *lane) fail(p *Pending, err *UnavailableError) {
 	again := !err.Ambiguous || repeatable(p.event.Type)
 	if !again {

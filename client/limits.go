@@ -6,8 +6,8 @@ import "time"
 const (
 	// maxDelayDefault is what an event may wait for company: under what a person or a modem notices.
 	maxDelayDefault = time.Millisecond
-	// batchEventsDefault keeps an answer under a few milliseconds; larger batches gain little (the server's cost a batch is
-	// spread thin from about 1000 events on).
+	// batchEventsDefault keeps an answer under a few milliseconds; larger batches gain little (the server's cost a batch
+	// is spread thin from about 1000 events on).
 	batchEventsDefault = 4096
 	// batchBytesDefault bounds one request, a sixteenth of what the server takes (event.BodyBytesMax).
 	batchBytesDefault = 4 << 20
@@ -22,20 +22,21 @@ const (
 	timeoutDefault = 5 * time.Second
 	// unaskedEventsDefault bounds the tally of what passed unasked: 64 bytes each, 16 MiB together.
 	unaskedEventsDefault = 262_144
-	// lineOverheadBytes is more than the keys, names, topic and numbers of an event take in JSON, escapes included: the room a
-	// line may need beside its payload.
+	// lineOverheadBytes is more than the keys, names, topic and numbers of an event take in JSON, escapes included: the
+	// room a line may need beside its payload.
 	lineOverheadBytes = 4096
 	// answerBytesMin and answerBytesPerEvent bound an answer: a denial with all its members takes under 300 bytes.
 	answerBytesMin      = 64 << 10
 	answerBytesPerEvent = 512
-	// sequenceWindow is how many batches may follow one that is not answered. meterd remembers the last 256 sequences of a producer; the rest
-	// is for copies that a network delivers late, at most one a lane.
+	// sequenceWindow is how many batches may follow one that is not answered. meterd remembers the last 256 sequences of a
+	// producer; the rest is for copies that a network delivers late, at most one a lane.
 	sequenceWindow = 256 - inFlightLimit
 	// sequenceKeptFor is how long meterd remembers a sequence.
 	sequenceKeptFor = 24 * time.Hour
-	// sequenceGap is left free above the last known sequence for what a gateway that was killed has on its way: more than a window of them, since
-	// it may have given up some. A number between 0 and sequenceSpread is added, so large that two clients do not draw ranges that meet: with a
-	// million batches each the chance is 1 in 2000, and then only equal bodies would be taken for one.
+	// sequenceGap is left free above the last known sequence for what a gateway that was killed has on its way: more than
+	// a window of them, since it may have given up some. A number between 0 and sequenceSpread is added, so large that two
+	// clients do not draw ranges that meet: with a million batches each the chance is 1 in 2000, and then only equal
+	// bodies would be taken for one.
 	sequenceGap    = 1 << 16
 	sequenceSpread = 1 << 32
 	// sequenceRoom is what must be left above: at 100,000 batches a second for five years.
@@ -52,20 +53,22 @@ const (
 	// probeEveryMin and probeEveryMax bound the pause between two tries of a lane whose last batch failed.
 	probeEveryMin = 50 * time.Millisecond
 	probeEveryMax = time.Second
-	// retryAfterMaxSeconds bounds how long an answer can keep this side away: whoever asks for more is asked again all the same.
+	// retryAfterMaxSeconds bounds how long an answer can keep this side away: whoever asks for more is asked again all the
+	// same.
 	retryAfterMaxSeconds = 3600
 	// problemBytesMax bounds what is read of a refusal: one has a few hundred bytes.
 	problemBytesMax = 64 << 10
-	// commandLineBytesMax and commandBytesMax bound a line and the data of a command, which is three names and has under 256
-	// bytes. What is longer is of a kind that this version does not know, and is passed over.
+	// commandLineBytesMax and commandBytesMax bound a line and the data of a command, which is three names and has under
+	// 256 bytes. What is longer is of a kind that this version does not know, and is passed over.
 	commandLineBytesMax = 4 << 10
 	commandBytesMax     = 16 << 10
 	// commandIDBytesMax bounds the id that is sent back in a header; meterd's are two numbers.
 	commandIDBytesMax = 256
 	// heartbeatTimeoutDefault is three of the heartbeats that meterd sends every 15 s: one may be late, two are not.
 	heartbeatTimeoutDefault = 45 * time.Second
-	// commandPauseMin and commandPauseMax bound the pause before the stream of commands is opened again. The least is short because
-	// a device is to hear within a second that it is offline (R3); the most is what a daemon with 10,000 gateways bears.
+	// commandPauseMin and commandPauseMax bound the pause before the stream of commands is opened again. The least is
+	// short because a device is to hear within a second that it is offline (R3); the most is what a daemon with 10,000
+	// gateways bears.
 	commandPauseMin = 50 * time.Millisecond
 	commandPauseMax = 5 * time.Second
 	// adminTimeoutDefault bounds one administrative call; a page of licences of a large account takes longest.

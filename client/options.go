@@ -24,8 +24,8 @@ const (
 type Options struct {
 	URL   string // of meterd, http or https, a path prefix allowed
 	Token string // bearer token of role gateway; empty sends none
-	// Producer is this gateway's name, its own among all gateways: the holder of the devices that connect through it, and whose sequences
-	// make retries exact. 1 to 64 bytes of A-Z a-z 0-9 . _ : -
+	// Producer is this gateway's name, its own among all gateways: the holder of the devices that connect through it, and
+	// whose sequences make retries exact. 1 to 64 bytes of A-Z a-z 0-9 . _ : -
 	Producer string
 
 	MaxDelay       time.Duration // an event waits at most this long for company; default 1 ms
@@ -34,25 +34,26 @@ type Options struct {
 	InFlightMax    int           // requests at once, and lanes; default 8, at most 64
 	QueueEventsMax int           // events waiting for their turn; default 65,536
 	QueueBytesMax  int           // their bytes, encoded; default 64 MiB
-	// Timeout bounds the wait for a turn, and again asking with all its retries, of which each has a third of it; default 5 s. Longer than a
-	// restart of meterd takes, it lets a restart go unnoticed.
+	// Timeout bounds the wait for a turn, and again asking with all its retries, of which each has a third of it; default
+	// 5 s. Longer than a restart of meterd takes, it lets a restart go unnoticed.
 	Timeout time.Duration
 
 	OnUnavailable    Policy // default FailClosed
 	UnaskedEventsMax int    // events kept to be reported later; default 262,144; what was sent and is in doubt may come on top, a batch a lane
 
-	// Reported, when set, is told meterd's verdict about an event that had passed unasked (without topic and payload). It is called
-	// from the goroutine that asks, one call at a time a lane, and must not block or call the Client.
+	// Reported, when set, is told meterd's verdict about an event that had passed unasked (without topic and payload). It
+	// is called from the goroutine that asks, one call at a time a lane, and must not block or call the Client.
 	Reported func(Event, Verdict)
 
-	// ProducerShared, when set, is told when another client turns out to use this producer's name (ErrProducerShared), once for each time
-	// that the sequences had to be learned anew. It is called as Reported is.
+	// ProducerShared, when set, is told when another client turns out to use this producer's name (ErrProducerShared),
+	// once for each time that the sequences had to be learned anew. It is called as Reported is.
 	ProducerShared func(error)
 
-	// HeartbeatTimeout is how long the stream of commands may be silent before it is opened anew; default 45 s, three heartbeats.
+	// HeartbeatTimeout is how long the stream of commands may be silent before it is opened anew; default 45 s, three
+	// heartbeats.
 	HeartbeatTimeout time.Duration
-	// CommandStream, when set, is told how the stream of commands is: nil when it was opened, and why when it broke or could not be
-	// opened. It is called from the goroutine of Commands.
+	// CommandStream, when set, is told how the stream of commands is: nil when it was opened, and why when it broke or
+	// could not be opened. It is called from the goroutine of Commands.
 	CommandStream func(error)
 
 	// HTTPClient replaces the transport, for TLS or tests. Its Timeout must be 0, redirects are never followed. Default: a

@@ -13,9 +13,9 @@ import (
 	"strconv"
 )
 
-// Elements returns the elements of a list, page after page; member is the list's name in the answer. A limit in query is the size of a page;
-// without one pages are as large as meterd makes them. The pages are of different instants, as the contract says. An error is the last thing
-// that comes.
+// Elements returns the elements of a list, page after page; member is the list's name in the answer. A limit in query
+// is the size of a page; without one pages are as large as meterd makes them. The pages are of different instants, as
+// the contract says. An error is the last thing that comes.
 func (a *Admin) Elements(ctx context.Context, path, member string, query url.Values) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		query := maps.Clone(query)
@@ -48,7 +48,11 @@ func (a *Admin) Elements(ctx context.Context, path, member string, query url.Val
 }
 
 // page asks for one page; next is "" behind the last one.
-func (a *Admin) page(ctx context.Context, path, member string, query url.Values) (elements []json.RawMessage, next string, err error) {
+func (a *Admin) page(
+	ctx context.Context,
+	path, member string,
+	query url.Values,
+) (elements []json.RawMessage, next string, err error) {
 	var answer map[string]json.RawMessage
 	if err := a.Call(ctx, http.MethodGet, path, query, nil, &answer); err != nil {
 		return nil, "", err
@@ -68,8 +72,9 @@ func (a *Admin) page(ctx context.Context, path, member string, query url.Values)
 	return elements, next, nil
 }
 
-// Lines returns what is streamed as a line an element, a device's log, each valid until the next one is asked for. It ends with an error
-// when the stream broke off before its end, or was silent for the Timeout; time that the caller takes does not count.
+// Lines returns what is streamed as a line an element, a device's log, each valid until the next one is asked for. It
+// ends with an error when the stream broke off before its end, or was silent for the Timeout; time that the caller
+// takes does not count.
 func (a *Admin) Lines(ctx context.Context, path string, query url.Values) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		ctx, cancel := context.WithCancelCause(ctx)

@@ -25,8 +25,9 @@ type Pending struct {
 	err       error
 }
 
-// Wait returns the verdict, or why there is none (*UnavailableError, ErrClosed). When ctx ends first the event is given up: not sent at all if it was still
-// waiting for its turn, and Ambiguous otherwise; either way it is not kept as unasked. May be called more than once.
+// Wait returns the verdict, or why there is none (*UnavailableError, ErrClosed). When ctx ends first the event is given
+// up: not sent at all if it was still waiting for its turn, and Ambiguous otherwise; either way it is not kept as
+// unasked. May be called more than once.
 func (p *Pending) Wait(ctx context.Context) (Verdict, error) {
 	select {
 	case <-p.done:

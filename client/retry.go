@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// deliver asks about b and returns its verdicts, or why there are none. It sends the same body with the same sequence again until it is
-// answered, refused for good, or Timeout is over. With once it only looks whether meterd is back: it gives up after one try, unless
-// that left b in doubt and nobody will ask about it later.
+// deliver asks about b and returns its verdicts, or why there are none. It sends the same body with the same sequence
+// again until it is answered, refused for good, or Timeout is over. With once it only looks whether meterd is back: it
+// gives up after one try, unless that left b in doubt and nobody will ask about it later.
 func (c *Client) deliver(b *batch, once bool) outcome {
 	c.inFlight.Add(1)
 	defer c.inFlight.Add(-1)
@@ -21,7 +21,8 @@ func (c *Client) deliver(b *batch, once bool) outcome {
 			return outcome{verdicts: verdicts}
 		}
 		final := c.isFinal(b, err)
-		if final || once && (!b.inDoubt || c.opts.OnUnavailable == FailOpen) || !c.pause(deadline, c.retryPause(attempt, err.RetryAfter)) {
+		if final || once && (!b.inDoubt || c.opts.OnUnavailable == FailOpen) ||
+			!c.pause(deadline, c.retryPause(attempt, err.RetryAfter)) {
 			err.Ambiguous = b.inDoubt
 			return outcome{err: err, final: final}
 		}
@@ -45,7 +46,14 @@ func (c *Client) attempt(b *batch, deadline time.Time) ([]Verdict, *UnavailableE
 		c.stats.retries.Add(1)
 	}
 	c.stats.requests.Add(1)
-	r, err := c.call(ctx, http.MethodPost, c.eventsURL, b.body, b.ticket.sequence, answerBytesMin+answerBytesPerEvent*len(b.entries))
+	r, err := c.call(
+		ctx,
+		http.MethodPost,
+		c.eventsURL,
+		b.body,
+		b.ticket.sequence,
+		answerBytesMin+answerBytesPerEvent*len(b.entries),
+	)
 	if err != nil {
 		b.inDoubt = b.inDoubt || err.Ambiguous
 		return nil, err
@@ -85,8 +93,8 @@ func (c *Client) prepare(ctx context.Context) *UnavailableError {
 	return c.learn(ctx)
 }
 
-// isFinal reports whether sending b again would not help. A refusal settles only what no earlier try left in doubt; but meterd's word about
-// the sequence settles that too: reused says that b was not counted, too old that nobody will know.
+// isFinal reports whether sending b again would not help. A refusal settles only what no earlier try left in doubt; but
+// meterd's word about the sequence settles that too: reused says that b was not counted, too old that nobody will know.
 func (c *Client) isFinal(b *batch, err *UnavailableError) bool {
 	var p *Problem
 	if !errors.As(err.Err, &p) || p.Status < 300 || p.Status >= 500 {
@@ -112,15 +120,16 @@ func (c *Client) isFinal(b *batch, err *UnavailableError) bool {
 	return true
 }
 
-// retryPause is how long to leave meterd alone before attempt+1: a growing pause of ours or what it asked for, whichever is longer, but of the
-// latter not more than a part of Timeout. A gateway whose own deadline is shorter than Retry-After would never try again otherwise. Both are
-// jittered downwards: so many gateways do not come back together.
+// retryPause is how long to leave meterd alone before attempt+1: a growing pause of ours or what it asked for,
+// whichever is longer, but of the latter not more than a part of Timeout. A gateway whose own deadline is shorter than
+// Retry-After would never try again otherwise. Both are jittered downwards: so many gateways do not come back together.
 func (c *Client) retryPause(attempt int, asked time.Duration) time.Duration {
 	own := jittered(min(retryPauseMin<<min(attempt, 10), retryPauseMax))
 	return max(own, jittered(min(asked, c.opts.Timeout/retryAfterPart)))
 }
 
-// pause waits for d, or less so that a last try is left before the deadline; false when there is no time for one, or when Close cuts it off.
+// pause waits for d, or less so that a last try is left before the deadline; false when there is no time for one, or
+// when Close cuts it off.
 func (c *Client) pause(deadline time.Time, d time.Duration) bool {
 	if left := time.Until(deadline); d > left/2 {
 		d = min(d, left-c.opts.Timeout/retryAfterPart)

@@ -44,7 +44,11 @@ func (c *Client) postOffline(ctx context.Context) (devices int, _ *UnavailableEr
 		Devices *int `json:"devices"`
 	}
 	if err := json.Unmarshal(r.body, &a); err != nil || a.Devices == nil || *a.Devices < 0 {
-		return 0, &UnavailableError{Ambiguous: true, Status: http.StatusOK, Err: errors.New("offline: the answer names no number of devices")}
+		return 0, &UnavailableError{
+			Ambiguous: true,
+			Status:    http.StatusOK,
+			Err:       errors.New("offline: the answer names no number of devices"),
+		}
 	}
 	return *a.Devices, nil
 }
@@ -55,9 +59,15 @@ type reply struct {
 	replayed bool // it was given before
 }
 
-// call makes one request and returns the body of a 200, at most answerBytesMax bytes of it. sequence is sent unless it is 0, which goOn never
-// hands out. Ambiguous in the error is about this request alone.
-func (c *Client) call(ctx context.Context, method, url string, body []byte, sequence uint64, answerBytesMax int) (reply, *UnavailableError) {
+// call makes one request and returns the body of a 200, at most answerBytesMax bytes of it. sequence is sent unless it
+// is 0, which goOn never hands out. Ambiguous in the error is about this request alone.
+func (c *Client) call(
+	ctx context.Context,
+	method, url string,
+	body []byte,
+	sequence uint64,
+	answerBytesMax int,
+) (reply, *UnavailableError) {
 	var sent atomic.Bool // whether a connection was there to send on
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
@@ -83,7 +93,11 @@ func (c *Client) call(ctx context.Context, method, url string, body []byte, sequ
 		return reply{}, &UnavailableError{Ambiguous: true, Status: resp.StatusCode, Err: fmt.Errorf("read answer: %w", err)}
 	}
 	if len(answer) > answerBytesMax {
-		return reply{}, &UnavailableError{Ambiguous: true, Status: resp.StatusCode, Err: fmt.Errorf("answer is over %d bytes", answerBytesMax)}
+		return reply{}, &UnavailableError{
+			Ambiguous: true,
+			Status:    resp.StatusCode,
+			Err:       fmt.Errorf("answer is over %d bytes", answerBytesMax),
+		}
 	}
 	return reply{answer, resp.Header.Get("Meterd-Replayed") == "true"}, nil
 }
@@ -97,9 +111,9 @@ func header(o *Options) http.Header {
 	return h
 }
 
-// refusal turns an answer that is no 200 into an error. A 503 of meterd's and all of 3xx and 4xx promise that nothing was counted. Another 5xx,
-// and a 503 without a code, may come from something between here and meterd that had handed the request on; they promise nothing, nor does a 2xx
-// that is not in the contract.
+// refusal turns an answer that is no 200 into an error. A 503 of meterd's and all of 3xx and 4xx promise that nothing
+// was counted. Another 5xx, and a 503 without a code, may come from something between here and meterd that had handed
+// the request on; they promise nothing, nor does a 2xx that is not in the contract.
 func refusal(resp *http.Response, answer []byte) *UnavailableError {
 	p := problemOf(resp, answer)
 	isRefused := p.Status >= 300 && p.Status < 500 || p.Status == http.StatusServiceUnavailable && p.Code != ""

@@ -12,11 +12,12 @@ import (
 	"sync"
 )
 
-// ticket is a batch's right to be counted once: its sequence, and the how many-th one it is of this client. Zero is none.
+// ticket is a batch's right to be counted once: its sequence, and the how many-th one it is of this client. Zero is
+// none.
 type ticket struct{ sequence, ordinal uint64 }
 
-// sequences hands out the sequences of a producer, rising. meterd remembers the last 256 of a producer, so no ticket is handed out while
-// one is unsettled that sequenceWindow others have followed: what is sent again would be forgotten.
+// sequences hands out the sequences of a producer, rising. meterd remembers the last 256 of a producer, so no ticket is
+// handed out while one is unsettled that sequenceWindow others have followed: what is sent again would be forgotten.
 type sequences struct {
 	mu      sync.Mutex
 	known   bool          // where to go on was learned
@@ -81,7 +82,8 @@ func (s *sequences) isKnown() bool {
 	return s.known
 }
 
-// forget makes the client learn anew where to go on, because t's sequence was somebody else's. False when that was done since t was taken.
+// forget makes the client learn anew where to go on, because t's sequence was somebody else's. False when that was done
+// since t was taken.
 func (s *sequences) forget(t ticket) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,9 +94,9 @@ func (s *sequences) forget(t ticket) bool {
 	return true
 }
 
-// goOn makes the next sequence one far above last. How far is drawn: what a gateway of this name that was killed has still on its way lies
-// below, and two clients that go on behind the same sequence by mistake do not use the same ones; a body that both send would be
-// counted once.
+// goOn makes the next sequence one far above last. How far is drawn: what a gateway of this name that was killed has
+// still on its way lies below, and two clients that go on behind the same sequence by mistake do not use the same ones;
+// a body that both send would be counted once.
 func (s *sequences) goOn(last uint64) error {
 	if last > math.MaxUint64-sequenceRoom {
 		return errNoSequences
@@ -138,7 +140,10 @@ func parseProducer(answer []byte) (uint64, *UnavailableError) {
 		Last     *uint64 `json:"last_sequence"`
 	}
 	if err := json.Unmarshal(answer, &a); err != nil || a.Producer == nil {
-		return 0, &UnavailableError{Status: http.StatusOK, Err: fmt.Errorf("producer: the answer %.80q names no producer", answer)}
+		return 0, &UnavailableError{
+			Status: http.StatusOK,
+			Err:    fmt.Errorf("producer: the answer %.80q names no producer", answer),
+		}
 	}
 	if a.Last == nil {
 		return 0, nil

@@ -153,7 +153,8 @@ func TestWindowOfSequences(t *testing.T) {
 	})
 }
 
-// One lane that gets no answer holds the others before meterd could forget its sequence, and lets them go on afterwards.
+// One lane that gets no answer holds the others before meterd could forget its sequence, and lets them go on
+// afterwards.
 func TestStuckLaneHoldsTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeMeterd{}
@@ -215,7 +216,10 @@ func TestClientGoesOnAfterACollision(t *testing.T) {
 		defer closeClient(t, c)
 		c.sequences.known = true // It was learned before the other client came.
 		f.producer = func() (*http.Response, error) {
-			return respond(200, fmt.Sprintf(`{"producer":"gw-1","last_sequence":%d,"oldest_remembered":%d}`, others, others-320)), nil
+			return respond(
+				200,
+				fmt.Sprintf(`{"producer":"gw-1","last_sequence":%d,"oldest_remembered":%d}`, others, others-320),
+			), nil
 		}
 		mustPass(t, c, Event{Type: event.Connect, Product: "p1", Device: "d1"}, true)
 		mustPass(t, c, up("d1", 1), false)

@@ -11,8 +11,8 @@ type silenceError struct{ lasted time.Duration }
 
 func (e silenceError) Error() string { return fmt.Sprintf("not one byte came for %v", e.lasted) }
 
-// silence calls giveUp when one wait lasts too long. Time in which nobody waits, because the reader is busy with what it read,
-// does not count.
+// silence calls giveUp when one wait lasts too long. Time in which nobody waits, because the reader is busy with what
+// it read, does not count.
 type silence struct {
 	after time.Duration
 	timer *time.Timer

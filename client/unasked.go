@@ -17,8 +17,8 @@ type record struct {
 
 type deviceKey struct{ product, device string }
 
-// owedDevice is what meterd has not been told about one device, oldest first. The first taken records are in the batch in
-// flight; kept collects those of them that must stay while the batch is settled.
+// owedDevice is what meterd has not been told about one device, oldest first. The first taken records are in the batch
+// in flight; kept collects those of them that must stay while the batch is settled.
 type owedDevice struct {
 	key     deviceKey
 	records []record
@@ -34,13 +34,15 @@ func (d *owedDevice) event(r record) Event {
 	}
 }
 
-// tally holds what a lane owes meterd. Guarded by the lane's mutex; its events are bounded by the client's count of all lanes.
+// tally holds what a lane owes meterd. Guarded by the lane's mutex; its events are bounded by the client's count of all
+// lanes.
 type tally struct {
 	devices map[deviceKey]*owedDevice
 	events  int
 }
 
-// owe keeps e to be reported, unless the client's bound is reached; then it is counted as lost. The lane's mutex is held.
+// owe keeps e to be reported, unless the client's bound is reached; then it is counted as lost. The lane's mutex is
+// held.
 func (l *lane) owe(e *Event) {
 	if l.client.unasked.Add(1) > int64(l.client.opts.UnaskedEventsMax) {
 		l.client.unasked.Add(-1)
@@ -72,9 +74,9 @@ func recordOf(e *Event) record {
 	return record{id: e.ID, size: e.bytes(), timeMs: at.UnixMilli(), typ: e.Type}
 }
 
-// hold keeps b, which may have been counted, as it is: its events pass unasked, and are asked about with the same sequence before anything
-// else of this lane. They are owed whatever the bound of the tally says, since b is there anyway: at most one batch a lane. The mutex is
-// held.
+// hold keeps b, which may have been counted, as it is: its events pass unasked, and are asked about with the same
+// sequence before anything else of this lane. They are owed whatever the bound of the tally says, since b is there
+// anyway: at most one batch a lane. The mutex is held.
 func (l *lane) hold(b *batch) {
 	l.held = b
 	for i := range b.entries {
@@ -94,7 +96,8 @@ func (l *lane) hold(b *batch) {
 	}
 }
 
-// takeOwed puts what is owed about d into b, as far as there is room, and reports whether that was all. The mutex is held.
+// takeOwed puts what is owed about d into b, as far as there is room, and reports whether that was all. The mutex is
+// held.
 func (l *lane) takeOwed(b *batch, d *owedDevice) bool {
 	for d.taken < len(d.records) {
 		e := d.event(d.records[d.taken])

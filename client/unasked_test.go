@@ -133,8 +133,8 @@ func TestOwedGoesBeforeTheNextEventOfItsDevice(t *testing.T) {
 	}
 }
 
-// What was asked about without an answer passes, and is asked about again with the sequence and the bytes that it had: before anything else of its
-// lane, whatever its age.
+// What was asked about without an answer passes, and is asked about again with the sequence and the bytes that it had:
+// before anything else of its lane, whatever its age.
 func TestWhatIsInDoubtIsAskedAboutAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutage()
@@ -208,8 +208,8 @@ func TestReportInDoubtIsSentAgain(t *testing.T) {
 	})
 }
 
-// Failing closed, what is in doubt is over: asking about it again could count what the device was refused. But a connect or disconnect counts nothing
-// when it is repeated.
+// Failing closed, what is in doubt is over: asking about it again could count what the device was refused. But a
+// connect or disconnect counts nothing when it is repeated.
 func TestRefusedMessagesAreNotReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutage()
@@ -242,7 +242,8 @@ func TestCloseSaysWhatIsInDoubt(t *testing.T) {
 		}
 		start := time.Now()
 		err := c.Close(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "of 1 events") || !strings.Contains(err.Error(), "2 events that passed unasked were not reported") {
+		if err == nil || !strings.Contains(err.Error(), "of 1 events") ||
+			!strings.Contains(err.Error(), "2 events that passed unasked were not reported") {
 			t.Errorf("Close said %v", err)
 		}
 		if took := time.Since(start); took > 2*c.opts.Timeout {
@@ -281,7 +282,11 @@ func TestTallyIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutage()
 		o.goDown(refused)
-		c := newTestClient(t, &o.fakeMeterd, func(opts *Options) { opts.OnUnavailable = FailOpen; opts.UnaskedEventsMax = 10 })
+		c := newTestClient(
+			t,
+			&o.fakeMeterd,
+			func(opts *Options) { opts.OnUnavailable = FailOpen; opts.UnaskedEventsMax = 10 },
+		)
 		for i := range 25 {
 			mustPass(t, c, up(fmt.Sprintf("d%d", i), 1), true)
 		}

@@ -10,8 +10,9 @@ import (
 	"github.com/meterd/meterd/license"
 )
 
-// access says of a call who may make it, by role; bound is the administrator of one account. Beside a role's tokens that see all are
-// those that are bound to an account: they may make the same calls, and find nothing of other accounts.
+// access says of a call who may make it, by role; bound is the administrator of one account. Beside a role's tokens
+// that see all are those that are bound to an account: they may make the same calls, and find nothing of other
+// accounts.
 type access struct {
 	call   string // METHOD PATH BODY; what stands in braces is filled in
 	status int    // for those who may
@@ -63,8 +64,8 @@ var accessTable = []access{
 	{`POST /v1/clock/confirm`, 204, adminOnly},
 }
 
-// accessDaemon has two accounts, each with a product that has everything, and a token for each column of the table: of each role one that
-// sees all, and one that is bound to acme.
+// accessDaemon has two accounts, each with a product that has everything, and a token for each column of the table: of
+// each role one that sees all, and one that is bound to acme.
 func accessDaemon(t *testing.T) *daemon {
 	d := newDaemon(t, nil)
 	for account, product := range map[string]string{"acme": "pa", "zeta": "pz"} {
@@ -138,7 +139,8 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// checkBound makes the call with the role's token that is bound to acme. What belongs to others is answered as what does not exist.
+// checkBound makes the call with the role's token that is bound to acme. What belongs to others is answered as what
+// does not exist.
 func (d *daemon) checkBound(a access, role string) {
 	d.t.Helper()
 	token, column := role+"-of-acme", role
@@ -166,7 +168,15 @@ func (d *daemon) checkBound(a access, role string) {
 	_, missing := d.make(a, token, nothing)
 	missing = strings.NewReplacer(nothing.account, foreign.account, nothing.product, foreign.product).Replace(missing)
 	if got != want || body != missing {
-		d.t.Errorf("%s, %s about zeta: %d %s, want %d; about what does not exist: %s", token, a.call, got, body, want, missing)
+		d.t.Errorf(
+			"%s, %s about zeta: %d %s, want %d; about what does not exist: %s",
+			token,
+			a.call,
+			got,
+			body,
+			want,
+			missing,
+		)
 	}
 }
 

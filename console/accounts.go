@@ -27,10 +27,12 @@ func (c *call) createAccount() error {
 		return err
 	}
 	var a *license.Account
-	err = c.administer(func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
-		next, ch, a, err = cat.CreateAccount(by, name, kind, region)
-		return next, ch, err
-	})
+	err = c.administer(
+		func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
+			next, ch, a, err = cat.CreateAccount(by, name, kind, region)
+			return next, ch, err
+		},
+	)
 	if err != nil {
 		return err
 	}

@@ -14,8 +14,9 @@ type auditAnswer struct {
 	Detail json.RawMessage `json:"detail"`
 }
 
-// showAudit answers GET /v1/audit, newest first; to a token that is bound to an account with the entries about it. A cursor is the
-// control sequence of the last entry looked at: a page may have less than its limit, and none at all, and yet a next one.
+// showAudit answers GET /v1/audit, newest first; to a token that is bound to an account with the entries about it. A
+// cursor is the control sequence of the last entry looked at: a page may have less than its limit, and none at all, and
+// yet a next one.
 func (c *call) showAudit() error {
 	limit, err := c.limit(pageDefault)
 	if err != nil {
@@ -35,7 +36,10 @@ func (c *call) showAudit() error {
 		if c.token.Account != "" && c.catalogue.AccountOf(&e) != c.token.Account {
 			return true
 		}
-		list = append(list, auditAnswer{At: instant(e.AtMs), Token: e.Token, Action: e.Action, Target: e.Target, Detail: e.Detail})
+		list = append(
+			list,
+			auditAnswer{At: instant(e.AtMs), Token: e.Token, Action: e.Action, Target: e.Target, Detail: e.Detail},
+		)
 		return true
 	})
 	switch {

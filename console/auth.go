@@ -7,9 +7,13 @@ import (
 	"github.com/meterd/meterd/license"
 )
 
-// authorize returns the token of a request, which has the right. Without one it has answered: late if no token is valid at all, so
-// that who sends wrong ones is slowed down.
-func (h *Handler) authorize(ctx *fasthttp.RequestCtx, catalogue *license.Catalogue, right license.Right) *license.Token {
+// authorize returns the token of a request, which has the right. Without one it has answered: late if no token is valid
+// at all, so that who sends wrong ones is slowed down.
+func (h *Handler) authorize(
+	ctx *fasthttp.RequestCtx,
+	catalogue *license.Catalogue,
+	right license.Right,
+) *license.Token {
 	nowMs := h.engine.NowMs()
 	token, problem := license.Authorize(catalogue, ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), right, nowMs)
 	if problem == nil {

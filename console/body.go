@@ -15,8 +15,8 @@ import (
 	"github.com/meterd/meterd/license"
 )
 
-// fields says what a body may have: a reader for each member. It returns a *event.Problem, or an error that says what the member
-// must be.
+// fields says what a body may have: a reader for each member. It returns a *event.Problem, or an error that says what
+// the member must be.
 type fields map[string]func(raw json.RawMessage) error
 
 // read reads the request's body as one object with no other members than those of f.
@@ -47,7 +47,9 @@ func readBody(ctx *fasthttp.RequestCtx) ([]byte, error) {
 	}
 	if encoding := string(header.ContentEncoding()); encoding != "" && encoding != "identity" {
 		return nil, &event.Problem{
-			Code: event.UnsupportedEncoding, Field: "Content-Encoding", Detail: "Content-Encoding: an administrative body is sent plain",
+			Code:   event.UnsupportedEncoding,
+			Field:  "Content-Encoding",
+			Detail: "Content-Encoding: an administrative body is sent plain",
 		}
 	}
 	tooLarge := &event.Problem{Code: event.BodyTooLarge, Detail: fmt.Sprintf("the body is over %d bytes", bodyBytesMax)}
@@ -68,11 +70,17 @@ func readBody(ctx *fasthttp.RequestCtx) ([]byte, error) {
 	return body, nil
 }
 
-// maybeJSON reports whether a body of this content type is read. Clients that never say what they send name a form, or text.
+// maybeJSON reports whether a body of this content type is read. Clients that never say what they send name a form, or
+// text.
 func maybeJSON(kind string) bool {
 	kind, _, _ = strings.Cut(kind, ";")
 	switch kind = strings.ToLower(strings.TrimSpace(kind)); kind {
-	case "", "application/json", "text/json", "text/plain", "application/octet-stream", "application/x-www-form-urlencoded":
+	case "",
+		"application/json",
+		"text/json",
+		"text/plain",
+		"application/octet-stream",
+		"application/x-www-form-urlencoded":
 		return true
 	}
 	return strings.HasSuffix(kind, "+json")

@@ -118,8 +118,11 @@ func (c *call) answerMembers(name string, list any, next []byte) error {
 	return nil
 }
 
-// administer makes one change in the token's name. What is looked up afterwards is looked up in a catalogue that has it.
-func (c *call) administer(change func(*license.Catalogue, license.Actor) (*license.Catalogue, *license.Change, error)) error {
+// administer makes one change in the token's name. What is looked up afterwards is looked up in a catalogue that has
+// it.
+func (c *call) administer(
+	change func(*license.Catalogue, license.Actor) (*license.Catalogue, *license.Change, error),
+) error {
 	if err := c.engine.Administer(c.token.Name, change); err != nil {
 		return err
 	}

@@ -51,8 +51,8 @@ func cursorOf(numbers ...uint64) *string {
 	return &text
 }
 
-// pageAfter returns the elements of list, which is sorted by name, behind the cursor, at most limit, and the cursor to go on at, nil
-// at the end.
+// pageAfter returns the elements of list, which is sorted by name, behind the cursor, at most limit, and the cursor to
+// go on at, nil at the end.
 func pageAfter[T any](list []T, cursor string, limit int, name func(T) string) (page []T, next *string) {
 	first := 0
 	for first < len(list) && cursor != "" && name(list[first]) <= cursor {

@@ -56,14 +56,27 @@ func deviceState(active bool) string {
 
 func showDeviceOf(p *license.Product, d *shard.Device) deviceAnswer {
 	a := deviceAnswer{
-		Product: p.Name, Device: d.Name, State: deviceState(d.Active), Online: d.Online, Holder: maybe(d.Holder), Suspended: d.Suspended,
-		ActivatedAt: instantS(d.ActivatedS), ExpiresAt: instantS(d.ExpiresS), LastSeenAt: maybe(instantS(d.LastSeenS)),
+		Product:     p.Name,
+		Device:      d.Name,
+		State:       deviceState(d.Active),
+		Online:      d.Online,
+		Holder:      maybe(d.Holder),
+		Suspended:   d.Suspended,
+		ActivatedAt: instantS(d.ActivatedS),
+		ExpiresAt:   instantS(d.ExpiresS),
+		LastSeenAt:  maybe(instantS(d.LastSeenS)),
 		Messages: deviceMessages{
 			Day: license.DayName(d.Window.Day), Up: d.Up, Down: d.Down, Denied: d.Denied, ResetsAt: instant(d.Window.DayEndMs),
 		},
 		OTA: deviceOTA{
-			Month: license.MonthName(d.Window.Month), AllowanceUsed: d.OTA.Allowance(), TopupUsed: d.OTA.Packs(), Denied: d.OTA.Denied(),
-			Limit: d.OTAMax, ResetsAt: instant(d.Window.MonthEndMs),
+			Month: license.MonthName(
+				d.Window.Month,
+			),
+			AllowanceUsed: d.OTA.Allowance(),
+			TopupUsed:     d.OTA.Packs(),
+			Denied:        d.OTA.Denied(),
+			Limit:         d.OTAMax,
+			ResetsAt:      instant(d.Window.MonthEndMs),
 		},
 	}
 	if d.MessagesMax < event.MessagesPerDayMax {
@@ -92,7 +105,11 @@ func (c *call) showDevice() error {
 	case err != nil:
 		return err
 	case !known:
-		return &event.Problem{Code: event.NotFound, Field: "device", Detail: "device: none called " + name + " was ever active"}
+		return &event.Problem{
+			Code:   event.NotFound,
+			Field:  "device",
+			Detail: "device: none called " + name + " was ever active",
+		}
 	}
 	return c.answer(fasthttp.StatusOK, answer)
 }
@@ -107,8 +124,8 @@ type devicePage struct {
 	full   bool // there is one more, at from
 }
 
-// listDevices answers GET /v1/products/{product}/devices in the order in which devices stand in the table. It never changes, and
-// devices that are activated meanwhile neither move nor repeat one.
+// listDevices answers GET /v1/products/{product}/devices in the order in which devices stand in the table. It never
+// changes, and devices that are activated meanwhile neither move nor repeat one.
 func (c *call) listDevices() error {
 	p, err := c.product()
 	if err != nil {

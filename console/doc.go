@@ -1,5 +1,5 @@
-// Package console is the people's door: administration, views of devices and their log, and what the daemon tells about itself.
-// It answers HTTP as the contract has it; it has no pages yet.
+// Package console is the people's door: administration, views of devices and their log, and what the daemon tells about
+// itself. It answers HTTP as the contract has it; it has no pages yet.
 //
 //	request ──► router ──► token and right ──► path, query, body ──► Engine ──► answer
 //	             (404, 405)    (401, 403)       (400, 404, 413, 415)    │
@@ -8,10 +8,13 @@
 //
 // Invariants:
 //
-//   - A request without a valid token is answered late, the later the more there were; one with a valid token never waits.
-//   - A token that is bound to an account meets nothing else: what belongs to others answers exactly as what does not exist.
-//   - A body is one JSON object, read within a bound, and every member of it is known, given once and of its kind, or the request
-//     is refused naming the member; then nothing was changed.
+//   - A request without a valid token is answered late, the later the more there were; one with a valid token never
+//     waits.
+//   - A token that is bound to an account meets nothing else: what belongs to others answers exactly as what does not
+//     exist.
+//   - A body is one JSON object, read within a bound, and every member of it is known, given once and of its kind, or
+//     the request is refused naming the member; then nothing was changed.
 //   - What an answer says was durable before it left: numbers are read in Engine.View, never beside it.
-//   - Nothing is read in one piece whose size others decide: devices are met in steps, lists have pages, logs are streamed.
+//   - Nothing is read in one piece whose size others decide: devices are met in steps, lists have pages, logs are
+//     streamed.
 package console

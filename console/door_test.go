@@ -62,7 +62,8 @@ func faultyDaemon(t *testing.T) (*daemon, *faultyEngine, *bytes.Buffer) {
 	return d, engine, logged
 }
 
-// After ErrStopped nobody knows what is on disk, so nothing is answered; other errors are, and told to the operator alone.
+// After ErrStopped nobody knows what is on disk, so nothing is answered; other errors are, and told to the operator
+// alone.
 func TestEngineErrors(t *testing.T) {
 	d, engine, logged := faultyDaemon(t)
 	for _, c := range []struct {
@@ -100,7 +101,10 @@ func TestEngineErrors(t *testing.T) {
 func TestLogStreamErrors(t *testing.T) {
 	d, engine, logged := faultyDaemon(t)
 	stream := request{
-		token: "admin", method: "GET", uri: "/v1/products/p/devices/d-0/logs", header: map[string]string{"Accept": "application/x-ndjson"},
+		token:  "admin",
+		method: "GET",
+		uri:    "/v1/products/p/devices/d-0/logs",
+		header: map[string]string{"Accept": "application/x-ndjson"},
 	}
 	for _, c := range []struct {
 		err          error
@@ -155,7 +159,9 @@ func TestSumsAreReadInSteps(t *testing.T) {
 	engine.views = 0
 	list, err := c.stocks(products)
 	must(t, err)
-	if engine.views != 3 || list[1].licenses != (license.Counts{Total: 3 * scanLots, Used: scanLots, Available: 2 * scanLots}) || list[2].active != 1 {
+	if engine.views != 3 ||
+		list[1].licenses != (license.Counts{Total: 3 * scanLots, Used: scanLots, Available: 2 * scanLots}) ||
+		list[2].active != 1 {
 		t.Errorf("%d Views: %+v", engine.views, list)
 	}
 	engine.views = 0
@@ -242,7 +248,11 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	local, err := New(Options{
-		Engine: d.engine, Metrics: metrics.NewSet(), Ready: d.ready.Load, DiskFree: func() uint64 { return 1 }, Loopback: true,
+		Engine:   d.engine,
+		Metrics:  metrics.NewSet(),
+		Ready:    d.ready.Load,
+		DiskFree: func() uint64 { return 1 },
+		Loopback: true,
 	})
 	must(t, err)
 	if ctx, _ := askHandler(local, request{method: "GET", uri: "/metrics"}, ""); ctx.Response.StatusCode() != 200 {
@@ -260,7 +270,9 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("no %q", sample)
 		}
 	}
-	sample := regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*(\{[a-zA-Z_][a-zA-Z0-9_]*="[^"]*"(, ?[a-zA-Z_][a-zA-Z0-9_]*="[^"]*")*\})? [-+0-9.eEInfNa]+$`)
+	sample := regexp.MustCompile(
+		`^[a-zA-Z_:][a-zA-Z0-9_:]*(\{[a-zA-Z_][a-zA-Z0-9_]*="[^"]*"(, ?[a-zA-Z_][a-zA-Z0-9_]*="[^"]*")*\})? [-+0-9.eEInfNa]+$`,
+	)
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSuffix(line, "\n"); !strings.HasPrefix(line, "#") && !sample.MatchString(line) {
 			t.Errorf("%q is no sample", line)

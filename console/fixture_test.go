@@ -64,7 +64,11 @@ const retentionOfTests = 168 * time.Hour
 // newDaemon opens a daemon with an administrator's token "admin".
 func newDaemon(t testing.TB, change func(*Options)) *daemon {
 	t.Helper()
-	d := &daemon{t: t, clock: &handClock{wall: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)}, tokens: map[string]string{}}
+	d := &daemon{
+		t:      t,
+		clock:  &handClock{wall: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)},
+		tokens: map[string]string{},
+	}
 	d.ready.Store(true)
 	d.open()
 	set := metrics.NewSet()
@@ -122,12 +126,18 @@ func (d *daemon) addToken(name string, role license.Role, account string) {
 	d.t.Helper()
 	secret := license.NewSecret()
 	token := license.Token{Name: name, Role: role, Account: account, Hash: sha256.Sum256([]byte(secret))}
-	must(d.t, d.engine.Administer("setup", func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-		if a := c.Account(account); a != nil {
-			token.AccountID = a.ID
-		}
-		return c.CreateToken(by, token)
-	}))
+	must(
+		d.t,
+		d.engine.Administer(
+			"setup",
+			func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+				if a := c.Account(account); a != nil {
+					token.AccountID = a.ID
+				}
+				return c.CreateToken(by, token)
+			},
+		),
+	)
 	d.tokens[name] = secret
 }
 

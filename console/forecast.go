@@ -25,8 +25,8 @@ type forecastWeek struct {
 	AvailableAfter int64   `json:"available_after"`
 }
 
-// showForecast answers GET /v1/products/{product}/forecast?weeks=26: how long the product's licences last. What is missing in a week
-// makes available_after negative.
+// showForecast answers GET /v1/products/{product}/forecast?weeks=26: how long the product's licences last. What is
+// missing in a week makes available_after negative.
 func (c *call) showForecast() error {
 	p, err := c.product()
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/meterd/meterd/license"
 )
 
-// FuzzBody reads a body as a credit and as a plan. Whatever it is, it is refused as the client's fault, or it is what it says: a
-// plan that is accepted lies within its bounds, and shown and sent again it is the same plan.
+// FuzzBody reads a body as a credit and as a plan. Whatever it is, it is refused as the client's fault, or it is what
+// it says: a plan that is accepted lies within its bounds, and shown and sent again it is the same plan.
 func FuzzBody(f *testing.F) {
 	for _, seed := range []string{
 		`{"order":"PO-1","quantity":1000,"plan":{"validity":"P5Y","messages_per_day":1500}}`,

@@ -20,14 +20,17 @@ func (h *Handler) registerMetrics() {
 // livez answers as long as the process lives.
 func (h *Handler) livez(ctx *fasthttp.RequestCtx) { plain(ctx, "ok\n") }
 
-// readyz says whether events are taken. A clock that leapt ahead stops events, not the door that it is confirmed through: a load
-// balancer that took the daemon out would leave nobody to do so.
+// readyz says whether events are taken. A clock that leapt ahead stops events, not the door that it is confirmed
+// through: a load balancer that took the daemon out would leave nobody to do so.
 func (h *Handler) readyz(ctx *fasthttp.RequestCtx) {
 	switch {
 	case !h.o.Ready():
 		writeProblem(ctx, &event.Problem{Code: event.Overloaded, Detail: "the daemon is recovering or stopping"})
 	case h.engine.ClockLeapt():
-		plain(ctx, "ok, but events are refused: the clock leapt ahead; set it right, or confirm it with POST /v1/clock/confirm\n")
+		plain(
+			ctx,
+			"ok, but events are refused: the clock leapt ahead; set it right, or confirm it with POST /v1/clock/confirm\n",
+		)
 	default:
 		plain(ctx, "ok\n")
 	}

@@ -9,14 +9,20 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// create makes an account "acme" and products of it, all with a lot of licences beside the gifts if there are to be some.
+// create makes an account "acme" and products of it, all with a lot of licences beside the gifts if there are to be
+// some.
 func (d *daemon) create(licenses int, products ...string) {
 	d.t.Helper()
 	d.expect(fasthttp.StatusCreated, "POST", "/v1/accounts", `{"account":"acme","kind":"personal"}`)
 	for _, p := range products {
 		d.expect(fasthttp.StatusCreated, "POST", "/v1/products", `{"product":"`+p+`","account":"acme"}`)
 		if licenses > 0 {
-			d.expect(fasthttp.StatusCreated, "POST", "/v1/products/"+p+"/lots", fmt.Sprintf(`{"order":"PO","quantity":%d}`, licenses))
+			d.expect(
+				fasthttp.StatusCreated,
+				"POST",
+				"/v1/products/"+p+"/lots",
+				fmt.Sprintf(`{"order":"PO","quantity":%d}`, licenses),
+			)
 		}
 	}
 }
@@ -31,7 +37,8 @@ func (d *daemon) expect(status int, method, uri, body string) []byte {
 	return ctx.Response.Body()
 }
 
-// An order is credited once, however often it is asked for at the same time, and every asker is answered the same lot (R8).
+// An order is credited once, however often it is asked for at the same time, and every asker is answered the same lot
+// (R8).
 func TestOrderIsCreditedOnce(t *testing.T) {
 	const askers = 50
 	d := newDaemon(t, nil)
@@ -57,7 +64,13 @@ func TestOrderIsCreditedOnce(t *testing.T) {
 		}
 		wg.Wait()
 		if created.Load() != 1 || repeated.Load() != askers-1 {
-			t.Errorf("%s: %d answers 201 and %d answers 200, want 1 and %d", kind.path, created.Load(), repeated.Load(), askers-1)
+			t.Errorf(
+				"%s: %d answers 201 and %d answers 200, want 1 and %d",
+				kind.path,
+				created.Load(),
+				repeated.Load(),
+				askers-1,
+			)
 		}
 		different := 0
 		lots.Range(func(any, any) bool { different++; return true })

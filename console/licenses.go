@@ -18,7 +18,8 @@ type licenseAnswer struct {
 	State       string  `json:"state"`
 }
 
-// listProductLicenses answers GET /v1/products/{product}/licenses, in the order of serials, which is that of consumption.
+// listProductLicenses answers GET /v1/products/{product}/licenses, in the order of serials, which is that of
+// consumption.
 func (c *call) listProductLicenses() error {
 	p, err := c.product()
 	if err != nil {
@@ -27,8 +28,8 @@ func (c *call) listProductLicenses() error {
 	return c.listLicenses([]*license.Product{p})
 }
 
-// listAccountLicenses answers GET /v1/accounts/{account}/licenses: product after product in the order of their creation, each in
-// the order of serials.
+// listAccountLicenses answers GET /v1/accounts/{account}/licenses: product after product in the order of their
+// creation, each in the order of serials.
 func (c *call) listAccountLicenses() error {
 	a, err := c.account()
 	if err != nil {
@@ -68,8 +69,8 @@ type licensePage struct {
 	next     *string // behind the last one of list
 }
 
-// listLicenses answers with the licences of products, which are in the order of their ordinals. A cursor is the ordinal and the
-// serial of the last licence shown, so licences consumed meanwhile neither move nor repeat one.
+// listLicenses answers with the licences of products, which are in the order of their ordinals. A cursor is the ordinal
+// and the serial of the last licence shown, so licences consumed meanwhile neither move nor repeat one.
 func (c *call) listLicenses(products []*license.Product) error {
 	page := licensePage{list: []licenseAnswer{}}
 	var err error

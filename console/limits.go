@@ -14,8 +14,8 @@ const (
 	scanDevices = 4096
 	// scanLots bounds the lots that one View sums up, at some 5 ns each; a product alone may have more.
 	scanLots = 16 << 10
-	// scanAudit is how many entries of the audit log one answer looks at, at some 2 µs each: a token that is bound to an account
-	// skips those of others.
+	// scanAudit is how many entries of the audit log one answer looks at, at some 2 µs each: a token that is bound to an
+	// account skips those of others.
 	scanAudit = 4096
 	// logIndexMax bounds an entry's place within its group, which has no more than 2^32 bytes.
 	logIndexMax = 1<<31 - 1

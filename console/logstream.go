@@ -37,8 +37,8 @@ func (c *call) streamLogs(q shard.LogQuery, limit int) {
 	})
 }
 
-// run writes the whole log. A status was sent already: on an error the connection is closed, which the client sees as an answer that
-// is not whole.
+// run writes the whole log. A status was sent already: on an error the connection is closed, which the client sees as
+// an answer that is not whole.
 func (s *logStream) run(ctx context.Context, w *bufio.Writer) {
 	err := s.h.engine.DeviceLog(ctx, s.q, func(e *shard.LogEntry) bool { return s.write(w, e) })
 	s.renew()
@@ -53,7 +53,15 @@ func (s *logStream) run(ctx context.Context, w *bufio.Writer) {
 	}
 	_ = s.conn.Close() // What it fails with says nothing.
 	if s.err == nil && !errors.Is(err, shard.ErrStopped) && !errors.Is(err, context.Canceled) {
-		s.h.logger.Error("a log could not be streamed to its end", "product", s.q.Product.Name, "lines", s.lines, "error", err)
+		s.h.logger.Error(
+			"a log could not be streamed to its end",
+			"product",
+			s.q.Product.Name,
+			"lines",
+			s.lines,
+			"error",
+			err,
+		)
 	}
 }
 
@@ -72,7 +80,8 @@ func (s *logStream) write(w *bufio.Writer, e *shard.LogEntry) bool {
 	return s.limit == 0 || s.lines < s.limit
 }
 
-// renew gives the client time from now on: the server gives it once for the whole answer, which may take longer to find.
+// renew gives the client time from now on: the server gives it once for the whole answer, which may take longer to
+// find.
 func (s *logStream) renew() {
 	s.renewed = time.Now()
 	_ = s.conn.SetWriteDeadline(s.renewed.Add(takeTimeout)) // It fails on a closed connection, as writing will.

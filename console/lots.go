@@ -29,7 +29,11 @@ const topupOTA = "ota"
 
 func showLot(l *license.Lot, used, quantity uint64) lotAnswer {
 	return lotAnswer{
-		Order: l.Order, Quantity: quantity, Used: used, Available: quantity - min(used, quantity), CreditedAt: instant(l.CreditedAtMs),
+		Order:      l.Order,
+		Quantity:   quantity,
+		Used:       used,
+		Available:  quantity - min(used, quantity),
+		CreditedAt: instant(l.CreditedAtMs),
 	}
 }
 
@@ -61,8 +65,14 @@ func (c *call) creditTopup() error {
 	})
 }
 
-// credited reads a credit, applies it, and answers with the lot: 201 if it is new, 200 if its order was credited before.
-func credited[A any](c *call, credit *license.Credit, show func(l *license.Lot, used, quantity uint64) A, read func() error) error {
+// credited reads a credit, applies it, and answers with the lot: 201 if it is new, 200 if its order was credited
+// before.
+func credited[A any](
+	c *call,
+	credit *license.Credit,
+	show func(l *license.Lot, used, quantity uint64) A,
+	read func() error,
+) error {
 	p, err := c.product()
 	if err != nil {
 		return err
@@ -72,16 +82,18 @@ func credited[A any](c *call, credit *license.Credit, show func(l *license.Lot, 
 	}
 	var lot *license.Lot
 	status := fasthttp.StatusOK
-	err = c.administer(func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
-		if cat.Product([]byte(p.Name)) == nil {
-			return nil, nil, notFound("product", p.Name)
-		}
-		next, ch, lot, err = cat.ApplyCredit(by, p.Name, *credit)
-		if next != nil {
-			status = fasthttp.StatusCreated
-		}
-		return next, ch, err
-	})
+	err = c.administer(
+		func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
+			if cat.Product([]byte(p.Name)) == nil {
+				return nil, nil, notFound("product", p.Name)
+			}
+			next, ch, lot, err = cat.ApplyCredit(by, p.Name, *credit)
+			if next != nil {
+				status = fasthttp.StatusCreated
+			}
+			return next, ch, err
+		},
+	)
 	if err != nil {
 		return err
 	}
@@ -140,7 +152,12 @@ func listCredits[A any](
 }
 
 // showAll returns the answers for credits of p, in their order.
-func showAll[A any](c *call, p *license.Product, credits []*license.Lot, show func(l *license.Lot, used, quantity uint64) A) ([]A, error) {
+func showAll[A any](
+	c *call,
+	p *license.Product,
+	credits []*license.Lot,
+	show func(l *license.Lot, used, quantity uint64) A,
+) ([]A, error) {
 	list := make([]A, 0, len(credits))
 	for len(list) < len(credits) {
 		step := credits[len(list):min(len(credits), len(list)+scanLots)]

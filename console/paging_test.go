@@ -71,8 +71,8 @@ func (d *daemon) connect(product string, from, to int) {
 	}
 }
 
-// A list of licences shows each that was consumed before it was begun exactly once and in the order of serials, although others are
-// consumed all the while.
+// A list of licences shows each that was consumed before it was begun exactly once and in the order of serials,
+// although others are consumed all the while.
 func TestLicensePagesWhileLicensesAreConsumed(t *testing.T) {
 	const before, after = 120, 400
 	products := []string{"p", "q"}
@@ -119,7 +119,11 @@ func TestLicensePagesWhileLicensesAreConsumed(t *testing.T) {
 	wg.Wait()
 
 	serials := map[uint64]bool{}
-	if n := d.pages("/v1/accounts/acme/licenses", "licenses", func(l element) { serials[l.Serial] = true }); n != 2*after/pageDefault {
+	if n := d.pages(
+		"/v1/accounts/acme/licenses",
+		"licenses",
+		func(l element) { serials[l.Serial] = true },
+	); n != 2*after/pageDefault {
 		t.Errorf("%d pages of %d licences", n, 2*after)
 	}
 	if len(serials) != 2*after {
@@ -143,7 +147,8 @@ func (d *daemon) connectQuietly(product string, from, to int) {
 	}
 }
 
-// A list of devices shows each once, also when it takes several Views to find them among others and some are added meanwhile.
+// A list of devices shows each once, also when it takes several Views to find them among others and some are added
+// meanwhile.
 func TestDevicePages(t *testing.T) {
 	const before, after = scanDevices + 500, scanDevices + 900
 	d := newDaemon(t, nil)

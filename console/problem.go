@@ -21,7 +21,8 @@ func invalid(field, detail string) error {
 	return &event.Problem{Code: event.InvalidArgument, Field: field, Detail: field + ": " + detail}
 }
 
-// fail answers an error. After ErrStopped nobody knows what reached the disk: the connection is closed without an answer.
+// fail answers an error. After ErrStopped nobody knows what reached the disk: the connection is closed without an
+// answer.
 func (h *Handler) fail(ctx *fasthttp.RequestCtx, err error) {
 	var p *event.Problem
 	switch {
@@ -33,7 +34,15 @@ func (h *Handler) fail(ctx *fasthttp.RequestCtx, err error) {
 	case errors.Is(err, context.Canceled):
 		p = &event.Problem{Code: event.Overloaded, Detail: "the daemon is stopping; send it again"}
 	default:
-		h.logger.Error("a request could not be answered", "method", string(ctx.Method()), "path", string(ctx.Path()), "error", err)
+		h.logger.Error(
+			"a request could not be answered",
+			"method",
+			string(ctx.Method()),
+			"path",
+			string(ctx.Path()),
+			"error",
+			err,
+		)
 		p = &event.Problem{Code: event.InternalError, Detail: "the daemon's log says why"}
 	}
 	writeProblem(ctx, p)

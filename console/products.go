@@ -47,10 +47,12 @@ func (c *call) createProduct() error {
 		spec.Zone = c.o.TimeZone
 	}
 	var p *license.Product
-	err = c.administer(func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
-		next, ch, p, err = cat.CreateProduct(by, spec)
-		return next, ch, err
-	})
+	err = c.administer(
+		func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
+			next, ch, p, err = cat.CreateProduct(by, spec)
+			return next, ch, err
+		},
+	)
 	if err != nil {
 		return err
 	}
@@ -72,10 +74,12 @@ func (c *call) setPlan() error {
 		return err
 	}
 	var p *license.Product
-	err = c.administer(func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
-		next, ch, p, err = cat.SetPlan(by, old.Name, patch)
-		return next, ch, err
-	})
+	err = c.administer(
+		func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
+			next, ch, p, err = cat.SetPlan(by, old.Name, patch)
+			return next, ch, err
+		},
+	)
 	if err != nil {
 		return err
 	}
@@ -116,7 +120,12 @@ func (c *call) listProducts() error {
 	if account == "" {
 		account = c.token.Account
 	}
-	page, next := pageAfter(c.catalogue.Products(account), cursor, limit, func(p *license.Product) string { return p.Name })
+	page, next := pageAfter(
+		c.catalogue.Products(account),
+		cursor,
+		limit,
+		func(p *license.Product) string { return p.Name },
+	)
 	list, err := c.productAnswers(page)
 	if err != nil {
 		return err

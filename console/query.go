@@ -23,7 +23,8 @@ func (c *call) limit(without int) (int, error) {
 	return int(n), nil
 }
 
-// instant returns the first whole millisecond, Unix, that is not before the time of a parameter; given is false without one.
+// instant returns the first whole millisecond, Unix, that is not before the time of a parameter; given is false without
+// one.
 func (c *call) instant(name string) (ms int64, given bool, err error) {
 	text := c.query(name)
 	if text == "" {

@@ -20,10 +20,12 @@ func (c *call) certifyAccount() error {
 	if err != nil {
 		return err
 	}
-	err = c.administer(func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
-		next, ch, a, err = cat.Certify(by, a.Name)
-		return next, ch, err
-	})
+	err = c.administer(
+		func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
+			next, ch, a, err = cat.Certify(by, a.Name)
+			return next, ch, err
+		},
+	)
 	if err != nil {
 		return err
 	}
@@ -66,10 +68,12 @@ func (c *call) setRenewal() error {
 	if auto == nil {
 		return invalid("auto_renew", "is needed")
 	}
-	err = c.administer(func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
-		next, ch, p, err = cat.SetRenewal(by, p.Name, *auto, except)
-		return next, ch, err
-	})
+	err = c.administer(
+		func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
+			next, ch, p, err = cat.SetRenewal(by, p.Name, *auto, except)
+			return next, ch, err
+		},
+	)
 	if err != nil {
 		return err
 	}
@@ -98,10 +102,12 @@ func (c *call) suspendAccount() error {
 	if err != nil {
 		return err
 	}
-	err = c.administer(func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
-		next, ch, a, err = cat.SuspendAccount(by, a.Name, suspended)
-		return next, ch, err
-	})
+	err = c.administer(
+		func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
+			next, ch, a, err = cat.SuspendAccount(by, a.Name, suspended)
+			return next, ch, err
+		},
+	)
 	if err == nil && suspended {
 		err = c.engine.PutOffline(func(p *license.Product) bool { return p.AccountID == a.ID }, event.Suspended)
 	}
@@ -121,10 +127,12 @@ func (c *call) suspendProduct() error {
 	if err != nil {
 		return err
 	}
-	err = c.administer(func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
-		next, ch, p, err = cat.SuspendProduct(by, p.Name, suspended)
-		return next, ch, err
-	})
+	err = c.administer(
+		func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
+			next, ch, p, err = cat.SuspendProduct(by, p.Name, suspended)
+			return next, ch, err
+		},
+	)
 	if err == nil && suspended {
 		err = c.engine.PutOffline(func(q *license.Product) bool { return q.ID == p.ID }, event.Suspended)
 	}
@@ -134,7 +142,8 @@ func (c *call) suspendProduct() error {
 	return c.answerProduct(fasthttp.StatusOK, p)
 }
 
-// suspendDevice answers PUT /v1/products/{product}/devices/{device}/suspended (R20). A device that was never active cannot be suspended.
+// suspendDevice answers PUT /v1/products/{product}/devices/{device}/suspended (R20). A device that was never active
+// cannot be suspended.
 func (c *call) suspendDevice() error {
 	p, err := c.product()
 	if err != nil {
@@ -151,7 +160,11 @@ func (c *call) suspendDevice() error {
 		return err
 	}
 	if !known {
-		return &event.Problem{Code: event.NotFound, Field: "device", Detail: "device: none called " + name + " was ever active"}
+		return &event.Problem{
+			Code:   event.NotFound,
+			Field:  "device",
+			Detail: "device: none called " + name + " was ever active",
+		}
 	}
 	err = c.administer(func(cat *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 		return cat.SuspendDevice(by, p.Name, name, suspended)

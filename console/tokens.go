@@ -21,7 +21,11 @@ type tokenAnswer struct {
 
 func showToken(t *license.Token) tokenAnswer {
 	return tokenAnswer{
-		Name: t.Name, Role: t.Role, Account: maybe(t.Account), CreatedAt: instant(t.CreatedAtMs), ExpiresAt: maybe(instant(t.ExpiresAtMs)),
+		Name:      t.Name,
+		Role:      t.Role,
+		Account:   maybe(t.Account),
+		CreatedAt: instant(t.CreatedAtMs),
+		ExpiresAt: maybe(instant(t.ExpiresAtMs)),
 	}
 }
 
@@ -57,7 +61,8 @@ func (c *call) createToken() error {
 	return c.answer(fasthttp.StatusCreated, answer)
 }
 
-// boundTo reads the account that a token is bound to. A name that is there and empty is a mistake: it would make a token that sees all.
+// boundTo reads the account that a token is bound to. A name that is there and empty is a mistake: it would make a
+// token that sees all.
 func boundTo(to *string) func(json.RawMessage) error {
 	return func(raw json.RawMessage) error {
 		if err := text(to)(raw); err != nil {

@@ -30,8 +30,8 @@ func (h *heldAnswers) take() []time.Duration {
 	return list
 }
 
-// Wrong tokens wait longer and longer. Right ones never wait, whatever came from the same address before, and neither does who may not
-// do what he asks.
+// Wrong tokens wait longer and longer. Right ones never wait, whatever came from the same address before, and neither
+// does who may not do what he asks.
 func TestWrongTokensWait(t *testing.T) {
 	d := newDaemon(t, nil)
 	d.addToken("gateway", license.RoleGateway, "")
@@ -55,7 +55,10 @@ func TestWrongTokensWait(t *testing.T) {
 	ask("gateway", 403)
 	ask("wrong", 401, time.Second)
 	ask("admin", 200)
-	if ctx, _ := d.ask(request{method: "GET", uri: "/metrics"}); ctx.Response.StatusCode() != 401 || len(d.held.take()) != 1 {
+	if ctx, _ := d.ask(
+		request{method: "GET", uri: "/metrics"},
+	); ctx.Response.StatusCode() != 401 ||
+		len(d.held.take()) != 1 {
 		t.Errorf("/metrics without a token: %d, not held back", ctx.Response.StatusCode())
 	}
 	for _, uri := range []string{"/livez", "/readyz", "/v1/nothing"} {
@@ -65,7 +68,8 @@ func TestWrongTokensWait(t *testing.T) {
 	}
 }
 
-// When as many answers are held back as may be, a wrong token is answered at once and its connection closed; a right one is as always.
+// When as many answers are held back as may be, a wrong token is answered at once and its connection closed; a right
+// one is as always.
 func TestTooManyWrongTokens(t *testing.T) {
 	d := newDaemon(t, nil)
 	held := 0
@@ -96,8 +100,8 @@ func TestTooManyWrongTokens(t *testing.T) {
 	}
 }
 
-// A token that is bound reads of the audit log what is about its account. It is found however much lies before it, and no answer looks
-// at more than a bounded number of entries.
+// A token that is bound reads of the audit log what is about its account. It is found however much lies before it, and
+// no answer looks at more than a bounded number of entries.
 func TestAuditOfOneAccountIsReadInSteps(t *testing.T) {
 	log := &auditLog{}
 	d := newDaemon(t, func(o *Options) {

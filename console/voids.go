@@ -23,10 +23,12 @@ func voided[A any](c *call, units bool, amountField string, show func(l *license
 	}
 	from := c.path("order")
 	var lot *license.Lot
-	err = c.administer(func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
-		next, ch, lot, err = cat.TakeBack(by, p.Name, from, units, v)
-		return next, ch, err
-	})
+	err = c.administer(
+		func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
+			next, ch, lot, err = cat.TakeBack(by, p.Name, from, units, v)
+			return next, ch, err
+		},
+	)
 	if err != nil {
 		return err
 	}

@@ -24,14 +24,16 @@ var ErrName = errors.New("counters: product must be 1 to 2^24-1, device 1 to 64 
 // errArenaFull means that a shard holds 16 GiB of names.
 var errArenaFull = errors.New("counters: arena of the shard is full")
 
-// arena keeps the names of one shard. It only grows, and nothing in it moves. Writers hold the shard's lock; readers hold none.
+// arena keeps the names of one shard. It only grows, and nothing in it moves. Writers hold the shard's lock; readers
+// hold none.
 type arena struct {
 	chunks directory
 	end    count // in units of 8 bytes; entries end before it
 }
 
 func checkName(product uint32, name []byte) error {
-	if product == 0 || product > ProductMax || len(name) == 0 || len(name) > NameBytesMax || bytes.IndexByte(name, 0) >= 0 {
+	if product == 0 || product > ProductMax || len(name) == 0 || len(name) > NameBytesMax ||
+		bytes.IndexByte(name, 0) >= 0 {
 		return ErrName
 	}
 	return nil
@@ -61,8 +63,9 @@ func (a *arena) append(from *region, product uint32, name []byte) (uint32, error
 	return uint32(at), nil
 }
 
-// put writes an entry at a given place, which must hold nothing. A hole is told from an entry by its words: of an entry's
-// words only the second can be 0, and an entry has three at least, so two entries cannot overlap in that word alone.
+// put writes an entry at a given place, which must hold nothing. A hole is told from an entry by its words: of an
+// entry's words only the second can be 0, and an entry has three at least, so two entries cannot overlap in that word
+// alone.
 func (a *arena) put(from *region, at, product uint32, name []byte) error {
 	words := entryWords(len(name))
 	if int(at)%chunkWords+words > chunkWords {
@@ -82,7 +85,8 @@ func (a *arena) put(from *region, at, product uint32, name []byte) error {
 	b[0] = byte(len(name))
 	copy(b[1:], name)
 	c.word(off).Store(uint64(product))
-	// Only now may a walk come here: it would take an entry whose first word is 0 for a hole, and look for the next one inside.
+	// Only now may a walk come here: it would take an entry whose first word is 0 for a hole, and look for the next one
+	// inside.
 	a.end.set(max(a.end.get(), int(at)+words))
 	return nil
 }
@@ -107,8 +111,8 @@ func (a *arena) place(at uint32) (block, int) {
 	return a.chunks.get(int(at) / chunkWords), int(at) % chunkWords * 8
 }
 
-// entry returns the product and name at a place; product 0 if no entry is there. A place inside an entry gives an answer too,
-// though none that means anything: the caller compares it with what it knows, or has the place from a slot.
+// entry returns the product and name at a place; product 0 if no entry is there. A place inside an entry gives an
+// answer too, though none that means anything: the caller compares it with what it knows, or has the place from a slot.
 func (a *arena) entry(at uint32) (product uint32, name []byte) {
 	c, off := a.place(at)
 	if c.none() || off+entryNameAt >= chunkBytes {

@@ -67,8 +67,8 @@ func deviceName(dst []byte, i int) []byte {
 	return strconv.AppendInt(dst, int64(10_000_000+i), 10)
 }
 
-// BenchmarkDecide compares a decision with its yardstick in one run: a bare compare-and-swap on a random slot of the same
-// table. All go through the same random keys.
+// BenchmarkDecide compares a decision with its yardstick in one run: a bare compare-and-swap on a random slot of the
+// same table. All go through the same random keys.
 func BenchmarkDecide(b *testing.B) {
 	for _, n := range benchSizes {
 		b.Run(sizeName(n), func(b *testing.B) {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// BindAt is Insert for recovery: the device gets the ordinal that its record says. The same binding again returns its slot; one that
-// contradicts another, or lies in the wrong shard, is refused. It makes room itself, so slots of that shard found before
-// are void. One goroutine a shard; nobody is inside the gate.
+// BindAt is Insert for recovery: the device gets the ordinal that its record says. The same binding again returns its
+// slot; one that contradicts another, or lies in the wrong shard, is refused. It makes room itself, so slots of that
+// shard found before are void. One goroutine a shard; nobody is inside the gate.
 func (t *Table) BindAt(o Ordinal, product uint32, name []byte) (*Slot, error) {
 	if err := checkName(product, name); err != nil {
 		return nil, err

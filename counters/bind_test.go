@@ -29,8 +29,8 @@ func bindings(tb testing.TB, devices int) []binding {
 	return all
 }
 
-// Bindings in any order, with repetitions and some lost, give their devices their ordinals; what was lost is a hole, and what is
-// inserted afterwards comes behind.
+// Bindings in any order, with repetitions and some lost, give their devices their ordinals; what was lost is a hole,
+// and what is inserted afterwards comes behind.
 func TestBindInAnyOrder(t *testing.T) {
 	all := bindings(t, 20_000)
 	kept := all[:0:0]

@@ -32,7 +32,13 @@ func TestCountMessageEdges(t *testing.T) {
 	if out := s.CountMessage(DayMax, true, 1<<32-1, 1<<32-1); out.OK || s.Message() != 0 {
 		t.Errorf("units of 32 bits: %+v", out)
 	}
-	if out := s.CountMessage(DayMax, true, MessagesPerDayMax, 1<<32-1); !out.OK || out.After != NewMessageWord(DayMax, MessagesPerDayMax, 0) {
+	if out := s.CountMessage(
+		DayMax,
+		true,
+		MessagesPerDayMax,
+		1<<32-1,
+	); !out.OK ||
+		out.After != NewMessageWord(DayMax, MessagesPerDayMax, 0) {
 		t.Errorf("no limit: %+v", out)
 	}
 	if out := s.CountMessage(DayMax, false, 1, 1<<32-1); out.OK {
@@ -97,8 +103,16 @@ func TestSession(t *testing.T) {
 	step := func(name string, out SessionOutcome, changed bool, online bool, holder uint32, suspended bool) {
 		t.Helper()
 		w := s.Session()
-		if out.Changed() != changed || out.After != w || w.Online() != online || w.Holder() != holder || w.Suspended() != suspended {
-			t.Fatalf("%s: changed %v, online %v, holder %d, suspended %v", name, out.Changed(), w.Online(), w.Holder(), w.Suspended())
+		if out.Changed() != changed || out.After != w || w.Online() != online || w.Holder() != holder ||
+			w.Suspended() != suspended {
+			t.Fatalf(
+				"%s: changed %v, online %v, holder %d, suspended %v",
+				name,
+				out.Changed(),
+				w.Online(),
+				w.Holder(),
+				w.Suspended(),
+			)
 		}
 		if want := out.Before.Change() + flag(changed); w.Change() != want {
 			t.Fatalf("%s: change %d, want %d", name, w.Change(), want)

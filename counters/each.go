@@ -2,7 +2,8 @@ package counters
 
 import "iter"
 
-// Slots returns every slot of a shard, in no particular order. It runs inside the gate; devices inserted meanwhile are met or not.
+// Slots returns every slot of a shard, in no particular order. It runs inside the gate; devices inserted meanwhile are
+// met or not.
 func (t *Table) Slots(shard int) iter.Seq[*Slot] {
 	h := &t.tables[shard]
 	return func(yield func(*Slot) bool) {

@@ -9,8 +9,8 @@ type Grant struct {
 
 const poolMask = 1<<31 - 1
 
-// Grant returns the grant of a device; the zero Grant if there is no such device. Its three values belong together only for who
-// holds the account's lock.
+// Grant returns the grant of a device; the zero Grant if there is no such device. Its three values belong together only
+// for who holds the account's lock.
 func (t *Table) Grant(o Ordinal) Grant {
 	c, off := t.shards[o.Shard()].names.place(o.place())
 	if c.none() || off+entryHeadBytes > chunkBytes {
@@ -20,8 +20,8 @@ func (t *Table) Grant(o Ordinal) Grant {
 	return Grant{ActivatedAt: from >> 31, Serial: head >> productBits, Pool: uint32(from & poolMask)}
 }
 
-// SetGrant replaces the grant of a device that the table holds; it panics on a value that its field does not hold. The caller holds
-// the account's lock. In recovery JoinLicense does it.
+// SetGrant replaces the grant of a device that the table holds; it panics on a value that its field does not hold. The
+// caller holds the account's lock. In recovery JoinLicense does it.
 func (t *Table) SetGrant(o Ordinal, g Grant) {
 	c, off := t.shards[o.Shard()].names.place(o.place())
 	if c.none() || off+entryHeadBytes > chunkBytes || c.word(off).Load() == 0 {
@@ -32,8 +32,8 @@ func (t *Table) SetGrant(o Ordinal, g Grant) {
 	c.word(off).Store(checked(g.Serial, SerialMax)<<productBits | product)
 }
 
-// JoinLicense is Join for w5 with its grant, for recovery: the grant of an older generation never replaces that of a newer one,
-// however records are ordered. The slot belongs to one goroutine.
+// JoinLicense is Join for w5 with its grant, for recovery: the grant of an older generation never replaces that of a
+// newer one, however records are ordered. The slot belongs to one goroutine.
 func (t *Table) JoinLicense(s *Slot, w LicenseWord, g Grant) {
 	if w.Generation() >= s.License().Generation() {
 		t.SetGrant(s.Ordinal(), g)

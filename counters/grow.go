@@ -6,9 +6,9 @@ import (
 	"sort"
 )
 
-// slotsFor returns the smallest capacity of a shard that holds used slots at the usual load and has room for more. Capacities, in whole
-// blocks, grow by an eighth, and the shards are spread evenly over the first eighth: so they reach their load one after the other
-// however many devices there are, and the table as a whole stays near 0.85.
+// slotsFor returns the smallest capacity of a shard that holds used slots at the usual load and has room for more.
+// Capacities, in whole blocks, grow by an eighth, and the shards are spread evenly over the first eighth: so they reach
+// their load one after the other however many devices there are, and the table as a whole stays near 0.85.
 func slotsFor(shard, used, room int) int {
 	for ideal := slotsMin * math.Pow(growBy, float64(shard)/Shards); ; ideal *= growBy {
 		n := max(int(ideal+blockSlots/2)/blockSlots, 1) * blockSlots
@@ -21,8 +21,9 @@ func slotsFor(shard, used, room int) int {
 // roomIn returns how many more slots a shard of n may be promised to take.
 func roomIn(n, used int) int { return n*loadPromisedPercent/100 - used }
 
-// roomFor returns the room that a shard needs when n devices are inserted anywhere: its share, 8 standard deviations, and 32 because few
-// devices are not normally distributed. That one shard of 256 gets more has a probability under 2^-40.
+// roomFor returns the room that a shard needs when n devices are inserted anywhere: its share, 8 standard deviations,
+// and 32 because few devices are not normally distributed. That one shard of 256 gets more has a probability under
+// 2^-40.
 func roomFor(n int) int {
 	if n <= 0 {
 		return 0
@@ -31,8 +32,8 @@ func roomFor(n int) int {
 	return int(math.Ceil(share)) + int(math.Ceil(8*math.Sqrt(share))) + 32
 }
 
-// insertsFor returns how many inserts room in every shard is enough for: the inverse of roomFor, to the unit, so that growing for n
-// promises n.
+// insertsFor returns how many inserts room in every shard is enough for: the inverse of roomFor, to the unit, so that
+// growing for n promises n.
 func insertsFor(room int) int {
 	if room <= 0 {
 		return 0
@@ -49,16 +50,18 @@ func (t *Table) promisable() int {
 	return insertsFor(room)
 }
 
-// Reserve promises room for n inserts, or for none: then the engine leaves the gate, lets Grow(n, …) run at the next cut and
-// tries again. A reservation holds until the next Grow, whether it was used or not; so a batch reserves inside the gate, before its first
-// insert. It counts as many devices as the batch might insert. After LoadShard and BindAt nothing is promised until Grow ran.
+// Reserve promises room for n inserts, or for none: then the engine leaves the gate, lets Grow(n, …) run at the next
+// cut and tries again. A reservation holds until the next Grow, whether it was used or not; so a batch reserves inside
+// the gate, before its first insert. It counts as many devices as the batch might insert. After LoadShard and BindAt
+// nothing is promised until Grow ran.
 func (t *Table) Reserve(n int) bool { return t.promised.take(n) }
 
-// Grow runs at an instant when nobody is inside the gate. It ends all reservations and promises room anew:
-// at least for need inserts, however much has to be copied for that. Beyond it, it grows shards that are over their usual load, or that keep the
-// promise small, as long as the tables it makes take budgetBytes together; a single shard is never cut, so with any
-// budget at all one of them grows. A shard that is just being copied by AppendShard is waited for only if need demands it.
-// Every *Slot from before is void. It fails if there is no memory: what could be done is done, and promised is what is there.
+// Grow runs at an instant when nobody is inside the gate. It ends all reservations and promises room anew: at least for
+// need inserts, however much has to be copied for that. Beyond it, it grows shards that are over their usual load, or
+// that keep the promise small, as long as the tables it makes take budgetBytes together; a single shard is never cut,
+// so with any budget at all one of them grows. A shard that is just being copied by AppendShard is waited for only if
+// need demands it. Every *Slot from before is void. It fails if there is no memory: what could be done is done, and
+// promised is what is there.
 func (t *Table) Grow(need, budgetBytes int) error {
 	err := t.growTo(need, &budgetBytes)
 	if err == nil {

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// From a few megabytes to many devices, messages between inserts, in the engine's way: batches, reservations, small budgets.
+// From a few megabytes to many devices, messages between inserts, in the engine's way: batches, reservations, small
+// budgets.
 func TestGrowthToMany(t *testing.T) {
 	devices := 1_000_000
 	if testing.Short() || raceEnabled {

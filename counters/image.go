@@ -12,10 +12,10 @@ const (
 	imageSlotBytes = 48 // w2 to w7: the keys follow from the arena
 )
 
-// AppendShard appends the image of a shard to dst. It needs no gate: messages go on being counted, and an insert into this
-// shard waits. The copy is fuzzy: every word is one that the slot had during the call, words of one device may be from
-// different instants, and a device inserted since the call began is in it whole or not at all. Joining what was logged from the
-// last cut before the call on makes it exact. dst should be reused: an image is as large as its shard.
+// AppendShard appends the image of a shard to dst. It needs no gate: messages go on being counted, and an insert into
+// this shard waits. The copy is fuzzy: every word is one that the slot had during the call, words of one device may be
+// from different instants, and a device inserted since the call began is in it whole or not at all. Joining what was
+// logged from the last cut before the call on makes it exact. dst should be reused: an image is as large as its shard.
 func (t *Table) AppendShard(dst []byte, shard int) []byte {
 	sh := &t.shards[shard]
 	sh.mu.Lock()
@@ -45,7 +45,8 @@ func (t *Table) AppendShard(dst []byte, shard int) []byte {
 	return dst
 }
 
-// copyTo copies the arena, whose writers are locked out, up to its end. Grants may change meanwhile, hence word by word.
+// copyTo copies the arena, whose writers are locked out, up to its end. Grants may change meanwhile, hence word by
+// word.
 func (a *arena) copyTo(out []byte) {
 	for i := 0; len(out) > 0; i++ {
 		n := min(len(out), chunkBytes)

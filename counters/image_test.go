@@ -117,7 +117,8 @@ func TestLoadShardRefusesDamage(t *testing.T) {
 	}
 }
 
-// FuzzLoadShard: no panic on any bytes; what is taken can be walked, found, and copied again to an image of the same devices.
+// FuzzLoadShard: no panic on any bytes; what is taken can be walked, found, and copied again to an image of the same
+// devices.
 func FuzzLoadShard(f *testing.F) {
 	_, images := imageOf(f, 700)
 	f.Add([]byte{})

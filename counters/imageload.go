@@ -18,9 +18,9 @@ type image struct {
 }
 
 // LoadShard fills an empty shard with an image from AppendShard. Everything is checked before anything changes: sizes,
-// every entry of the arena, that each entry has exactly one slot, and that its name hashes into this shard. Keys are computed
-// from the names, so an image of another seed is refused too. data is not kept. Different shards can be loaded by different
-// goroutines; nobody is inside the gate. A checksum is the file's business.
+// every entry of the arena, that each entry has exactly one slot, and that its name hashes into this shard. Keys are
+// computed from the names, so an image of another seed is refused too. data is not kept. Different shards can be loaded
+// by different goroutines; nobody is inside the gate. A checksum is the file's business.
 func (t *Table) LoadShard(shard int, data []byte) error {
 	img, err := parseImage(shard, data)
 	if err != nil {

@@ -1,8 +1,8 @@
 package counters
 
-// Index finds slots by their ordinals, for recovery: a record names a device by its ordinal, and SlotOf waits for the arena, then for the
-// slot. An Index holds four bytes for every 24 bytes of arena, on huge pages, reads them ahead, and so lets the misses overlap. A
-// goroutine a shard uses it, while nobody else adds devices or grows tables.
+// Index finds slots by their ordinals, for recovery: a record names a device by its ordinal, and SlotOf waits for the
+// arena, then for the slot. An Index holds four bytes for every 24 bytes of arena, on huge pages, reads them ahead, and
+// so lets the misses overlap. A goroutine a shard uses it, while nobody else adds devices or grows tables.
 type Index struct {
 	t      *Table
 	shards [Shards]indexShard

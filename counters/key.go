@@ -27,15 +27,15 @@ func (k Key) Product() uint32 { return uint32(k.Lo) & ProductMax }
 // Shard returns the shard that the device is in.
 func (k Key) Shard() int { return int(k.Hi >> (64 - shardBits)) }
 
-// home returns the group that a search begins in, of so many. It keeps the order of hashes, whatever the capacity: so growth and
-// loading read and write straight ahead.
+// home returns the group that a search begins in, of so many. It keeps the order of hashes, whatever the capacity: so
+// growth and loading read and write straight ahead.
 func (k Key) home(groups uint64) uint64 {
 	g, _ := bits.Mul64(k.Hi<<shardBits, groups)
 	return g
 }
 
-// tag returns the byte that stands for the key in its group: 7 bits that neither shard nor home use, and the highest bit, because
-// 0 is an empty slot.
+// tag returns the byte that stands for the key in its group: 7 bits that neither shard nor home use, and the highest
+// bit, because 0 is an empty slot.
 func (k Key) tag() uint64 { return k.Lo>>57 | 0x80 }
 
 // Ordinal names a device for ever, in log records and checkpoints: shard:8 | place in the shard's arena:31, in units of 8 bytes.

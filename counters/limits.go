@@ -2,8 +2,8 @@ package counters
 
 // Every bound of the table, each with the reason for its size.
 const (
-	// MessagesPerDayMax is the most units that a day's limit can be; up and down together stay under it, so each fits its 25
-	// bits and no addition can carry into its neighbour (R10).
+	// MessagesPerDayMax is the most units that a day's limit can be; up and down together stay under it, so each fits its
+	// 25 bits and no addition can carry into its neighbour (R10).
 	MessagesPerDayMax = 16_000_000
 	// AllowancePerMonthMax is the most OTA units a plan can grant a month: 10 bits.
 	AllowancePerMonthMax = 1_000
@@ -27,8 +27,8 @@ const (
 	GenerationMax = 1<<19 - 1
 	// ValidityVersionMax bounds the changes of a product's validity: 10 bits.
 	ValidityVersionMax = 1<<10 - 1
-	// ChangeMax bounds the changes of a device's session: 40 bits, three days of all that the daemon can decide. A session that
-	// reached it no longer changes.
+	// ChangeMax bounds the changes of a device's session: 40 bits, three days of all that the daemon can decide. A session
+	// that reached it no longer changes.
 	ChangeMax = 1<<40 - 1
 	// HolderMax bounds the numbers of producers: 20 bits.
 	HolderMax = 1<<20 - 1
@@ -51,21 +51,23 @@ const (
 
 	// slotsMin is a shard's first capacity, in about; all of them start with 4 MiB.
 	slotsMin = 256
-	// blockSlots is the size of the pieces that tables are made of: half of one a shard lies idle, 0.2 bytes a device at 10 M.
+	// blockSlots is the size of the pieces that tables are made of: half of one a shard lies idle, 0.2 bytes a device at
+	// 10 M.
 	blockSlots = 256
 	// growBy is how a shard grows: little, since what it leaves empty counts against the 128 bytes a device. It copies
 	// eight slots an insert, 0.3 µs.
 	growBy = 1.125
-	// loadMaxPercent is the load at which a shard grows when there is budget for it. A decision costs as much as at 0.80, within what can be
-	// measured (40 ns at 4 M devices), and 15 to 25 % more from 0.92 on; a search for a device that is not there takes 83 ns instead of 37.
+	// loadMaxPercent is the load at which a shard grows when there is budget for it. A decision costs as much as at 0.80,
+	// within what can be measured (40 ns at 4 M devices), and 15 to 25 % more from 0.92 on; a search for a device that is
+	// not there takes 83 ns instead of 37.
 	loadMaxPercent = 90
 	// loadPromisedPercent is the load up to which room is promised; a search must still meet an empty slot soon.
 	loadPromisedPercent = 94
 	// promiseMin is the room that Grow makes where it has the budget, though nobody asked: four batches of connects.
 	promiseMin = 4096
 
-	// chunkBytes is what an arena grows by; half of one a shard lies idle: 0.2 bytes a device at 10 M. It belongs to the format of
-	// images, since an entry never crosses a chunk's end.
+	// chunkBytes is what an arena grows by; half of one a shard lies idle: 0.2 bytes a device at 10 M. It belongs to the
+	// format of images, since an entry never crosses a chunk's end.
 	chunkBytes = 16 << 10
 	chunkWords = chunkBytes / 8
 

@@ -2,13 +2,14 @@ package counters
 
 import "unsafe"
 
-// This file holds every use of unsafe. A block is memory that no Go pointer describes: bytes cut from a slab. Offsets are the
-// caller's to keep inside it: tables by their groups, arenas by chunkBytes.
+// This file holds every use of unsafe. A block is memory that no Go pointer describes: bytes cut from a slab. Offsets
+// are the caller's to keep inside it: tables by their groups, arenas by chunkBytes.
 
 // slotBytes is the size of a slot: a cache line.
 const slotBytes = int(unsafe.Sizeof(Slot{}))
 
-// block is where such memory begins, aligned to a cache line. Under the race detector the slab is on the Go heap, and the pointer keeps it alive.
+// block is where such memory begins, aligned to a cache line. Under the race detector the slab is on the Go heap, and
+// the pointer keeps it alive.
 type block struct{ p unsafe.Pointer }
 
 // blockAt returns the block that begins at mem[off].

@@ -80,7 +80,10 @@ func TestSequencesAgainstModel(t *testing.T) {
 				}
 			},
 			"grow": func(rt *rapid.T) {
-				if err := m.tab.Grow(rapid.IntRange(0, 20000).Draw(rt, "need"), rapid.IntRange(0, 1<<20).Draw(rt, "budget")); err != nil {
+				if err := m.tab.Grow(
+					rapid.IntRange(0, 20000).Draw(rt, "need"),
+					rapid.IntRange(0, 1<<20).Draw(rt, "budget"),
+				); err != nil {
 					rt.Fatal(err)
 				}
 			},

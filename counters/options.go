@@ -4,8 +4,8 @@ import "errors"
 
 // Options says what a Table cannot choose itself.
 type Options struct {
-	// Seed keys the hash of names. It must be random, so that nobody can choose names that fill one shard, and the same for
-	// the life of a data directory, since ordinals carry the shard. It is not 0.
+	// Seed keys the hash of names. It must be random, so that nobody can choose names that fill one shard, and the same
+	// for the life of a data directory, since ordinals carry the shard. It is not 0.
 	Seed uint64
 }
 

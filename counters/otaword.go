@@ -56,7 +56,8 @@ func (w OTAWord) WithDenied(n uint32) OTAWord {
 	return NewOTAWord(w.Month(), w.Voids(), w.Allowance(), w.Packs(), n)
 }
 
-// At returns what counts in month: w itself, also if it belongs to a later month (R12), or the empty word of a new month.
+// At returns what counts in month: w itself, also if it belongs to a later month (R12), or the empty word of a new
+// month.
 func (w OTAWord) At(month uint32) OTAWord {
 	if w.Month() >= month {
 		return w
@@ -73,9 +74,10 @@ type OTAOutcome struct {
 	OK            bool
 }
 
-// Take decides an upgrade of so many units in month: the allowance first, the rest from packs, the whole or nothing (R15, R16).
-// allowanceLimit is the plan's, packsAvailable what the product's packs hold. A denied upgrade uses nothing and raises Denied by
-// one. The word changes nothing by itself: the caller, under the account's lock, draws FromPacks and calls StoreOTA.
+// Take decides an upgrade of so many units in month: the allowance first, the rest from packs, the whole or nothing
+// (R15, R16). allowanceLimit is the plan's, packsAvailable what the product's packs hold. A denied upgrade uses nothing
+// and raises Denied by one. The word changes nothing by itself: the caller, under the account's lock, draws FromPacks
+// and calls StoreOTA.
 func (w OTAWord) Take(month, units, allowanceLimit uint32, packsAvailable uint64) OTAOutcome {
 	cur := w.At(month)
 	out := OTAOutcome{}
@@ -97,9 +99,9 @@ func (w OTAWord) Take(month, units, allowanceLimit uint32, packsAvailable uint64
 	return out
 }
 
-// GiveBack returns the word after an upgrade taken in month was voided (R17). If that month is closed its word is not touched
-// any more: w comes back as it is, and only the packs get their units. ok is false, and w unchanged, if the month's voids are used
-// up or w never had these units.
+// GiveBack returns the word after an upgrade taken in month was voided (R17). If that month is closed its word is not
+// touched any more: w comes back as it is, and only the packs get their units. ok is false, and w unchanged, if the
+// month's voids are used up or w never had these units.
 func (w OTAWord) GiveBack(month, fromAllowance, fromPacks uint32) (after OTAWord, ok bool) {
 	if w.Month() > month {
 		return w, true

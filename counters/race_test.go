@@ -84,8 +84,8 @@ func TestExactUnderRace(t *testing.T) {
 	}
 }
 
-// Everything at once: inserts, messages, sessions and times inside the gate, growth at cuts, and a copier that knows of no gate.
-// A copy joined with what is known afterwards is the table; no copy holds more than happened.
+// Everything at once: inserts, messages, sessions and times inside the gate, growth at cuts, and a copier that knows of
+// no gate. A copy joined with what is known afterwards is the table; no copy holds more than happened.
 func TestCopyUnderLoad(t *testing.T) {
 	const workers = 8
 	batches := 60
@@ -192,7 +192,8 @@ func checkCopy(t *testing.T, tab *Table, images [][]byte, devices int) {
 	}
 }
 
-// Pages of a list and names are read without the gate while devices are inserted: what was there before is met exactly once.
+// Pages of a list and names are read without the gate while devices are inserted: what was there before is met exactly
+// once.
 func TestWalkUnderInserts(t *testing.T) {
 	tab := newTable(t)
 	const before = 3000

@@ -9,8 +9,8 @@ import (
 // span is free memory of a slab: n bytes from offset off.
 type span struct{ off, n int }
 
-// region hands out blocks of slabs, first fit, so that tables much smaller than a huge page share one. Free memory is always zero,
-// and huge pages that are wholly free go back to the kernel. It is safe for concurrent use.
+// region hands out blocks of slabs, first fit, so that tables much smaller than a huge page share one. Free memory is
+// always zero, and huge pages that are wholly free go back to the kernel. It is safe for concurrent use.
 type region struct {
 	mu    sync.Mutex
 	slabs []*slab
@@ -82,8 +82,8 @@ func (s *slab) merge(f span) span {
 	return f
 }
 
-// wipe makes the freed span zero. The huge pages under it that became wholly free, its neighbours' share included, are given
-// back instead; their shares were zero already.
+// wipe makes the freed span zero. The huge pages under it that became wholly free, its neighbours' share included, are
+// given back instead; their shares were zero already.
 func (s *slab) wipe(freed, merged span) {
 	end := freed.off + freed.n
 	lo := max(roundUp(merged.off, hugePageBytes), freed.off/hugePageBytes*hugePageBytes)

@@ -1,7 +1,7 @@
 package counters
 
-// SessionOutcome is what an event did to a device's session: the words before and after it, the same word if it did nothing.
-// Only an After that differs belongs in a record.
+// SessionOutcome is what an event did to a device's session: the words before and after it, the same word if it did
+// nothing. Only an After that differs belongs in a record.
 type SessionOutcome struct{ Before, After SessionWord }
 
 // Changed reports whether the session is another one now.
@@ -13,8 +13,9 @@ func (o SessionOutcome) WentOnline() bool { return !o.Before.Online() && o.After
 // WentOffline reports whether the device was online before and is offline now.
 func (o SessionOutcome) WentOffline() bool { return o.Before.Online() && !o.After.Online() }
 
-// SetOnline makes the producer hold the device (R1). A connect of who holds it and is online already changes nothing. A suspended
-// device stays as it is, After says so: suspension and connect exclude each other in one compare-and-swap, without a lock (R20).
+// SetOnline makes the producer hold the device (R1). A connect of who holds it and is online already changes nothing. A
+// suspended device stays as it is, After says so: suspension and connect exclude each other in one compare-and-swap,
+// without a lock (R20).
 func (s *Slot) SetOnline(holder uint32) SessionOutcome {
 	for {
 		old := s.Session()
@@ -28,8 +29,8 @@ func (s *Slot) SetOnline(holder uint32) SessionOutcome {
 	}
 }
 
-// SetOffline takes the device offline if holder holds it, if nobody does, or whoever does with any (R3). The holder stays noted: it
-// is the producer of the last connect, and is told.
+// SetOffline takes the device offline if holder holds it, if nobody does, or whoever does with any (R3). The holder
+// stays noted: it is the producer of the last connect, and is told.
 func (s *Slot) SetOffline(holder uint32, anyHolder bool) SessionOutcome {
 	for {
 		old := s.Session()
@@ -57,7 +58,8 @@ func (s *Slot) SetSuspended(suspended bool) SessionOutcome {
 	}
 }
 
-// turn replaces old by what becomes of it when it takes over the flags of want; done is false if somebody else was faster.
+// turn replaces old by what becomes of it when it takes over the flags of want; done is false if somebody else was
+// faster.
 func (s *Slot) turn(old, want SessionWord) (out SessionOutcome, done bool) {
 	after := old.next(want)
 	if after != old && !s.w[6].CompareAndSwap(uint64(old), uint64(after)) {

@@ -23,7 +23,8 @@ func (w SessionWord) Change() uint64 { return uint64(w >> changeShift) }
 // Online reports whether the device is connected.
 func (w SessionWord) Online() bool { return w>>onlineShift&1 != 0 }
 
-// Holder returns the number of the producer of the last accepted connect, 0 if it named none. It outlives the connection.
+// Holder returns the number of the producer of the last accepted connect, 0 if it named none. It outlives the
+// connection.
 func (w SessionWord) Holder() uint32 { return uint32(w>>holderShift) & HolderMax }
 
 // Suspended reports whether the device itself is suspended (R20).
@@ -49,8 +50,8 @@ func (w SessionWord) WithChange(change uint64) SessionWord {
 	return NewSessionWord(change, w.Online(), w.Holder(), w.Suspended())
 }
 
-// next returns the register that w becomes by taking over the flags of want: one change later, or w itself if nothing differs or
-// its changes are used up.
+// next returns the register that w becomes by taking over the flags of want: one change later, or w itself if nothing
+// differs or its changes are used up.
 func (w SessionWord) next(want SessionWord) SessionWord {
 	if want == w || w.Change() == ChangeMax {
 		return w

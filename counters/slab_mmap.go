@@ -21,7 +21,13 @@ type slab struct {
 
 // newSlab maps n bytes, a multiple of hugePageBytes. They are zero.
 func newSlab(n int) (*slab, error) {
-	raw, err := unix.Mmap(-1, 0, n+hugePageBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+	raw, err := unix.Mmap(
+		-1,
+		0,
+		n+hugePageBytes,
+		unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE,
+	)
 	if err != nil {
 		return nil, fmt.Errorf("map %d bytes for devices: %w", n, os.NewSyscallError("mmap", err))
 	}
@@ -32,7 +38,8 @@ func newSlab(n int) (*slab, error) {
 	return s, nil
 }
 
-// discard gives the pages of mem[lo:hi], both multiples of hugePageBytes, back to the kernel; they read as zero afterwards.
+// discard gives the pages of mem[lo:hi], both multiples of hugePageBytes, back to the kernel; they read as zero
+// afterwards.
 func (s *slab) discard(lo, hi int) {
 	if unix.Madvise(s.mem[lo:hi], unix.MADV_DONTNEED) != nil {
 		clear(s.mem[lo:hi])

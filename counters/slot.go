@@ -33,8 +33,9 @@ func (s *Slot) StoreOTA(w OTAWord) { s.w[4].Store(uint64(w)) }
 // StoreLicense replaces w5; the caller holds the account's lock.
 func (s *Slot) StoreLicense(w LicenseWord) { s.w[5].Store(uint64(w)) }
 
-// Join makes a word the newer of itself and v: how recovery puts a record's words in (2 to 7). Joining is commutative, associative and
-// idempotent. Of w7 only the time is joined: the place in the arena is this slot's own. For w5 see JoinLicense.
+// Join makes a word the newer of itself and v: how recovery puts a record's words in (2 to 7). Joining is commutative,
+// associative and idempotent. Of w7 only the time is joined: the place in the arena is this slot's own. For w5 see
+// JoinLicense.
 func (s *Slot) Join(word int, v uint64) {
 	switch {
 	case word == 7:

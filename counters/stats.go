@@ -14,7 +14,8 @@ type Stats struct {
 // Load returns the share of slots that are taken.
 func (s Stats) Load() float64 { return float64(s.Devices) / float64(s.Slots) }
 
-// ReadStats returns the table's figures; each is right by itself. It needs no gate, and may wait for a shard that is being copied.
+// ReadStats returns the table's figures; each is right by itself. It needs no gate, and may wait for a shard that is
+// being copied.
 func (t *Table) ReadStats() Stats {
 	s := Stats{
 		SlotBytes:   t.slotMem.handedOut(),

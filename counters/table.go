@@ -7,7 +7,8 @@ import (
 	"sync"
 )
 
-// ErrCollision means that two devices of one product have the same 104 bits of hash. It is not expected within the age of the universe.
+// ErrCollision means that two devices of one product have the same 104 bits of hash. It is not expected within the age
+// of the universe.
 var ErrCollision = errors.New("counters: two names have the same hash")
 
 // Table holds the devices. The package comment says what is safe when.
@@ -21,7 +22,8 @@ type Table struct {
 	nameMem  region // apart, since names are never freed: they would lie between tables and keep them from merging
 }
 
-// shard is what a search does not need. The lock guards the arena against a second writer, the table against growth while it is copied.
+// shard is what a search does not need. The lock guards the arena against a second writer, the table against growth
+// while it is copied.
 type shard struct {
 	mu    sync.Mutex
 	used  count // slots that are not empty
@@ -62,8 +64,9 @@ func (t *Table) Find(k Key) *Slot {
 	return t.tables[k.Shard()].find(k)
 }
 
-// Insert returns the slot of a device and whether it is new. The key must be KeyOf the name; the name is copied. Room for a new
-// device must have been reserved. It fails on a name that the table does not hold, and when there is no memory for it.
+// Insert returns the slot of a device and whether it is new. The key must be KeyOf the name; the name is copied. Room
+// for a new device must have been reserved. It fails on a name that the table does not hold, and when there is no
+// memory for it.
 func (t *Table) Insert(k Key, name []byte) (*Slot, bool, error) {
 	if err := checkName(k.Product(), name); err != nil {
 		return nil, false, err
@@ -104,8 +107,8 @@ func (t *Table) SlotOf(o Ordinal) *Slot {
 	return nil
 }
 
-// Name returns the product and name of an ordinal, 0 and nil if there is nothing. The name belongs to the table and does not
-// change until Close. An ordinal that no record or slot ever named may give any answer; SlotOf tells.
+// Name returns the product and name of an ordinal, 0 and nil if there is nothing. The name belongs to the table and
+// does not change until Close. An ordinal that no record or slot ever named may give any answer; SlotOf tells.
 func (t *Table) Name(o Ordinal) (product uint32, name []byte) {
 	if o > OrdinalMax {
 		return 0, nil

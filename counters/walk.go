@@ -1,8 +1,8 @@
 package counters
 
-// Walk calls fn for every device from an ordinal on, in the order of ordinals, until fn returns false. It needs no gate: devices
-// inserted meanwhile are met or not, the others exactly once. A page of a list goes on at the last ordinal plus one. name
-// belongs to the table.
+// Walk calls fn for every device from an ordinal on, in the order of ordinals, until fn returns false. It needs no
+// gate: devices inserted meanwhile are met or not, the others exactly once. A page of a list goes on at the last
+// ordinal plus one. name belongs to the table.
 func (t *Table) Walk(from Ordinal, fn func(o Ordinal, product uint32, name []byte) bool) {
 	if from > OrdinalMax {
 		return
@@ -19,8 +19,8 @@ func (t *Table) Walk(from Ordinal, fn func(o Ordinal, product uint32, name []byt
 	}
 }
 
-// walk visits the entries from a place on. It starts at the beginning of its chunk, which an entry always begins at or a hole
-// does, because from may point into an entry. It reports whether fn wants more.
+// walk visits the entries from a place on. It starts at the beginning of its chunk, which an entry always begins at or
+// a hole does, because from may point into an entry. It reports whether fn wants more.
 func (a *arena) walk(from uint32, fn func(place, product uint32, name []byte) bool) bool {
 	end := a.end.get()
 	for at := int(from) / chunkWords * chunkWords; at < end; {

@@ -22,12 +22,30 @@ func TestWordsRoundTrip(t *testing.T) {
 		if w := NewDeniedWord(day, denied); w.Day() != day || w.Denied() != denied {
 			t.Fatalf("%x: %d %d", w, day, denied)
 		}
-		month, voids, allow, packs, refused := n(MonthMax), n(VoidsPerMonthMax), n(otaAllowMask), n(PackUnitsPerMonthMax), n(OTADeniedMax)
+		month, voids, allow, packs, refused := n(
+			MonthMax,
+		), n(
+			VoidsPerMonthMax,
+		), n(
+			otaAllowMask,
+		), n(
+			PackUnitsPerMonthMax,
+		), n(
+			OTADeniedMax,
+		)
 		if w := NewOTAWord(month, voids, allow, packs, refused); w.Month() != month || w.Voids() != voids ||
 			w.Allowance() != allow || w.Packs() != packs || w.Denied() != refused {
 			t.Fatalf("%x: %d %d %d %d %d", w, month, voids, allow, packs, refused)
 		}
-		gen, state, version, sec := n(GenerationMax), LicenseState(n(3)), n(ValidityVersionMax), edges(SecondMax).Draw(t, "sec")
+		gen, state, version, sec := n(
+			GenerationMax,
+		), LicenseState(
+			n(3),
+		), n(
+			ValidityVersionMax,
+		), edges(
+			SecondMax,
+		).Draw(t, "sec")
 		if w := NewLicenseWord(gen, state, version, sec); w.Generation() != gen || w.State() != state ||
 			w.ValidityVersion() != version || w.Expiry() != sec {
 			t.Fatalf("%x: %d %d %d %d", w, gen, state, version, sec)

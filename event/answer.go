@@ -61,7 +61,13 @@ func (v *Verdict) detail() string {
 	case v.Code == MessageQuotaExceeded:
 		return fmt.Sprintf("%d of %d units of the day are used", v.Used, v.Limit)
 	case v.Code == OTAQuotaExceeded:
-		return fmt.Sprintf("%d units are needed; %d of %d of the month are used, and %d are left in packs", v.Requested, v.Used, v.Limit, v.TopupAvailable)
+		return fmt.Sprintf(
+			"%d units are needed; %d of %d of the month are used, and %d are left in packs",
+			v.Requested,
+			v.Used,
+			v.Limit,
+			v.TopupAvailable,
+		)
 	case v.Code == Suspended:
 		return "the " + v.Scope.String() + " is suspended"
 	}

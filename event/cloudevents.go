@@ -4,15 +4,17 @@ import (
 	"bytes"
 )
 
-// Events in the JSON format of CloudEvents 1.0 (github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md). What an event
-// of ours has flat stands there in two levels:
+// Events in the JSON format of CloudEvents 1.0
+// (github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md). What an event of ours has flat stands
+// there in two levels:
 //
 //	{"specversion":"1.0","type":"io.meterd.up","source":"/gw/7","id":"8a1f","subject":"p1/d1","time":"2026-11-23T10:00:00Z",
 //	 "data":{"size":120,"topic":"t","payload":"…"}}
 //
-// Both levels are read by decoder's ways into the same Event, and what both formats have is judged by the same code. The id, which every
-// CloudEvent has, is that of an OTA (R17); of other types it is nothing to us. Other attributes, source and extensions among them, are
-// ignored, as members that we do not know are. The data must be there as JSON: of bytes in data_base64 nobody says what they mean.
+// Both levels are read by decoder's ways into the same Event, and what both formats have is judged by the same code.
+// The id, which every CloudEvent has, is that of an OTA (R17); of other types it is nothing to us. Other attributes,
+// source and extensions among them, are ignored, as members that we do not know are. The data must be there as JSON: of
+// bytes in data_base64 nobody says what they mean.
 
 const cloudTypePrefix = "io.meterd."
 
@@ -31,14 +33,14 @@ type cloudMembers struct{ version, subject, data, base64 cloudMember }
 // dataFields are the fields that stand within the data.
 const dataFields = 1<<fieldSize | 1<<fieldTopic | 1<<fieldPayload | 1<<fieldBase64
 
-// DecodeCloudEvent makes b the batch of the one event that body holds, as DecodeJSON does: a value that is no object is one event with
-// FaultNotObject, also an array.
+// DecodeCloudEvent makes b the batch of the one event that body holds, as DecodeJSON does: a value that is no object is
+// one event with FaultNotObject, also an array.
 func (b *Batch) DecodeCloudEvent(body []byte) *Problem {
 	return b.decodeCloud(body, false)
 }
 
-// DecodeCloudEvents makes b the batch of the events in the array that body holds. All else is as with DecodeJSON, but one event outside
-// of an array is refused.
+// DecodeCloudEvents makes b the batch of the events in the array that body holds. All else is as with DecodeJSON, but
+// one event outside of an array is refused.
 func (b *Batch) DecodeCloudEvents(body []byte) *Problem {
 	return b.decodeCloud(body, true)
 }
@@ -114,7 +116,8 @@ func (d *decoder) members(i int, data bool) int {
 	}
 }
 
-// attribute reads the value at i of the event's member with a name, which is looked at before anything is appended to the batch.
+// attribute reads the value at i of the event's member with a name, which is looked at before anything is appended to
+// the batch.
 func (d *decoder) attribute(name []byte, i int) int {
 	switch string(name) {
 	case "specversion":
@@ -239,7 +242,8 @@ func (d *decoder) dataValue(i int) int {
 	return d.skip(i)
 }
 
-// judgeCloud completes the event, or makes it one that is nothing but its Fault. What only CloudEvents have is told first.
+// judgeCloud completes the event, or makes it one that is nothing but its Fault. What only CloudEvents have is told
+// first.
 func (d *decoder) judgeCloud() {
 	e := d.ev
 	if fault := d.cloudFault(); fault != FaultNone {

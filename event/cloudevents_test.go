@@ -41,28 +41,58 @@ func TestDecodeCloudValid(t *testing.T) {
 	checkCloud(t, []validCase{
 		{cloudHead + `}`, up},
 		{cloudHead + `,"data":{"size":120}}`, with(func(e *plainEvent) { e.Size = 120 })},
-		{cloudHead + `,"data":{"payload":"four","topic":"t"}}`, with(func(e *plainEvent) { e.Payload, e.Size, e.Topic = "four", 4, "t" })},
+		{
+			cloudHead + `,"data":{"payload":"four","topic":"t"}}`,
+			with(func(e *plainEvent) { e.Payload, e.Size, e.Topic = "four", 4, "t" }),
+		},
 		{cloudHead + `,"data":{"payload":"f\u00e9","size":9}}`, with(func(e *plainEvent) { e.Payload, e.Size = "fé", 9 })},
-		{cloudHead + `,"data":{"payload_base64":"AP+/"}}`, with(func(e *plainEvent) { e.Payload, e.Size = "\x00\xff\xbf", 3 })},
+		{
+			cloudHead + `,"data":{"payload_base64":"AP+/"}}`,
+			with(func(e *plainEvent) { e.Payload, e.Size = "\x00\xff\xbf", 3 }),
+		},
 		{cloudHead + `,"time":"2026-11-23T18:12:43.5Z"}`, with(func(e *plainEvent) { e.TimeMs = 1795457563500 })},
 		{cloudHead + `,"time":null,"data":null,"data_base64":null}`, up},
 		// the data before what it belongs to
-		{` { "data" : { "size" : 5 } , "id" : "x" , "subject" : "p1/d1" , "type" : "io.meterd.up" , "specversion" : "1.0" } ` + "\n", with(func(e *plainEvent) { e.Size = 5 })},
+		{
+			` { "data" : { "size" : 5 } , "id" : "x" , "subject" : "p1/d1" , "type" : "io.meterd.up" , "specversion" : "1.0" } ` + "\n",
+			with(func(e *plainEvent) { e.Size = 5 }),
+		},
 		// what else CloudEvents carry, and what no attribute of ours is on its level
-		{cloudHead + `,"datacontenttype":"application/json","dataschema":"https://example.com/s","partitionkey":"d1","n":7,"b":true,"o":{"data":{"size":1}}}`, up},
-		{cloudHead + `,"size":7,"topic":"t","payload":"x","product":"p2","device":{},"data":{"type":"connect","subject":"a/b","id":{},"specversion":2,"time":"x","data":{"size":9}}}`, up},
+		{
+			cloudHead + `,"datacontenttype":"application/json","dataschema":"https://example.com/s","partitionkey":"d1","n":7,"b":true,"o":{"data":{"size":1}}}`,
+			up,
+		},
+		{
+			cloudHead + `,"size":7,"topic":"t","payload":"x","product":"p2","device":{},"data":{"type":"connect","subject":"a/b","id":{},"specversion":2,"time":"x","data":{"size":9}}}`,
+			up,
+		},
 		// escapes, as libraries write them
-		{`{"specversion":"1\u002e0","type":"io.meterd.\u0075p","\u0073ubject":"p1\/d1","d\u0061ta":{"\u0073ize":3}}`, with(func(e *plainEvent) { e.Size = 3 })},
+		{
+			`{"specversion":"1\u002e0","type":"io.meterd.\u0075p","\u0073ubject":"p1\/d1","d\u0061ta":{"\u0073ize":3}}`,
+			with(func(e *plainEvent) { e.Size = 3 }),
+		},
 		// the id is that of an OTA, and no other type's
-		{typed("ota") + `,"id":"o:1","data":{"size":1099511627776}}`, with(func(e *plainEvent) { e.Type, e.Size, e.ID = OTA, 1<<40, "o:1" })},
-		{`{"specversion":"1.0","type":"io.meterd.ota","subject":"p1/d1","data":{"size":1}}`, with(func(e *plainEvent) { e.Type, e.Size = OTA, 1 })},
-		{`{"specversion":"1.0","type":"io.meterd.ota_void","id":"o","subject":"p1/d1"}`, with(func(e *plainEvent) { e.Type, e.ID = OTAVoid, "o" })},
+		{
+			typed("ota") + `,"id":"o:1","data":{"size":1099511627776}}`,
+			with(func(e *plainEvent) { e.Type, e.Size, e.ID = OTA, 1<<40, "o:1" }),
+		},
+		{
+			`{"specversion":"1.0","type":"io.meterd.ota","subject":"p1/d1","data":{"size":1}}`,
+			with(func(e *plainEvent) { e.Type, e.Size = OTA, 1 }),
+		},
+		{
+			`{"specversion":"1.0","type":"io.meterd.ota_void","id":"o","subject":"p1/d1"}`,
+			with(func(e *plainEvent) { e.Type, e.ID = OTAVoid, "o" }),
+		},
 		{typed("connect") + `,"data":{"size":-1}}`, with(func(e *plainEvent) { e.Type = Connect })},
 		{typed("disconnect") + `}`, with(func(e *plainEvent) { e.Type = Disconnect })},
 		{typed("down") + `,"id":{"a":[1]}}`, with(func(e *plainEvent) { e.Type = Down })},
 		{cloudHead + `,"id":"` + strings.Repeat("é", 1000) + `"}`, up},
 		// the last of equal members holds, data as a whole
-		{`{"specversion":7,"type":"x","subject":"/","data":7,` + cloudHead[1:] + `,"data":{"size":1,"topic":"a"},"data":{"topic":"b","topic":"c"}}`, with(func(e *plainEvent) { e.Topic = "c" })},
+		{
+			`{"specversion":7,"type":"x","subject":"/","data":7,` + cloudHead[1:] + `,"data":{"size":1,"topic":"a"},"data":{"topic":"b","topic":"c"}}`,
+			with(func(e *plainEvent) { e.Topic = "c" }),
+		},
 		{cloudHead + `,"data":{"size":1,"payload":7},"data":null}`, up},
 	})
 }
@@ -112,7 +142,10 @@ func TestDecodeCloudFaults(t *testing.T) {
 		{cloudHead + `,"type":"io.meterd.ota","id":"o"}`, plainEvent{Type: OTA, Fault: FaultSizeMissing}},
 		{cloudHead + `,"type":"io.meterd.ota","data":{"size":1}}`, plainEvent{Type: OTA, Fault: FaultID}},
 		{cloudHead + `,"type":"io.meterd.ota_void","id":null}`, plainEvent{Type: OTAVoid, Fault: FaultIDMissing}},
-		{cloudHead + `,"data":{"payload":"` + strings.Repeat("x", PayloadBytesMax+1) + `"}}`, plainEvent{Type: Up, Product: "p1", Device: "d1", Size: PayloadBytesMax + 1, Fault: FaultPayloadTooLarge}},
+		{
+			cloudHead + `,"data":{"payload":"` + strings.Repeat("x", PayloadBytesMax+1) + `"}}`,
+			plainEvent{Type: Up, Product: "p1", Device: "d1", Size: PayloadBytesMax + 1, Fault: FaultPayloadTooLarge},
+		},
 		untyped(`7`, FaultNotObject),
 		untyped(`[`+cloudHead+`}]`, FaultNotObject),
 		untyped(`null`, FaultNotObject),

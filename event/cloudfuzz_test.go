@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// oracleCloud returns what a valid JSON text is as a CloudEvent: the plain event that its members make, unless it lacks what only
-// CloudEvents have.
+// oracleCloud returns what a valid JSON text is as a CloudEvent: the plain event that its members make, unless it lacks
+// what only CloudEvents have.
 func oracleCloud(raw []byte) plainEvent {
 	var m, data oracleMembers
 	if raw = bytes.TrimLeft(raw, " \t\r\n"); raw[0] != '{' || json.Unmarshal(raw, &m) != nil {
@@ -75,9 +75,13 @@ func present(m oracleMembers) {
 
 func FuzzDecodeCloudEvents(f *testing.F) {
 	f.Add([]byte(cloudHead + `,"time":"2026-11-23T18:12:43Z","data":{"size":1,"topic":"t","payload":"\u00e9"}}`))
-	f.Add([]byte(`{"specversion":"1.0","type":"io.meterd.ota","id":"o","subject":"p\/d","data":{"size":6291456},"data":null}`))
+	f.Add(
+		[]byte(`{"specversion":"1.0","type":"io.meterd.ota","id":"o","subject":"p\/d","data":{"size":6291456},"data":null}`),
+	)
 	f.Add([]byte(cloudHead + `,"data_base64":"","data":{"payload_base64":"AP+/","payload":null}}`))
-	f.Add([]byte(`{"specversion":"1.0","type":"io.meterd.ota_void","\u0069d":"o","subject":"p/d/","x":{"a":[1,2.5e3,null]}}`))
+	f.Add(
+		[]byte(`{"specversion":"1.0","type":"io.meterd.ota_void","\u0069d":"o","subject":"p/d/","x":{"a":[1,2.5e3,null]}}`),
+	)
 	var one, array Batch
 	f.Fuzz(func(t *testing.T, body []byte) {
 		// What is nested deeper than skip follows has its own test; levels count otherwise within data.
@@ -104,7 +108,10 @@ func FuzzDecodeCloudEvents(f *testing.F) {
 		for _, b := range []*Batch{&one, &array} {
 			got := resolve(t, b)
 			if got[0].Fault == FaultPayloadTooLarge {
-				got[0] = plainEvent{Type: got[0].Type, Fault: FaultPayloadTooLarge} // What the log keeps of it is FuzzDecodeNDJSON's.
+				got[0] = plainEvent{
+					Type:  got[0].Type,
+					Fault: FaultPayloadTooLarge,
+				} // What the log keeps of it is FuzzDecodeNDJSON's.
 			}
 			if !slices.Equal(got, want) {
 				t.Fatalf("%q:\ngot  %+v\nwant %+v", body, got, want)

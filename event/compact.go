@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// compactVersion is the first byte of a compact result. Version 1 writes the verdict of every denial, although most have that of the one
-// before: a batch that is denied whole took 20 bytes an event, and takes 1.
+// compactVersion is the first byte of a compact result. Version 1 writes the verdict of every denial, although most
+// have that of the one before: a batch that is denied whole took 20 bytes an event, and takes 1.
 const compactVersion = 2
 
 // Append appends the result as it is remembered for a gateway that asks again: everything that its answer is made of.
@@ -29,7 +29,8 @@ func (r *Result) Append(dst []byte) []byte {
 	return dst
 }
 
-// append appends a verdict. Numbers that its code does not call for are mostly 0: a byte each says so, none of them if all are.
+// append appends a verdict. Numbers that its code does not call for are mostly 0: a byte each says so, none of them if
+// all are.
 func (v *Verdict) append(dst []byte) []byte {
 	numbers := v.numbers()
 	var mask byte

@@ -10,7 +10,10 @@ import (
 
 func anyVerdict(t *rapid.T) Verdict {
 	v := Verdict{
-		Code: Code(rapid.IntRange(0, int(Codes)-1).Draw(t, "code")), Scope: Scope(rapid.IntRange(0, int(ScopeAccount)).Draw(t, "scope")),
+		Code: Code(
+			rapid.IntRange(0, int(Codes)-1).Draw(t, "code"),
+		),
+		Scope: Scope(rapid.IntRange(0, int(ScopeAccount)).Draw(t, "scope")),
 		Fault: Fault(rapid.IntRange(0, len(faultTable)-1).Draw(t, "fault")),
 	}
 	for _, n := range v.numbers() {
@@ -50,7 +53,13 @@ func TestCompactRoundTrip(t *testing.T) {
 
 // Answers that an older meterd remembered are still given.
 func TestCompactVersion1(t *testing.T) {
-	v := Verdict{Code: MessageQuotaExceeded, Limit: 1500, Used: 1500, WindowStartMs: 86_400_000, ResetsAtMs: 2 * 86_400_000}
+	v := Verdict{
+		Code:          MessageQuotaExceeded,
+		Limit:         1500,
+		Used:          1500,
+		WindowStartMs: 86_400_000,
+		ResetsAtMs:    2 * 86_400_000,
+	}
 	want := Result{Accepted: 2, Last: v, Denials: []Denial{{1, v}, {2, v}, {7, v}}}
 	b := v.append([]byte{1, 2})
 	b = append(b, 3)
@@ -66,7 +75,13 @@ func TestCompactVersion1(t *testing.T) {
 // A batch that is denied whole for one reason takes a byte an event.
 func TestCompactDenials(t *testing.T) {
 	r := Result{}
-	v := Verdict{Code: MessageQuotaExceeded, Limit: 1500, Used: 1500, WindowStartMs: 86_400_000, ResetsAtMs: 2 * 86_400_000}
+	v := Verdict{
+		Code:          MessageQuotaExceeded,
+		Limit:         1500,
+		Used:          1500,
+		WindowStartMs: 86_400_000,
+		ResetsAtMs:    2 * 86_400_000,
+	}
 	for i := range 1000 {
 		r.Denials = append(r.Denials, Denial{i, v})
 	}

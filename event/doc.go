@@ -9,6 +9,7 @@
 //
 //   - A Batch is reused: after Reset nothing of the former content may be looked at. Refs are offsets, so Data may be
 //     moved by an append (unescaped strings and decoded payloads are appended behind the body).
-//   - An Event whose Fault is not zero was refused by the decoder; it is denied as Fault.Code says and is never decided.
+//   - An Event whose Fault is not zero was refused by the decoder; it is denied as Fault.Code says and is never
+//     decided.
 //   - Codes, their wire names and HTTP statuses stand in one table (code.go), bounds in one file (limits.go).
 package event

@@ -21,7 +21,8 @@ func benchLines(format string) [][]byte {
 	return lines
 }
 
-// mixed returns lines of which no two neighbours are alike, so that the branch predictor has to work as it must in life.
+// mixed returns lines of which no two neighbours are alike, so that the branch predictor has to work as it must in
+// life.
 func mixed() [][]byte {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	types := [...]string{"up", "up", "up", "down", "down", "connect", "disconnect"}
@@ -58,9 +59,13 @@ func benchBodies() []struct {
 	}
 	escaped := benchLines(head + `,"payload":"` + strings.Repeat(`{\"t\":21.5}`, 6) + `"}`)
 	base64ed := benchLines(head + `,"payload_base64":"` + base64.StdEncoding.EncodeToString(make([]byte, 64)) + `"}`)
-	full := benchLines(head + `,"size":120,"topic":"t/1","time":"2026-11-23T18:12:43.123Z","id":"x","extra":{"a":[1,2.5,null]}}`)
+	full := benchLines(
+		head + `,"size":120,"topic":"t/1","time":"2026-11-23T18:12:43.123Z","id":"x","extra":{"a":[1,2.5,null]}}`,
+	)
 	chinese := benchLines(head + `,"payload":"` + strings.Repeat(`温度二十一度`, 4) + `"}`)
-	cloud := benchLines(`{"specversion":"1.0","type":"io.meterd.up","source":"/gw/7","id":"8a1f-3","subject":"p1/dev-%07d","data":{"size":120,"topic":"t\/1"}}`)
+	cloud := benchLines(
+		`{"specversion":"1.0","type":"io.meterd.up","source":"/gw/7","id":"8a1f-3","subject":"p1/dev-%07d","data":{"size":120,"topic":"t\/1"}}`,
+	)
 	return []struct {
 		name   string
 		body   []byte

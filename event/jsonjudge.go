@@ -42,7 +42,15 @@ func (d *decoder) judge() {
 		if d.settleTime() != FaultNone {
 			e.TimeMs = 0
 		}
-		*e = Event{Type: e.Type, Product: e.Product, Device: e.Device, Topic: e.Topic, TimeMs: e.TimeMs, Size: e.Size, Fault: fault}
+		*e = Event{
+			Type:    e.Type,
+			Product: e.Product,
+			Device:  e.Device,
+			Topic:   e.Topic,
+			TimeMs:  e.TimeMs,
+			Size:    e.Size,
+			Fault:   fault,
+		}
 		return
 	}
 	if fault != FaultNone {
@@ -223,10 +231,12 @@ func (d *decoder) settleTime() Fault {
 }
 
 // appendBase64 decodes what r names to the end of Data: RFC 4648's standard alphabet with its padding, nothing between.
-// Its size is judged before its letters are, so that nothing is decoded only to be found too large: then the Ref has nothing but its length.
+// Its size is judged before its letters are, so that nothing is decoded only to be found too large: then the Ref has
+// nothing but its length.
 func (b *Batch) appendBase64(r Ref) (Ref, Fault) {
 	text := b.Bytes(r)
-	if len(text)%4 != 0 || bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 { // the library skips line ends
+	if len(text)%4 != 0 || bytes.IndexByte(text, '\n') >= 0 ||
+		bytes.IndexByte(text, '\r') >= 0 { // the library skips line ends
 		return Ref{}, FaultPayloadBase64
 	}
 	if n := len(text)/4*3 - (len(text) - len(bytes.TrimRight(text, "="))); n > PayloadBytesMax {

@@ -29,12 +29,24 @@ var malformed = []struct{ in, field, detail string }{
 	{`{"size":1e+}`, "size", "line 2, byte 12: expected a digit, found }"},
 	{`{"size":.5}`, "size", "line 2, byte 9: expected a value, found ."},
 	{`{"size":+5}`, "size", "line 2, byte 9: expected a value, found +"},
-	{`{"payload":"a` + "\t" + `"}`, "payload", "line 2, byte 14: expected the closing quote of a string, found the byte 0x09"},
-	{`{"payload":"a` + "\x00" + `"}`, "payload", "line 2, byte 14: expected the closing quote of a string, found the byte 0x00"},
+	{
+		`{"payload":"a` + "\t" + `"}`,
+		"payload",
+		"line 2, byte 14: expected the closing quote of a string, found the byte 0x09",
+	},
+	{
+		`{"payload":"a` + "\x00" + `"}`,
+		"payload",
+		"line 2, byte 14: expected the closing quote of a string, found the byte 0x00",
+	},
 	{`{"payload":"\x"}`, "payload", `line 2, byte 14: expected one of "\/bfnrtu behind the backslash, found x`},
 	{`{"payload":"\u12g4"}`, "payload", "line 2, byte 17: expected four hexadecimal digits, found g"},
 	{`{"payload":"é` + "\xff" + `"}`, "payload", "line 2, byte 15: expected valid UTF-8, found the byte 0xff"},
-	{`{"payload":"12345678é` + "\xed\xa0\x80" + `"}`, "payload", "line 2, byte 23: expected valid UTF-8, found the byte 0xed"},
+	{
+		`{"payload":"12345678é` + "\xed\xa0\x80" + `"}`,
+		"payload",
+		"line 2, byte 23: expected valid UTF-8, found the byte 0xed",
+	},
 	{`{"payload":"\n` + badUTF8 + `"}`, "payload", "line 2, byte 15: expected valid UTF-8, found the byte 0x80"},
 	{`{"topic":"` + "\xc3" + `"}`, "topic", "line 2, byte 11: expected valid UTF-8, found the byte 0xc3"},
 	{`{"time":"` + "\x80" + `"}`, "time", "line 2, byte 10: expected valid UTF-8, found the byte 0x80"},
@@ -78,8 +90,8 @@ func TestDecodeMalformed(t *testing.T) {
 	}
 }
 
-// TestDecodeTruncated cuts a body at every byte. The batch held the whole body before, so a decoder that reads on behind
-// its end would find what it lacks.
+// TestDecodeTruncated cuts a body at every byte. The batch held the whole body before, so a decoder that reads on
+// behind its end would find what it lacks.
 func TestDecodeTruncated(t *testing.T) {
 	const body = `{"type":"up","product":"p1","device":"d1","size":12.5e-1,"id":"a","topic":"a\u00e9\n","payload":"温度\ud83d\ude00",` +
 		`"payload_base64":"QUFB","time":"2026-11-23T18:12:43Z","other":[true,false,null,{"a":-0.5}]}`

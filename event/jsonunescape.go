@@ -11,8 +11,8 @@ import (
 // unescape appends to the batch what the content of a JSON string stands for, which is never longer than the content.
 // Its escapes were checked (decoder.escape). Half a surrogate pair becomes U+FFFD, as encoding/json has it.
 //
-// Eight bytes are copied at a time, those behind a backslash in vain: the padding lets src be read, and the room that is
-// grown lets the batch be written, up to seven bytes too far.
+// Eight bytes are copied at a time, those behind a backslash in vain: the padding lets src be read, and the room that
+// is grown lets the batch be written, up to seven bytes too far.
 func (d *decoder) unescape(content Ref) Ref {
 	b, src := d.batch, d.src
 	i, to := int(content.Off), int(content.Off+content.Len)

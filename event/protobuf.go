@@ -7,12 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// Hot path, with protobufjudge.go and protobufwire.go: a body of proto/meterd/v1/batch.proto becomes a Batch, without allocation once the
-// Batch is warm. Budget: 40 ns an event that names a device of its own, on one core; BenchmarkDecodeProtobuf has the figures.
+// Hot path, with protobufjudge.go and protobufwire.go: a body of proto/meterd/v1/batch.proto becomes a Batch, without
+// allocation once the Batch is warm. Budget: 40 ns an event that names a device of its own, on one core;
+// BenchmarkDecodeProtobuf has the figures.
 //
-// The fields of a message may come in any order and in pieces: repeated fields unpacked, packed in several parts, tables behind the
-// columns that refer to them. So one pass gathers: columns go straight into Events, entries of tables into Batch.tables, and indexes
-// wait in the Off of the Ref that they will become. A second pass over the events puts the names in and judges.
+// The fields of a message may come in any order and in pieces: repeated fields unpacked, packed in several parts,
+// tables behind the columns that refer to them. So one pass gathers: columns go straight into Events, entries of tables
+// into Batch.tables, and indexes wait in the Off of the Ref that they will become. A second pass over the events puts
+// the names in and judges.
 
 // The fields of meterd.v1.Batch by their numbers.
 const (
@@ -32,7 +34,18 @@ const (
 )
 
 var pbNames = [pbFields]string{
-	"", "products", "devices", "types", "sizes", "product_indexes", "device_indexes", "payloads", "topics", "topic_indexes", "times_ms", "ids",
+	"",
+	"products",
+	"devices",
+	"types",
+	"sizes",
+	"product_indexes",
+	"device_indexes",
+	"payloads",
+	"topics",
+	"topic_indexes",
+	"times_ms",
+	"ids",
 }
 
 // pbTable is one of the tables of a Batch, with the field of its entries and that of its indexes.
@@ -47,11 +60,12 @@ const (
 	tableTopics
 )
 
-// illOff marks, as the Off of an empty Ref, a string that is there but not allowed; an empty Ref beside it is one that is missing.
+// illOff marks, as the Off of an empty Ref, a string that is there but not allowed; an empty Ref beside it is one that
+// is missing.
 const illOff = math.MaxUint32
 
-// protoReader reads one body. Like those of decoder its methods take the position to read at and return the one behind what they
-// read, or -1 after fail. Zeros follow the body: one of them ends every number that is cut off.
+// protoReader reads one body. Like those of decoder its methods take the position to read at and return the one behind
+// what they read, or -1 after fail. Zeros follow the body: one of them ends every number that is cut off.
 type protoReader struct {
 	batch *Batch
 	src   []byte
@@ -63,14 +77,17 @@ type protoReader struct {
 
 // DecodeProtobuf makes b the batch that body holds, a meterd.v1.Batch.
 //
-// A body that is not what it claims to be (cut off, a string that is not UTF-8, a column of another length, an index without an
-// entry, no event at all, more than EventsMax) is refused whole, and b's content is undefined until its next Reset or Decode. An event
-// with a name or value that is not allowed becomes an Event with a Fault.
+// A body that is not what it claims to be (cut off, a string that is not UTF-8, a column of another length, an index
+// without an entry, no event at all, more than EventsMax) is refused whole, and b's content is undefined until its next
+// Reset or Decode. An event with a name or value that is not allowed becomes an Event with a Fault.
 //
 // body is only read, and only until DecodeProtobuf returns. What b held before is overwritten, its memory is reused.
 func (b *Batch) DecodeProtobuf(body []byte) *Problem {
 	if len(body) > BodyBytesMax {
-		return &Problem{Code: BodyTooLarge, Detail: fmt.Sprintf("the body has %d bytes, at most %d are taken", len(body), BodyBytesMax)}
+		return &Problem{
+			Code:   BodyTooLarge,
+			Detail: fmt.Sprintf("the body has %d bytes, at most %d are taken", len(body), BodyBytesMax),
+		}
 	}
 	b.Events = b.Events[:0]
 	for i := range b.tables {
@@ -278,7 +295,8 @@ func (r *protoReader) text(number, i int) int {
 	return to
 }
 
-// devices reads the device whose length is at i, and those that follow it at once: most batches name one for each event.
+// devices reads the device whose length is at i, and those that follow it at once: most batches name one for each
+// event.
 func (r *protoReader) devices(i int) int {
 	const key = pbDevices<<3 | wireBytes
 	table := r.batch.tables[tableDevices]

@@ -60,12 +60,18 @@ func (l layout) encode(events []protoEvent) []protoPart {
 	numbers(pbTimes, func(e protoEvent) uint64 { return protowire.EncodeZigZag(e.timeMs) })
 	if !l.omitEmpty || slices.ContainsFunc(events, func(e protoEvent) bool { return e.id != "" }) {
 		for _, e := range events {
-			parts = append(parts, protoPart{pbIDs, protowire.AppendString(protowire.AppendTag(nil, pbIDs, protowire.BytesType), e.id)})
+			parts = append(
+				parts,
+				protoPart{pbIDs, protowire.AppendString(protowire.AppendTag(nil, pbIDs, protowire.BytesType), e.id)},
+			)
 		}
 	}
 	if !l.omitEmpty || slices.ContainsFunc(events, func(e protoEvent) bool { return len(e.payload) > 0 }) {
 		for _, e := range events {
-			parts = append(parts, protoPart{pbPayloads, protowire.AppendBytes(protowire.AppendTag(nil, pbPayloads, protowire.BytesType), e.payload)})
+			parts = append(
+				parts,
+				protoPart{pbPayloads, protowire.AppendBytes(protowire.AppendTag(nil, pbPayloads, protowire.BytesType), e.payload)},
+			)
 		}
 	}
 	return parts
@@ -85,7 +91,10 @@ func (l layout) numbers(parts *[]protoPart, number protowire.Number, values []ui
 	}
 	if l.unpacked {
 		for _, v := range values {
-			*parts = append(*parts, protoPart{number, protowire.AppendVarint(protowire.AppendTag(nil, number, protowire.VarintType), v)})
+			*parts = append(
+				*parts,
+				protoPart{number, protowire.AppendVarint(protowire.AppendTag(nil, number, protowire.VarintType), v)},
+			)
 		}
 		return
 	}
@@ -99,7 +108,10 @@ func (l layout) numbers(parts *[]protoPart, number protowire.Number, values []ui
 			packed = protowire.AppendVarint(packed, v)
 		}
 		if len(packed) > 0 {
-			*parts = append(*parts, protoPart{number, protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), packed)})
+			*parts = append(
+				*parts,
+				protoPart{number, protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), packed)},
+			)
 		}
 	}
 }
@@ -107,7 +119,10 @@ func (l layout) numbers(parts *[]protoPart, number protowire.Number, values []ui
 // table writes a string for each event: once for all, one each, or by indexes.
 func (l layout) table(parts *[]protoPart, entries, indexes protowire.Number, texts []string) {
 	put := func(s string) {
-		*parts = append(*parts, protoPart{entries, protowire.AppendString(protowire.AppendTag(nil, entries, protowire.BytesType), s)})
+		*parts = append(
+			*parts,
+			protoPart{entries, protowire.AppendString(protowire.AppendTag(nil, entries, protowire.BytesType), s)},
+		)
 	}
 	same := !slices.ContainsFunc(texts, func(s string) bool { return s != texts[0] })
 	switch {
@@ -180,16 +195,21 @@ func (e protoEvent) asJSON() []byte {
 }
 
 func drawProtoEvent(t *rapid.T) protoEvent {
-	name := rapid.SampledFrom([]string{"", "p1", "d-1", "gw:9", "x y", "ü", strings.Repeat("n", 64), strings.Repeat("n", 65)})
+	name := rapid.SampledFrom(
+		[]string{"", "p1", "d-1", "gw:9", "x y", "ü", strings.Repeat("n", 64), strings.Repeat("n", 65)},
+	)
 	e := protoEvent{
 		typ:     rapid.SampledFrom([]uint64{0, 1, 2, 3, 3, 3, 4, 5, 6, 7, 255, 256, 1 << 40}).Draw(t, "type"),
 		product: rapid.OneOf(rapid.Just("p1"), name).Draw(t, "product"),
 		device:  rapid.OneOf(rapid.Just("d1"), name).Draw(t, "device"),
-		topic:   rapid.SampledFrom([]string{"", "", "t/1", "温度", strings.Repeat("t", 256), strings.Repeat("t", 257)}).Draw(t, "topic"),
-		id:      rapid.OneOf(rapid.Just(""), rapid.Just("u1"), name).Draw(t, "id"),
-		size:    rapid.SampledFrom([]uint64{0, 1, 120, 1<<31 - 1, 1 << 31, 1 << 40, 1<<40 + 1, 1 << 62, 1<<64 - 1}).Draw(t, "size"),
-		payload: rapid.SampledFrom([][]byte{nil, nil, []byte("21.5 C"), {0, 255, 10}, make([]byte, PayloadBytesMax), make([]byte, PayloadBytesMax+1)}).Draw(t, "payload"),
-		timeMs:  rapid.SampledFrom([]int64{0, 0, 1_700_000_000_123, -1, -62_000_000_000_000}).Draw(t, "time"),
+		topic: rapid.SampledFrom([]string{"", "", "t/1", "温度", strings.Repeat("t", 256), strings.Repeat("t", 257)}).
+			Draw(t, "topic"),
+		id: rapid.OneOf(rapid.Just(""), rapid.Just("u1"), name).Draw(t, "id"),
+		size: rapid.SampledFrom([]uint64{0, 1, 120, 1<<31 - 1, 1 << 31, 1 << 40, 1<<40 + 1, 1 << 62, 1<<64 - 1}).
+			Draw(t, "size"),
+		payload: rapid.SampledFrom([][]byte{nil, nil, []byte("21.5 C"), {0, 255, 10}, make([]byte, PayloadBytesMax), make([]byte, PayloadBytesMax+1)}).
+			Draw(t, "payload"),
+		timeMs: rapid.SampledFrom([]int64{0, 0, 1_700_000_000_123, -1, -62_000_000_000_000}).Draw(t, "time"),
 	}
 	if e.size == 0 && (e.typ == 3 || e.typ == 4) && len(e.payload) == 0 {
 		e.size = 7
@@ -281,9 +301,17 @@ func TestProtobufRefused(t *testing.T) {
 // Fields that a later version may add are passed over, whatever they hold.
 func TestProtobufUnknownFields(t *testing.T) {
 	body := slices.Concat(
-		protowire.AppendVarint(protowire.AppendTag(nil, 12, protowire.VarintType), 1<<60), part(pbProducts, "p1"),
-		protowire.AppendFixed64(protowire.AppendTag(nil, 100, protowire.Fixed64Type), 1), part(pbDevices, "d1"),
-		protowire.AppendFixed32(protowire.AppendTag(nil, 1<<28, protowire.Fixed32Type), 1), part(pbTypes, "\x03"), part(99, "more"), part(pbSizes, "\x78"),
+		protowire.AppendVarint(protowire.AppendTag(nil, 12, protowire.VarintType), 1<<60),
+		part(pbProducts, "p1"),
+		protowire.AppendFixed64(protowire.AppendTag(nil, 100, protowire.Fixed64Type), 1),
+		part(pbDevices, "d1"),
+		protowire.AppendFixed32(
+			protowire.AppendTag(nil, 1<<28, protowire.Fixed32Type),
+			1,
+		),
+		part(pbTypes, "\x03"),
+		part(99, "more"),
+		part(pbSizes, "\x78"),
 	)
 	var b Batch
 	if p := b.DecodeProtobuf(body); p != nil {
@@ -306,7 +334,12 @@ func protoBodies() map[string][]byte {
 	} {
 		events := make([]protoEvent, benchEvents)
 		for i := range events {
-			events[i] = protoEvent{typ: 3 + uint64(i)%2, product: "p1", device: fmt.Sprintf("dev-%07d", i*7919%1_000_000), size: uint64(100 + i%500)}
+			events[i] = protoEvent{
+				typ:     3 + uint64(i)%2,
+				product: "p1",
+				device:  fmt.Sprintf("dev-%07d", i*7919%1_000_000),
+				size:    uint64(100 + i%500),
+			}
 			change(i, &events[i])
 		}
 		bodies[name] = join(layout{omitEmpty: true}.encode(events), 0)
@@ -343,12 +376,22 @@ func BenchmarkDecodeProtobuf(b *testing.B) {
 	}
 }
 
-// FuzzDecodeProtobuf: no body makes the decoder panic or read behind it, and every event of an accepted one is a valid event or a fault.
+// FuzzDecodeProtobuf: no body makes the decoder panic or read behind it, and every event of an accepted one is a valid
+// event or a fault.
 func FuzzDecodeProtobuf(f *testing.F) {
 	for _, body := range protoBodies() {
 		f.Add(body[:min(len(body), 200)])
 	}
-	f.Add(slices.Concat(part(pbProducts, "p1"), part(pbDevices, "d1", "d2"), part(pbTypes, "\x03\x05"), part(pbSizes, "\x78\x80\x01"), part(pbDeviceIndexes, "\x01\x00"), part(pbIDs, "", "u1")))
+	f.Add(
+		slices.Concat(
+			part(pbProducts, "p1"),
+			part(pbDevices, "d1", "d2"),
+			part(pbTypes, "\x03\x05"),
+			part(pbSizes, "\x78\x80\x01"),
+			part(pbDeviceIndexes, "\x01\x00"),
+			part(pbIDs, "", "u1"),
+		),
+	)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var b Batch
 		if p := b.DecodeProtobuf(body); p != nil {
@@ -361,7 +404,8 @@ func FuzzDecodeProtobuf(f *testing.F) {
 			t.Fatalf("%d events", len(b.Events))
 		}
 		for _, e := range resolve(t, &b) {
-			if e.Fault == FaultNone && (Type(e.Type).String() == "" || !ValidName([]byte(e.Product)) || !ValidName([]byte(e.Device)) || e.Size < 0 || e.Size > OTABytesMax) {
+			if e.Fault == FaultNone &&
+				(Type(e.Type).String() == "" || !ValidName([]byte(e.Product)) || !ValidName([]byte(e.Device)) || e.Size < 0 || e.Size > OTABytesMax) {
 				t.Fatalf("%+v has no fault", e)
 			}
 		}

@@ -1,9 +1,10 @@
 package event
 
-// The second pass over a protobuf batch: every event gets its names, and is judged as one that came as JSON would be. The first fault
-// in this order is the one that is told: type, product, device, size, id, topic, payload, time.
+// The second pass over a protobuf batch: every event gets its names, and is judged as one that came as JSON would be.
+// The first fault in this order is the one that is told: type, product, device, size, id, topic, payload, time.
 
-// complete checks that every column has an entry for each event or none at all, and that tables without indexes serve all events.
+// complete checks that every column has an entry for each event or none at all, and that tables without indexes serve
+// all events.
 func (r *protoReader) complete() bool {
 	n := r.seen[pbTypes]
 	for number, seen := range r.seen {
@@ -107,7 +108,15 @@ func (r *protoReader) judge(e *Event) {
 		if e.Size == 0 && (e.Type == Up || e.Type == Down) {
 			e.Size = int64(e.Payload.Len)
 		}
-		*e = Event{Type: e.Type, Product: e.Product, Device: e.Device, Topic: e.Topic, TimeMs: e.TimeMs, Size: e.Size, Fault: fault}
+		*e = Event{
+			Type:    e.Type,
+			Product: e.Product,
+			Device:  e.Device,
+			Topic:   e.Topic,
+			TimeMs:  e.TimeMs,
+			Size:    e.Size,
+			Fault:   fault,
+		}
 	case FaultType, FaultTypeMissing:
 		*e = Event{Fault: fault}
 	default:

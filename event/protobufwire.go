@@ -2,7 +2,8 @@ package event
 
 import "encoding/binary"
 
-// The wire format of protobuf, as far as a batch and its answer need it: https://protobuf.dev/programming-guides/encoding/
+// The wire format of protobuf, as far as a batch and its answer need it:
+// https://protobuf.dev/programming-guides/encoding/
 
 // The wire types that proto3 uses.
 const (

@@ -92,8 +92,8 @@ func daysIn(year, month int64) int64 {
 	return 31
 }
 
-// unixDay returns the days from 1 January 1970 to a day of the Gregorian calendar. A year that is counted from March has
-// its leap day last, and (153*m + 2)/5 is then the day of the year that a month begins with.
+// unixDay returns the days from 1 January 1970 to a day of the Gregorian calendar. A year that is counted from March
+// has its leap day last, and (153*m + 2)/5 is then the day of the year that a month begins with.
 func unixDay(year, month, day int64) int64 {
 	month -= 3
 	if month < 0 {

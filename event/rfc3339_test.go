@@ -82,8 +82,8 @@ func TestParseTimeDays(t *testing.T) {
 var rfc3339Shape = regexp.MustCompile(
 	`^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`)
 
-// FuzzParseTime has the grammar and package time together as its oracle, but for leap seconds, which the table has. A time must have a year of
-// four digits in UTC, too.
+// FuzzParseTime has the grammar and package time together as its oracle, but for leap seconds, which the table has. A
+// time must have a year of four digits in UTC, too.
 func FuzzParseTime(f *testing.F) {
 	f.Add([]byte("2026-11-23T18:12:43.123+08:00"))
 	f.Add([]byte("2016-12-31T23:59:60Z"))
@@ -96,7 +96,9 @@ func FuzzParseTime(f *testing.F) {
 		}
 		want, err := time.Parse(time.RFC3339Nano, strings.ToUpper(string(s)))
 		year := want.UTC().Year()
-		if valid := err == nil && rfc3339Shape.Match(s) && year >= 0 && year <= 9999; ok != valid || ok && got != want.UnixMilli() {
+		if valid := err == nil && rfc3339Shape.Match(s) && year >= 0 &&
+			year <= 9999; ok != valid ||
+			ok && got != want.UnixMilli() {
 			t.Fatalf("parseTime(%q) = %d, %v; time has %d, %v", s, got, ok, want.UnixMilli(), err)
 		}
 	})

@@ -16,8 +16,8 @@ var scopeNames = [...]string{"", "device", "product", "account"}
 // String returns the wire name.
 func (s Scope) String() string { return scopeNames[s] }
 
-// Verdict is the answer to one event. Only the fields that its Code calls for are set; for a single event that was decided
-// by a quota Limit, Used and the window are set on acceptance too, because its answer carries them as headers.
+// Verdict is the answer to one event. Only the fields that its Code calls for are set; for a single event that was
+// decided by a quota Limit, Used and the window are set on acceptance too, because its answer carries them as headers.
 type Verdict struct {
 	Code           Code
 	Scope          Scope  // with Suspended

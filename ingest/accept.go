@@ -15,8 +15,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// doorman accepts connections and gives them to loops, or to fasthttp while there are none: a daemon that starts has no engine that they
-// could ask. To fasthttp he is a listener.
+// doorman accepts connections and gives them to loops, or to fasthttp while there are none: a daemon that starts has no
+// engine that they could ask. To fasthttp he is a listener.
 type doorman struct {
 	listener net.Listener // holds the port
 	acceptor *acceptor
@@ -33,7 +33,14 @@ func newDoorman(ln *net.TCPListener, p *places) (*doorman, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &doorman{listener: ln, acceptor: a, places: p, full: full(), handed: make(chan net.Conn, handedOver), closing: make(chan struct{})}
+	d := &doorman{
+		listener: ln,
+		acceptor: a,
+		places:   p,
+		full:     full(),
+		handed:   make(chan net.Conn, handedOver),
+		closing:  make(chan struct{}),
+	}
 	go d.run()
 	return d, nil
 }

@@ -7,11 +7,16 @@ import (
 	"github.com/meterd/meterd/license"
 )
 
-// authorize returns the token of a gateway's request. Without one it has answered: late if no token is valid at all, so that who
-// sends wrong ones is slowed down.
+// authorize returns the token of a gateway's request. Without one it has answered: late if no token is valid at all, so
+// that who sends wrong ones is slowed down.
 func (h *Handler) authorize(ctx *fasthttp.RequestCtx) *license.Token {
 	nowMs := h.engine.NowMs()
-	token, problem := license.Authorize(h.engine.Catalogue(), ctx.Request.Header.Peek("Authorization"), license.RightEvents, nowMs)
+	token, problem := license.Authorize(
+		h.engine.Catalogue(),
+		ctx.Request.Header.Peek("Authorization"),
+		license.RightEvents,
+		nowMs,
+	)
 	if problem == nil {
 		return token
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/meterd/meterd/shard"
 )
 
-// guardedDoor is a door before an engine that has two accounts with a product each, and a token of each role: one that sees all, and one
-// that is bound to acme.
+// guardedDoor is a door before an engine that has two accounts with a product each, and a token of each role: one that
+// sees all, and one that is bound to acme.
 type guardedDoor struct {
 	*testing.T
 	engine  *shard.Engine
@@ -65,8 +65,14 @@ func (d *guardedDoor) open() {
 	checkpoints, err := retention.OpenCheckpoints(dir.CheckpointPath())
 	d.must(err)
 	d.engine, err = shard.Open(shard.Options{
-		Log: d.disk, Ledger: ledger, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: shard.NewSystemClock(), HashSeed: 42,
-		Region: "default", Retention: time.Hour,
+		Log:         d.disk,
+		Ledger:      ledger,
+		Checkpoints: checkpoints,
+		Guard:       dir.Guard(),
+		Clock:       shard.NewSystemClock(),
+		HashSeed:    42,
+		Region:      "default",
+		Retention:   time.Hour,
 	})
 	d.must(err)
 	d.Cleanup(func() { d.must(errors.Join(d.engine.Close(), log.Close(), ledger.Close(), dir.Close())) })
@@ -75,7 +81,9 @@ func (d *guardedDoor) open() {
 func (d *guardedDoor) newHandler() *Handler { return d.newHandlerOf(d.engine) }
 
 func (d *guardedDoor) newHandlerOf(e Engine) *Handler {
-	h, err := NewHandler(Options{Engine: e, People: func(*fasthttp.RequestCtx) { d.Error("a gateway's call went to the people's door") }})
+	h, err := NewHandler(
+		Options{Engine: e, People: func(*fasthttp.RequestCtx) { d.Error("a gateway's call went to the people's door") }},
+	)
 	d.must(err)
 	h.penalties = license.NewPenalties(func(_ <-chan struct{}, held time.Duration) { d.held = append(d.held, held) })
 	return h
@@ -131,8 +139,8 @@ func connect(product string) string {
 	return fmt.Sprintf(`POST /v1/events {"type":"connect","product":%q,"device":"d"}`, product)
 }
 
-// Gateways and administrators send events, take devices offline and hear commands; others do none of it. A token that is bound to an
-// account finds the product of another one as little as one that there is not.
+// Gateways and administrators send events, take devices offline and hear commands; others do none of it. A token that
+// is bound to an account finds the product of another one as little as one that there is not.
 func TestAccessOfGateways(t *testing.T) {
 	d := newGuardedDoor(t)
 	for token, want := range map[string]int{
@@ -206,14 +214,18 @@ func TestRevokedAtOnce(t *testing.T) {
 	}
 }
 
-// chattyEngine always has another command. At the third look somebody deletes the token that hears them; the tenth fails.
+// chattyEngine always has another command. At the third look somebody deletes the token that hears them; the tenth
+// fails.
 type chattyEngine struct {
 	*shard.Engine
 	looks  int
 	revoke func()
 }
 
-func (e *chattyEngine) Commands(after shard.CommandPlace, _ shard.Listener) ([]shard.Command, shard.CommandPlace, <-chan struct{}, error) {
+func (e *chattyEngine) Commands(
+	after shard.CommandPlace,
+	_ shard.Listener,
+) ([]shard.Command, shard.CommandPlace, <-chan struct{}, error) {
 	switch e.looks++; e.looks {
 	case 3:
 		e.revoke()
@@ -227,9 +239,12 @@ func (e *chattyEngine) Commands(after shard.CommandPlace, _ shard.Listener) ([]s
 func TestRevokedWhileItHears(t *testing.T) {
 	d := newGuardedDoor(t)
 	engine := &chattyEngine{Engine: d.engine, revoke: func() {
-		err := d.engine.Administer("setup", func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-			return c.DeleteToken(by, "gateway")
-		})
+		err := d.engine.Administer(
+			"setup",
+			func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+				return c.DeleteToken(by, "gateway")
+			},
+		)
 		if err != nil {
 			t.Error(err)
 		}
@@ -285,7 +300,12 @@ func TestTooManyWrongTokens(t *testing.T) {
 			return
 		}
 		answered++
-		if ctx := d.ask(d.handler, "", "GET /v1/commands"); ctx.Response.StatusCode() != 401 || !ctx.Response.ConnectionClose() {
+		if ctx := d.ask(
+			d.handler,
+			"",
+			"GET /v1/commands",
+		); ctx.Response.StatusCode() != 401 ||
+			!ctx.Response.ConnectionClose() {
 			t.Errorf("%s, connection closed: %v", said(ctx), ctx.Response.ConnectionClose())
 		}
 		if got := said(d.ask(d.handler, "gateway", connect("pa"))); got != `200 {"accepted":1}` {

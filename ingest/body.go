@@ -55,8 +55,8 @@ func (c *call) readBody(ctx *fasthttp.RequestCtx) *event.Problem {
 	return nil
 }
 
-// arriving is a body on its way. A body that ends before its Content-Length is no shorter body: fasthttp takes the end of the connection
-// for the end of the body, and lines up to there may be well-formed.
+// arriving is a body on its way. A body that ends before its Content-Length is no shorter body: fasthttp takes the end
+// of the connection for the end of the body, and lines up to there may be well-formed.
 //
 // Whoever sends at least progressBytes within readTimeout has as long again.
 type arriving struct {
@@ -109,7 +109,10 @@ func (c *call) readAll(in io.Reader, want int, inflating bool) *event.Problem {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return tooSlow()
 		case err != nil && inflating:
-			return &event.Problem{Code: event.BadRequest, Detail: fmt.Sprintf("the body is not what its Content-Encoding says: %v", err)}
+			return &event.Problem{
+				Code:   event.BadRequest,
+				Detail: fmt.Sprintf("the body is not what its Content-Encoding says: %v", err),
+			}
 		case err != nil:
 			return &event.Problem{Code: event.BadRequest, Detail: "the body ended too early"}
 		}
@@ -117,11 +120,17 @@ func (c *call) readAll(in io.Reader, want int, inflating bool) *event.Problem {
 }
 
 func tooSlow() *event.Problem {
-	return &event.Problem{Code: event.RequestTimeout, Detail: fmt.Sprintf("less than %d bytes came within %s; nothing was counted", progressBytes, readTimeout)}
+	return &event.Problem{
+		Code:   event.RequestTimeout,
+		Detail: fmt.Sprintf("less than %d bytes came within %s; nothing was counted", progressBytes, readTimeout),
+	}
 }
 
 func tooLarge() *event.Problem {
-	return &event.Problem{Code: event.BodyTooLarge, Detail: fmt.Sprintf("the body is over %d bytes, inflated", event.BodyBytesMax)}
+	return &event.Problem{
+		Code:   event.BodyTooLarge,
+		Detail: fmt.Sprintf("the body is over %d bytes, inflated", event.BodyBytesMax),
+	}
 }
 
 // inflater returns what inflates stream, stream itself without an encoding.
@@ -140,7 +149,12 @@ func (c *call) inflater(encoding string, stream io.Reader) (io.Reader, *event.Pr
 	case "zstd":
 		if c.zstd == nil {
 			// One goroutine, no window above what a body may have: a hostile frame header costs nothing.
-			c.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderMaxMemory(event.BodyBytesMax+1))
+			c.zstd, err = zstd.NewReader(
+				nil,
+				zstd.WithDecoderConcurrency(1),
+				zstd.WithDecoderMaxWindow(8<<20),
+				zstd.WithDecoderMaxMemory(event.BodyBytesMax+1),
+			)
 		}
 		if err == nil {
 			err = c.zstd.Reset(stream)
@@ -156,10 +170,17 @@ func (c *call) inflater(encoding string, stream io.Reader) (io.Reader, *event.Pr
 		}
 		return c.snappy, nil
 	default:
-		return nil, &event.Problem{Code: event.UnsupportedEncoding, Field: "Content-Encoding", Detail: "Content-Encoding: must be gzip, zstd or snappy"}
+		return nil, &event.Problem{
+			Code:   event.UnsupportedEncoding,
+			Field:  "Content-Encoding",
+			Detail: "Content-Encoding: must be gzip, zstd or snappy",
+		}
 	}
 	if errors.Is(err, io.EOF) {
 		return nil, &event.Problem{Code: event.BadRequest, Detail: "the body is empty"}
 	}
-	return nil, &event.Problem{Code: event.BadRequest, Detail: fmt.Sprintf("the body is not what its Content-Encoding says: %v", err)}
+	return nil, &event.Problem{
+		Code:   event.BadRequest,
+		Detail: fmt.Sprintf("the body is not what its Content-Encoding says: %v", err),
+	}
 }

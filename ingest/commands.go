@@ -21,13 +21,21 @@ type streams struct {
 	closing chan struct{} // closed when the daemon stops
 }
 
-// commands answers GET /v1/commands: what gateways are told, as server-sent events, until the client goes or the daemon stops.
+// commands answers GET /v1/commands: what gateways are told, as server-sent events, until the client goes or the daemon
+// stops.
 func (h *Handler) commands(ctx *fasthttp.RequestCtx, token *license.Token) {
 	s := &commandStream{h: h, token: token, conn: ctx.Conn()}
 	if ctx.QueryArgs().Has("producer") {
 		name := ctx.QueryArgs().Peek("producer")
 		if !event.ValidName(name) {
-			refuse(ctx, &event.Problem{Code: event.InvalidArgument, Field: "producer", Detail: "producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -"})
+			refuse(
+				ctx,
+				&event.Problem{
+					Code:   event.InvalidArgument,
+					Field:  "producer",
+					Detail: "producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -",
+				},
+			)
 			return
 		}
 		s.who.Producer, s.who.HasProducer = append([]byte(nil), name...), true
@@ -59,12 +67,17 @@ func (h *Handler) startOf(ctx *fasthttp.RequestCtx) (shard.CommandPlace, *event.
 	c, err1 := strconv.ParseUint(control, 10, 64)
 	d, err2 := strconv.ParseUint(command, 10, 64)
 	if !ok || err1 != nil || err2 != nil {
-		return shard.CommandPlace{}, &event.Problem{Code: event.InvalidArgument, Field: "Last-Event-ID", Detail: "Last-Event-ID: must be the id of an event of this stream"}
+		return shard.CommandPlace{}, &event.Problem{
+			Code:   event.InvalidArgument,
+			Field:  "Last-Event-ID",
+			Detail: "Last-Event-ID: must be the id of an event of this stream",
+		}
 	}
 	return shard.CommandPlace{Control: c, Command: d}, nil
 }
 
-// commandStream writes commands to one client. A client that takes nothing is dropped after streamWriteTimeout, and resumes where it was.
+// commandStream writes commands to one client. A client that takes nothing is dropped after streamWriteTimeout, and
+// resumes where it was.
 type commandStream struct {
 	h     *Handler
 	token *license.Token

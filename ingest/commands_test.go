@@ -53,7 +53,8 @@ func (d *guardedDoor) hear(base, token, query, after string) *http.Response {
 	return resp
 }
 
-// blocks reads n events of a stream as they stand on the wire, without the blank line behind each; comments are left out.
+// blocks reads n events of a stream as they stand on the wire, without the blank line behind each; comments are left
+// out.
 func (d *guardedDoor) blocks(body io.Reader, n int) (list []string) {
 	d.Helper()
 	lines := bufio.NewScanner(body)
@@ -76,8 +77,14 @@ func (d *guardedDoor) blocks(body io.Reader, n int) (list []string) {
 // connects connects a device in the name of a producer.
 func (d *guardedDoor) connects(token, producer, product, device string) {
 	d.Helper()
-	r := &shard.Request{Batch: &event.Batch{}, Producer: []byte(producer), Account: d.engine.Catalogue().Token(token).AccountID}
-	if p := r.Batch.DecodeNDJSON(fmt.Appendf(nil, `{"type":"connect","product":%q,"device":%q}`, product, device)); p != nil {
+	r := &shard.Request{
+		Batch:    &event.Batch{},
+		Producer: []byte(producer),
+		Account:  d.engine.Catalogue().Token(token).AccountID,
+	}
+	if p := r.Batch.DecodeNDJSON(
+		fmt.Appendf(nil, `{"type":"connect","product":%q,"device":%q}`, product, device),
+	); p != nil {
 		d.Fatal(p)
 	}
 	d.must(d.engine.Submit(r))
@@ -121,7 +128,8 @@ func TestCommandStream(t *testing.T) {
 		"acme": {"gateway-of-acme", ""}, "namesake": {"gateway-of-acme", "?producer=gw-1"},
 	} {
 		resp := d.hear(base, who[0], who[1], "")
-		if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" || resp.Header.Get("Cache-Control") != "no-store" {
+		if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" ||
+			resp.Header.Get("Cache-Control") != "no-store" {
 			t.Fatalf("%s: %d %v", name, resp.StatusCode, resp.Header)
 		}
 		streams[name] = resp.Body
@@ -131,7 +139,11 @@ func TestCommandStream(t *testing.T) {
 	d.credit("pz", "PO-1")
 	d.credit("pa", "PO-2")
 	disconnect := func(product, device string) string {
-		return fmt.Sprintf("event: disconnect\ndata: {\"product\":%q,\"device\":%q,\"reason\":\"suspended\"}\n", product, device)
+		return fmt.Sprintf(
+			"event: disconnect\ndata: {\"product\":%q,\"device\":%q,\"reason\":\"suspended\"}\n",
+			product,
+			device,
+		)
 	}
 	refresh := func(product string) string { return fmt.Sprintf("event: refresh\ndata: {\"product\":%q}\n", product) }
 	held, free, foreign := disconnect("pa", "held"), disconnect("pa", "free"), disconnect("pz", "foreign")
@@ -161,8 +173,8 @@ func TestCommandStream(t *testing.T) {
 	}
 }
 
-// withoutIDs returns the events without their first lines, which must be ids, sorted: devices of a product are put offline in no
-// particular order.
+// withoutIDs returns the events without their first lines, which must be ids, sorted: devices of a product are put
+// offline in no particular order.
 func withoutIDs(t *testing.T, blocks []string) (list []string) {
 	t.Helper()
 	for _, block := range blocks {
@@ -226,8 +238,15 @@ type toldEngine struct {
 func (e *toldEngine) Catalogue() *license.Catalogue { return e.cat }
 func (e *toldEngine) NowMs() int64                  { return time.Now().UnixMilli() }
 
-func (e *toldEngine) Commands(after shard.CommandPlace, _ shard.Listener) ([]shard.Command, shard.CommandPlace, <-chan struct{}, error) {
-	at, _ := slices.BinarySearchFunc(e.list, after.Command+1, func(c shard.Command, n uint64) int { return int(c.Place.Command) - int(n) })
+func (e *toldEngine) Commands(
+	after shard.CommandPlace,
+	_ shard.Listener,
+) ([]shard.Command, shard.CommandPlace, <-chan struct{}, error) {
+	at, _ := slices.BinarySearchFunc(
+		e.list,
+		after.Command+1,
+		func(c shard.Command, n uint64) int { return int(c.Place.Command) - int(n) },
+	)
 	list := e.list[at:min(at+500, len(e.list))]
 	if len(list) > 0 {
 		after = list[len(list)-1].Place
@@ -236,7 +255,12 @@ func (e *toldEngine) Commands(after shard.CommandPlace, _ shard.Listener) ([]sha
 }
 
 // newTold returns a stream of n commands, behind command from, to a client at the other end of a pipe.
-func newTold(t *testing.T, n int, from uint64, validity time.Duration) (s *commandStream, client net.Conn, done chan struct{}) {
+func newTold(
+	t *testing.T,
+	n int,
+	from uint64,
+	validity time.Duration,
+) (s *commandStream, client net.Conn, done chan struct{}) {
 	t.Helper()
 	e := &toldEngine{cat: license.New("default", time.Hour), more: make(chan struct{})}
 	token := license.Token{Name: "gw", Role: license.RoleGateway}
@@ -249,7 +273,12 @@ func newTold(t *testing.T, n int, from uint64, validity time.Duration) (s *comma
 	}
 	for i := range n {
 		e.list = append(e.list, shard.Command{
-			Place: shard.CommandPlace{Command: uint64(i + 1)}, Product: "p", Device: fmt.Sprint("d", i), Reason: event.LicenseExhausted,
+			Place: shard.CommandPlace{
+				Command: uint64(i + 1),
+			},
+			Product: "p",
+			Device:  fmt.Sprint("d", i),
+			Reason:  event.LicenseExhausted,
 		})
 	}
 	near, far := net.Pipe()
@@ -291,7 +320,8 @@ func TestCommandStreamBeats(t *testing.T) {
 	})
 }
 
-// A client that takes nothing is dropped, and hears the rest when it comes again: from the last event that it had whole.
+// A client that takes nothing is dropped, and hears the rest when it comes again: from the last event that it had
+// whole.
 func TestSlowReaderIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 3000
@@ -345,7 +375,8 @@ func TestCommandStreamEndsWithItsToken(t *testing.T) {
 		began := time.Now()
 		said, err := io.ReadAll(client)
 		<-done
-		if err != nil || strings.Count(string(said), ": alive") != 2 || strings.Count(string(said), "event: disconnect") != 1 {
+		if err != nil || strings.Count(string(said), ": alive") != 2 ||
+			strings.Count(string(said), "event: disconnect") != 1 {
 			t.Errorf("it said %q, %v", said, err)
 		}
 		if lived := time.Since(began); lived < 40*time.Second || lived > 40*time.Second+2*time.Millisecond {

@@ -47,8 +47,8 @@ func (d *loopDoor) loop() *loop {
 	return l
 }
 
-// All that has come when a loop looks waits to be stored until the loop has seen the last of it, or companyMax; and it is one group, read
-// while the disk has the one before.
+// All that has come when a loop looks waits to be stored until the loop has seen the last of it, or companyMax; and it
+// is one group, read while the disk has the one before.
 func TestLoopStoresTogether(t *testing.T) {
 	for _, c := range []struct{ clients, unwatched int }{{1, 1}, {40, 40}, {companyMax + 10, 10}} {
 		t.Run(strconv.Itoa(c.clients), func(t *testing.T) {
@@ -152,7 +152,8 @@ func TestLoopStoresBesideAFlood(t *testing.T) {
 	}
 }
 
-// Requests that came in one go are decided while their predecessors are answered; what is no longer waited for is not stored again.
+// Requests that came in one go are decided while their predecessors are answered; what is no longer waited for is not
+// stored again.
 func TestLoopStoresWhileItAnswers(t *testing.T) {
 	d := &loopDoor{guardedDoor: newGuardedDoor(t)}
 	d.ask(d.handler, "gateway", connect("pa"))

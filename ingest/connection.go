@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// watchedListener hands out connections that remember their end. A body in chunks that stops between two of them looks to a handler like
-// one that is whole: fasthttp takes the end of the connection for the end of the body.
+// watchedListener hands out connections that remember their end. A body in chunks that stops between two of them looks
+// to a handler like one that is whole: fasthttp takes the end of the connection for the end of the body.
 type watchedListener struct {
 	net.Listener
 	places *places
@@ -40,8 +40,8 @@ type connection struct {
 	early    []byte      // was read already
 	ended    atomic.Bool // the client sends nothing more
 	hasRead  bool        // since giveWay
-	// unread says that a request was answered before all of it had come. Then closing waits until the client has sent it, for a while: the
-	// kernel answers what comes on a closed connection with a reset, which may overtake the answer.
+	// unread says that a request was answered before all of it had come. Then closing waits until the client has sent it,
+	// for a while: the kernel answers what comes on a closed connection with a reset, which may overtake the answer.
 	unread bool
 	// exact says that every deadline is armed as it is set: TLS cannot go on after a write that was cut off.
 	exact         bool
@@ -60,8 +60,9 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// giveWay lets others run before the next request of c, if that was here already: who need not wait for his requests would have a processor
-// for 10 ms at a time, and a hundred of them, each in turn, would keep a loop waiting for a second.
+// giveWay lets others run before the next request of c, if that was here already: who need not wait for his requests
+// would have a processor for 10 ms at a time, and a hundred of them, each in turn, would keep a loop waiting for a
+// second.
 func (c *connection) giveWay() {
 	if !c.hasRead {
 		runtime.Gosched()
@@ -125,7 +126,8 @@ func (c *connection) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// cutShort reports whether a body in chunks ended with its connection, not with its last chunk: what follows a last chunk is not read.
+// cutShort reports whether a body in chunks ended with its connection, not with its last chunk: what follows a last
+// chunk is not read.
 func cutShort(c net.Conn) bool {
 	watched, ok := c.(*connection)
 	return ok && watched.ended.Load()

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// deadline is one of a connection's two. fasthttp moves each with every request, and moving one re-arms a timer of the runtime: 4 % of
-// what a single event costs. So a deadline that moves back is only noted. When the armed one fires too early, reading or
-// writing arms the noted one and goes on: once a minute instead of three times a request. No deadline is missed: what moves
-// forward is armed at once.
+// deadline is one of a connection's two. fasthttp moves each with every request, and moving one re-arms a timer of the
+// runtime: 4 % of what a single event costs. So a deadline that moves back is only noted. When the armed one fires too
+// early, reading or writing arms the noted one and goes on: once a minute instead of three times a request. No deadline
+// is missed: what moves forward is armed at once.
 type deadline struct {
 	wanted atomic.Int64 // Unix nanoseconds, 0 for none
 	armed  atomic.Int64

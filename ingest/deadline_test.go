@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A deadline that was moved back again and again holds when nothing comes, at the instant that was asked for last; one that was moved
-// forward holds at once; one that was taken away never does.
+// A deadline that was moved back again and again holds when nothing comes, at the instant that was asked for last; one
+// that was moved forward holds at once; one that was taken away never does.
 func TestDeadlinesAreLazyAndExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()

@@ -52,7 +52,8 @@ func (c *call) charge(n int64) bool {
 func (c *call) release() {
 	c.h.admission.give(c.charged)
 	c.charged = 0
-	if cap(c.body) > bufferBytesKept || cap(c.batch.Data) > bufferBytesKept || cap(c.batch.Events) > eventsKept || cap(c.answer) > bufferBytesKept {
+	if cap(c.body) > bufferBytesKept || cap(c.batch.Data) > bufferBytesKept || cap(c.batch.Events) > eventsKept ||
+		cap(c.answer) > bufferBytesKept {
 		if c.zstd != nil {
 			c.zstd.Close()
 		}
@@ -67,7 +68,12 @@ func (h *Handler) events(ctx *fasthttp.RequestCtx, token *license.Token) {
 	c := h.calls.Get().(*call)
 	defer c.release()
 	header := &ctx.Request.Header
-	if problem := c.header(token, header.ContentType(), fieldOf(header, "Meterd-Producer"), fieldOf(header, "Meterd-Sequence")); problem != nil {
+	if problem := c.header(
+		token,
+		header.ContentType(),
+		fieldOf(header, "Meterd-Producer"),
+		fieldOf(header, "Meterd-Sequence"),
+	); problem != nil {
 		refuse(ctx, problem)
 		return
 	}
@@ -108,10 +114,18 @@ func (c *call) header(token *license.Token, contentType []byte, producer, sequen
 	}
 	switch {
 	case producer.times > 1:
-		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Producer", Detail: "Meterd-Producer: must stand there once"}
+		return &event.Problem{
+			Code:   event.InvalidArgument,
+			Field:  "Meterd-Producer",
+			Detail: "Meterd-Producer: must stand there once",
+		}
 	case len(producer.value) > 0:
 		if !event.ValidName(producer.value) {
-			return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Producer", Detail: "Meterd-Producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -"}
+			return &event.Problem{
+				Code:   event.InvalidArgument,
+				Field:  "Meterd-Producer",
+				Detail: "Meterd-Producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -",
+			}
 		}
 		c.producer = append(c.producer[:0], producer.value...)
 		c.request.Producer = c.producer
@@ -122,9 +136,17 @@ func (c *call) header(token *license.Token, contentType []byte, producer, sequen
 	n, err := strconv.ParseUint(string(sequence.value), 10, 64)
 	switch {
 	case err != nil || sequence.times > 1: // Also an empty one: who sends it believes that it may send again.
-		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Sequence", Detail: "Meterd-Sequence: must be a whole number, not negative"}
+		return &event.Problem{
+			Code:   event.InvalidArgument,
+			Field:  "Meterd-Sequence",
+			Detail: "Meterd-Sequence: must be a whole number, not negative",
+		}
 	case len(c.request.Producer) == 0:
-		return &event.Problem{Code: event.InvalidArgument, Field: "Meterd-Producer", Detail: "Meterd-Producer: is needed with Meterd-Sequence"}
+		return &event.Problem{
+			Code:   event.InvalidArgument,
+			Field:  "Meterd-Producer",
+			Detail: "Meterd-Producer: is needed with Meterd-Sequence",
+		}
 	}
 	c.claim = shard.Claim{Sequence: n}
 	c.request.Claim = &c.claim

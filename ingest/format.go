@@ -14,29 +14,42 @@ type format struct {
 	seed uint64
 	// decode fills a batch; single says that it was one event, not a batch of one.
 	decode func(b *event.Batch, body []byte) (single bool, p *event.Problem)
-	// answer appends the answer to a batch. A single event is answered in JSON, a refusal as problem+json, in every format.
+	// answer appends the answer to a batch. A single event is answered in JSON, a refusal as problem+json, in every
+	// format.
 	answer     func(dst []byte, r *event.Result) []byte
 	answerType string
 }
 
-// formats are all that there are. JSON and NDJSON share a seed, and so do CloudEvents: they remember in the answer whether they were a batch.
+// formats are all that there are. JSON and NDJSON share a seed, and so do CloudEvents: they remember in the answer
+// whether they were a batch.
 var formats = [...]format{
 	{
 		contentType: "application/x-ndjson", answer: event.AppendResult, answerType: "application/json",
 		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, b.DecodeNDJSON(body) },
 	},
-	{contentType: "application/json", answer: event.AppendResult, answerType: "application/json", decode: (*event.Batch).DecodeJSON},
 	{
-		contentType: "application/x-protobuf", seed: 1, answer: event.AppendResultProtobuf, answerType: "application/x-protobuf",
-		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, b.DecodeProtobuf(body) },
+		contentType: "application/json",
+		answer:      event.AppendResult,
+		answerType:  "application/json",
+		decode:      (*event.Batch).DecodeJSON,
+	},
+	{
+		contentType: "application/x-protobuf",
+		seed:        1,
+		answer:      event.AppendResultProtobuf,
+		answerType:  "application/x-protobuf",
+		decode:      func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, b.DecodeProtobuf(body) },
 	},
 	{
 		contentType: "application/cloudevents+json", seed: 2, answer: event.AppendResult, answerType: "application/json",
 		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) { return true, b.DecodeCloudEvent(body) },
 	},
 	{
-		contentType: "application/cloudevents-batch+json", seed: 2, answer: event.AppendResult, answerType: "application/json",
-		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, b.DecodeCloudEvents(body) },
+		contentType: "application/cloudevents-batch+json",
+		seed:        2,
+		answer:      event.AppendResult,
+		answerType:  "application/json",
+		decode:      func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, b.DecodeCloudEvents(body) },
 	},
 }
 
@@ -57,5 +70,9 @@ func unsupportedMedia() *event.Problem {
 	for i := range formats {
 		names[i] = formats[i].contentType
 	}
-	return &event.Problem{Code: event.UnsupportedMedia, Field: "Content-Type", Detail: "Content-Type: must be one of " + strings.Join(names, ", ")}
+	return &event.Problem{
+		Code:   event.UnsupportedMedia,
+		Field:  "Content-Type",
+		Detail: "Content-Type: must be one of " + strings.Join(names, ", "),
+	}
 }

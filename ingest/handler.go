@@ -26,7 +26,10 @@ type Engine interface {
 	NowMs() int64
 	Sequences(account uint32, producer string) (s shard.Sequences, ok bool, err error)
 	CommandsNow() shard.CommandPlace
-	Commands(after shard.CommandPlace, who shard.Listener) (list []shard.Command, next shard.CommandPlace, more <-chan struct{}, err error)
+	Commands(
+		after shard.CommandPlace,
+		who shard.Listener,
+	) (list []shard.Command, next shard.CommandPlace, more <-chan struct{}, err error)
 }
 
 // Options is what a Handler is made of.
@@ -112,7 +115,8 @@ func refuse(ctx *fasthttp.RequestCtx, p *event.Problem) {
 	writeProblem(&ctx.Response, p)
 }
 
-// fail answers what the engine could not do. After ErrStopped nobody knows what reached the disk: the connection is closed.
+// fail answers what the engine could not do. After ErrStopped nobody knows what reached the disk: the connection is
+// closed.
 func fail(ctx *fasthttp.RequestCtx, err error) {
 	p := problemOf(err)
 	if p == nil {
@@ -128,13 +132,24 @@ func problemOf(err error) (p *event.Problem) {
 	switch {
 	case errors.As(err, &p):
 	case errors.Is(err, shard.ErrSequenceTooOld):
-		p = &event.Problem{Code: event.SequenceTooOld, Field: "Meterd-Sequence", Detail: "Meterd-Sequence: it lies before what is remembered; ask GET /v1/producers/{producer}"}
+		p = &event.Problem{
+			Code:   event.SequenceTooOld,
+			Field:  "Meterd-Sequence",
+			Detail: "Meterd-Sequence: it lies before what is remembered; ask GET /v1/producers/{producer}",
+		}
 	case errors.Is(err, shard.ErrSequenceReused):
-		p = &event.Problem{Code: event.SequenceReused, Field: "Meterd-Sequence", Detail: "Meterd-Sequence: it was sent with another body"}
+		p = &event.Problem{
+			Code:   event.SequenceReused,
+			Field:  "Meterd-Sequence",
+			Detail: "Meterd-Sequence: it was sent with another body",
+		}
 	case errors.Is(err, shard.ErrTooManyInFlight):
 		p = &event.Problem{Code: event.Overloaded, Detail: "64 requests of this producer wait for their answers already"}
 	case errors.Is(err, shard.ErrClockLeap):
-		p = &event.Problem{Code: event.ClockLeap, Detail: "the clock leapt ahead by more than an hour; set it right, or confirm it with POST /v1/clock/confirm"}
+		p = &event.Problem{
+			Code:   event.ClockLeap,
+			Detail: "the clock leapt ahead by more than an hour; set it right, or confirm it with POST /v1/clock/confirm",
+		}
 	case errors.Is(err, shard.ErrDiskFull):
 		p = &event.Problem{Code: event.DiskFull, Detail: "the disk is nearly full; free some space"}
 	}

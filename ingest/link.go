@@ -16,8 +16,8 @@ type link struct {
 	out    []byte // of an answer, what the connection did not take yet
 	call   *call  // the request in hand, nil if none is
 	since  time.Time
-	// isReadable says that there may be more to read: the loop hears of it once only. hasEnded says that the client sends nothing more,
-	// isEnding that reading will come to that.
+	// isReadable says that there may be more to read: the loop hears of it once only. hasEnded says that the client sends
+	// nothing more, isEnding that reading will come to that.
 	isReadable, isEnding, hasEnded bool
 	isUsed                         bool // a request was answered on it
 	isGone                         bool // it was closed or handed over: its descriptor may be another connection's by now
@@ -130,10 +130,15 @@ func (l *loop) read(c *link, b []byte) (n int, ok bool) {
 	return n, true
 }
 
-// begin decides a request, and answers it if there is nothing to wait for. It returns false, and has done nothing, if the request is not a
-// loop's to answer: who has no valid token waits for the answer.
+// begin decides a request, and answers it if there is nothing to wait for. It returns false, and has done nothing, if
+// the request is not a loop's to answer: who has no valid token waits for the answer.
 func (l *loop) begin(c *link, p *plain) bool {
-	token, problem := license.Authorize(l.h.engine.Catalogue(), p.authorization.value, license.RightEvents, l.h.engine.NowMs())
+	token, problem := license.Authorize(
+		l.h.engine.Catalogue(),
+		p.authorization.value,
+		license.RightEvents,
+		l.h.engine.NowMs(),
+	)
 	if problem != nil {
 		return false
 	}
@@ -195,7 +200,8 @@ func (l *loop) finish(c *link) {
 	l.answer(c)
 }
 
-// store has what was decided stored. It returns true if some of it is durable already: then it may be that nothing wakes the loop.
+// store has what was decided stored. It returns true if some of it is durable already: then it may be that nothing
+// wakes the loop.
 func (l *loop) store() (isDurable bool) {
 	for _, c := range l.waiting[len(l.waiting)-l.unwatched:] {
 		if !l.h.engine.Watch(&c.call.request, l.wake) {
@@ -309,8 +315,8 @@ func (l *loop) handOver(c *link, read []byte) {
 	l.doorman.hand(c.socket, read)
 }
 
-// sweep closes connections that take too long, and hands over those that began a request and do not go on: fasthttp knows how long a
-// request may take. When the loop is being stopped it closes all that have nothing in hand.
+// sweep closes connections that take too long, and hands over those that began a request and do not go on: fasthttp
+// knows how long a request may take. When the loop is being stopped it closes all that have nothing in hand.
 func (l *loop) sweep() {
 	l.sweptAt = l.now
 	for _, c := range l.links {

@@ -8,9 +8,10 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// loop answers plain requests of many connections with one goroutine. A goroutine a connection is parked and woken for every request and
-// again for its group; here a request costs one read, one write, and its part of a wait for many and of one wake-up a group. All that is there
-// is decided before any of it is stored, and nothing more is read until the disk has it: so its groups are as large as they can be.
+// loop answers plain requests of many connections with one goroutine. A goroutine a connection is parked and woken for
+// every request and again for its group; here a request costs one read, one write, and its part of a wait for many and
+// of one wake-up a group. All that is there is decided before any of it is stored, and nothing more is read until the
+// disk has it: so its groups are as large as they can be.
 //
 //	accept ──► add ──► ready ──► read ──► parse ─┬─ plain ──► Decide ──► store ──► rest ──► durable: Settle, write ──┐
 //	                     ▲                       └─ anything else ──► handOver: fasthttp has it for good             │
@@ -39,8 +40,8 @@ type loop struct {
 	open    atomic.Int64
 	waiting []*link // decided, in the order of their groups
 	durable []*link // were waiting, and are being answered
-	// unwatched is how many of waiting, the last ones, are not being stored yet; decidedAt is when the first of them was decided, company how
-	// many requests of any kind came since.
+	// unwatched is how many of waiting, the last ones, are not being stored yet; decidedAt is when the first of them was
+	// decided, company how many requests of any kind came since.
 	unwatched int
 	decidedAt time.Time
 	company   int
@@ -127,9 +128,9 @@ func (l *loop) run() {
 	close(l.arm) // It ends watch.
 }
 
-// rest waits until there is something to do. While the disk has a group of the loop's in hand, what comes is left where it is: it could be stored
-// only after that group, and is read at one go then. So the next group is a large one, and nobody is woken for each of its
-// requests. If the disk takes its time, the time is used.
+// rest waits until there is something to do. While the disk has a group of the loop's in hand, what comes is left where
+// it is: it could be stored only after that group, and is read at one go then. So the next group is a large one, and
+// nobody is woken for each of its requests. If the disk takes its time, the time is used.
 func (l *loop) rest(tick <-chan time.Time) {
 	if len(l.waiting) > 0 && !l.isImpatient {
 		l.patience.Reset(groupPatience)

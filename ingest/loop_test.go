@@ -82,7 +82,12 @@ func (d *loopDoor) inLoops() (n int64) {
 // request writes a request with a body; lines are more of its header.
 func (d *loopDoor) request(contentType, body string, lines ...string) string {
 	return plainLine + "Host: meterd\r\nAuthorization: Bearer " + d.secrets["gateway"] + "\r\nContent-Type: " + contentType + "\r\nContent-Length: " +
-		strconv.Itoa(len(body)) + "\r\n" + strings.Join(append(lines, ""), "\r\n") + "\r\n" + body
+		strconv.Itoa(
+			len(body),
+		) + "\r\n" + strings.Join(
+		append(lines, ""),
+		"\r\n",
+	) + "\r\n" + body
 }
 
 const upOfPa = `{"type":"up","product":"pa","device":"d"}`
@@ -116,13 +121,19 @@ func (c *client) ended() {
 // left returns how many messages RateLimit says are left.
 func left(t *testing.T, r *fasthttp.Response) (n int) {
 	t.Helper()
-	if _, err := fmt.Sscanf(string(r.Header.Peek("RateLimit")), `"messages";r=%d;`, &n); err != nil || r.StatusCode() != 200 {
+	if _, err := fmt.Sscanf(
+		string(r.Header.Peek("RateLimit")),
+		`"messages";r=%d;`,
+		&n,
+	); err != nil ||
+		r.StatusCode() != 200 {
 		t.Fatalf("%v:\n%s", err, r)
 	}
 	return n
 }
 
-// comparable is an answer without what time and chance put in. fasthttp closes a connection if it has not read the body; a loop has read it.
+// comparable is an answer without what time and chance put in. fasthttp closes a connection if it has not read the
+// body; a loop has read it.
 func comparable(r *fasthttp.Response) string {
 	var kept []string
 	for line := range strings.SplitSeq(r.Header.String(), "\r\n") {
@@ -186,7 +197,8 @@ func TestLoopAnswersLikeFasthttp(t *testing.T) {
 	}
 }
 
-// Requests that come before their predecessors are answered are answered in their order, also those that are fasthttp's.
+// Requests that come before their predecessors are answered are answered in their order, also those that are
+// fasthttp's.
 func TestLoopPipelines(t *testing.T) {
 	const requests = 200
 	d := newLoopDoor(t)
@@ -198,7 +210,9 @@ func TestLoopPipelines(t *testing.T) {
 	for _, kind := range []string{"ota", "ota_void"} { // Aside, for they read the ledger.
 		all.WriteString(d.request("application/json", `{"type":"`+kind+`","product":"pa","device":"d","size":5,"id":"u"}`))
 	}
-	all.WriteString("GET /v1/producers/pipe HTTP/1.1\r\nHost: meterd\r\nAuthorization: Bearer " + d.secrets["gateway"] + "\r\n\r\n")
+	all.WriteString(
+		"GET /v1/producers/pipe HTTP/1.1\r\nHost: meterd\r\nAuthorization: Bearer " + d.secrets["gateway"] + "\r\n\r\n",
+	)
 	all.WriteString(d.up())
 	c.send(all.String())
 	first := left(t, c.hear())
@@ -308,7 +322,9 @@ func TestLoopWaitsForTheReader(t *testing.T) {
 	go func() {
 		out := bufio.NewWriterSize(c.conn, 64<<10)
 		for range requests {
-			if _, err := out.WriteString(d.request("application/json", `{"type":"up","product":"none","device":"d"}`)); err != nil {
+			if _, err := out.WriteString(
+				d.request("application/json", `{"type":"up","product":"none","device":"d"}`),
+			); err != nil {
 				sent <- err
 				return
 			}

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// places bounds the connections that are open at a time, whoever looks after them, so that the log always finds a descriptor for its next
-// file: it ends the process when it does not.
+// places bounds the connections that are open at a time, whoever looks after them, so that the log always finds a
+// descriptor for its next file: it ends the process when it does not.
 type places struct {
 	most    int64
 	taken   atomic.Int64

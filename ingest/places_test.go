@@ -61,7 +61,8 @@ func TestNoPlace(t *testing.T) {
 		ask(handed, general, fasthttp.StatusUnauthorized)
 		var r fasthttp.Response
 		d.must(r.Read(bufio.NewReader(dial())))
-		if r.StatusCode() != fasthttp.StatusServiceUnavailable || len(r.Header.Peek("Retry-After")) == 0 || !r.ConnectionClose() {
+		if r.StatusCode() != fasthttp.StatusServiceUnavailable || len(r.Header.Peek("Retry-After")) == 0 ||
+			!r.ConnectionClose() {
 			t.Fatalf("without a place: %s", &r)
 		}
 		ask(looped, plain, fasthttp.StatusForbidden)

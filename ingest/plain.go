@@ -10,9 +10,10 @@ import (
 // plainLine begins a plain request.
 const plainLine = "POST /v1/events HTTP/1.1\r\n"
 
-// plain is a request for POST /v1/events that needs nothing of HTTP but its framing: a body of known length without an encoding, on a
-// connection that stays open. Its bytes are those that were read. What is plain is read here exactly as fasthttp reads it
-// (FuzzPlainIsWhatFasthttpReads); everything else, also what is not well-formed, is fasthttp's to judge.
+// plain is a request for POST /v1/events that needs nothing of HTTP but its framing: a body of known length without an
+// encoding, on a connection that stays open. Its bytes are those that were read. What is plain is read here exactly as
+// fasthttp reads it (FuzzPlainIsWhatFasthttpReads); everything else, also what is not well-formed, is fasthttp's to
+// judge.
 type plain struct {
 	authorization, contentType, producer, sequence field
 	body                                           []byte
@@ -170,7 +171,8 @@ func (p *plain) ifSame(name []byte, want string, f *field) *field {
 	return nil
 }
 
-// same reports whether name is want, which is in lower case, in any case. Names have only bytes for which a set bit 5 means nothing else.
+// same reports whether name is want, which is in lower case, in any case. Names have only bytes for which a set bit 5
+// means nothing else.
 func same(name []byte, want string) bool {
 	if len(name) != len(want) {
 		return false
@@ -183,8 +185,8 @@ func same(name []byte, want string) bool {
 	return true
 }
 
-// changesFraming reports whether a field could change how the request, or the connection after it, is read. Fields of other names
-// mean nothing to an event.
+// changesFraming reports whether a field could change how the request, or the connection after it, is read. Fields of
+// other names mean nothing to an event.
 func changesFraming(name []byte) bool {
 	switch name[0] | 0x20 {
 	case 'c':

@@ -15,7 +15,10 @@ const plainBody = `{"type":"up","product":"p","device":"d"}`
 // plainWith is a plain request with some more lines in its header.
 func plainWith(lines ...string) string {
 	return plainLine + "Host: meterd:8080\r\nAuthorization: Bearer secret\r\nContent-Type: application/json\r\nContent-Length: 40\r\n" +
-		strings.Join(append(lines, ""), "\r\n") + "\r\n" + plainBody
+		strings.Join(
+			append(lines, ""),
+			"\r\n",
+		) + "\r\n" + plainBody
 }
 
 // sameAsFasthttp fails unless fasthttp reads a plain request from b and finds in it what p says, and n bytes long.
@@ -31,10 +34,13 @@ func sameAsFasthttp(t *testing.T, b []byte, p *plain, n int) {
 		t.Fatalf("%q: %d bytes to a loop, %d to fasthttp (%v)", b, n, len(b)-len(rest), err)
 	}
 	h := &r.Header
-	if string(h.Method()) != "POST" || string(r.URI().Path()) != "/v1/events" || h.ConnectionClose() || len(h.ContentEncoding()) > 0 || r.MayContinue() {
+	if string(h.Method()) != "POST" || string(r.URI().Path()) != "/v1/events" || h.ConnectionClose() ||
+		len(h.ContentEncoding()) > 0 ||
+		r.MayContinue() {
 		t.Fatalf("%q is not plain to fasthttp", b)
 	}
-	if !bytes.Equal(r.Body(), p.body) || !bytes.Equal(h.ContentType(), p.contentType.value) || !bytes.Equal(h.Host(), p.host.value) {
+	if !bytes.Equal(r.Body(), p.body) || !bytes.Equal(h.ContentType(), p.contentType.value) ||
+		!bytes.Equal(h.Host(), p.host.value) {
 		t.Fatalf("%q: fasthttp reads %q %q %q", b, r.Body(), h.ContentType(), h.Host())
 	}
 	for name, f := range map[string]field{"Authorization": p.authorization, "Meterd-Producer": p.producer, "Meterd-Sequence": p.sequence} {

@@ -16,10 +16,18 @@ const producersPath, offlineSuffix = "/v1/producers/", "/offline"
 func (h *Handler) producer(ctx *fasthttp.RequestCtx, path string) {
 	name := path[len(producersPath):]
 	if offline, ok := strings.CutSuffix(name, offlineSuffix); ok {
-		h.gateway(ctx, fasthttp.MethodPost, func(ctx *fasthttp.RequestCtx, token *license.Token) { h.offline(ctx, token, offline) })
+		h.gateway(
+			ctx,
+			fasthttp.MethodPost,
+			func(ctx *fasthttp.RequestCtx, token *license.Token) { h.offline(ctx, token, offline) },
+		)
 		return
 	}
-	h.gateway(ctx, fasthttp.MethodGet, func(ctx *fasthttp.RequestCtx, token *license.Token) { h.sequences(ctx, token, name) })
+	h.gateway(
+		ctx,
+		fasthttp.MethodGet,
+		func(ctx *fasthttp.RequestCtx, token *license.Token) { h.sequences(ctx, token, name) },
+	)
 }
 
 // sequences answers GET /v1/producers/{producer}: where a gateway goes on after its restart.
@@ -49,7 +57,14 @@ func (h *Handler) sequences(ctx *fasthttp.RequestCtx, token *license.Token, name
 // offline answers POST /v1/producers/{producer}/offline.
 func (h *Handler) offline(ctx *fasthttp.RequestCtx, token *license.Token, name string) {
 	if !event.ValidName([]byte(name)) {
-		refuse(ctx, &event.Problem{Code: event.InvalidArgument, Field: "producer", Detail: "producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -"})
+		refuse(
+			ctx,
+			&event.Problem{
+				Code:   event.InvalidArgument,
+				Field:  "producer",
+				Detail: "producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -",
+			},
+		)
 		return
 	}
 	n, err := h.engine.Offline(token.AccountID, name)

@@ -64,8 +64,8 @@ func next(t *testing.T, answers <-chan *fasthttp.RequestCtx) *fasthttp.RequestCt
 	}
 }
 
-// Of the requests of one producer 64 wait for their answers at once; more are refused for the moment, and not remembered. Doubles and other
-// producers are not in the way.
+// Of the requests of one producer 64 wait for their answers at once; more are refused for the moment, and not
+// remembered. Doubles and other producers are not in the way.
 func TestSixtyFourInFlight(t *testing.T) {
 	const most, more = 64, 7
 	d := newGuardedDoor(t)
@@ -150,13 +150,17 @@ func TestSequenceThatIsNone(t *testing.T) {
 		}
 		ctx.Request.SetBodyString(`{"type":"up","product":"pa","device":"d"}`)
 		d.handler.Handle(ctx)
-		if got := said(ctx); ctx.Response.StatusCode() != 400 || !bytes.Contains(ctx.Response.Body(), []byte(`"field":"Meterd-Sequence"`)) {
+		if got := said(
+			ctx,
+		); ctx.Response.StatusCode() != 400 ||
+			!bytes.Contains(ctx.Response.Body(), []byte(`"field":"Meterd-Sequence"`)) {
 			t.Errorf("%q: %s", values, got)
 		}
 	}
 }
 
-// An account has at most 10,000 producers: one more is refused whole, those that are there go on, and other accounts have their own.
+// An account has at most 10,000 producers: one more is refused whole, those that are there go on, and other accounts
+// have their own.
 func TestTooManyProducers(t *testing.T) {
 	d := newGuardedDoor(t)
 	var all sync.WaitGroup

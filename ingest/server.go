@@ -16,8 +16,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// Server listens and hands requests to a handler, which may be replaced while it runs: a daemon answers that it lives while it
-// still recovers.
+// Server listens and hands requests to a handler, which may be replaced while it runs: a daemon answers that it lives
+// while it still recovers.
 type Server struct {
 	http     *fasthttp.Server
 	listener net.Listener

@@ -48,8 +48,8 @@ type deadlineError struct{}
 func (deadlineError) Error() string   { return "i/o timeout" }
 func (deadlineError) Is(e error) bool { return e.Error() == "i/o timeout" }
 
-// A body may take as long as it likes while it goes on; one that hardly does is refused with 408, which says that nothing was counted and
-// that it may be sent again, never with 400, which would say that it is wrong.
+// A body may take as long as it likes while it goes on; one that hardly does is refused with 408, which says that
+// nothing was counted and that it may be sent again, never with 400, which would say that it is wrong.
 func TestSlowBodies(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -63,7 +63,12 @@ func TestSlowBodies(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			const pieces = 360
-			slow := &trickle{piece: bytes.Repeat([]byte{' '}, c.piece), pieces: pieces, every: c.every, by: time.Now().Add(readTimeout)}
+			slow := &trickle{
+				piece:  bytes.Repeat([]byte{' '}, c.piece),
+				pieces: pieces,
+				every:  c.every,
+				by:     time.Now().Add(readTimeout),
+			}
 			h := &Handler{}
 			h.admission.most = admissionBytesDefault
 			call := newCall(h)
@@ -76,7 +81,8 @@ func TestSlowBodies(t *testing.T) {
 	}
 }
 
-// A request that is refused before its body has come is answered all the same: the client that sends to the end reads why.
+// A request that is refused before its body has come is answered all the same: the client that sends to the end reads
+// why.
 func TestRefusalArrives(t *testing.T) {
 	server, err := Listen("127.0.0.1:0", nil, func(ctx *fasthttp.RequestCtx) { refuse(ctx, tooLarge()) }, nil)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket is the descriptor of a connection that the runtime does not watch: for each packet that comes it would wake a goroutine.
+// socket is the descriptor of a connection that the runtime does not watch: for each packet that comes it would wake a
+// goroutine.
 type socket int
 
 // read reads what is there: 0 bytes are the end of what the client sends, EAGAIN says that there is nothing yet.
@@ -29,7 +30,8 @@ func (s socket) write(b []byte) (int, error) {
 // close closes s. What it fails with says nothing: the descriptor is gone.
 func (s socket) close() { _ = unix.Close(int(s)) }
 
-// conn makes a net.Conn of s, which owns s from now on. It needs no other descriptor, unlike net.FileConn: there may be none to have.
+// conn makes a net.Conn of s, which owns s from now on. It needs no other descriptor, unlike net.FileConn: there may be
+// none to have.
 func (s socket) conn() (net.Conn, error) {
 	c := stream{os.NewFile(uintptr(s), "connection")}
 	if err := c.SetDeadline(time.Time{}); err != nil { // The runtime could not watch it.
@@ -130,8 +132,8 @@ func inherited(_, _ string, c syscall.RawConn) error {
 	return failed
 }
 
-// readiness tells once for each change which sockets may be read or written again: an epoll descriptor. The runtime does not watch it: for
-// each packet that comes it would wake a thread of its own, to find that nobody is waiting.
+// readiness tells once for each change which sockets may be read or written again: an epoll descriptor. The runtime
+// does not watch it: for each packet that comes it would wake a thread of its own, to find that nobody is waiting.
 type readiness struct{ fd int }
 
 // happening is what became of a socket.
@@ -156,7 +158,8 @@ func (r *readiness) remove(s socket) { _ = unix.EpollCtl(r.fd, unix.EPOLL_CTL_DE
 // now returns how much has happened, without waiting.
 func (r *readiness) now(into []happening) int { return r.wait(into, 0) }
 
-// wait returns how much has happened, as soon as anything has; 0 after some time, to the millisecond, or a signal. It blocks a thread.
+// wait returns how much has happened, as soon as anything has; 0 after some time, to the millisecond, or a signal. It
+// blocks a thread.
 func (r *readiness) wait(into []happening, atMost time.Duration) int {
 	n, _ := unix.EpollWait(r.fd, into, int(atMost.Milliseconds())) // It fails on nothing but a signal.
 	return max(n, 0)

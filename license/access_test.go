@@ -115,8 +115,8 @@ func TestPeriodsOfTokens(t *testing.T) {
 	}
 }
 
-// What was deleted stays deleted through a restart, its name is free, and its secret never comes back. Who did it is on record, in the
-// same transaction.
+// What was deleted stays deleted through a restart, its name is free, and its secret never comes back. Who did it is on
+// record, in the same transaction.
 func TestTombstones(t *testing.T) {
 	b := newBook(t)
 	b.account("acme", Personal)
@@ -154,7 +154,11 @@ func TestTombstones(t *testing.T) {
 	if b.cat.Authenticate([]byte(first), b.atMs) != nil || b.cat.Honors(old, b.atMs) {
 		t.Error("the secret of a deleted token opens a new one of its name")
 	}
-	if got := b.cat.Authenticate([]byte(second), b.atMs); got == nil || got.Role != RoleViewer || got.Account != "" || got.ExpiresAtMs != 0 {
+	if got := b.cat.Authenticate(
+		[]byte(second),
+		b.atMs,
+	); got == nil || got.Role != RoleViewer || got.Account != "" ||
+		got.ExpiresAtMs != 0 {
 		t.Errorf("the new token of its name is %+v", got)
 	}
 	var actions []string
@@ -194,7 +198,8 @@ func TestLoadRefusesTokensOfNobody(t *testing.T) {
 	}
 }
 
-// The last token that can administer everything stays. One that is bound, has another role or has expired is not such a one.
+// The last token that can administer everything stays. One that is bound, has another role or has expired is not such a
+// one.
 func TestLastAdminStays(t *testing.T) {
 	b := newBook(t)
 	b.account("acme", Personal)
@@ -241,9 +246,20 @@ func TestAuditOfAnAccount(t *testing.T) {
 	next, ch = b.cat.Note(b.by(), "product.plan", "gone", nil)
 	b.keep(next, ch, nil)
 	want := []string{
-		"account.create acme: acme", "account.create p: p", "product.create p: acme", "token.create acme: ", "token.create bound: acme",
-		"token.delete bound: acme", "product.plan p: acme", "lot.credit p: acme", "topup.credit p: acme", "lot.void p: acme",
-		"device.suspend p/d: acme", "product.renewal p: acme", "clock.confirm acme: ", "product.plan gone: ",
+		"account.create acme: acme",
+		"account.create p: p",
+		"product.create p: acme",
+		"token.create acme: ",
+		"token.create bound: acme",
+		"token.delete bound: acme",
+		"product.plan p: acme",
+		"lot.credit p: acme",
+		"topup.credit p: acme",
+		"lot.void p: acme",
+		"device.suspend p/d: acme",
+		"product.renewal p: acme",
+		"clock.confirm acme: ",
+		"product.plan gone: ",
 	}
 	var got []string
 	for key, value := range b.ledger {
@@ -252,7 +268,10 @@ func TestAuditOfAnAccount(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got = append(got, fmt.Sprintf("%03d%s %s: %s", binary.BigEndian.Uint64([]byte(key)[1:]), e.Action, e.Target, b.cat.AccountOf(&e)))
+			got = append(
+				got,
+				fmt.Sprintf("%03d%s %s: %s", binary.BigEndian.Uint64([]byte(key)[1:]), e.Action, e.Target, b.cat.AccountOf(&e)),
+			)
 		}
 	}
 	slices.Sort(got)

@@ -79,7 +79,11 @@ func (c *Catalogue) CreateProduct(by Actor, spec ProductSpec) (*Catalogue, *Chan
 	}
 	a := c.accounts[spec.Account]
 	if a == nil {
-		return nil, nil, nil, &event.Problem{Code: event.NotFound, Field: accountNameText, Detail: "account: there is none called " + spec.Account}
+		return nil, nil, nil, &event.Problem{
+			Code:   event.NotFound,
+			Field:  accountNameText,
+			Detail: "account: there is none called " + spec.Account,
+		}
 	}
 	zone, err := ParseZone(spec.Zone)
 	if err != nil {
@@ -90,7 +94,10 @@ func (c *Catalogue) CreateProduct(by Actor, spec ProductSpec) (*Catalogue, *Chan
 		return nil, nil, nil, err
 	}
 	if c.products[spec.Name] != nil {
-		return nil, nil, nil, &event.Problem{Code: event.AlreadyExists, Detail: "product " + spec.Name + " exists; names are unique in the daemon"}
+		return nil, nil, nil, &event.Problem{
+			Code:   event.AlreadyExists,
+			Detail: "product " + spec.Name + " exists; names are unique in the daemon",
+		}
 	}
 	if len(c.productsByID) > productsMax {
 		return nil, nil, nil, invalid("product", fmt.Sprintf("this daemon holds %d products, the most it can", productsMax))
@@ -150,7 +157,10 @@ func (n *Catalogue) withPlan(by Actor, old *Product, plan Plan) (*Product, error
 	}
 	if plan.Validity != old.Plan.Validity {
 		if len(old.Validities) >= validitiesMax {
-			return nil, invalid("plan.validity", fmt.Sprintf("was changed %d times, the most there is room for", validitiesMax-1))
+			return nil, invalid(
+				"plan.validity",
+				fmt.Sprintf("was changed %d times, the most there is room for", validitiesMax-1),
+			)
 		}
 		p.Validities = append(slices.Clip(old.Validities), ValidityStep{FromS: by.AtMs / 1000, Validity: plan.Validity})
 	}
@@ -167,8 +177,9 @@ type Credit struct {
 	Plan     *PlanPatch // the plan that the lot names; nil or empty without
 }
 
-// ApplyCredit credits a lot or a top-up pack to a product. It is idempotent by order number: the same order again returns the
-// lot that is there, with a nil catalogue and change; the order with other content is refused (order_reused).
+// ApplyCredit credits a lot or a top-up pack to a product. It is idempotent by order number: the same order again
+// returns the lot that is there, with a nil catalogue and change; the order with other content is refused
+// (order_reused).
 func (c *Catalogue) ApplyCredit(by Actor, product string, credit Credit) (*Catalogue, *Change, *Lot, error) {
 	old := c.products[product]
 	quantityField := "quantity"
@@ -204,8 +215,8 @@ func (c *Catalogue) ApplyCredit(by Actor, product string, credit Credit) (*Catal
 	return c.credit(by, old, credit, named)
 }
 
-// samePlan reports whether a repeated order names the plan that it named first. A partial plan was filled up from the product's, which
-// may have been upgraded since; so what it names must be what the lot has.
+// samePlan reports whether a repeated order names the plan that it named first. A partial plan was filled up from the
+// product's, which may have been upgraded since; so what it names must be what the lot has.
 func (c *Catalogue) samePlan(l *Lot, named *PlanPatch) bool {
 	if named == nil || len(named.fields) == 0 {
 		return l.plan == nil
@@ -225,7 +236,11 @@ func (c *Catalogue) credit(by Actor, old *Product, credit Credit, named *Plan) (
 		}
 		// Gifts drawn count as well: an account has at most ten.
 		if sum+credit.Quantity+giftsEnterprise > licensesMax {
-			return nil, nil, nil, &event.Problem{Code: event.TooManyLicenses, Field: "quantity", Detail: "quantity: a product holds fewer than 2^32 licences"}
+			return nil, nil, nil, &event.Problem{
+				Code:   event.TooManyLicenses,
+				Field:  "quantity",
+				Detail: "quantity: a product holds fewer than 2^32 licences",
+			}
 		}
 	}
 	n := c.next()

@@ -27,13 +27,16 @@ func TestCreateAccount(t *testing.T) {
 	for i, tt := range tests {
 		next, ch, a, err := b.cat.CreateAccount(b.by(), tt.name, tt.kind, tt.region)
 		b.keep(next, ch, err)
-		if a != b.cat.Account(tt.name) || a.ID != uint32(i+1) || a.Kind != tt.kind || a.Region != "default" || a.Suspended || a.CreatedAtMs != b.atMs {
+		if a != b.cat.Account(tt.name) || a.ID != uint32(i+1) || a.Kind != tt.kind || a.Region != "default" || a.Suspended ||
+			a.CreatedAtMs != b.atMs {
 			t.Errorf("%s: made %+v", tt.name, a)
 		}
 		if got := a.GiftCounts(); got != (Counts{Total: tt.gifts, Available: tt.gifts}) {
 			t.Errorf("%s: gifts %+v, want %d", tt.name, got, tt.gifts)
 		}
-		if ch.Audit.Action != "account.create" || ch.Audit.Target != tt.name || ch.Audit.Token != "admin" || ch.Audit.Seq != b.cat.Seq || ch.Audit.AtMs != b.atMs {
+		if ch.Audit.Action != "account.create" || ch.Audit.Target != tt.name || ch.Audit.Token != "admin" ||
+			ch.Audit.Seq != b.cat.Seq ||
+			ch.Audit.AtMs != b.atMs {
 			t.Errorf("%s: audit %+v", tt.name, ch.Audit)
 		}
 	}
@@ -76,21 +79,32 @@ func TestCreateAccountRefuses(t *testing.T) {
 func TestCreateProduct(t *testing.T) {
 	b := newBook(t)
 	a := b.account("acme", Enterprise)
-	spec := ProductSpec{Name: "p1", Account: "acme", Label: strings.Repeat("ü", 128), Zone: "Asia/Shanghai", Plan: patch(t, `{"messages_per_day":null}`)}
+	spec := ProductSpec{
+		Name:    "p1",
+		Account: "acme",
+		Label:   strings.Repeat("ü", 128),
+		Zone:    "Asia/Shanghai",
+		Plan:    patch(t, `{"messages_per_day":null}`),
+	}
 	next, ch, p, err := b.cat.CreateProduct(b.by(), spec)
 	b.keep(next, ch, err)
 	want := DefaultPlan(week)
 	want.MessagesPerDay = event.MessagesPerDayMax
 	if p.ID != 1 || p.Plan != want || p.Zone.String() != "Asia/Shanghai" || p.Label != spec.Label || p.Account != "acme" || p.AccountID != a.ID ||
-		p.Gifts != a.Gifts || p.State.Account != a.State || p.PlanSinceMs != b.atMs || p.CreatedAtMs != b.atMs || p.Scope != event.ScopeNone {
+		p.Gifts != a.Gifts || p.State.Account != a.State || p.PlanSinceMs != b.atMs ||
+		p.CreatedAtMs != b.atMs ||
+		p.Scope != event.ScopeNone {
 		t.Errorf("made %+v", p)
 	}
-	if !slices.Equal(p.Validities, []ValidityStep{{FromS: b.atMs / 1000, Validity: Period{Years: 5}}}) || p.ValidityVersion() != 0 {
+	if !slices.Equal(p.Validities, []ValidityStep{{FromS: b.atMs / 1000, Validity: Period{Years: 5}}}) ||
+		p.ValidityVersion() != 0 {
 		t.Errorf("validities %+v", p.Validities)
 	}
 	second := b.product("p2", "acme", "")
-	if second.ID != 2 || b.cat.ProductByID(2) != second || b.cat.ProductByID(1) != p || b.cat.ProductByID(0) != nil || b.cat.ProductByID(3) != nil ||
-		b.cat.ProductByID(1<<31) != nil || b.cat.ProductIDMax() != 2 {
+	if second.ID != 2 || b.cat.ProductByID(2) != second || b.cat.ProductByID(1) != p || b.cat.ProductByID(0) != nil ||
+		b.cat.ProductByID(3) != nil ||
+		b.cat.ProductByID(1<<31) != nil ||
+		b.cat.ProductIDMax() != 2 {
 		t.Error("ordinals do not find their products")
 	}
 	if b.get("p1") != p || b.get("p3") != nil {
@@ -155,8 +169,14 @@ func TestSetPlan(t *testing.T) {
 	if p := b.get("p1"); p.PlanSinceMs != since || len(p.Validities) != 1 {
 		t.Errorf("nothing changed, but the plan is new: %+v", p)
 	}
-	b.setPlan("p1", `{"messages_per_day":1500,"validity":"P1Y","ota_per_month":0,"log_days":1,"message_unit_bytes":64,"ota_unit_bytes":1024}`)
-	if p := b.get("p1"); p.Plan.MessagesPerDay != 1500 || p.PlanSinceMs != b.atMs || p.ValidityVersion() != 1 || p.Validities[1].FromS != b.atMs/1000 {
+	b.setPlan(
+		"p1",
+		`{"messages_per_day":1500,"validity":"P1Y","ota_per_month":0,"log_days":1,"message_unit_bytes":64,"ota_unit_bytes":1024}`,
+	)
+	if p := b.get(
+		"p1",
+	); p.Plan.MessagesPerDay != 1500 || p.PlanSinceMs != b.atMs || p.ValidityVersion() != 1 ||
+		p.Validities[1].FromS != b.atMs/1000 {
 		t.Errorf("a free plan was not lowered: %+v", p)
 	}
 	b.credit("p1", Credit{Order: "PACK", Quantity: 1, Units: true})
@@ -166,7 +186,12 @@ func TestSetPlan(t *testing.T) {
 
 	since = b.get("p1").PlanSinceMs
 	lower := map[string]string{
-		"validity": `"PT1S"`, "messages_per_day": `1499`, "ota_unit_bytes": `1025`, "log_days": `1`, "message_unit_bytes": `64`, "ota_per_month": `0`,
+		"validity":           `"PT1S"`,
+		"messages_per_day":   `1499`,
+		"ota_unit_bytes":     `1025`,
+		"log_days":           `1`,
+		"message_unit_bytes": `64`,
+		"ota_per_month":      `0`,
 	}
 	b.setPlan("p1", `{"ota_unit_bytes":2048,"log_days":2,"message_unit_bytes":65,"ota_per_month":1}`)
 	for _, name := range sortedKeys(lower) {
@@ -187,7 +212,11 @@ func TestSetPlan(t *testing.T) {
 	wantProblem(t, err, event.InvalidArgument, "plan.messages_per_day")
 	_, _, _, err = b.cat.SetPlan(b.by(), "p1", patch(t, `{"colour":0}`))
 	wantProblem(t, err, event.UnknownField, "plan.colour")
-	_, _, _, err = b.cat.SetPlan(b.by(), "p1", patch(t, `{"messages_per_day":1,"validity":"P9Y"}`)) // one higher does not excuse one lower
+	_, _, _, err = b.cat.SetPlan(
+		b.by(),
+		"p1",
+		patch(t, `{"messages_per_day":1,"validity":"P9Y"}`),
+	) // one higher does not excuse one lower
 	wantProblem(t, err, event.PlanDowngrade, "plan.messages_per_day")
 }
 
@@ -218,6 +247,9 @@ func TestCreateProductUnderShortRetention(t *testing.T) {
 	if err != nil || p.Plan.LogDays != 0 {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	_, _, _, err = c.CreateProduct(Actor{}, ProductSpec{Name: "p1", Account: "acme", Zone: "UTC", Plan: patch(t, `{"log_days":1}`)})
+	_, _, _, err = c.CreateProduct(
+		Actor{},
+		ProductSpec{Name: "p1", Account: "acme", Zone: "UTC", Plan: patch(t, `{"log_days":1}`)},
+	)
 	wantProblem(t, err, event.InvalidArgument, "plan.log_days")
 }

@@ -16,7 +16,8 @@ const (
 	Enterprise = "enterprise"
 )
 
-// Account is a customer. It never changes once it stands in a catalogue; State and Gifts are shared by all its versions.
+// Account is a customer. It never changes once it stands in a catalogue; State and Gifts are shared by all its
+// versions.
 type Account struct {
 	ID          uint32 // from 1
 	Name        string
@@ -98,7 +99,8 @@ type Catalogue struct {
 	tokensByHash map[[32]byte]*Token
 	poolLast     uint32
 	accountLast  uint32
-	// suspensions are the devices that were ever suspended or let go, as loaded; recovery applies them to the device table.
+	// suspensions are the devices that were ever suspended or let go, as loaded; recovery applies them to the device
+	// table.
 	suspensions []DeviceSuspension
 }
 
@@ -166,8 +168,8 @@ func (c *Catalogue) put(p *Product) {
 	c.productsByID[p.ID] = p
 }
 
-// Window returns the product's running day and month at nowMs, Unix milliseconds. It computes the calendar once a day; nowMs
-// must never go back, which decided times do not.
+// Window returns the product's running day and month at nowMs, Unix milliseconds. It computes the calendar once a day;
+// nowMs must never go back, which decided times do not.
 func (p *Product) Window(nowMs int64) *Window {
 	w := p.State.window.Load()
 	if w != nil && nowMs >= w.DayStartMs && nowMs < w.DayEndMs {
@@ -181,8 +183,8 @@ func (p *Product) Window(nowMs int64) *Window {
 // ValidityVersion returns the version of the validity history, which slots carry beside the end computed with it.
 func (p *Product) ValidityVersion() uint32 { return uint32(len(p.Validities) - 1) }
 
-// ExpiryS returns when a licence consumed at activationS ends, Unix seconds: the validity that held then, and every later one
-// that came before that end. An upgrade moves only licences that have not ended (R2, R9).
+// ExpiryS returns when a licence consumed at activationS ends, Unix seconds: the validity that held then, and every
+// later one that came before that end. An upgrade moves only licences that have not ended (R2, R9).
 func (p *Product) ExpiryS(activationS int64) int64 {
 	end := int64(0)
 	for i, step := range p.Validities {

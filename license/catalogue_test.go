@@ -35,11 +35,30 @@ func (b *book) change(t *rapid.T) {
 	var ch *Change
 	var err error
 	plan := patch(t, draw(
-		``, `{"messages_per_day":null}`, `{"messages_per_day":10}`, `{"validity":"P9Y"}`, `{"validity":"PT10S"}`, `{"message_unit_bytes":64}`,
-		`{"log_days":1}`, `{"ota_per_month":7,"ota_unit_bytes":1048576}`,
+		``,
+		`{"messages_per_day":null}`,
+		`{"messages_per_day":10}`,
+		`{"validity":"P9Y"}`,
+		`{"validity":"PT10S"}`,
+		`{"message_unit_bytes":64}`,
+		`{"log_days":1}`,
+		`{"ota_per_month":7,"ota_unit_bytes":1048576}`,
 	))
 	product := draw("p1", "p2", "p3")
-	switch draw("account", "product", "product", "plan", "plan", "credit", "credit", "credit", "void", "token", "switch", "note") {
+	switch draw(
+		"account",
+		"product",
+		"product",
+		"plan",
+		"plan",
+		"credit",
+		"credit",
+		"credit",
+		"void",
+		"token",
+		"switch",
+		"note",
+	) {
 	case "account":
 		next, ch, _, err = b.cat.CreateAccount(b.by(), draw("acme", "ada", "bob"), draw(Personal, Enterprise), "")
 	case "product":
@@ -105,7 +124,12 @@ func (b *book) flip(t *rapid.T, product string) (next *Catalogue, ch *Change, er
 	case which == "product":
 		next, ch, _, err = b.cat.SuspendProduct(b.by(), product, on)
 	case which == "renewal":
-		next, ch, _, err = b.cat.SetRenewal(b.by(), product, on, rapid.SliceOfNDistinct(rapid.StringMatching(`d[0-9]`), 0, 3, rapid.ID).Draw(t, "except"))
+		next, ch, _, err = b.cat.SetRenewal(
+			b.by(),
+			product,
+			on,
+			rapid.SliceOfNDistinct(rapid.StringMatching(`d[0-9]`), 0, 3, rapid.ID).Draw(t, "except"),
+		)
 	}
 	return next, ch, err
 }
@@ -128,7 +152,8 @@ func TestLists(t *testing.T) {
 	for _, p := range b.cat.Products("ada") {
 		ada = append(ada, p.Name)
 	}
-	if !slices.Equal(accounts, []string{"ada", "moe", "zoe"}) || !slices.Equal(all, []string{"p1", "p5", "p9"}) || !slices.Equal(ada, []string{"p5", "p9"}) {
+	if !slices.Equal(accounts, []string{"ada", "moe", "zoe"}) || !slices.Equal(all, []string{"p1", "p5", "p9"}) ||
+		!slices.Equal(ada, []string{"p5", "p9"}) {
 		t.Errorf("accounts %v, products %v, of ada %v", accounts, all, ada)
 	}
 	if got := b.cat.Products("nobody"); got != nil {

@@ -156,7 +156,13 @@ func (ch *Change) putProduct(p *Product) {
 
 func (ch *Change) putLot(p *Product, l *Lot, quantity uint64) {
 	ch.put(key32(keyOrder, p.ID, l.Pool.ID), orderRecord{
-		Order: l.Order, Units: l.Units, Credited: l.Credited, Quantity: quantity, CreditedAtMs: l.CreditedAtMs, Plan: l.plan, Voids: l.Voids,
+		Order:        l.Order,
+		Units:        l.Units,
+		Credited:     l.Credited,
+		Quantity:     quantity,
+		CreditedAtMs: l.CreditedAtMs,
+		Plan:         l.plan,
+		Voids:        l.Voids,
 	})
 }
 

@@ -65,9 +65,14 @@ func TestCreditPlan(t *testing.T) {
 	b.product("p1", "acme", "")
 	named := func(s string) *PlanPatch { p := patch(t, s); return &p }
 
-	b.credit("p1", Credit{Order: "PO-1", Quantity: 1, Plan: named(`{"messages_per_day":100,"validity":"P1Y"}`)}) // R9: the first lot may name it
+	b.credit(
+		"p1",
+		Credit{Order: "PO-1", Quantity: 1, Plan: named(`{"messages_per_day":100,"validity":"P1Y"}`)},
+	) // R9: the first lot may name it
 	p := b.get("p1")
-	if p.Plan.MessagesPerDay != 100 || p.Plan.Validity != (Period{Years: 1}) || p.Plan.OTAPerMonth != 1 || p.ValidityVersion() != 1 || p.PlanSinceMs != b.atMs {
+	if p.Plan.MessagesPerDay != 100 || p.Plan.Validity != (Period{Years: 1}) || p.Plan.OTAPerMonth != 1 ||
+		p.ValidityVersion() != 1 ||
+		p.PlanSinceMs != b.atMs {
 		t.Fatalf("the first lot named another plan: %+v", p)
 	}
 	b.credit("p1", Credit{Order: "PO-2", Quantity: 1, Plan: named(`{"messages_per_day":100}`)}) // the product's own

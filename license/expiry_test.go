@@ -61,7 +61,10 @@ func TestExpiryIsWhatOneSawHappen(t *testing.T) {
 		p := &Product{Zone: time.UTC}
 		now := int64(1_800_000_000)
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
-			p.Validities = append(p.Validities, ValidityStep{FromS: now, Validity: Period{Seconds: rapid.Int64Range(1, 100).Draw(t, "validity")}})
+			p.Validities = append(
+				p.Validities,
+				ValidityStep{FromS: now, Validity: Period{Seconds: rapid.Int64Range(1, 100).Draw(t, "validity")}},
+			)
 			now += rapid.Int64Range(0, 60).Draw(t, "later")
 		}
 		activation := rapid.Int64Range(p.Validities[0].FromS, now).Draw(t, "activation")

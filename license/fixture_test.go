@@ -62,7 +62,10 @@ func (b *book) account(name, kind string) *Account {
 
 func (b *book) product(name, account, plan string) *Product {
 	b.Helper()
-	next, ch, p, err := b.cat.CreateProduct(b.by(), ProductSpec{Name: name, Account: account, Zone: "UTC", Plan: patch(b, plan)})
+	next, ch, p, err := b.cat.CreateProduct(
+		b.by(),
+		ProductSpec{Name: name, Account: account, Zone: "UTC", Plan: patch(b, plan)},
+	)
 	b.keep(next, ch, err)
 	return p
 }
@@ -144,21 +147,55 @@ func wantProblem(t *testing.T, err error, code event.Code, field string) {
 	}
 }
 
-// dump writes everything that a catalogue says, in one order: two catalogues are equal if their dumps are. What all its versions share,
-// the pools and what was drawn from them, is not in it.
+// dump writes everything that a catalogue says, in one order: two catalogues are equal if their dumps are. What all its
+// versions share, the pools and what was drawn from them, is not in it.
 func (c *Catalogue) dump() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seq %d region %s retention %s pools %d accounts %d\n", c.Seq, c.Region, c.Retention, c.poolLast, c.accountLast)
+	fmt.Fprintf(
+		&b,
+		"seq %d region %s retention %s pools %d accounts %d\n",
+		c.Seq,
+		c.Region,
+		c.Retention,
+		c.poolLast,
+		c.accountLast,
+	)
 	for _, a := range c.Accounts() {
 		fmt.Fprintf(&b, "account %d %s %s %s suspended %t at %d gifts in pool %d\n",
 			a.ID, a.Name, a.Kind, a.Region, a.Suspended, a.CreatedAtMs, a.Gifts.ID)
 	}
 	for _, p := range c.Products("") {
-		fmt.Fprintf(&b, "product %d %s %q of %s %d zone %s=%s plan %+v since %d validities %v suspended %t scope %s renewed %t except %v at %d gifts %d\n",
-			p.ID, p.Name, p.Label, p.Account, p.AccountID, p.ZoneName, p.Zone, p.Plan, p.PlanSinceMs, p.Validities,
-			p.Suspended, p.Scope, p.AutoRenew, p.Excepted(), p.CreatedAtMs, p.Gifts.ID)
+		fmt.Fprintf(
+			&b,
+			"product %d %s %q of %s %d zone %s=%s plan %+v since %d validities %v suspended %t scope %s renewed %t except %v at %d gifts %d\n",
+			p.ID,
+			p.Name,
+			p.Label,
+			p.Account,
+			p.AccountID,
+			p.ZoneName,
+			p.Zone,
+			p.Plan,
+			p.PlanSinceMs,
+			p.Validities,
+			p.Suspended,
+			p.Scope,
+			p.AutoRenew,
+			p.Excepted(),
+			p.CreatedAtMs,
+			p.Gifts.ID,
+		)
 		for _, l := range slices.Concat(p.Lots, p.Packs) {
-			fmt.Fprintf(&b, "  order %s units %t credited %d at %d pool %d voids %v", l.Order, l.Units, l.Credited, l.CreditedAtMs, l.Pool.ID, l.Voids)
+			fmt.Fprintf(
+				&b,
+				"  order %s units %t credited %d at %d pool %d voids %v",
+				l.Order,
+				l.Units,
+				l.Credited,
+				l.CreditedAtMs,
+				l.Pool.ID,
+				l.Voids,
+			)
 			if l.plan != nil {
 				fmt.Fprintf(&b, " plan %+v", *l.plan)
 			}

@@ -24,7 +24,10 @@ func TestLedgerIsAsDrawn(t *testing.T) {
 	b.keep(next, ch, err)
 	next, ch, err = b.cat.SuspendDevice(b.by(), "p1", "d1", true)
 	b.keep(next, ch, err)
-	next, ch, err = b.cat.CreateToken(b.by(), Token{Name: "gw-1", Role: RoleGateway, Account: "acme", Hash: sha256.Sum256(nil), ExpiresAtMs: 1_803_204_000_000})
+	next, ch, err = b.cat.CreateToken(
+		b.by(),
+		Token{Name: "gw-1", Role: RoleGateway, Account: "acme", Hash: sha256.Sum256(nil), ExpiresAtMs: 1_803_204_000_000},
+	)
 	b.keep(next, ch, err)
 	next, ch, err = b.cat.CreateToken(b.by(), Token{Name: "gw-2", Role: RoleViewer, Hash: sha256.Sum256([]byte("2"))})
 	b.keep(next, ch, err)

@@ -119,7 +119,12 @@ func (l *loader) token(key, value []byte) error {
 		return nil
 	}
 	if a := l.c.accounts[r.Account]; r.Account != "" && (a == nil || a.ID != r.AccountID) {
-		return fmt.Errorf("token %q is bound to account %q, number %d, of which there is no record", key[1:], r.Account, r.AccountID)
+		return fmt.Errorf(
+			"token %q is bound to account %q, number %d, of which there is no record",
+			key[1:],
+			r.Account,
+			r.AccountID,
+		)
 	}
 	t := &Token{
 		Name: string(key[1:]), Role: r.Role, Account: r.Account, AccountID: r.AccountID,

@@ -30,11 +30,13 @@ func TestLoadGivesBackWhatWasPut(t *testing.T) {
 		now := b.by()
 		live, liveChange, _, liveErr := b.cat.CreateAccount(now, "new", Personal, "")
 		loaded, loadedChange, _, loadedErr := got.CreateAccount(now, "new", Personal, "")
-		if liveErr != nil || loadedErr != nil || live.dump() != loaded.dump() || len(liveChange.Puts) != len(loadedChange.Puts) {
+		if liveErr != nil || loadedErr != nil || live.dump() != loaded.dump() ||
+			len(liveChange.Puts) != len(loadedChange.Puts) {
 			rt.Fatalf("a change after loading differs:\n%s%v\n%s%v", live.dump(), liveErr, loaded.dump(), loadedErr)
 		}
 		for i := range liveChange.Puts {
-			if a, b := liveChange.Puts[i], loadedChange.Puts[i]; string(a.Key) != string(b.Key) || string(a.Value) != string(b.Value) {
+			if a, b := liveChange.Puts[i], loadedChange.Puts[i]; string(a.Key) != string(b.Key) ||
+				string(a.Value) != string(b.Value) {
 				rt.Fatalf("after loading %q = %s, before %q = %s", b.Key, b.Value, a.Key, a.Value)
 			}
 		}
@@ -52,7 +54,8 @@ func TestLoadSharesTheAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, p1, p2 := c.Account("ada"), c.Product([]byte("p1")), c.Product([]byte("p2"))
-	if p1.State.Account != a.State || p2.State.Account != a.State || p1.Gifts != a.Gifts || p2.Gifts != a.Gifts || p1.State == p2.State {
+	if p1.State.Account != a.State || p2.State.Account != a.State || p1.Gifts != a.Gifts || p2.Gifts != a.Gifts ||
+		p1.State == p2.State {
 		t.Error("locks and gifts are not the account's")
 	}
 }
@@ -96,7 +99,8 @@ func TestLoadRefusesDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	account, product, order := string(key32("A", 1)), string(key32("P", 1)), string(key32("O", 1, 2))
-	if whole[account] == nil || whole[product] == nil || whole[order] == nil || whole["Tgw-1"] == nil || whole["H"] == nil {
+	if whole[account] == nil || whole[product] == nil || whole[order] == nil || whole["Tgw-1"] == nil ||
+		whole["H"] == nil {
 		t.Fatalf("the sample holds %q", sortedKeys(whole))
 	}
 	tests := []struct {
@@ -112,7 +116,10 @@ func TestLoadRefusesDamage(t *testing.T) {
 		{"a short key of an order", func(l map[string][]byte) { l[order[:8]] = l[order] }},
 		{"a long key of an order", func(l map[string][]byte) { l[order+"x"] = l[order] }},
 		{"an order of another product", func(l map[string][]byte) { l[string(key32("O", 2, 9))] = l[order] }},
-		{"a product beyond the device table's bits", func(l map[string][]byte) { l[string(key32("P", productsMax+1))] = l[product] }},
+		{
+			"a product beyond the device table's bits",
+			func(l map[string][]byte) { l[string(key32("P", productsMax+1))] = l[product] },
+		},
 		{"a product without an ordinal", func(l map[string][]byte) { l[string(key32("P", 0))] = l[product] }},
 		{"no such zone", edit(product, "time_zone", "Mars")},
 		{"no zone", edit(product, "time_zone", "")},
@@ -190,7 +197,9 @@ func TestAudit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Seq != 1 || got.AtMs != b.atMs || got.Token != "admin" || got.Action != "clock.confirm" || got.Target != "clock" || string(got.Detail) != `{"leap_seconds":7200}` {
+	if got.Seq != 1 || got.AtMs != b.atMs || got.Token != "admin" || got.Action != "clock.confirm" ||
+		got.Target != "clock" ||
+		string(got.Detail) != `{"leap_seconds":7200}` {
 		t.Errorf("%+v", got)
 	}
 	for _, bad := range []struct{ key, value string }{
@@ -222,20 +231,44 @@ func FuzzLoad(f *testing.F) {
 	head := []byte(`{"seq":5,"pool_last":3,"account_last":1,"region":"default"}`)
 	account := []byte(`{"account":"ada","kind":"personal","region":"default","created_at_ms":1,"gift_pool":1,"gifts":5}`)
 	plan := `{"validity":"P5Y","messages_per_day":1500,"message_unit_bytes":0,"ota_per_month":1,"ota_unit_bytes":5242880,"log_days":7}`
-	product := []byte(`{"product":"p1","name":"","account_id":1,"time_zone":"UTC","plan":` + plan + `,"plan_since_ms":1,"validities":[{"from":0,"validity":"P5Y"}],"created_at_ms":1}`)
+	product := []byte(
+		`{"product":"p1","name":"","account_id":1,"time_zone":"UTC","plan":` + plan + `,"plan_since_ms":1,"validities":[{"from":0,"validity":"P5Y"}],"created_at_ms":1}`,
+	)
 	order := []byte(`{"order":"PO-1","credited":1,"quantity":1,"credited_at_ms":1}`)
 	token := []byte(`{"role":"gateway","sha256":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","created_at_ms":1}`)
 	f.Add(head, account, product, order, token, uint32(1), uint32(2), "gw-1")
 	f.Add(head, account, product, order, token, uint32(0), uint32(1), "")
 	f.Add([]byte(`null`), []byte(`null`), []byte(`null`), []byte(`null`), []byte(`null`), uint32(1), uint32(1), "x")
-	f.Add([]byte(`{}`), []byte(`{}`), []byte(`{"account_id":1,"time_zone":"UTC"}`), []byte(`{"units":true}`), []byte(`{"sha256":""}`), uint32(7), uint32(1), "x")
-	f.Add(head, account, product, []byte(`{"order":"PACK","units":true,"credited":18446744073709551615,"quantity":18446744073709551615,"plan":null}`), token, uint32(1<<24), uint32(1), "y")
+	f.Add(
+		[]byte(`{}`),
+		[]byte(`{}`),
+		[]byte(`{"account_id":1,"time_zone":"UTC"}`),
+		[]byte(`{"units":true}`),
+		[]byte(`{"sha256":""}`),
+		uint32(7),
+		uint32(1),
+		"x",
+	)
+	f.Add(
+		head,
+		account,
+		product,
+		[]byte(`{"order":"PACK","units":true,"credited":18446744073709551615,"quantity":18446744073709551615,"plan":null}`),
+		token,
+		uint32(1<<24),
+		uint32(1),
+		"y",
+	)
 	f.Fuzz(func(t *testing.T, head, account, product, order, token []byte, id, pool uint32, name string) {
 		if id > 1000 { // A product by its ordinal takes memory up to it, so of the large ones only what may not be is tried.
 			id = productsMax + 1
 		}
 		ledger := map[string][]byte{
-			"H": head, string(key32("A", 1)): account, string(key32("P", id)): product, string(key32("O", id, pool)): order, "T" + name: token,
+			"H":                          head,
+			string(key32("A", 1)):        account,
+			string(key32("P", id)):       product,
+			string(key32("O", id, pool)): order,
+			"T" + name:                   token,
 		}
 		c, err := Load(scanOf(ledger), "default", week)
 		if err != nil {
@@ -282,7 +315,10 @@ func ask(t *testing.T, c *Catalogue) {
 }
 
 func FuzzDecodeAudit(f *testing.F) {
-	f.Add(AuditKey(1), []byte(`{"at_ms":1,"token":"admin","action":"account.create","target":"acme","detail":{"kind":"personal"}}`))
+	f.Add(
+		AuditKey(1),
+		[]byte(`{"at_ms":1,"token":"admin","action":"account.create","target":"acme","detail":{"kind":"personal"}}`),
+	)
 	f.Add(AuditKey(1<<64-1), []byte(`{}`))
 	f.Add([]byte("U"), []byte(`{}`))
 	f.Add([]byte(""), []byte(`null`))

@@ -7,20 +7,23 @@ import (
 	"time"
 )
 
-// Penalties hold the answers to wrong tokens back: who guesses, or calls in a loop with a token that has expired, is slowed down, and
-// the daemon is not. A wrong token costs one hash and one short look into a bounded table; its answer then waits in its own goroutine,
-// without a lock. Who has a right token never comes here. It is safe for concurrent use.
+// Penalties hold the answers to wrong tokens back: who guesses, or calls in a loop with a token that has expired, is
+// slowed down, and the daemon is not. A wrong token costs one hash and one short look into a bounded table; its answer
+// then waits in its own goroutine, without a lock. Who has a right token never comes here. It is safe for concurrent
+// use.
 type Penalties struct {
 	wait func(stop <-chan struct{}, d time.Duration)
 	held atomic.Int64 // answers
 
 	mu sync.Mutex
-	// Wrong tokens by where they came from: since sinceMs, and in the generation before, which is forgotten with the next one.
+	// Wrong tokens by where they came from: since sinceMs, and in the generation before, which is forgotten with the next
+	// one.
 	fresh, stale map[netip.Prefix]uint8
 	sinceMs      int64
 }
 
-// NewPenalties returns penalties that wait with wait, which returns after d or as soon as stop is closed; nil is a timer.
+// NewPenalties returns penalties that wait with wait, which returns after d or as soon as stop is closed; nil is a
+// timer.
 func NewPenalties(wait func(stop <-chan struct{}, d time.Duration)) *Penalties {
 	if wait == nil {
 		wait = waitTimer
@@ -37,9 +40,9 @@ func waitTimer(stop <-chan struct{}, d time.Duration) {
 	}
 }
 
-// Hold holds the answer to a wrong token back, the longer the more of them came from address of late, and until stop is closed at the
-// longest. It returns false at once if as many answers are held as may be: the caller answers and closes the connection. address is
-// 4 or 16 bytes, as net.IP has them; nowMs is Unix milliseconds.
+// Hold holds the answer to a wrong token back, the longer the more of them came from address of late, and until stop is
+// closed at the longest. It returns false at once if as many answers are held as may be: the caller answers and closes
+// the connection. address is 4 or 16 bytes, as net.IP has them; nowMs is Unix milliseconds.
 func (p *Penalties) Hold(address []byte, nowMs int64, stop <-chan struct{}) bool {
 	defer p.held.Add(-1)
 	if p.held.Add(1) > penaltiesHeldMax {
@@ -61,7 +64,8 @@ func origin(address []byte) netip.Prefix {
 	return from
 }
 
-// note counts a wrong token and returns how long its answer is held back: twice as long as the one before, up to the most.
+// note counts a wrong token and returns how long its answer is held back: twice as long as the one before, up to the
+// most.
 func (p *Penalties) note(from netip.Prefix, nowMs int64) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

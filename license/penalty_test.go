@@ -51,7 +51,8 @@ func TestPenaltiesGrowByCaller(t *testing.T) {
 	}
 }
 
-// However many callers there are, the table is bounded, and who comes from one address all the time is slowed down all the same.
+// However many callers there are, the table is bounded, and who comes from one address all the time is slowed down all
+// the same.
 func TestPenaltiesAreBounded(t *testing.T) {
 	b := newPenaltyBench()
 	guesser := []byte{192, 0, 2, 1}

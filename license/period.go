@@ -98,8 +98,8 @@ var periodEpoch = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
 // length returns the period's length counted from 1 January 2001; it saturates at 292 years.
 func (p Period) length() time.Duration { return p.end(periodEpoch).Sub(periodEpoch) }
 
-// end returns the instant at which p is over that began at t, by the calendar of t's zone. A day that the month lacks runs
-// over into the next by the days missing (R2), which is how time.Date normalizes.
+// end returns the instant at which p is over that began at t, by the calendar of t's zone. A day that the month lacks
+// runs over into the next by the days missing (R2), which is how time.Date normalizes.
 func (p Period) end(t time.Time) time.Time {
 	if p.Years|p.Months|p.Days != 0 { // Going through the calendar forgets which of two equal local times t is.
 		t = t.AddDate(p.Years, p.Months, p.Days)

@@ -189,7 +189,14 @@ func TestPeriodEndInTheHourThatComesTwice(t *testing.T) {
 			for _, s := range []string{"PT10S", "PT1M", "PT59M"} {
 				p := mustPeriod(t, s)
 				if got, want := p.End(from.Unix(), zone), from.Unix()+p.Seconds; got != want {
-					t.Errorf("%s in %s from %s ends %d s after it began, want %d", p, tt.zone, from.In(zone), got-from.Unix(), p.Seconds)
+					t.Errorf(
+						"%s in %s from %s ends %d s after it began, want %d",
+						p,
+						tt.zone,
+						from.In(zone),
+						got-from.Unix(),
+						p.Seconds,
+					)
 				}
 			}
 		}

@@ -175,10 +175,18 @@ func (p *PlanPatch) Apply(base Plan, retention time.Duration) (Plan, error) {
 	for _, name := range sortedKeys(p.fields) {
 		read, ok := planReaders[name]
 		if !ok {
-			return Plan{}, &event.Problem{Code: event.UnknownField, Field: "plan." + name, Detail: "plan." + name + ": is not a field of a plan"}
+			return Plan{}, &event.Problem{
+				Code:   event.UnknownField,
+				Field:  "plan." + name,
+				Detail: "plan." + name + ": is not a field of a plan",
+			}
 		}
 		if err := read(&plan, p.fields[name], retention); err != nil {
-			return Plan{}, &event.Problem{Code: event.InvalidArgument, Field: "plan." + name, Detail: fmt.Sprintf("plan.%s: %s", name, err)}
+			return Plan{}, &event.Problem{
+				Code:   event.InvalidArgument,
+				Field:  "plan." + name,
+				Detail: fmt.Sprintf("plan.%s: %s", name, err),
+			}
 		}
 	}
 	return plan, nil

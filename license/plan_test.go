@@ -23,7 +23,13 @@ func TestDefaultPlan(t *testing.T) {
 		{10 * time.Second, 0},
 	}
 	for _, tt := range tests {
-		want := Plan{Validity: Period{Years: 5}, MessagesPerDay: 1500, OTAPerMonth: 1, OTAUnitBytes: 5_242_880, LogDays: tt.logDays}
+		want := Plan{
+			Validity:       Period{Years: 5},
+			MessagesPerDay: 1500,
+			OTAPerMonth:    1,
+			OTAUnitBytes:   5_242_880,
+			LogDays:        tt.logDays,
+		}
 		if got := DefaultPlan(tt.retention); got != want {
 			t.Errorf("with %s: got %+v, want %+v", tt.retention, got, want)
 		}
@@ -127,7 +133,14 @@ func TestPlanJSON(t *testing.T) {
 			`{"validity":"P5Y","messages_per_day":1500,"message_unit_bytes":0,"ota_per_month":1,"ota_unit_bytes":5242880,"log_days":7}`,
 		},
 		{
-			Plan{Validity: Period{Days: 30}, MessagesPerDay: 16_000_000, MessageUnitBytes: 64, OTAUnitBytes: 1024, OTAPerMonth: 1000, LogDays: 1},
+			Plan{
+				Validity:         Period{Days: 30},
+				MessagesPerDay:   16_000_000,
+				MessageUnitBytes: 64,
+				OTAUnitBytes:     1024,
+				OTAPerMonth:      1000,
+				LogDays:          1,
+			},
 			`{"validity":"P30D","messages_per_day":null,"message_unit_bytes":64,"ota_per_month":1000,"ota_unit_bytes":1024,"log_days":1}`,
 		},
 		{
@@ -221,7 +234,13 @@ func TestDowngrade(t *testing.T) {
 
 func TestDowngradeOfSeveralValues(t *testing.T) {
 	from := Plan{Validity: Period{Years: 5}, MessagesPerDay: 16_000_000, OTAPerMonth: 3, OTAUnitBytes: 4096, LogDays: 7}
-	to := Plan{Validity: Period{Years: 4}, MessagesPerDay: 15_999_999, MessageUnitBytes: 262_144, OTAPerMonth: 2, OTAUnitBytes: 4095}
+	to := Plan{
+		Validity:         Period{Years: 4},
+		MessagesPerDay:   15_999_999,
+		MessageUnitBytes: 262_144,
+		OTAPerMonth:      2,
+		OTAUnitBytes:     4095,
+	}
 	want := []string{"validity", "messages_per_day", "message_unit_bytes", "ota_per_month", "ota_unit_bytes", "log_days"}
 	if got := from.Downgrade(&to); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

@@ -10,7 +10,14 @@ import (
 
 func TestPlanPatch(t *testing.T) {
 	base := Plan{
-		Validity: Period{Years: 1}, MessagesPerDay: 100, MessageUnitBytes: 128, OTAPerMonth: 2, OTAUnitBytes: 1 << 20, LogDays: 3,
+		Validity: Period{
+			Years: 1,
+		},
+		MessagesPerDay:   100,
+		MessageUnitBytes: 128,
+		OTAPerMonth:      2,
+		OTAUnitBytes:     1 << 20,
+		LogDays:          3,
 	}
 	tests := []struct {
 		patch string
@@ -33,9 +40,12 @@ func TestPlanPatch(t *testing.T) {
 		{`{"ota_unit_bytes":1099511627776}`, func(p *Plan) { p.OTAUnitBytes = 1 << 40 }},
 		{`{"log_days":1}`, func(p *Plan) { p.LogDays = 1 }},
 		{`{"log_days":7}`, func(p *Plan) { p.LogDays = 7 }},
-		{`{"log_days":7,"ota_per_month":9,"validity":"P2Y","message_unit_bytes":0,"messages_per_day":null,"ota_unit_bytes":5242880}`, func(p *Plan) {
-			*p = Plan{Validity: Period{Years: 2}, MessagesPerDay: 16_000_000, OTAPerMonth: 9, OTAUnitBytes: 5 << 20, LogDays: 7}
-		}},
+		{
+			`{"log_days":7,"ota_per_month":9,"validity":"P2Y","message_unit_bytes":0,"messages_per_day":null,"ota_unit_bytes":5242880}`,
+			func(p *Plan) {
+				*p = Plan{Validity: Period{Years: 2}, MessagesPerDay: 16_000_000, OTAPerMonth: 9, OTAUnitBytes: 5 << 20, LogDays: 7}
+			},
+		},
 	}
 	for _, tt := range tests {
 		want := base
@@ -53,7 +63,19 @@ func TestPlanPatchRefuses(t *testing.T) {
 			`""`, `"P"`, `"5Y"`, `"PT0S"`, `"P101Y"`, `"P100Y1D"`, `"P1.5Y"`, `null`, `5`, `{}`, `[]`, `["P5Y"]`, `true`,
 		},
 		"messages_per_day": {
-			`0`, `-1`, `16000001`, `1.5`, `1e3`, `"1500"`, `{}`, `[]`, `[1500]`, `true`, `4294968796`, `99999999999999999999`, `"null"`,
+			`0`,
+			`-1`,
+			`16000001`,
+			`1.5`,
+			`1e3`,
+			`"1500"`,
+			`{}`,
+			`[]`,
+			`[1500]`,
+			`true`,
+			`4294968796`,
+			`99999999999999999999`,
+			`"null"`,
 		},
 		"message_unit_bytes": {
 			`-1`, `1`, `63`, `262145`, `64.5`, `"64"`, `null`, `{}`, `[]`, `false`, `4294967360`, `99999999999999999999`,

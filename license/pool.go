@@ -2,20 +2,21 @@ package license
 
 import "sync"
 
-// AccountState is what changes about an account without a new catalogue. Its lock guards every pool of the account and every
-// step that must look at several words of one of its devices: consuming, renewing, OTA. Messages never take it.
+// AccountState is what changes about an account without a new catalogue. Its lock guards every pool of the account and
+// every step that must look at several words of one of its devices: consuming, renewing, OTA. Messages never take it.
 type AccountState struct {
 	sync.Mutex
 }
 
-// Pool is a stock of licences or OTA units: a lot, a top-up pack or an account's gifts. All fields but ID are guarded by the
-// account's lock. Drawn and Returned only grow, so that recovery may join them by maximum.
+// Pool is a stock of licences or OTA units: a lot, a top-up pack or an account's gifts. All fields but ID are guarded
+// by the account's lock. Drawn and Returned only grow, so that recovery may join them by maximum.
 type Pool struct {
 	ID       uint32 // given once, unique in the daemon, from 1
 	Quantity uint64 // credited less taken back
 	Drawn    uint64
 	Returned uint64
-	// held is being taken back: no longer available, but still in Quantity until the change is durable and swapped in (R8).
+	// held is being taken back: no longer available, but still in Quantity until the change is durable and swapped in
+	// (R8).
 	held uint64
 }
 
@@ -50,8 +51,8 @@ func (c *Counts) Add(d Counts) {
 	c.Available += d.Available
 }
 
-// TakeLicense draws one licence for a device of p: from the product's lots, oldest first, then from the account's gifts (R5).
-// It returns the pool it came from, nil when none is left. The account's lock must be held (R4).
+// TakeLicense draws one licence for a device of p: from the product's lots, oldest first, then from the account's gifts
+// (R5). It returns the pool it came from, nil when none is left. The account's lock must be held (R4).
 func (p *Product) TakeLicense() *Pool {
 	s := p.State
 	for ; s.lotFirst < len(p.Lots); s.lotFirst++ {
@@ -78,8 +79,8 @@ func (p *Product) PackUnits() uint64 {
 	return n
 }
 
-// TakePacks draws units from the product's packs, oldest first, calling fn for every pool that gave some, with how many. The caller has
-// checked PackUnits under the same hold of the account's lock: it never takes a part (R16).
+// TakePacks draws units from the product's packs, oldest first, calling fn for every pool that gave some, with how
+// many. The caller has checked PackUnits under the same hold of the account's lock: it never takes a part (R16).
 func (p *Product) TakePacks(units uint64, fn func(pool *Pool, units uint64)) {
 	for _, pack := range p.Packs {
 		if units == 0 {
@@ -96,8 +97,8 @@ func (p *Product) TakePacks(units uint64, fn func(pool *Pool, units uint64)) {
 	}
 }
 
-// Licenses returns the product's licences: what its lots hold plus the gifts that it has drawn (R7). The account's lock must
-// be held.
+// Licenses returns the product's licences: what its lots hold plus the gifts that it has drawn (R7). The account's lock
+// must be held.
 func (p *Product) Licenses() Counts {
 	var c Counts
 	for _, lot := range p.Lots {

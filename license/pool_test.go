@@ -184,8 +184,8 @@ func TestPool(t *testing.T) {
 	}
 }
 
-// R4, R5, R7 under any history, against a model that only knows numbers: nothing is drawn that was not credited, the oldest lot goes first,
-// and account.available = Σ product.available + gifts left, at every instant.
+// R4, R5, R7 under any history, against a model that only knows numbers: nothing is drawn that was not credited, the
+// oldest lot goes first, and account.available = Σ product.available + gifts left, at every instant.
 func TestPoolsUnderAnyHistory(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		b := newBook(t)
@@ -194,7 +194,12 @@ func TestPoolsUnderAnyHistory(t *testing.T) {
 		for _, name := range products {
 			b.product(name, "ada", "")
 		}
-		m := poolModel{gifts: b.cat.Account("ada").Gifts.Quantity, lots: map[string][]modelLot{}, used: map[string]uint64{}, giftsDrawn: map[string]uint64{}}
+		m := poolModel{
+			gifts:      b.cat.Account("ada").Gifts.Quantity,
+			lots:       map[string][]modelLot{},
+			used:       map[string]uint64{},
+			giftsDrawn: map[string]uint64{},
+		}
 		for i := range rapid.IntRange(1, 60).Draw(rt, "steps") {
 			name := rapid.SampledFrom(products).Draw(rt, "product")
 			if rapid.IntRange(0, 3).Draw(rt, "step") == 0 {
@@ -285,7 +290,12 @@ func TestPoolsByOrdinal(t *testing.T) {
 	for range 5 {
 		b.take("p1")
 	}
-	want := map[uint32]Pool{1: {ID: 1, Quantity: 5, Drawn: 1}, 2: {ID: 2, Quantity: 10}, 3: {ID: 3, Quantity: 4, Drawn: 4}, 4: {ID: 4, Quantity: 5}}
+	want := map[uint32]Pool{
+		1: {ID: 1, Quantity: 5, Drawn: 1},
+		2: {ID: 2, Quantity: 10},
+		3: {ID: 3, Quantity: 4, Drawn: 4},
+		4: {ID: 4, Quantity: 5},
+	}
 	pools, seen, gifts := b.cat.Pools(), map[uint32]int{}, map[uint32]uint64{}
 	b.cat.EachPool(func(p *Pool) {
 		seen[p.ID]++

@@ -37,8 +37,8 @@ const (
 	RightAdminister              // change anything; make, list and delete tokens
 )
 
-// Allows reports whether the token has a right. A token that is bound to an account never administers (403); everything else it
-// does within its account.
+// Allows reports whether the token has a right. A token that is bound to an account never administers (403); everything
+// else it does within its account.
 func (t *Token) Allows(r Right) bool {
 	switch t.Role {
 	case RoleAdmin:
@@ -53,7 +53,8 @@ func (t *Token) Allows(r Right) bool {
 	return false
 }
 
-// Authorize returns the token of an Authorization header, or the problem to answer if there is none or it lacks the right.
+// Authorize returns the token of an Authorization header, or the problem to answer if there is none or it lacks the
+// right.
 func Authorize(c *Catalogue, header []byte, right Right, nowMs int64) (*Token, *event.Problem) {
 	const scheme = "Bearer "
 	var t *Token
@@ -62,15 +63,19 @@ func Authorize(c *Catalogue, header []byte, right Right, nowMs int64) (*Token, *
 	}
 	switch {
 	case t == nil:
-		return nil, &event.Problem{Code: event.Unauthorized, Detail: "send the header Authorization: Bearer TOKEN with a token that is valid"}
+		return nil, &event.Problem{
+			Code:   event.Unauthorized,
+			Detail: "send the header Authorization: Bearer TOKEN with a token that is valid",
+		}
 	case !t.Allows(right):
 		return nil, &event.Problem{Code: event.Forbidden, Detail: "the token " + t.Name + " does not allow this"}
 	}
 	return t, nil
 }
 
-// AccountOf returns whose business an audit entry is, "" if it is the daemon's alone: a token that is bound to an account reads the
-// entries of its account. Names of accounts and products are never given twice, so what stands in an old entry is still the same.
+// AccountOf returns whose business an audit entry is, "" if it is the daemon's alone: a token that is bound to an
+// account reads the entries of its account. Names of accounts and products are never given twice, so what stands in an
+// old entry is still the same.
 func (c *Catalogue) AccountOf(e *AuditEntry) string {
 	switch subject, _, _ := strings.Cut(e.Action, "."); subject {
 	case "account":

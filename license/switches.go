@@ -11,7 +11,8 @@ import (
 // noRenewMax bounds the devices of a product that are excepted from renewal by name.
 const noRenewMax = 10_000
 
-// Renews reports whether the device's licence is renewed when it ends (R19). It does not keep device and does not allocate.
+// Renews reports whether the device's licence is renewed when it ends (R19). It does not keep device and does not
+// allocate.
 func (p *Product) Renews(device []byte) bool {
 	if !p.AutoRenew {
 		return false
@@ -32,7 +33,12 @@ func nameSet(names []string) map[string]struct{} {
 func (p *Product) Excepted() []string { return sortedKeys(p.NoRenew) }
 
 // SetRenewal switches the renewal of a product's devices on or off, except some that are never renewed (R19).
-func (c *Catalogue) SetRenewal(by Actor, product string, auto bool, except []string) (*Catalogue, *Change, *Product, error) {
+func (c *Catalogue) SetRenewal(
+	by Actor,
+	product string,
+	auto bool,
+	except []string,
+) (*Catalogue, *Change, *Product, error) {
 	if len(except) > noRenewMax {
 		return nil, nil, nil, invalid("except", fmt.Sprintf("must name at most %d devices", noRenewMax))
 	}
@@ -50,7 +56,8 @@ func (c *Catalogue) SetRenewal(by Actor, product string, auto bool, except []str
 	return n, ch, &p, nil
 }
 
-// Certify makes a personal account an enterprise, with the gifts of one (R6). Certifying again returns a nil catalogue and change.
+// Certify makes a personal account an enterprise, with the gifts of one (R6). Certifying again returns a nil catalogue
+// and change.
 func (c *Catalogue) Certify(by Actor, account string) (*Catalogue, *Change, *Account, error) {
 	old := c.accounts[account]
 	if old.Kind == Enterprise {
@@ -101,8 +108,8 @@ func (c *Catalogue) SuspendProduct(by Actor, product string, suspended bool) (*C
 	return n, ch, &p, nil
 }
 
-// DeviceSuspension says whether a device is suspended. The device table holds the same as a bit of the device's session; this is what
-// recovery goes by.
+// DeviceSuspension says whether a device is suspended. The device table holds the same as a bit of the device's
+// session; this is what recovery goes by.
 type DeviceSuspension struct {
 	Product   uint32
 	Device    string

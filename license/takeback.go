@@ -7,8 +7,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// order returns what this product's order with this number credited or took from, nil if there is none; void is set if it was a
-// taking-back. Orders are unique within a product, top-ups and takings-back included.
+// order returns what this product's order with this number credited or took from, nil if there is none; void is set if
+// it was a taking-back. Orders are unique within a product, top-ups and takings-back included.
 func (p *Product) order(number string) (lot *Lot, void *Void) {
 	for _, lots := range [][]*Lot{p.Lots, p.Packs} {
 		for _, l := range lots {
@@ -32,9 +32,9 @@ func orderReused(order string) error {
 	}
 }
 
-// TakeBack takes a quantity back from the lot or pack that credit order lot made: only what it has not given out (R8). It is idempotent
-// by order number: the same again returns the lot with a nil catalogue and change. What is taken back cannot be drawn from here on,
-// even before the change is durable.
+// TakeBack takes a quantity back from the lot or pack that credit order lot made: only what it has not given out (R8).
+// It is idempotent by order number: the same again returns the lot with a nil catalogue and change. What is taken back
+// cannot be drawn from here on, even before the change is durable.
 func (c *Catalogue) TakeBack(by Actor, product, lot string, units bool, v Void) (*Catalogue, *Change, *Lot, error) {
 	old := c.products[product]
 	field := "quantity"

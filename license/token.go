@@ -12,8 +12,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// Token is the right to call meterd. The secret itself is shown once and never stored; Hash is its SHA-256, which is enough
-// for a secret of 256 random bits. It never changes once it stands in a catalogue.
+// Token is the right to call meterd. The secret itself is shown once and never stored; Hash is its SHA-256, which is
+// enough for a secret of 256 random bits. It never changes once it stands in a catalogue.
 type Token struct {
 	Name        string
 	Role        Role
@@ -36,8 +36,9 @@ func NewSecret() string {
 	return tokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// Authenticate returns the token whose secret this is, nil if there is none or it has expired at nowMs. What is compared is a
-// hash of a random secret, so that the time it takes tells nothing; the last comparison is constant all the same.
+// Authenticate returns the token whose secret this is, nil if there is none or it has expired at nowMs. What is
+// compared is a hash of a random secret, so that the time it takes tells nothing; the last comparison is constant all
+// the same.
 func (c *Catalogue) Authenticate(secret []byte, nowMs int64) *Token {
 	hash := sha256.Sum256(secret)
 	t := c.tokensByHash[hash]
@@ -47,8 +48,8 @@ func (c *Catalogue) Authenticate(secret []byte, nowMs int64) *Token {
 	return t
 }
 
-// Honors reports whether a token that was authenticated before is still good: neither deleted nor expired at nowMs. Whoever answers
-// for longer than a moment asks again.
+// Honors reports whether a token that was authenticated before is still good: neither deleted nor expired at nowMs.
+// Whoever answers for longer than a moment asks again.
 func (c *Catalogue) Honors(t *Token, nowMs int64) bool {
 	held := c.tokens[t.Name]
 	return held != nil && held.Hash == t.Hash && !held.expired(nowMs)
@@ -74,8 +75,8 @@ func (c *Catalogue) Tokens() []*Token {
 // After returns when a period is over that begins as the actor acts, Unix milliseconds, by the calendar of UTC.
 func (a Actor) After(p Period) int64 { return p.End(a.AtMs/1000, time.UTC)*1000 + a.AtMs%1000 }
 
-// CreateToken adds t, whose Hash is that of a secret which only its owner keeps. The account is looked up by its name, so that a
-// token which names one is bound or not made at all.
+// CreateToken adds t, whose Hash is that of a secret which only its owner keeps. The account is looked up by its name,
+// so that a token which names one is bound or not made at all.
 func (c *Catalogue) CreateToken(by Actor, t Token) (*Catalogue, *Change, error) {
 	switch {
 	case !event.ValidName([]byte(t.Name)):
@@ -83,7 +84,11 @@ func (c *Catalogue) CreateToken(by Actor, t Token) (*Catalogue, *Change, error) 
 	case !t.Role.known():
 		return nil, nil, invalid("role", "must be one of "+roleNames)
 	case t.Account != "" && c.accounts[t.Account] == nil:
-		return nil, nil, &event.Problem{Code: event.NotFound, Field: accountNameText, Detail: "account: there is none called " + t.Account}
+		return nil, nil, &event.Problem{
+			Code:   event.NotFound,
+			Field:  accountNameText,
+			Detail: "account: there is none called " + t.Account,
+		}
 	case c.tokens[t.Name] != nil:
 		return nil, nil, &event.Problem{Code: event.AlreadyExists, Detail: "token " + t.Name + " exists"}
 	case len(c.tokens) >= tokensMax:
@@ -104,8 +109,8 @@ func (c *Catalogue) CreateToken(by Actor, t Token) (*Catalogue, *Change, error) 
 	return n, ch, nil
 }
 
-// DeleteToken takes a token away. The last one that can administer everything stays (last_admin): without it the daemon could be
-// helped only while it is stopped. Whoever wants another one creates that first.
+// DeleteToken takes a token away. The last one that can administer everything stays (last_admin): without it the daemon
+// could be helped only while it is stopped. Whoever wants another one creates that first.
 func (c *Catalogue) DeleteToken(by Actor, name string) (*Catalogue, *Change, error) {
 	t := c.tokens[name]
 	if t == nil {

@@ -14,7 +14,10 @@ var errZone = errors.New("must be an IANA time zone such as Asia/Shanghai, or an
 // ParseZone returns the time zone called name: an IANA name, UTC, or ±HH:MM.
 func ParseZone(name string) (*time.Location, error) {
 	switch {
-	case name == "", name == "Local", name == "localtime", name == "posixrules": // They would make answers depend on the machine.
+	case name == "",
+		name == "Local",
+		name == "localtime",
+		name == "posixrules": // They would make answers depend on the machine.
 		return nil, errZone
 	case name == "Factory", strings.HasPrefix(name, "posix/"), strings.HasPrefix(name, "right/"):
 		return nil, errZone // Files of the database that are no zones, and zones that count leap seconds.
@@ -61,7 +64,9 @@ func WindowAt(ms int64, zone *time.Location) Window {
 
 // dayNumber is below zero before 2020, so that days can be compared at the edge.
 func dayNumber(y int, m time.Month, d int) int {
-	days := time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Sub(time.Date(epochYear, 1, 1, 0, 0, 0, 0, time.UTC)) / (24 * time.Hour)
+	days := time.Date(y, m, d, 0, 0, 0, 0, time.UTC).
+		Sub(time.Date(epochYear, 1, 1, 0, 0, 0, 0, time.UTC)) /
+		(24 * time.Hour)
 	return int(days)
 }
 
@@ -75,8 +80,8 @@ func MonthName(month uint32) string {
 	return time.Date(epochYear, 1+time.Month(month), 1, 0, 0, 0, 0, time.UTC).Format("2006-01")
 }
 
-// firstInstant returns the first millisecond whose local date is not before y-m-d. Midnight itself may not exist there, or
-// exist twice, where clocks change at midnight; so it is searched, not computed.
+// firstInstant returns the first millisecond whose local date is not before y-m-d. Midnight itself may not exist there,
+// or exist twice, where clocks change at midnight; so it is searched, not computed.
 func firstInstant(y int, m time.Month, d int, zone *time.Location) int64 {
 	want := dayNumber(y, m, d)
 	middle := time.Date(y, m, d, 0, 0, 0, 0, time.UTC).UnixMilli()

@@ -7,12 +7,42 @@ import (
 	"pgregory.net/rapid"
 )
 
-// zones are those whose calendars are hard: midnights that do not exist or exist twice, half hours, the edges of the world.
+// zones are those whose calendars are hard: midnights that do not exist or exist twice, half hours, the edges of the
+// world.
 var zones = []string{
-	"UTC", "+14:00", "-12:00", "+05:45", "-00:30", "Europe/Berlin", "America/New_York", "Asia/Shanghai", "Africa/Cairo", "Asia/Beirut",
-	"America/Havana", "Atlantic/Azores", "America/Santiago", "America/Asuncion", "Asia/Tehran", "Asia/Gaza", "Asia/Amman", "Asia/Damascus",
-	"America/Nuuk", "America/Scoresbysund", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia", "Pacific/Kiritimati", "Pacific/Chatham",
-	"Antarctica/Troll", "Antarctica/Casey", "Antarctica/Vostok", "Africa/Casablanca", "Africa/Juba", "Asia/Almaty", "Asia/Kathmandu", "Etc/GMT+12",
+	"UTC",
+	"+14:00",
+	"-12:00",
+	"+05:45",
+	"-00:30",
+	"Europe/Berlin",
+	"America/New_York",
+	"Asia/Shanghai",
+	"Africa/Cairo",
+	"Asia/Beirut",
+	"America/Havana",
+	"Atlantic/Azores",
+	"America/Santiago",
+	"America/Asuncion",
+	"Asia/Tehran",
+	"Asia/Gaza",
+	"Asia/Amman",
+	"Asia/Damascus",
+	"America/Nuuk",
+	"America/Scoresbysund",
+	"America/St_Johns",
+	"Australia/Lord_Howe",
+	"Pacific/Apia",
+	"Pacific/Kiritimati",
+	"Pacific/Chatham",
+	"Antarctica/Troll",
+	"Antarctica/Casey",
+	"Antarctica/Vostok",
+	"Africa/Casablanca",
+	"Africa/Juba",
+	"Asia/Almaty",
+	"Asia/Kathmandu",
+	"Etc/GMT+12",
 }
 
 func TestParseZone(t *testing.T) {
@@ -89,21 +119,105 @@ func TestWindowDay(t *testing.T) {
 		{"a leap day", "UTC", "2028-02-29T10:00:00", "2028-02-29", "2028-02-29T00:00:00", 24 * time.Hour},
 		{"an hour is missing", "Europe/Berlin", "2027-03-28T10:00:00", "2027-03-28", "2027-03-27T23:00:00", 23 * time.Hour},
 		{"an hour comes twice", "Europe/Berlin", "2027-10-31T10:00:00", "2027-10-31", "2027-10-30T22:00:00", 25 * time.Hour},
-		{"an hour is missing", "America/New_York", "2027-03-14T12:00:00", "2027-03-14", "2027-03-14T05:00:00", 23 * time.Hour},
-		{"an hour comes twice", "America/New_York", "2027-11-07T12:00:00", "2027-11-07", "2027-11-07T04:00:00", 25 * time.Hour},
-		{"half an hour is missing", "Australia/Lord_Howe", "2027-10-03T00:00:00", "2027-10-03", "2027-10-02T13:30:00", 23*time.Hour + 30*time.Minute},
-		{"midnight does not exist", "Africa/Cairo", "2026-04-24T10:00:00", "2026-04-24", "2026-04-23T22:00:00", 23 * time.Hour},
-		{"midnight does not exist", "Asia/Beirut", "2026-03-29T10:00:00", "2026-03-29", "2026-03-28T22:00:00", 23 * time.Hour},
-		{"the day before has its last hour twice", "Asia/Beirut", "2026-10-24T10:00:00", "2026-10-24", "2026-10-23T21:00:00", 25 * time.Hour},
-		{"midnight does not exist", "America/Santiago", "2026-09-06T12:00:00", "2026-09-06", "2026-09-06T04:00:00", 23 * time.Hour},
-		{"midnight comes twice", "America/Havana", "2026-11-01T12:00:00", "2026-11-01", "2026-11-01T04:00:00", 25 * time.Hour},
-		{"midnight does not exist", "America/Havana", "2026-03-08T12:00:00", "2026-03-08", "2026-03-08T05:00:00", 23 * time.Hour},
-		{"midnight comes twice", "Atlantic/Azores", "2026-10-25T12:00:00", "2026-10-25", "2026-10-25T00:00:00", 25 * time.Hour},
-		{"midnight does not exist", "Atlantic/Azores", "2026-03-29T12:00:00", "2026-03-29", "2026-03-29T01:00:00", 23 * time.Hour},
+		{
+			"an hour is missing",
+			"America/New_York",
+			"2027-03-14T12:00:00",
+			"2027-03-14",
+			"2027-03-14T05:00:00",
+			23 * time.Hour,
+		},
+		{
+			"an hour comes twice",
+			"America/New_York",
+			"2027-11-07T12:00:00",
+			"2027-11-07",
+			"2027-11-07T04:00:00",
+			25 * time.Hour,
+		},
+		{
+			"half an hour is missing",
+			"Australia/Lord_Howe",
+			"2027-10-03T00:00:00",
+			"2027-10-03",
+			"2027-10-02T13:30:00",
+			23*time.Hour + 30*time.Minute,
+		},
+		{
+			"midnight does not exist",
+			"Africa/Cairo",
+			"2026-04-24T10:00:00",
+			"2026-04-24",
+			"2026-04-23T22:00:00",
+			23 * time.Hour,
+		},
+		{
+			"midnight does not exist",
+			"Asia/Beirut",
+			"2026-03-29T10:00:00",
+			"2026-03-29",
+			"2026-03-28T22:00:00",
+			23 * time.Hour,
+		},
+		{
+			"the day before has its last hour twice",
+			"Asia/Beirut",
+			"2026-10-24T10:00:00",
+			"2026-10-24",
+			"2026-10-23T21:00:00",
+			25 * time.Hour,
+		},
+		{
+			"midnight does not exist",
+			"America/Santiago",
+			"2026-09-06T12:00:00",
+			"2026-09-06",
+			"2026-09-06T04:00:00",
+			23 * time.Hour,
+		},
+		{
+			"midnight comes twice",
+			"America/Havana",
+			"2026-11-01T12:00:00",
+			"2026-11-01",
+			"2026-11-01T04:00:00",
+			25 * time.Hour,
+		},
+		{
+			"midnight does not exist",
+			"America/Havana",
+			"2026-03-08T12:00:00",
+			"2026-03-08",
+			"2026-03-08T05:00:00",
+			23 * time.Hour,
+		},
+		{
+			"midnight comes twice",
+			"Atlantic/Azores",
+			"2026-10-25T12:00:00",
+			"2026-10-25",
+			"2026-10-25T00:00:00",
+			25 * time.Hour,
+		},
+		{
+			"midnight does not exist",
+			"Atlantic/Azores",
+			"2026-03-29T12:00:00",
+			"2026-03-29",
+			"2026-03-29T01:00:00",
+			23 * time.Hour,
+		},
 		{"the first to see the day", "+14:00", "2026-11-22T10:00:00", "2026-11-23", "2026-11-22T10:00:00", 24 * time.Hour},
 		{"the last to see the day", "-12:00", "2026-11-24T11:59:59", "2026-11-23", "2026-11-23T12:00:00", 24 * time.Hour},
 		{"the date line", "Pacific/Apia", "2026-11-22T11:00:00", "2026-11-23", "2026-11-22T11:00:00", 24 * time.Hour},
-		{"an offset of three hours ends at midnight", "Antarctica/Casey", "2021-03-13T12:00:00", "2021-03-13", "2021-03-12T13:00:00", 27 * time.Hour},
+		{
+			"an offset of three hours ends at midnight",
+			"Antarctica/Casey",
+			"2021-03-13T12:00:00",
+			"2021-03-13",
+			"2021-03-12T13:00:00",
+			27 * time.Hour,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.zone+" "+tt.day+" "+tt.why, func(t *testing.T) {
@@ -160,13 +274,23 @@ func TestWindowMonth(t *testing.T) {
 		w := WindowAt(at(t, time.UTC, tt.at).UnixMilli(), mustZone(t, tt.zone))
 		start, end := time.UnixMilli(w.MonthStartMs).UTC().Format(local), time.UnixMilli(w.MonthEndMs).UTC().Format(local)
 		if MonthName(w.Month) != tt.month || start != tt.start || end != tt.end {
-			t.Errorf("%s at %s: %s from %s to %s, want %s from %s to %s", tt.zone, tt.at, MonthName(w.Month), start, end, tt.month, tt.start, tt.end)
+			t.Errorf(
+				"%s at %s: %s from %s to %s, want %s from %s to %s",
+				tt.zone,
+				tt.at,
+				MonthName(w.Month),
+				start,
+				end,
+				tt.month,
+				tt.start,
+				tt.end,
+			)
 		}
 	}
 }
 
-// The law of windows, in every zone and above all where its clocks change: an instant lies in its own window, windows tile time,
-// and their numbers only rise (R12).
+// The law of windows, in every zone and above all where its clocks change: an instant lies in its own window, windows
+// tile time, and their numbers only rise (R12).
 func TestWindowsTileTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		zone := mustZone(t, rapid.SampledFrom(zones).Draw(t, "zone"))
@@ -178,7 +302,10 @@ func TestWindowsTileTime(t *testing.T) {
 		if w.DayStartMs < w.MonthStartMs || w.DayEndMs > w.MonthEndMs {
 			t.Fatalf("the day of %+v is not within its month", w)
 		}
-		if name := time.UnixMilli(ms).In(zone).Format("2006-01-02"); DayName(w.Day) != name || MonthName(w.Month) != name[:7] {
+		if name := time.UnixMilli(ms).
+			In(zone).
+			Format("2006-01-02"); DayName(w.Day) != name ||
+			MonthName(w.Month) != name[:7] {
 			t.Fatalf("%s has the day %s and the month %s", name, DayName(w.Day), MonthName(w.Month))
 		}
 		for _, inside := range []int64{w.DayStartMs, w.DayEndMs - 1, rapid.Int64Range(w.DayStartMs, w.DayEndMs-1).Draw(t, "inside")} {
@@ -201,7 +328,10 @@ func TestWindowsTileTime(t *testing.T) {
 
 // drawInstantMs draws an instant of 2020 to 2060, often close to where the zone's clocks change.
 func drawInstantMs(t *rapid.T, zone *time.Location) int64 {
-	first, last := time.Date(2020, 1, 3, 0, 0, 0, 0, time.UTC).UnixMilli(), time.Date(2060, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+	first, last := time.Date(2020, 1, 3, 0, 0, 0, 0, time.UTC).
+		UnixMilli(),
+		time.Date(2060, 1, 1, 0, 0, 0, 0, time.UTC).
+			UnixMilli()
 	ms := rapid.Int64Range(first, last).Draw(t, "ms")
 	if !rapid.Bool().Draw(t, "near a change of clocks") {
 		return ms

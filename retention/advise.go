@@ -11,13 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// adviseRandom tells the kernel that the writable files mapped from dir are written here and there, not read along. Without it a page fault
-// reads around its page, the pages it reads become one large folio, and an msync writes that folio whole: 221 bytes reached the disk for an
-// event of 7, with it 8; p99 of a batch fell from 33 to 14 ms (1 M devices, batches of 1000, 32 connections). Badger has no option
-// for it and keeps its mappings to itself, so they are found where the kernel lists them.
+// adviseRandom tells the kernel that the writable files mapped from dir are written here and there, not read along.
+// Without it a page fault reads around its page, the pages it reads become one large folio, and an msync writes that
+// folio whole: 221 bytes reached the disk for an event of 7, with it 8; p99 of a batch fell from 33 to 14 ms (1 M
+// devices, batches of 1000, 32 connections). Badger has no option for it and keeps its mappings to itself, so they are
+// found where the kernel lists them.
 //
-// A mapping may be gone between the look and the advice, and its addresses belong to another one by then: that one is read
-// ahead less, which changes nothing but speed. For the same reason a failure is no error.
+// A mapping may be gone between the look and the advice, and its addresses belong to another one by then: that one is
+// read ahead less, which changes nothing but speed. For the same reason a failure is no error.
 func adviseRandom(dir string) error {
 	path, err := filepath.Abs(dir)
 	if err == nil {

@@ -7,9 +7,9 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// Append writes one group and returns nil when it is on disk: one Badger transaction, synced. Head and chunks are read until
-// it returns and not kept. It is called by one goroutine, with groups in their order. After an error the group may have
-// reached the disk or not, and every later call fails: the process must end, and the next start tells.
+// Append writes one group and returns nil when it is on disk: one Badger transaction, synced. Head and chunks are read
+// until it returns and not kept. It is called by one goroutine, with groups in their order. After an error the group
+// may have reached the disk or not, and every later call fails: the process must end, and the next start tells.
 func (l *Log) Append(g *Group) error {
 	l.appending.Lock()
 	defer l.appending.Unlock()
@@ -69,7 +69,15 @@ func (l *Log) admit(g *Group) error {
 	case g.Seq != l.last+1:
 		return fmt.Errorf("group %d does not follow group %d", g.Seq, l.last)
 	case g.FirstMs < l.firstMs || g.LastMs < l.lastMs:
-		return fmt.Errorf("group %d was decided at %d to %d, before group %d at %d to %d", g.Seq, g.FirstMs, g.LastMs, l.last, l.firstMs, l.lastMs)
+		return fmt.Errorf(
+			"group %d was decided at %d to %d, before group %d at %d to %d",
+			g.Seq,
+			g.FirstMs,
+			g.LastMs,
+			l.last,
+			l.firstMs,
+			l.lastMs,
+		)
 	}
 	return nil
 }

@@ -24,8 +24,8 @@ type instance struct {
 	names []string // of the files whose names are durable
 	watch nameWatch
 
-	// own says that transactions are synced and numbered here, as the commit log's are. Badger's numbering waits for a goroutine of Badger's at
-	// every transaction, up to a millisecond when all processors are busy.
+	// own says that transactions are synced and numbered here, as the commit log's are. Badger's numbering waits for a
+	// goroutine of Badger's at every transaction, up to a millisecond when all processors are busy.
 	own     bool
 	syncer  syncer
 	version uint64 // of the last transaction
@@ -68,8 +68,8 @@ func badgerOptions(path string, size instanceSize, readOnly bool, log *instanceL
 	return o
 }
 
-// openInstance opens a Badger directory. What Badger only logs while it opens (a table with a bad checksum is "ignored") is
-// an error here, and so is a panic over damaged bytes.
+// openInstance opens a Badger directory. What Badger only logs while it opens (a table with a bad checksum is
+// "ignored") is an error here, and so is a panic over damaged bytes.
 func openInstance(path string, size instanceSize, readOnly bool, log *instanceLog) (in *instance, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -114,8 +114,9 @@ func openInstance(path string, size instanceSize, readOnly bool, log *instanceLo
 	return in, nil
 }
 
-// memTableBytes returns what memtables must be able to take: bytes, or more if a process that had larger ones was killed here. Badger
-// reads a memtable file into an arena of the size that it is told now, and panics when that is full. The file has twice the memtable's size.
+// memTableBytes returns what memtables must be able to take: bytes, or more if a process that had larger ones was
+// killed here. Badger reads a memtable file into an arena of the size that it is told now, and panics when that is
+// full. The file has twice the memtable's size.
 func memTableBytes(path string, bytes int64) (int64, error) {
 	entries, err := os.ReadDir(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -134,8 +135,8 @@ func memTableBytes(path string, bytes int64) (int64, error) {
 	return bytes, nil
 }
 
-// outside reports whether what Badger stumbled over is no damage but the machine's to mend. Badger's wrapping hides what errors.Is
-// would look for.
+// outside reports whether what Badger stumbled over is no damage but the machine's to mend. Badger's wrapping hides
+// what errors.Is would look for.
 func outside(err error) bool {
 	for _, e := range []error{unix.EACCES, unix.EPERM, unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EROFS} {
 		if strings.Contains(err.Error(), e.Error()) {
@@ -145,9 +146,9 @@ func outside(err error) bool {
 	return false
 }
 
-// syncNames makes the names of new files durable. Badger syncs what is in a value log or memtable file, but not the directory
-// that names it (v4.9.6: z.OpenMmapFileUsing asks for size 0 after it has set the size), so it is done before anything in the
-// file is acknowledged. It is called when a name may have come; the sync happens when one is new.
+// syncNames makes the names of new files durable. Badger syncs what is in a value log or memtable file, but not the
+// directory that names it (v4.9.6: z.OpenMmapFileUsing asks for size 0 after it has set the size), so it is done before
+// anything in the file is acknowledged. It is called when a name may have come; the sync happens when one is new.
 func (in *instance) syncNames() error {
 	if _, err := in.dir.Seek(0, 0); err != nil {
 		return fmt.Errorf("list %q: %w", in.dir.Name(), err)
@@ -251,8 +252,9 @@ func (in *instance) close() error {
 // instanceLog is the logger of one instance. It remembers the first error for good, and once armed reports it.
 type instanceLog struct {
 	path string
-	// reads says that who reads from the instance proves every value himself. Then a value that cannot be read costs its reader an answer
-	// and nobody else anything; otherwise it is a failure like any other, since Badger only logs it and returns nothing.
+	// reads says that who reads from the instance proves every value himself. Then a value that cannot be read costs its
+	// reader an answer and nobody else anything; otherwise it is a failure like any other, since Badger only logs it and
+	// returns nothing.
 	reads    bool
 	fatal    func(error) // called at most once, from any goroutine; may be nil
 	warn     *slog.Logger
@@ -262,7 +264,8 @@ type instanceLog struct {
 	warnings atomic.Uint64
 }
 
-// Errorf is how Badger says that a sync failed, a value cannot be read, a table is ignored, a memtable cannot be flushed.
+// Errorf is how Badger says that a sync failed, a value cannot be read, a table is ignored, a memtable cannot be
+// flushed.
 func (l *instanceLog) Errorf(format string, args ...any) {
 	err := fmt.Errorf("badger in %q: %s", l.path, strings.TrimSpace(fmt.Sprintf(format, args...)))
 	// iterator.go, yieldItemValue: the value, and then every version of its key.
@@ -296,7 +299,8 @@ func (l *instanceLog) err() error {
 	return nil
 }
 
-// Warningf tells the first warning and then every power of two: a compaction that fails is tried again twenty times a second.
+// Warningf tells the first warning and then every power of two: a compaction that fails is tried again twenty times a
+// second.
 func (l *instanceLog) Warningf(format string, args ...any) {
 	if n := l.warnings.Add(1); n&(n-1) == 0 && l.warn != nil {
 		l.warn.Warn("badger warns", "path", l.path, "warning", strings.TrimSpace(fmt.Sprintf(format, args...)), "count", n)

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ballast is a file of blocks that hold nothing: space that is certain to be there when the disk is full, because opening the
-// log on a full disk dies like running on one does.
+// ballast is a file of blocks that hold nothing: space that is certain to be there when the disk is full, because
+// opening the log on a full disk dies like running on one does.
 type ballast struct {
 	path  string
 	bytes int64

@@ -106,7 +106,10 @@ func BenchmarkLedgerWrite(b *testing.B) {
 			b.ResetTimer()
 			for i := range b.N {
 				for j := range entries {
-					entries[j] = Entry{Key: fmt.Appendf(nil, "row/%08d/%08d", i, j), Value: []byte("forty bytes of a licence that is consumed")}
+					entries[j] = Entry{
+						Key:   fmt.Appendf(nil, "row/%08d/%08d", i, j),
+						Value: []byte("forty bytes of a licence that is consumed"),
+					}
 				}
 				if err := l.Write(entries); err != nil {
 					b.Fatal(err)

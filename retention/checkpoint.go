@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// Checkpoints is the directory of checkpoints. The newest installed one counts; older ones are removed when it is installed.
+// Checkpoints is the directory of checkpoints. The newest installed one counts; older ones are removed when it is
+// installed.
 type Checkpoints struct{ path string }
 
 // OpenCheckpoints opens or makes the directory and removes what a crash left unfinished.

@@ -26,8 +26,8 @@ type checkpointFile struct {
 	foot footer
 }
 
-// Latest opens the newest installed checkpoint; nil without an error when there is none. A damaged one is an error: an older
-// one is never taken in its place without somebody's decision.
+// Latest opens the newest installed checkpoint; nil without an error when there is none. A damaged one is an error: an
+// older one is never taken in its place without somebody's decision.
 func (c *Checkpoints) Latest() (*CheckpointReader, error) {
 	installed, err := c.list()
 	if err != nil || len(installed) == 0 {
@@ -62,8 +62,8 @@ func (r *CheckpointReader) E() uint64 { return r.in.foot.e }
 // Bytes returns the size of the checkpoint.
 func (r *CheckpointReader) Bytes() uint64 { return r.in.foot.bytes }
 
-// Sections calls fn for every section in order; data is valid until fn returns. Each section was checked when fn sees it; that
-// the file as a whole is what was written is only known when Sections returns nil.
+// Sections calls fn for every section in order; data is valid until fn returns. Each section was checked when fn sees
+// it; that the file as a whole is what was written is only known when Sections returns nil.
 func (r *CheckpointReader) Sections(fn func(kind uint16, data []byte) error) error {
 	var inFn error
 	err := r.in.sections(func(kind uint16, data []byte) error {

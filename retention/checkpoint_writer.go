@@ -25,13 +25,13 @@ type CheckpointWriter struct {
 const (
 	// checkpointBufferBytes makes writes few.
 	checkpointBufferBytes = 1 << 20
-	// checkpointFlushBytes is how much is written back at a time, and twice that is the most that waits for the disk: the commit log's syncs
-	// wait behind it.
+	// checkpointFlushBytes is how much is written back at a time, and twice that is the most that waits for the disk: the
+	// commit log's syncs wait behind it.
 	checkpointFlushBytes = 1 << 20
 )
 
-// Create begins a checkpoint of the state that has everything up to group b, the last one sealed before copying began. Until
-// Commit nothing of it counts.
+// Create begins a checkpoint of the state that has everything up to group b, the last one sealed before copying began.
+// Until Commit nothing of it counts.
 func (c *Checkpoints) Create(b uint64) (*CheckpointWriter, error) {
 	f, err := os.OpenFile(c.name(b)+tmpSuffix, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -89,8 +89,8 @@ func (w *CheckpointWriter) write(p []byte) {
 	}
 }
 
-// flush begins to write back the next piece, and returns when the one before it is written. Where that is not known the final sync has more
-// to do.
+// flush begins to write back the next piece, and returns when the one before it is written. Where that is not known the
+// final sync has more to do.
 func (w *CheckpointWriter) flush() {
 	fd := int(w.f.Fd())
 	_ = unix.SyncFileRange(fd, w.begun, checkpointFlushBytes, unix.SYNC_FILE_RANGE_WRITE)
@@ -103,8 +103,8 @@ func (w *CheckpointWriter) flush() {
 // Bytes returns how large the checkpoint is so far.
 func (w *CheckpointWriter) Bytes() uint64 { return w.foot.bytes }
 
-// Commit installs the checkpoint: e is the group that was open when copying ended, and must be on disk by now. When it returns
-// nil the checkpoint is on disk under its name, and older ones are gone. It ends the writer either way.
+// Commit installs the checkpoint: e is the group that was open when copying ended, and must be on disk by now. When it
+// returns nil the checkpoint is on disk under its name, and older ones are gone. It ends the writer either way.
 func (w *CheckpointWriter) Commit(e uint64) error {
 	w.foot.e = e
 	w.foot.hash = w.hash.Sum128().Bytes()

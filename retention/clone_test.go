@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clone copies a directory as it is, holes included. Of a directory that is open it is what a kill -9 at this instant would
-// leave: the page cache has it all. Nobody may be writing.
+// clone copies a directory as it is, holes included. Of a directory that is open it is what a kill -9 at this instant
+// would leave: the page cache has it all. Nobody may be writing.
 func clone(t testing.TB, from string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), filepath.Base(from))

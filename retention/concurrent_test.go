@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestAppendScanDrop runs everything at once over rotating directories: each scan sees a contiguous run of whole groups.
+// TestAppendScanDrop runs everything at once over rotating directories: each scan sees a contiguous run of whole
+// groups.
 func TestAppendScanDrop(t *testing.T) {
 	l, groups := newLog(t, 1, 10, 200, 2000)
 	l.opts.Retention = 100 * time.Second
@@ -113,7 +114,16 @@ func TestScanStops(t *testing.T) {
 		t.Fatalf("%d groups, %v", seen, err)
 	}
 	boom := errors.New("boom")
-	if err := l.Scan(context.Background(), 0, 1<<60, true, func(*Group) (bool, error) { return true, boom }); !errors.Is(err, boom) {
+	if err := l.Scan(
+		context.Background(),
+		0,
+		1<<60,
+		true,
+		func(*Group) (bool, error) { return true, boom },
+	); !errors.Is(
+		err,
+		boom,
+	) {
 		t.Fatal(err)
 	}
 	if err := l.Replay(3, func(*Group) error { return boom }); !errors.Is(err, boom) {

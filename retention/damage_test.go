@@ -42,8 +42,8 @@ func logOptions(path string, span int) LogOptions {
 	return LogOptions{Path: path, Retention: time.Hour, Span: time.Duration(span) * time.Second}
 }
 
-// verify opens a log, replays it from 1 and compares it with what was appended. It returns what was found wrong, and the groups
-// that came.
+// verify opens a log, replays it from 1 and compares it with what was appended. It returns what was found wrong, and
+// the groups that came.
 func verify(path string, want []*Group) (last int, err error) {
 	l, err := OpenLog(logOptions(path, 3600))
 	if err != nil {
@@ -123,8 +123,8 @@ func TestTornGroupBeyondTheMarkIsDropped(t *testing.T) {
 	}
 }
 
-// TestFlippedByteRefusesAndHarmsNothing flips a byte where Badger would truncate, and sees that the refusal left the rest
-// alone: with the byte flipped back everything is there.
+// TestFlippedByteRefusesAndHarmsNothing flips a byte where Badger would truncate, and sees that the refusal left the
+// rest alone: with the byte flipped back everything is there.
 func TestFlippedByteRefusesAndHarmsNothing(t *testing.T) {
 	l, groups := newLog(t, 20, 3600, 300, 5000)
 	crashed := clone(t, l.opts.Path)
@@ -256,8 +256,8 @@ func TestDamagedSpanFile(t *testing.T) {
 	}
 }
 
-// TestAnyFlippedByte flips single bits all over a log of several directories. Either somebody notices and names a path, or
-// everything comes back: a byte may be one that nobody reads.
+// TestAnyFlippedByte flips single bits all over a log of several directories. Either somebody notices and names a path,
+// or everything comes back: a byte may be one that nobody reads.
 func TestAnyFlippedByte(t *testing.T) {
 	l, groups := newLog(t, 40, 10, 200, 3000)
 	l.pool.wg.Wait()

@@ -57,15 +57,20 @@ type Dir struct {
 	guard    *Guard
 }
 
-// OpenDir takes the data directory for this process, makes it on the first start, and refuses one that is in use, newer,
-// damaged, of another region, or on a disk too full to open. Space is made by giving up the ballast before it is refused.
+// OpenDir takes the data directory for this process, makes it on the first start, and refuses one that is in use,
+// newer, damaged, of another region, or on a disk too full to open. Space is made by giving up the ballast before it is
+// refused.
 func OpenDir(o DirOptions) (*Dir, error) {
 	o.fill()
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(o.Path, 0o700); err != nil {
-		return nil, fmt.Errorf("make data directory %q: %w; name a place with --data that this user may write to", o.Path, err)
+		return nil, fmt.Errorf(
+			"make data directory %q: %w; name a place with --data that this user may write to",
+			o.Path,
+			err,
+		)
 	}
 	if err := syncDir(filepath.Dir(o.Path)); err != nil {
 		return nil, err
@@ -121,8 +126,11 @@ func lockDir(path string) (*os.File, error) {
 		holder, _ := io.ReadAll(io.LimitReader(f, 32))
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("data directory %q is in use by process %s: stop that daemon, or start this one with another --data",
-				path, strings.TrimSpace(string(holder)))
+			return nil, fmt.Errorf(
+				"data directory %q is in use by process %s: stop that daemon, or start this one with another --data",
+				path,
+				strings.TrimSpace(string(holder)),
+			)
 		}
 		return nil, fmt.Errorf("lock %q: %w; the data directory must be on a file system that has flock", name, err)
 	}

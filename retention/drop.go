@@ -5,11 +5,12 @@ import (
 	"path/filepath"
 )
 
-// Drop frees the disk of what is older than the retention: whole directories, oldest first, each only when its newest group
-// was decided more than Retention before nowMs and an installed checkpoint has passed its last group. The directory that is
-// written is never dropped; when nothing is appended any more, it is closed after its span like any other, so that it can be.
-// A directory that somebody reads waits for the next call. Drop may take long and runs beside Append and Scan. nowMs is the time
-// that meterd decides by (R12), not the bare clock: one that leapt ahead would free what is not old.
+// Drop frees the disk of what is older than the retention: whole directories, oldest first, each only when its newest
+// group was decided more than Retention before nowMs and an installed checkpoint has passed its last group. The
+// directory that is written is never dropped; when nothing is appended any more, it is closed after its span like any
+// other, so that it can be. A directory that somebody reads waits for the next call. Drop may take long and runs beside
+// Append and Scan. nowMs is the time that meterd decides by (R12), not the bare clock: one that leapt ahead would free
+// what is not old.
 func (l *Log) Drop(nowMs int64, passed uint64) error {
 	l.dropping.Lock()
 	defer l.dropping.Unlock()

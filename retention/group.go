@@ -20,8 +20,8 @@ type Group struct {
 	load func(*Group) error
 }
 
-// Load reads the chunks of a group that Scan gave; elsewhere they are there already. Like all of the group they are valid
-// until the function that was given the group returns.
+// Load reads the chunks of a group that Scan gave; elsewhere they are there already. Like all of the group they are
+// valid until the function that was given the group returns.
 func (g *Group) Load() error {
 	if g.load == nil {
 		return nil
@@ -63,8 +63,8 @@ func (g *Group) validate() error {
 	return nil
 }
 
-// chain is the hash of a group's header value. The next header carries it, and since a header has the hashes of its chunks, it
-// stands for everything up to there.
+// chain is the hash of a group's header value. The next header carries it, and since a header has the hashes of its
+// chunks, it stands for everything up to there.
 type chain [16]byte
 
 func chainOf(header []byte) chain { return xxh3.Hash128(header).Bytes() }

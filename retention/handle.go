@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// handle is a commit directory's open instance. Its fields are guarded by pool.mu; in and err are set before ready is closed.
+// handle is a commit directory's open instance. Its fields are guarded by pool.mu; in and err are set before ready is
+// closed.
 type handle struct {
 	in       *instance
 	err      error
@@ -208,7 +209,8 @@ func (p *pool) drop(s *span) bool {
 	return true
 }
 
-// close closes what is open for reading and waits for every closing. It returns the first failure of a writable directory.
+// close closes what is open for reading and waits for every closing. It returns the first failure of a writable
+// directory.
 func (p *pool) close() error {
 	p.mu.Lock()
 	if p.timer != nil {
@@ -225,8 +227,8 @@ func (p *pool) close() error {
 	return p.err
 }
 
-// openReadOnly opens a closed directory. Badger cannot open one read-only that was not closed cleanly; there is none, since
-// recoverSpan opens each such directory for writing, closes it and seals it before the log is open.
+// openReadOnly opens a closed directory. Badger cannot open one read-only that was not closed cleanly; there is none,
+// since recoverSpan opens each such directory for writing, closes it and seals it before the log is open.
 func openReadOnly(path string, logger *slog.Logger) (*instance, error) {
 	return openInstance(path, commitSize(), true, &instanceLog{path: path, reads: true, warn: logger})
 }

@@ -19,7 +19,8 @@ type identity struct {
 	createdAt time.Time
 }
 
-// openIdentity reads DIR/IDENTITY, or makes it on the first start. A region that is not the directory's is refused (R7).
+// openIdentity reads DIR/IDENTITY, or makes it on the first start. A region that is not the directory's is refused
+// (R7).
 func openIdentity(dir, region string, now time.Time, first bool) (identity, error) {
 	path := filepath.Join(dir, "IDENTITY")
 	fields, err := readSealed(path, identityTitle)
@@ -42,8 +43,14 @@ func openIdentity(dir, region string, now time.Time, first bool) (identity, erro
 		return identity{}, damage(path, "created_at %q is no time", fields["created_at"])
 	}
 	if id.region != region {
-		return identity{}, fmt.Errorf("data directory %q belongs to region %q, not %q: the region is fixed at the first start; "+
-			"start with --region %s, or with another --data", dir, id.region, region, id.region)
+		return identity{}, fmt.Errorf(
+			"data directory %q belongs to region %q, not %q: the region is fixed at the first start; "+
+				"start with --region %s, or with another --data",
+			dir,
+			id.region,
+			region,
+			id.region,
+		)
 	}
 	return id, nil
 }

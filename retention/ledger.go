@@ -29,12 +29,12 @@ func (o LedgerOptions) Validate() error {
 	return nil
 }
 
-// Entry is one row of the ledger. A key is 1 to LedgerKeyBytesMax bytes and begins neither with a zero byte nor with "!badger!";
-// whoever writes a row owns its namespace.
+// Entry is one row of the ledger. A key is 1 to LedgerKeyBytesMax bytes and begins neither with a zero byte nor with
+// "!badger!"; whoever writes a row owns its namespace.
 type Entry struct {
 	Key, Value []byte
-	// Keep is how long the row is readable, in whole seconds; then it is gone, and its space with the next compaction. 0 keeps it
-	// for ever.
+	// Keep is how long the row is readable, in whole seconds; then it is gone, and its space with the next compaction. 0
+	// keeps it for ever.
 	Keep time.Duration
 }
 
@@ -52,7 +52,8 @@ type Ledger struct {
 	failure error
 }
 
-// The ledger counts its transactions in a row of its own, so that a tail that was lost is seen: with the mark as in the log.
+// The ledger counts its transactions in a row of its own, so that a tail that was lost is seen: with the mark as in the
+// log.
 const (
 	countKey   = "\x00count"
 	cleanTitle = "ledger closed"

@@ -9,9 +9,9 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// Write writes entries in one synced transaction: when it returns nil all of them are on disk, after a crash all or none. Up to
-// LedgerTransactionBytesMax and LedgerTransactionEntriesMax fit; with more it may return ErrTooLarge, having written nothing.
-// Entries are read until it returns and not kept. After another error every later write fails.
+// Write writes entries in one synced transaction: when it returns nil all of them are on disk, after a crash all or
+// none. Up to LedgerTransactionBytesMax and LedgerTransactionEntriesMax fit; with more it may return ErrTooLarge,
+// having written nothing. Entries are read until it returns and not kept. After another error every later write fails.
 func (l *Ledger) Write(entries []Entry) error {
 	_, err := l.write(entries, false)
 	return err
@@ -120,9 +120,9 @@ func checkKey(key []byte) error {
 	return nil
 }
 
-// Scan calls fn for every row whose key has the prefix, in the order of keys, or against it when reverse, from start on (that
-// is at or behind it, in the direction of the scan; nil: from the end where it begins), until fn says that it needs no more.
-// Key and value are valid until fn returns. Rows written after Scan began are not seen.
+// Scan calls fn for every row whose key has the prefix, in the order of keys, or against it when reverse, from start on
+// (that is at or behind it, in the direction of the scan; nil: from the end where it begins), until fn says that it
+// needs no more. Key and value are valid until fn returns. Rows written after Scan began are not seen.
 func (l *Ledger) Scan(prefix, start []byte, reverse bool, fn func(key, value []byte) (more bool, err error)) error {
 	txn := l.in.read()
 	defer txn.Discard()

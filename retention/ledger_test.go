@@ -105,7 +105,10 @@ func TestLedgerScanIsAnOrderedMap(t *testing.T) {
 	l := openTestLedger(t, filepath.Join(t.TempDir(), "ledger"))
 	model := map[string]string{}
 	key := func(min, max int) *rapid.Generator[string] {
-		return rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]byte{1, 'a', 'b', 0xff}), min, max), func(b []byte) string { return string(b) })
+		return rapid.Map(
+			rapid.SliceOfN(rapid.SampledFrom([]byte{1, 'a', 'b', 0xff}), min, max),
+			func(b []byte) string { return string(b) },
+		)
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		k, v := key(1, 4).Draw(rt, "key"), rapid.StringN(0, 4, 8).Draw(rt, "value")
@@ -147,7 +150,10 @@ func TestLedgerTakesLargeTransactions(t *testing.T) {
 	l := openTestLedger(t, filepath.Join(t.TempDir(), "ledger"))
 	many := make([]Entry, LedgerTransactionEntriesMax)
 	for i := range many {
-		many[i] = Entry{Key: fmt.Appendf(nil, "row/%08d", i), Value: bytes.Repeat([]byte{'x'}, LedgerTransactionBytesMax/len(many)-32-12)}
+		many[i] = Entry{
+			Key:   fmt.Appendf(nil, "row/%08d", i),
+			Value: bytes.Repeat([]byte{'x'}, LedgerTransactionBytesMax/len(many)-32-12),
+		}
 	}
 	if err := l.Write(many); err != nil {
 		t.Fatal(err)

@@ -7,7 +7,8 @@ const (
 	// GroupBytesMax bounds head and chunks of one group. It is half of commitValueLogBytes, so that a group never makes
 	// Badger enlarge a value log file that is being read: it remaps the file without a lock there (value.go, write).
 	GroupBytesMax = 128 << 20
-	// ChunksMax bounds the chunks of a group: keys and chunks of less than commitValueThresholdBytes count against a transaction's size.
+	// ChunksMax bounds the chunks of a group: keys and chunks of less than commitValueThresholdBytes count against a
+	// transaction's size.
 	ChunksMax = 256
 	// HeadBytesMax bounds the head of a group: replay and scan hold it in memory before a chunk is looked at.
 	HeadBytesMax = 16 << 20
@@ -25,20 +26,21 @@ const (
 	// descriptors and a dozen goroutines.
 	ScansMax = 4
 
-	// commitValueThresholdBytes and ledgerValueThresholdBytes decide what goes to the value log: written once, never compacted. What a small
-	// group has stays out of it, since then only the memtable's file is dirty: a sync takes 170 µs instead of 230.
+	// commitValueThresholdBytes and ledgerValueThresholdBytes decide what goes to the value log: written once, never
+	// compacted. What a small group has stays out of it, since then only the memtable's file is dirty: a sync takes 170 µs
+	// instead of 230.
 	commitValueThresholdBytes = 4 << 10
 	ledgerValueThresholdBytes = 1 << 10
-	// commitMemTableBytes and ledgerMemTableBytes are small because each writable instance holds an arena of it and a third more, and one
-	// that is full stays until the garbage collector comes. Badger's limit of a transaction is 15 % of it: 1.2 MiB and 13,000 entries, of
-	// which a value that goes to the value log counts 12 bytes.
+	// commitMemTableBytes and ledgerMemTableBytes are small because each writable instance holds an arena of it and a
+	// third more, and one that is full stays until the garbage collector comes. Badger's limit of a transaction is 15 % of
+	// it: 1.2 MiB and 13,000 entries, of which a value that goes to the value log counts 12 bytes.
 	commitMemTableBytes = 8 << 20
 	ledgerMemTableBytes = 8 << 20
 	// commitValueLogBytes is when a value log file is ended. Badger walks the newest one at every open, so it stays small.
 	commitValueLogBytes = 256 << 20
 	ledgerValueLogBytes = 64 << 20
-	// manifestScanBytes bounds the search for the end of a manifest record whose length is damaged: one record names a flushed table
-	// or the tables of a compaction, some hundred bytes.
+	// manifestScanBytes bounds the search for the end of a manifest record whose length is damaged: one record names a
+	// flushed table or the tables of a compaction, some hundred bytes.
 	manifestScanBytes = 64 << 10
 	// indexCacheBytes bounds table indexes in memory; 0 would keep all of them there.
 	indexCacheBytes = 16 << 20
@@ -56,13 +58,14 @@ const (
 	// idleDefault is how long a directory that nobody reads stays open.
 	idleDefault = time.Minute
 
-	// replayBatchBytes and replayBatchGroups bound what replay reads ahead, three batches of it, so that its memory does not
-	// depend on the size of groups; a batch amortises the hand-over of groups of one event.
+	// replayBatchBytes and replayBatchGroups bound what replay reads ahead, three batches of it, so that its memory does
+	// not depend on the size of groups; a batch amortises the hand-over of groups of one event.
 	replayBatchBytes  = 4 << 20
 	replayBatchGroups = 256
 
-	// stopBytesDefault stops ingest. It leaves room for the checkpoint of eight million devices (about 100 bytes each), the
-	// memtables to be flushed (16 MiB) and a second of commit log between two looks; Guard.Reserve raises it with the state.
+	// stopBytesDefault stops ingest. It leaves room for the checkpoint of eight million devices (about 100 bytes each),
+	// the memtables to be flushed (16 MiB) and a second of commit log between two looks; Guard.Reserve raises it with the
+	// state.
 	stopBytesDefault = 1 << 30
 	// flushBytes is what a running daemon writes beside its checkpoint to come to rest: memtables flushed, a compaction of
 	// them, the log of the groups in hand.

@@ -16,7 +16,8 @@ type LogOptions struct {
 	DirBytesMax int64         // ends a directory before its span; 0: 8 GiB
 	Idle        time.Duration // how long a directory that nobody reads stays open; 0: a minute
 	// Fatal is told, at most once and from any goroutine, of the first error that Badger logs or that happens in the
-	// background: the process must end. The log takes nothing more by then. What Append or Drop find themselves they return. It must not call the log.
+	// background: the process must end. The log takes nothing more by then. What Append or Drop find themselves they
+	// return. It must not call the log.
 	Fatal  func(error)
 	Logger *slog.Logger // told about a torn tail that was dropped and about Badger's warnings; nil: nobody is
 }
@@ -58,8 +59,8 @@ func (o LogOptions) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Log is the commit log: every acknowledged group, in order. Append belongs to one goroutine; everything else may be called
-// from any.
+// Log is the commit log: every acknowledged group, in order. Append belongs to one goroutine; everything else may be
+// called from any.
 type Log struct {
 	opts LogOptions
 	mark *mark

@@ -10,10 +10,10 @@ import (
 	"path/filepath"
 )
 
-// Badger's MANIFEST names the tables that belong to a directory: eight bytes of head, then records of a length, a CRC32C and so many
-// bytes, both big-endian. Badger takes whatever does not fit the file for a torn tail, cuts it off, and deletes the tables that are
-// named in it: one flipped bit in a length would cost everything that was flushed. A tail that was really torn is the beginning of one
-// record and nothing else, so what looks like more is refused.
+// Badger's MANIFEST names the tables that belong to a directory: eight bytes of head, then records of a length, a
+// CRC32C and so many bytes, both big-endian. Badger takes whatever does not fit the file for a torn tail, cuts it off,
+// and deletes the tables that are named in it: one flipped bit in a length would cost everything that was flushed. A
+// tail that was really torn is the beginning of one record and nothing else, so what looks like more is refused.
 const (
 	manifestHeadBytes   = 8
 	manifestRecordBytes = 8
@@ -61,8 +61,8 @@ func manifestRecord(b []byte) (bytes int, ok bool) {
 	return manifestRecordBytes + int(n), crc32.Checksum(body, castagnoli) == binary.BigEndian.Uint32(b[4:])
 }
 
-// manifestGoesOn reports whether a tail is more than the beginning of one record: the record is there but for its length, or a whole one
-// follows. Records that name nothing are not looked for: zeros would look like them.
+// manifestGoesOn reports whether a tail is more than the beginning of one record: the record is there but for its
+// length, or a whole one follows. Records that name nothing are not looked for: zeros would look like them.
 func manifestGoesOn(tail []byte) bool {
 	if len(tail) > manifestRecordBytes {
 		for end := manifestRecordBytes + 1; end <= len(tail); end++ {

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 )
 
-// mark remembers how far a log went, so that a lost tail is seen: Badger truncates at the first bad checksum without a word,
-// and what is left looks whole. It is written after each sync and is not synced itself, so it is never ahead of what is on
-// disk. It has two copies, written in turn, each in its own sector.
+// mark remembers how far a log went, so that a lost tail is seen: Badger truncates at the first bad checksum without a
+// word, and what is left looks whole. It is written after each sync and is not synced itself, so it is never ahead of
+// what is on disk. It has two copies, written in turn, each in its own sector.
 type mark struct {
 	f   *os.File
 	seq uint64
@@ -40,8 +40,8 @@ func createMark(dir string) (*mark, error) {
 	return openMark(dir, discard())
 }
 
-// openMark reads the mark; os.ErrNotExist is reported as such. One bad copy is what a torn write leaves: it is told, the other
-// one counts, and it is written again. Two bad ones are damage.
+// openMark reads the mark; os.ErrNotExist is reported as such. One bad copy is what a torn write leaves: it is told,
+// the other one counts, and it is written again. Two bad ones are damage.
 func openMark(dir string, logger *slog.Logger) (*mark, error) {
 	path := markPath(dir)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

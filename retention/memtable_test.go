@@ -9,11 +9,17 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// A process that had larger memtables and was killed leaves more in one than ours take; it is opened all the same, and nothing is lost.
+// A process that had larger memtables and was killed leaves more in one than ours take; it is opened all the same, and
+// nothing is lost.
 func TestLargerMemtableIsOpened(t *testing.T) {
 	const rows, batch = 40_000, 2000
 	path, killed := t.TempDir(), t.TempDir()
-	large, err := openInstance(path, instanceSize{32 << 20, ledgerValueLogBytes, ledgerValueThresholdBytes, false}, false, &instanceLog{path: path})
+	large, err := openInstance(
+		path,
+		instanceSize{32 << 20, ledgerValueLogBytes, ledgerValueThresholdBytes, false},
+		false,
+		&instanceLog{path: path},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

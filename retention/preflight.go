@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// preflight is what is asked of a Badger directory before Badger may open it for writing. Badger truncates the newest value
-// log file and every memtable file at their first bad checksum, silently: one flipped byte would cost every group behind it.
-// So they are walked first, and damage to what was acknowledged is refused while everything is still there.
+// preflight is what is asked of a Badger directory before Badger may open it for writing. Badger truncates the newest
+// value log file and every memtable file at their first bad checksum, silently: one flipped byte would cost every group
+// behind it. So they are walked first, and damage to what was acknowledged is refused while everything is still there.
 type preflight struct {
 	dir   string
 	need  uint64 // every sequence up to this was acknowledged
@@ -35,8 +35,8 @@ func (p *preflight) run() error {
 	return p.walkValueLog()
 }
 
-// removeEmpty removes files of length 0, which a kill between creating or emptying a file and the next call leaves; Badger
-// refuses to open beside one (openMemTables takes z.NewFile for an error).
+// removeEmpty removes files of length 0, which a kill between creating or emptying a file and the next call leaves;
+// Badger refuses to open beside one (openMemTables takes z.NewFile for an error).
 func (p *preflight) removeEmpty() error {
 	for _, ext := range []string{".mem", ".vlog"} {
 		files, err := numberedFiles(p.dir, ext)
@@ -77,7 +77,13 @@ func (p *preflight) walkMemTables() error {
 	}
 	switch {
 	case torn != nil && (p.clean || p.last < p.need):
-		return damage(torn.path, "the entry at byte %d has a bad checksum: %d is the last before it, %d was acknowledged", tornAt, p.last, p.need)
+		return damage(
+			torn.path,
+			"the entry at byte %d has a bad checksum: %d is the last before it, %d was acknowledged",
+			tornAt,
+			p.last,
+			p.need,
+		)
 	case p.last > 0 && p.last < p.need:
 		return damage(files[len(files)-1].path, "it ends with %d, but %d was acknowledged", p.last, p.need)
 	}
@@ -127,7 +133,12 @@ func (p *preflight) walkValueLog() error {
 		reach = max(reach, p.reachLast[newest.number])
 	}
 	if end.offset < int(reach) || p.clean && !end.clean {
-		return damage(newest.path, "the entry at byte %d has a bad checksum, what was acknowledged reaches to byte %d", end.offset, max(int(reach), int(newest.bytes)))
+		return damage(
+			newest.path,
+			"the entry at byte %d has a bad checksum, what was acknowledged reaches to byte %d",
+			end.offset,
+			max(int(reach), int(newest.bytes)),
+		)
 	}
 	return nil
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// groupReader reads single groups of one open directory, by key. Its buffers are reused: what it returns is valid until the
-// next call.
+// groupReader reads single groups of one open directory, by key. Its buffers are reused: what it returns is valid until
+// the next call.
 type groupReader struct {
 	in     *instance
 	txn    *badger.Txn
@@ -59,8 +59,9 @@ func (r *groupReader) read(seq uint64) error {
 	return err
 }
 
-// get copies one value into dst: Badger keeps its file locked while it is looked at, and Append may be waiting for that lock.
-// A value that Badger cannot read comes without an error (iterator.go, yieldItemValue); its hash then does not match.
+// get copies one value into dst: Badger keeps its file locked while it is looked at, and Append may be waiting for that
+// lock. A value that Badger cannot read comes without an error (iterator.go, yieldItemValue); its hash then does not
+// match.
 func (r *groupReader) get(seq uint64, part int, dst []byte) (value []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {

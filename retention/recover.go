@@ -8,8 +8,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// recover finds what the log holds. Directories are looked at from the newest to the oldest, since the newer one tells up to
-// where the older one must go. The newest is left open for writing.
+// recover finds what the log holds. Directories are looked at from the newest to the oldest, since the newer one tells
+// up to where the older one must go. The newest is left open for writing.
 func (l *Log) recover() error {
 	spans, err := listSpans(l.opts.Path)
 	if err != nil {
@@ -88,8 +88,8 @@ func (s *span) checkLast(need uint64, tail bool) error {
 	return nil
 }
 
-// recoverSpan opens a directory for writing, which Badger needs after a crash, and reads what it holds. Unless it is the
-// newest it is closed again and sealed.
+// recoverSpan opens a directory for writing, which Badger needs after a crash, and reads what it holds. Unless it is
+// the newest it is closed again and sealed.
 func (l *Log) recoverSpan(s *span, sealed bool, need uint64, tail, newest bool) error {
 	was := s.bounds
 	pre := preflight{dir: s.path, need: need, clean: sealed, seqOf: groupOf}
@@ -148,8 +148,8 @@ func groupOf(e *walkEntry) (uint64, bool) {
 	return seq, ok
 }
 
-// readBounds reads the first and the last group of an open directory. A last header that cannot be read is reported as torn:
-// whether that is allowed is for dropTorn to say.
+// readBounds reads the first and the last group of an open directory. A last header that cannot be read is reported as
+// torn: whether that is allowed is for dropTorn to say.
 func (s *span) readBounds(in *instance) (torn error, err error) {
 	s.bounds = bounds{}
 	err = in.db.View(func(txn *badger.Txn) error {
@@ -185,8 +185,9 @@ func edge(txn *badger.Txn, last bool) (uint64, bool) {
 	return 0, false
 }
 
-// dropTorn reads the last group and every other one beyond the mark whole. Only the last one may be torn, and only beyond the
-// mark: it was never acknowledged, and it goes. Anything else is damage, since each group was synced before the next began.
+// dropTorn reads the last group and every other one beyond the mark whole. Only the last one may be torn, and only
+// beyond the mark: it was never acknowledged, and it goes. Anything else is damage, since each group was synced before
+// the next began.
 func (l *Log) dropTorn(s *span, in *instance, need uint64) error {
 	if s.empty() {
 		return nil

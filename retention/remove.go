@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// removeGently removes a file in small pieces. A file system that tells its disk of every freed block (ext4 with `discard`) has the next sync wait
-// for all of them: beside the removal of 75 MB a sync took up to 19 ms, in pieces 3 to 5, and a directory of the log can be a hundred times as large.
-// The caller has renamed the file to what the next start removes.
+// removeGently removes a file in small pieces. A file system that tells its disk of every freed block (ext4 with
+// `discard`) has the next sync wait for all of them: beside the removal of 75 MB a sync took up to 19 ms, in pieces 3
+// to 5, and a directory of the log can be a hundred times as large. The caller has renamed the file to what the next
+// start removes.
 func removeGently(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// Replay calls fn for every group from `from` on, in order and whole. It proves on the way that nothing is missing and nothing
-// was changed: sequence, checksums, and the hash chain, also from one directory to the next. A log that ends before from-1 or
-// begins after from is an error. The group is valid until fn returns; reading goes on ahead of it in the background. What is
-// appended meanwhile is not replayed.
+// Replay calls fn for every group from `from` on, in order and whole. It proves on the way that nothing is missing and
+// nothing was changed: sequence, checksums, and the hash chain, also from one directory to the next. A log that ends
+// before from-1 or begins after from is an error. The group is valid until fn returns; reading goes on ahead of it in
+// the background. What is appended meanwhile is not replayed.
 func (l *Log) Replay(from uint64, fn func(*Group) error) error {
 	from = max(from, 1)
 	r, err := l.newReplay(from)
@@ -80,9 +80,20 @@ func (l *Log) newReplay(from uint64) (*replay, error) {
 	case from < first && from <= l.last:
 		return nil, damage(l.opts.Path, "it begins with group %d, the groups from %d on are missing", first, from)
 	case from < first:
-		return nil, fmt.Errorf("%q begins with group %d: the older ones were dropped with their retention", l.opts.Path, first)
+		return nil, fmt.Errorf(
+			"%q begins with group %d: the older ones were dropped with their retention",
+			l.opts.Path,
+			first,
+		)
 	}
-	r := &replay{log: l, next: from, last: l.last, free: make(chan *batch, 3), full: make(chan *batch, 3), stop: make(chan struct{})}
+	r := &replay{
+		log:  l,
+		next: from,
+		last: l.last,
+		free: make(chan *batch, 3),
+		full: make(chan *batch, 3),
+		stop: make(chan struct{}),
+	}
 	for range cap(r.free) {
 		r.free <- &batch{}
 	}

@@ -5,15 +5,15 @@ import (
 	"os"
 )
 
-// due reports whether the directory that is written has had its span or its bytes. Decided times count, not the clock: they
-// never go back. l.mu is held.
+// due reports whether the directory that is written has had its span or its bytes. Decided times count, not the clock:
+// they never go back. l.mu is held.
 func (l *Log) due(nowMs int64) bool {
 	s := l.writer
 	return !s.empty() && (nowMs-s.firstMs >= l.opts.Span.Milliseconds() || s.bytes >= l.opts.DirBytesMax)
 }
 
-// rotate takes over the next directory if it is open, and has it opened in the background if it is due: no Append waits for
-// an open, groups go into the old directory until the new one is ready. l.appending is held.
+// rotate takes over the next directory if it is open, and has it opened in the background if it is due: no Append waits
+// for an open, groups go into the old directory until the new one is ready. l.appending is held.
 func (l *Log) rotate(nowMs int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,8 +57,8 @@ func (l *Log) makeSpan(base uint64) (*span, *instance, error) {
 	return s, in, err
 }
 
-// takeNext switches to the directory that was opened ahead; the old one is closed in the background when its last reader
-// leaves. l.appending and l.mu are held.
+// takeNext switches to the directory that was opened ahead; the old one is closed in the background when its last
+// reader leaves. l.appending and l.mu are held.
 func (l *Log) takeNext() {
 	old := l.writer
 	l.writer, l.instance = l.next, l.nextIn

@@ -6,11 +6,16 @@ import (
 	"sort"
 )
 
-// Scan calls fn for every group with an event decided from fromMs to toMs, both included, oldest or newest first, until fn
-// says that it needs no more. Groups come without chunks: fn looks at the head and calls Load if it wants them. The group is
-// valid until fn returns. Scan runs beside Append, of which it sees what was on disk when it began, and beside Drop, which
-// waits for the directory that is being read. More than ScansMax scans wait for each other.
-func (l *Log) Scan(ctx context.Context, fromMs, toMs int64, newestFirst bool, fn func(*Group) (more bool, err error)) error {
+// Scan calls fn for every group with an event decided from fromMs to toMs, both included, oldest or newest first, until
+// fn says that it needs no more. Groups come without chunks: fn looks at the head and calls Load if it wants them. The
+// group is valid until fn returns. Scan runs beside Append, of which it sees what was on disk when it began, and beside
+// Drop, which waits for the directory that is being read. More than ScansMax scans wait for each other.
+func (l *Log) Scan(
+	ctx context.Context,
+	fromMs, toMs int64,
+	newestFirst bool,
+	fn func(*Group) (more bool, err error),
+) error {
 	select {
 	case l.scan <- struct{}{}:
 		defer func() { <-l.scan }()

@@ -23,8 +23,8 @@ func damage(path, format string, args ...any) error {
 		"(or move it away to start empty)", path, ErrDamaged, fmt.Sprintf(format, args...))
 }
 
-// A sealed file is a few lines of text that a person can read and a flipped bit cannot get past: a title, "name value" lines,
-// and the CRC32C of all of them.
+// A sealed file is a few lines of text that a person can read and a flipped bit cannot get past: a title, "name value"
+// lines, and the CRC32C of all of them.
 func encodeSealed(title string, fields [][2]string) []byte {
 	var b bytes.Buffer
 	b.WriteString("meterd " + title + "\n")

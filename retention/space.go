@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SpaceOptions says when there is too little space. A full disk kills the process, since Badger writes through mapped files
-// (SIGBUS), so ingest stops while there still is room for what must be written to come to rest.
+// SpaceOptions says when there is too little space. A full disk kills the process, since Badger writes through mapped
+// files (SIGBUS), so ingest stops while there still is room for what must be written to come to rest.
 type SpaceOptions struct {
 	StopBytes    uint64 // ingest stops below this; 0: 1 GiB
 	ResumeBytes  uint64 // and goes on above this; 0: a quarter more than StopBytes
@@ -50,7 +50,10 @@ func (o SpaceOptions) Validate() error {
 		errs = append(errs, fmt.Errorf("resume at %d bytes free is below stop at %d", o.ResumeBytes, o.StopBytes))
 	}
 	if o.OpenBytes > o.BallastBytes {
-		errs = append(errs, fmt.Errorf("opening takes %d bytes, the ballast of %d cannot make room for it", o.OpenBytes, o.BallastBytes))
+		errs = append(
+			errs,
+			fmt.Errorf("opening takes %d bytes, the ballast of %d cannot make room for it", o.OpenBytes, o.BallastBytes),
+		)
 	}
 	return errors.Join(errs...)
 }
@@ -64,8 +67,8 @@ func Free(path string) (uint64, error) {
 	return st.Bavail * uint64(st.Bsize), nil
 }
 
-// Guard watches the free space of a data directory. Its methods are safe for concurrent use; Stopped and FreeBytes are one
-// atomic load each.
+// Guard watches the free space of a data directory. Its methods are safe for concurrent use; Stopped and FreeBytes are
+// one atomic load each.
 type Guard struct {
 	path    string
 	opts    SpaceOptions
@@ -100,8 +103,13 @@ func (g *Guard) makeRoom() error {
 			return err
 		}
 		if free < g.opts.OpenBytes {
-			return fmt.Errorf("data directory %q: %d bytes are free, opening takes up to %d: free at least %d bytes on this file system",
-				g.path, free, g.opts.OpenBytes, g.opts.OpenBytes-free)
+			return fmt.Errorf(
+				"data directory %q: %d bytes are free, opening takes up to %d: free at least %d bytes on this file system",
+				g.path,
+				free,
+				g.opts.OpenBytes,
+				g.opts.OpenBytes-free,
+			)
 		}
 	}
 	return g.Check()
@@ -110,8 +118,8 @@ func (g *Guard) makeRoom() error {
 // Reserve says how many bytes the next checkpoint will take; ingest stops while it still fits.
 func (g *Guard) Reserve(bytes uint64) { g.reserve.Store(bytes) }
 
-// Check measures, stops or resumes, and makes the ballast again when there is room for it. Stopping comes at the threshold,
-// resuming a quarter above it, so that the two do not alternate.
+// Check measures, stops or resumes, and makes the ballast again when there is room for it. Stopping comes at the
+// threshold, resuming a quarter above it, so that the two do not alternate.
 func (g *Guard) Check() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

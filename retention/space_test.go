@@ -153,7 +153,11 @@ func TestGuardRuns(t *testing.T) {
 			}
 			return 0, boom
 		}
-		g, err := newGuard(path, SpaceOptions{StopBytes: 1000, ResumeBytes: 1500, BallastBytes: 1 << 40, Free: measure}, discard())
+		g, err := newGuard(
+			path,
+			SpaceOptions{StopBytes: 1000, ResumeBytes: 1500, BallastBytes: 1 << 40, Free: measure},
+			discard(),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,8 +33,8 @@ type bounds struct {
 
 func (b *bounds) empty() bool { return b.last == 0 }
 
-// A directory is named by the sequence before which it holds no group, so that names sort as the log goes. The group that it
-// begins with may come a little later: the name is given when the directory is opened ahead.
+// A directory is named by the sequence before which it holds no group, so that names sort as the log goes. The group
+// that it begins with may come a little later: the name is given when the directory is opened ahead.
 const (
 	spanPrefix     = "g"
 	spanDigits     = 20

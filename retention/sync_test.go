@@ -41,8 +41,8 @@ func breakSync(t *testing.T, path string) {
 	t.Fatalf("%q is not mapped", path)
 }
 
-// TestSyncThatIsOnlyLogged is the reason of instanceLog: Badger logs that the value log could not be synced, and says that the
-// transaction is committed.
+// TestSyncThatIsOnlyLogged is the reason of instanceLog: Badger logs that the value log could not be synced, and says
+// that the transaction is committed.
 func TestSyncThatIsOnlyLogged(t *testing.T) {
 	path := t.TempDir()
 	in, err := openInstance(path, ledgerSize(), false, &instanceLog{path: path})
@@ -59,7 +59,8 @@ func TestSyncThatIsOnlyLogged(t *testing.T) {
 	}
 }
 
-// A disk that failed once is not asked again: after a sync that failed, of keys or of values, nothing is appended any more.
+// A disk that failed once is not asked again: after a sync that failed, of keys or of values, nothing is appended any
+// more.
 func TestAppendFailsForEverAfterAFailedSync(t *testing.T) {
 	for name, of := range map[string]func(*syncer) *os.File{
 		"keys":   func(s *syncer) *os.File { return s.mem },
@@ -77,7 +78,10 @@ func TestAppendFailsForEverAfterAFailedSync(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 3 {
-				if err := l.Append(testGroup(2, 0, 0, commitValueThresholdBytes)); err == nil || !strings.Contains(err.Error(), "sync") {
+				if err := l.Append(
+					testGroup(2, 0, 0, commitValueThresholdBytes),
+				); err == nil ||
+					!strings.Contains(err.Error(), "sync") {
 					t.Fatalf("append after a failed sync: %v", err)
 				}
 			}

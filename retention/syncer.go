@@ -10,16 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncer makes what Badger wrote durable in its stead: with SyncWrites it syncs the value log with every transaction, written to or not,
-// and a group that is all in the memtable's file needs one sync, not two: 105 µs instead of 165 on an idle machine. It opens the files
-// a second time; what was written through a mapping is the file's, and a sync of it writes that too.
+// syncer makes what Badger wrote durable in its stead: with SyncWrites it syncs the value log with every transaction,
+// written to or not, and a group that is all in the memtable's file needs one sync, not two: 105 µs instead of 165 on
+// an idle machine. It opens the files a second time; what was written through a mapping is the file's, and a sync of it
+// writes that too.
 //
-// A transaction is in the newest memtable's file: Badger begins the next one before it writes, never after. Its values are in the
-// value log file that was the newest before it wrote: Badger begins the next one after it has written. So what a sync must
-// reach is known by the names of the files, and names are looked at when one came.
+// A transaction is in the newest memtable's file: Badger begins the next one before it writes, never after. Its values
+// are in the value log file that was the newest before it wrote: Badger begins the next one after it has written. So
+// what a sync must reach is known by the names of the files, and names are looked at when one came.
 //
-// Badger's order, values first, is not kept: a power cut may leave the transaction without its values. Only the last one can be like that, and
-// it was not acknowledged: recovery drops it (dropTorn).
+// Badger's order, values first, is not kept: a power cut may leave the transaction without its values. Only the last
+// one can be like that, and it was not acknowledged: recovery drops it (dropTorn).
 type syncer struct {
 	dir       string
 	mem, log  *os.File // nil until there is one

@@ -6,9 +6,9 @@ import (
 	"os"
 )
 
-// checkTables refuses a table whose footer points outside of it: Badger ends the process over one (table.go, readNoFail), in a goroutine
-// of its own. What lies inside has checksums that Badger proves. The footer, from the end: 4 bytes length of the checksum, the checksum, 4
-// bytes length of the index, the index.
+// checkTables refuses a table whose footer points outside of it: Badger ends the process over one (table.go,
+// readNoFail), in a goroutine of its own. What lies inside has checksums that Badger proves. The footer, from the end:
+// 4 bytes length of the checksum, the checksum, 4 bytes length of the index, the index.
 func checkTables(dir string) error {
 	files, err := numberedFiles(dir, ".sst")
 	if err != nil {

@@ -15,7 +15,13 @@ import (
 
 // testGroup is a group whose content follows from its sequence, so that a test knows it again.
 func testGroup(seq uint64, firstMs, lastMs int64, chunkBytes ...int) *Group {
-	g := &Group{Seq: seq, ControlSeq: seq / 10, FirstMs: firstMs, LastMs: lastMs, Head: fmt.Appendf(nil, "head of %d", seq)}
+	g := &Group{
+		Seq:        seq,
+		ControlSeq: seq / 10,
+		FirstMs:    firstMs,
+		LastMs:     lastMs,
+		Head:       fmt.Appendf(nil, "head of %d", seq),
+	}
 	rng := rand.New(rand.NewPCG(seq, 7))
 	for _, n := range chunkBytes {
 		c := make([]byte, n)
@@ -29,12 +35,20 @@ func testGroup(seq uint64, firstMs, lastMs int64, chunkBytes ...int) *Group {
 
 // sameGroup reports the first difference of two groups.
 func sameGroup(got, want *Group) error {
-	if got.Seq != want.Seq || got.ControlSeq != want.ControlSeq || got.FirstMs != want.FirstMs || got.LastMs != want.LastMs {
+	if got.Seq != want.Seq || got.ControlSeq != want.ControlSeq || got.FirstMs != want.FirstMs ||
+		got.LastMs != want.LastMs {
 		return fmt.Errorf("group %d/%d of %d..%d, want %d/%d of %d..%d", got.Seq, got.ControlSeq, got.FirstMs, got.LastMs,
 			want.Seq, want.ControlSeq, want.FirstMs, want.LastMs)
 	}
 	if string(got.Head) != string(want.Head) || len(got.Chunks) != len(want.Chunks) {
-		return fmt.Errorf("group %d: head %q and %d chunks, want %q and %d", got.Seq, got.Head, len(got.Chunks), want.Head, len(want.Chunks))
+		return fmt.Errorf(
+			"group %d: head %q and %d chunks, want %q and %d",
+			got.Seq,
+			got.Head,
+			len(got.Chunks),
+			want.Head,
+			len(want.Chunks),
+		)
 	}
 	for i := range got.Chunks {
 		if string(got.Chunks[i]) != string(want.Chunks[i]) {
@@ -163,16 +177,22 @@ func (tr *transcript) scan(d *datadriven.TestData) (string, error) {
 	d.ScanArgs(tr.t, "to", &to)
 	d.MaybeScanArgs(tr.t, "limit", &limit)
 	var out []string
-	err := tr.log.Scan(context.Background(), int64(from)*1000, int64(to)*1000, d.HasArg("newest"), func(g *Group) (bool, error) {
-		if g.Chunks != nil {
-			return false, fmt.Errorf("group %d came with chunks", g.Seq)
-		}
-		if err := g.Load(); err != nil {
-			return false, err
-		}
-		out = append(out, fmt.Sprint(g.Seq))
-		return len(out) != limit, sameGroup(g, tr.said[g.Seq])
-	})
+	err := tr.log.Scan(
+		context.Background(),
+		int64(from)*1000,
+		int64(to)*1000,
+		d.HasArg("newest"),
+		func(g *Group) (bool, error) {
+			if g.Chunks != nil {
+				return false, fmt.Errorf("group %d came with chunks", g.Seq)
+			}
+			if err := g.Load(); err != nil {
+				return false, err
+			}
+			out = append(out, fmt.Sprint(g.Seq))
+			return len(out) != limit, sameGroup(g, tr.said[g.Seq])
+		},
+	)
 	return list(out), err
 }
 

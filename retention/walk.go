@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A walk reads Badger's value log and memtable files without Badger and without changing them. Both are a 20-byte header
-// followed by entries (badger v4.9.6 memtable.go, structs.go):
+// A walk reads Badger's value log and memtable files without Badger and without changing them. Both are a 20-byte
+// header followed by entries (badger v4.9.6 memtable.go, structs.go):
 //
 //	meta u8 | user meta u8 | key length uvarint | value length uvarint | expires uvarint | key | value | CRC32C u32, big-endian
 const (

@@ -7,10 +7,14 @@ import (
 	"github.com/meterd/meterd/retention"
 )
 
-// Administer makes one administrative change: fn builds the next catalogue from the one that holds, which is then synced with its
-// audit record in one transaction and swapped in between two groups. It returns when the first event decided after it sees the change.
-// An error of fn, or a nil catalogue from it, changes nothing. Changes are made one at a time.
-func (e *Engine) Administer(token string, fn func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error)) error {
+// Administer makes one administrative change: fn builds the next catalogue from the one that holds, which is then
+// synced with its audit record in one transaction and swapped in between two groups. It returns when the first event
+// decided after it sees the change. An error of fn, or a nil catalogue from it, changes nothing. Changes are made one
+// at a time.
+func (e *Engine) Administer(
+	token string,
+	fn func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error),
+) error {
 	e.adminMu.Lock()
 	defer e.adminMu.Unlock()
 	if e.Err() != nil {
@@ -58,8 +62,8 @@ func (e *Engine) tellGateways(before, next *license.Catalogue, ch *license.Chang
 	}
 }
 
-// Audit calls fn for audit entries, newest first, beginning before control sequence before (0: with the newest), until fn returns
-// false.
+// Audit calls fn for audit entries, newest first, beginning before control sequence before (0: with the newest), until
+// fn returns false.
 func (e *Engine) Audit(before uint64, fn func(license.AuditEntry) bool) error {
 	var start []byte
 	if before > 0 {

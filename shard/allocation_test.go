@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// What a batch allocates does not depend on how many events it has: the group does, and remembering its sequence, but no event.
+// What a batch allocates does not depend on how many events it has: the group does, and remembering its sequence, but
+// no event.
 func TestNoEventAllocates(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{"messages_per_day":null}`, 0)

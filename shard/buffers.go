@@ -2,8 +2,8 @@ package shard
 
 import "sync"
 
-// buffers keeps the memory of chunks for the next group. Without it every group takes memory that the collector has just given back to the
-// kernel, which clears it again: 7 % of the processor time of large batches.
+// buffers keeps the memory of chunks for the next group. Without it every group takes memory that the collector has
+// just given back to the kernel, which clears it again: 7 % of the processor time of large batches.
 type buffers struct {
 	mu   sync.Mutex
 	free [][]byte
@@ -24,7 +24,8 @@ func (b *buffers) take() []byte {
 	return buffer
 }
 
-// give takes buffers that nobody reads any more. One that a batch of large payloads made far larger than usual is not kept.
+// give takes buffers that nobody reads any more. One that a batch of large payloads made far larger than usual is not
+// kept.
 func (b *buffers) give(list [][]byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -67,7 +67,8 @@ func (e *Engine) runCheckpoints() {
 			return
 		}
 		rows := e.sinceRows.Load()
-		if rows >= checkpointRecordsMax || e.sinceBytes.Load() > e.checkpoint.bytes.Load() || (rows > 0 && time.Since(made) >= span/2) {
+		if rows >= checkpointRecordsMax || e.sinceBytes.Load() > e.checkpoint.bytes.Load() ||
+			(rows > 0 && time.Since(made) >= span/2) {
 			made = time.Now()
 			if err := e.Checkpoint(); err != nil {
 				e.fail(err)
@@ -81,9 +82,9 @@ func (e *Engine) runCheckpoints() {
 	}
 }
 
-// Checkpoint copies the state while events go on and installs the copy when the last group that it may reflect is durable.
-// It is installed as "everything up to begin, perhaps more up to end": what lies between is replayed over it, which changes nothing
-// that is there already.
+// Checkpoint copies the state while events go on and installs the copy when the last group that it may reflect is
+// durable. It is installed as "everything up to begin, perhaps more up to end": what lies between is replayed over it,
+// which changes nothing that is there already.
 func (e *Engine) Checkpoint() error {
 	c := &e.checkpoint
 	c.mu.Lock()
@@ -101,7 +102,8 @@ func (e *Engine) Checkpoint() error {
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", errors.Join(err, w.Abort()))
 	}
-	// Everything that was copied is durable now, and so is its log: this is the last group that the copy may reflect, or a later one.
+	// Everything that was copied is durable now, and so is its log: this is the last group that the copy may reflect, or a
+	// later one.
 	if err := w.Commit(e.durableSeq.Load()); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
@@ -130,8 +132,8 @@ func (e *Engine) fillCheckpoint(w *retention.CheckpointWriter) (size int64, err 
 	return size, e.flushRows()
 }
 
-// copyState writes all sections and returns when the newest group they may reflect is durable. dirty are the quarters of an hour that
-// the ledger does not have as they are.
+// copyState writes all sections and returns when the newest group they may reflect is durable. dirty are the quarters
+// of an hour that the ledger does not have as they are.
 func (e *Engine) copyState(w *retention.CheckpointWriter) (size int64, dirty []record.QuarterTotals, err error) {
 	put := func(kind uint16, data []byte) {
 		if err == nil {
@@ -175,9 +177,9 @@ func (e *Engine) copyState(w *retention.CheckpointWriter) (size int64, dirty []r
 	return size, dirty, e.awaitNewest(g)
 }
 
-// shardPieces cuts an image that has its shard before it into pieces of at most n bytes that each have. The shard takes the place of the byte
-// before the piece, which was in the last one: a piece is valid until the next one is asked for, and the image is used up. Copying
-// a gigabyte would keep the garbage collector busy.
+// shardPieces cuts an image that has its shard before it into pieces of at most n bytes that each have. The shard takes
+// the place of the byte before the piece, which was in the last one: a piece is valid until the next one is asked for,
+// and the image is used up. Copying a gigabyte would keep the garbage collector busy.
 func shardPieces(image []byte, n int) func(yield func([]byte) bool) {
 	return func(yield func([]byte) bool) {
 		shard := image[0]
@@ -309,7 +311,8 @@ func totalsKey(q record.Quarter) []byte {
 	return binary.BigEndian.AppendUint32(k, q.Number)
 }
 
-// forget drops quarters before the running one that the ledger has. Decided times never go back, so they do not change any more.
+// forget drops quarters before the running one that the ledger has. Decided times never go back, so they do not change
+// any more.
 func (t *totals) forget(running uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -2,8 +2,9 @@ package shard
 
 import "sort"
 
-// ring keeps values by their sequences, sorted. Sequences rise, so one is added at the end and the oldest is taken from the front, both
-// without moving the others; what comes out of order moves what follows it. Without pointers in T the garbage collector never looks.
+// ring keeps values by their sequences, sorted. Sequences rise, so one is added at the end and the oldest is taken from
+// the front, both without moving the others; what comes out of order moves what follows it. Without pointers in T the
+// garbage collector never looks.
 type ring[T any] struct {
 	sequences []uint64 // apart: a search reads nothing else
 	values    []T

@@ -49,7 +49,8 @@ func claimOne(tb testing.TB, p *producerClaims, seq uint64, g *group, buf, answe
 	p.durable(seq)
 }
 
-// A request with a sequence allocates nothing once its producer has sent as many as are remembered, in order or nearly so.
+// A request with a sequence allocates nothing once its producer has sent as many as are remembered, in order or nearly
+// so.
 func TestClaimDoesNotAllocate(t *testing.T) {
 	for _, bytes := range []int{10, answerBytesShort, answerBytesInline} {
 		p, g, answer, buf := newProducerClaims(), newGroup(), make([]byte, bytes), make([]byte, 0, 64)
@@ -58,7 +59,12 @@ func TestClaimDoesNotAllocate(t *testing.T) {
 			for _, k := range []uint64{1, 0, 3, 2} {
 				claimOne(t, p, next+k, g, buf, answer)
 			}
-			if before, mine, err := p.begin(Claim{Sequence: next, Hash: [16]byte{byte(next)}}, 1, buf); mine || err != nil || len(before.answer) != bytes {
+			if before, mine, err := p.begin(
+				Claim{Sequence: next, Hash: [16]byte{byte(next)}},
+				1,
+				buf,
+			); mine || err != nil ||
+				len(before.answer) != bytes {
 				t.Fatalf("again: %+v, %v, %v", before, mine, err)
 			}
 			next += 4

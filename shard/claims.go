@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// claimsKept is how many sequences of a producer are remembered: the 256 of the contract, and as many as may be in flight.
+	// claimsKept is how many sequences of a producer are remembered: the 256 of the contract, and as many as may be in
+	// flight.
 	claimsKept = 256 + claimsInFlightMax
 	// claimsInFlightMax is how many requests of one producer may wait for their answers at once.
 	claimsInFlightMax = 64
@@ -20,8 +21,8 @@ const (
 	claimsKeptFor = 24 * time.Hour
 	// answerBytesShort holds the answer to a batch that was accepted whole: 10 or 11 bytes.
 	answerBytesShort = 15
-	// answerBytesInline is the largest answer that is kept in memory: one single event with the numbers of its quota, or two denials. Larger
-	// ones lie in the ledger.
+	// answerBytesInline is the largest answer that is kept in memory: one single event with the numbers of its quota, or
+	// two denials. Larger ones lie in the ledger.
 	answerBytesInline = 55
 )
 
@@ -71,9 +72,9 @@ type unsettled struct {
 	group    *group
 }
 
-// producerClaims are the sequences of one producer. The 10,000 producers that an account may have, with claimsKept sequences each, take
-// 176 MB, 55 bytes a sequence with everything (TestClaimsMemory), and 236 MB more if all were single events or denied.
-// Nothing is allocated a request.
+// producerClaims are the sequences of one producer. The 10,000 producers that an account may have, with claimsKept
+// sequences each, take 176 MB, 55 bytes a sequence with everything (TestClaimsMemory), and 236 MB more if all were
+// single events or denied. Nothing is allocated a request.
 type producerClaims struct {
 	mu        sync.Mutex
 	changed   sync.Cond // a sequence was decided or given up
@@ -123,8 +124,8 @@ type decidedBefore struct {
 	answer []byte // empty when it lies in the ledger
 }
 
-// begin claims a sequence. mine is true if the caller is to decide it; otherwise it was decided by somebody, and its answer is appended to
-// buf. It waits for a request with the same sequence that is being decided.
+// begin claims a sequence. mine is true if the caller is to decide it; otherwise it was decided by somebody, and its
+// answer is appended to buf. It waits for a request with the same sequence that is being decided.
 func (p *producerClaims) begin(c Claim, nowMs int64, buf []byte) (before decidedBefore, mine bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -215,7 +216,8 @@ func (p *producerClaims) forget(i int) {
 	p.known.remove(i)
 }
 
-// decide notes the answer, inside the gate; it is good when the group is durable. It returns what the ledger must keep, nil if memory does.
+// decide notes the answer, inside the gate; it is good when the group is durable. It returns what the ledger must keep,
+// nil if memory does.
 func (p *producerClaims) decide(seq uint64, g *group, atMs int64, answer []byte) (stored []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -235,7 +237,8 @@ func (p *producerClaims) decide(seq uint64, g *group, atMs int64, answer []byte)
 	return stored
 }
 
-// giveUp frees a sequence whose request was refused whole. One that was decided stays: nobody knows whether it will be durable.
+// giveUp frees a sequence whose request was refused whole. One that was decided stays: nobody knows whether it will be
+// durable.
 func (p *producerClaims) giveUp(seq uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -258,8 +261,8 @@ func (p *producerClaims) trim(nowMs int64) {
 	}
 }
 
-// durable forgets the group of a sequence that is durable now. It comes before the first answer, whoever gets that: a gateway that was
-// answered may have another request in flight.
+// durable forgets the group of a sequence that is durable now. It comes before the first answer, whoever gets that: a
+// gateway that was answered may have another request in flight.
 func (p *producerClaims) durable(seq uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -274,7 +277,8 @@ func (p *producerClaims) durable(seq uint64) {
 
 // decideClaimed is Decide for a request with a sequence.
 func (e *Engine) decideClaimed(r *Request) error {
-	// The name may be new: then it gets its ordinal in the group that the request enters, and its claims wait under its name.
+	// The name may be new: then it gets its ordinal in the group that the request enters, and its claims wait under its
+	// name.
 	p, err := e.claimsOf(r)
 	if err != nil {
 		return err
@@ -373,9 +377,14 @@ func (t *turn) claimBatch() {
 		form = formSingle
 	}
 	r.answer = r.Result.Append(append(r.answer[:0], form))
-	t.l.records.Claim(record.Claim{Producer: t.holder, Sequence: r.Claim.Sequence, Hash: r.Claim.Hash, AtMs: t.nowMs, Answer: r.answer})
+	t.l.records.Claim(
+		record.Claim{Producer: t.holder, Sequence: r.Claim.Sequence, Hash: r.Claim.Hash, AtMs: t.nowMs, Answer: r.answer},
+	)
 	if stored := r.claims.decide(r.Claim.Sequence, t.e.gate.open, t.nowMs, r.answer); stored != nil {
-		t.l.answers = append(t.l.answers, answerRow{claims: r.claims, sequence: r.Claim.Sequence, key: answerKey(t.holder, r.Claim.Sequence), value: stored})
+		t.l.answers = append(
+			t.l.answers,
+			answerRow{claims: r.claims, sequence: r.Claim.Sequence, key: answerKey(t.holder, r.Claim.Sequence), value: stored},
+		)
 	}
 }
 

@@ -28,7 +28,8 @@ func answerOf(r *Request) string {
 	return string(event.AppendResult(nil, &r.Result))
 }
 
-// The same sequence gets the first answer again and counts nothing: as it is, after a crash, and from a checkpoint; large answers too.
+// The same sequence gets the first answer again and counts nothing: as it is, after a crash, and from a checkpoint;
+// large answers too.
 func TestRetriesAreExact(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{"messages_per_day":3}`, 0)
@@ -136,7 +137,8 @@ func TestSequenceWindow(t *testing.T) {
 	}
 }
 
-// Random histories of gateways that retry until they are answered, through crashes and checkpoints: what they saw accepted is what is counted.
+// Random histories of gateways that retry until they are answered, through crashes and checkpoints: what they saw
+// accepted is what is counted.
 func TestRetriesThroughCrashes(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -159,7 +161,12 @@ func TestRetriesThroughCrashes(t *testing.T) {
 		e := m.Engine
 		for i := range uint64(n) {
 			req := request(t, body(next+i))
-			req.Producer, req.Claim = []byte("gw"), &Claim{Sequence: next + i, Hash: xxh3.Hash128([]byte(body(next + i))).Bytes()}
+			req.Producer, req.Claim = []byte(
+				"gw",
+			), &Claim{
+				Sequence: next + i,
+				Hash:     xxh3.Hash128([]byte(body(next + i))).Bytes(),
+			}
 			go func() { results <- e.Submit(req) }()
 		}
 		if lose {

@@ -9,11 +9,11 @@ import (
 	"github.com/meterd/meterd/retention/record"
 )
 
-// What is remembered of sequences outlives the process in two places: as records in the log, and as sections of a checkpoint, because
-// directories of the log go before a day is over. Here are the sections, and how both come back.
+// What is remembered of sequences outlives the process in two places: as records in the log, and as sections of a
+// checkpoint, because directories of the log go before a day is over. Here are the sections, and how both come back.
 
-// sections returns the claims of all producers as a checkpoint holds them. Decided ones are like words: what they reflect is durable
-// before the checkpoint is installed.
+// sections returns the claims of all producers as a checkpoint holds them. Decided ones are like words: what they
+// reflect is durable before the checkpoint is installed.
 func (c *claims) sections() [][]byte {
 	c.mu.RLock()
 	list := slices.Clone(c.list)
@@ -116,7 +116,12 @@ func (j *joiner) Claim(r record.Claim) error {
 			p.keep(i, r.Answer)
 			return
 		}
-		row = &answerRow{claims: p, sequence: r.Sequence, key: answerKey(r.Producer, r.Sequence), value: p.keepPending(i, r.Answer)}
+		row = &answerRow{
+			claims:   p,
+			sequence: r.Sequence,
+			key:      answerKey(r.Producer, r.Sequence),
+			value:    p.keepPending(i, r.Answer),
+		}
 	})
 	if row == nil {
 		return nil

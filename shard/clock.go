@@ -23,8 +23,8 @@ func (c SystemClock) Now() (time.Time, time.Duration) {
 	return now, now.Sub(c.started) // Subtraction uses the monotonic reading.
 }
 
-// decidedClock makes the times at which events are decided: they never go back, also across restarts, and a wall clock that leaps
-// ahead of the monotonic one is noticed before a day is begun that cannot be taken back (R12).
+// decidedClock makes the times at which events are decided: they never go back, also across restarts, and a wall clock
+// that leaps ahead of the monotonic one is noticed before a day is begun that cannot be taken back (R12).
 type decidedClock struct {
 	clock  Clock
 	offset atomic.Int64 // wall − monotonic as it was confirmed, nanoseconds

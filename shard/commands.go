@@ -33,7 +33,8 @@ type CommandPlace struct {
 	Command uint64 // sequence of disconnects
 }
 
-// Command is what a gateway is told: to disconnect a device, or, with an empty Device, to forget what it remembers of a product.
+// Command is what a gateway is told: to disconnect a device, or, with an empty Device, to forget what it remembers of a
+// product.
 type Command struct {
 	Place   CommandPlace
 	Product string
@@ -70,8 +71,8 @@ func (c *commands) init() {
 	c.wake = make(chan struct{})
 }
 
-// command tells the holder of the device in hand, or every gateway of its account, that it is offline now. It is published when
-// the group is durable.
+// command tells the holder of the device in hand, or every gateway of its account, that it is offline now. It is
+// published when the group is durable.
 func (t *turn) command(reason event.Code, session counters.SessionWord) {
 	c := record.Command{
 		Seq: t.e.commands.last.Add(1), Ordinal: uint64(t.slot.Ordinal()), Holder: session.Holder(), Change: session.Change(),
@@ -116,7 +117,8 @@ func (c *commands) keep(m *record.Command) {
 	c.order = append(c.order, m)
 }
 
-// renew gives the command that is kept for a device the session that it has now, under its old number: who heard it hears it no more.
+// renew gives the command that is kept for a device the session that it has now, under its old number: who heard it
+// hears it no more.
 func (c *commands) renew(o counters.Ordinal, session counters.SessionWord) (m record.Command, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -162,8 +164,8 @@ func (c *commands) notifyAll() {
 	c.notify()
 }
 
-// connected forgets the command for a device that has connected. It is called inside the gate, after the session changed: a command that is
-// published later sees the change and is dropped.
+// connected forgets the command for a device that has connected. It is called inside the gate, after the session
+// changed: a command that is published later sees the change and is dropped.
 func (c *commands) connected(o counters.Ordinal) {
 	if c.count.Load() == 0 {
 		return
@@ -197,9 +199,12 @@ func (c *commands) refresh(control uint64, product uint32) {
 // CommandsNow returns the place from which a listener hears the disconnects that are kept and whatever comes.
 func (e *Engine) CommandsNow() CommandPlace { return CommandPlace{Control: e.catalogue.Load().Seq} }
 
-// Commands returns what a listener has not heard yet, at most a page, and a channel that is closed when there may be more. The place to
-// go on from is that of the last command, or the returned one when there is none.
-func (e *Engine) Commands(after CommandPlace, who Listener) (list []Command, next CommandPlace, more <-chan struct{}, err error) {
+// Commands returns what a listener has not heard yet, at most a page, and a channel that is closed when there may be
+// more. The place to go on from is that of the last command, or the returned one when there is none.
+func (e *Engine) Commands(
+	after CommandPlace,
+	who Listener,
+) (list []Command, next CommandPlace, more <-chan struct{}, err error) {
 	next = after
 	var holder uint32
 	if who.HasProducer {
@@ -220,12 +225,20 @@ func (e *Engine) Commands(after CommandPlace, who Listener) (list []Command, nex
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	from, _ := slices.BinarySearchFunc(c.refreshes, next.Control+1, func(r refresh, seq uint64) int { return cmp.Compare(r.control, seq) })
+	from, _ := slices.BinarySearchFunc(
+		c.refreshes,
+		next.Control+1,
+		func(r refresh, seq uint64) int { return cmp.Compare(r.control, seq) },
+	)
 	for _, r := range c.refreshes[from:] {
 		add(cat.ProductByID(r.product), "", 0, CommandPlace{Control: r.control, Command: next.Command})
 	}
 	c.trim(e.clock.view())
-	from, _ = slices.BinarySearchFunc(c.order, next.Command+1, func(m *record.Command, seq uint64) int { return cmp.Compare(m.Seq, seq) })
+	from, _ = slices.BinarySearchFunc(
+		c.order,
+		next.Command+1,
+		func(m *record.Command, seq uint64) int { return cmp.Compare(m.Seq, seq) },
+	)
 	for _, m := range c.order[from:] {
 		if len(list) >= commandPage {
 			break
@@ -251,8 +264,14 @@ func (c *commands) refreshesBefore(seq uint64) uint64 {
 	return seq
 }
 
-// oldRefreshes adds refreshes that are no longer in memory, up to control sequence to, from the audit log, oldest first.
-func (e *Engine) oldRefreshes(after CommandPlace, to uint64, cat *license.Catalogue, add func(*license.Product, string, event.Code, CommandPlace)) error {
+// oldRefreshes adds refreshes that are no longer in memory, up to control sequence to, from the audit log, oldest
+// first.
+func (e *Engine) oldRefreshes(
+	after CommandPlace,
+	to uint64,
+	cat *license.Catalogue,
+	add func(*license.Product, string, event.Code, CommandPlace),
+) error {
 	seen := map[string]uint64{} // the latest of each product is enough
 	err := e.Audit(to+1, func(entry license.AuditEntry) bool {
 		if entry.Seq <= after.Control {
@@ -332,7 +351,8 @@ func (j *joiner) commandSeq(n uint64) {
 	}
 }
 
-// keepCommands keeps what was recovered of devices that have not connected since: their session is the one that the command ended.
+// keepCommands keeps what was recovered of devices that have not connected since: their session is the one that the
+// command ended.
 func (j *joiner) keepCommands() {
 	c := &j.e.commands
 	list := slices.SortedFunc(maps.Values(j.commands), func(a, b record.Command) int { return cmp.Compare(a.Seq, b.Seq) })

@@ -9,8 +9,9 @@ import (
 	"github.com/meterd/meterd/retention/record"
 )
 
-// runSealer closes groups: whenever somebody waits for what is in them, or wants a cut, and the committer is idle or the group is big. So a
-// lone event waits for nobody, and under load a group gathers for as long as the one before it is being synced.
+// runSealer closes groups: whenever somebody waits for what is in them, or wants a cut, and the committer is idle or
+// the group is big. So a lone event waits for nobody, and under load a group gathers for as long as the one before it
+// is being synced.
 func (e *Engine) runSealer() {
 	for {
 		select {
@@ -31,7 +32,8 @@ func (e *Engine) runSealer() {
 	}
 }
 
-// abandon wakes those who wait for the open group when the engine is closed: nobody enters it any more, and nobody will seal it.
+// abandon wakes those who wait for the open group when the engine is closed: nobody enters it any more, and nobody will
+// seal it.
 func (e *Engine) abandon() {
 	e.gate.mu.Lock()
 	defer e.gate.mu.Unlock()
@@ -128,8 +130,8 @@ func (e *Engine) collect(g *group) bool {
 	return true
 }
 
-// finishLanes turns what the lanes gathered into stored chunks, outside the gate, while the group before is being synced. Only the
-// sealer touches a lane's spare.
+// finishLanes turns what the lanes gathered into stored chunks, outside the gate, while the group before is being
+// synced. Only the sealer touches a lane's spare.
 func (e *Engine) finishLanes(g *group) {
 	if g.seq == 0 {
 		return

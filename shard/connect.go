@@ -62,8 +62,8 @@ func (t *turn) disconnect() {
 	t.accepted()
 }
 
-// license makes sure that the device has a licence, consuming one if it must (R1, R3); if it cannot, the verdict says why. It is
-// a connect's.
+// license makes sure that the device has a licence, consuming one if it must (R1, R3); if it cannot, the verdict says
+// why. It is a connect's.
 func (t *turn) license() bool {
 	if t.slot != nil {
 		w := t.slot.License()
@@ -87,8 +87,8 @@ func (t *turn) activeNow() bool {
 	return t.slot != nil && t.e.currentEnd(t.slot, t.product).ActiveAt(t.nowS)
 }
 
-// currentEnd computes the end of an active licence anew if the plan's validity changed since (R9) and returns its word. Nothing is
-// recorded: recovery computes the same from the plan's history. The account is locked.
+// currentEnd computes the end of an active licence anew if the plan's validity changed since (R9) and returns its word.
+// Nothing is recorded: recovery computes the same from the plan's history. The account is locked.
 func (e *Engine) currentEnd(slot *counters.Slot, p *license.Product) counters.LicenseWord {
 	w := slot.License()
 	version := p.ValidityVersion()
@@ -101,8 +101,9 @@ func (e *Engine) currentEnd(slot *counters.Slot, p *license.Product) counters.Li
 	return w
 }
 
-// renewForUse is the way of an up, down or ota whose device is not plainly active: the end of its licence is computed anew after
-// a plan change; a licence that ran out while the device was online is renewed on the spot, or the device put offline (R3).
+// renewForUse is the way of an up, down or ota whose device is not plainly active: the end of its licence is computed
+// anew after a plan change; a licence that ran out while the device was online is renewed on the spot, or the device
+// put offline (R3).
 func (t *turn) renewForUse() bool {
 	t.product.State.Account.Lock()
 	defer t.product.State.Account.Unlock()
@@ -132,8 +133,8 @@ func (t *turn) renews() bool {
 	return t.product.Renews(name)
 }
 
-// consume draws a licence for the device, binding it if it is new. If it may not, the verdict says why, the licence that ran out is
-// over, and nothing was made known of a new device (R11). The account is locked.
+// consume draws a licence for the device, binding it if it is new. If it may not, the verdict says why, the licence
+// that ran out is over, and nothing was made known of a new device (R11). The account is locked.
 func (t *turn) consume() bool {
 	if t.slot != nil && t.slot.License().Generation() > 0 && !t.renews() {
 		t.verdict.Code = event.RenewalOff
@@ -173,7 +174,12 @@ func (t *turn) grant(pool *license.Pool) {
 		GiftsDrawn: t.product.State.GiftsDrawn, Serial: serial,
 	})
 	t.l.licenses = append(t.l.licenses, LicenseRow{
-		Serial: serial, Product: t.product.ID, Ordinal: ordinal, Pool: pool.ID, ActivatedS: activation, Generation: w.Generation(),
+		Serial:     serial,
+		Product:    t.product.ID,
+		Ordinal:    ordinal,
+		Pool:       pool.ID,
+		ActivatedS: activation,
+		Generation: w.Generation(),
 	})
 	t.e.expiry.add(expiry, ordinal)
 	total := t.l.totalOf(t.product.ID, t.nowMs)
@@ -188,7 +194,8 @@ func (t *turn) bind() {
 	name := t.r.Batch.Bytes(t.ev.Device)
 	slot, inserted, err := t.e.table.Insert(t.key, name)
 	if err != nil {
-		// No memory for a few bytes of a name, or a hash collision: the process ends and nothing of this group is acknowledged.
+		// No memory for a few bytes of a name, or a hash collision: the process ends and nothing of this group is
+		// acknowledged.
 		panic("BUG: cannot bind a device: " + err.Error())
 	}
 	t.slot = slot

@@ -6,8 +6,8 @@ import (
 	"github.com/meterd/meterd/license"
 )
 
-// The hot path. Between enter and leave every event passes through decideBatch once: no lock, no allocation, no map and no clock for a
-// message of an active device. Budget beside the device table's own: 40 ns an event.
+// The hot path. Between enter and leave every event passes through decideBatch once: no lock, no allocation, no map and
+// no clock for a message of an active device. Budget beside the device table's own: 40 ns an event.
 
 // epochS is where the device table counts seconds from: 1 January 2020, in Unix seconds.
 const epochS = 1_577_836_800

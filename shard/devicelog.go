@@ -38,8 +38,8 @@ type LogEntry struct {
 	Holder string
 }
 
-// DeviceLog calls fn for the device's log entries that q asks for, newest first, until fn returns false. Devices that were never active
-// have one too: their events stand in it under their names.
+// DeviceLog calls fn for the device's log entries that q asks for, newest first, until fn returns false. Devices that
+// were never active have one too: their events stand in it under their names.
 func (e *Engine) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) bool) error {
 	nowMs := e.clock.view()
 	s := logSearch{e: e, q: q, fn: fn}
@@ -96,7 +96,8 @@ func (s *logSearch) group(g *retention.Group) (more bool, err error) {
 			return false, fmt.Errorf("group %d: %w", g.Seq, err)
 		}
 	}
-	// Chunks of one group were decided at the same time. Within a millisecond the day's use tells what came first; it never falls.
+	// Chunks of one group were decided at the same time. Within a millisecond the day's use tells what came first; it
+	// never falls.
 	slices.SortStableFunc(s.found, func(a, b LogEntry) int {
 		return cmp.Or(cmp.Compare(a.Row.DecidedMs, b.Row.DecidedMs), cmp.Compare(a.Row.Used, b.Row.Used))
 	})

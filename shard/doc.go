@@ -7,17 +7,19 @@
 //	sealer:   close the gate ── take the lanes' records ── swap catalogue, grow the table, open the next group ── encode
 //	committer:                                                   one synced transaction ──► wake the group's waiters
 //
-// State is the join of the log's records: every word that lasts only grows in the order of its numbers, a record carries words
-// after its event, and recovery takes the larger one. So records may be applied in any order, twice, or beside a checkpoint
-// that was copied while they were made.
+// State is the join of the log's records: every word that lasts only grows in the order of its numbers, a record
+// carries words after its event, and recovery takes the larger one. So records may be applied in any order, twice, or
+// beside a checkpoint that was copied while they were made.
 //
 // Invariants:
 //
-//   - Groups are cuts. A request enters a group before its first decision and leaves when its records are in the lane, and a
-//     group is sealed with nobody inside: what a record of group g reflects belongs to groups ≤ g. Groups are written in that
-//     order. Whatever must see one instant (catalogue swaps, growth, totals) happens while the gate is closed.
-//   - Nothing leaves before it is durable: answers wait for their group, views (View) for the group that was open when they
-//     read. After a failed write nothing leaves any more.
-//   - Messages take no lock. What touches several words of a device (consuming, renewing, OTA) holds its account's lock.
+//   - Groups are cuts. A request enters a group before its first decision and leaves when its records are in the lane,
+//     and a group is sealed with nobody inside: what a record of group g reflects belongs to groups ≤ g. Groups are
+//     written in that order. Whatever must see one instant (catalogue swaps, growth, totals) happens while the gate is
+//     closed.
+//   - Nothing leaves before it is durable: answers wait for their group, views (View) for the group that was open when
+//     they read. After a failed write nothing leaves any more.
+//   - Messages take no lock. What touches several words of a device (consuming, renewing, OTA) holds its account's
+//     lock.
 //   - No other code knows that there is one node: the log is reached through Log alone.
 package shard

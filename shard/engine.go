@@ -15,7 +15,8 @@ import (
 	"github.com/meterd/meterd/retention/record"
 )
 
-// Log is the commit log. One goroutine appends; what Append returned nil for is durable, and of its group's memory nothing is kept.
+// Log is the commit log. One goroutine appends; what Append returned nil for is durable, and of its group's memory
+// nothing is kept.
 type Log interface {
 	Append(*retention.Group) error
 	Replay(from uint64, fn func(*retention.Group) error) error
@@ -71,7 +72,10 @@ func (o *Options) Validate() error {
 			errs = append(errs, errors.New("engine: "+what))
 		}
 	}
-	need(o.Log != nil && o.Ledger != nil && o.Checkpoints != nil && o.Guard != nil, "Log, Ledger, Checkpoints and Guard are needed")
+	need(
+		o.Log != nil && o.Ledger != nil && o.Checkpoints != nil && o.Guard != nil,
+		"Log, Ledger, Checkpoints and Guard are needed",
+	)
 	need(o.Clock != nil, "Clock is needed")
 	need(o.HashSeed != 0, "HashSeed is needed")
 	need(o.Region != "", "Region is needed")
@@ -92,8 +96,8 @@ func (o *Options) fill() {
 
 // Errors of Submit and View.
 var (
-	// ErrStopped means that the engine failed or was closed. Whether the request was counted is unknown: the caller closes the
-	// connection without an answer.
+	// ErrStopped means that the engine failed or was closed. Whether the request was counted is unknown: the caller closes
+	// the connection without an answer.
 	ErrStopped = errors.New("the engine has stopped")
 	// ErrClockLeap means that nothing was counted because the clock leapt ahead (R12).
 	ErrClockLeap = errors.New("the clock leapt ahead of the monotonic clock")
@@ -181,8 +185,8 @@ func (e *Engine) start() {
 	}
 }
 
-// Failed is closed when the engine can no longer acknowledge anything; Err says why. The process must end then: a disk that
-// failed once is not asked again.
+// Failed is closed when the engine can no longer acknowledge anything; Err says why. The process must end then: a disk
+// that failed once is not asked again.
 func (e *Engine) Failed() <-chan struct{} { return e.failed }
 
 // Err returns what made the engine fail, nil while it works.
@@ -202,7 +206,8 @@ func (e *Engine) fail(err error) {
 	})
 }
 
-// Close writes a checkpoint and stops. Who calls Submit or View from then on, or waits for a group that is not sealed, gets ErrStopped.
+// Close writes a checkpoint and stops. Who calls Submit or View from then on, or waits for a group that is not sealed,
+// gets ErrStopped.
 func (e *Engine) Close() error {
 	var err error
 	if e.Err() == nil {
@@ -216,8 +221,8 @@ func (e *Engine) Close() error {
 	return errors.Join(err, e.Err(), e.table.Close())
 }
 
-// Catalogue returns what administration has said so far. It is for looking up names and rights; decisions load it inside the
-// gate.
+// Catalogue returns what administration has said so far. It is for looking up names and rights; decisions load it
+// inside the gate.
 func (e *Engine) Catalogue() *license.Catalogue { return e.catalogue.Load() }
 
 // NowMs returns the time by which views are made, Unix milliseconds: it never lies before a decision.

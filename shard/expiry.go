@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// expiryTick is how often the ends that are due are looked at: an online device is renewed or put offline within a second (R3).
+	// expiryTick is how often the ends that are due are looked at: an online device is renewed or put offline within a
+	// second (R3).
 	expiryTick = 200 * time.Millisecond
 	// expiryScanEvery is how often the device table is searched for ends; expiryHorizon is how far ahead it looks.
 	expiryScanEvery = time.Minute
@@ -22,7 +23,8 @@ const (
 	expiryBatch = 1000
 )
 
-// expiry knows the licences that end soon. What it holds may be out of date or twice there: every end is checked when it is due.
+// expiry knows the licences that end soon. What it holds may be out of date or twice there: every end is checked when
+// it is due.
 type expiry struct {
 	running sync.Mutex // one at a time decides ends
 	mu      sync.Mutex
@@ -101,7 +103,8 @@ func (e *Engine) runExpiry() {
 	}
 }
 
-// expire searches when it is time and decides every end that is due. While ingest is stopped nothing ends: no decision may be made then.
+// expire searches when it is time and decides every end that is due. While ingest is stopped nothing ends: no decision
+// may be made then.
 func (e *Engine) expire() error {
 	if err := e.refuse(); err != nil {
 		return err
@@ -140,8 +143,9 @@ func (e *Engine) expire() error {
 	}
 }
 
-// searchShard appends the ends of one shard after from and up to to, and brings ends up to date that were computed before a
-// plan changed: computing one takes up to a few microseconds of calendar, so that is done a few at a time and the gate let go between.
+// searchShard appends the ends of one shard after from and up to to, and brings ends up to date that were computed
+// before a plan changed: computing one takes up to a few microseconds of calendar, so that is done a few at a time and
+// the gate let go between.
 func (e *Engine) searchShard(found []due, shard int, from, to uint64) []due {
 	var stale []counters.Ordinal
 	e.gate.mu.RLock()
@@ -198,7 +202,15 @@ func (e *Engine) expireBatch(list []due) error {
 	}
 	nowMs, ok := e.clock.now()
 	if ok {
-		t := turn{e: e, l: l, r: &Request{}, ev: &event.Event{}, cat: e.catalogue.Load(), nowMs: nowMs, nowS: uint64(nowMs/1000 - epochS)}
+		t := turn{
+			e:     e,
+			l:     l,
+			r:     &Request{},
+			ev:    &event.Event{},
+			cat:   e.catalogue.Load(),
+			nowMs: nowMs,
+			nowS:  uint64(nowMs/1000 - epochS),
+		}
 		l.begin(nowMs, 0)
 		for _, d := range list {
 			t.expire(d.ordinal)

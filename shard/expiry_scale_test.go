@@ -17,7 +17,8 @@ import (
 	"github.com/meterd/meterd/retention"
 )
 
-// The benchmarks of this file need millions of devices: with -short they have some thousands, and show only that they run.
+// The benchmarks of this file need millions of devices: with -short they have some thousands, and show only that they
+// run.
 const (
 	scaleDevices   = 10_000_000
 	scaleEnds      = 100_000
@@ -159,8 +160,8 @@ func lines(dst []byte, kind, product string, first, n int) []byte {
 	return dst
 }
 
-// traffic has two callers send messages of a product's devices in batches of NDJSON until it is told to stop. It keeps how long the
-// longest request took since the last look.
+// traffic has two callers send messages of a product's devices in batches of NDJSON until it is told to stop. It keeps
+// how long the longest request took since the last look.
 type traffic struct {
 	longest atomic.Int64 // nanoseconds
 	stop    atomic.Bool
@@ -223,8 +224,8 @@ func processorTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// What looking for ends costs when there are none: once a minute the whole table is searched, so the processor time of a search
-// divided by a minute is the share of a core that it takes (build for ≤ 2 %).
+// What looking for ends costs when there are none: once a minute the whole table is searched, so the processor time of
+// a search divided by a minute is the share of a core that it takes (build for ≤ 2 %).
 func BenchmarkNothingEnds(b *testing.B) {
 	n := scaled(scaleDevices)
 	b.Run(fmt.Sprintf("devices=%d", n), func(b *testing.B) {
@@ -251,8 +252,9 @@ func BenchmarkNothingEnds(b *testing.B) {
 	})
 }
 
-// Many online devices end in the same second, in a full table and under traffic: how long after the end the last one is renewed, or
-// put offline, durably (R3 wants a second), how long the gate was closed meanwhile, and the longest request of somebody else.
+// Many online devices end in the same second, in a full table and under traffic: how long after the end the last one is
+// renewed, or put offline, durably (R3 wants a second), how long the gate was closed meanwhile, and the longest request
+// of somebody else.
 func BenchmarkManyEnd(b *testing.B) {
 	n, ends := scaled(scaleDevices), scaled(scaleEnds)
 	for _, c := range []struct {
@@ -313,8 +315,9 @@ func (f *fleet) awaitTime(at time.Time) {
 	}
 }
 
-// An upgrade of a product with a million active devices under traffic: the longest request within a second of it (build for ≤ 20 ms), beside
-// the longest of a second without one, and how long the gate was closed; of several rounds the one in the middle, and the worst.
+// An upgrade of a product with a million active devices under traffic: the longest request within a second of it (build
+// for ≤ 20 ms), beside the longest of a second without one, and how long the gate was closed; of several rounds the one
+// in the middle, and the worst.
 func BenchmarkUpgrade(b *testing.B) {
 	n := scaled(scaleUpgraded)
 	for _, change := range []struct{ name, plan string }{
@@ -371,8 +374,8 @@ func (f *fleet) upgrade(product, plan string) {
 	})
 }
 
-// Computing the end of a licence anew, as an upgrade does for every active device, in a zone without and with daylight saving, after
-// one and after ten changes of the validity.
+// Computing the end of a licence anew, as an upgrade does for every active device, in a zone without and with daylight
+// saving, after one and after ten changes of the validity.
 func BenchmarkExpiryS(b *testing.B) {
 	for _, name := range []string{"UTC", "Asia/Shanghai", "Europe/Berlin"} {
 		for _, steps := range []int{2, 11} {

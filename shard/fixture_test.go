@@ -78,7 +78,12 @@ func (l *memLog) Last() (uint64, int64) {
 	return uint64(len(groups)), groups[len(groups)-1].LastMs
 }
 
-func (l *memLog) Scan(_ context.Context, fromMs, toMs int64, newestFirst bool, fn func(*retention.Group) (bool, error)) error {
+func (l *memLog) Scan(
+	_ context.Context,
+	fromMs, toMs int64,
+	newestFirst bool,
+	fn func(*retention.Group) (bool, error),
+) error {
 	groups := l.snapshot()
 	if newestFirst {
 		slices.Reverse(groups)
@@ -270,7 +275,10 @@ func (m *machine) product(name, plan string, licenses uint64) {
 		return next, ch, err
 	})
 	m.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-		next, ch, _, err := c.CreateProduct(by, license.ProductSpec{Name: name, Account: "acc-" + name, Zone: "UTC", Plan: patch})
+		next, ch, _, err := c.CreateProduct(
+			by,
+			license.ProductSpec{Name: name, Account: "acc-" + name, Zone: "UTC", Plan: patch},
+		)
 		return next, ch, err
 	})
 	if licenses > 0 {
@@ -286,7 +294,9 @@ func (m *machine) credit(product, order string, n uint64, units bool) {
 	})
 }
 
-func (m *machine) administer(fn func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error)) {
+func (m *machine) administer(
+	fn func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error),
+) {
 	m.t.Helper()
 	if err := m.Administer("test", fn); err != nil {
 		m.t.Fatal(err)

@@ -51,7 +51,8 @@ func (e *Engine) Forecast(p *license.Product, weeks int) (Forecast, error) {
 				available = licenses.Available
 			}
 			from, end = v.Devices(p, from, forecastScan, func(d *Device) bool {
-				if d.Active && d.LastSeenS >= nowS-forecastSeenS && d.ExpiresS < nowS+int64(weeks)*weekS && p.Renews([]byte(d.Name)) {
+				if d.Active && d.LastSeenS >= nowS-forecastSeenS && d.ExpiresS < nowS+int64(weeks)*weekS &&
+					p.Renews([]byte(d.Name)) {
 					ends = append(ends, d.ExpiresS)
 				}
 				return true
@@ -93,8 +94,8 @@ func forecast(nowS int64, weeks int, ends []int64, activations, available uint64
 	return f
 }
 
-// driesAt returns when in the week a licence is first asked for that is not there, 0 if none is, and how many renewals found theirs
-// before.
+// driesAt returns when in the week a licence is first asked for that is not there, 0 if none is, and how many renewals
+// found theirs before.
 func driesAt(week ForecastWeek, ends []int64, left int64) (at int64, met int) {
 	if left >= int64(week.Renewals+week.Activations) {
 		return 0, len(ends)
@@ -120,7 +121,8 @@ func driesAt(week ForecastWeek, ends []int64, left int64) (at int64, met int) {
 	return 0, met
 }
 
-// activations returns how many devices of a product connected for the first time since fromS, to the quarter of an hour.
+// activations returns how many devices of a product connected for the first time since fromS, to the quarter of an
+// hour.
 func (e *Engine) activations(product uint32, fromS int64) (n uint64, err error) {
 	first := record.Quarter{Product: product, Number: uint32(max(0, fromS) * 1000 / record.QuarterMs)}
 	stored := map[record.Quarter]uint64{}

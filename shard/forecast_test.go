@@ -53,7 +53,16 @@ func TestForecastArithmetic(t *testing.T) {
 			dry = (got.RunsDryS - now) * 10 / day
 		}
 		if !slices.Equal(after, tt.after) || dry != tt.dry || got.DevicesAtRisk != tt.risk {
-			t.Errorf("%s: %v, dry after %d, %d at risk; want %v, %d, %d", tt.why, after, dry, got.DevicesAtRisk, tt.after, tt.dry, tt.risk)
+			t.Errorf(
+				"%s: %v, dry after %d, %d at risk; want %v, %d, %d",
+				tt.why,
+				after,
+				dry,
+				got.DevicesAtRisk,
+				tt.after,
+				tt.dry,
+				tt.risk,
+			)
 		}
 	}
 }
@@ -78,7 +87,13 @@ func TestForecastIsWhatWouldHappen(t *testing.T) {
 
 func checkForecast(t *rapid.T, got, want Forecast) {
 	if got.RunsDryS != want.RunsDryS || got.DevicesAtRisk != want.DevicesAtRisk {
-		t.Fatalf("dry at %d, %d at risk; played through: %d, %d", got.RunsDryS, got.DevicesAtRisk, want.RunsDryS, want.DevicesAtRisk)
+		t.Fatalf(
+			"dry at %d, %d at risk; played through: %d, %d",
+			got.RunsDryS,
+			got.DevicesAtRisk,
+			want.RunsDryS,
+			want.DevicesAtRisk,
+		)
 	}
 	for w := range want.Weeks {
 		if g := got.Weeks[w]; g.Renewals != want.Weeks[w].Renewals || g.AvailableAfter != want.Weeks[w].AvailableAfter {
@@ -122,8 +137,8 @@ func playThrough(now int64, weeks int, ends []int64, activations, available uint
 	return f
 }
 
-// Which devices a forecast counts: those that are active, were seen within 30 days and are renewed; and which activations: first connects of
-// the last four weeks, also those that only the ledger has, and after a crash.
+// Which devices a forecast counts: those that are active, were seen within 30 days and are renewed; and which
+// activations: first connects of the last four weeks, also those that only the ledger has, and after a crash.
 func TestForecastCounts(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{"validity":"P60D"}`, 100)
@@ -140,11 +155,46 @@ func TestForecastCounts(t *testing.T) {
 			sum += w.Renewals
 		}
 		if got := f.Weeks[len(f.Weeks)-1]; sum != renewals || got.Activations != activations || got.AvailableAfter != after {
-			t.Errorf("%s: %d renewals, %d activations a week, %d left at the end; want %d, %d, %d", why, sum, got.Activations, got.AvailableAfter, renewals, activations, after)
+			t.Errorf(
+				"%s: %d renewals, %d activations a week, %d left at the end; want %d, %d, %d",
+				why,
+				sum,
+				got.Activations,
+				got.AvailableAfter,
+				renewals,
+				activations,
+				after,
+			)
 		}
 	}
-	m.submit(line("connect", "p", "silent") + line("connect", "p", "chatty") + line("connect", "p", "excepted") + line("connect", "p", "offline") +
-		line("disconnect", "p", "offline") + line("connect", "other", "d"))
+	m.submit(
+		line(
+			"connect",
+			"p",
+			"silent",
+		) + line(
+			"connect",
+			"p",
+			"chatty",
+		) + line(
+			"connect",
+			"p",
+			"excepted",
+		) + line(
+			"connect",
+			"p",
+			"offline",
+		) +
+			line(
+				"disconnect",
+				"p",
+				"offline",
+			) + line(
+			"connect",
+			"other",
+			"d",
+		),
+	)
 	check("at first", 4, 1, 96-10-4)
 	m.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 		next, ch, _, err := c.SetRenewal(by, "p", true, []string{"excepted", "nobody"})

@@ -60,7 +60,8 @@ func (g *group) isDone() bool {
 	}
 }
 
-// watch has c signalled once when the group is done, however often it is said; it returns false if the group is done already.
+// watch has c signalled once when the group is done, however often it is said; it returns false if the group is done
+// already.
 func (g *group) watch(c chan<- struct{}) bool {
 	g.watchMu.Lock()
 	defer g.watchMu.Unlock()
@@ -75,8 +76,9 @@ func (g *group) watch(c chan<- struct{}) bool {
 
 // gate lets requests into the open group and the sealer between two groups.
 //
-// Memory order: a request holds mu for reading from before its first load of the catalogue to after its last append, and the
-// sealer holds it for writing when it takes the lanes' records and swaps the catalogue: everything one side wrote, the other sees.
+// Memory order: a request holds mu for reading from before its first load of the catalogue to after its last append,
+// and the sealer holds it for writing when it takes the lanes' records and swaps the catalogue: everything one side
+// wrote, the other sees.
 type gate struct {
 	mu     sync.RWMutex
 	open   *group     // guarded by mu

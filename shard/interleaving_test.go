@@ -9,8 +9,8 @@ import (
 	"github.com/meterd/meterd/retention"
 )
 
-// Groups are cuts: a request that decided and has not left keeps its whole group back, so no acknowledged word reflects a decision
-// that the log does not have.
+// Groups are cuts: a request that decided and has not left keeps its whole group back, so no acknowledged word reflects
+// a decision that the log does not have.
 func TestGroupWaitsForWhoIsInside(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{"messages_per_day":2}`, 0)
@@ -133,7 +133,8 @@ func TestCheckpointWaitsForTheGroupItReflects(t *testing.T) {
 	}
 }
 
-// A checkpoint is joined with the log behind it: nothing is lost or counted twice, and what it passed need not be replayed.
+// A checkpoint is joined with the log behind it: nothing is lost or counted twice, and what it passed need not be
+// replayed.
 func TestCheckpointAndLogJoin(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{"messages_per_day":100}`, 5)

@@ -17,8 +17,8 @@ import (
 	"github.com/meterd/meterd/retention/record"
 )
 
-// The law: state is the join of the log's records. Whole groups shuffled, doubled, cut into their chunks and regrouped give the same
-// state, provided that bindings come before what they bind.
+// The law: state is the join of the log's records. Whole groups shuffled, doubled, cut into their chunks and regrouped
+// give the same state, provided that bindings come before what they bind.
 func TestStateIsTheJoinOfRecords(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newMachine(t)
@@ -61,7 +61,8 @@ func shuffled(r *rand.Rand, groups []retention.Group) []retention.Group {
 	return out
 }
 
-// regrouped cuts groups into their chunks, doubles some, and deals all of them into new groups beside heads that are not theirs.
+// regrouped cuts groups into their chunks, doubles some, and deals all of them into new groups beside heads that are
+// not theirs.
 func regrouped(r *rand.Rand, groups []retention.Group) []retention.Group {
 	out := make([]retention.Group, len(groups))
 	for i, at := range r.Perm(len(groups)) {
@@ -106,7 +107,16 @@ func newJoiner(t testing.TB, o Options, control *memLedger) *lawJoiner {
 		t.Fatal(err)
 	}
 	e.catalogue.Store(cat)
-	return &lawJoiner{joiner: &joiner{e: e, cat: cat, pools: cat.Pools(), serials: map[uint32]uint64{}, commands: map[uint64]record.Command{}}, t: t}
+	return &lawJoiner{
+		joiner: &joiner{
+			e:        e,
+			cat:      cat,
+			pools:    cat.Pools(),
+			serials:  map[uint32]uint64{},
+			commands: map[uint64]record.Command{},
+		},
+		t: t,
+	}
 }
 
 // bind applies all bindings first, as recovery does within a group.
@@ -135,7 +145,8 @@ func (m *machine) state() string {
 	return stateOf(m.Engine)
 }
 
-// stateOf writes everything that must survive as text: words, grants, pools, gifts, totals, producers and the last serial.
+// stateOf writes everything that must survive as text: words, grants, pools, gifts, totals, producers and the last
+// serial.
 func stateOf(e *Engine) string {
 	var lines []string
 	e.table.Walk(0, func(o counters.Ordinal, product uint32, name []byte) bool {
@@ -187,7 +198,8 @@ func diff(want, got string) string {
 	return b.String()
 }
 
-// randomHistory lets concurrent gateways send everything there is to a few devices of two products, over days and months.
+// randomHistory lets concurrent gateways send everything there is to a few devices of two products, over days and
+// months.
 func (m *machine) randomHistory(r *rand.Rand) {
 	m.product("p", `{"messages_per_day":5,"validity":"P2D","ota_per_month":2,"message_unit_bytes":64}`, 4)
 	m.product("q", `{"messages_per_day":null}`, 2)

@@ -19,8 +19,8 @@ type LicenseRow struct {
 	Generation uint32
 }
 
-// keyLicenses is followed by product and the last serial of the block, so that the block that holds a serial is the first one
-// not before it. FORMAT.md draws the block.
+// keyLicenses is followed by product and the last serial of the block, so that the block that holds a serial is the
+// first one not before it. FORMAT.md draws the block.
 const keyLicenses = "L"
 
 const licenseBlockVersion = 1
@@ -102,8 +102,8 @@ type License struct {
 	Active   bool
 }
 
-// Licenses calls fn for every licence that product has consumed with a serial above after, in the order of serials, until fn returns
-// false. What was acknowledged before the call is there.
+// Licenses calls fn for every licence that product has consumed with a serial above after, in the order of serials,
+// until fn returns false. What was acknowledged before the call is there.
 func (e *Engine) Licenses(p *license.Product, after uint64, fn func(*License) bool) error {
 	// Rows are queued when their group is durable.
 	if err := e.settle(); err != nil {

@@ -23,8 +23,17 @@ func TestLicenseBlockRoundTrip(t *testing.T) {
 		var want []LicenseRow
 		for range rapid.IntRange(0, 20).Draw(t, "rows") {
 			want = append(want, LicenseRow{
-				Serial: edges.Draw(t, "serial"), Product: 7, Device: rapid.StringMatching(`[A-Za-z0-9._:-]{1,64}`).Draw(t, "device"),
-				Pool: uint32(edges.Draw(t, "pool")), ActivatedS: int64(edges.Draw(t, "activated")), Generation: uint32(edges.Draw(t, "generation")),
+				Serial: edges.Draw(
+					t,
+					"serial",
+				),
+				Product: 7,
+				Device:  rapid.StringMatching(`[A-Za-z0-9._:-]{1,64}`).Draw(t, "device"),
+				Pool: uint32(
+					edges.Draw(t, "pool"),
+				),
+				ActivatedS: int64(edges.Draw(t, "activated")),
+				Generation: uint32(edges.Draw(t, "generation")),
 			})
 		}
 		block := appendLicenses([]byte("x"), want)
@@ -82,7 +91,9 @@ func FuzzDecodeLicenses(f *testing.F) {
 		{Serial: 1<<64 - 1, Device: strings.Repeat("d", 64), Pool: 1<<31 - 1, ActivatedS: -1, Generation: 1<<19 - 1},
 	}))
 	f.Add(append([]byte{licenseBlockVersion, 1, 1, 1, 1, 64}, bytes.Repeat([]byte{'d'}, 63)...))
-	f.Add(append([]byte{licenseBlockVersion, 1, 1, 1, 1, 255}, bytes.Repeat([]byte{'d'}, 255)...)) // a name of the greatest length that a byte can say
+	f.Add(
+		append([]byte{licenseBlockVersion, 1, 1, 1, 1, 255}, bytes.Repeat([]byte{'d'}, 255)...),
+	) // a name of the greatest length that a byte can say
 	f.Add([]byte{licenseBlockVersion, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1, 1, 1, 'd'})
 	f.Fuzz(func(t *testing.T, block []byte) {
 		rows, err := licenseRows(block)
@@ -125,8 +136,8 @@ func sectionJoiner(t testing.TB) *joiner {
 	return &joiner{e: e, cat: c, pools: c.Pools(), commands: map[uint64]record.Command{}}
 }
 
-// Arbitrary sections are refused, or joined: without a panic, without memory that nothing in them accounts for, and twice over with the
-// same result.
+// Arbitrary sections are refused, or joined: without a panic, without memory that nothing in them accounts for, and
+// twice over with the same result.
 func FuzzCheckpointSection(f *testing.F) {
 	u32, u64 := binary.LittleEndian.AppendUint32, binary.LittleEndian.AppendUint64
 	meta := u64(u64(u64(u64(nil, 1_800_000_000_000), 9), 3), 4)
@@ -179,8 +190,8 @@ func joined(j *joiner) string {
 	return b.String() + strings.Join(quarters, "")
 }
 
-// A producer has an ordinal that a device's word can hold; the section is refused otherwise, and when it is cut anywhere else than
-// between two producers.
+// A producer has an ordinal that a device's word can hold; the section is refused otherwise, and when it is cut
+// anywhere else than between two producers.
 func FuzzCheckpointProducers(f *testing.F) {
 	f.Add(uint32(1), uint32(0), "gw-1", uint32(2), "gw-2", 0)
 	f.Add(uint32(1), uint32(7), "gw-1", uint32(2), strings.Repeat("g", 64), 1)
@@ -227,7 +238,8 @@ func ordinalOf(n uint32) uint32 {
 	return n
 }
 
-// A sequence that is remembered belongs to a producer that there can be; the section is refused otherwise, and when it is cut.
+// A sequence that is remembered belongs to a producer that there can be; the section is refused otherwise, and when it
+// is cut.
 func FuzzCheckpointClaims(f *testing.F) {
 	f.Add(uint32(1), uint64(7), int64(1_800_000_000_000), byte(0), []byte("answer"), 0)
 	f.Add(uint32(1), uint64(7), int64(1_800_000_000_000), byte(1), []byte{}, 0)
@@ -244,7 +256,10 @@ func FuzzCheckpointClaims(f *testing.F) {
 		}
 		producer = ordinalOf(producer)
 		data := appendEntry(nil, func(b []byte) []byte {
-			return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(b, producer), 5) // before 5 nothing is remembered
+			return binary.LittleEndian.AppendUint64(
+				binary.LittleEndian.AppendUint32(b, producer),
+				5,
+			) // before 5 nothing is remembered
 		})
 		floorBytes := len(data)
 		data = appendEntry(data, func(b []byte) []byte {
@@ -274,7 +289,8 @@ func FuzzCheckpointClaims(f *testing.F) {
 			return
 		}
 		c := p.known.value(i)
-		if stored := c.kept == answerStored; c.atMs != atMs || stored != (inLedger == 1) || !stored && !bytes.Equal(p.appendAnswer(nil, i), answer) {
+		if stored := c.kept == answerStored; c.atMs != atMs || stored != (inLedger == 1) ||
+			!stored && !bytes.Equal(p.appendAnswer(nil, i), answer) {
 			t.Fatalf("got %+v", c)
 		}
 	})
@@ -292,7 +308,10 @@ func TestCheckpointOfMoreThanASection(t *testing.T) {
 			"producers",
 			func(e *Engine) {
 				for n := uint32(1); n <= many; n++ {
-					e.producers.set(n, Producer{Account: n / event.ProducersPerAccountMax, Name: fmt.Sprintf("%s-%d", strings.Repeat("gateway", 7), n)})
+					e.producers.set(
+						n,
+						Producer{Account: n / event.ProducersPerAccountMax, Name: fmt.Sprintf("%s-%d", strings.Repeat("gateway", 7), n)},
+					)
 				}
 			},
 			func(e *Engine) int { return many + 1 - len(e.producers.all()) },
@@ -303,7 +322,13 @@ func TestCheckpointOfMoreThanASection(t *testing.T) {
 				e.totals.mu.Lock()
 				defer e.totals.mu.Unlock()
 				for n := uint32(1); n <= many; n++ {
-					sum := record.Totals{MessagesUp: 1 << 60, MessagesDown: 1 << 60, MessagesDenied: uint64(n), OTAAllowance: 1 << 60, Licenses: 1 << 60}
+					sum := record.Totals{
+						MessagesUp:     1 << 60,
+						MessagesDown:   1 << 60,
+						MessagesDenied: uint64(n),
+						OTAAllowance:   1 << 60,
+						Licenses:       1 << 60,
+					}
 					e.totals.join(record.Quarter{Product: n, Number: 1<<32 - 1}, &sum)
 				}
 			},
@@ -335,7 +360,15 @@ func TestLicenseBlockIsAsDrawn(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Errorf("got %x, want %x", got, want)
 	}
-	if got, want := licensesKey(300, 7), []byte("L\x00\x00\x01\x2c\x00\x00\x00\x00\x00\x00\x00\x07"); !bytes.Equal(got, want) {
+	if got, want := licensesKey(
+		300,
+		7,
+	), []byte(
+		"L\x00\x00\x01\x2c\x00\x00\x00\x00\x00\x00\x00\x07",
+	); !bytes.Equal(
+		got,
+		want,
+	) {
 		t.Errorf("the key is %x, want %x", got, want)
 	}
 }

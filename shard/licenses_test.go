@@ -41,8 +41,8 @@ func (m *machine) submitAs(producer, lines string) []string {
 	return codes(r)
 }
 
-// Worked case 4, by itself: an online device is renewed without sending anything; with an empty pool it is put offline and its holder
-// told, through crashes, until it connects (R3).
+// Worked case 4, by itself: an online device is renewed without sending anything; with an empty pool it is put offline
+// and its holder told, through crashes, until it connects (R3).
 func TestRenewalByItself(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{"validity":"PT10S"}`, 2)
@@ -83,7 +83,12 @@ func TestRenewalByItself(t *testing.T) {
 		if list, _ = m.heard(m.CommandsNow(), gw); fmt.Sprint(list) != "[license_exhausted on]" {
 			t.Fatalf("kept without Last-Event-ID: %v", list)
 		}
-		if list, _ = m.heard(start, Listener{Producer: []byte("other"), HasProducer: true}); fmt.Sprint(list) != "[refresh p]" {
+		if list, _ = m.heard(
+			start,
+			Listener{Producer: []byte("other"), HasProducer: true},
+		); fmt.Sprint(
+			list,
+		) != "[refresh p]" {
 			t.Fatalf("another producer heard %v", list)
 		}
 		m.crash()
@@ -189,7 +194,12 @@ func TestSuspension(t *testing.T) {
 		if a, _ := m.device("p", "a"); a.Online || !a.Suspended || !a.Active {
 			t.Fatalf("%+v", a)
 		}
-		if list, _ := m.heard(m.CommandsNow(), Listener{Producer: []byte("gw"), HasProducer: true}); fmt.Sprint(list) != "[suspended a]" {
+		if list, _ := m.heard(
+			m.CommandsNow(),
+			Listener{Producer: []byte("gw"), HasProducer: true},
+		); fmt.Sprint(
+			list,
+		) != "[suspended a]" {
 			t.Fatal(list)
 		}
 		m.crash()
@@ -198,7 +208,11 @@ func TestSuspension(t *testing.T) {
 	suspend(event.ScopeProduct, true)
 	denied("a", event.ScopeProduct)
 	denied("b", event.ScopeProduct)
-	if got := m.submit(line("disconnect", "p", "b") + line("connect", "p", "never")); fmt.Sprint(got) != "[accepted suspended]" {
+	if got := m.submit(
+		line("disconnect", "p", "b") + line("connect", "p", "never"),
+	); fmt.Sprint(
+		got,
+	) != "[accepted suspended]" {
 		t.Fatal(got)
 	}
 	suspend(event.ScopeAccount, true)
@@ -263,7 +277,9 @@ func TestUpgradeIDs(t *testing.T) {
 	m.submit(line("connect", "p", "d"))
 	ota := func(want, kind, id string, mb int) {
 		t.Helper()
-		got := m.submit(fmt.Sprintf("{\"type\":%q,\"product\":\"p\",\"device\":\"d\",\"id\":%q,\"size\":%d}\n", kind, id, mb<<20))
+		got := m.submit(
+			fmt.Sprintf("{\"type\":%q,\"product\":\"p\",\"device\":\"d\",\"id\":%q,\"size\":%d}\n", kind, id, mb<<20),
+		)
 		if got[0] != want {
 			t.Fatalf("%s %s %d MB: %s, want %s", kind, id, mb, got[0], want)
 		}
@@ -276,7 +292,15 @@ func TestUpgradeIDs(t *testing.T) {
 			t.Fatal(err)
 		}
 		if d.OTA.Allowance() != allowance || d.OTA.Packs() != packs || topups.Available != left {
-			t.Fatalf("used %d and %d, %d left; want %d, %d, %d", d.OTA.Allowance(), d.OTA.Packs(), topups.Available, allowance, packs, left)
+			t.Fatalf(
+				"used %d and %d, %d left; want %d, %d, %d",
+				d.OTA.Allowance(),
+				d.OTA.Packs(),
+				topups.Available,
+				allowance,
+				packs,
+				left,
+			)
 		}
 	}
 	ota("unknown_ota", "ota_void", "x", 0)
@@ -321,10 +345,13 @@ func TestTakeBack(t *testing.T) {
 	m.product("p", `{}`, 5)
 	m.submit(line("connect", "p", "a") + line("connect", "p", "b"))
 	take := func(order string, n uint64) error {
-		return m.Administer("test", func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-			next, ch, _, err := c.TakeBack(by, "p", "LOT-1", false, license.Void{Order: order, Quantity: n})
-			return next, ch, err
-		})
+		return m.Administer(
+			"test",
+			func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+				next, ch, _, err := c.TakeBack(by, "p", "LOT-1", false, license.Void{Order: order, Quantity: n})
+				return next, ch, err
+			},
+		)
 	}
 	for range 2 {
 		if err := take("RV-1", 2); err != nil {
@@ -341,7 +368,11 @@ func TestTakeBack(t *testing.T) {
 		}
 	}
 	m.gifts("p", 0)
-	if got := m.submit(line("connect", "p", "c") + line("connect", "p", "d")); fmt.Sprint(got) != "[accepted license_exhausted]" {
+	if got := m.submit(
+		line("connect", "p", "c") + line("connect", "p", "d"),
+	); fmt.Sprint(
+		got,
+	) != "[accepted license_exhausted]" {
 		t.Fatal(got)
 	}
 }

@@ -49,7 +49,13 @@ func (t *turn) ota() {
 	total.OTAPacks += uint64(out.FromPacks)
 	if t.ev.ID.Len > 0 {
 		t.keepUpgrade(&record.Upgrade{
-			ID: append([]byte(nil), t.r.Batch.Bytes(t.ev.ID)...), Size: t.ev.Size, Month: out.After.Month(), Allowance: out.FromAllowance, Packs: packs,
+			ID: append(
+				[]byte(nil),
+				t.r.Batch.Bytes(t.ev.ID)...),
+			Size:      t.ev.Size,
+			Month:     out.After.Month(),
+			Allowance: out.FromAllowance,
+			Packs:     packs,
 		})
 	}
 	t.otaQuota(out.After, units)

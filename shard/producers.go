@@ -32,8 +32,8 @@ func (p *producers) lookup(account uint32, name []byte) uint32 {
 	return p.ordinals[account][string(name)]
 }
 
-// bind returns the ordinal of a name, giving it one first if needed. It is called inside the gate: who finds an ordinal that another
-// request has just given is then in the same group as its record, or in a later one.
+// bind returns the ordinal of a name, giving it one first if needed. It is called inside the gate: who finds an ordinal
+// that another request has just given is then in the same group as its record, or in a later one.
 func (p *producers) bind(l *lane, account uint32, name []byte) (uint32, error) {
 	if len(name) == 0 {
 		return 0, nil
@@ -48,8 +48,12 @@ func (p *producers) bind(l *lane, account uint32, name []byte) (uint32, error) {
 	}
 	if len(p.ordinals[account]) >= event.ProducersPerAccountMax || len(p.byOrdinal) > holdersMax {
 		return 0, &event.Problem{
-			Code: event.TooManyProducers, Field: "Meterd-Producer",
-			Detail: fmt.Sprintf("Meterd-Producer: at most %d names an account are remembered; use those that are there", event.ProducersPerAccountMax),
+			Code:  event.TooManyProducers,
+			Field: "Meterd-Producer",
+			Detail: fmt.Sprintf(
+				"Meterd-Producer: at most %d names an account are remembered; use those that are there",
+				event.ProducersPerAccountMax,
+			),
 		}
 	}
 	n := uint32(len(p.byOrdinal))
@@ -87,8 +91,8 @@ func (p *producers) all() []Producer {
 	return append([]Producer(nil), p.byOrdinal...)
 }
 
-// Offline takes every device that the producer holds offline and returns how many there were (R3). A gateway calls it when it
-// starts: what it held before, it holds no longer.
+// Offline takes every device that the producer holds offline and returns how many there were (R3). A gateway calls it
+// when it starts: what it held before, it holds no longer.
 func (e *Engine) Offline(account uint32, producer string) (int, error) {
 	if err := e.refuse(); err != nil {
 		return 0, err
@@ -119,7 +123,8 @@ func (e *Engine) Offline(account uint32, producer string) (int, error) {
 	return devices, e.await(last)
 }
 
-// offlineShard does one shard of Offline inside the gate; a shard of ten million devices in all takes about a millisecond.
+// offlineShard does one shard of Offline inside the gate; a shard of ten million devices in all takes about a
+// millisecond.
 func (e *Engine) offlineShard(l *lane, shard int, holder uint32) (int, error) {
 	nowMs, ok := e.clock.now()
 	if !ok {

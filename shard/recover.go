@@ -28,7 +28,11 @@ func (e *Engine) recover() error {
 	}
 	last, lastMs := e.o.Log.Last()
 	if last < end {
-		return fmt.Errorf("the commit log ends at group %d, but the checkpoint reflects group %d: the log lost its tail; restore the data directory from a backup", last, end)
+		return fmt.Errorf(
+			"the commit log ends at group %d, but the checkpoint reflects group %d: the log lost its tail; restore the data directory from a backup",
+			last,
+			end,
+		)
 	}
 	restored := time.Now()
 	if err := errors.Join(j.replay(begin+1), j.close()); err != nil {
@@ -221,7 +225,10 @@ func (j *joiner) totals(data []byte) error {
 		if err != nil {
 			return err
 		}
-		j.e.totals.join(record.Quarter{Product: binary.LittleEndian.Uint32(row), Number: binary.LittleEndian.Uint32(row[4:])}, &sum)
+		j.e.totals.join(
+			record.Quarter{Product: binary.LittleEndian.Uint32(row), Number: binary.LittleEndian.Uint32(row[4:])},
+			&sum,
+		)
 		data = data[2+n:]
 	}
 	return nil
@@ -278,12 +285,17 @@ func (j *joiner) Grant(g record.Grant) error {
 		return err
 	}
 	return j.licenseRow(LicenseRow{
-		Serial: g.Serial, Product: product, Ordinal: slot.Ordinal(), Pool: g.Pool, ActivatedS: g.ActivationS, Generation: w.Generation(),
+		Serial:     g.Serial,
+		Product:    product,
+		Ordinal:    slot.Ordinal(),
+		Pool:       g.Pool,
+		ActivatedS: g.ActivationS,
+		Generation: w.Generation(),
 	})
 }
 
-// checkLedger refuses a ledger that is newer than log and checkpoint: rows are written when their group is durable, so it can only be that
-// an older log was put beside it, and serials would be given out twice (R4).
+// checkLedger refuses a ledger that is newer than log and checkpoint: rows are written when their group is durable, so
+// it can only be that an older log was put beside it, and serials would be given out twice (R4).
 func (j *joiner) checkLedger() error {
 	for _, p := range j.cat.Products("") {
 		last, err := j.e.lastSerial(p.ID)
@@ -291,14 +303,19 @@ func (j *joiner) checkLedger() error {
 			return err
 		}
 		if given := j.e.serial.Load(); last > given {
-			return fmt.Errorf("the ledger has licence %d of product %s, but log and checkpoint end at licence %d: they are from different instants; restore the whole data directory from one backup", last, p.Name, given)
+			return fmt.Errorf(
+				"the ledger has licence %d of product %s, but log and checkpoint end at licence %d: they are from different instants; restore the whole data directory from one backup",
+				last,
+				p.Name,
+				given,
+			)
 		}
 	}
 	return nil
 }
 
-// licenseRow queues a row that the ledger may not have yet. Serials of a product rise with the groups, so what is above the ledger's
-// last is missing and nothing else.
+// licenseRow queues a row that the ledger may not have yet. Serials of a product rise with the groups, so what is above
+// the ledger's last is missing and nothing else.
 func (j *joiner) licenseRow(r LicenseRow) error {
 	last, known := j.serials[r.Product]
 	if !known {

@@ -10,11 +10,12 @@ import (
 	"github.com/meterd/meterd/retention/record"
 )
 
-// Replay goes through two goroutines: one reads, inflates and decodes groups, the other joins them in their order. Joining waits for memory;
-// so it looks devices up in blocks, whose cache misses overlap, and a large group is joined by several goroutines, each its share of the
-// shards.
+// Replay goes through two goroutines: one reads, inflates and decodes groups, the other joins them in their order.
+// Joining waits for memory; so it looks devices up in blocks, whose cache misses overlap, and a large group is joined
+// by several goroutines, each its share of the shards.
 
-// replayAhead is how many decoded groups wait for being joined; each is at most some ten thousand rows, or one huge batch.
+// replayAhead is how many decoded groups wait for being joined; each is at most some ten thousand rows, or one huge
+// batch.
 const replayAhead = 8
 
 // joinShareMin is how many words a goroutine that joins is worth.
@@ -193,7 +194,12 @@ func seenSecond(ms int64) uint64 {
 // join joins one group: the bindings of all its chunks, then everything else.
 func (j *joiner) join(d *decoded) error {
 	if d.controlSeq > j.cat.Seq {
-		return fmt.Errorf("group %d was decided under control record %d, but the ledger ends at %d: the ledger lost its tail; restore the data directory from a backup", d.seq, d.controlSeq, j.cat.Seq)
+		return fmt.Errorf(
+			"group %d was decided under control record %d, but the ledger ends at %d: the ledger lost its tail; restore the data directory from a backup",
+			d.seq,
+			d.controlSeq,
+			j.cat.Seq,
+		)
 	}
 	if err := j.joinContent(d); err != nil {
 		return fmt.Errorf("group %d: %w", d.seq, err)
@@ -224,7 +230,8 @@ func (j *joiner) joinContent(d *decoded) error {
 	return j.joinWords(d)
 }
 
-// joinWords joins what the rows say. Words may be joined in any order and by anybody, but an index has one goroutine a shard.
+// joinWords joins what the rows say. Words may be joined in any order and by anybody, but an index has one goroutine a
+// shard.
 func (j *joiner) joinWords(d *decoded) error {
 	if j.index == nil {
 		j.index = j.e.table.NewIndex()

@@ -12,7 +12,8 @@ import (
 	"github.com/meterd/meterd/retention/record"
 )
 
-// replayEngine is what joining the rows of a group needs of an engine: a table of so many devices, whose ordinals it returns.
+// replayEngine is what joining the rows of a group needs of an engine: a table of so many devices, whose ordinals it
+// returns.
 func replayEngine(tb testing.TB, devices int) (*Engine, []uint64) {
 	tb.Helper()
 	table, err := counters.New(counters.Options{Seed: 7})
@@ -44,7 +45,13 @@ func replayEngine(tb testing.TB, devices int) (*Engine, []uint64) {
 }
 
 // messageGroup is a group of messages of random devices, and calls said for each.
-func messageGroup(e *Engine, r *rand.Rand, ordinals []uint64, rows int, said func(ordinal uint64, up uint32)) retention.Group {
+func messageGroup(
+	e *Engine,
+	r *rand.Rand,
+	ordinals []uint64,
+	rows int,
+	said func(ordinal uint64, up uint32),
+) retention.Group {
 	var builder record.Builder
 	for i := range rows {
 		if i%1000 == 0 {
@@ -58,12 +65,19 @@ func messageGroup(e *Engine, r *rand.Rand, ordinals []uint64, rows int, said fun
 	return retention.Group{Head: head.Append(nil), Chunks: [][]byte{e.compress.Compress(nil, builder.Finish(nil))}}
 }
 
-// A large group is joined by several goroutines: every device ends with its largest word, and an unknown one is still refused.
+// A large group is joined by several goroutines: every device ends with its largest word, and an unknown one is still
+// refused.
 func TestLargeGroupIsJoinedByMany(t *testing.T) {
 	e, ordinals := replayEngine(t, 5000)
 	e.o.Lanes = 3
 	want := map[uint64]uint32{}
-	g := messageGroup(e, rand.New(rand.NewPCG(1, 2)), ordinals, 10*joinShareMin, func(ordinal uint64, up uint32) { want[ordinal] = max(want[ordinal], up) })
+	g := messageGroup(
+		e,
+		rand.New(rand.NewPCG(1, 2)),
+		ordinals,
+		10*joinShareMin,
+		func(ordinal uint64, up uint32) { want[ordinal] = max(want[ordinal], up) },
+	)
 	j := &joiner{e: e}
 	d := &decoded{}
 	if err := d.decode(e.compress, &g); err != nil {
@@ -74,11 +88,26 @@ func TestLargeGroupIsJoinedByMany(t *testing.T) {
 	}
 	for _, ordinal := range ordinals {
 		slot := e.table.SlotOf(counters.Ordinal(ordinal))
-		if w := slot.Message(); w.Up() != want[ordinal] || (w.Up() != 0 && (w.Day() != 2500 || w.Down() != 3 || slot.Seen().LastSeen() != 1_800_000_000-epochS)) {
-			t.Fatalf("device %d has %d up, %d down of day %d, seen at %d; want %d up", ordinal, w.Up(), w.Down(), w.Day(), slot.Seen().LastSeen(), want[ordinal])
+		if w := slot.Message(); w.Up() != want[ordinal] ||
+			(w.Up() != 0 && (w.Day() != 2500 || w.Down() != 3 || slot.Seen().LastSeen() != 1_800_000_000-epochS)) {
+			t.Fatalf(
+				"device %d has %d up, %d down of day %d, seen at %d; want %d up",
+				ordinal,
+				w.Up(),
+				w.Down(),
+				w.Day(),
+				slot.Seen().LastSeen(),
+				want[ordinal],
+			)
 		}
 	}
-	unknown := messageGroup(e, rand.New(rand.NewPCG(1, 2)), append(ordinals[:4000:4000], uint64(counters.OrdinalMax)), 10*joinShareMin, func(uint64, uint32) {})
+	unknown := messageGroup(
+		e,
+		rand.New(rand.NewPCG(1, 2)),
+		append(ordinals[:4000:4000], uint64(counters.OrdinalMax)),
+		10*joinShareMin,
+		func(uint64, uint32) {},
+	)
 	if err := d.decode(e.compress, &unknown); err != nil {
 		t.Fatal(err)
 	}

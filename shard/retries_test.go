@@ -9,7 +9,8 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// A request that is refused inside the gate, after its sequence was claimed, leaves it free for another body; so do its doubles.
+// A request that is refused inside the gate, after its sequence was claimed, leaves it free for another body; so do its
+// doubles.
 func TestSequenceRefusedInsideTheGate(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{}`, 0)

@@ -12,8 +12,8 @@ import (
 	"github.com/meterd/meterd/retention/record"
 )
 
-// rowQueue holds what durable groups have for the ledger until the ledger has it. It can be lost without harm: recovery finds it in
-// the log again, which does not go before a checkpoint, and a checkpoint waits for it.
+// rowQueue holds what durable groups have for the ledger until the ledger has it. It can be lost without harm: recovery
+// finds it in the log again, which does not go before a checkpoint, and a checkpoint waits for it.
 type rowQueue struct {
 	mu       sync.Mutex
 	room     *sync.Cond
@@ -123,7 +123,8 @@ func (e *Engine) flushRows() error {
 	for i := 0; i < len(ends) && err == nil; i++ {
 		err = w.put(endKey(ends[i].product, ends[i].Serial), appendEnd(nil, &ends[i].End))
 	}
-	// Of one group's rows those of different lanes come in any order: an upgrade that was voided in the same group is written last.
+	// Of one group's rows those of different lanes come in any order: an upgrade that was voided in the same group is
+	// written last.
 	for _, voided := range []bool{false, true} {
 		for i := 0; i < len(ups) && err == nil; i++ {
 			if ups[i].upgrade.Voided == voided {
@@ -148,8 +149,8 @@ func (e *Engine) flushRows() error {
 	return nil
 }
 
-// putLicenses writes licence rows in blocks, serials of one product in their order: what is above the ledger's last is missing
-// after a crash, and nothing else.
+// putLicenses writes licence rows in blocks, serials of one product in their order: what is above the ledger's last is
+// missing after a crash, and nothing else.
 func (e *Engine) putLicenses(w *ledgerWriter, rows []LicenseRow) error {
 	for i := range rows {
 		if rows[i].Device == "" {
@@ -220,7 +221,8 @@ type upgradeRow struct {
 	upgrade record.Upgrade
 }
 
-// keyUpgrades is followed by product, the device's name with its length before it, and the id. FORMAT.md draws the value.
+// keyUpgrades is followed by product, the device's name with its length before it, and the id. FORMAT.md draws the
+// value.
 const keyUpgrades = "I"
 
 func appendUpgradeKey(dst []byte, product uint32, device, id []byte) []byte {
@@ -231,7 +233,8 @@ func appendUpgradeKey(dst []byte, product uint32, device, id []byte) []byte {
 	return append(dst, id...)
 }
 
-// upgrades are the OTAs with ids that the ledger does not have yet. What it has is read from there, before the gate is entered.
+// upgrades are the OTAs with ids that the ledger does not have yet. What it has is read from there, before the gate is
+// entered.
 type upgrades struct {
 	mu      sync.Mutex
 	pending map[string]*record.Upgrade
@@ -261,7 +264,8 @@ func (u *upgrades) now() uint64 {
 	return u.epoch
 }
 
-// find returns the pending upgrade of a key. stale is true if it is not pending, but may have come to the ledger since epoch.
+// find returns the pending upgrade of a key. stale is true if it is not pending, but may have come to the ledger since
+// epoch.
 func (u *upgrades) find(key []byte, epoch uint64) (up *record.Upgrade, stale bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

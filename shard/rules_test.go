@@ -12,7 +12,8 @@ import (
 	"github.com/meterd/meterd/license"
 )
 
-// Worked case 1 of the rules: 1500 messages in either direction, the next one denied, the first one after midnight accepted (R10).
+// Worked case 1 of the rules: 1500 messages in either direction, the next one denied, the first one after midnight
+// accepted (R10).
 func TestDayQuota(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{"messages_per_day":1500}`, 0)
@@ -28,7 +29,8 @@ func TestDayQuota(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := r.Result.Last
-		if v.Code != event.MessageQuotaExceeded || v.Limit != 1500 || v.Used != 1500 || v.ResetsAtMs != testStart.Add(14*time.Hour).UnixMilli() {
+		if v.Code != event.MessageQuotaExceeded || v.Limit != 1500 || v.Used != 1500 ||
+			v.ResetsAtMs != testStart.Add(14*time.Hour).UnixMilli() {
 			t.Fatalf("message 1501 (%s): %+v", kind, v)
 		}
 	}
@@ -45,7 +47,8 @@ func TestDayQuota(t *testing.T) {
 	}
 }
 
-// Worked case 2: 6 MB without a pack denied, using nothing; 5 MB accepted; with a pack of one, 6 MB are one of each (R15, R16).
+// Worked case 2: 6 MB without a pack denied, using nothing; 5 MB accepted; with a pack of one, 6 MB are one of each
+// (R15, R16).
 func TestOTAUnits(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{}`, 0)
@@ -83,7 +86,8 @@ func TestOTAUnits(t *testing.T) {
 	}
 }
 
-// Worked case 3, and R4 under concurrency: of many devices that connect at once exactly as many become active as there are licences.
+// Worked case 3, and R4 under concurrency: of many devices that connect at once exactly as many become active as there
+// are licences.
 func TestLicensesUnderConcurrency(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{}`, 3)
@@ -106,7 +110,13 @@ func TestLicensesUnderConcurrency(t *testing.T) {
 	}
 	wg.Wait()
 	if accepted.Load() != 3+gifts || exhausted.Load() != devices-3-gifts {
-		t.Fatalf("%d accepted and %d denied of %d devices for %d licences", accepted.Load(), exhausted.Load(), devices, 3+gifts)
+		t.Fatalf(
+			"%d accepted and %d denied of %d devices for %d licences",
+			accepted.Load(),
+			exhausted.Load(),
+			devices,
+			3+gifts,
+		)
 	}
 	if n := m.table.Len(); n != 3+gifts {
 		t.Fatalf("%d devices are known after %d accepted connects (R11)", n, 3+gifts)
@@ -127,7 +137,8 @@ func TestLicensesUnderConcurrency(t *testing.T) {
 	}
 }
 
-// Exactly the quota is accepted under concurrency, in both directions, and what was accepted is counted and logged (R10).
+// Exactly the quota is accepted under concurrency, in both directions, and what was accepted is counted and logged
+// (R10).
 func TestQuotaUnderConcurrency(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{"messages_per_day":1500}`, 0)
@@ -164,7 +175,8 @@ func TestQuotaUnderConcurrency(t *testing.T) {
 	}
 }
 
-// A clock that steps back neither reopens a day nor lets decided times go back; one that leaps ahead stops ingest until confirmed (R12).
+// A clock that steps back neither reopens a day nor lets decided times go back; one that leaps ahead stops ingest until
+// confirmed (R12).
 func TestClock(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{"messages_per_day":1}`, 0)
@@ -206,11 +218,24 @@ func TestStates(t *testing.T) {
 			t.Fatalf("%v: %s, want %s", lines, got, want)
 		}
 	}
-	check("not_activated not_activated not_activated accepted", line("up", "p", "d"), line("down", "p", "d"), line("ota", "p", "d"), line("disconnect", "p", "d"))
+	check(
+		"not_activated not_activated not_activated accepted",
+		line("up", "p", "d"),
+		line("down", "p", "d"),
+		line("ota", "p", "d"),
+		line("disconnect", "p", "d"),
+	)
 	if m.table.Len() != gifts { // the devices that took the gifts
 		t.Fatal("a denied event made a device known (R11)")
 	}
-	check("accepted accepted accepted accepted accepted", line("connect", "p", "d"), line("up", "p", "d"), line("disconnect", "p", "d"), line("up", "p", "d"), line("connect", "p", "d"))
+	check(
+		"accepted accepted accepted accepted accepted",
+		line("connect", "p", "d"),
+		line("up", "p", "d"),
+		line("disconnect", "p", "d"),
+		line("up", "p", "d"),
+		line("connect", "p", "d"),
+	)
 	check("license_exhausted not_activated", line("connect", "p", "e"), line("up", "p", "e"))
 	m.clock.pass(10 * time.Second) // The end itself is over already.
 	m.credit("p", "LOT-2", 1, false)
@@ -219,7 +244,12 @@ func TestStates(t *testing.T) {
 		t.Fatalf("renewed: %+v", d)
 	}
 	m.clock.pass(10 * time.Second)
-	check("license_exhausted license_exhausted license_exhausted", line("up", "p", "d"), line("down", "p", "d"), line("connect", "p", "d"))
+	check(
+		"license_exhausted license_exhausted license_exhausted",
+		line("up", "p", "d"),
+		line("down", "p", "d"),
+		line("connect", "p", "d"),
+	)
 	if d, _ := m.device("p", "d"); d.Active || d.Online {
 		t.Fatalf("without a licence: %+v", d)
 	}
@@ -247,10 +277,16 @@ func TestLargePayloadIsLogged(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{}`, 0)
 	m.submit(line("connect", "p", "d"))
-	large := fmt.Sprintf("{\"type\":\"up\",\"product\":\"p\",\"device\":%q,\"payload\":%q}\n", "d", strings.Repeat("x", event.PayloadBytesMax+1))
+	large := fmt.Sprintf(
+		"{\"type\":\"up\",\"product\":\"p\",\"device\":%q,\"payload\":%q}\n",
+		"d",
+		strings.Repeat("x", event.PayloadBytesMax+1),
+	)
 	stranger := strings.Replace(large, `"device":"d"`, `"device":"never"`, 1)
 	foreign := strings.Replace(large, `"product":"p"`, `"product":"nobody"`, 1)
-	if got := fmt.Sprint(m.submit(large + stranger + foreign)); got != "[payload_too_large payload_too_large payload_too_large]" {
+	if got := fmt.Sprint(
+		m.submit(large + stranger + foreign),
+	); got != "[payload_too_large payload_too_large payload_too_large]" {
 		t.Fatal(got)
 	}
 	m.crash()

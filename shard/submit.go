@@ -7,8 +7,8 @@ import (
 	"github.com/meterd/meterd/retention/record"
 )
 
-// Request is one batch and its answer. It is reused: its scratch memory grows to the largest batch it has seen. It is not safe
-// for concurrent use.
+// Request is one batch and its answer. It is reused: its scratch memory grows to the largest batch it has seen. It is
+// not safe for concurrent use.
 type Request struct {
 	Batch    *event.Batch
 	Account  uint32 // ordinal of the account that the token is bound to, 0 for all
@@ -16,7 +16,8 @@ type Request struct {
 	Claim    *Claim // the sequence that the request carries, nil without; it needs a Producer
 	Single   bool   // one single event: Result.Last carries the quota's numbers on acceptance too
 	Result   event.Result
-	// Replayed says that the answer is that of the same sequence before; DecidedMs is when it was decided, Unix milliseconds.
+	// Replayed says that the answer is that of the same sequence before; DecidedMs is when it was decided, Unix
+	// milliseconds.
 	Replayed  bool
 	DecidedMs int64
 
@@ -32,8 +33,9 @@ type Request struct {
 	upgradeEpoch uint64
 }
 
-// Submit decides the events of r.Batch in order and returns when all of it is durable, with the verdicts in r.Result. After
-// ErrClockLeap, ErrDiskFull, an error about the sequence or a *event.Problem nothing was counted; after ErrStopped it is unknown.
+// Submit decides the events of r.Batch in order and returns when all of it is durable, with the verdicts in r.Result.
+// After ErrClockLeap, ErrDiskFull, an error about the sequence or a *event.Problem nothing was counted; after
+// ErrStopped it is unknown.
 func (e *Engine) Submit(r *Request) error {
 	if err := e.Decide(r); err != nil {
 		return err
@@ -41,10 +43,11 @@ func (e *Engine) Submit(r *Request) error {
 	return e.Settle(r)
 }
 
-// Decide is the first half of Submit: it decides, or finds the answer of the same sequence, and returns without waiting for the disk. What
-// r holds then must not leave before Settle has returned nil; after an error there is nothing to settle. It still waits for room: for a
-// lane, for the seal of a group that is full, for another request with the same sequence to be decided. The group stays open for more until
-// somebody waits for it, by Settle or by Watch: who decides many requests and then waits has them stored together.
+// Decide is the first half of Submit: it decides, or finds the answer of the same sequence, and returns without waiting
+// for the disk. What r holds then must not leave before Settle has returned nil; after an error there is nothing to
+// settle. It still waits for room: for a lane, for the seal of a group that is full, for another request with the same
+// sequence to be decided. The group stays open for more until somebody waits for it, by Settle or by Watch: who decides
+// many requests and then waits has them stored together.
 func (e *Engine) Decide(r *Request) error {
 	if err := e.refuse(); err != nil {
 		return err
@@ -67,8 +70,8 @@ type pending struct {
 	before decidedBefore
 }
 
-// Watch has r's group stored, and one value sent to c, unless c is full, when the disk has the group or never will: then Settle does not
-// wait. It returns false and sends nothing if that is so already.
+// Watch has r's group stored, and one value sent to c, unless c is full, when the disk has the group or never will:
+// then Settle does not wait. It returns false and sends nothing if that is so already.
 func (e *Engine) Watch(r *Request, c chan<- struct{}) bool {
 	if r.pending.group == nil || !r.pending.group.watch(c) {
 		return false
@@ -98,7 +101,8 @@ func (e *Engine) Settle(r *Request) error {
 	return nil
 }
 
-// decideFresh decides a request that nobody has decided before, and returns the group to wait for, nil if it left nothing.
+// decideFresh decides a request that nobody has decided before, and returns the group to wait for, nil if it left
+// nothing.
 func (e *Engine) decideFresh(r *Request) (*group, error) {
 	r.Result.Reset()
 	connects, ids := e.resolve(r)
@@ -136,8 +140,9 @@ func (e *Engine) refuse() error {
 	return nil
 }
 
-// await has g stored, and returns when it is durable or never will be. It waits for one channel alone: who also waited for the end of the engine would be
-// queued twice. All who wait are woken at once; that each wakes the next was tried, and was slower.
+// await has g stored, and returns when it is durable or never will be. It waits for one channel alone: who also waited
+// for the end of the engine would be queued twice. All who wait are woken at once; that each wakes the next was tried,
+// and was slower.
 func (e *Engine) await(g *group) error {
 	if !g.isDone() {
 		signal(e.gate.kick)
@@ -146,8 +151,9 @@ func (e *Engine) await(g *group) error {
 	return g.err
 }
 
-// resolve looks up products and hashes names, outside the gate: ordinals of products never change, so what an older catalogue
-// says of a name stays true. It returns how many devices the batch could add, and whether any event has an id.
+// resolve looks up products and hashes names, outside the gate: ordinals of products never change, so what an older
+// catalogue says of a name stays true. It returns how many devices the batch could add, and whether any event has an
+// id.
 func (e *Engine) resolve(r *Request) (connects int, ids bool) {
 	events := r.Batch.Events
 	if cap(r.keys) < len(events) {
@@ -185,8 +191,8 @@ func (e *Engine) resolve(r *Request) (connects int, ids bool) {
 	return connects, ids
 }
 
-// enter waits for a lane and for room, and enters the open group. bytes is what the request may add to the group, devices how
-// many devices it may add to the table. After enter comes leave.
+// enter waits for a lane and for room, and enters the open group. bytes is what the request may add to the group,
+// devices how many devices it may add to the table. After enter comes leave.
 func (e *Engine) enter(bytes, devices int) (*lane, error) {
 	g := e.gate
 	for range enterTriesMax {
@@ -217,8 +223,8 @@ func (e *Engine) enter(bytes, devices int) (*lane, error) {
 	return nil, ErrDiskFull
 }
 
-// cut runs fn between two groups, where nobody decides, and returns afterwards. room is for how many new devices the table must have
-// room then.
+// cut runs fn between two groups, where nobody decides, and returns afterwards. room is for how many new devices the
+// table must have room then.
 func (e *Engine) cut(room int, fn func()) error {
 	done := e.gate.cuts.add(room, fn)
 	signal(e.gate.kick)

@@ -16,9 +16,10 @@ type noLog struct{ memLog }
 
 func (*noLog) Append(*retention.Group) error { return nil }
 
-// BenchmarkSubmit is what the engine does with decoded batches, from Submit to the answer: uniform over a million devices, with
-// sequences, every caller a producer of its own. log=disk syncs every group; log=none is the same without it. An operation is an event.
-// cpu-ns/event is the processor time of all cores, the callers' included; B/event what Append was given.
+// BenchmarkSubmit is what the engine does with decoded batches, from Submit to the answer: uniform over a million
+// devices, with sequences, every caller a producer of its own. log=disk syncs every group; log=none is the same without
+// it. An operation is an event. cpu-ns/event is the processor time of all cores, the callers' included; B/event what
+// Append was given.
 func BenchmarkSubmit(b *testing.B) {
 	const product = "p"
 	for _, log := range []string{"disk", "none"} {

@@ -5,7 +5,8 @@ import (
 	"github.com/meterd/meterd/license"
 )
 
-// suspendDevice does what a change says of a device, between two groups: what it records belongs to the group that begins there.
+// suspendDevice does what a change says of a device, between two groups: what it records belongs to the group that
+// begins there.
 func (e *Engine) suspendDevice(cat *license.Catalogue, d *license.DeviceSuspension) {
 	slot := e.table.Find(e.table.KeyOf(d.Product, []byte(d.Device)))
 	if slot == nil {
@@ -34,8 +35,8 @@ func (e *Engine) suspendDevice(cat *license.Catalogue, d *license.DeviceSuspensi
 	signal(e.gate.kick)
 }
 
-// PutOffline takes every online device of the products offline that pick chooses, and has their holders told why (R20). It returns when
-// that is durable.
+// PutOffline takes every online device of the products offline that pick chooses, and has their holders told why (R20).
+// It returns when that is durable.
 func (e *Engine) PutOffline(pick func(*license.Product) bool, reason event.Code) error {
 	var last *group
 	for s := range shards {
@@ -64,7 +65,8 @@ func (e *Engine) PutOffline(pick func(*license.Product) bool, reason event.Code)
 	return e.await(last)
 }
 
-// applySuspensions gives devices the suspension that administration said last, in case the log lost it with an unanswered group.
+// applySuspensions gives devices the suspension that administration said last, in case the log lost it with an
+// unanswered group.
 func (j *joiner) applySuspensions() {
 	for _, d := range j.cat.Suspensions() {
 		if slot := j.e.table.Find(j.e.table.KeyOf(d.Product, []byte(d.Device))); slot != nil {

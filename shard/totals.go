@@ -8,8 +8,8 @@ import (
 	"github.com/meterd/meterd/retention/record"
 )
 
-// totals is the usage of every product by quarters of an hour, as far as the ledger does not have it for good. It changes only
-// while the gate is closed, so between two groups it is exactly what the log says.
+// totals is the usage of every product by quarters of an hour, as far as the ledger does not have it for good. It
+// changes only while the gate is closed, so between two groups it is exactly what the log says.
 type totals struct {
 	mu       sync.Mutex
 	quarters map[record.Quarter]*record.Totals

@@ -13,8 +13,9 @@ type View struct {
 	e         *Engine
 }
 
-// View runs fn inside the gate, where the catalogue and the device table stand still against swaps and growth, and returns when
-// everything that fn may have seen is durable: nothing leaves before that. fn must be short: a seal waits for it.
+// View runs fn inside the gate, where the catalogue and the device table stand still against swaps and growth, and
+// returns when everything that fn may have seen is durable: nothing leaves before that. fn must be short: a seal waits
+// for it.
 func (e *Engine) View(fn func(*View)) error {
 	e.gate.mu.RLock()
 	if e.closed.Load() {
@@ -30,8 +31,8 @@ func (e *Engine) View(fn func(*View)) error {
 // settle returns when everything that was decided before the call is durable.
 func (e *Engine) settle() error { return e.View(func(*View) {}) }
 
-// newest returns the last group that anything decided so far can be in; nil if there was none. gate.mu is held for reading, and
-// what is to be covered was read before the call.
+// newest returns the last group that anything decided so far can be in; nil if there was none. gate.mu is held for
+// reading, and what is to be covered was read before the call.
 func (g *gate) newest() *group {
 	if g.open.entered.Load() {
 		return g.open
@@ -104,9 +105,15 @@ func (v *View) device(p *license.Product, slot *counters.Slot, name []byte) (Dev
 	return d, true
 }
 
-// Devices calls fn for the devices of a product from ordinal from on, in the order of their ordinals, which never changes, until fn
-// returns false or scan devices of any product were looked at. It returns where to go on, and whether that is the end.
-func (v *View) Devices(p *license.Product, from counters.Ordinal, scan int, fn func(*Device) bool) (next counters.Ordinal, end bool) {
+// Devices calls fn for the devices of a product from ordinal from on, in the order of their ordinals, which never
+// changes, until fn returns false or scan devices of any product were looked at. It returns where to go on, and whether
+// that is the end.
+func (v *View) Devices(
+	p *license.Product,
+	from counters.Ordinal,
+	scan int,
+	fn func(*Device) bool,
+) (next counters.Ordinal, end bool) {
 	next, end = from, true
 	v.e.table.Walk(from, func(o counters.Ordinal, product uint32, name []byte) bool {
 		next = o
@@ -156,7 +163,8 @@ func (v *View) Used(p *license.Product, l *license.Lot) (used, quantity uint64) 
 	return l.Pool.Used(), l.Pool.Quantity
 }
 
-// Totals returns a product's usage since its first quarter of an hour that is still held, for the metrics of the daemon.
+// Totals returns a product's usage since its first quarter of an hour that is still held, for the metrics of the
+// daemon.
 func (e *Engine) Totals(product uint32) (sum record.Totals) {
 	e.totals.mu.Lock()
 	defer e.totals.mu.Unlock()

@@ -22,7 +22,9 @@ const writerEnvironment = "METERD_POWERCUT_WRITER"
 
 func openBadger(dir string, log badger.Logger) (*badger.DB, error) {
 	return badger.Open(badger.DefaultOptions(dir).WithSyncWrites(true).WithLogger(log).WithMemTableSize(1 << 20).
-		WithValueLogFileSize(4 << 20).WithValueThreshold(1 << 10).WithNumCompactors(2).WithIndexCacheSize(1 << 20).WithBlockCacheSize(0).WithCompression(options.None))
+		WithValueLogFileSize(4 << 20).
+		WithValueThreshold(1 << 10).
+		WithNumCompactors(2).WithIndexCacheSize(1 << 20).WithBlockCacheSize(0).WithCompression(options.None))
 }
 
 func badgerKey(n uint64) []byte { return binary.BigEndian.AppendUint64([]byte("k"), n) }
@@ -181,6 +183,11 @@ func TestBadgerOnLyingDisk(t *testing.T) {
 		t.Fatalf("the writer acknowledged up to %d only, starting at %d", acknowledged, base)
 	}
 	if found := openAfterCut(t, lower); found != base {
-		t.Errorf("%d transactions are there, want the %d from before the syncs were ignored (of %d acknowledged)", found, base, acknowledged)
+		t.Errorf(
+			"%d transactions are there, want the %d from before the syncs were ignored (of %d acknowledged)",
+			found,
+			base,
+			acknowledged,
+		)
 	}
 }

@@ -40,7 +40,8 @@ func moveStep(t *rapid.T, d *disk) {
 	dir := rapid.SampledFrom(dirs).Draw(t, "dir")
 	name := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "name")
 	var err error
-	switch rapid.SampledFrom([]string{"mkdir", "mkdir", "file", "remove", "move", "move", "move", "sync"}).Draw(t, "action") {
+	switch rapid.SampledFrom([]string{"mkdir", "mkdir", "file", "remove", "move", "move", "move", "sync"}).
+		Draw(t, "action") {
 	case "mkdir":
 		_, err = d.create(dir, name, syscall.S_IFDIR|0o755, 0, 0)
 	case "file":
@@ -49,7 +50,11 @@ func moveStep(t *rapid.T, d *disk) {
 		i := dir.children[name]
 		err = d.remove(dir, name, i != nil && i.isDir())
 	case "move":
-		err = d.rename(place{dir, name}, place{rapid.SampledFrom(dirs).Draw(t, "to"), rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "to name")}, 0)
+		err = d.rename(
+			place{dir, name},
+			place{rapid.SampledFrom(dirs).Draw(t, "to"), rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "to name")},
+			0,
+		)
 	case "sync":
 		must(d.syncDir(dir))
 		if err := sameNamesHere(dir); err != nil {

@@ -27,22 +27,23 @@
 // The model is the least that applications are entitled to, not what one file system happens to give. With a zero Seed
 // nothing survives but this:
 //
-//   - fsync, fdatasync and msync(MS_SYNC) of a file, and each write to one opened with O_SYNC or O_DSYNC: all its data that
-//     reached the file system, its size, mode and times, and its creation with that of the directories above it. The
-//     manual page of fsync does not promise the creation; ext4, XFS and btrfs do, and Badger relies on it. msync of a part
-//     of a mapping keeps what was written of the whole file by then.
-//   - fsync of a directory: every creation, removal and rename in it, and its own creation. Not the data of the files: a
-//     file renamed into place without its own fsync is empty afterwards.
+//   - fsync, fdatasync and msync(MS_SYNC) of a file, and each write to one opened with O_SYNC or O_DSYNC: all its data
+//     that reached the file system, its size, mode and times, and its creation with that of the directories above it.
+//     The manual page of fsync does not promise the creation; ext4, XFS and btrfs do, and Badger relies on it. msync of
+//     a part of a mapping keeps what was written of the whole file by then.
+//   - fsync of a directory: every creation, removal and rename in it, and its own creation. Not the data of the files:
+//     a file renamed into place without its own fsync is empty afterwards.
 //   - What those depend on: earlier changes to the same names, and the creation of directories on the way. A rename is
 //     one change, also across directories: one of the two being synced moves it whole.
 //
 // Not durable, though some file systems are kinder: a rename by fsync of the renamed file; anything by fsync of a
-// neighbour (ext4 commits all metadata at once); anything by time passing, close, or munmap. A truncation is part of the
-// file's data and waits for its fsync. sync(2) and syncfs(2) do not reach a FUSE file system and keep nothing.
+// neighbour (ext4 commits all metadata at once); anything by time passing, close, or munmap. A truncation is part of
+// the file's data and waits for its fsync. sync(2) and syncfs(2) do not reach a FUSE file system and keep nothing.
 //
-// With a Seed the disk also writes early what nobody asked for: single sectors of 512 bytes, single changes of names with
-// what they depend on. It stays within what ordering allows, so a new sector never stands among old ones that a truncation
-// took away. Only what is in the file system's process can be written early: mapped pages still in the kernel are not.
+// With a Seed the disk also writes early what nobody asked for: single sectors of 512 bytes, single changes of names
+// with what they depend on. It stays within what ordering allows, so a new sector never stands among old ones that a
+// truncation took away. Only what is in the file system's process can be written early: mapped pages still in the
+// kernel are not.
 //
 // IgnoreSync answers syncs and keeps nothing: the counter-proof that a test can fail. Unmount is the orderly end, and
 // writes everything.
@@ -50,10 +51,11 @@
 // # What is not modelled
 //
 // A sync is not atomic: a cut inside one leaves part of it, as on a disk. But each write to the lower file is whole or
-// cut at a page. Bits do not rot, syncs do not fail, and the device's own cache does not lie on its own. fallocate sets the size and
-// reserves nothing; the free space is the lower directory's. Links, symbolic links, extended attributes and O_TMPFILE are
-// refused. Locks are the kernel's and end with the mount. Latencies are not a disk's: a sync is a copy into the lower
-// directory's page cache, which is not synced itself, since only processes die here, not the machine.
+// cut at a page. Bits do not rot, syncs do not fail, and the device's own cache does not lie on its own. fallocate sets
+// the size and reserves nothing; the free space is the lower directory's. Links, symbolic links, extended attributes
+// and O_TMPFILE are refused. Locks are the kernel's and end with the mount. Latencies are not a disk's: a sync is a
+// copy into the lower directory's page cache, which is not synced itself, since only processes die here, not the
+// machine.
 //
 // # Why the kernel's write-back cache is off
 //

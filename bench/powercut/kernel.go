@@ -86,8 +86,8 @@ func fusermount(args ...string) error {
 	return nil
 }
 
-// unthrottle lifts the kernel's distrust of FUSE: by default its dirty mapped pages may take 1 % of what others may, and
-// writers beyond are slowed down, which no disk does. Only root may; without it all works, slower.
+// unthrottle lifts the kernel's distrust of FUSE: by default its dirty mapped pages may take 1 % of what others may,
+// and writers beyond are slowed down, which no disk does. Only root may; without it all works, slower.
 func unthrottle(mountpoint string) {
 	var st unix.Stat_t
 	if unix.Stat(mountpoint, &st) != nil {

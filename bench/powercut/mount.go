@@ -35,8 +35,9 @@ type FS struct {
 }
 
 // Mount starts the file system over the directory lower, in a process of its own, and returns when it is usable at the
-// directory mountpoint. Whoever gets an FS must end it with Cut or Unmount; MountT does so by itself. The test binary's TestMain
-// must hand over to Main, see the package's documentation. Lower must not change by other hands while it is mounted.
+// directory mountpoint. Whoever gets an FS must end it with Cut or Unmount; MountT does so by itself. The test binary's
+// TestMain must hand over to Main, see the package's documentation. Lower must not change by other hands while it is
+// mounted.
 func Mount(lower, mountpoint string, o Options) (*FS, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("powercut options: %w", err)
@@ -58,7 +59,13 @@ func Mount(lower, mountpoint string, o Options) (*FS, error) {
 	}
 	if err != nil {
 		_ = f.Cut() // The first error says more.
-		return nil, fmt.Errorf("mount %q on %q: %w (does TestMain call powercut.Main? it said: %s)", lower, mountpoint, err, f.complaints)
+		return nil, fmt.Errorf(
+			"mount %q on %q: %w (does TestMain call powercut.Main? it said: %s)",
+			lower,
+			mountpoint,
+			err,
+			f.complaints,
+		)
 	}
 	unthrottle(mountpoint)
 	return f, nil
@@ -89,8 +96,8 @@ func (f *FS) Lower() string { return f.lower }
 func (f *FS) PID() int { return f.process.Pid }
 
 // Cut is the power cut: SIGKILL to the file system's process, and, when it is gone, the mount is taken away even if
-// files are open on it. Whoever has some gets ENOTCONN or ECONNABORTED from calls and SIGBUS from mapped pages that are not
-// cached. After Cut returned lower does not change any more. A second Cut, or one after Unmount, does nothing.
+// files are open on it. Whoever has some gets ENOTCONN or ECONNABORTED from calls and SIGBUS from mapped pages that are
+// not cached. After Cut returned lower does not change any more. A second Cut, or one after Unmount, does nothing.
 func (f *FS) Cut() error {
 	if err := f.process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill the file system process %d: %w", f.process.Pid, err)
@@ -108,7 +115,10 @@ func (f *FS) Unmount() error {
 	select {
 	case <-f.ended:
 	case <-time.After(endWithin):
-		return errors.Join(fmt.Errorf("unmount %q: the file system process did not end within %v", f.mountpoint, endWithin), f.Cut())
+		return errors.Join(
+			fmt.Errorf("unmount %q: the file system process did not end within %v", f.mountpoint, endWithin),
+			f.Cut(),
+		)
 	}
 	f.detached.Do(func() { f.closePipes() })
 	if !f.endState.Success() {

@@ -56,7 +56,11 @@ var cutCases = []struct {
 }{
 	{"write not synced", func(_ *testing.T, m string) { put(m+"/new", "data") }, map[string]string{"old": "old"}},
 	{"overwrite not synced", func(_ *testing.T, m string) { put(m+"/old", "data") }, map[string]string{"old": "old"}},
-	{"file sync keeps data and creation", func(_ *testing.T, m string) { putSynced(m+"/new", "data") }, map[string]string{"old": "old", "new": "data"}},
+	{
+		"file sync keeps data and creation",
+		func(_ *testing.T, m string) { putSynced(m+"/new", "data") },
+		map[string]string{"old": "old", "new": "data"},
+	},
 	{"file sync keeps the directories above", func(_ *testing.T, m string) {
 		must(os.MkdirAll(m+"/a/b", 0o755))
 		putSynced(m+"/a/b/new", "data")
@@ -101,7 +105,11 @@ var cutCases = []struct {
 		must(os.Remove(m + "/old"))
 		putSynced(m+"/old", "new")
 	}, map[string]string{"old": "new"}},
-	{"truncate not synced", func(_ *testing.T, m string) { must(os.Truncate(m+"/old", 1)) }, map[string]string{"old": "old"}},
+	{
+		"truncate not synced",
+		func(_ *testing.T, m string) { must(os.Truncate(m+"/old", 1)) },
+		map[string]string{"old": "old"},
+	},
 	{"truncate synced", func(_ *testing.T, m string) {
 		must(os.Truncate(m+"/old", 1))
 		must(os.Truncate(m+"/old", 3))
@@ -135,7 +143,11 @@ var cutCases = []struct {
 	}, map[string]string{"old": "old", "new": strings.Repeat("x", 10) + strings.Repeat("\x00", 2*pageBytes) +
 		strings.Repeat("x", pageBytes-10) + strings.Repeat("\x00", pageBytes)}},
 	{"msync", func(t *testing.T, m string) { mapped(t, m+"/old", "map", true) }, map[string]string{"old": "map"}},
-	{"mapped, no msync", func(t *testing.T, m string) { mapped(t, m+"/old", "map", false) }, map[string]string{"old": "old"}},
+	{
+		"mapped, no msync",
+		func(t *testing.T, m string) { mapped(t, m+"/old", "map", false) },
+		map[string]string{"old": "old"},
+	},
 	{"rmdir synced", func(_ *testing.T, m string) {
 		must(os.Mkdir(m+"/a", 0o755))
 		put(m+"/a/x", "data")

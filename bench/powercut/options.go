@@ -37,7 +37,10 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("DirtyBytesMax %d is not within 0 and %d", o.DirtyBytesMax, int64(dirtyBytesMax)))
 	}
 	if o.DirtyBytesMax > 0 && o.DirtyBytesMax < requestBytesMax {
-		errs = append(errs, fmt.Errorf("DirtyBytesMax %d holds not even one request of %d bytes", o.DirtyBytesMax, requestBytesMax))
+		errs = append(
+			errs,
+			fmt.Errorf("DirtyBytesMax %d holds not even one request of %d bytes", o.DirtyBytesMax, requestBytesMax),
+		)
 	}
 	return errors.Join(errs...)
 }

@@ -31,7 +31,10 @@ func (r *driver) dirOf(path string) uint64 { return r.dirs[filepath.Dir(path)] }
 
 // step draws one request and applies it to the disk and to the model.
 func (r *driver) step() {
-	path := rapid.SampledFrom(modelDirs).Draw(r.t, "dir") + "/" + rapid.SampledFrom([]string{"a", "b", "c"}).Draw(r.t, "name")
+	path := rapid.SampledFrom(modelDirs).
+		Draw(r.t, "dir") +
+		"/" + rapid.SampledFrom([]string{"a", "b", "c"}).
+		Draw(r.t, "name")
 	f := r.model.live[path]
 	switch action := rapid.SampledFrom([]string{
 		"write", "write", "write", "truncate", "sync", "sync", "remove", "rename", "rename", "sync dir", "punch",
@@ -66,7 +69,10 @@ func (r *driver) create(path string) {
 }
 
 func (r *driver) rename(from string, f *modelFile) {
-	to := rapid.SampledFrom(modelDirs).Draw(r.t, "to dir") + "/" + rapid.SampledFrom([]string{"a", "b", "c"}).Draw(r.t, "to name")
+	to := rapid.SampledFrom(modelDirs).
+		Draw(r.t, "to dir") +
+		"/" + rapid.SampledFrom([]string{"a", "b", "c"}).
+		Draw(r.t, "to name")
 	if to == from {
 		return
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // wire answers the kernel's requests from a disk. It holds no state of its own. What it does not define (links,
-// symbolic links, extended attributes, O_TMPFILE, locks) the default answers with ENOSYS: the kernel then keeps flock and
-// fcntl locks itself and refuses the rest. No request hands out a descriptor, so the kernel has no way around us.
+// symbolic links, extended attributes, O_TMPFILE, locks) the default answers with ENOSYS: the kernel then keeps flock
+// and fcntl locks itself and refuses the rest. No request hands out a descriptor, so the kernel has no way around us.
 type wire struct {
 	fuse.RawFileSystem
 	disk *disk

@@ -57,7 +57,11 @@ func (dir *inode) list() []fuse.DirEntry {
 	}
 	slices.Sort(names)
 	entries := make([]fuse.DirEntry, 0, len(names)+2)
-	entries = append(entries, fuse.DirEntry{Name: ".", Ino: dir.id, Mode: dir.mode}, fuse.DirEntry{Name: "..", Ino: up.id, Mode: up.mode})
+	entries = append(
+		entries,
+		fuse.DirEntry{Name: ".", Ino: dir.id, Mode: dir.mode},
+		fuse.DirEntry{Name: "..", Ino: up.id, Mode: up.mode},
+	)
 	for _, name := range names {
 		i := dir.children[name]
 		entries = append(entries, fuse.DirEntry{Name: name, Ino: i.id, Mode: i.mode})

@@ -43,7 +43,11 @@ func TestSingleAnswers(t *testing.T) {
 	d.withoutGifts("p1")
 	d.credit("p1", "PO-1", 1)
 	now := time.Now().UTC()
-	month := uint64(time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC).Sub(time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)) / time.Second)
+	month := uint64(
+		time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC).
+			Sub(time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)) /
+			time.Second,
+	)
 	send := func(body string) answer { t.Helper(); return d.ask("POST", "/v1/events", body) }
 	accepted := func(a answer) {
 		t.Helper()
@@ -89,7 +93,9 @@ func TestSingleAnswers(t *testing.T) {
 	}
 
 	send(`{"type":"ota_void","product":"p1","device":"d1","id":"o1"}`).refuse(t, 409, "unknown_ota")
-	send(fmt.Sprintf(`{"type":"up","product":"p1","device":"d1","payload":%q}`, strings.Repeat("x", 256<<10+1))).refuse(t, 413, "payload_too_large")
+	send(
+		fmt.Sprintf(`{"type":"up","product":"p1","device":"d1","payload":%q}`, strings.Repeat("x", 256<<10+1)),
+	).refuse(t, 413, "payload_too_large")
 	accepted(send(line("disconnect", "p1", "d1")))
 	if v := d.device("p1", "d1"); v.Online || v.Messages.Up != 2 || v.Messages.Down != 1 || v.Messages.Denied != 1 {
 		t.Errorf("the view: %+v", v)
@@ -138,7 +144,8 @@ func compress(t testing.TB, encoding string, body []byte) []byte {
 	return b.Bytes()
 }
 
-// TestFormsOfABatch sends the same events as NDJSON and as an array, in every encoding, and compares answers and counts.
+// TestFormsOfABatch sends the same events as NDJSON and as an array, in every encoding, and compares answers and
+// counts.
 func TestFormsOfABatch(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)
@@ -148,15 +155,32 @@ func TestFormsOfABatch(t *testing.T) {
 		for _, kind := range []string{asNDJSON, asJSON, "application/json; charset=utf-8"} {
 			device := strings.NewReplacer("/", "-", ";", "", "=", "-", " ", "", "+", "").Replace("d-" + encoding + kind)
 			lines := []string{
-				line("connect", "p1", device), line("up", "p1", device), line("down", "p1", device), sized("up", "p1", device, 7),
-				fmt.Sprintf(`{"device":%q,"payload":"a\u00e9\n","topic":"t/1","product":"p1","time":"2026-11-23T10:00:00.5+08:00","type":"up","unknown":{"a":[1]}}`, device),
-				line("up", "p1", device), line("fly", "p1", device), line("up", "p2", device), line("disconnect", "p1", device),
+				line("connect", "p1", device),
+				line("up", "p1", device),
+				line("down", "p1", device),
+				sized("up", "p1", device, 7),
+				fmt.Sprintf(
+					`{"device":%q,"payload":"a\u00e9\n","topic":"t/1","product":"p1","time":"2026-11-23T10:00:00.5+08:00","type":"up","unknown":{"a":[1]}}`,
+					device,
+				),
+				line("up", "p1", device),
+				line("fly", "p1", device),
+				line("up", "p2", device),
+				line("disconnect", "p1", device),
 			}
 			body := strings.Join(lines, "\r\n\n") + "\n \n"
 			if kind != asNDJSON {
 				body = " [" + strings.Join(lines, ",\n") + "]\n"
 			}
-			a := d.ask("POST", "/v1/events", string(compress(t, encoding, []byte(body))), "Content-Type", kind, "Content-Encoding", encoding)
+			a := d.ask(
+				"POST",
+				"/v1/events",
+				string(compress(t, encoding, []byte(body))),
+				"Content-Type",
+				kind,
+				"Content-Encoding",
+				encoding,
+			)
 			if a.status != 200 {
 				t.Errorf("%s %s: %d %s", encoding, kind, a.status, a.body)
 				continue
@@ -167,7 +191,12 @@ func TestFormsOfABatch(t *testing.T) {
 			for _, den := range r.Denied {
 				got = append(got, fmt.Sprintf("%d %s %s", den.Index, den.Code, den.Field))
 			}
-			if wanted := []string{"5 message_quota_exceeded ", "6 invalid_event type", "7 unknown_product "}; r.Accepted != 6 || !slices.Equal(got, wanted) {
+			if wanted := []string{
+				"5 message_quota_exceeded ",
+				"6 invalid_event type",
+				"7 unknown_product ",
+			}; r.Accepted != 6 ||
+				!slices.Equal(got, wanted) {
 				t.Errorf("%s %s: %s", encoding, kind, a.body)
 			}
 			if q := r.Denied[0]; q.Limit != 4 || q.Used != 4 || q.ResetsAt.IsZero() {
@@ -194,11 +223,23 @@ func checkForm(t *testing.T, d *daemon, device string) {
 	}
 	// Newest first; what one batch decided in one instant is ordered by the day's use alone.
 	slices.Sort(types)
-	if want := []string{"connect 0", "disconnect 4", "down 2", "up 1", "up 3", "up 4", "up 4"}; !slices.Equal(types, want) {
+	if want := []string{
+		"connect 0",
+		"disconnect 4",
+		"down 2",
+		"up 1",
+		"up 3",
+		"up 4",
+		"up 4",
+	}; !slices.Equal(
+		types,
+		want,
+	) {
 		t.Errorf("%s: the log holds %q", device, types)
 	}
 	at := slices.IndexFunc(list, func(e logView) bool { return e.Payload != nil })
-	if at < 0 || *list[at].Payload != "aé\n" || *list[at].Topic != "t/1" || list[at].Size != 4 || list[at].Verdict != "accepted" {
+	if at < 0 || *list[at].Payload != "aé\n" || *list[at].Topic != "t/1" || list[at].Size != 4 ||
+		list[at].Verdict != "accepted" {
 		t.Errorf("%s: the payload is not in the log as it was sent", device)
 	}
 }
@@ -256,7 +297,8 @@ func TestPagedLog(t *testing.T) {
 		cursor = "&cursor=" + *page.Next
 		d.batch(line("up", "p1", "d1")) // Newer than what was read: it must not move the pages.
 	}
-	if len(used) != 325 || used[0] != 325 || used[324] != 1 || !slices.IsSortedFunc(used, func(a, b uint64) int { return int(b) - int(a) }) {
+	if len(used) != 325 || used[0] != 325 || used[324] != 1 ||
+		!slices.IsSortedFunc(used, func(a, b uint64) int { return int(b) - int(a) }) {
 		t.Errorf("%d entries: %v", len(used), used)
 	}
 }

@@ -114,7 +114,8 @@ type logView struct {
 	DayUsed       uint64 `json:"day_used"`
 }
 
-// try makes a request with the administrator's token. header holds names and values in turn; an empty value takes a header away.
+// try makes a request with the administrator's token. header holds names and values in turn; an empty value takes a
+// header away.
 func (d *daemon) try(method, path string, body []byte, header ...string) (answer, error) {
 	req, err := http.NewRequest(method, d.scheme+"://"+d.run.address+path, bytes.NewReader(body))
 	if err != nil {
@@ -332,7 +333,12 @@ func noon() string { return fmt.Sprintf("%+03d:00", 12-time.Now().UTC().Hour()) 
 func (d *daemon) withProduct(product, plan string) {
 	d.t.Helper()
 	d.must("POST", "/v1/accounts", fmt.Sprintf(`{"account":%q,"kind":"enterprise"}`, product), nil)
-	d.must("POST", "/v1/products", fmt.Sprintf(`{"product":%q,"account":%q,"time_zone":%q,"plan":%s}`, product, product, noon(), plan), nil)
+	d.must(
+		"POST",
+		"/v1/products",
+		fmt.Sprintf(`{"product":%q,"account":%q,"time_zone":%q,"plan":%s}`, product, product, noon(), plan),
+		nil,
+	)
 }
 
 // withoutGifts uses an account's gifts up for devices of another product of it.
@@ -365,7 +371,12 @@ func (d *daemon) credit(product, order string, quantity int) {
 // topup adds a pack.
 func (d *daemon) topup(product, order string, units int) {
 	d.t.Helper()
-	d.must("POST", "/v1/products/"+product+"/topups", fmt.Sprintf(`{"order":%q,"kind":"ota","units":%d}`, order, units), nil)
+	d.must(
+		"POST",
+		"/v1/products/"+product+"/topups",
+		fmt.Sprintf(`{"order":%q,"kind":"ota","units":%d}`, order, units),
+		nil,
+	)
 }
 
 // account reads an account.

@@ -17,8 +17,15 @@ func TestBadToken(t *testing.T) {
 	d := badDaemon(t)
 	before := d.state("p1")
 	calls := []string{
-		"POST /v1/events", "POST /v1/producers/gw/offline", "GET /v1/accounts", "GET /v1/products/p1", "POST /v1/products/p1/lots",
-		"GET /v1/products/p1/devices/d1", "GET /v1/products/p1/devices/d1/logs", "GET /v1/audit", "POST /v1/clock/confirm",
+		"POST /v1/events",
+		"POST /v1/producers/gw/offline",
+		"GET /v1/accounts",
+		"GET /v1/products/p1",
+		"POST /v1/products/p1/lots",
+		"GET /v1/products/p1/devices/d1",
+		"GET /v1/products/p1/devices/d1/logs",
+		"GET /v1/audit",
+		"POST /v1/clock/confirm",
 	}
 	// All at once: the daemon may take its time to answer those who guess.
 	var all sync.WaitGroup
@@ -91,7 +98,13 @@ func TestBadAdministration(t *testing.T) {
 	t.Parallel()
 	d := badDaemon(t)
 	whole := func() string {
-		return d.state("p1") + string(d.must("GET", "/v1/accounts", "", nil).body) + string(d.must("GET", "/v1/audit", "", nil).body)
+		return d.state(
+			"p1",
+		) + string(
+			d.must("GET", "/v1/accounts", "", nil).body,
+		) + string(
+			d.must("GET", "/v1/audit", "", nil).body,
+		)
 	}
 	before := whole()
 	for _, c := range []struct {
@@ -173,7 +186,10 @@ func TestNotHTTP(t *testing.T) {
 	t.Parallel()
 	d := badDaemon(t)
 	before := d.state("p1")
-	head := fmt.Sprintf("POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/x-ndjson\r\n", d.token)
+	head := fmt.Sprintf(
+		"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/x-ndjson\r\n",
+		d.token,
+	)
 	body := line("up", "p1", "d1") + "\n"
 	for name, c := range map[string]struct{ raw, status string }{
 		"nonsense":            {"hello\r\n\r\n", "HTTP/1.1 400"},

@@ -52,8 +52,18 @@ func (d *daemon) refuseWhole(t *testing.T, cases []badBatch) {
 			continue
 		}
 		p := a.problem(t)
-		if a.status != c.status || p.Code != c.code || p.Line != c.line || p.Field != c.field || !strings.Contains(p.Detail, c.says) {
-			t.Errorf("%s: %s, want %d %s line %d field %q that says %q", c.name, a.body, c.status, c.code, c.line, c.field, c.says)
+		if a.status != c.status || p.Code != c.code || p.Line != c.line || p.Field != c.field ||
+			!strings.Contains(p.Detail, c.says) {
+			t.Errorf(
+				"%s: %s, want %d %s line %d field %q that says %q",
+				c.name,
+				a.body,
+				c.status,
+				c.code,
+				c.line,
+				c.field,
+				c.says,
+			)
 		}
 		if after := d.state("p1"); after != before {
 			t.Fatalf("%s: it was refused and changed something:\n%s\n%s", c.name, before, after)
@@ -61,19 +71,33 @@ func (d *daemon) refuseWhole(t *testing.T, cases []badBatch) {
 	}
 }
 
-// badDaemon has a product with an active device, a connected one and licences left, so that there is something to change.
+// badDaemon has a product with an active device, a connected one and licences left, so that there is something to
+// change.
 func badDaemon(t *testing.T) *daemon {
 	d := newDaemon(t)
 	d.withProduct("p1", `{"messages_per_day":100}`)
 	d.credit("p1", "PO-1", 5)
 	d.topup("p1", "PACK", 5)
-	d.batch(line("connect", "p1", "d1"), line("up", "p1", "d1"), line("connect", "p1", "d2"), line("disconnect", "p1", "d2"))
+	d.batch(
+		line("connect", "p1", "d1"),
+		line("up", "p1", "d1"),
+		line("connect", "p1", "d2"),
+		line("disconnect", "p1", "d2"),
+	)
 	return d
 }
 
 // good is what stands before the fault in every refused batch: each of these would change the state.
 var good = strings.Join([]string{
-	line("connect", "p1", "new"), line("up", "p1", "d1"), sized("ota", "p1", "d1", 1), line("connect", "p1", "d2"), line("disconnect", "p1", "d1"),
+	line(
+		"connect",
+		"p1",
+		"new",
+	),
+	line("up", "p1", "d1"),
+	sized("ota", "p1", "d1", 1),
+	line("connect", "p1", "d2"),
+	line("disconnect", "p1", "d1"),
 }, "\n") + "\n"
 
 func TestMalformedBatch(t *testing.T) {
@@ -83,7 +107,15 @@ func TestMalformedBatch(t *testing.T) {
 	full := []byte(good + line("up", "p1", "d1"))
 	var cases []badBatch
 	lines := func(name, bad, says string, field ...string) {
-		c := badBatch{name: name, kind: asNDJSON, body: []byte(good + bad), status: 400, code: "bad_request", line: 6, says: says}
+		c := badBatch{
+			name:   name,
+			kind:   asNDJSON,
+			body:   []byte(good + bad),
+			status: 400,
+			code:   "bad_request",
+			line:   6,
+			says:   says,
+		}
 		if len(field) > 0 {
 			c.field = field[0]
 		}
@@ -91,14 +123,29 @@ func TestMalformedBatch(t *testing.T) {
 	}
 	lines("not JSON", "up p1 d1", "line 6, byte 1")
 	lines("a line cut off", `{"type":"up","product":"p1","dev`, "end of the body")
-	lines("a line cut off before the next", `{"type":"up","product":"p1"`+"\n"+line("up", "p1", "d1"), "end of the line", "product")
+	lines(
+		"a line cut off before the next",
+		`{"type":"up","product":"p1"`+"\n"+line("up", "p1", "d1"),
+		"end of the line",
+		"product",
+	)
 	lines("something behind the value", line("up", "p1", "d1")+` {}`, "end of the line")
 	lines("two values on a line", line("up", "p1", "d1")+line("up", "p1", "d1"), "end of the line")
 	lines("a comma too many", `{"type":"up","product":"p1","device":"d1",}`, "line 6")
 	lines("a bare control byte in a string", "{\"type\":\"up\",\"product\":\"p1\",\"device\":\"d\x01\"}", "0x01", "device")
 	lines("a NUL byte", line("up", "p1", "d1")+"\x00", "0x00")
-	lines("invalid UTF-8 in a string", "{\"type\":\"up\",\"product\":\"p1\",\"device\":\"d1\",\"payload\":\"a\xffb\"}", "line 6", "payload")
-	lines("half a surrogate pair in bytes", "{\"type\":\"up\",\"product\":\"p1\",\"device\":\"d1\",\"topic\":\"\xed\xa0\x80\"}", "line 6", "topic")
+	lines(
+		"invalid UTF-8 in a string",
+		"{\"type\":\"up\",\"product\":\"p1\",\"device\":\"d1\",\"payload\":\"a\xffb\"}",
+		"line 6",
+		"payload",
+	)
+	lines(
+		"half a surrogate pair in bytes",
+		"{\"type\":\"up\",\"product\":\"p1\",\"device\":\"d1\",\"topic\":\"\xed\xa0\x80\"}",
+		"line 6",
+		"topic",
+	)
 	lines("a bad number", `{"type":"up","product":"p1","device":"d1","size":01}`, "line 6", "size")
 	lines("a bad escape", `{"type":"up","product":"p1","device":"d1","topic":"\x41"}`, "line 6", "topic")
 	lines("a byte order mark", "\ufeff"+line("up", "p1", "d1"), "line 6, byte 1")
@@ -129,8 +176,28 @@ func TestMalformedBatch(t *testing.T) {
 	}
 	add("plain that is gzip", asNDJSON, "", compress(t, "gzip", full), 400, "bad_request", 1, "", "line 1, byte 1")
 
-	add("unknown encoding", asNDJSON, "br", full, 415, "unsupported_encoding", 0, "Content-Encoding", "gzip, zstd or snappy")
-	add("two encodings", asNDJSON, "gzip, zstd", full, 415, "unsupported_encoding", 0, "Content-Encoding", "gzip, zstd or snappy")
+	add(
+		"unknown encoding",
+		asNDJSON,
+		"br",
+		full,
+		415,
+		"unsupported_encoding",
+		0,
+		"Content-Encoding",
+		"gzip, zstd or snappy",
+	)
+	add(
+		"two encodings",
+		asNDJSON,
+		"gzip, zstd",
+		full,
+		415,
+		"unsupported_encoding",
+		0,
+		"Content-Encoding",
+		"gzip, zstd or snappy",
+	)
 	for _, kind := range []string{"", "text/plain", "application/xml", "application/x-www-form-urlencoded", "application/jsonx"} {
 		add("content type "+kind, kind, "", full, 415, "unsupported_media_type", 0, "Content-Type", "application/x-ndjson")
 	}
@@ -150,12 +217,52 @@ func TestOversizedBatch(t *testing.T) {
 	}
 	d.refuseWhole(t, []badBatch{
 		{"65,537 lines", asNDJSON, "", tooMany, 413, "body_too_large", "", eventsMax + 1, "65536"},
-		{"65,537 lines in zstd", asNDJSON, "zstd", compress(t, "zstd", tooMany), 413, "body_too_large", "", eventsMax + 1, "65536"},
-		{"65,537 elements", asJSON, "", []byte("[" + strings.Repeat(`{},`, eventsMax) + "{}]"), 413, "body_too_large", "", 1, "65536"},
-		{"64 MiB and a byte in gzip", asNDJSON, "gzip", compress(t, "gzip", blanks), 413, "body_too_large", "", 0, "67108864"},
+		{
+			"65,537 lines in zstd",
+			asNDJSON,
+			"zstd",
+			compress(t, "zstd", tooMany),
+			413,
+			"body_too_large",
+			"",
+			eventsMax + 1,
+			"65536",
+		},
+		{
+			"65,537 elements",
+			asJSON,
+			"",
+			[]byte("[" + strings.Repeat(`{},`, eventsMax) + "{}]"),
+			413,
+			"body_too_large",
+			"",
+			1,
+			"65536",
+		},
+		{
+			"64 MiB and a byte in gzip",
+			asNDJSON,
+			"gzip",
+			compress(t, "gzip", blanks),
+			413,
+			"body_too_large",
+			"",
+			0,
+			"67108864",
+		},
 		{"a gzip bomb", asNDJSON, "gzip", gzipBomb(t, bomb, pieces), 413, "body_too_large", "", 0, "67108864"},
 		{"a zstd bomb", asNDJSON, "zstd", zstdBomb(t, bomb, pieces), 413, "body_too_large", "", 0, "67108864"},
-		{"a zstd window of 2 GiB", asNDJSON, "zstd", []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 1, 0, 0}, 400, "bad_request", "", 0, "Content-Encoding"},
+		{
+			"a zstd window of 2 GiB",
+			asNDJSON,
+			"zstd",
+			[]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 1, 0, 0},
+			400,
+			"bad_request",
+			"",
+			0,
+			"Content-Encoding",
+		},
 	})
 	// A body that says it is too long is refused before it is read, and the client sees that, though it sends to the end.
 	before := d.state("p1")
@@ -168,14 +275,31 @@ func TestOversizedBatch(t *testing.T) {
 	exact := blanks[:bodyBytesMax]
 	copy(exact[len(good):], line("up", "p1", "d2"))
 	for _, encoding := range []string{"", "zstd"} {
-		a := d.ask("POST", "/v1/events", string(compress(t, encoding, exact)), "Content-Type", asNDJSON, "Content-Encoding", encoding)
+		a := d.ask(
+			"POST",
+			"/v1/events",
+			string(compress(t, encoding, exact)),
+			"Content-Type",
+			asNDJSON,
+			"Content-Encoding",
+			encoding,
+		)
 		if codes, err := a.verdicts(6); a.status != 200 || err != nil || codes[5] != "accepted" {
 			t.Errorf("64 MiB %s: %d %.200s", encoding, a.status, a.body)
 		}
 	}
-	if a := d.ask("POST", "/v1/events", strings.Repeat(line("up", "p1", "d1")+"\n", eventsMax), "Content-Type", asNDJSON); a.status != 200 {
+	if a := d.ask(
+		"POST",
+		"/v1/events",
+		strings.Repeat(line("up", "p1", "d1")+"\n", eventsMax),
+		"Content-Type",
+		asNDJSON,
+	); a.status != 200 {
 		t.Errorf("65,536 events: %d %.200s", a.status, a.body)
-	} else if codes, err := a.verdicts(eventsMax); err != nil || codes[eventsMax-1] != "message_quota_exceeded" {
+	} else if codes, err := a.verdicts(
+		eventsMax,
+	); err != nil ||
+		codes[eventsMax-1] != "message_quota_exceeded" {
 		t.Errorf("65,536 events: %v", err)
 	}
 	if rss := d.metric("process_resident_memory_bytes"); rss == "" {
@@ -256,7 +380,11 @@ func TestInvalidEvents(t *testing.T) {
 		{`{"type":"up","product":"p1","device":"d1","payload_base64":"a*b"}`, "invalid_event", "payload_base64"},
 		{`{"type":"up","product":"p1","device":"d1","payload":"","payload_base64":""}`, "invalid_event", "payload_base64"},
 		{`{"type":"up","product":"p1","device":"d1","time":"yesterday"}`, "invalid_event", "time"},
-		{`{"type":"up","product":"p1","device":"d1","payload":"` + strings.Repeat("x", payloadBytesMax+1) + `"}`, "payload_too_large", "payload"},
+		{
+			`{"type":"up","product":"p1","device":"d1","payload":"` + strings.Repeat("x", payloadBytesMax+1) + `"}`,
+			"payload_too_large",
+			"payload",
+		},
 	}
 	before := d.state("p1")
 	var lines []string
@@ -277,7 +405,8 @@ func TestInvalidEvents(t *testing.T) {
 		}
 		lines = append(lines, c.event)
 	}
-	if newest := d.logs("p1", "d1")[0]; newest.Verdict != "payload_too_large" || newest.Payload != nil || d.device("p1", "d1").Messages.Up != 1 {
+	if newest := d.logs("p1", "d1")[0]; newest.Verdict != "payload_too_large" || newest.Payload != nil ||
+		d.device("p1", "d1").Messages.Up != 1 {
 		t.Errorf("the log of a payload that is too large: %+v", newest)
 	}
 	lines = append(lines, line("up", "p1", "d1"))
@@ -299,7 +428,11 @@ func TestInvalidEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := d.batch(string(biggest), line("connect", "p1", name), `{"type":"ota","product":"p1","device":"d1","size":0,"id":"`+name+`"}`)
+	got := d.batch(
+		string(biggest),
+		line("connect", "p1", name),
+		`{"type":"ota","product":"p1","device":"d1","size":0,"id":"`+name+`"}`,
+	)
 	if strings.Join(got, " ") != "accepted accepted accepted" {
 		t.Errorf("the largest of everything: %q", got)
 	}

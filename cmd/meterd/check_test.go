@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// check compares all that the daemon says with what was sent and answered. For each device: acknowledged ≤ counted = logged ≤ sent,
-// event by event; for each product: licences consumed = devices active = rows of the licence list = distinct serials; for each order:
-// credited once. An unanswered request is there whole or not at all. Nobody sends meanwhile.
+// check compares all that the daemon says with what was sent and answered. For each device: acknowledged ≤ counted =
+// logged ≤ sent, event by event; for each product: licences consumed = devices active = rows of the licence list =
+// distinct serials; for each order: credited once. An unanswered request is there whole or not at all. Nobody sends
+// meanwhile.
 func (tr *traffic) check() {
 	tr.d.t.Helper()
 	if faults := tr.faults(); len(faults) > 0 {
@@ -125,7 +126,14 @@ func (c *check) product(f fleet, serials map[uint64]string) {
 		owners[l.Device] = true
 	}
 	if n := len(licenses); int(v.Licenses.Used) != n || v.Devices.Active != n || len(active) != n {
-		c.fault("%s: %d licences used, %d devices active, %d listed, %d rows", f.product, v.Licenses.Used, v.Devices.Active, len(active), n)
+		c.fault(
+			"%s: %d licences used, %d devices active, %d listed, %d rows",
+			f.product,
+			v.Licenses.Used,
+			v.Devices.Active,
+			len(active),
+			n,
+		)
 	}
 	if v.Licenses.Used+v.Licenses.Available != v.Licenses.Total || account.Licenses.Used != v.Licenses.Used ||
 		account.Licenses.Available != v.Licenses.Available+account.Licenses.Gift.Available {
@@ -170,12 +178,20 @@ func (c *check) device(f fleet, device string, active map[string]bool) (packs ui
 	counted := v.Messages.Up + v.Messages.Down
 	for i, used := range t.used {
 		if want := counted - uint64(len(t.used)-1-i); used != want {
-			c.fault("%s/%s: %d messages are counted, and entry %d from the end of the log is the %d. of the day", f.product, device, counted, len(t.used)-1-i, used)
+			c.fault(
+				"%s/%s: %d messages are counted, and entry %d from the end of the log is the %d. of the day",
+				f.product,
+				device,
+				counted,
+				len(t.used)-1-i,
+				used,
+			)
 			break
 		}
 	}
-	if c.tr.readable >= time.Hour && (v.Messages.Up != t.up || v.Messages.Down != t.down || v.Messages.Denied != t.denied ||
-		v.OTA.AllowanceUsed+v.OTA.TopupUsed != t.otaUnits || v.OTA.Denied != t.otaDenied) {
+	if c.tr.readable >= time.Hour &&
+		(v.Messages.Up != t.up || v.Messages.Down != t.down || v.Messages.Denied != t.denied ||
+			v.OTA.AllowanceUsed+v.OTA.TopupUsed != t.otaUnits || v.OTA.Denied != t.otaDenied) {
 		c.fault("%s/%s: the view counts %+v %+v, the log %+v", f.product, device, v.Messages, v.OTA, t)
 	}
 	if limit := v.Messages.Limit; limit != nil && counted > *limit || v.OTA.AllowanceUsed > v.OTA.Limit {
@@ -254,7 +270,13 @@ func (c *check) unlogged() {
 
 // count makes the figures of the report.
 func (tr *traffic) count(c *check) {
-	s := sums{checks: tr.sums.checks + 1, late: tr.sums.late, lateRequests: tr.sums.lateRequests, counted: c.messages, orders: len(tr.orders)}
+	s := sums{
+		checks:       tr.sums.checks + 1,
+		late:         tr.sums.late,
+		lateRequests: tr.sums.lateRequests,
+		counted:      c.messages,
+		orders:       len(tr.orders),
+	}
 	for _, e := range tr.events {
 		s.sent++
 		switch e.code {

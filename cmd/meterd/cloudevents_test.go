@@ -18,7 +18,13 @@ func cloud(typ, subject, id, data string) string {
 	if data != "" {
 		data = `,"datacontenttype":"application/json","data":` + data
 	}
-	return fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/gateways/7","type":"io.meterd.%s","subject":%q,"time":"2026-11-23T10:00:00Z","traceparent":"00-1"%s}`, id, typ, subject, data)
+	return fmt.Sprintf(
+		`{"specversion":"1.0","id":%q,"source":"/gateways/7","type":"io.meterd.%s","subject":%q,"time":"2026-11-23T10:00:00Z","traceparent":"00-1"%s}`,
+		id,
+		typ,
+		subject,
+		data,
+	)
 }
 
 // TestCloudEventsAlone holds the answer to one CloudEvent, which is that to the same event in JSON.
@@ -80,7 +86,8 @@ func TestCloudEventsAlone(t *testing.T) {
 	accepted(send(cloud("disconnect", "p1/d1", "8", "")))
 	list := d.logs("p1", "d1")
 	i := slices.IndexFunc(list, func(e logView) bool { return e.Type == "up" && e.Verdict == "accepted" })
-	if i < 0 || list[i].Size != 10 || list[i].Topic == nil || *list[i].Topic != "t" || list[i].Payload == nil || *list[i].Payload != "21.5 °C" {
+	if i < 0 || list[i].Size != 10 || list[i].Topic == nil || *list[i].Topic != "t" || list[i].Payload == nil ||
+		*list[i].Payload != "21.5 °C" {
 		t.Errorf("the log has not what was sent: %+v", list)
 	}
 }
@@ -96,7 +103,10 @@ func TestCloudEventsBatch(t *testing.T) {
 		events := []struct{ cloud, json string }{
 			{cloud("up", "p1/"+c, "1", ""), line("up", "p1", j)},
 			{cloud("connect", "p1/"+c, "1", ""), line("connect", "p1", j)},
-			{cloud("up", "p1/"+c, "1", `{"payload_base64":"AP+/"}`), `{"type":"up","product":"p1","device":"` + j + `","payload_base64":"AP+/"}`},
+			{
+				cloud("up", "p1/"+c, "1", `{"payload_base64":"AP+/"}`),
+				`{"type":"up","product":"p1","device":"` + j + `","payload_base64":"AP+/"}`,
+			},
 			{cloud("down", "p1/"+c, "1", `{"size":7}`), sized("down", "p1", j, 7)},
 			{cloud("up", "p1/"+c, "1", `{"size":7}`), sized("up", "p1", j, 7)},
 			{cloud("up", "p1/"+c, "1", `{"size":-7}`), sized("up", "p1", j, -7)},
@@ -114,13 +124,28 @@ func TestCloudEventsBatch(t *testing.T) {
 		}
 		send := func(kind string, events []string) answer {
 			body := "[" + strings.Join(events, ",\n") + "]"
-			return d.ask("POST", "/v1/events", string(compress(t, encoding, []byte(body))), "Content-Type", kind, "Content-Encoding", encoding)
+			return d.ask(
+				"POST",
+				"/v1/events",
+				string(compress(t, encoding, []byte(body))),
+				"Content-Type",
+				kind,
+				"Content-Encoding",
+				encoding,
+			)
 		}
 		a, b := send(asCloudEvents, asCloud), send(asJSON, asPlain)
 		if a.status != 200 || a.signature() != b.signature() {
 			t.Errorf("%q as CloudEvents:\n%s\nas JSON:\n%s", encoding, a.signature(), b.signature())
 		}
-		if v, w := d.device("p1", c), d.device("p1", j); v.Messages.Up != 1 || v.Messages.Down != 1 || v.Messages.Denied != 1 || w.Messages.Up != 1 {
+		if v, w := d.device(
+			"p1",
+			c,
+		), d.device(
+			"p1",
+			j,
+		); v.Messages.Up != 1 || v.Messages.Down != 1 || v.Messages.Denied != 1 ||
+			w.Messages.Up != 1 {
 			t.Errorf("%q: %+v, %+v", encoding, v.Messages, w.Messages)
 		}
 	}
@@ -149,7 +174,8 @@ func TestMalformedCloudEvents(t *testing.T) {
 	d.refuseWhole(t, cases)
 }
 
-// TestCloudEventsAgain: a sequence answers CloudEvents again as the first time, and the same bytes under another name are another body.
+// TestCloudEventsAgain: a sequence answers CloudEvents again as the first time, and the same bytes under another name
+// are another body.
 func TestCloudEventsAgain(t *testing.T) {
 	t.Parallel()
 	d := sequencesDaemon(t)
@@ -172,7 +198,8 @@ func TestCloudEventsAgain(t *testing.T) {
 	before := d.state("p1")
 	for range 2 {
 		for i, b := range bodies {
-			d.sequenced("gw", fmt.Sprint(i), b.kind, string(compress(t, "gzip", []byte(b.body))), "Content-Encoding", "gzip").replays(t, first[i])
+			d.sequenced("gw", fmt.Sprint(i), b.kind, string(compress(t, "gzip", []byte(b.body))), "Content-Encoding", "gzip").
+				replays(t, first[i])
 			d.sequenced("gw", fmt.Sprint(i), asJSON, b.body).refuse(t, 422, "sequence_reused")
 			d.sequenced("gw", fmt.Sprint(i), b.kind, strings.Replace(b.body, "]", " ]", 1)+" ").refuse(t, 422, "sequence_reused")
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/meterd/meterd/client"
 )
 
-// ctl is what the commands of `meterd ctl` share: where meterd is, who asks, and how answers are shown. It speaks to the HTTP API and to
-// nothing else.
+// ctl is what the commands of `meterd ctl` share: where meterd is, who asks, and how answers are shown. It speaks to
+// the HTTP API and to nothing else.
 type ctl struct {
 	flags *pflag.FlagSet // the ones below, whichever command they were given to
 
@@ -68,7 +68,8 @@ followed to its end unless --limit says otherwise. Exit code: 0 done, 1 refused 
 	return cmd
 }
 
-// resolve fills up the flags from the environment and reads the token. Its errors are of the command line's kind, all at once.
+// resolve fills up the flags from the environment and reads the token. Its errors are of the command line's kind, all
+// at once.
 func (c *ctl) resolve() error {
 	tokenFileGiven := c.flags.Changed("token-file")
 	errs := []error{fromEnvironment(c.flags)}

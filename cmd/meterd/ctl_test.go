@@ -197,16 +197,31 @@ func TestCtlShows(t *testing.T) {
 		case strings.HasSuffix(r.URL.Path, "/lots"):
 			fmt.Fprint(w, `{"lots":[`+two+`],"next":null}`)
 		case strings.HasSuffix(r.URL.Path, "/logs"):
-			fmt.Fprintln(w, `{"decided_at":"T1","type":"up","size":5,"topic":"a\tb\u001b[2J","payload":"\u202e`+strings.Repeat("é", 80)+`","verdict":"accepted","day_used":1}`)
-			fmt.Fprintln(w, `{"decided_at":"T2","type":"connect","size":0,"topic":null,"payload_base64":"/wA=","verdict":"accepted","day_used":0}`)
+			fmt.Fprintln(
+				w,
+				`{"decided_at":"T1","type":"up","size":5,"topic":"a\tb\u001b[2J","payload":"\u202e`+strings.Repeat(
+					"é",
+					80,
+				)+`","verdict":"accepted","day_used":1}`,
+			)
+			fmt.Fprintln(
+				w,
+				`{"decided_at":"T2","type":"connect","size":0,"topic":null,"payload_base64":"/wA=","verdict":"accepted","day_used":0}`,
+			)
 		case strings.HasSuffix(r.URL.Path, "/forecast"):
-			fmt.Fprint(w, `{"weeks":[{"from":"W1","renewals":3,"activations":2,"needed":5,"available_after":-1}],"runs_dry_at":"W2","devices_at_risk":4}`)
+			fmt.Fprint(
+				w,
+				`{"weeks":[{"from":"W1","renewals":3,"activations":2,"needed":5,"available_after":-1}],"runs_dry_at":"W2","devices_at_risk":4}`,
+			)
 		case r.URL.Path == "/v1/tokens":
 			fmt.Fprint(w, `{"token":"mtd_secret","name":"gw"}`)
 		case r.URL.Path == "/v1/clock/confirm":
 			w.WriteHeader(http.StatusNoContent)
 		default:
-			fmt.Fprint(w, `{"product":"p1","name":"","plan":{"validity":"P5Y","deep":{"er":null}},"tags":["x","y"],"suspended":true,"total":18446744073709551615}`)
+			fmt.Fprint(
+				w,
+				`{"product":"p1","name":"","plan":{"validity":"P5Y","deep":{"er":null}},"tags":["x","y"],"suspended":true,"total":18446744073709551615}`,
+			)
 		}
 	})
 	for _, c := range []struct {
@@ -288,10 +303,22 @@ func TestCtlWrongUsage(t *testing.T) {
 			t.Errorf("%q: exit %d, printed %q, said %q, want %q", c.command, r.code, r.stdout, r.stderr, c.says)
 		}
 	}
-	if r := ctl(t, []string{"METERD_URL=" + f.URL}, "accounts", "list"); r.code != 2 || !strings.Contains(r.stderr, "METERD_TOKEN") {
+	if r := ctl(
+		t,
+		[]string{"METERD_URL=" + f.URL},
+		"accounts",
+		"list",
+	); r.code != 2 ||
+		!strings.Contains(r.stderr, "METERD_TOKEN") {
 		t.Errorf("without a token: exit %d, said %q", r.code, r.stderr)
 	}
-	if r := ctl(t, append(f.env(), "METERD_TIMEOUT=soon"), "accounts", "list"); r.code != 2 || !strings.Contains(r.stderr, "METERD_TIMEOUT") {
+	if r := ctl(
+		t,
+		append(f.env(), "METERD_TIMEOUT=soon"),
+		"accounts",
+		"list",
+	); r.code != 2 ||
+		!strings.Contains(r.stderr, "METERD_TIMEOUT") {
 		t.Errorf("METERD_TIMEOUT=soon: exit %d, said %q", r.code, r.stderr)
 	}
 	if asked := f.take(); len(asked) > 0 {
@@ -303,7 +330,11 @@ func TestCtlWrongUsage(t *testing.T) {
 		}
 	}
 	for _, args := range []string{"", "--help", "ctl --help", "ctl lots credit --help"} {
-		if r := runProgram(t, nil, strings.Fields(args)...); r.code != 0 || !strings.Contains(r.stdout, "Usage:") || r.stderr != "" {
+		if r := runProgram(
+			t,
+			nil,
+			strings.Fields(args)...); r.code != 0 || !strings.Contains(r.stdout, "Usage:") ||
+			r.stderr != "" {
 			t.Errorf("meterd %s: exit %d: %s", args, r.code, r.stderr)
 		}
 	}
@@ -354,7 +385,11 @@ func TestCtlFindsItsToken(t *testing.T) {
 		{[]string{nowhere, "METERD_TOKEN=wr0ng"}, []string{"--token-file", right, "--url", f.URL}},
 		{[]string{nowhere, "METERD_TOKEN_FILE=" + wrong}, []string{"--token-file", right, "--url", f.URL + "/"}},
 	} {
-		if r := ctl(t, c.env, append([]string{"accounts", "get", "acme"}, c.flags...)...); r.code != 0 || r.stdout != "account  acme\n" {
+		if r := ctl(
+			t,
+			c.env,
+			append([]string{"accounts", "get", "acme"}, c.flags...)...); r.code != 0 ||
+			r.stdout != "account  acme\n" {
 			t.Errorf("%q %q: exit %d, %s", c.env, c.flags, r.code, r.stderr)
 		}
 	}
@@ -395,7 +430,8 @@ func TestCtlCompletes(t *testing.T) {
 		args := append([]string{"__complete", "ctl"}, strings.Fields(c.command)...)
 		var r ctlRun
 		var got string
-		// A shell is kept waiting for half a second; on a machine that takes longer nothing is offered, which is right, and it is asked again.
+		// A shell is kept waiting for half a second; on a machine that takes longer nothing is offered, which is right, and
+		// it is asked again.
 		await(t, fmt.Sprintf("%q is offered anything", c.command), func() bool {
 			r = runProgram(t, c.env, append(args, "")...)
 			offered, _, _ := strings.Cut(r.stdout, ":") // What the shell is told follows.

@@ -29,11 +29,19 @@ func (c *ctl) accountsCommand() *cobra.Command {
 			return c.record(cmd, http.MethodGet, client.Path("v1", "accounts", args[0]), nil, nil)
 		}),
 		c.createAccountVerb(),
-		c.verb("certify ACCOUNT", "Make a personal account an enterprise, with the gifts of one", func(cmd *cobra.Command, args []string) error {
-			return c.record(cmd, http.MethodPost, client.Path("v1", "accounts", args[0], "certify"), nil, nil)
-		}),
+		c.verb(
+			"certify ACCOUNT",
+			"Make a personal account an enterprise, with the gifts of one",
+			func(cmd *cobra.Command, args []string) error {
+				return c.record(cmd, http.MethodPost, client.Path("v1", "accounts", args[0], "certify"), nil, nil)
+			},
+		),
 	)
-	c.addSuspension(cmd, "ACCOUNT", func(args []string) string { return client.Path("v1", "accounts", args[0], "suspended") })
+	c.addSuspension(
+		cmd,
+		"ACCOUNT",
+		func(args []string) string { return client.Path("v1", "accounts", args[0], "suspended") },
+	)
 	return cmd
 }
 
@@ -51,7 +59,8 @@ func (c *ctl) createAccountVerb() *cobra.Command {
 	})
 	cmd.Use = "create ACCOUNT --kind personal|enterprise [flags]"
 	cmd.Flags().StringVar(&kind, "kind", "", "personal or enterprise")
-	cmd.Flags().StringVar(&region, "region", "", "its data centre, refused if it is not the daemon's (default: the daemon's)")
+	cmd.Flags().
+		StringVar(&region, "region", "", "its data centre, refused if it is not the daemon's (default: the daemon's)")
 	choices(cmd, "kind", "personal", "enterprise")
 	return cmd
 }

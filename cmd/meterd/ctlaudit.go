@@ -26,9 +26,14 @@ func (c *ctl) auditCommand() *cobra.Command {
 
 func (c *ctl) clockCommand() *cobra.Command {
 	cmd := group("clock", "The daemon's clock")
-	cmd.AddCommand(c.verb("confirm", "Accept a clock that leapt ahead, so that events are taken again; what began with it cannot be taken back",
-		func(cmd *cobra.Command, _ []string) error {
-			return c.done(cmd, http.MethodPost, client.Path("v1", "clock", "confirm"), "clock confirmed")
-		}))
+	cmd.AddCommand(
+		c.verb(
+			"confirm",
+			"Accept a clock that leapt ahead, so that events are taken again; what began with it cannot be taken back",
+			func(cmd *cobra.Command, _ []string) error {
+				return c.done(cmd, http.MethodPost, client.Path("v1", "clock", "confirm"), "clock confirmed")
+			},
+		),
+	)
 	return cmd
 }

@@ -18,23 +18,30 @@ const completeWithin = 500 * time.Millisecond
 
 // choices offers words for a flag.
 func choices(cmd *cobra.Command, flag string, words ...string) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+	if err := cmd.RegisterFlagCompletionFunc(
+		flag,
+		cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp),
+	); err != nil {
 		panic("BUG: " + err.Error())
 	}
 }
 
 // offers has names of a kind, such as PRODUCT, offered for a flag.
 func (c *ctl) offers(cmd *cobra.Command, flag, kind string) {
-	err := cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return c.complete(cmd.Context(), kind, args), cobra.ShellCompDirectiveNoFileComp
-	})
+	err := cmd.RegisterFlagCompletionFunc(
+		flag,
+		func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return c.complete(cmd.Context(), kind, args), cobra.ShellCompDirectiveNoFileComp
+		},
+	)
 	if err != nil {
 		panic("BUG: " + err.Error())
 	}
 }
 
-// complete returns what an argument of a kind may be, from the daemon's first thousand; the shell picks those that fit. args are the arguments
-// before it. Whatever goes wrong, it returns nothing: a shell that completes has no place for errors.
+// complete returns what an argument of a kind may be, from the daemon's first thousand; the shell picks those that fit.
+// args are the arguments before it. Whatever goes wrong, it returns nothing: a shell that completes has no place for
+// errors.
 func (c *ctl) complete(ctx context.Context, kind string, args []string) []string {
 	var path, member, name string
 	switch kind {
@@ -69,7 +76,8 @@ func (c *ctl) complete(ctx context.Context, kind string, args []string) []string
 	defer cancel()
 	var answer map[string]json.RawMessage
 	var elements []map[string]json.RawMessage
-	if admin.Call(ctx, http.MethodGet, path, url.Values{"limit": {"1000"}}, nil, &answer) != nil || json.Unmarshal(answer[member], &elements) != nil {
+	if admin.Call(ctx, http.MethodGet, path, url.Values{"limit": {"1000"}}, nil, &answer) != nil ||
+		json.Unmarshal(answer[member], &elements) != nil {
 		return nil
 	}
 	var names []string

@@ -50,10 +50,29 @@ func TestCtlAdministers(t *testing.T) {
 	d.ctlRefused("already_exists", "accounts", "create", "acme", "--kind", "personal")
 	d.ctlRefused("other_region", "accounts", "create", "b", "--kind", "personal", "--region", "elsewhere")
 	d.ctl("accounts", "certify", "acme")
-	if got := rowOf(t, d.ctl("accounts", "list"), "acme"); strings.Join(got, " ") != "acme enterprise default no 10 0 10 10" {
+	if got := rowOf(
+		t,
+		d.ctl("accounts", "list"),
+		"acme",
+	); strings.Join(
+		got,
+		" ",
+	) != "acme enterprise default no 10 0 10 10" {
 		t.Errorf("the account: %q", got)
 	}
-	d.ctl("products", "create", "p1", "--account", "acme", "--time-zone", noon(), "--messages-per-day", "2", "--log-days", "7")
+	d.ctl(
+		"products",
+		"create",
+		"p1",
+		"--account",
+		"acme",
+		"--time-zone",
+		noon(),
+		"--messages-per-day",
+		"2",
+		"--log-days",
+		"7",
+	)
 	d.ctl("lots", "credit", "p1", "--order", "PO-1", "--quantity", "100")
 	d.ctl("lots", "credit", "p1", "--order", "PO-1", "--quantity", "100") // Once (R8).
 	d.ctlRefused("order_reused", "topups", "credit", "p1", "--order", "PO-1", "--units", "1")
@@ -74,11 +93,23 @@ func TestCtlAdministers(t *testing.T) {
 		}
 	}
 	want(t, d.ctl("logs", "p1", "d1"), `a\x1b[2Jb`, "connect")
-	if lines := strings.Count(d.ctl("logs", "p1", "d1", "-o", "ndjson", "--from", "-1h", "--type", "up"), "\n"); lines != 1 {
+	if lines := strings.Count(
+		d.ctl("logs", "p1", "d1", "-o", "ndjson", "--from", "-1h", "--type", "up"),
+		"\n",
+	); lines != 1 {
 		t.Errorf("%d lines of the log", lines)
 	}
 	want(t, d.ctl("licenses", "list", "--account", "acme"), "PO-1", "active")
-	if got := d.ctl("licenses", "list", "--product", "p1", "--expiring-before", "+30d", "-o", "json"); got != "{\"licenses\":[]}\n" {
+	if got := d.ctl(
+		"licenses",
+		"list",
+		"--product",
+		"p1",
+		"--expiring-before",
+		"+30d",
+		"-o",
+		"json",
+	); got != "{\"licenses\":[]}\n" {
 		t.Errorf("expiring in 30 days: %s", got)
 	}
 
@@ -103,7 +134,11 @@ func TestCtlAdministers(t *testing.T) {
 	var entries struct {
 		Entries []struct{ Action, Token string }
 	}
-	if err := json.Unmarshal([]byte(audit), &entries); err != nil || len(entries.Entries) < 15 || entries.Entries[0].Action != "clock.confirm" {
+	if err := json.Unmarshal(
+		[]byte(audit),
+		&entries,
+	); err != nil || len(entries.Entries) < 15 ||
+		entries.Entries[0].Action != "clock.confirm" {
 		t.Errorf("audit: %v\n%s", err, audit)
 	}
 }
@@ -113,7 +148,9 @@ func TestCtlTokens(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)
 	d.ctl("accounts", "create", "acme", "--kind", "personal")
-	secret := strings.TrimSpace(d.ctl("tokens", "create", "view-1", "--role", "viewer", "--account", "acme", "--expires-in", "P90D"))
+	secret := strings.TrimSpace(
+		d.ctl("tokens", "create", "view-1", "--role", "viewer", "--account", "acme", "--expires-in", "P90D"),
+	)
 	env := append(d.ctlEnv()[:1:1], "METERD_TOKEN="+secret)
 	if r := ctl(t, env, "accounts", "get", "acme"); r.code != 0 {
 		t.Errorf("the new token: %s", r.stderr)
@@ -167,7 +204,16 @@ func TestCtlOverTLS(t *testing.T) {
 	a := newAuthority(t, t.TempDir(), "ca")
 	a.issue("server")
 	a.issue("operator")
-	d := daemonAt(t, filepath.Join(t.TempDir(), "data"), "--tls-cert", a.path("server.pem"), "--tls-key", a.path("server.key"), "--tls-client-ca", a.path("ca.pem"))
+	d := daemonAt(
+		t,
+		filepath.Join(t.TempDir(), "data"),
+		"--tls-cert",
+		a.path("server.pem"),
+		"--tls-key",
+		a.path("server.key"),
+		"--tls-client-ca",
+		a.path("ca.pem"),
+	)
 	d.scheme = "https"
 	d.start()
 	trust := []string{"--ca-cert", a.path("ca.pem")}

@@ -32,16 +32,25 @@ func (c *ctl) devicesCommand() *cobra.Command {
 	cmd := group("devices", "Devices that were ever active")
 	var state string
 	var online bool
-	listing := c.listOfVerb("list PRODUCT", "List the devices of a product", func(cmd *cobra.Command, args []string) (list, error) {
-		l := list{path: client.Path("v1", "products", args[0], "devices"), member: "devices", columns: deviceColumns, query: url.Values{}}
-		if cmd.Flags().Changed("state") {
-			l.query.Set("state", state)
-		}
-		if cmd.Flags().Changed("online") {
-			l.query.Set("online", strconv.FormatBool(online))
-		}
-		return l, nil
-	})
+	listing := c.listOfVerb(
+		"list PRODUCT",
+		"List the devices of a product",
+		func(cmd *cobra.Command, args []string) (list, error) {
+			l := list{
+				path:    client.Path("v1", "products", args[0], "devices"),
+				member:  "devices",
+				columns: deviceColumns,
+				query:   url.Values{},
+			}
+			if cmd.Flags().Changed("state") {
+				l.query.Set("state", state)
+			}
+			if cmd.Flags().Changed("online") {
+				l.query.Set("online", strconv.FormatBool(online))
+			}
+			return l, nil
+		},
+	)
 	listing.Flags().StringVar(&state, "state", "", "only active or unactivated ones")
 	listing.Flags().BoolVar(&online, "online", false, "only those online, or with --online=false those offline")
 	choices(listing, "state", "active", "unactivated")
@@ -70,21 +79,25 @@ var licenseColumns = []column{
 func (c *ctl) licensesCommand() *cobra.Command {
 	cmd := group("licenses", "Licences that devices have consumed")
 	var product, account, expiringBefore string
-	listing := c.listOfVerb("list", "List the licences consumed of a product or an account", func(cmd *cobra.Command, _ []string) (list, error) {
-		if err := namesGiven(cmd, "product", "account"); err != nil {
-			return list{}, err
-		}
-		l := list{member: "licenses", columns: licenseColumns, query: url.Values{}}
-		switch {
-		case (product == "") == (account == ""):
-			return list{}, usageError{fmt.Errorf("%s needs either --product or --account", cmd.CommandPath())}
-		case product != "":
-			l.path = client.Path("v1", "products", product, "licenses")
-		default:
-			l.path = client.Path("v1", "accounts", account, "licenses")
-		}
-		return l, setInstant(l.query, cmd, "expiring-before", expiringBefore)
-	})
+	listing := c.listOfVerb(
+		"list",
+		"List the licences consumed of a product or an account",
+		func(cmd *cobra.Command, _ []string) (list, error) {
+			if err := namesGiven(cmd, "product", "account"); err != nil {
+				return list{}, err
+			}
+			l := list{member: "licenses", columns: licenseColumns, query: url.Values{}}
+			switch {
+			case (product == "") == (account == ""):
+				return list{}, usageError{fmt.Errorf("%s needs either --product or --account", cmd.CommandPath())}
+			case product != "":
+				l.path = client.Path("v1", "products", product, "licenses")
+			default:
+				l.path = client.Path("v1", "accounts", account, "licenses")
+			}
+			return l, setInstant(l.query, cmd, "expiring-before", expiringBefore)
+		},
+	)
 	listing.Use = "list --product PRODUCT|--account ACCOUNT [flags]"
 	listing.Flags().StringVar(&product, "product", "", "those of this product")
 	listing.Flags().StringVar(&account, "account", "", "those of this account")
@@ -107,19 +120,23 @@ var logColumns = []column{
 
 func (c *ctl) logsCommand() *cobra.Command {
 	var from, to, typ string
-	cmd := c.listOfVerb("logs PRODUCT DEVICE", "Show the raw log of a device, newest first", func(cmd *cobra.Command, args []string) (list, error) {
-		l := list{
-			path: client.Path("v1", "products", args[0], "devices", args[1], "logs"), member: "logs", columns: logColumns,
-			query: url.Values{}, streamed: true,
-		}
-		if cmd.Flags().Changed("type") {
-			l.query.Set("type", typ)
-		}
-		if err := setInstant(l.query, cmd, "from", from); err != nil {
-			return list{}, err
-		}
-		return l, setInstant(l.query, cmd, "to", to)
-	})
+	cmd := c.listOfVerb(
+		"logs PRODUCT DEVICE",
+		"Show the raw log of a device, newest first",
+		func(cmd *cobra.Command, args []string) (list, error) {
+			l := list{
+				path: client.Path("v1", "products", args[0], "devices", args[1], "logs"), member: "logs", columns: logColumns,
+				query: url.Values{}, streamed: true,
+			}
+			if cmd.Flags().Changed("type") {
+				l.query.Set("type", typ)
+			}
+			if err := setInstant(l.query, cmd, "from", from); err != nil {
+				return list{}, err
+			}
+			return l, setInstant(l.query, cmd, "to", to)
+		},
+	)
 	cmd.Flags().StringVar(&from, "from", "", "only what was decided from then on: "+instantHelp)
 	cmd.Flags().StringVar(&to, "to", "", "only what was decided before: "+instantHelp)
 	cmd.Flags().StringVar(&typ, "type", "", "only events of this type")

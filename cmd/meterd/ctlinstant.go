@@ -17,7 +17,10 @@ func parseInstant(text string, now time.Time) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	bad := fmt.Errorf("%q: must be a time as in RFC 3339, such as 2026-11-23T00:00:00Z, a date, or from now on, such as -2h or +30d", text)
+	bad := fmt.Errorf(
+		"%q: must be a time as in RFC 3339, such as 2026-11-23T00:00:00Z, a date, or from now on, such as -2h or +30d",
+		text,
+	)
 	if !strings.HasPrefix(text, "-") && !strings.HasPrefix(text, "+") {
 		return time.Time{}, bad
 	}

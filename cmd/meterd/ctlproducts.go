@@ -46,7 +46,11 @@ func (c *ctl) productsCommand() *cobra.Command {
 		}),
 		c.createProductVerb(), c.planCommand(), c.renewalCommand(), c.forecastVerb(),
 	)
-	c.addSuspension(cmd, "PRODUCT", func(args []string) string { return client.Path("v1", "products", args[0], "suspended") })
+	c.addSuspension(
+		cmd,
+		"PRODUCT",
+		func(args []string) string { return client.Path("v1", "products", args[0], "suspended") },
+	)
 	return cmd
 }
 
@@ -77,7 +81,8 @@ func (c *ctl) createProductVerb() *cobra.Command {
 	cmd.Use = "create PRODUCT --account ACCOUNT [flags]"
 	cmd.Flags().StringVar(&account, "account", "", "account that it belongs to, for ever")
 	cmd.Flags().StringVar(&name, "name", "", "what people call it")
-	cmd.Flags().StringVar(&zone, "time-zone", "", "IANA name or ±HH:MM in which its days begin, for ever (default: the daemon's)")
+	cmd.Flags().
+		StringVar(&zone, "time-zone", "", "IANA name or ±HH:MM in which its days begin, for ever (default: the daemon's)")
 	plan.add(cmd.Flags())
 	c.offers(cmd, "account", "ACCOUNT")
 	return cmd
@@ -86,16 +91,20 @@ func (c *ctl) createProductVerb() *cobra.Command {
 func (c *ctl) planCommand() *cobra.Command {
 	cmd := group("plan", "What each device of a product may do")
 	var plan planFlags
-	set := c.verb("set PRODUCT", "Change a product's plan; what is not named stays", func(cmd *cobra.Command, args []string) error {
-		values, err := plan.values(cmd.Flags())
-		switch {
-		case err != nil:
-			return err
-		case len(values) == 0:
-			return usageError{fmt.Errorf("%s needs at least one value to change", cmd.CommandPath())}
-		}
-		return c.record(cmd, http.MethodPut, client.Path("v1", "products", args[0], "plan"), nil, values)
-	})
+	set := c.verb(
+		"set PRODUCT",
+		"Change a product's plan; what is not named stays",
+		func(cmd *cobra.Command, args []string) error {
+			values, err := plan.values(cmd.Flags())
+			switch {
+			case err != nil:
+				return err
+			case len(values) == 0:
+				return usageError{fmt.Errorf("%s needs at least one value to change", cmd.CommandPath())}
+			}
+			return c.record(cmd, http.MethodPut, client.Path("v1", "products", args[0], "plan"), nil, values)
+		},
+	)
 	plan.add(set.Flags())
 	cmd.AddCommand(set)
 	return cmd
@@ -116,7 +125,8 @@ func (c *ctl) renewalCommand() *cobra.Command {
 			body := map[string]any{"auto_renew": args[1] == "on", "except": append([]string{}, except...)}
 			return c.record(cmd, http.MethodPut, path(args), nil, body)
 		})
-	set.Flags().StringSliceVar(&except, "except", nil, "devices that are not renewed although the rest is, instead of those named before")
+	set.Flags().
+		StringSliceVar(&except, "except", nil, "devices that are not renewed although the rest is, instead of those named before")
 	cmd.AddCommand(
 		c.verb("get PRODUCT", "Show the switch", func(cmd *cobra.Command, args []string) error {
 			return c.record(cmd, http.MethodGet, path(args), nil, nil)
@@ -136,21 +146,25 @@ var forecastColumns = []column{
 
 func (c *ctl) forecastVerb() *cobra.Command {
 	var weeks uint
-	cmd := c.verb("forecast PRODUCT", "Show how long a product's licences last", func(cmd *cobra.Command, args []string) error {
-		query := url.Values{}
-		if cmd.Flags().Changed("weeks") {
-			query.Set("weeks", fmt.Sprint(weeks))
-		}
-		path := client.Path("v1", "products", args[0], "forecast")
-		if c.output != asTable {
-			return c.record(cmd, http.MethodGet, path, query, nil)
-		}
-		answer, err := c.call(cmd, http.MethodGet, path, query, nil)
-		if err != nil {
-			return err
-		}
-		return writeForecast(cmd, answer)
-	})
+	cmd := c.verb(
+		"forecast PRODUCT",
+		"Show how long a product's licences last",
+		func(cmd *cobra.Command, args []string) error {
+			query := url.Values{}
+			if cmd.Flags().Changed("weeks") {
+				query.Set("weeks", fmt.Sprint(weeks))
+			}
+			path := client.Path("v1", "products", args[0], "forecast")
+			if c.output != asTable {
+				return c.record(cmd, http.MethodGet, path, query, nil)
+			}
+			answer, err := c.call(cmd, http.MethodGet, path, query, nil)
+			if err != nil {
+				return err
+			}
+			return writeForecast(cmd, answer)
+		},
+	)
 	cmd.Flags().UintVar(&weeks, "weeks", 26, "how far to look")
 	return cmd
 }

@@ -34,8 +34,8 @@ func (c *ctl) newElements(w io.Writer, member string, columns []column) elements
 	return newTable(w, columns)
 }
 
-// jsonList writes the list as the API would if a page had no end, without next. One that breaks off is left open, so that no
-// program takes it for whole.
+// jsonList writes the list as the API would if a page had no end, without next. One that breaks off is left open, so
+// that no program takes it for whole.
 type jsonList struct {
 	w      *bufio.Writer
 	member string
@@ -133,7 +133,12 @@ func (l *list) elements(ctx context.Context, admin *client.Admin) iter.Seq2[json
 const pageMax = 1000
 
 // call makes one call and returns the answer as it is.
-func (c *ctl) call(cmd *cobra.Command, method, path string, query url.Values, body any) (answer json.RawMessage, err error) {
+func (c *ctl) call(
+	cmd *cobra.Command,
+	method, path string,
+	query url.Values,
+	body any,
+) (answer json.RawMessage, err error) {
 	admin, err := c.admin()
 	if err != nil {
 		return nil, err

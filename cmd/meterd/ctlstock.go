@@ -25,13 +25,17 @@ func (c *ctl) lotsCommand() *cobra.Command {
 	}}
 	cmd := group(s.plural, "Licences credited to a product")
 	var plan planFlags
-	credit := c.creditVerb(s, "Credit licences to a product; the same order again credits nothing", func(cmd *cobra.Command, body map[string]any) error {
-		values, err := plan.values(cmd.Flags())
-		if len(values) > 0 {
-			body["plan"] = values
-		}
-		return err
-	})
+	credit := c.creditVerb(
+		s,
+		"Credit licences to a product; the same order again credits nothing",
+		func(cmd *cobra.Command, body map[string]any) error {
+			values, err := plan.values(cmd.Flags())
+			if len(values) > 0 {
+				body["plan"] = values
+			}
+			return err
+		},
+	)
 	plan.add(credit.Flags())
 	cmd.AddCommand(c.stockVerb(s), credit, c.voidVerb(s))
 	return cmd
@@ -48,10 +52,14 @@ func (c *ctl) topupsCommand() *cobra.Command {
 	}}
 	cmd := group(s.plural, "OTA units bought for a product beforehand")
 	var kind string
-	credit := c.creditVerb(s, "Credit a top-up pack to a product; the same order again credits nothing", func(_ *cobra.Command, body map[string]any) error {
-		body["kind"] = kind
-		return nil
-	})
+	credit := c.creditVerb(
+		s,
+		"Credit a top-up pack to a product; the same order again credits nothing",
+		func(_ *cobra.Command, body map[string]any) error {
+			body["kind"] = kind
+			return nil
+		},
+	)
 	credit.Flags().StringVar(&kind, "kind", "ota", "what the units are for")
 	choices(credit, "kind", "ota")
 	cmd.AddCommand(c.stockVerb(s), credit, c.voidVerb(s))
@@ -59,13 +67,21 @@ func (c *ctl) topupsCommand() *cobra.Command {
 }
 
 func (c *ctl) stockVerb(s stock) *cobra.Command {
-	return c.listOfVerb("list PRODUCT", "List the "+s.plural+" of a product", func(_ *cobra.Command, args []string) (list, error) {
-		return list{path: client.Path("v1", "products", args[0], s.plural), member: s.plural, columns: s.columns}, nil
-	})
+	return c.listOfVerb(
+		"list PRODUCT",
+		"List the "+s.plural+" of a product",
+		func(_ *cobra.Command, args []string) (list, error) {
+			return list{path: client.Path("v1", "products", args[0], s.plural), member: s.plural, columns: s.columns}, nil
+		},
+	)
 }
 
 // creditVerb returns the verb that credits s; more adds to the body.
-func (c *ctl) creditVerb(s stock, short string, more func(cmd *cobra.Command, body map[string]any) error) *cobra.Command {
+func (c *ctl) creditVerb(
+	s stock,
+	short string,
+	more func(cmd *cobra.Command, body map[string]any) error,
+) *cobra.Command {
 	return c.orderVerb(s, "credit PRODUCT", short, func(cmd *cobra.Command, args []string, body map[string]any) error {
 		if err := more(cmd, body); err != nil {
 			return err
@@ -82,7 +98,11 @@ func (c *ctl) voidVerb(s stock) *cobra.Command {
 }
 
 // orderVerb returns a verb that needs an order and an amount.
-func (c *ctl) orderVerb(s stock, use, short string, run func(cmd *cobra.Command, args []string, body map[string]any) error) *cobra.Command {
+func (c *ctl) orderVerb(
+	s stock,
+	use, short string,
+	run func(cmd *cobra.Command, args []string, body map[string]any) error,
+) *cobra.Command {
 	var order string
 	var amount uint64
 	cmd := c.verb(use, short, func(cmd *cobra.Command, args []string) error {

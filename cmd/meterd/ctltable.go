@@ -12,11 +12,12 @@ import (
 	"unicode/utf8"
 )
 
-// rowsAFlush is how many rows of a table are held to make their columns even: a list of millions is neither kept nor kept back.
+// rowsAFlush is how many rows of a table are held to make their columns even: a list of millions is neither kept nor
+// kept back.
 const rowsAFlush = 1000
 
-// column shows what lies at a path of an element, "licenses.available"; where the element has the first of several, separated by
-// "|", it shows that.
+// column shows what lies at a path of an element, "licenses.available"; where the element has the first of several,
+// separated by "|", it shows that.
 type column struct {
 	title, path string
 }
@@ -50,8 +51,8 @@ func (t *table) titles() {
 }
 
 func (t *table) line(cells []string) {
-	// Each cell ends with a tab but the last one, so that no line ends with spaces. Writing into the tabwriter's buffer fails
-	// only with what Flush returns too.
+	// Each cell ends with a tab but the last one, so that no line ends with spaces. Writing into the tabwriter's buffer
+	// fails only with what Flush returns too.
 	_, _ = fmt.Fprintln(t.w, strings.Join(cells, "\t"))
 }
 
@@ -141,8 +142,8 @@ func cell(v any) string {
 	return printable(strings.TrimSpace(b.String()))
 }
 
-// printable returns s with everything escaped that a terminal would obey instead of showing: devices choose topics and payloads, and what they
-// choose must not move the cursor of whoever reads their log.
+// printable returns s with everything escaped that a terminal would obey instead of showing: devices choose topics and
+// payloads, and what they choose must not move the cursor of whoever reads their log.
 func printable(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return s
@@ -163,8 +164,8 @@ func shorten(s string) string {
 	return string(runes[:cellRunesMax-1]) + "…"
 }
 
-// writeRecord writes one object, a line a member in the order of the answer; members of objects within have their path. A member that
-// a later version adds is there too.
+// writeRecord writes one object, a line a member in the order of the answer; members of objects within have their path.
+// A member that a later version adds is there too.
 func writeRecord(w io.Writer, raw json.RawMessage) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if err := writeMembers(t, "", raw); err != nil {

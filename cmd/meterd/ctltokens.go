@@ -35,31 +35,36 @@ func (c *ctl) tokensCommand() *cobra.Command {
 
 func (c *ctl) createTokenVerb() *cobra.Command {
 	var role, account, expiresIn string
-	cmd := c.verb("create NAME", "Create a token and print its secret, which is never shown again", func(cmd *cobra.Command, args []string) error {
-		if err := needs(cmd, "role"); err != nil {
-			return err
-		}
-		// An empty --account, from a variable that is not set, must not make a token that sees everything.
-		if err := namesGiven(cmd, "account"); err != nil {
-			return err
-		}
-		body := map[string]any{"name": args[0], "role": role}
-		if account != "" {
-			body["account"] = account
-		}
-		if cmd.Flags().Changed("expires-in") {
-			body["expires_in"] = expiresIn
-		}
-		path := client.Path("v1", "tokens")
-		if c.output != asTable {
-			return c.record(cmd, http.MethodPost, path, nil, body)
-		}
-		return c.printSecret(cmd, path, body)
-	})
+	cmd := c.verb(
+		"create NAME",
+		"Create a token and print its secret, which is never shown again",
+		func(cmd *cobra.Command, args []string) error {
+			if err := needs(cmd, "role"); err != nil {
+				return err
+			}
+			// An empty --account, from a variable that is not set, must not make a token that sees everything.
+			if err := namesGiven(cmd, "account"); err != nil {
+				return err
+			}
+			body := map[string]any{"name": args[0], "role": role}
+			if account != "" {
+				body["account"] = account
+			}
+			if cmd.Flags().Changed("expires-in") {
+				body["expires_in"] = expiresIn
+			}
+			path := client.Path("v1", "tokens")
+			if c.output != asTable {
+				return c.record(cmd, http.MethodPost, path, nil, body)
+			}
+			return c.printSecret(cmd, path, body)
+		},
+	)
 	cmd.Use = "create TOKEN --role admin|gateway|billing|viewer [flags]"
 	cmd.Flags().StringVar(&role, "role", "", "admin, gateway, billing or viewer")
 	cmd.Flags().StringVar(&account, "account", "", "account that it is bound to (default: none, it sees all)")
-	cmd.Flags().StringVar(&expiresIn, "expires-in", "", "ISO 8601 period such as P90D after which it ends (default: never)")
+	cmd.Flags().
+		StringVar(&expiresIn, "expires-in", "", "ISO 8601 period such as P90D after which it ends (default: never)")
 	choices(cmd, "role", "admin", "gateway", "billing", "viewer")
 	c.offers(cmd, "account", "ACCOUNT")
 	return cmd

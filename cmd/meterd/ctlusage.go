@@ -11,7 +11,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// usageError is a command line that says nothing that could be done; the process exits with 2 for it and with 1 for all else.
+// usageError is a command line that says nothing that could be done; the process exits with 2 for it and with 1 for all
+// else.
 type usageError struct{ err error }
 
 func (e usageError) Error() string { return e.err.Error() }
@@ -82,8 +83,8 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("%s has no command %q%s", cmd.CommandPath(), args[0], hint)
 }
 
-// verb returns a command that does something. The words of use behind the first say what its arguments are: PRODUCT takes a name, on|off one
-// of these.
+// verb returns a command that does something. The words of use behind the first say what its arguments are: PRODUCT
+// takes a name, on|off one of these.
 func (c *ctl) verb(use, short string, run func(cmd *cobra.Command, args []string) error) *cobra.Command {
 	words := strings.Fields(use)[1:]
 	return &cobra.Command{

@@ -47,7 +47,8 @@ type daemon struct {
 	fail       chan struct{}
 }
 
-// openDaemon listens first, so that /livez answers while the state is recovered, and becomes ready when everything is open.
+// openDaemon listens first, so that /livez answers while the state is recovered, and becomes ready when everything is
+// open.
 func openDaemon(o *serveOptions, logger *slog.Logger) (*daemon, error) {
 	d := &daemon{o: o, logger: logger, fail: make(chan struct{}), background: func() {}}
 	if err := d.open(); err != nil {
@@ -98,7 +99,9 @@ func (d *daemon) openState() error {
 	}); err != nil {
 		return err
 	}
-	if d.ledger, err = retention.OpenLedger(retention.LedgerOptions{Path: d.dir.LedgerPath(), Fatal: d.failWith, Logger: d.logger}); err != nil {
+	if d.ledger, err = retention.OpenLedger(
+		retention.LedgerOptions{Path: d.dir.LedgerPath(), Fatal: d.failWith, Logger: d.logger},
+	); err != nil {
 		return err
 	}
 	checkpoints, err := retention.OpenCheckpoints(d.dir.CheckpointPath())

@@ -14,7 +14,8 @@ const (
 	demoUnits    = 100
 )
 
-// demo creates an account with a product, licences and a top-up pack, unless they are there, and prints a first call to paste.
+// demo creates an account with a product, licences and a top-up pack, unless they are there, and prints a first call to
+// paste.
 func (d *daemon) demo(out io.Writer) error {
 	steps := []func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error){
 		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
@@ -28,7 +29,10 @@ func (d *daemon) demo(out io.Writer) error {
 			if c.Product([]byte(demoName)) != nil {
 				return nil, nil, nil
 			}
-			next, ch, _, err := c.CreateProduct(by, license.ProductSpec{Name: demoName, Account: demoName, Label: "Demo product", Zone: d.o.zone})
+			next, ch, _, err := c.CreateProduct(
+				by,
+				license.ProductSpec{Name: demoName, Account: demoName, Label: "Demo product", Zone: d.o.zone},
+			)
 			return next, ch, err
 		},
 		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A daemon that can get no other descriptor still answers everything on the connections that it has, whoever looks after them.
+// A daemon that can get no other descriptor still answers everything on the connections that it has, whoever looks
+// after them.
 func TestNoDescriptorIsLeft(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)

@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// newDice returns what a part of a test draws its chances from, so that parts that run side by side do not disturb each other's.
+// newDice returns what a part of a test draws its chances from, so that parts that run side by side do not disturb each
+// other's.
 func newDice(seed, part uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, part)) }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

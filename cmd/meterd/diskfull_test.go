@@ -51,8 +51,8 @@ func fillDisk(t *testing.T, path string, leave uint64) {
 	}
 }
 
-// TestDiskFull: ingest stops with 503 while there is room to come to rest; the process lives and answers; a kill and a start on a disk
-// without one free byte work, by the ballast; and events are taken again as soon as there is space.
+// TestDiskFull: ingest stops with 503 while there is room to come to rest; the process lives and answers; a kill and a
+// start on a disk without one free byte work, by the ballast; and events are taken again as soon as there is space.
 func TestDiskFull(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it fills a disk")
@@ -69,12 +69,16 @@ func TestDiskFull(t *testing.T) {
 	payload := make([]byte, 48<<10)
 	event := func() string {
 		dice.Read(payload)
-		return fmt.Sprintf(`{"type":"up","product":"p1","device":"d1","payload_base64":"%s"}`, base64.StdEncoding.EncodeToString(payload))
+		return fmt.Sprintf(
+			`{"type":"up","product":"p1","device":"d1","payload_base64":"%s"}`,
+			base64.StdEncoding.EncodeToString(payload),
+		)
 	}
 	taken := uint64(0)
 	looked := freeBytes(t, disk)
 	for {
-		// The daemon looks twice a second. Near the threshold it is let look, or a fast machine fills the disk between two looks.
+		// The daemon looks twice a second. Near the threshold it is let look, or a fast machine fills the disk between two
+		// looks.
 		if free := freeBytes(t, disk); free < stop+near && free+near/4 < looked {
 			await(t, "the daemon has looked at the disk", func() bool {
 				seen, err := strconv.ParseFloat(d.metric("meterd_disk_free_bytes"), 64)
@@ -153,8 +157,13 @@ func TestDiskFull(t *testing.T) {
 	if got := uint64(len(d.logs("p1", "d1"))); got != taken+1 {
 		t.Errorf("%d log entries of %d messages and a connect", got, taken)
 	}
-	t.Logf("%d messages taken; stopped with %d MiB free of %d MiB asked for; started with 0 bytes free (%d MiB once the ballast was given up); resumed",
-		taken, left>>20, stop>>20, full>>20)
+	t.Logf(
+		"%d messages taken; stopped with %d MiB free of %d MiB asked for; started with 0 bytes free (%d MiB once the ballast was given up); resumed",
+		taken,
+		left>>20,
+		stop>>20,
+		full>>20,
+	)
 }
 
 // TestNoRoomToOpen: where even the ballast does not help, the daemon says how much is needed and where.

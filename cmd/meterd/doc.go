@@ -1,5 +1,5 @@
-// Command meterd meters and licenses the devices of an IoT platform: it is asked about every event of every device, answers
-// accepted or denied at once, and loses nothing that it acknowledged.
+// Command meterd meters and licenses the devices of an IoT platform: it is asked about every event of every device,
+// answers accepted or denied at once, and loses nothing that it acknowledged.
 //
 //	main ─► serve: data directory ─► commit log, ledger, checkpoints ─► engine (recovers) ─► doors ─► signals ─► drain ─► close
 //	     ├► ctl: package client ─► the administration of a running daemon ─► tables or JSON

@@ -28,7 +28,8 @@ type ear struct {
 	last string // the id of the last command that next returned
 }
 
-// listen opens the command stream of a producer ("" for all) behind the command with an id ("" for none), and closes it with the test.
+// listen opens the command stream of a producer ("" for all) behind the command with an id ("" for none), and closes it
+// with the test.
 func (d *daemon) listen(producer, after string) *ear {
 	d.t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -62,7 +63,8 @@ func (d *daemon) listen(producer, after string) *ear {
 	return e
 }
 
-// read takes the stream apart until it ends: what is between two blank lines is one command, a line that begins with a colon nothing.
+// read takes the stream apart until it ends: what is between two blank lines is one command, a line that begins with a
+// colon nothing.
 func (e *ear) read(lines *bufio.Scanner) {
 	var c told
 	for lines.Scan() {
@@ -115,8 +117,8 @@ func (e *ear) take(n int) (list []told) {
 	return list
 }
 
-// until returns what comes before a command that reads like mark. A test that has a stream say something knows then that it said
-// nothing else.
+// until returns what comes before a command that reads like mark. A test that has a stream say something knows then
+// that it said nothing else.
 func (e *ear) until(mark string) (list []string) {
 	e.t.Helper()
 	for {

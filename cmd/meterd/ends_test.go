@@ -13,8 +13,9 @@ const passing = `{"validity":"PT4S","messages_per_day":null}`
 // lasting is the same of licences that do not end while a test runs.
 const lasting = `{"validity":"P1Y","messages_per_day":null}`
 
-// Worked case 4 (R3): an online device reaches its end with one licence left and goes on without a gap, while it sends as while it
-// is silent; with none left its gateway is told to disconnect it, and its next connect is denied. An offline one costs nothing.
+// Worked case 4 (R3): an online device reaches its end with one licence left and goes on without a gap, while it sends
+// as while it is silent; with none left its gateway is told to disconnect it, and its next connect is denied. An
+// offline one costs nothing.
 func TestWorkedCase4(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)
@@ -24,17 +25,36 @@ func TestWorkedCase4(t *testing.T) {
 	hears := d.listen("gw", "")
 	// In one request: however slow the machine is, off is offline before its end, and the other two have the same one.
 	together := strings.Join([]string{
-		line("connect", "p1", "off"), line("disconnect", "p1", "off"), line("connect", "p1", "silent"), line("connect", "p1", "busy"),
+		line(
+			"connect",
+			"p1",
+			"off",
+		),
+		line("disconnect", "p1", "off"),
+		line("connect", "p1", "silent"),
+		line("connect", "p1", "busy"),
 	}, "\n")
-	if a := d.ask("POST", "/v1/events", together, "Content-Type", asNDJSON, "Meterd-Producer", "gw"); string(a.body) != `{"accepted":4,"denied":[]}` {
+	if a := d.ask(
+		"POST",
+		"/v1/events",
+		together,
+		"Content-Type",
+		asNDJSON,
+		"Meterd-Producer",
+		"gw",
+	); string(
+		a.body,
+	) != `{"accepted":4,"denied":[]}` {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	// Two are left, for the two that are online. The view of one may say that it ended until it is renewed, its messages pass all the time.
+	// Two are left, for the two that are online. The view of one may say that it ended until it is renewed, its messages
+	// pass all the time.
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for d.product("p1").Licenses.Used < 5 {
 		got, answered := d.as("gw", line("up", "p1", "busy")).code(t), time.Now()
-		if got == "license_exhausted" && d.product("p1").Licenses.Used == 5 { // Has its second one ended too, on a machine that stood still?
+		if got == "license_exhausted" &&
+			d.product("p1").Licenses.Used == 5 { // Has its second one ended too, on a machine that stood still?
 			if lives := d.livesOf("p1", "busy"); len(lives) == 2 && !answered.Before(lives[1].ExpiresAt) {
 				break
 			}
@@ -50,7 +70,8 @@ func TestWorkedCase4(t *testing.T) {
 		if len(lives) != 2 {
 			t.Fatalf("%s had the licences %+v", device, lives)
 		}
-		if seen.Before(lives[1].ExpiresAt) && (!v.Online || v.State != "active" || !v.ActivatedAt.Equal(lives[1].ActivatedAt)) {
+		if seen.Before(lives[1].ExpiresAt) &&
+			(!v.Online || v.State != "active" || !v.ActivatedAt.Equal(lives[1].ActivatedAt)) {
 			t.Fatalf("%s is %+v, its licences %+v", device, v, lives)
 		}
 		if gap := lives[1].ActivatedAt.Sub(lives[0].ExpiresAt); gap < 0 {
@@ -68,7 +89,13 @@ func TestWorkedCase4(t *testing.T) {
 		heard = append(heard, c.String())
 	}
 	slices.Sort(heard)
-	if want := []string{"disconnect p1 busy license_exhausted", "disconnect p1 silent license_exhausted"}; !slices.Equal(heard, want) {
+	if want := []string{
+		"disconnect p1 busy license_exhausted",
+		"disconnect p1 silent license_exhausted",
+	}; !slices.Equal(
+		heard,
+		want,
+	) {
 		t.Errorf("the gateway heard %q", heard)
 	}
 	for _, device := range []string{"silent", "busy", "off"} {
@@ -93,8 +120,8 @@ func (d *daemon) livesOf(product, device string) (lives []licenseView) {
 	return lives
 }
 
-// A dry pool puts online devices offline by itself, and the command stream says so: to their holder, to who hears all, and again from
-// the last id on, also after kill -9; until the device connects.
+// A dry pool puts online devices offline by itself, and the command stream says so: to their holder, to who hears all,
+// and again from the last id on, also after kill -9; until the device connects.
 func TestDryPool(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)
@@ -145,7 +172,10 @@ func TestDryPool(t *testing.T) {
 	// Who connects again needs no command any more; who may not is told still.
 	d.must("PUT", "/v1/products/p1/plan", lasting, nil)
 	d.credit("p1", "PO-1", 1)
-	d.play("p1", []row{{"gw-1", "connect", first[1].Device, "accepted"}, {"gw-1", "disconnect", first[1].Device, "accepted"}})
+	d.play(
+		"p1",
+		[]row{{"gw-1", "connect", first[1].Device, "accepted"}, {"gw-1", "disconnect", first[1].Device, "accepted"}},
+	)
 	kept := slices.Delete(slices.Clone(first), 1, 2)
 	got := d.listen("gw-1", "").take(3)
 	for i, c := range got {

@@ -14,8 +14,9 @@ type flips struct {
 	refused, same, loud int
 }
 
-// flip starts a daemon on a copy of a data directory with one bit flipped. It must refuse to start and name the place, or everything must
-// be as it was, or reading the log must fail and the daemon say where. It must never answer something else.
+// flip starts a daemon on a copy of a data directory with one bit flipped. It must refuse to start and name the place,
+// or everything must be as it was, or reading the log must fail and the daemon say where. It must never answer
+// something else.
 func (f *flips) flip(from *daemon, state, name string, at int, bit byte) {
 	f.t.Helper()
 	data := copyOf(f.t, from.data)
@@ -30,7 +31,11 @@ func (f *flips) flip(from *daemon, state, name string, at int, bit byte) {
 		}
 	case d.logsBroken("p1", "d1", "d2", "new"):
 		f.loud++
-		await(f.t, "the operator is told where", func() bool { return strings.Contains(d.run.said(), filepath.Join(data, "commit")) })
+		await(
+			f.t,
+			"the operator is told where",
+			func() bool { return strings.Contains(d.run.said(), filepath.Join(data, "commit")) },
+		)
 	default:
 		f.same++
 		if got := d.state("p1"); got != state {
@@ -45,7 +50,13 @@ func (f *flips) flip(from *daemon, state, name string, at int, bit byte) {
 
 func (f *flips) report() {
 	f.t.Helper()
-	f.t.Logf("%d bytes flipped: %d refused, %d without effect, %d found when the log was read", f.refused+f.same+f.loud, f.refused, f.same, f.loud)
+	f.t.Logf(
+		"%d bytes flipped: %d refused, %d without effect, %d found when the log was read",
+		f.refused+f.same+f.loud,
+		f.refused,
+		f.same,
+		f.loud,
+	)
 }
 
 // difference shows where two texts begin to differ.
@@ -80,7 +91,8 @@ func TestAnyFlippedByte(t *testing.T) {
 	f.report()
 }
 
-// TestFlippedManifest flips every byte of the files by which Badger knows its tables: one that it does not find there it deletes.
+// TestFlippedManifest flips every byte of the files by which Badger knows its tables: one that it does not find there
+// it deletes.
 func TestFlippedManifest(t *testing.T) {
 	t.Parallel()
 	step := 1

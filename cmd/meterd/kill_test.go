@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestKill is kill -9 at ten random instants in the middle of traffic from six gateways and an administrator. Checkpoints are made all the
-// time, so that kills hit them too.
+// TestKill is kill -9 at ten random instants in the middle of traffic from six gateways and an administrator.
+// Checkpoints are made all the time, so that kills hit them too.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	rounds := 10
@@ -51,8 +51,8 @@ func (tr *traffic) killAfter(while time.Duration) {
 	tr.wait()
 }
 
-// TestKillWhileDirectoriesRotate: the log's directories span ten seconds here, and half of the kills come at the instant at which a new
-// one appears. What is older than the retention cannot be read any more, and is still counted.
+// TestKillWhileDirectoriesRotate: the log's directories span ten seconds here, and half of the kills come at the
+// instant at which a new one appears. What is older than the retention cannot be read any more, and is still counted.
 func TestKillWhileDirectoriesRotate(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a directory of the log spans ten seconds at least")

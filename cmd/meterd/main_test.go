@@ -1,5 +1,5 @@
-// The tests of this folder drive the real binary from outside: over HTTP, by its flags, by signals, and by what they do to its data
-// directory. They know what the contract promises and nothing of the code.
+// The tests of this folder drive the real binary from outside: over HTTP, by its flags, by signals, and by what they do
+// to its data directory. They know what the contract promises and nothing of the code.
 package main_test
 
 import (

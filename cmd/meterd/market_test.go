@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// market is an account whose licences are bought, taken back, given and consumed by many at once, through kills. It remembers what was
-// asked, so that all of it can be asked again, and what must have come of it.
+// market is an account whose licences are bought, taken back, given and consumed by many at once, through kills. It
+// remembers what was asked, so that all of it can be asked again, and what must have come of it.
 type market struct {
 	d        *daemon
 	products []string
@@ -32,8 +32,9 @@ type deal struct {
 
 const certifies = "certify"
 
-// TestMarket: account.available = Σ product.available + gifts left, at every instant at which that can be looked at, while devices
-// connect and are renewed, lots are credited and taken back and the account is certified, through kill -9 (R6, R7, R8).
+// TestMarket: account.available = Σ product.available + gifts left, at every instant at which that can be looked at,
+// while devices connect and are renewed, lots are credited and taken back and the account is certified, through kill -9
+// (R6, R7, R8).
 func TestMarket(t *testing.T) {
 	t.Parallel()
 	rounds := 5
@@ -118,19 +119,29 @@ func (m *market) keep(one *deal) {
 }
 
 func (m *market) credit(one *deal) bool {
-	_, ok := m.ask("POST", "/v1/products/"+one.product+"/lots", fmt.Sprintf(`{"order":%q,"quantity":%d}`, one.order, one.quantity))
+	_, ok := m.ask(
+		"POST",
+		"/v1/products/"+one.product+"/lots",
+		fmt.Sprintf(`{"order":%q,"quantity":%d}`, one.order, one.quantity),
+	)
 	return ok
 }
 
 func (m *market) takeBack(one *deal) bool {
-	a, ok := m.ask("POST", "/v1/products/"+one.product+"/lots/"+one.order+"/void", fmt.Sprintf(`{"order":%q,"quantity":%d}`, one.void, one.taken), 409)
+	a, ok := m.ask(
+		"POST",
+		"/v1/products/"+one.product+"/lots/"+one.order+"/void",
+		fmt.Sprintf(`{"order":%q,"quantity":%d}`, one.void, one.taken),
+		409,
+	)
 	if ok {
 		one.isRefused = a.status == 409
 	}
 	return ok
 }
 
-// ask makes a request that must succeed or be answered with one of some other statuses, or stays unanswered while the daemon ends.
+// ask makes a request that must succeed or be answered with one of some other statuses, or stays unanswered while the
+// daemon ends.
 func (m *market) ask(method, path, body string, other ...int) (answer, bool) {
 	a, err := m.d.try(method, path, []byte(body))
 	if err != nil {
@@ -150,8 +161,9 @@ func (m *market) ask(method, path, body string, other ...int) (answer, bool) {
 	return a, fine && a.status != 503
 }
 
-// look compares the views if nothing happened between the first and the last of them, and reports whether it did: 1 or 0. That
-// nothing happened shows in the audit log, which has every change, and in what the account has used, which only grows (R7).
+// look compares the views if nothing happened between the first and the last of them, and reports whether it did: 1 or
+// 0. That nothing happened shows in the audit log, which has every change, and in what the account has used, which only
+// grows (R7).
 func (m *market) look() int {
 	m.d.t.Helper()
 	audit, before := m.d.ask("GET", "/v1/audit?limit=1", ""), m.d.account("acme")
@@ -159,7 +171,8 @@ func (m *market) look() int {
 	m.d.must("GET", "/v1/products?account=acme", "", &list)
 	after, again := m.d.account("acme"), m.d.ask("GET", "/v1/audit?limit=1", "")
 	l, gift := after.Licenses, after.Licenses.Gift
-	if l.Used+l.Available != l.Total || gift.Used+gift.Available != gift.Total || l.Used < before.Licenses.Used || gift.Used < before.Licenses.Gift.Used {
+	if l.Used+l.Available != l.Total || gift.Used+gift.Available != gift.Total || l.Used < before.Licenses.Used ||
+		gift.Used < before.Licenses.Gift.Used {
 		m.d.t.Errorf("the account does not add up: %+v, before %+v", l, before.Licenses)
 	}
 	if before != after || string(audit.body) != string(again.body) {
@@ -177,7 +190,8 @@ func (m *market) look() int {
 	return 1
 }
 
-// settle asks for every deal again and compares what there is with what was dealt. Nobody else asks meanwhile; only licences end.
+// settle asks for every deal again and compares what there is with what was dealt. Nobody else asks meanwhile; only
+// licences end.
 func (m *market) settle() {
 	m.d.t.Helper()
 	credited := map[string]uint64{}

@@ -71,8 +71,8 @@ func purchases(round int) []purchase {
 	}
 }
 
-// An order that fifty send at once credits, or takes back, once (R8): one is answered as new, all get the same, and the audit log has it once.
-// Other content under its number is refused.
+// An order that fifty send at once credits, or takes back, once (R8): one is answered as new, all get the same, and the
+// audit log has it once. Other content under its number is refused.
 func TestOrdersAtOnce(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)
@@ -114,8 +114,8 @@ func TestOrdersAtOnce(t *testing.T) {
 	}
 }
 
-// The same across kill -9 at a random instant: what was answered is there, what was not is there whole or not at all, and sending it again
-// makes it so once.
+// The same across kill -9 at a random instant: what was answered is there, what was not is there whole or not at all,
+// and sending it again makes it so once.
 func TestOrdersAreKilled(t *testing.T) {
 	t.Parallel()
 	rounds := 6

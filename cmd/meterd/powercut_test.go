@@ -10,9 +10,9 @@ import (
 	"github.com/meterd/meterd/bench/powercut"
 )
 
-// kill -9 leaves every write in the kernel, so it proves no sync. Here the data directory lies on a file system that keeps what was synced
-// and nothing else (package bench/powercut says why that is honest). The cut takes the disk away first, while the daemon works and
-// would go on answering, and only then the daemon.
+// kill -9 leaves every write in the kernel, so it proves no sync. Here the data directory lies on a file system that
+// keeps what was synced and nothing else (package bench/powercut says why that is honest). The cut takes the disk away
+// first, while the daemon works and would go on answering, and only then the daemon.
 
 // rig is a daemon on a disk that can be cut.
 type rig struct {
@@ -69,9 +69,9 @@ func (r *rig) cut(while time.Duration) {
 	r.tr.wait()
 }
 
-// TestPowerCut cuts the power twenty times in the middle of traffic, and five times more while the daemon recovers from a cut: every
-// acknowledged event and credit is back each time, and none that nobody sent. The disk also writes early what it was not asked to, so
-// that cuts leave torn states.
+// TestPowerCut cuts the power twenty times in the middle of traffic, and five times more while the daemon recovers from
+// a cut: every acknowledged event and credit is back each time, and none that nobody sent. The disk also writes early
+// what it was not asked to, so that cuts leave torn states.
 func TestPowerCut(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it needs FUSE, and a minute")
@@ -103,8 +103,8 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
-// TestPowerCutWithoutSyncs is the counter-proof: on a disk that answers syncs and keeps nothing, the very same cut must lose what was
-// acknowledged. If it did not, TestPowerCut would prove nothing.
+// TestPowerCutWithoutSyncs is the counter-proof: on a disk that answers syncs and keeps nothing, the very same cut must
+// lose what was acknowledged. If it did not, TestPowerCut would prove nothing.
 func TestPowerCutWithoutSyncs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it needs FUSE")
@@ -144,7 +144,11 @@ func TestPowerCutWithoutSyncs(t *testing.T) {
 	if lost < acknowledged || acknowledged == 0 {
 		t.Errorf("of %d events acknowledged on a disk without syncs %d are lost: all must be", acknowledged, lost)
 	}
-	t.Logf("with syncs ignored %d events were acknowledged, and %d events and credits lost, as must be", acknowledged, lost)
+	t.Logf(
+		"with syncs ignored %d events were acknowledged, and %d events and credits lost, as must be",
+		acknowledged,
+		lost,
+	)
 }
 
 // TestPowerCutAtFirstStart cuts while the very first start is under way: the next one makes a daemon whose token works.

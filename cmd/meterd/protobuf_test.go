@@ -24,7 +24,8 @@ func protoc(t *testing.T, mode string, in []byte) []byte {
 	return out
 }
 
-// Stock protobuf tools write a batch and read its answer: tables, columns and indexes; what is denied; and the raw log has it all.
+// Stock protobuf tools write a batch and read its answer: tables, columns and indexes; what is denied; and the raw log
+// has it all.
 func TestProtobufByStockTools(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)
@@ -33,7 +34,11 @@ func TestProtobufByStockTools(t *testing.T) {
 	d.credit("p1", "PO-1", 2)
 	ask := func(text string, header ...string) (answer, string) {
 		t.Helper()
-		a, err := d.try("POST", "/v1/events", protoc(t, "--encode=meterd.v1.Batch", []byte(text)), append(header, "Content-Type", asProtobuf)...)
+		a, err := d.try(
+			"POST",
+			"/v1/events",
+			protoc(t, "--encode=meterd.v1.Batch", []byte(text)),
+			append(header, "Content-Type", asProtobuf)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,10 +57,17 @@ func TestProtobufByStockTools(t *testing.T) {
 		topics: "t/1" times_ms: [0, 0, 1764000000123, 0, 0, 0]`
 	a, text := ask(first, "Meterd-Producer", "gw", "Meterd-Sequence", "7")
 	resets := d.device("p1", "d1").Messages.ResetsAt.UnixMilli()
-	if want := `accepted: 5 denied { index: 5 code: "message_quota_exceeded" limit: 3 used: 2 resets_at_ms: ` + strconv.FormatInt(resets, 10) + ` }`; text != want {
+	if want := `accepted: 5 denied { index: 5 code: "message_quota_exceeded" limit: 3 used: 2 resets_at_ms: ` + strconv.FormatInt(
+		resets,
+		10,
+	) + ` }`; text != want {
 		t.Errorf("answered %s\nwant     %s", text, want)
 	}
-	if v := d.device("p1", "d1"); v.Messages.Up != 1 || v.Messages.Down != 1 || v.Messages.Denied != 2 || v.Holder == nil || *v.Holder != "gw" {
+	if v := d.device(
+		"p1",
+		"d1",
+	); v.Messages.Up != 1 || v.Messages.Down != 1 || v.Messages.Denied != 2 || v.Holder == nil ||
+		*v.Holder != "gw" {
 		t.Errorf("d1: %+v", v)
 	}
 	if v := d.device("p1", "d2"); v.Messages.Up != 3 {
@@ -68,7 +80,8 @@ func TestProtobufByStockTools(t *testing.T) {
 	d.kill()
 	d.start()
 	d.sequenced("gw", "7", asProtobuf, string(body)).replays(t, a)
-	d.sequenced("gw", "7", asProtobuf+"; proto=meterd.v1.Batch", string(compress(t, "zstd", body)), "Content-Encoding", "zstd").replays(t, a)
+	d.sequenced("gw", "7", asProtobuf+"; proto=meterd.v1.Batch", string(compress(t, "zstd", body)), "Content-Encoding", "zstd").
+		replays(t, a)
 	d.sequenced("gw", "7", asProtobuf, string(body)+"\x60\x01").refuse(t, 422, "sequence_reused")
 	d.sequenced("gw", "7", asNDJSON, line("up", "p1", "d1")).refuse(t, 422, "sequence_reused")
 
@@ -89,7 +102,9 @@ func TestProtobufByStockTools(t *testing.T) {
 		}
 	}
 	d.must("PUT", "/v1/accounts/p2/suspended", `{"suspended":true}`, nil)
-	if _, got := ask(`products: "p2" devices: "d1" types: [TYPE_CONNECT]`); got != `denied { code: "suspended" scope: "account" }` {
+	if _, got := ask(
+		`products: "p2" devices: "d1" types: [TYPE_CONNECT]`,
+	); got != `denied { code: "suspended" scope: "account" }` {
 		t.Error(got)
 	}
 	before := d.state("p1")

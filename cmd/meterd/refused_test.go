@@ -44,7 +44,11 @@ func TestForeignDirectories(t *testing.T) {
 
 	newer := copyOf(t, d.data)
 	// The layout of this file never changes: a title, names and values, a checksum. "version 7" has this one.
-	if err := os.WriteFile(filepath.Join(newer, "VERSION"), []byte("meterd data directory\nversion 7\ncrc32c 563e59fe\n"), 0o600); err != nil {
+	if err := os.WriteFile(
+		filepath.Join(newer, "VERSION"),
+		[]byte("meterd data directory\nversion 7\ncrc32c 563e59fe\n"),
+		0o600,
+	); err != nil {
 		t.Fatal(err)
 	}
 	want(t, daemonAt(t, newer, d.flags...).refused(), newer, "version 7", "newer meterd")
@@ -85,7 +89,13 @@ func full(t *testing.T, end func(*daemon)) (d *daemon, state string) {
 		}
 		payload := make([]byte, 4<<10) // Random, so that it is over 1 KiB when it is compressed: it lies in the value log.
 		rand.NewChaCha8([32]byte{byte(round)}).Read(payload)
-		d.batch(fmt.Sprintf(`{"type":"up","product":"p1","device":"d1","payload_base64":"%s"}`, base64.StdEncoding.EncodeToString(payload)), line("up", "p1", "d2"))
+		d.batch(
+			fmt.Sprintf(
+				`{"type":"up","product":"p1","device":"d1","payload_base64":"%s"}`,
+				base64.StdEncoding.EncodeToString(payload),
+			),
+			line("up", "p1", "d2"),
+		)
 	}
 	d.credit("p1", "PO-2", 2)
 	d.batch(line("connect", "p1", "new"))
@@ -97,8 +107,8 @@ func full(t *testing.T, end func(*daemon)) (d *daemon, state string) {
 	return d, state
 }
 
-// used returns the files below dir and how many of their bytes are in use: what lies behind is zeros. No file of these tests uses more than
-// 2 MiB.
+// used returns the files below dir and how many of their bytes are in use: what lies behind is zeros. No file of these
+// tests uses more than 2 MiB.
 func used(t *testing.T, dir string) map[string]int {
 	t.Helper()
 	files := map[string]int{}
@@ -156,7 +166,8 @@ func one(t *testing.T, files map[string]int, pattern string) string {
 	return found[0]
 }
 
-// TestDamagedDirectories: a byte of what was acknowledged is not what was written, or is missing: the daemon names the place and what to do.
+// TestDamagedDirectories: a byte of what was acknowledged is not what was written, or is missing: the daemon names the
+// place and what to do.
 func TestDamagedDirectories(t *testing.T) {
 	t.Parallel()
 	closed, _ := full(t, (*daemon).stop)
@@ -227,8 +238,8 @@ func middle(n int) int  { return n / 2 }
 func last(n int) int    { return n - 4 }
 func tail(used int) int { return max(used-64, 20) }
 
-// TestReadingDamageEndsNothing: what no recovery needs any more is not read at the start. Who reads it later is told, and so is the operator;
-// enforcement goes on, or anybody with a viewer's token could end it as often as it is started.
+// TestReadingDamageEndsNothing: what no recovery needs any more is not read at the start. Who reads it later is told,
+// and so is the operator; enforcement goes on, or anybody with a viewer's token could end it as often as it is started.
 func TestReadingDamageEndsNothing(t *testing.T) {
 	t.Parallel()
 	d, _ := full(t, (*daemon).stop)
@@ -241,7 +252,11 @@ func TestReadingDamageEndsNothing(t *testing.T) {
 			t.Fatalf("reading a damaged log ended the daemon: %v\n%s", err, d.run.said())
 		}
 		a.refuse(t, 500, "internal_error")
-		await(t, "the operator is told where", func() bool { return strings.Contains(d.run.said(), filepath.Join(d.data, filepath.Dir(name))) })
+		await(
+			t,
+			"the operator is told where",
+			func() bool { return strings.Contains(d.run.said(), filepath.Join(d.data, filepath.Dir(name))) },
+		)
 	}
 	if got := d.batch(line("up", "p1", "d1"))[0]; got != "accepted" {
 		t.Errorf("after damage was read: %s", got)
@@ -253,7 +268,8 @@ func TestReadingDamageEndsNothing(t *testing.T) {
 	}
 }
 
-// TestOlderLedgerIsRefused: a ledger put back from before a credit that licences were already drawn from does not belong to this log.
+// TestOlderLedgerIsRefused: a ledger put back from before a credit that licences were already drawn from does not
+// belong to this log.
 func TestOlderLedgerIsRefused(t *testing.T) {
 	t.Parallel()
 	d := badDaemon(t)

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestRetention: with --log-retention 10s reading ends ten seconds after each event, to the second; the directories that held it are gone
-// from the disk soon after; what was counted stays counted, also over a restart (R18).
+// TestRetention: with --log-retention 10s reading ends ten seconds after each event, to the second; the directories
+// that held it are gone from the disk soon after; what was counted stays counted, also over a restart (R18).
 func TestRetention(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it waits for ten seconds to pass twice")
@@ -30,7 +30,11 @@ func TestRetention(t *testing.T) {
 	// send returns between which instants a device's two events were decided.
 	send := func(device string) (decided [2]time.Time) {
 		dice.Read(payload)
-		body := fmt.Sprintf(`{"type":"up","product":"p1","device":%q,"payload_base64":"%s"}`, device, base64.StdEncoding.EncodeToString(payload))
+		body := fmt.Sprintf(
+			`{"type":"up","product":"p1","device":%q,"payload_base64":"%s"}`,
+			device,
+			base64.StdEncoding.EncodeToString(payload),
+		)
 		decided[0] = time.Now().Truncate(time.Millisecond) // As the log has it.
 		d.batch(line("connect", "p1", device), body)
 		decided[1] = time.Now()
@@ -69,8 +73,16 @@ func TestRetention(t *testing.T) {
 			}
 		}
 	}
-	await(t, "the first directory is gone", func() bool { return !strings.Contains(d.directories(), strings.TrimSpace(began)) })
-	await(t, "the payloads are gone from the disk", func() bool { return diskBytes(t, filepath.Join(d.data, "commit")) < len(payload) })
+	await(
+		t,
+		"the first directory is gone",
+		func() bool { return !strings.Contains(d.directories(), strings.TrimSpace(began)) },
+	)
+	await(
+		t,
+		"the payloads are gone from the disk",
+		func() bool { return diskBytes(t, filepath.Join(d.data, "commit")) < len(payload) },
+	)
 	gone := time.Since(beginning)
 	for range 2 {
 		for i := range 5 {
@@ -83,7 +95,12 @@ func TestRetention(t *testing.T) {
 		}
 		d.restart()
 	}
-	t.Logf("%d looks at logs, %d ended in time; all directories of the payloads were gone %.1f s after the first event", looks, absent, gone.Seconds())
+	t.Logf(
+		"%d looks at logs, %d ended in time; all directories of the payloads were gone %.1f s after the first event",
+		looks,
+		absent,
+		gone.Seconds(),
+	)
 }
 
 // diskBytes is what the value log files below dir take on the disk: blocks, not length.

@@ -21,8 +21,8 @@ type witness struct {
 
 func newWitness() *witness { return &witness{first: map[string]string{}, decided: map[string]bool{}} }
 
-// signature is all of an answer that must be the same whenever it is given: status, header and body. Only Date, of the message and not of
-// the answer, and what says that it is a replay may differ.
+// signature is all of an answer that must be the same whenever it is given: status, header and body. Only Date, of the
+// message and not of the answer, and what says that it is a replay may differ.
 func (a answer) signature() string {
 	h := a.header.Clone()
 	for _, name := range []string{"Date", "Connection", "Meterd-Replayed"} {
@@ -203,7 +203,8 @@ func (c *comparison) device(crowd crowd, device string) (answered account, packs
 	if counted != answered {
 		c.fault("%s: answered %+v, counted %+v", name, answered, counted)
 	}
-	if used := answered.up + answered.down; crowd.limit > 0 && (used > crowd.limit || (answered.denied > 0 && used != crowd.limit)) {
+	if used := answered.up + answered.down; crowd.limit > 0 &&
+		(used > crowd.limit || (answered.denied > 0 && used != crowd.limit)) {
 		c.fault("%s: %d messages of %d were accepted, and %d denied (R10)", name, used, crowd.limit, answered.denied)
 	}
 	return answered, v.OTA.TopupUsed
@@ -237,7 +238,10 @@ func (c *comparison) product(crowd crowd, connected int, packs uint64) {
 		owners = append(owners, l.Device)
 	}
 	slices.Sort(owners)
-	if n := len(slices.Compact(owners)); int(v.Licenses.Used) != connected || v.Devices.Active != connected || len(owners) != connected || n != connected {
+	if n := len(
+		slices.Compact(owners),
+	); int(v.Licenses.Used) != connected || v.Devices.Active != connected || len(owners) != connected ||
+		n != connected {
 		c.fault("%s: %d devices connected, %d are active, %d licences are used, %d listed for %d devices",
 			crowd.product, connected, v.Devices.Active, v.Licenses.Used, len(owners), n)
 	}

@@ -12,7 +12,11 @@ import (
 // sequenced sends a body under a sequence of a producer.
 func (d *daemon) sequenced(producer, sequence, kind, body string, header ...string) answer {
 	d.t.Helper()
-	return d.ask("POST", "/v1/events", body, append([]string{"Content-Type", kind, "Meterd-Producer", producer, "Meterd-Sequence", sequence}, header...)...)
+	return d.ask(
+		"POST",
+		"/v1/events",
+		body,
+		append([]string{"Content-Type", kind, "Meterd-Producer", producer, "Meterd-Sequence", sequence}, header...)...)
 }
 
 // fresh fails the test unless an answer is the first one to its sequence, and granted.
@@ -78,7 +82,16 @@ func TestEdgesOfSequences(t *testing.T) {
 		}
 		return d.sequenced(producer, sequence, asJSON, line("up", "p1", "d1"))
 	}
-	sequences := []string{"1000", "10", "500", "0", "3", "18446744073709551615", "18446744073709551613", "18446744073709551614"}
+	sequences := []string{
+		"1000",
+		"10",
+		"500",
+		"0",
+		"3",
+		"18446744073709551615",
+		"18446744073709551613",
+		"18446744073709551614",
+	}
 	for _, s := range sequences {
 		first[s] = send(s).fresh(t)
 	}
@@ -87,7 +100,11 @@ func TestEdgesOfSequences(t *testing.T) {
 			send(s).replays(t, first[s])
 		}
 		d.known(t, "gw", `{"producer":"gw","last_sequence":1000,"oldest_remembered":0}`)
-		d.known(t, "high", `{"producer":"high","last_sequence":18446744073709551615,"oldest_remembered":18446744073709551613}`)
+		d.known(
+			t,
+			"high",
+			`{"producer":"high","last_sequence":18446744073709551615,"oldest_remembered":18446744073709551613}`,
+		)
 		d.kill()
 		d.start()
 	}
@@ -106,7 +123,8 @@ func (d *daemon) known(t testing.TB, producer, want string) {
 	}
 }
 
-// TestReplaysOfEachKind: every kind of answer comes again as it was, also when what it was decided by has changed since.
+// TestReplaysOfEachKind: every kind of answer comes again as it was, also when what it was decided by has changed
+// since.
 func TestReplaysOfEachKind(t *testing.T) {
 	t.Parallel()
 	d := sequencesDaemon(t)
@@ -134,7 +152,10 @@ func TestReplaysOfEachKind(t *testing.T) {
 		{asJSON, "[" + strings.Join(repeat(65536, up), ",") + "]"}, // As many as there can be.
 		{asNDJSON, strings.Join(repeat(65536, sized("ota", "p1", "d2", 1<<40)), "\n")}, // The largest of them.
 		{asJSON, up},
-		{asNDJSON, line("connect", "p1", "d9") + "\n" + up + "\n" + line("fly", "p1", "d1") + "\n" + line("up", "nowhere", "d1")},
+		{
+			asNDJSON,
+			line("connect", "p1", "d9") + "\n" + up + "\n" + line("fly", "p1", "d1") + "\n" + line("up", "nowhere", "d1"),
+		},
 	}
 	first := make([]answer, len(bodies))
 	for i, b := range bodies {
@@ -143,7 +164,9 @@ func TestReplaysOfEachKind(t *testing.T) {
 			t.Errorf("%d: a first answer says that it is a replay", i)
 		}
 	}
-	if codes := fmt.Sprint(statuses(first)); codes != "[200 200 200 403 403 404 400 200 200 429 409 200 409 200 200 200 200 200 200 429 200]" {
+	if codes := fmt.Sprint(
+		statuses(first),
+	); codes != "[200 200 200 403 403 404 400 200 200 429 409 200 409 200 200 200 200 200 200 429 200]" {
 		t.Errorf("answered %s", codes)
 	}
 	// What was denied would be granted now, and what was granted denied.
@@ -155,7 +178,8 @@ func TestReplaysOfEachKind(t *testing.T) {
 	for round := range 3 {
 		for i, b := range bodies {
 			encoding := []string{"", "gzip", "zstd", "snappy"}[(i+round)%4]
-			d.sequenced("gw", strconv.Itoa(i), b.kind, string(compress(t, encoding, []byte(b.body))), "Content-Encoding", encoding).replays(t, first[i])
+			d.sequenced("gw", strconv.Itoa(i), b.kind, string(compress(t, encoding, []byte(b.body))), "Content-Encoding", encoding).
+				replays(t, first[i])
 		}
 		if after := d.state("p1"); after != before {
 			t.Fatalf("round %d: a replay changed something:\n%s\n%s", round, before, after)
@@ -177,8 +201,8 @@ func statuses(list []answer) []int {
 	return codes
 }
 
-// TestSequenceReused: another body under a sequence is refused and leaves the first answer as it is; the same body says the same thing
-// however it is labelled.
+// TestSequenceReused: another body under a sequence is refused and leaves the first answer as it is; the same body says
+// the same thing however it is labelled.
 func TestSequenceReused(t *testing.T) {
 	t.Parallel()
 	d := sequencesDaemon(t)
@@ -241,8 +265,8 @@ func TestRefusedWholeIsNotRemembered(t *testing.T) {
 	}
 }
 
-// TestSequenceTooOld: the last 256 sequences are remembered at least, through kills and checkpoints; where memory ends the daemon says so,
-// and what lies before is refused, sent or not.
+// TestSequenceTooOld: the last 256 sequences are remembered at least, through kills and checkpoints; where memory ends
+// the daemon says so, and what lies before is refused, sent or not.
 func TestSequenceTooOld(t *testing.T) {
 	t.Parallel()
 	d := sequencesDaemon(t, "--checkpoint-every", "50ms")

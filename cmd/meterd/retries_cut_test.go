@@ -28,8 +28,9 @@ func cutLine(dice *rand.Rand) string {
 	return line + "\"}\n"
 }
 
-// TestBodyCutBetweenLines: a connection that is cut in the middle of a body must not leave a shorter batch that looks whole, for the request
-// is sent again under its sequence. The cuts here are between two lines, where what has arrived is well-formed.
+// TestBodyCutBetweenLines: a connection that is cut in the middle of a body must not leave a shorter batch that looks
+// whole, for the request is sent again under its sequence. The cuts here are between two lines, where what has arrived
+// is well-formed.
 func TestBodyCutBetweenLines(t *testing.T) {
 	t.Parallel()
 	d := sequencesDaemon(t)
@@ -51,8 +52,15 @@ func TestBodyCutBetweenLines(t *testing.T) {
 		cuts = append(cuts, cut{"snappy", framed, at})
 	}
 	for i, c := range cuts {
-		head := fmt.Sprintf("POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nMeterd-Producer: gw\r\n"+
-			"Meterd-Sequence: %d\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n", d.token, asNDJSON, i, c.encoding, len(c.body))
+		head := fmt.Sprintf(
+			"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nMeterd-Producer: gw\r\n"+
+				"Meterd-Sequence: %d\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n",
+			d.token,
+			asNDJSON,
+			i,
+			c.encoding,
+			len(c.body),
+		)
 		if status := d.half(head, c.body[:c.at]); status != 0 && status != http.StatusBadRequest {
 			t.Errorf("%s, %d of %d bytes: answered %d", c.encoding, c.at, len(c.body), status)
 		}
@@ -66,8 +74,8 @@ func TestBodyCutBetweenLines(t *testing.T) {
 	}
 }
 
-// inFrames returns body in snappy, and where to cut it so that whole frames of frameBytes remain: nothing in this format says that one is the
-// last.
+// inFrames returns body in snappy, and where to cut it so that whole frames of frameBytes remain: nothing in this
+// format says that one is the last.
 func inFrames(t *testing.T, body []byte, frameBytes int) (framed []byte, ends []int) {
 	t.Helper()
 	var b bytes.Buffer

@@ -15,8 +15,8 @@ type crowd struct {
 	plan     string
 }
 
-// crowds are a product whose quotas run out device by device, one whose licences run out, and one that is there to be denied: its answers
-// are too large to be remembered in memory.
+// crowds are a product whose quotas run out device by device, one whose licences run out, and one that is there to be
+// denied: its answers are too large to be remembered in memory.
 func crowds() []crowd {
 	return []crowd{
 		{"busy", 24, 100, 700, `{"messages_per_day":700,"ota_per_month":20}`},
@@ -97,5 +97,13 @@ func (e *countedEvent) line(topic string) string {
 	if e.typ == "up" {
 		rest += fmt.Sprintf(`,"payload":%q`, strings.Repeat("v", int(e.size)))
 	}
-	return fmt.Sprintf(`{"type":%q,"product":%q,"device":%q,"size":%d,"topic":%q%s}`, e.typ, e.product, e.device, e.size, topic, rest)
+	return fmt.Sprintf(
+		`{"type":%q,"product":%q,"device":%q,"size":%d,"topic":%q%s}`,
+		e.typ,
+		e.product,
+		e.device,
+		e.size,
+		topic,
+		rest,
+	)
 }

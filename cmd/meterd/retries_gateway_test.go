@@ -45,15 +45,26 @@ type numbered struct {
 }
 
 // newGateway returns a gateway of a name that does what draw says, once it runs.
-func newGateway(ctx context.Context, t testing.TB, name string, inFlight int, dice *rand.Rand, url, token string) *gateway {
+func newGateway(
+	ctx context.Context,
+	t testing.TB,
+	name string,
+	inFlight int,
+	dice *rand.Rand,
+	url, token string,
+) *gateway {
 	g := &gateway{t: t, ctx: ctx, name: name, inFlight: inFlight, dice: dice, url: url, token: token}
 	g.moved = sync.NewCond(&g.mu)
-	g.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: inFlight, DisableCompression: true}, Timeout: patience}
+	g.http = &http.Client{
+		Transport: &http.Transport{MaxIdleConnsPerHost: inFlight, DisableCompression: true},
+		Timeout:   patience,
+	}
 	t.Cleanup(g.http.CloseIdleConnections)
 	return g
 }
 
-// gateway sends each request under its sequence, over a bad network and to a daemon that is killed, until it is answered.
+// gateway sends each request under its sequence, over a bad network and to a daemon that is killed, until it is
+// answered.
 type gateway struct {
 	t        testing.TB
 	name     string

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestProducersAreTheirAccounts: tokens that are bound to different accounts, and unbound ones, have producers of the same name and share
-// no sequence.
+// TestProducersAreTheirAccounts: tokens that are bound to different accounts, and unbound ones, have producers of the
+// same name and share no sequence.
 func TestProducersAreTheirAccounts(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)
@@ -51,8 +51,8 @@ func TestProducersAreTheirAccounts(t *testing.T) {
 	}
 }
 
-// TestProducersAndWhatTheyHold: a producer is known from its first request on, with or without a sequence; its accepted connect makes it the
-// holder, and a replayed one does nothing.
+// TestProducersAndWhatTheyHold: a producer is known from its first request on, with or without a sequence; its accepted
+// connect makes it the holder, and a replayed one does nothing.
 func TestProducersAndWhatTheyHold(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)

@@ -24,9 +24,10 @@ type chaos struct {
 	early    int // of them before the daemon was ready
 }
 
-// TestRetries: eight gateways send over a network that cuts, delays and doubles, to a daemon that is killed at random instants, and send
-// each request until it is answered. What they saw accepted is counted and logged, for each device, without a difference of one; and every
-// answer to one sequence is the same, byte for byte. METERD_TEST_KILLS sets how often it is killed.
+// TestRetries: eight gateways send over a network that cuts, delays and doubles, to a daemon that is killed at random
+// instants, and send each request until it is answered. What they saw accepted is counted and logged, for each device,
+// without a difference of one; and every answer to one sequence is the same, byte for byte. METERD_TEST_KILLS sets how
+// often it is killed.
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	kills := 12
@@ -76,7 +77,15 @@ func newChaos(t *testing.T, n uint64) *chaos {
 		c.running.Wait()
 	})
 	for i, inFlight := range []int{inFlightMost, inFlightMost, 48, 32, 24, 16, 8, 4} {
-		g := newGateway(ctx, t, fmt.Sprintf("gw-%d", i), inFlight, newDice(n, uint64(2+i)), "http://"+c.wire.listener.Addr().String(), c.d.token)
+		g := newGateway(
+			ctx,
+			t,
+			fmt.Sprintf("gw-%d", i),
+			inFlight,
+			newDice(n, uint64(2+i)),
+			"http://"+c.wire.listener.Addr().String(),
+			c.d.token,
+		)
 		c.gateways = append(c.gateways, g)
 		c.running.Go(g.run)
 	}
@@ -164,11 +173,26 @@ func (c *chaos) check(began time.Time) {
 	for f := range c.wire.happened {
 		done = append(done, strconv.FormatInt(c.wire.happened[f].Load(), 10))
 	}
-	t.Logf("%d kills, %d of them in recovery; %d sequences answered, %d attempts without an answer, %d refused for the moment; "+
-		"%d replayed answers at the gateways, %d of %d on the wire, all the same as before (%d stray copies came too late), "+
-		"%d more asked for at the end; %d events, %d accepted and %d denied: as answered = counted = logged; %.0f s; fates %s",
-		c.kills, c.early, sequences, broken, refused, replayed, w.replayed, w.answers, w.tooOld, again,
-		accepted+denied, accepted, denied, time.Since(began).Seconds(), strings.Join(done, " "))
+	t.Logf(
+		"%d kills, %d of them in recovery; %d sequences answered, %d attempts without an answer, %d refused for the moment; "+
+			"%d replayed answers at the gateways, %d of %d on the wire, all the same as before (%d stray copies came too late), "+
+			"%d more asked for at the end; %d events, %d accepted and %d denied: as answered = counted = logged; %.0f s; fates %s",
+		c.kills,
+		c.early,
+		sequences,
+		broken,
+		refused,
+		replayed,
+		w.replayed,
+		w.answers,
+		w.tooOld,
+		again,
+		accepted+denied,
+		accepted,
+		denied,
+		time.Since(began).Seconds(),
+		strings.Join(done, " "),
+	)
 }
 
 // compare fails the test for every difference.
@@ -185,20 +209,38 @@ func (c *chaos) compare() (accepted, denied uint64) {
 	return accepted, denied
 }
 
-// askAgain asks for the last 256 answers of a gateway once more, past the wire, and looks at what is known of the gateway.
+// askAgain asks for the last 256 answers of a gateway once more, past the wire, and looks at what is known of the
+// gateway.
 func (c *chaos) askAgain(g *gateway) int {
 	c.t.Helper()
 	last := g.all[max(0, len(g.all)-256):]
 	for _, r := range last {
 		seq := strconv.FormatUint(r.sequence, 10)
-		a := c.d.ask("POST", "/v1/events", string(r.body), "Content-Type", r.kind, "Meterd-Producer", g.name, "Meterd-Sequence", seq)
+		a := c.d.ask(
+			"POST",
+			"/v1/events",
+			string(r.body),
+			"Content-Type",
+			r.kind,
+			"Meterd-Producer",
+			g.name,
+			"Meterd-Sequence",
+			seq,
+		)
 		if a.header.Get("Meterd-Replayed") != "true" || a.signature() != c.witness.first[g.name+" "+seq] {
-			c.t.Fatalf("%s, sequence %s at the end: %s\nand before: %s", g.name, seq, a.signature(), c.witness.first[g.name+" "+seq])
+			c.t.Fatalf(
+				"%s, sequence %s at the end: %s\nand before: %s",
+				g.name,
+				seq,
+				a.signature(),
+				c.witness.first[g.name+" "+seq],
+			)
 		}
 	}
 	var v producerView
 	c.d.must("GET", "/v1/producers/"+g.name, "", &v)
-	if v.Producer != g.name || v.Last == nil || *v.Last != last[len(last)-1].sequence || v.Oldest == nil || *v.Oldest > last[0].sequence {
+	if v.Producer != g.name || v.Last == nil || *v.Last != last[len(last)-1].sequence || v.Oldest == nil ||
+		*v.Oldest > last[0].sequence {
 		c.t.Errorf("%s sent %d to %d last, and is known as %+v", g.name, last[0].sequence, last[len(last)-1].sequence, v)
 	}
 	return len(last)

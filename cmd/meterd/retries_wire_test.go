@@ -37,8 +37,8 @@ func chances() [fates]int { return [fates]int{50, 4, 5, 9, 8, 3, 6, 3, 7, 5} }
 // delayMost is how long the wire holds something at most.
 const delayMost = 40 * time.Millisecond
 
-// wire is a TCP proxy between gateways and a daemon that comes and goes. It cuts, delays and doubles requests, and shows every answer that
-// the daemon gave in full, also those that never reach a gateway.
+// wire is a TCP proxy between gateways and a daemon that comes and goes. It cuts, delays and doubles requests, and
+// shows every answer that the daemon gave in full, also those that never reach a gateway.
 type wire struct {
 	listener net.Listener
 	daemon   atomic.Pointer[string] // its address
@@ -161,8 +161,8 @@ func (w *wire) carry(conn net.Conn, req *http.Request, raw []byte) bool {
 	return err == nil && f != cutAnswer && f != cutAfter
 }
 
-// exchange sends a request on a connection of its own and returns the bytes of the answer, nil without one. A stray copy is one for whose
-// answer nobody waits.
+// exchange sends a request on a connection of its own and returns the bytes of the answer, nil without one. A stray
+// copy is one for whose answer nobody waits.
 func (w *wire) exchange(req *http.Request, raw []byte, isStray bool) []byte {
 	up, err := net.Dial("tcp", *w.daemon.Load())
 	if err != nil {

@@ -55,14 +55,24 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&o.zone, "time-zone", "UTC", "IANA name or ±HH:MM, given to products that name none")
 	f.StringVar(&o.region, "region", "default", "this data centre; fixed at the first start")
 	f.DurationVar(&o.retention, "log-retention", 168*time.Hour, "how long the raw log is kept")
-	f.DurationVar(&o.checkpointEvery, "checkpoint-every", time.Minute, "shortest time between two flushes of counter and licence state")
+	f.DurationVar(
+		&o.checkpointEvery,
+		"checkpoint-every",
+		time.Minute,
+		"shortest time between two flushes of counter and licence state",
+	)
 	f.DurationVar(&o.drain, "drain", 0, "how long events are still taken after SIGTERM while /readyz answers 503")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate file for HTTPS, reloaded when it changes")
 	f.StringVar(&o.tlsKey, "tls-key", "", "key file for HTTPS")
 	f.StringVar(&o.tlsClientCA, "tls-client-ca", "", "certificates that clients must be signed by (mutual TLS)")
 	f.BoolVar(&o.insecure, "insecure", false, "listen on an address that is not loopback without TLS")
 	f.BoolVar(&o.demo, "demo", false, "create a demo account, product and licences, once, and print a first call")
-	f.Uint64Var(&o.diskStopBytes, "disk-stop-bytes", 0, "free bytes below which ingest stops (0: 1 GiB, and what a checkpoint needs)")
+	f.Uint64Var(
+		&o.diskStopBytes,
+		"disk-stop-bytes",
+		0,
+		"free bytes below which ingest stops (0: 1 GiB, and what a checkpoint needs)",
+	)
 	return cmd
 }
 
@@ -91,7 +101,10 @@ func (o *serveOptions) validate() error {
 	case err != nil:
 		fault("--listen %q: must be HOST:PORT", o.listen)
 	case !loopback(host) && o.tlsCert == "" && !o.insecure:
-		fault("--listen %s is not a loopback address: give --tls-cert and --tls-key, or --insecure if something in front encrypts", o.listen)
+		fault(
+			"--listen %s is not a loopback address: give --tls-cert and --tls-key, or --insecure if something in front encrypts",
+			o.listen,
+		)
 	}
 	if _, err := license.ParseZone(o.zone); err != nil {
 		fault("--time-zone %q: %w", o.zone, err)
@@ -122,9 +135,9 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// gcPercent is how much garbage may gather, in percent of what is alive, before it is collected. Devices lie outside the heap; what is in it
-// are buffers, mostly without pointers, that take a millisecond to mark, so it is collected twice as often as by default and the
-// heap of a loaded daemon stays under 100 MiB.
+// gcPercent is how much garbage may gather, in percent of what is alive, before it is collected. Devices lie outside
+// the heap; what is in it are buffers, mostly without pointers, that take a millisecond to mark, so it is collected
+// twice as often as by default and the heap of a loaded daemon stays under 100 MiB.
 const gcPercent = 50
 
 // boundGarbage sets the pace of the garbage collector, unless the operator has.
@@ -154,7 +167,8 @@ func runServe(ctx context.Context, o *serveOptions) error {
 		release() // A second signal ends the process at once.
 		return d.stop(o.drain)
 	case <-d.failed():
-		// Nobody gets an answer any more; a disk that failed once is not asked again. Recovery will find everything acknowledged.
+		// Nobody gets an answer any more; a disk that failed once is not asked again. Recovery will find everything
+		// acknowledged.
 		return fmt.Errorf("the daemon cannot go on: %w", d.err())
 	}
 }

@@ -33,7 +33,8 @@ func TestStopFinishesWhatIsInHand(t *testing.T) {
 	tr.report(t)
 }
 
-// TestDrain: after SIGTERM /readyz says no and events are still taken, for as long as --drain says; then the daemon ends in order.
+// TestDrain: after SIGTERM /readyz says no and events are still taken, for as long as --drain says; then the daemon
+// ends in order.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t, "--drain", "1h")
@@ -56,8 +57,8 @@ func TestDrain(t *testing.T) {
 	d.stop()
 }
 
-// TestHalfRequestsDoNotHoldUpAStop: clients that never finish their request, or never read their answer, are left behind; who waits for an
-// answer gets it.
+// TestHalfRequestsDoNotHoldUpAStop: clients that never finish their request, or never read their answer, are left
+// behind; who waits for an answer gets it.
 func TestHalfRequestsDoNotHoldUpAStop(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)

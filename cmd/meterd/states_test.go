@@ -31,7 +31,8 @@ func (d *daemon) play(product string, rows []row) {
 	}
 }
 
-// R3's table: any event but disconnect and ota_void of what is suspended, by each scope; the widest that holds is named (R20).
+// R3's table: any event but disconnect and ota_void of what is suspended, by each scope; the widest that holds is named
+// (R20).
 func TestStatesSuspended(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)
@@ -70,7 +71,10 @@ func TestStatesSuspended(t *testing.T) {
 		denied(scopes[i].scope, "d1")
 		d.suspend(scopes[i].path, false)
 	}
-	d.play("p1", []row{{"gw", "up", "d1", "accepted"}, {"gw", "connect", "d1", "accepted"}, {"gw", "up", "d2", "accepted"}})
+	d.play(
+		"p1",
+		[]row{{"gw", "up", "d1", "accepted"}, {"gw", "connect", "d1", "accepted"}, {"gw", "up", "d2", "accepted"}},
+	)
 	d.ask("GET", "/v1/products/p1/devices/never", "").refuse(t, 404, "not_found")
 }
 

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// pump sends batches of one message of every device from several gateways at a time, and holds each batch against what was in force
-// when it was sent: after the answer to a change, the first event decided sees it, for every device.
+// pump sends batches of one message of every device from several gateways at a time, and holds each batch against what
+// was in force when it was sent: after the answer to a change, the first event decided sees it, for every device.
 type pump struct {
 	d       *daemon
 	devices int
@@ -82,8 +82,8 @@ func (p *pump) change(what string, do func(), want func(device int) string) {
 // every returns the same code for every device.
 func every(code string) func(int) string { return func(int) string { return code } }
 
-// R9, R20: suspension of a device, a product and an account, and a plan upgrade, are seen by the first event decided after their answer, for
-// every device. Who is online is put offline and its gateway told, each device once.
+// R9, R20: suspension of a device, a product and an account, and a plan upgrade, are seen by the first event decided
+// after their answer, for every device. Who is online is put offline and its gateway told, each device once.
 func TestSwitchesAtOnce(t *testing.T) {
 	t.Parallel()
 	const devices = 300
@@ -143,8 +143,8 @@ func TestSwitchesAtOnce(t *testing.T) {
 	}
 }
 
-// Worked case 6 for many devices at once (R9): at 1500 used, 3000 is seen by every device's next message; the day's count goes on. A plan
-// that lowers anything is refused and changes nothing.
+// Worked case 6 for many devices at once (R9): at 1500 used, 3000 is seen by every device's next message; the day's
+// count goes on. A plan that lowers anything is refused and changes nothing.
 func TestWorkedCase6(t *testing.T) {
 	t.Parallel()
 	const devices = 50
@@ -178,7 +178,8 @@ func TestWorkedCase6(t *testing.T) {
 	for range 2 {
 		for i := range devices {
 			v := d.device("p1", fmt.Sprint("d", i))
-			if v.Messages.Up <= 1500 || v.Messages.Limit == nil || *v.Messages.Limit != 3000 || !v.ExpiresAt.Equal(v.ActivatedAt.AddDate(6, 0, 0)) {
+			if v.Messages.Up <= 1500 || v.Messages.Limit == nil || *v.Messages.Limit != 3000 ||
+				!v.ExpiresAt.Equal(v.ActivatedAt.AddDate(6, 0, 0)) {
 				t.Fatalf("after the upgrade: %+v", v)
 			}
 		}
@@ -190,7 +191,8 @@ func TestWorkedCase6(t *testing.T) {
 	}
 }
 
-// Worked case 5 (R6): certifying at once and again gives five more gifts, once; they serve any product, behind its lots (R5).
+// Worked case 5 (R6): certifying at once and again gives five more gifts, once; they serve any product, behind its lots
+// (R5).
 func TestWorkedCase5(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)
@@ -201,7 +203,10 @@ func TestWorkedCase5(t *testing.T) {
 	for i := range 4 { // One from the lot, three gifts.
 		d.play("p1", []row{{"gw", "connect", fmt.Sprint("d", i), "accepted"}})
 	}
-	if v := d.account("acme"); v.Kind != "personal" || v.Licenses.Gift != (counts{5, 3, 2}) || v.Licenses.counts != (counts{6, 4, 2}) {
+	if v := d.account(
+		"acme",
+	); v.Kind != "personal" || v.Licenses.Gift != (counts{5, 3, 2}) ||
+		v.Licenses.counts != (counts{6, 4, 2}) {
 		t.Errorf("before: %+v", v)
 	}
 	for round := range 2 {

@@ -28,8 +28,8 @@ func tlsConfig(o *serveOptions) (*tls.Config, error) {
 	}, nil
 }
 
-// tlsFiles reads certificates again when their files change. A change that cannot be read leaves the old ones in use: half a
-// renewal must not shut everybody out.
+// tlsFiles reads certificates again when their files change. A change that cannot be read leaves the old ones in use:
+// half a renewal must not shut everybody out.
 type tlsFiles struct {
 	o       *serveOptions
 	mu      sync.Mutex

@@ -124,12 +124,20 @@ func (d *daemon) presented(a *authority, certificates ...tls.Certificate) int64 
 	return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
 }
 
-// TestTLS: HTTPS works, plain HTTP does not, a renewed certificate is shown without a restart, and half a renewal shuts nobody out.
+// TestTLS: HTTPS works, plain HTTP does not, a renewed certificate is shown without a restart, and half a renewal shuts
+// nobody out.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, t.TempDir(), "ca")
 	first := a.issue("server")
-	d := daemonAt(t, filepath.Join(t.TempDir(), "data"), "--tls-cert", a.path("server.pem"), "--tls-key", a.path("server.key"))
+	d := daemonAt(
+		t,
+		filepath.Join(t.TempDir(), "data"),
+		"--tls-cert",
+		a.path("server.pem"),
+		"--tls-key",
+		a.path("server.key"),
+	)
 	d.speakTLS(a)
 	d.start()
 	d.withProduct("p1", `{}`)
@@ -187,7 +195,8 @@ func TestNotLoopbackWithTLS(t *testing.T) {
 	}
 }
 
-// TestMutualTLS: only clients with a certificate of the named authority get in, and the authority can be changed without a restart.
+// TestMutualTLS: only clients with a certificate of the named authority get in, and the authority can be changed
+// without a restart.
 func TestMutualTLS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -11,8 +11,8 @@ import (
 // adminName is the name of the first token.
 const adminName = "admin"
 
-// firstToken makes the administrator's token of a new data directory. The file is written first: a crash in between leaves a file
-// that opens nothing and is made anew, never a token whose secret nobody knows.
+// firstToken makes the administrator's token of a new data directory. The file is written first: a crash in between
+// leaves a file that opens nothing and is made anew, never a token whose secret nobody knows.
 func (d *daemon) firstToken() error {
 	if d.engine.Catalogue().Seq > 0 {
 		return nil
@@ -21,9 +21,15 @@ func (d *daemon) firstToken() error {
 	if err := writeSecret(d.tokenPath(), secret, os.O_TRUNC); err != nil {
 		return fmt.Errorf("write the administrator's token: %w", err)
 	}
-	err := d.engine.Administer(adminName, func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-		return c.CreateToken(by, license.Token{Name: adminName, Role: license.RoleAdmin, Hash: sha256.Sum256([]byte(secret))})
-	})
+	err := d.engine.Administer(
+		adminName,
+		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+			return c.CreateToken(
+				by,
+				license.Token{Name: adminName, Role: license.RoleAdmin, Hash: sha256.Sum256([]byte(secret))},
+			)
+		},
+	)
 	if err != nil {
 		return fmt.Errorf("create the administrator's token: %w", err)
 	}
@@ -31,8 +37,8 @@ func (d *daemon) firstToken() error {
 	return nil
 }
 
-// writeSecret writes a file that only its owner can read, synced. ifThere says what becomes of a file that is there: with os.O_TRUNC it
-// is written over, with os.O_EXCL it is an error.
+// writeSecret writes a file that only its owner can read, synced. ifThere says what becomes of a file that is there:
+// with os.O_TRUNC it is written over, with os.O_EXCL it is an error.
 func writeSecret(path, secret string, ifThere int) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|ifThere, 0o600)
 	if err != nil {

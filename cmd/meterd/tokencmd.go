@@ -50,7 +50,9 @@ POST /v1/tokens.`,
 				return err
 			}
 			if cmd.Flags().Changed("account") && o.account == "" {
-				return errors.New("--account is empty: name the account that the token is bound to, or leave the flag out for a token that sees all")
+				return errors.New(
+					"--account is empty: name the account that the token is bound to, or leave the flag out for a token that sees all",
+				)
 			}
 			return createTokenOffline(o, cmd.OutOrStdout())
 		},
@@ -61,12 +63,23 @@ POST /v1/tokens.`,
 	f.StringVar(&o.name, "name", "", "name of the new token")
 	f.StringVar(&o.role, "role", "", "admin, gateway, billing or viewer")
 	f.StringVar(&o.account, "account", "", "account that the token is bound to; without, it sees all")
-	f.StringVar(&o.expiresIn, "expires-in", "", "ISO 8601 period after which it expires, such as P90D; without, it does not")
-	f.StringVar(&o.out, "out", "", "new file to write the secret to, readable for its owner only, instead of standard output")
+	f.StringVar(
+		&o.expiresIn,
+		"expires-in",
+		"",
+		"ISO 8601 period after which it expires, such as P90D; without, it does not",
+	)
+	f.StringVar(
+		&o.out,
+		"out",
+		"",
+		"new file to write the secret to, readable for its owner only, instead of standard output",
+	)
 	return cmd
 }
 
-// createTokenOffline makes a token in a directory that no daemon has open. The file is written first, as that of the first token is.
+// createTokenOffline makes a token in a directory that no daemon has open. The file is written first, as that of the
+// first token is.
 func createTokenOffline(o *tokenOptions, stdout io.Writer) (err error) {
 	var expiresIn license.Period
 	if o.expiresIn != "" {
@@ -100,20 +113,34 @@ func createTokenOffline(o *tokenOptions, stdout io.Writer) (err error) {
 		return nil
 	}
 	if _, err := fmt.Fprintln(stdout, secret); err != nil {
-		return fmt.Errorf("token %s was created, but its secret could not be printed: delete it and create another one: %w", o.name, err)
+		return fmt.Errorf(
+			"token %s was created, but its secret could not be printed: delete it and create another one: %w",
+			o.name,
+			err,
+		)
 	}
 	return nil
 }
 
-// openStopped takes the data directory, as a daemon does, and opens the ledger alone: tokens concern neither log nor checkpoints.
+// openStopped takes the data directory, as a daemon does, and opens the ledger alone: tokens concern neither log nor
+// checkpoints.
 func openStopped(o *tokenOptions) (*retention.Ledger, func() error, error) {
-	if _, err := os.Stat(filepath.Join(o.data, "VERSION")); err != nil { // The last file of a first start; OpenDir would begin one.
-		return nil, nil, fmt.Errorf("--data %s: no daemon was ever started there, and `meterd serve` makes the first token itself: %w", o.data, err)
+	if _, err := os.Stat(
+		filepath.Join(o.data, "VERSION"),
+	); err != nil { // The last file of a first start; OpenDir would begin one.
+		return nil, nil, fmt.Errorf(
+			"--data %s: no daemon was ever started there, and `meterd serve` makes the first token itself: %w",
+			o.data,
+			err,
+		)
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	dir, err := retention.OpenDir(retention.DirOptions{Path: o.data, Region: o.region, Logger: logger})
 	if err != nil {
-		return nil, nil, fmt.Errorf("only a stopped daemon's directory can be changed from here; a running one makes tokens with POST /v1/tokens: %w", err)
+		return nil, nil, fmt.Errorf(
+			"only a stopped daemon's directory can be changed from here; a running one makes tokens with POST /v1/tokens: %w",
+			err,
+		)
 	}
 	ledger, err := retention.OpenLedger(retention.LedgerOptions{Path: dir.LedgerPath(), Logger: logger})
 	if err != nil {
@@ -123,7 +150,12 @@ func openStopped(o *tokenOptions) (*retention.Ledger, func() error, error) {
 }
 
 // planToken returns the change that adds the token to what the ledger says.
-func planToken(ledger *retention.Ledger, o *tokenOptions, expiresIn license.Period, secret string) (*license.Change, error) {
+func planToken(
+	ledger *retention.Ledger,
+	o *tokenOptions,
+	expiresIn license.Period,
+	secret string,
+) (*license.Change, error) {
 	scan := func(prefix string, fn func(key, value []byte) error) error {
 		return ledger.Scan([]byte(prefix), nil, false, func(k, v []byte) (bool, error) { return true, fn(k, v) })
 	}

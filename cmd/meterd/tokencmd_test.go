@@ -46,8 +46,8 @@ func runTokenCreate(t testing.TB, args ...string) *run {
 	return r
 }
 
-// Every administrator's token is lost: a token that is made on the stopped directory opens the daemon again, and the audit log tells how
-// it came to be.
+// Every administrator's token is lost: a token that is made on the stopped directory opens the daemon again, and the
+// audit log tells how it came to be.
 func TestTokenOnAStoppedDirectory(t *testing.T) {
 	d := newDaemon(t)
 	d.withProduct("p", `{}`)
@@ -56,12 +56,27 @@ func TestTokenOnAStoppedDirectory(t *testing.T) {
 	want(t, said, "in use by process "+fmt.Sprint(d.run.cmd.Process.Pid), "stop that daemon", "POST /v1/tokens")
 	d.stop()
 
-	secret := strings.TrimSuffix(tokenCreate(t, "--data", d.data, "--name", "rescue", "--role", "admin", "--expires-in", "P1D"), "\n")
+	secret := strings.TrimSuffix(
+		tokenCreate(t, "--data", d.data, "--name", "rescue", "--role", "admin", "--expires-in", "P1D"),
+		"\n",
+	)
 	if !strings.HasPrefix(secret, "mtd_") || strings.ContainsAny(secret, " \n") {
 		t.Fatalf("it printed %q", secret)
 	}
 	out := filepath.Join(t.TempDir(), "gw.token")
-	if printed := tokenCreate(t, "--data", d.data, "--name", "gw", "--role", "gateway", "--account", "p", "--out", out); printed != "" {
+	if printed := tokenCreate(
+		t,
+		"--data",
+		d.data,
+		"--name",
+		"gw",
+		"--role",
+		"gateway",
+		"--account",
+		"p",
+		"--out",
+		out,
+	); printed != "" {
 		t.Errorf("it printed %q although the secret went to a file", printed)
 	}
 	info, err := os.Stat(out)
@@ -72,8 +87,18 @@ func TestTokenOnAStoppedDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, tokenRefused(t, "--data", d.data, "--name", "rescue", "--role", "admin"), "already_exists", "token rescue exists")
-	want(t, tokenRefused(t, "--data", d.data, "--name", "gw-2", "--role", "gateway", "--out", out), "--out", "must be a new file")
+	want(
+		t,
+		tokenRefused(t, "--data", d.data, "--name", "rescue", "--role", "admin"),
+		"already_exists",
+		"token rescue exists",
+	)
+	want(
+		t,
+		tokenRefused(t, "--data", d.data, "--name", "gw-2", "--role", "gateway", "--out", out),
+		"--out",
+		"must be a new file",
+	)
 	if again, err := os.ReadFile(out); err != nil || string(again) != string(gateway) {
 		t.Errorf("a file that was there is now %q, %v", again, err)
 	}
@@ -84,10 +109,17 @@ func TestTokenOnAStoppedDirectory(t *testing.T) {
 		t.Errorf("the product: %+v", v)
 	}
 	d.checkOfflineTokens()
-	if a := d.ask("POST", "/v1/events", line("up", "p", "d1"), "Authorization", "Bearer "+strings.TrimSpace(string(gateway))); a.status != 200 {
+	if a := d.ask(
+		"POST",
+		"/v1/events",
+		line("up", "p", "d1"),
+		"Authorization",
+		"Bearer "+strings.TrimSpace(string(gateway)),
+	); a.status != 200 {
 		t.Errorf("the gateway's token: %d %s", a.status, a.body)
 	}
-	d.ask("GET", "/v1/tokens", "", "Authorization", "Bearer "+strings.TrimSpace(string(gateway))).refuse(t, 403, "forbidden")
+	d.ask("GET", "/v1/tokens", "", "Authorization", "Bearer "+strings.TrimSpace(string(gateway))).
+		refuse(t, 403, "forbidden")
 
 	// It is a token like any other: another restart keeps it, and it can be deleted.
 	d.restart()
@@ -95,7 +127,8 @@ func TestTokenOnAStoppedDirectory(t *testing.T) {
 		t.Errorf("delete: %d %s", a.status, a.body)
 	}
 	d.restart()
-	d.ask("POST", "/v1/events", line("up", "p", "d1"), "Authorization", "Bearer "+strings.TrimSpace(string(gateway))).refuse(t, 401, "unauthorized")
+	d.ask("POST", "/v1/events", line("up", "p", "d1"), "Authorization", "Bearer "+strings.TrimSpace(string(gateway))).
+		refuse(t, 401, "unauthorized")
 }
 
 // checkOfflineTokens compares what the daemon says about the tokens of TestTokenOnAStoppedDirectory.
@@ -115,7 +148,8 @@ func (d *daemon) checkOfflineTokens() {
 	if gw.Role != "gateway" || gw.Account == nil || *gw.Account != "p" || gw.ExpiresAt != nil {
 		d.t.Errorf("gw: %+v", gw)
 	}
-	if rescue.Role != "admin" || rescue.Account != nil || rescue.ExpiresAt == nil || rescue.ExpiresAt.Sub(rescue.CreatedAt) != 24*time.Hour {
+	if rescue.Role != "admin" || rescue.Account != nil || rescue.ExpiresAt == nil ||
+		rescue.ExpiresAt.Sub(rescue.CreatedAt) != 24*time.Hour {
 		d.t.Errorf("rescue: %+v", rescue)
 	}
 	var made []string

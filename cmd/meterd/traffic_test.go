@@ -35,8 +35,8 @@ type order struct {
 	answered      bool
 }
 
-// traffic is what several gateways and an administrator do at once, and remembers all that was sent and all that was answered. It goes
-// on over restarts of its daemon.
+// traffic is what several gateways and an administrator do at once, and remembers all that was sent and all that was
+// answered. It goes on over restarts of its daemon.
 type traffic struct {
 	d       *daemon
 	seed    uint64
@@ -154,7 +154,17 @@ func (tr *traffic) write(ctx context.Context, writer int, dice *rand.Rand) {
 		}
 		encoding := []string{"", "", "gzip", "zstd", "snappy"}[dice.IntN(5)]
 		packed := compress(tr.d.t, encoding, []byte(body))
-		a, err := tr.d.try("POST", "/v1/events", packed, "Content-Type", kind, "Content-Encoding", encoding, "Meterd-Producer", producer)
+		a, err := tr.d.try(
+			"POST",
+			"/v1/events",
+			packed,
+			"Content-Type",
+			kind,
+			"Content-Encoding",
+			encoding,
+			"Meterd-Producer",
+			producer,
+		)
 		if err != nil {
 			tr.unanswered(err, sent)
 			return
@@ -227,7 +237,12 @@ func (tr *traffic) make(dice *rand.Rand, n int) (lines []string, sent []*sentEve
 	tr.requests++
 	for i := range n {
 		f := all[dice.IntN(len(all))]
-		e := &sentEvent{product: f.product, device: fmt.Sprintf("d%d", dice.IntN(f.devices)), request: tr.requests, sentAt: time.Now()}
+		e := &sentEvent{
+			product: f.product,
+			device:  fmt.Sprintf("d%d", dice.IntN(f.devices)),
+			request: tr.requests,
+			sentAt:  time.Now(),
+		}
 		topic := fmt.Sprintf("%d.%d", tr.requests, i)
 		rest := ""
 		switch chance := dice.IntN(100); {
@@ -244,7 +259,18 @@ func (tr *traffic) make(dice *rand.Rand, n int) (lines []string, sent []*sentEve
 			e.typ, e.size = "up", int64(len(payload))
 			rest = fmt.Sprintf(`,"payload":%q`, payload)
 		}
-		lines = append(lines, fmt.Sprintf(`{"type":%q,"product":%q,"device":%q,"size":%d,"topic":%q%s}`, e.typ, e.product, e.device, e.size, topic, rest))
+		lines = append(
+			lines,
+			fmt.Sprintf(
+				`{"type":%q,"product":%q,"device":%q,"size":%d,"topic":%q%s}`,
+				e.typ,
+				e.product,
+				e.device,
+				e.size,
+				topic,
+				rest,
+			),
+		)
 		sent = append(sent, e)
 		tr.events[topic] = e
 	}
@@ -293,7 +319,18 @@ func (tr *traffic) send(name string, o *order) (answer, error) {
 func (tr *traffic) report(t *testing.T) {
 	t.Helper()
 	s := tr.sums
-	t.Logf("%d checks: %d events sent, %d accepted and %d denied by answers, %d without an answer (of these %d requests had been decided, whole), "+
-		"%d refused; %d messages counted = logged; %d orders (%d answered only after a restart, each credited once); lost 0",
-		s.checks, s.sent, s.acknowledged, s.denied, s.unanswered, s.lateRequests, s.refused, s.counted, s.orders, s.late)
+	t.Logf(
+		"%d checks: %d events sent, %d accepted and %d denied by answers, %d without an answer (of these %d requests had been decided, whole), "+
+			"%d refused; %d messages counted = logged; %d orders (%d answered only after a restart, each credited once); lost 0",
+		s.checks,
+		s.sent,
+		s.acknowledged,
+		s.denied,
+		s.unanswered,
+		s.lateRequests,
+		s.refused,
+		s.counted,
+		s.orders,
+		s.late,
+	)
 }

@@ -82,8 +82,8 @@ type campaign struct {
 // size is that of an upgrade by its id: one to four units, so that some are split over month and packs.
 func (c *campaign) size(id int) int64 { return int64(1+id%4) * (5 << 20) }
 
-// TestUpgradesAreKilled: OTAs and voids, doubled and at once, through kill -9: units used = those of the upgrades that stand, device by device,
-// and the packs have given what the devices drew (R16, R17).
+// TestUpgradesAreKilled: OTAs and voids, doubled and at once, through kill -9: units used = those of the upgrades that
+// stand, device by device, and the packs have given what the devices drew (R16, R17).
 func TestUpgradesAreKilled(t *testing.T) {
 	t.Parallel()
 	rounds := 5
@@ -148,8 +148,8 @@ func (c *campaign) note(key, said string) {
 	c.said[key][said] = true
 }
 
-// check asks for each upgrade how it stands, by sending it with another size, and compares with what was answered before and what the
-// views count.
+// check asks for each upgrade how it stands, by sending it with another size, and compares with what was answered
+// before and what the views count.
 func (c *campaign) check() {
 	c.d.t.Helper()
 	var packs uint64
@@ -177,7 +177,13 @@ func (c *campaign) check() {
 		}
 		o := c.d.device("p1", device).OTA
 		if o.AllowanceUsed+o.TopupUsed != standing || o.AllowanceUsed > 20 {
-			c.d.t.Errorf("%s: %d + %d units are counted, the upgrades that stand have %d", device, o.AllowanceUsed, o.TopupUsed, standing)
+			c.d.t.Errorf(
+				"%s: %d + %d units are counted, the upgrades that stand have %d",
+				device,
+				o.AllowanceUsed,
+				o.TopupUsed,
+				standing,
+			)
 		}
 		packs += o.TopupUsed
 	}

@@ -42,8 +42,8 @@ func TestWorkedCase1(t *testing.T) {
 	}
 }
 
-// Worked case 1 at midnight: the first message after it is accepted. The product's time zone is one where the day ends within the
-// next minute or two, so the test waits for a real one.
+// Worked case 1 at midnight: the first message after it is accepted. The product's time zone is one where the day ends
+// within the next minute or two, so the test waits for a real one.
 func TestWorkedCase1AtMidnight(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it waits for midnight, a minute on average")
@@ -57,11 +57,17 @@ func TestWorkedCase1AtMidnight(t *testing.T) {
 	for try := 0; !time.Now().Before(midnight); try++ { // It passed before all was sent: the next one is of another product.
 		product = fmt.Sprint("p", try)
 		zone, midnight = soonMidnight(time.Now())
-		d.must("POST", "/v1/products", fmt.Sprintf(`{"product":%q,"account":"acme","time_zone":%q,"plan":%s}`, product, zone, standard), nil)
+		d.must(
+			"POST",
+			"/v1/products",
+			fmt.Sprintf(`{"product":%q,"account":"acme","time_zone":%q,"plan":%s}`, product, zone, standard),
+			nil,
+		)
 		codes = d.batch(append([]string{line("connect", product, "d1")}, repeat(1503, line("up", product, "d1"))...)...)
 		day = d.device(product, "d1")
 	}
-	if codes[1500] != "accepted" || codes[1501] != "message_quota_exceeded" || day.Messages.Up != 1500 || day.Messages.Denied != 3 {
+	if codes[1500] != "accepted" || codes[1501] != "message_quota_exceeded" || day.Messages.Up != 1500 ||
+		day.Messages.Denied != 3 {
 		t.Fatalf("before midnight in %s: %s, %s, %+v", zone, codes[1500], codes[1501], day.Messages)
 	}
 	if !day.Messages.ResetsAt.Equal(midnight) {
@@ -234,7 +240,8 @@ func TestWorkedCase3Crowded(t *testing.T) {
 	}
 }
 
-// connectAtOnce connects devices each in a request of its own, all at once, and returns those denied for want of a licence.
+// connectAtOnce connects devices each in a request of its own, all at once, and returns those denied for want of a
+// licence.
 func (d *daemon) connectAtOnce(product string, devices []string) (denied []string) {
 	d.t.Helper()
 	for i, a := range d.atOnce(len(devices), func(i int) (answer, error) {
@@ -252,8 +259,8 @@ func (d *daemon) connectAtOnce(product string, devices []string) (denied []strin
 	return denied
 }
 
-// 200 devices race for 3 licences, again and again through kill -9: exactly three become active, and nobody who was accepted is not among
-// them (R4).
+// 200 devices race for 3 licences, again and again through kill -9: exactly three become active, and nobody who was
+// accepted is not among them (R4).
 func TestRaceForLicences(t *testing.T) {
 	t.Parallel()
 	rounds := 4
@@ -293,7 +300,8 @@ func TestRaceForLicences(t *testing.T) {
 	}
 }
 
-// threeActive checks that exactly three devices of a product have a licence, by every view, and that they are those accepted.
+// threeActive checks that exactly three devices of a product have a licence, by every view, and that they are those
+// accepted.
 func (d *daemon) threeActive(product string, accepted map[string]bool) {
 	d.t.Helper()
 	v := d.product(product)
@@ -309,7 +317,10 @@ func (d *daemon) threeActive(product string, accepted map[string]bool) {
 		active = append(active, dev.Device)
 	}
 	slices.Sort(active)
-	if want := sortedKeys(owners); len(want) != 3 || len(serials) != 3 || !slices.Equal(active, want) || !slices.Equal(sortedKeys(accepted), want) {
+	if want := sortedKeys(
+		owners,
+	); len(want) != 3 || len(serials) != 3 || !slices.Equal(active, want) ||
+		!slices.Equal(sortedKeys(accepted), want) {
 		d.t.Errorf("%s: active are %q, licences have %q, accepted were %q", product, active, want, sortedKeys(accepted))
 	}
 }

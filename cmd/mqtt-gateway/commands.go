@@ -23,7 +23,8 @@ func (g *gateway) command(cmd client.Command) {
 	// A refresh asks to forget remembered denials, and this gateway remembers none: it asks about every event.
 }
 
-// streamState logs when the stream of commands is lost and when it is back, not each try in between. It is called by one goroutine.
+// streamState logs when the stream of commands is lost and when it is back, not each try in between. It is called by
+// one goroutine.
 func (g *gateway) streamState(err error) {
 	switch {
 	case err != nil && !g.deaf:
@@ -34,8 +35,8 @@ func (g *gateway) streamState(err error) {
 	g.deaf = err != nil
 }
 
-// dismissal returns the MQTT 5 reason for closing the connection of a device that was let in; its string is meterd's code. Of the
-// codes that a DISCONNECT may carry there is none for "banned".
+// dismissal returns the MQTT 5 reason for closing the connection of a device that was let in; its string is meterd's
+// code. Of the codes that a DISCONNECT may carry there is none for "banned".
 func dismissal(reason string) packets.Code {
 	switch reason {
 	case event.LicenseExhausted.String():

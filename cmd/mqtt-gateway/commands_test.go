@@ -45,13 +45,22 @@ func disconnectCommand(product, device, reason string) string {
 func TestCommandsCloseConnections(t *testing.T) {
 	f := newFake(t)
 	g := start(t, f, nil)
-	reasons := map[string]byte{"license_exhausted": 0x97, "renewal_off": 0x87, "suspended": 0x98, "reason_of_the_future": 0x98}
+	reasons := map[string]byte{
+		"license_exhausted":    0x97,
+		"renewal_off":          0x87,
+		"suspended":            0x98,
+		"reason_of_the_future": 0x98,
+	}
 	five, three := map[string]*rawDevice{}, map[string]*rawDevice{}
 	for reason := range reasons {
 		five[reason], three[reason] = g.mustDial("p1", "five-"+reason, 5), g.mustDial("p1", "three-"+reason, 4)
 	}
 	stays := g.mustDial("p2", "five-suspended", 5) // Of another product: another device.
-	f.tell(disconnectCommand("p1", "nobody", "suspended"), "event: refresh\ndata: {\"product\":\"p1\"}", "event: dance\ndata: {}")
+	f.tell(
+		disconnectCommand("p1", "nobody", "suspended"),
+		"event: refresh\ndata: {\"product\":\"p1\"}",
+		"event: dance\ndata: {}",
+	)
 	for reason := range reasons {
 		f.tell(disconnectCommand("p1", "five-"+reason, reason), disconnectCommand("p1", "three-"+reason, reason))
 	}

@@ -15,7 +15,8 @@ const (
 	requestsCut = 2
 )
 
-// cutter is a TCP proxy between the gateway and a meterd that comes and goes. It cuts connections, most of them within an answer.
+// cutter is a TCP proxy between the gateway and a meterd that comes and goes. It cuts connections, most of them within
+// an answer.
 type cutter struct {
 	listener net.Listener
 	target   string // meterd's address

@@ -13,7 +13,8 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// rawDevice is an MQTT client that does only what it is told, so that tests see every packet and can leave out acknowledgements.
+// rawDevice is an MQTT client that does only what it is told, so that tests see every packet and can leave out
+// acknowledgements.
 type rawDevice struct {
 	t       *testing.T
 	conn    net.Conn
@@ -41,7 +42,14 @@ func (g *running) open(username, id string, version byte, change func(*packets.P
 		FixedHeader:     packets.FixedHeader{Type: packets.Connect},
 		ProtocolVersion: version,
 		Connect: packets.ConnectParams{
-			ProtocolName: []byte("MQTT"), ClientIdentifier: id, Username: []byte(username), UsernameFlag: true, Keepalive: 60, Clean: true,
+			ProtocolName: []byte(
+				"MQTT",
+			),
+			ClientIdentifier: id,
+			Username:         []byte(username),
+			UsernameFlag:     true,
+			Keepalive:        60,
+			Clean:            true,
 		},
 	}
 	if change != nil {

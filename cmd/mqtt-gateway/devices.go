@@ -13,8 +13,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// devices knows which connections every device has here. Connects and disconnects are handed to the client under the lock that counts
-// connections, so that meterd hears them in the order in which they happened.
+// devices knows which connections every device has here. Connects and disconnects are handed to the client under the
+// lock that counts connections, so that meterd hears them in the order in which they happened.
 type devices struct {
 	gateway *gateway
 	seed    maphash.Seed
@@ -55,7 +55,9 @@ func (d *devices) connect(c *connection, cl *mqtt.Client) (client.Verdict, error
 		s.devices[c.device] = dev
 	}
 	dev.connections[c] = cl
-	p, err := d.gateway.client.Submit(client.Event{Type: event.Connect, Product: c.device.product, Device: c.device.device})
+	p, err := d.gateway.client.Submit(
+		client.Event{Type: event.Connect, Product: c.device.product, Device: c.device.device},
+	)
 	s.mu.Unlock()
 	var v client.Verdict
 	if err == nil {
@@ -70,8 +72,8 @@ func (d *devices) connect(c *connection, cl *mqtt.Client) (client.Verdict, error
 	return v, err
 }
 
-// leave ends what connect began. With the last connection of an online device meterd hears disconnect: not when another one took
-// over, since the new one has the same holder.
+// leave ends what connect began. With the last connection of an online device meterd hears disconnect: not when another
+// one took over, since the new one has the same holder.
 func (d *devices) leave(c *connection) {
 	start := time.Now()
 	s := d.shard(c.device)
@@ -87,7 +89,9 @@ func (d *devices) leave(c *connection) {
 		s.mu.Unlock()
 		return
 	}
-	p, err := d.gateway.client.Submit(client.Event{Type: event.Disconnect, Product: c.device.product, Device: c.device.device})
+	p, err := d.gateway.client.Submit(
+		client.Event{Type: event.Disconnect, Product: c.device.product, Device: c.device.device},
+	)
 	s.mu.Unlock()
 	var v client.Verdict
 	if err == nil {
@@ -96,8 +100,8 @@ func (d *devices) leave(c *connection) {
 	d.gateway.meter.asked(event.Disconnect, v, err, time.Since(start))
 }
 
-// disconnect closes every connection of a device, once, and does not wait for it: there are never more farewells under way than
-// connections. What meterd hears of it is the usual disconnect, when the last one has ended.
+// disconnect closes every connection of a device, once, and does not wait for it: there are never more farewells under
+// way than connections. What meterd hears of it is the usual disconnect, when the last one has ended.
 func (d *devices) disconnect(n deviceName, reason packets.Code) {
 	s := d.shard(n)
 	s.mu.Lock()

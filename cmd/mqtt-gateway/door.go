@@ -14,8 +14,8 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// door is the broker's listener. It is ours because the broker has no hook that is sure to run when a connection ends (none
-// does when the CONNACK cannot be written), while here the call that serves a connection returns exactly once.
+// door is the broker's listener. It is ours because the broker has no hook that is sure to run when a connection ends
+// (none does when the CONNACK cannot be written), while here the call that serves a connection returns exactly once.
 type door struct {
 	gateway  *gateway
 	listener net.Listener
@@ -106,8 +106,8 @@ func (d *door) serve(c *connection, establish listeners.EstablishFn) {
 	d.gateway.meter.connections.Add(-1)
 }
 
-// Close is called by the broker when it stops. What the broker would do about its clients is done here instead, because its list of
-// them (Clients.GetByListener) takes a read lock twice, which locks up when a client leaves at that moment.
+// Close is called by the broker when it stops. What the broker would do about its clients is done here instead, because
+// its list of them (Clients.GetByListener) takes a read lock twice, which locks up when a client leaves at that moment.
 func (d *door) Close(listeners.CloseFn) {
 	d.mu.Lock()
 	d.closed.Store(true)
@@ -155,6 +155,6 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// SetDeadline is how the broker applies the keep-alive. It concerns reading; were it to move the deadline of a write under
-// way, a client that sends but does not read could hold that write for ever.
+// SetDeadline is how the broker applies the keep-alive. It concerns reading; were it to move the deadline of a write
+// under way, a client that sends but does not read could hold that write for ever.
 func (c *connection) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }

@@ -17,8 +17,9 @@ func endToEnd(t *testing.T) {
 	t.Parallel()
 }
 
-// TestEndToEndQuota: the last message within the quota is delivered and the next one is not, for those who send and those who receive,
-// whatever the version and the quality of service; meterd counts what was delivered, neither more nor less (R10, R11).
+// TestEndToEndQuota: the last message within the quota is delivered and the next one is not, for those who send and
+// those who receive, whatever the version and the quality of service; meterd counts what was delivered, neither more
+// nor less (R10, R11).
 func TestEndToEndQuota(t *testing.T) {
 	endToEnd(t)
 	w := newWorld(t, 40)

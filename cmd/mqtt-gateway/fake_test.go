@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// fakeMeterd speaks the part of the contract that a gateway uses: batches in NDJSON decided in order and once a sequence, licences (R1), a quota a device
-// and day (R10), holders (R3), the offline call, and the stream of commands with its places.
+// fakeMeterd speaks the part of the contract that a gateway uses: batches in NDJSON decided in order and once a
+// sequence, licences (R1), a quota a device and day (R10), holders (R3), the offline call, and the stream of commands
+// with its places.
 type fakeMeterd struct {
 	t       *testing.T
 	address string
@@ -42,8 +43,14 @@ type fakeDevice struct {
 
 func newFake(t *testing.T) *fakeMeterd {
 	f := &fakeMeterd{
-		t: t, address: reserve(t), licenses: 1000, limit: 1000,
-		limits: map[string]int{}, denials: map[string]string{}, devices: map[string]*fakeDevice{}, answers: map[string]string{},
+		t:        t,
+		address:  reserve(t),
+		licenses: 1000,
+		limit:    1000,
+		limits:   map[string]int{},
+		denials:  map[string]string{},
+		devices:  map[string]*fakeDevice{},
+		answers:  map[string]string{},
 	}
 	f.changed = sync.NewCond(&f.mu)
 	f.start()
@@ -211,8 +218,8 @@ func (f *fakeMeterd) await(prefix string, n int) {
 	f.awaitThat(fmt.Sprintf("%d × %q", n, prefix), func() bool { return len(f.heardLocked(prefix)) >= n })
 }
 
-// awaitThat waits for a condition, which is looked at with the lock held whenever something was decided. The deadline ends a failed test, it
-// measures nothing.
+// awaitThat waits for a condition, which is looked at with the lock held whenever something was decided. The deadline
+// ends a failed test, it measures nothing.
 func (f *fakeMeterd) awaitThat(what string, cond func() bool) {
 	f.t.Helper()
 	expired := false

@@ -33,7 +33,8 @@ type gateway struct {
 // addresses tell where the gateway listens, for callers that asked for port 0.
 type addresses struct{ mqtt, metrics string }
 
-// run serves until ctx ends, then disconnects everybody, flushes and returns nil. ready, when it is set, is called once connections are taken.
+// run serves until ctx ends, then disconnects everybody, flushes and returns nil. ready, when it is set, is called once
+// connections are taken.
 func run(ctx context.Context, o *options, log *slog.Logger, ready func(addresses)) error {
 	g := &gateway{identity: o.identity, open: o.onUnavailable == "open", log: log}
 	copts := o.clientOptions()
@@ -102,7 +103,17 @@ func (g *gateway) serve(ctx context.Context, o *options, ready func(addresses)) 
 		return fmt.Errorf("start the broker: %w", err)
 	}
 	at.mqtt = ln.Addr().String()
-	g.log.Info("taking MQTT connections", "listen", at.mqtt, "metrics", at.metrics, "meterd", o.meterdURL, "producer", o.producer)
+	g.log.Info(
+		"taking MQTT connections",
+		"listen",
+		at.mqtt,
+		"metrics",
+		at.metrics,
+		"meterd",
+		o.meterdURL,
+		"producer",
+		o.producer,
+	)
 	if ready != nil {
 		ready(at)
 	}
@@ -112,8 +123,8 @@ func (g *gateway) serve(ctx context.Context, o *options, ready func(addresses)) 
 	return nil
 }
 
-// end stops the broker. Connections end when what they have asked is answered; those that wait longer than stopTimeout end when the client is
-// closed.
+// end stops the broker. Connections end when what they have asked is answered; those that wait longer than stopTimeout
+// end when the client is closed.
 func (g *gateway) end(door *door) {
 	g.ended = make(chan struct{})
 	go func() {
@@ -129,9 +140,9 @@ func (g *gateway) end(door *door) {
 	}
 }
 
-// startOffline tells meterd that this producer holds nothing, before it holds anything. Closed, it tries until it succeeds or ctx ends,
-// since nobody could connect anyway. Open, it tries once and leaves the rest to the client, which makes up for it before the
-// first event.
+// startOffline tells meterd that this producer holds nothing, before it holds anything. Closed, it tries until it
+// succeeds or ctx ends, since nobody could connect anyway. Open, it tries once and leaves the rest to the client, which
+// makes up for it before the first event.
 func (g *gateway) startOffline(ctx context.Context) error {
 	for wait := offlinePauseMin; ; wait = min(wait*2, offlinePauseMax) {
 		n, err := g.client.Offline(ctx)
@@ -193,8 +204,8 @@ func (g *gateway) ask(e client.Event) (client.Verdict, error) {
 	return v, err
 }
 
-// reported hears what meterd says about an event that had passed unasked. A device that was let in and should not have been
-// is disconnected.
+// reported hears what meterd says about an event that had passed unasked. A device that was let in and should not have
+// been is disconnected.
 func (g *gateway) reported(e client.Event, v client.Verdict) {
 	g.meter.reported(e.Type, v)
 	if e.Type == event.Connect && !v.Accepted {

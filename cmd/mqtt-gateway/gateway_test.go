@@ -32,8 +32,14 @@ type running struct {
 func start(t *testing.T, f *fakeMeterd, change func(*options)) *running {
 	t.Helper()
 	o := options{
-		listen: "127.0.0.1:0", metricsListen: "127.0.0.1:0", meterdURL: "http://" + f.address, token: "t0ken", producer: "gw-test",
-		identity: identityClientID, onUnavailable: "closed", askTimeout: patience,
+		listen:        "127.0.0.1:0",
+		metricsListen: "127.0.0.1:0",
+		meterdURL:     "http://" + f.address,
+		token:         "t0ken",
+		producer:      "gw-test",
+		identity:      identityClientID,
+		onUnavailable: "closed",
+		askTimeout:    patience,
 	}
 	if change != nil {
 		change(&o)
@@ -105,7 +111,11 @@ func (g *running) metric(name string) string {
 func TestDeniedConnects(t *testing.T) {
 	f := newFake(t)
 	f.denials = map[string]string{
-		"dry": "license_exhausted", "off": "renewal_off", "halted": "suspended", "lost": "unknown_product", "odd": "code_of_the_future",
+		"dry":    "license_exhausted",
+		"off":    "renewal_off",
+		"halted": "suspended",
+		"lost":   "unknown_product",
+		"odd":    "code_of_the_future",
 	}
 	g := start(t, f, nil)
 	for device, want := range map[string][2]byte{ // MQTT 5, 3.1.1
@@ -186,7 +196,14 @@ func TestTakeoverKeepsTheDeviceOnline(t *testing.T) {
 	if !f.online("p2/d1") || f.online("p1/d1") {
 		t.Error("the wrong device is online")
 	}
-	want := []string{"d1 connect accepted", "d1 connect accepted", "d1 connect accepted", "d1 up x accepted", "d1 up x accepted", "d1 disconnect accepted"}
+	want := []string{
+		"d1 connect accepted",
+		"d1 connect accepted",
+		"d1 connect accepted",
+		"d1 up x accepted",
+		"d1 up x accepted",
+		"d1 disconnect accepted",
+	}
 	if got := f.heard("d1"); !slices.Equal(got, want) {
 		t.Errorf("meterd heard %q", got)
 	}
@@ -229,7 +246,12 @@ func TestWillIsMetered(t *testing.T) {
 	if pk := sub.want(packets.Publish); string(pk.Payload) != "rich" {
 		t.Errorf("the will of %q came first: that of poor was denied", pk.Payload)
 	}
-	if got := f.heard("rich"); !slices.Equal(got, []string{"rich connect accepted", "rich up rich accepted", "rich disconnect accepted"}) {
+	if got := f.heard(
+		"rich",
+	); !slices.Equal(
+		got,
+		[]string{"rich connect accepted", "rich up rich accepted", "rich disconnect accepted"},
+	) {
 		t.Errorf("meterd heard %q", got)
 	}
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// hook is where the broker asks. Every method runs in the goroutine of the connection that it is about, except as noted.
+// hook is where the broker asks. Every method runs in the goroutine of the connection that it is about, except as
+// noted.
 type hook struct {
 	mqtt.HookBase
 	gateway *gateway
@@ -39,8 +40,8 @@ func connectionOf(cl *mqtt.Client) *connection {
 	return c
 }
 
-// OnConnect asks about a CONNECT and refuses it itself, since the broker closes without a CONNACK when a hook fails. It comes before the broker looks for
-// the session, so the id set here is the one it looks for.
+// OnConnect asks about a CONNECT and refuses it itself, since the broker closes without a CONNACK when a hook fails. It
+// comes before the broker looks for the session, so the id set here is the one it looks for.
 func (h *hook) OnConnect(cl *mqtt.Client, _ packets.Packet) error {
 	name, session, ok := identify(h.gateway.identity, cl)
 	if !ok {
@@ -48,8 +49,8 @@ func (h *hook) OnConnect(cl *mqtt.Client, _ packets.Packet) error {
 		return h.refuse(cl, packets.ErrClientIdentifierNotValid)
 	}
 	cl.ID = session
-	// With aliases the broker names a topic to a subscriber once and then sends a number. If meterd denied the message that
-	// carried the name, the number would mean nothing.
+	// With aliases the broker names a topic to a subscriber once and then sends a number. If meterd denied the message
+	// that carried the name, the number would mean nothing.
 	cl.Properties.Props.TopicAliasMaximum = 0
 	c := connectionOf(cl)
 	c.device, c.joined, c.window = name, true, takeWindow(cl)
@@ -72,8 +73,8 @@ func (h *hook) refuse(cl *mqtt.Client, code packets.Code) error {
 // OnConnectAuthenticate trusts whom meterd accepted: see the package comment.
 func (h *hook) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
 
-// OnACLCheck keeps $SYS, which is about the broker, from devices: its topics would count as messages to them. It is also asked, in the
-// publisher's goroutine, for every delivery.
+// OnACLCheck keeps $SYS, which is about the broker, from devices: its topics would count as messages to them. It is
+// also asked, in the publisher's goroutine, for every delivery.
 func (h *hook) OnACLCheck(_ *mqtt.Client, topic string, write bool) bool {
 	return write || !strings.HasPrefix(topic, "$SYS")
 }
@@ -122,8 +123,8 @@ func (h *hook) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
 	return will, nil
 }
 
-// OnPacketEncode asks about a delivery right before it is written: in the subscriber's write loop. A packet of no type is
-// not written.
+// OnPacketEncode asks about a delivery right before it is written: in the subscriber's write loop. A packet of no type
+// is not written.
 func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	if pk.FixedHeader.Type != packets.Publish || tooLarge(pk) {
 		return pk
@@ -154,8 +155,8 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 	return pk, nil
 }
 
-// OnPacketSent notes that a connection was welcomed, and decides what a resumed session is about to be sent again, before the
-// broker sends it: there a packet that is not written would end the connection.
+// OnPacketSent notes that a connection was welcomed, and decides what a resumed session is about to be sent again,
+// before the broker sends it: there a packet that is not written would end the connection.
 func (h *hook) OnPacketSent(cl *mqtt.Client, pk packets.Packet, _ []byte) {
 	if pk.FixedHeader.Type != packets.Connack {
 		return
@@ -188,8 +189,8 @@ func (h *hook) OnPacketSent(cl *mqtt.Client, pk packets.Packet, _ []byte) {
 // OnPublishDropped counts deliveries that found a subscriber's queue full; it runs in the publisher's goroutine.
 func (h *hook) OnPublishDropped(*mqtt.Client, packets.Packet) { h.gateway.meter.dropped.queue.Inc() }
 
-// settleDelivery marks a decided QoS 1 or 2 delivery as counted in the session, so that it is not asked about when it is sent again, or takes a
-// denied one out of the session. A denied packet loses its type.
+// settleDelivery marks a decided QoS 1 or 2 delivery as counted in the session, so that it is not asked about when it
+// is sent again, or takes a denied one out of the session. A denied packet loses its type.
 func (h *hook) settleDelivery(cl *mqtt.Client, pk *packets.Packet, pass bool) {
 	if pk.FixedHeader.Qos > 0 {
 		if kept, ok := cl.State.Inflight.Get(pk.PacketID); ok && pass {
@@ -204,13 +205,13 @@ func (h *hook) settleDelivery(cl *mqtt.Client, pk *packets.Packet, pass bool) {
 	}
 }
 
-// The mark of a counted delivery is a field that a PUBLISH does not use and never sends; it is copied with the packet when a session
-// is taken over, and goes when the packet is acknowledged.
+// The mark of a counted delivery is a field that a PUBLISH does not use and never sends; it is copied with the packet
+// when a session is taken over, and goes when the packet is acknowledged.
 func isCounted(pk *packets.Packet) bool { return pk.ReservedBit != 0 }
 func markCounted(pk *packets.Packet)    { pk.ReservedBit = 1 }
 
-// tooLarge reports whether the broker will refuse to write pk because the subscriber said how large a packet it takes; then
-// there is nothing to ask about.
+// tooLarge reports whether the broker will refuse to write pk because the subscriber said how large a packet it takes;
+// then there is nothing to ask about.
 func tooLarge(pk packets.Packet) bool {
 	if pk.Mods.MaxSize == 0 {
 		return false

@@ -22,9 +22,10 @@ const (
 	sessionExpiryMax = 7 * 24 * 3600 // seconds
 	// packetBytesMax leaves room for topic and properties beside the largest payload that meterd takes.
 	packetBytesMax = event.PayloadBytesMax + 128<<10
-	// askTimeoutClosed and askTimeoutOpen bound the wait of a device for a meterd that does not answer. Failing closed, what is refused is lost unless
-	// its device repeats it, so the wait is longer than a restart of meterd: 10 s with ten million devices, and up to 2 s until it is noticed.
-	// Failing open, what passes is reported later, as exactly, and nobody needs to wait.
+	// askTimeoutClosed and askTimeoutOpen bound the wait of a device for a meterd that does not answer. Failing closed,
+	// what is refused is lost unless its device repeats it, so the wait is longer than a restart of meterd: 10 s with ten
+	// million devices, and up to 2 s until it is noticed. Failing open, what passes is reported later, as exactly, and
+	// nobody needs to wait.
 	askTimeoutClosed = 15 * time.Second
 	askTimeoutOpen   = 3 * time.Second
 	// askTimeoutMax is where a device's own patience has certainly ended: a usual keep-alive is a minute.

@@ -28,7 +28,15 @@ func withPrograms(m *testing.M) int {
 
 // build builds both binaries, for the first test that asks.
 var build = sync.OnceValue(func() error {
-	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", programs+string(filepath.Separator), "../meterd", ".")
+	cmd := exec.CommandContext(
+		context.Background(),
+		"go",
+		"build",
+		"-o",
+		programs+string(filepath.Separator),
+		"../meterd",
+		".",
+	)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build meterd and the gateway: %w\n%s", err, out)

@@ -17,9 +17,9 @@ const (
 // deviceName names a device for meterd.
 type deviceName struct{ product, device string }
 
-// identify returns the device that a CONNECT speaks for, and the id of its MQTT session; false when the names are none. A session is
-// named after product and device (a "/" stands in neither), because the broker knows sessions by this id alone and
-// a device of another product must not take it over.
+// identify returns the device that a CONNECT speaks for, and the id of its MQTT session; false when the names are none.
+// A session is named after product and device (a "/" stands in neither), because the broker knows sessions by this id
+// alone and a device of another product must not take it over.
 func identify(identity string, cl *mqtt.Client) (name deviceName, session string, ok bool) {
 	username := string(cl.Properties.Username)
 	if identity == identityUsername {

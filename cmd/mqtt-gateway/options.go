@@ -29,17 +29,45 @@ type options struct {
 
 func (o *options) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.listen, "listen", "127.0.0.1:1883", "`address` for MQTT over TCP")
-	fs.BoolVar(&o.insecure, "insecure", false, "allow --listen on an address that is not loopback, although passwords are not checked and nothing is encrypted")
+	fs.BoolVar(
+		&o.insecure,
+		"insecure",
+		false,
+		"allow --listen on an address that is not loopback, although passwords are not checked and nothing is encrypted",
+	)
 	fs.StringVar(&o.meterdURL, "meterd-url", "http://127.0.0.1:8480", "`URL` of meterd")
 	fs.StringVar(&o.token, "token", "", "bearer `token` for meterd; better given as METERD_GATEWAY_TOKEN or --token-file")
 	fs.StringVar(&o.tokenFile, "token-file", "", "`file` that holds the token")
-	fs.StringVar(&o.producer, "producer", "mqtt-gateway", "this gateway's `name` for meterd, its own among all gateways: the holder of its devices, and what makes retries exact")
+	fs.StringVar(
+		&o.producer,
+		"producer",
+		"mqtt-gateway",
+		"this gateway's `name` for meterd, its own among all gateways: the holder of its devices, and what makes retries exact",
+	)
 	fs.StringVar(&o.identity, "identity", identityClientID,
 		"what names a device: `client-id` (username = product, client id = device) or username (\"product/device\")")
-	fs.StringVar(&o.onUnavailable, "on-unavailable", "closed", "what to do when meterd cannot be asked: `closed` refuses, open lets pass and reports later")
-	fs.DurationVar(&o.askTimeout, "ask-timeout", 0,
-		fmt.Sprintf("how long a device waits for meterd before the policy applies; longer than a restart of meterd, a restart goes unnoticed (default %v closed, %v open)", askTimeoutClosed, askTimeoutOpen))
-	fs.StringVar(&o.metricsListen, "metrics-listen", "127.0.0.1:9480", "loopback `address` of GET /metrics; empty for none")
+	fs.StringVar(
+		&o.onUnavailable,
+		"on-unavailable",
+		"closed",
+		"what to do when meterd cannot be asked: `closed` refuses, open lets pass and reports later",
+	)
+	fs.DurationVar(
+		&o.askTimeout,
+		"ask-timeout",
+		0,
+		fmt.Sprintf(
+			"how long a device waits for meterd before the policy applies; longer than a restart of meterd, a restart goes unnoticed (default %v closed, %v open)",
+			askTimeoutClosed,
+			askTimeoutOpen,
+		),
+	)
+	fs.StringVar(
+		&o.metricsListen,
+		"metrics-listen",
+		"127.0.0.1:9480",
+		"loopback `address` of GET /metrics; empty for none",
+	)
 }
 
 // fromEnvironment sets every flag that was not given from METERD_GATEWAY_<FLAG>.

@@ -64,7 +64,11 @@ func TestOptions(t *testing.T) {
 	if _, err := parse(t, nil, "--listen", "0.0.0.0:1883", "--insecure"); err != nil {
 		t.Errorf("--insecure: %v", err)
 	}
-	if _, err := parse(t, map[string]string{"METERD_GATEWAY_INSECURE": "perhaps"}); err == nil || !strings.Contains(err.Error(), "METERD_GATEWAY_INSECURE") {
+	if _, err := parse(
+		t,
+		map[string]string{"METERD_GATEWAY_INSECURE": "perhaps"},
+	); err == nil ||
+		!strings.Contains(err.Error(), "METERD_GATEWAY_INSECURE") {
 		t.Errorf("a bad environment: %v", err)
 	}
 }

@@ -134,8 +134,8 @@ type world struct {
 	*running
 }
 
-// newWorld starts both, with an account acme, that has licences for so many devices of each of its two products (gifts included): "small" with a quota of 10 messages a
-// day, "large" with 100,000.
+// newWorld starts both, with an account acme, that has licences for so many devices of each of its two products (gifts
+// included): "small" with a quota of 10 messages a day, "large" with 100,000.
 func newWorld(t *testing.T, licenses int) *world {
 	t.Helper()
 	w := newWorldWithoutGateway(t, licenses)
@@ -159,7 +159,12 @@ func newWorldWithoutGateway(t *testing.T, licenses int) *world {
 	w.ask("POST", "/v1/accounts", `{"account":"acme","kind":"personal"}`, nil)
 	noon := fmt.Sprintf("%+03d:00", 12-time.Now().UTC().Hour()) // No day ends while this runs.
 	for product, quota := range map[string]int{"small": 10, "large": 100_000} {
-		w.ask("POST", "/v1/products", fmt.Sprintf(`{"product":%q,"account":"acme","time_zone":%q,"plan":{"messages_per_day":%d}}`, product, noon, quota), nil)
+		w.ask(
+			"POST",
+			"/v1/products",
+			fmt.Sprintf(`{"product":%q,"account":"acme","time_zone":%q,"plan":{"messages_per_day":%d}}`, product, noon, quota),
+			nil,
+		)
 	}
 	var account struct{ Licenses struct{ Available int } }
 	w.ask("GET", "/v1/accounts/acme", "", &account)
@@ -183,7 +188,8 @@ func (w *world) startMeterd() error {
 	return err
 }
 
-// startGateway starts the gateway; the same producer each time. Unless flags say otherwise no device is refused because meterd is slow.
+// startGateway starts the gateway; the same producer each time. Unless flags say otherwise no device is refused because
+// meterd is slow.
 func (w *world) startGateway(flags ...string) {
 	w.t.Helper()
 	address := w.listen
@@ -191,8 +197,18 @@ func (w *world) startGateway(flags ...string) {
 		address = w.via
 	}
 	p, attributes, err := launch(`"taking MQTT connections"`, "mqtt-gateway", append([]string{
-		"--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
-		"--ask-timeout", "5m", "--meterd-url", "http://" + address, "--token-file", filepath.Join(w.data, "admin.token"), "--producer", "gw-e2e",
+		"--listen",
+		"127.0.0.1:0",
+		"--metrics-listen",
+		"127.0.0.1:0",
+		"--ask-timeout",
+		"5m",
+		"--meterd-url",
+		"http://" + address,
+		"--token-file",
+		filepath.Join(w.data, "admin.token"),
+		"--producer",
+		"gw-e2e",
 	}, flags...)...)
 	if err != nil {
 		w.t.Fatal(err)
@@ -262,7 +278,13 @@ type entry struct {
 
 func (w *world) log(product, device string) (list []entry) {
 	w.t.Helper()
-	status, body := w.request("GET", "/v1/products/"+product+"/devices/"+device+"/logs", "", "Accept", "application/x-ndjson")
+	status, body := w.request(
+		"GET",
+		"/v1/products/"+product+"/devices/"+device+"/logs",
+		"",
+		"Accept",
+		"application/x-ndjson",
+	)
 	if status != http.StatusOK {
 		w.t.Fatalf("%d %s", status, body)
 	}
@@ -300,8 +322,8 @@ func within(longest time.Duration, cond func() bool) bool {
 	return true
 }
 
-// reserve returns an address for a server that goes and comes again: nobody else is given its port meanwhile, since until the test ends a socket
-// is bound to it that never listens.
+// reserve returns an address for a server that goes and comes again: nobody else is given its port meanwhile, since
+// until the test ends a socket is bound to it that never listens.
 func reserve(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

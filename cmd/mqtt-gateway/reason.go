@@ -39,8 +39,8 @@ func connackRefusal3(code packets.Code) packets.Code {
 	return packets.ErrBadUsernameOrPassword // The broker's entry for 5, not authorized.
 }
 
-// publishRefusal returns the MQTT 5 reason for a PUBLISH that does not pass. Of the codes that a PUBACK may carry, 0x97 is the one that
-// tells a device to stop sending; "not now" has only 0x83.
+// publishRefusal returns the MQTT 5 reason for a PUBLISH that does not pass. Of the codes that a PUBACK may carry, 0x97
+// is the one that tells a device to stop sending; "not now" has only 0x83.
 func publishRefusal(v client.Verdict, err error) packets.Code {
 	switch {
 	case errors.Is(err, client.ErrOverloaded):
@@ -53,7 +53,8 @@ func publishRefusal(v client.Verdict, err error) packets.Code {
 	return packets.Code{Code: packets.ErrQuotaExceeded.Code, Reason: v.Code}
 }
 
-// unavailability returns how a device is told that there is no verdict: a message that is ambiguous may have been counted, one that is not was not.
+// unavailability returns how a device is told that there is no verdict: a message that is ambiguous may have been
+// counted, one that is not was not.
 func unavailability(err error) string {
 	if isAmbiguous(err) {
 		return "ambiguous"

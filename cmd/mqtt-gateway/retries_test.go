@@ -29,9 +29,10 @@ func newChaos(t *testing.T, licenses int) (*world, *cutter, *rand.Rand) {
 	return w, c, rand.New(rand.NewPCG(seed, 0))
 }
 
-// TestEndToEndRetries: meterd is killed and restarted, and once stopped in order, under MQTT traffic over a network that cuts answers. Nobody notices:
-// every message of QoS 1 is acknowledged, and what was acknowledged or delivered is counted once and logged once, for each device. Then an
-// outage is longer than a gateway's deadline: what it refuses is counted nowhere, unless the device was told "ambiguous".
+// TestEndToEndRetries: meterd is killed and restarted, and once stopped in order, under MQTT traffic over a network
+// that cuts answers. Nobody notices: every message of QoS 1 is acknowledged, and what was acknowledged or delivered is
+// counted once and logged once, for each device. Then an outage is longer than a gateway's deadline: what it refuses is
+// counted nowhere, unless the device was told "ambiguous".
 func TestEndToEndRetries(t *testing.T) {
 	endToEnd(t)
 	w, network, dice := newChaos(t, 20)
@@ -42,7 +43,11 @@ func TestEndToEndRetries(t *testing.T) {
 	const kills, stops = 4, 1
 	delivered := 0
 	for i := range kills + stops {
-		restarted := w.restart(time.Duration(50+dice.IntN(400))*time.Millisecond, time.Duration(dice.IntN(300))*time.Millisecond, i == 2)
+		restarted := w.restart(
+			time.Duration(50+dice.IntN(400))*time.Millisecond,
+			time.Duration(dice.IntN(300))*time.Millisecond,
+			i == 2,
+		)
 		w.publishUntil(devices, restarted, func() { delivered += w.deliver(screen, devices[0], delivered) })
 	}
 	const replays = "meterd_gateway_replayed_total"
@@ -52,8 +57,17 @@ func TestEndToEndRetries(t *testing.T) {
 	sum := w.compare(devices)
 	w.compareDeliveries(devices[0], delivered)
 	retries, replayed := w.metric("meterd_gateway_retries_total"), w.metric(replays)
-	t.Logf("%d kills, %d stop, %d connections cut: %d published, all acknowledged, counted and logged once; %d delivered, counted and logged once; "+
-		"%s requests sent again, %s answers replayed", kills, stops, network.cuts.Load(), sum.acknowledged, delivered, retries, replayed)
+	t.Logf(
+		"%d kills, %d stop, %d connections cut: %d published, all acknowledged, counted and logged once; %d delivered, counted and logged once; "+
+			"%s requests sent again, %s answers replayed",
+		kills,
+		stops,
+		network.cuts.Load(),
+		sum.acknowledged,
+		delivered,
+		retries,
+		replayed,
+	)
 	if sum.refused > 0 || sum.ambiguous > 0 {
 		t.Errorf("%+v: a restart was noticed", sum)
 	}
@@ -71,14 +85,18 @@ func (w *world) outage(devices []*publisher) {
 	w.connect(devices)
 	w.publishUntil(devices, w.restart(100*time.Millisecond, 2*time.Second, false), nil)
 	sum := w.compare(devices)
-	w.t.Logf("an outage longer than the deadline: %+v; refused ones are counted nowhere, of the ambiguous %d are", sum, sum.counted-sum.acknowledged)
+	w.t.Logf(
+		"an outage longer than the deadline: %+v; refused ones are counted nowhere, of the ambiguous %d are",
+		sum,
+		sum.counted-sum.acknowledged,
+	)
 	if sum.refused == 0 {
 		w.t.Error("nothing was refused: the outage was too short")
 	}
 }
 
-// TestEndToEndOpenReportsExactly: failing open, with outages longer than the deadline, every message is acknowledged at once and counted once in the
-// end, those included whose answer was lost.
+// TestEndToEndOpenReportsExactly: failing open, with outages longer than the deadline, every message is acknowledged at
+// once and counted once in the end, those included whose answer was lost.
 func TestEndToEndOpenReportsExactly(t *testing.T) {
 	endToEnd(t)
 	w, network, dice := newChaos(t, 20)
@@ -88,7 +106,11 @@ func TestEndToEndOpenReportsExactly(t *testing.T) {
 	pace := time.NewTicker(5 * time.Millisecond)
 	defer pace.Stop()
 	for range 3 {
-		restarted := w.restart(time.Duration(50+dice.IntN(200))*time.Millisecond, time.Duration(500+dice.IntN(500))*time.Millisecond, false)
+		restarted := w.restart(
+			time.Duration(50+dice.IntN(200))*time.Millisecond,
+			time.Duration(500+dice.IntN(500))*time.Millisecond,
+			false,
+		)
 		w.publishUntil(devices, restarted, func() { <-pace.C })
 	}
 	unasked := w.metric(`meterd_gateway_unasked_total{type="up"}`)
@@ -104,11 +126,24 @@ func TestEndToEndOpenReportsExactly(t *testing.T) {
 		}
 		v := w.view("large", p.name)
 		if v.Messages.Up != p.acknowledged || logged != p.acknowledged || p.acknowledged != len(p.told) {
-			t.Errorf("%s: %d published, %d acknowledged, %d counted, %d logged", p.name, len(p.told), p.acknowledged, v.Messages.Up, logged)
+			t.Errorf(
+				"%s: %d published, %d acknowledged, %d counted, %d logged",
+				p.name,
+				len(p.told),
+				p.acknowledged,
+				v.Messages.Up,
+				logged,
+			)
 		}
 	}
-	t.Logf("3 outages, %d connections cut: %d acknowledged = counted = logged, %s of them unasked; %s requests sent again, %s answers replayed",
-		network.cuts.Load(), sum.acknowledged, unasked, w.metric("meterd_gateway_retries_total"), w.metric("meterd_gateway_replayed_total"))
+	t.Logf(
+		"3 outages, %d connections cut: %d acknowledged = counted = logged, %s of them unasked; %s requests sent again, %s answers replayed",
+		network.cuts.Load(),
+		sum.acknowledged,
+		unasked,
+		w.metric("meterd_gateway_retries_total"),
+		w.metric("meterd_gateway_replayed_total"),
+	)
 	if unasked == "0" {
 		t.Error("nothing passed unasked: the outages were too short")
 	}
@@ -164,8 +199,8 @@ func (w *world) connect(devices []*publisher) {
 	}
 }
 
-// publishUntil lets all devices publish, one message each at a time, until meterd was restarted and 15 rounds went through after that. each is
-// called after a round.
+// publishUntil lets all devices publish, one message each at a time, until meterd was restarted and 15 rounds went
+// through after that. each is called after a round.
 func (w *world) publishUntil(devices []*publisher, restarted <-chan error, each func()) {
 	w.t.Helper()
 	deadline := time.Now().Add(2 * patience)

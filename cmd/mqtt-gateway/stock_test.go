@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// stock returns a command of the stock MQTT clients (Debian: mosquitto-clients). Without them the test fails: what they prove is not
-// proven by anything else.
+// stock returns a command of the stock MQTT clients (Debian: mosquitto-clients). Without them the test fails: what they
+// prove is not proven by anything else.
 func (g *running) stock(ctx context.Context, name string, args ...string) *exec.Cmd {
 	g.t.Helper()
 	path, err := exec.LookPath(name)

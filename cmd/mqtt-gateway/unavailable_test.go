@@ -9,8 +9,8 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// impatient makes devices wait less: these tests want to see what happens then. On a machine that stood still it may also happen while meterd
-// is there.
+// impatient makes devices wait less: these tests want to see what happens then. On a machine that stood still it may
+// also happen while meterd is there.
 func impatient(policy string) func(*options) {
 	return func(o *options) { o.onUnavailable, o.askTimeout = policy, 500*time.Millisecond }
 }
@@ -34,10 +34,14 @@ func TestFailClosed(t *testing.T) {
 	g := start(t, f, impatient("closed"))
 	five, three := g.insist("p1", "five", 5), g.insist("p1", "three", 4)
 	f.stop()
-	// The first one may have gone out on the connection that meterd was about to close; the next one is refused by what is known then.
+	// The first one may have gone out on the connection that meterd was about to close; the next one is refused by what is
+	// known then.
 	for i, want := range []string{"ambiguous unavailable", "unavailable"} {
 		five.publish("t", "x", 1, uint16(1+i))
-		if ack := five.want(packets.Puback); ack.ReasonCode != 0x83 || !slices.Contains(strings.Fields(want), ack.Properties.ReasonString) {
+		if ack := five.want(
+			packets.Puback,
+		); ack.ReasonCode != 0x83 ||
+			!slices.Contains(strings.Fields(want), ack.Properties.ReasonString) {
 			t.Errorf("MQTT 5: PUBACK %#x %q", ack.ReasonCode, ack.Properties.ReasonString)
 		}
 	}
@@ -81,7 +85,13 @@ func TestFailOpen(t *testing.T) {
 	}
 	f.start()
 	f.await("sensor disconnect", 1)
-	want := []string{"sensor connect accepted", "sensor up accepted", "sensor up accepted", "sensor up accepted", "sensor disconnect accepted"}
+	want := []string{
+		"sensor connect accepted",
+		"sensor up accepted",
+		"sensor up accepted",
+		"sensor up accepted",
+		"sensor disconnect accepted",
+	}
 	if got := f.heard("sensor"); !slices.Equal(got, want) {
 		t.Errorf("meterd was told %q", got)
 	}
@@ -102,7 +112,12 @@ func TestOpenStartsWithoutMeterd(t *testing.T) {
 	}
 	f.start()
 	f.await("d1 up", 1)
-	if got := slices.Compact(f.heard("")); !slices.Equal(got, []string{"offline gw-test", "d1 connect accepted", "d1 up accepted"}) {
+	if got := slices.Compact(
+		f.heard(""),
+	); !slices.Equal(
+		got,
+		[]string{"offline gw-test", "d1 connect accepted", "d1 up accepted"},
+	) {
 		t.Errorf("meterd heard %q: offline must come first", got)
 	}
 }

@@ -10,9 +10,9 @@ import (
 // window is how many QoS 1 and 2 deliveries a subscriber takes unacknowledged (Receive Maximum, MQTT 5): a token for
 // each that is out. Nil is no limit.
 //
-// It replaces the broker's own count of them, which locks up for ever: Inflight.NextImmediate, run for each packet of a subscriber that has
-// a Receive Maximum, takes a read lock twice, and a publisher that asks for the write lock in between stops both, and then everybody who
-// publishes to that subscriber.
+// It replaces the broker's own count of them, which locks up for ever: Inflight.NextImmediate, run for each packet of a
+// subscriber that has a Receive Maximum, takes a read lock twice, and a publisher that asks for the write lock in
+// between stops both, and then everybody who publishes to that subscriber.
 type window chan struct{}
 
 // takeWindow makes the subscriber's Receive Maximum ours and the broker's count idle.
@@ -39,7 +39,8 @@ func (w window) enter(ctx context.Context) bool {
 	}
 }
 
-// force takes room without waiting, if there is any: for what a resumed session is sent before its acknowledgements are read.
+// force takes room without waiting, if there is any: for what a resumed session is sent before its acknowledgements are
+// read.
 func (w window) force() {
 	select {
 	case w <- struct{}{}: // Never chosen when w is nil.

@@ -7,8 +7,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// load is traffic as the figures of speed have it: accepted messages of a million devices, chosen at random, in requests of a
-// thousand, spread over the shards as ordinals are.
+// load is traffic as the figures of speed have it: accepted messages of a million devices, chosen at random, in
+// requests of a thousand, spread over the shards as ordinals are.
 type load struct {
 	ordinals []uint64
 	ups      []uint32
@@ -124,7 +124,10 @@ func TestBytesAMessage(t *testing.T) {
 	}{
 		{"one size", func(*rand.Rand) (int64, uint32) { return 120, 3 }},
 		{"sizes at random", func(r *rand.Rand) (int64, uint32) { return 40 + int64(r.IntN(200)), 3 }},
-		{"sizes and both counts at random", func(r *rand.Rand) (int64, uint32) { return 40 + int64(r.IntN(200)), uint32(r.IntN(100)) }},
+		{
+			"sizes and both counts at random",
+			func(r *rand.Rand) (int64, uint32) { return 40 + int64(r.IntN(200)), uint32(r.IntN(100)) },
+		},
 	}
 	for _, load := range loads {
 		for _, rows := range []int{1000, 8000, 64_000} {
@@ -134,7 +137,13 @@ func TestBytesAMessage(t *testing.T) {
 			raw := b.Finish(nil)
 			stored := len(c.Compress(nil, raw))
 			each := float64(stored) / float64(rows)
-			t.Logf("%s, %d rows a chunk: %.2f bytes raw, %.2f stored, a message", load.name, rows, float64(len(raw))/float64(rows), each)
+			t.Logf(
+				"%s, %d rows a chunk: %.2f bytes raw, %.2f stored, a message",
+				load.name,
+				rows,
+				float64(len(raw))/float64(rows),
+				each,
+			)
 			if each > budget {
 				t.Errorf("%s, %d rows a chunk: %.2f bytes a message, %.1f are the most", load.name, rows, each, budget)
 			}

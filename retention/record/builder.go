@@ -6,8 +6,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// Builder gathers the records of one lane. It is not safe for concurrent use. Its methods run inside the gate, once an event:
-// they only append to memory that is kept from group to group. Budget: 10 ns an accepted message.
+// Builder gathers the records of one lane. It is not safe for concurrent use. Its methods run inside the gate, once an
+// event: they only append to memory that is kept from group to group. Budget: 10 ns an accepted message.
 type Builder struct {
 	cols [columns][]byte
 	rows int
@@ -70,7 +70,14 @@ func (b *Builder) EndBatch() {
 // device appends the row's kind and ordinal.
 func (b *Builder) device(kind byte, ordinal uint64) {
 	b.cols[colKinds] = append(b.cols[colKinds], kind)
-	b.ordinals = append(b.ordinals, byte(ordinal>>32), byte(ordinal>>24), byte(ordinal>>16), byte(ordinal>>8), byte(ordinal))
+	b.ordinals = append(
+		b.ordinals,
+		byte(ordinal>>32),
+		byte(ordinal>>24),
+		byte(ordinal>>16),
+		byte(ordinal>>8),
+		byte(ordinal),
+	)
 	b.rows++
 }
 
@@ -110,7 +117,8 @@ func (b *Builder) Denied(t event.Type, code event.Code, ordinal uint64, size int
 	b.putUvarint(colUsed, uint64(used))
 }
 
-// DeniedMessage adds a message that the quota denied: denied is the count of the device's denials on day after it (R11).
+// DeniedMessage adds a message that the quota denied: denied is the count of the device's denials on day after it
+// (R11).
 func (b *Builder) DeniedMessage(t event.Type, ordinal uint64, size int64, used, day uint32, denied uint64) {
 	b.device(byte(t)|kindDenied|kindCounted, ordinal)
 	b.cols[colCodes] = append(b.cols[colCodes], byte(event.MessageQuotaExceeded))
@@ -120,7 +128,8 @@ func (b *Builder) DeniedMessage(t event.Type, ordinal uint64, size int64, used, 
 	b.putUvarint(colDenied, denied)
 }
 
-// Stranger adds an event of a device that is not known: its name stands in full, for nothing that lasts is kept of it (R11).
+// Stranger adds an event of a device that is not known: its name stands in full, for nothing that lasts is kept of it
+// (R11).
 func (b *Builder) Stranger(t event.Type, code event.Code, product uint32, name []byte, size int64) {
 	kind := byte(t) | kindNamed
 	if code != event.Accepted {
@@ -134,8 +143,8 @@ func (b *Builder) Stranger(t event.Type, code event.Code, product uint32, name [
 	b.rows++
 }
 
-// Attach adds to the last row what only the raw log keeps. Denied events are logged without payload (R18): the caller passes
-// none.
+// Attach adds to the last row what only the raw log keeps. Denied events are logged without payload (R18): the caller
+// passes none.
 func (b *Builder) Attach(id, topic, payload []byte, timeMs int64) {
 	kind := &b.cols[colKinds][b.rows-1]
 	var flags byte

@@ -177,7 +177,17 @@ func sample() []byte {
 	b.Pool(Pool{ID: 1, Drawn: 2, Returned: 3})
 	b.End(End{Ordinal: 11, Serial: 1, EndedS: 1_800_000_000, How: EndOffline})
 	b.Command(Command{Seq: 1, Ordinal: 11, Holder: 1, Change: 4, AtMs: 5, Reason: event.Suspended})
-	b.Upgrade(Upgrade{Ordinal: 11, ID: []byte("ota-1"), Size: 1, Month: 2, Allowance: 3, Packs: []PackUnits{{4, 5}, {6, 7}}, Voided: true})
+	b.Upgrade(
+		Upgrade{
+			Ordinal:   11,
+			ID:        []byte("ota-1"),
+			Size:      1,
+			Month:     2,
+			Allowance: 3,
+			Packs:     []PackUnits{{4, 5}, {6, 7}},
+			Voided:    true,
+		},
+	)
 	b.Claim(Claim{Producer: 1, Sequence: 2, Hash: [16]byte{3}, AtMs: 1_800_000_000_000, Answer: []byte("answer")})
 	return b.Finish(nil)
 }
@@ -232,8 +242,14 @@ func TestScanRefusesContradictions(t *testing.T) {
 		{"named without a name", func(b *Builder) { b.cols[colKinds][0] |= kindNamed }},
 		{"extras that are not there", func(b *Builder) { b.cols[colKinds][0] |= kindExtra }},
 		{"a payload that is not there", func(b *Builder) { b.cols[colKinds][0] |= kindPayload }},
-		{"a payload that is longer than there is", func(b *Builder) { b.cols[colKinds][0] |= kindPayload; b.cols[colPayloads] = []byte{5, 'x'} }},
-		{"an extra without its topic", func(b *Builder) { b.cols[colKinds][0] |= kindExtra; b.cols[colExtras] = []byte{extraTopic} }},
+		{
+			"a payload that is longer than there is",
+			func(b *Builder) { b.cols[colKinds][0] |= kindPayload; b.cols[colPayloads] = []byte{5, 'x'} },
+		},
+		{
+			"an extra without its topic",
+			func(b *Builder) { b.cols[colKinds][0] |= kindExtra; b.cols[colExtras] = []byte{extraTopic} },
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.why, func(t *testing.T) {

@@ -15,8 +15,13 @@ type Compressor struct {
 
 // NewCompressor returns a Compressor that uses at most workers cores at once.
 func NewCompressor(workers int) (*Compressor, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(workers), zstd.WithEncoderCRC(false),
-		zstd.WithWindowSize(windowBytes))
+	enc, err := zstd.NewWriter(
+		nil,
+		zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(workers),
+		zstd.WithEncoderCRC(false),
+		zstd.WithWindowSize(windowBytes),
+	)
 	if err != nil {
 		return nil, fmt.Errorf("open compressor: %w", err)
 	}

@@ -252,8 +252,8 @@ func (r *reader) upgrade() (u Upgrade) {
 	return u
 }
 
-// Bindings calls device and producer for every binding of the chunk. Names are in place. It must be done for all chunks of a
-// group before the rest of any.
+// Bindings calls device and producer for every binding of the chunk. Names are in place. It must be done for all chunks
+// of a group before the rest of any.
 func (c *Chunk) Bindings(device func(Device) error, producer func(Producer) error) error {
 	r := reader{b: c.cols[colBindings]}
 	for len(r.b) > 0 {

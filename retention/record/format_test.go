@@ -23,9 +23,14 @@ func TestChunkIsAsDrawn(t *testing.T) {
 	b.Session(1, 0x1122334455667788)
 
 	cols := [columns][]byte{
-		0:  {1, 0x85, 0x88, 0x8c, 0x90, 0x10, 0xac, 2, 2, 'd', '1', 2, 7, 2, 2, 'g', 'w'},
-		1:  {0xd0, 0x0f, 7, 2, 2, 0, 2},                            // +1000 ms, holder 7, 2 rows; +1 ms, none, 2 rows
-		2:  {3 | 1<<5 | 1<<6, 4 | 1<<3 | 1<<7, 1 | 3<<3, 5 | 1<<5}, // up extra payload; down denied counted; connect denied named; ota extra
+		0: {1, 0x85, 0x88, 0x8c, 0x90, 0x10, 0xac, 2, 2, 'd', '1', 2, 7, 2, 2, 'g', 'w'},
+		1: {0xd0, 0x0f, 7, 2, 2, 0, 2}, // +1000 ms, holder 7, 2 rows; +1 ms, none, 2 rows
+		2: {
+			3 | 1<<5 | 1<<6,
+			4 | 1<<3 | 1<<7,
+			1 | 3<<3,
+			5 | 1<<5,
+		}, // up extra payload; down denied counted; connect denied named; ota extra
 		3:  {1, 3},
 		4:  {1, 0, 0},
 		5:  {2, 0, 0},
@@ -70,12 +75,26 @@ func TestEffectsAreAsDrawn(t *testing.T) {
 		{"OTA", func(b *Builder) { b.OTA(200, word) }, [][]byte{{4, 0xc8, 1}, little}},
 		{"pool", func(b *Builder) { b.Pool(Pool{ID: 200, Drawn: 1, Returned: 2}) }, [][]byte{{5, 0xc8, 1, 1, 2}}},
 		{"closed", func(b *Builder) { b.Closed(WordOTA, 200, word) }, [][]byte{{6, 4, 0xc8, 1}, little}},
-		{"end", func(b *Builder) { b.End(End{Ordinal: 200, Serial: 2, EndedS: 3, How: EndRenewalOff}) }, [][]byte{{7, 0xc8, 1, 2, 6, 3}}},
+		{
+			"end",
+			func(b *Builder) { b.End(End{Ordinal: 200, Serial: 2, EndedS: 3, How: EndRenewalOff}) },
+			[][]byte{{7, 0xc8, 1, 2, 6, 3}},
+		},
 		{"command", func(b *Builder) {
 			b.Command(Command{Seq: 1, Ordinal: 200, Holder: 2, Change: 3, AtMs: 4, Reason: event.Suspended})
 		}, [][]byte{{8, 1, 0xc8, 1, 2, 3, 8, 6}}},
 		{"upgrade", func(b *Builder) {
-			b.Upgrade(Upgrade{Ordinal: 200, ID: []byte("id"), Size: 5, Month: 6, Allowance: 7, Packs: []PackUnits{{Pool: 8, Units: 9}}, Voided: true})
+			b.Upgrade(
+				Upgrade{
+					Ordinal:   200,
+					ID:        []byte("id"),
+					Size:      5,
+					Month:     6,
+					Allowance: 7,
+					Packs:     []PackUnits{{Pool: 8, Units: 9}},
+					Voided:    true,
+				},
+			)
 		}, [][]byte{{9, 0xc8, 1, 2, 'i', 'd', 5, 6, 7, 1, 1, 8, 9}}},
 		{"claim", func(b *Builder) {
 			b.Claim(Claim{Producer: 200, Sequence: 2, Hash: hash, AtMs: 3, Answer: []byte("ok")})

@@ -7,8 +7,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// Arbitrary bytes are refused, or walked without a panic, a read outside of them, or a step too many; what was walked to its end and is
-// put into a Builder comes out again.
+// Arbitrary bytes are refused, or walked without a panic, a read outside of them, or a step too many; what was walked
+// to its end and is put into a Builder comes out again.
 func FuzzOpen(f *testing.F) {
 	whole := sample()
 	f.Add(whole)
@@ -74,7 +74,8 @@ func (c counting) Command(Command) error            { c.count(); return nil }
 func (c counting) Upgrade(u Upgrade) error          { c.inside(u.ID); c.count(); return nil }
 func (c counting) Claim(m Claim) error              { c.inside(m.Answer); c.count(); return nil }
 
-// rewrite puts the rows of a chunk that could be read into a Builder, each with the call that makes such a row, and reads them again.
+// rewrite puts the rows of a chunk that could be read into a Builder, each with the call that makes such a row, and
+// reads them again.
 func rewrite(t *testing.T, raw []byte) {
 	from, err := read(raw)
 	if err != nil {
@@ -101,8 +102,8 @@ func rewrite(t *testing.T, raw []byte) {
 	}
 }
 
-// callOf names the Builder's call that makes a row, "" for rows that a reader takes and no call makes: of an unknown device, but
-// accepted as a message or counted.
+// callOf names the Builder's call that makes a row, "" for rows that a reader takes and no call makes: of an unknown
+// device, but accepted as a message or counted.
 func callOf(r *Row) string {
 	switch {
 	case r.Named && (r.Counted || r.IsMessage()):

@@ -9,8 +9,8 @@ import (
 // QuarterMs is the length of the finest window of usage: a quarter of an hour, in which every time zone's hours begin.
 const QuarterMs = 15 * 60 * 1000
 
-// Totals are the usage of one product in one quarter of an hour, counted from the quarter's start. They only grow, so that
-// recovery joins them by maximum, field by field.
+// Totals are the usage of one product in one quarter of an hour, counted from the quarter's start. They only grow, so
+// that recovery joins them by maximum, field by field.
 type Totals struct {
 	MessagesUp, MessagesDown, MessagesDenied uint64 // units; denied by the quota (R11)
 	OTAAllowance, OTAPacks, OTADenied        uint64 // units; denied upgrades are counted by their number

@@ -172,7 +172,11 @@ func FuzzDecodeTotals(f *testing.F) {
 
 func FuzzDecodeHead(f *testing.F) {
 	f.Add((&Head{}).Append(nil))
-	f.Add((&Head{SerialLast: 1<<64 - 1, Totals: []QuarterTotals{{Quarter{1, 2}, Totals{MessagesUp: 3}}, {Quarter{4, 5}, Totals{Activations: 6}}}}).Append(nil))
+	f.Add(
+		(&Head{SerialLast: 1<<64 - 1, Totals: []QuarterTotals{{Quarter{1, 2}, Totals{MessagesUp: 3}}, {Quarter{4, 5}, Totals{Activations: 6}}}}).Append(
+			nil,
+		),
+	)
 	f.Add([]byte{})
 	f.Add([]byte{Version, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}) // so many totals, and none there
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -195,7 +199,11 @@ func FuzzDecodeHead(f *testing.F) {
 
 func FuzzDecodeUpgrade(f *testing.F) {
 	f.Add((&Upgrade{}).AppendValue(nil))
-	f.Add((&Upgrade{Size: 1 << 40, Month: 83, Allowance: 1, Packs: []PackUnits{{1, 2}, {3, 65535}}, Voided: true}).AppendValue(nil))
+	f.Add(
+		(&Upgrade{Size: 1 << 40, Month: 83, Allowance: 1, Packs: []PackUnits{{1, 2}, {3, 65535}}, Voided: true}).AppendValue(
+			nil,
+		),
+	)
 	f.Add([]byte{0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		u, err := DecodeUpgrade(b)

@@ -7,15 +7,17 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// Messages reads chunks whose rows are all accepted messages of known devices, as nearly all are under load, column by column: 4 ns a row
-// where a Scanner, which has every row whole, takes 20. It keeps its memory from chunk to chunk. One goroutine uses it.
+// Messages reads chunks whose rows are all accepted messages of known devices, as nearly all are under load, column by
+// column: 4 ns a row where a Scanner, which has every row whole, takes 20. It keeps its memory from chunk to chunk. One
+// goroutine uses it.
 type Messages struct {
 	run   MessageRun
 	cols  [columns]reader
 	first int // of the chunk's rows, the next one
 }
 
-// MessageRun are messages that follow each other, were decided at one instant, and are of one day. Its slices are as long as each other.
+// MessageRun are messages that follow each other, were decided at one instant, and are of one day. Its slices are as
+// long as each other.
 type MessageRun struct {
 	DecidedMs int64
 	Day       uint32
@@ -24,8 +26,8 @@ type MessageRun struct {
 	Downs     []uint32
 }
 
-// Each calls fn for the runs of a chunk in their order; what they hold is valid until fn returns. It reports false, having called nothing,
-// if the chunk has other rows too: those are a Scanner's. Sizes and payloads are not looked at.
+// Each calls fn for the runs of a chunk in their order; what they hold is valid until fn returns. It reports false,
+// having called nothing, if the chunk has other rows too: those are a Scanner's. Sizes and payloads are not looked at.
 func (m *Messages) Each(c *Chunk, fn func(*MessageRun) error) (bool, error) {
 	if len(c.cols[colCodes])|len(c.cols[colUsed])|len(c.cols[colNames]) != 0 || !onlyMessages(c.cols[colKinds]) {
 		return false, nil

@@ -20,8 +20,18 @@ func whole(t *testing.T, m *Messages, c *Chunk) bool {
 				}
 				return s.Err() // Of a column that Messages does not look at.
 			}
-			if r := &s.Row; r.Ordinal != ordinal || r.DecidedMs != run.DecidedMs || r.Day != run.Day || r.Up != run.Ups[i] || r.Down != run.Downs[i] {
-				t.Fatalf("row %d: %+v, but device %d, %d and %d of day %d at %d", rows, *r, ordinal, run.Ups[i], run.Downs[i], run.Day, run.DecidedMs)
+			if r := &s.Row; r.Ordinal != ordinal || r.DecidedMs != run.DecidedMs || r.Day != run.Day || r.Up != run.Ups[i] ||
+				r.Down != run.Downs[i] {
+				t.Fatalf(
+					"row %d: %+v, but device %d, %d and %d of day %d at %d",
+					rows,
+					*r,
+					ordinal,
+					run.Ups[i],
+					run.Downs[i],
+					run.Day,
+					run.DecidedMs,
+				)
 			}
 			rows++
 		}
@@ -43,7 +53,8 @@ func whole(t *testing.T, m *Messages, c *Chunk) bool {
 	return ok
 }
 
-// Column by column is row by row, over days and requests, with large counts, attachments, and requests that left no rows.
+// Column by column is row by row, over days and requests, with large counts, attachments, and requests that left no
+// rows.
 func TestMessagesAreRows(t *testing.T) {
 	var b Builder
 	r := rand.New(rand.NewPCG(1, 2))
@@ -54,7 +65,14 @@ func TestMessagesAreRows(t *testing.T) {
 			if r.IntN(50) == 0 {
 				day++
 			}
-			b.Message(event.Up+event.Type(r.IntN(2)), r.Uint64N(1<<39), r.Int64N(1<<31), day, r.Uint32()>>r.IntN(32), r.Uint32()>>r.IntN(32))
+			b.Message(
+				event.Up+event.Type(r.IntN(2)),
+				r.Uint64N(1<<39),
+				r.Int64N(1<<31),
+				day,
+				r.Uint32()>>r.IntN(32),
+				r.Uint32()>>r.IntN(32),
+			)
 			if r.IntN(10) == 0 {
 				b.Attach([]byte("id"), []byte("topic"), []byte("payload"), 1_800_000_000_001)
 			}

@@ -21,7 +21,25 @@ type written struct {
 type step func(b *Builder, w *written)
 
 var edges = rapid.OneOf(
-	rapid.SampledFrom([]uint64{0, 1, 127, 128, 255, 256, 16383, 16384, 1<<25 - 1, 1<<31 - 1, 1 << 32, 1<<39 - 1, 1<<63 - 1, 1 << 63, 1<<64 - 1}),
+	rapid.SampledFrom(
+		[]uint64{
+			0,
+			1,
+			127,
+			128,
+			255,
+			256,
+			16383,
+			16384,
+			1<<25 - 1,
+			1<<31 - 1,
+			1 << 32,
+			1<<39 - 1,
+			1<<63 - 1,
+			1 << 63,
+			1<<64 - 1,
+		},
+	),
 	rapid.Uint64(),
 )
 
@@ -61,7 +79,8 @@ func drawRow(t *rapid.T, ms int64, holder uint32) step {
 		Type: event.Type(rapid.IntRange(1, 6).Draw(t, "type")), DecidedMs: ms, Holder: holder,
 		Size: int64(below(t, event.OTABytesMax+1, "size")),
 	}
-	call := rapid.SampledFrom([]string{"message", "message", "message", "other", "denied", "counted", "stranger"}).Draw(t, "row")
+	call := rapid.SampledFrom([]string{"message", "message", "message", "other", "denied", "counted", "stranger"}).
+		Draw(t, "row")
 	switch call {
 	case "message":
 		r.Type = rapid.SampledFrom([]event.Type{event.Up, event.Down}).Draw(t, "direction")
@@ -156,7 +175,8 @@ func drawEffect(t *rapid.T) step {
 			log(&effectLog{&w.effects}, do)
 		}
 	}
-	switch rapid.SampledFrom([]string{"device", "producer", "session", "license", "ota", "closed", "grant", "pool", "end", "command", "upgrade", "claim"}).Draw(t, "effect") {
+	switch rapid.SampledFrom([]string{"device", "producer", "session", "license", "ota", "closed", "grant", "pool", "end", "command", "upgrade", "claim"}).
+		Draw(t, "effect") {
 	case "device":
 		d := Device{Ordinal: ordinal, Product: uint32(below(t, 1<<24, "product")), Name: drawName(t)}
 		return func(b *Builder, w *written) { b.BindDevice(d); w.devices = append(w.devices, d) }
@@ -164,16 +184,36 @@ func drawEffect(t *rapid.T) step {
 		p := Producer{Ordinal: uint32(below(t, 1<<20, "holder")), Account: id, Name: drawName(t)}
 		return func(b *Builder, w *written) { b.BindProducer(p); w.producers = append(w.producers, p) }
 	case "session":
-		return effect(func(b *Builder) { b.Session(ordinal, word) }, func(e Effects) error { return e.Word(WordSession, ordinal, word) })
+		return effect(
+			func(b *Builder) { b.Session(ordinal, word) },
+			func(e Effects) error { return e.Word(WordSession, ordinal, word) },
+		)
 	case "license":
-		return effect(func(b *Builder) { b.License(ordinal, word) }, func(e Effects) error { return e.Word(WordLicense, ordinal, word) })
+		return effect(
+			func(b *Builder) { b.License(ordinal, word) },
+			func(e Effects) error { return e.Word(WordLicense, ordinal, word) },
+		)
 	case "ota":
-		return effect(func(b *Builder) { b.OTA(ordinal, word) }, func(e Effects) error { return e.Word(WordOTA, ordinal, word) })
+		return effect(
+			func(b *Builder) { b.OTA(ordinal, word) },
+			func(e Effects) error { return e.Word(WordOTA, ordinal, word) },
+		)
 	case "closed":
 		index := rapid.SampledFrom([]int{WordMessages, WordDenied, WordOTA}).Draw(t, "index")
-		return effect(func(b *Builder) { b.Closed(index, ordinal, word) }, func(e Effects) error { return e.Closed(index, ordinal, word) })
+		return effect(
+			func(b *Builder) { b.Closed(index, ordinal, word) },
+			func(e Effects) error { return e.Closed(index, ordinal, word) },
+		)
 	case "grant":
-		g := Grant{Ordinal: ordinal, License: word, ActivationS: int64(n), Pool: id, PoolDrawn: m, GiftsDrawn: n, Serial: word ^ m}
+		g := Grant{
+			Ordinal:     ordinal,
+			License:     word,
+			ActivationS: int64(n),
+			Pool:        id,
+			PoolDrawn:   m,
+			GiftsDrawn:  n,
+			Serial:      word ^ m,
+		}
 		return effect(func(b *Builder) { b.Grant(g) }, func(e Effects) error { return e.Grant(g) })
 	case "pool":
 		p := Pool{ID: id, Drawn: n, Returned: m}
@@ -185,7 +225,13 @@ func drawEffect(t *rapid.T) step {
 		c := Command{Seq: n, Ordinal: ordinal, Holder: id, Change: m >> 24, AtMs: int64(word), Reason: drawCode(t)}
 		return effect(func(b *Builder) { b.Command(c) }, func(e Effects) error { return e.Command(c) })
 	case "claim":
-		c := Claim{Producer: id, Sequence: n, Hash: [16]byte(bytes.Repeat([]byte{byte(m)}, 16)), AtMs: int64(word), Answer: drawBytes(t, 200)}
+		c := Claim{
+			Producer: id,
+			Sequence: n,
+			Hash:     [16]byte(bytes.Repeat([]byte{byte(m)}, 16)),
+			AtMs:     int64(word),
+			Answer:   drawBytes(t, 200),
+		}
 		return effect(func(b *Builder) { b.Claim(c) }, func(e Effects) error { return e.Claim(c) })
 	default:
 		u := drawUpgrade(t)

@@ -54,13 +54,13 @@ type hidden struct{}
 
 func (hidden) Exported() {}
 `,
-	"event/event_test.go":     "package event\n\nimport \"testing\"\n\nfunc FuzzParseA(f *testing.F) {}\n",
-	"counters/doc.go":         "// Package counters counts.\npackage counters\n",
-	"counters/memory.go":      "package counters\n\nimport _ \"unsafe\"\n",
-	"counters/slab_mmap.go":   "package counters\n\nimport \"golang.org/x/sys/unix\"\n\nvar release = unix.Munmap\n",
-	"shard/doc.go":            "// Package shard is the engine.\npackage shard\n\nimport _ \"" + module + "/retention/record\"\n",
-	"retention/record/doc.go": "// Package record encodes.\npackage record\n",
-	"cmd/meterd/doc.go":       "// Meterd meters.\npackage main\n",
+	"event/event_test.go":   "package event\n\nimport \"testing\"\n\nfunc FuzzParseA(f *testing.F) {}\n",
+	"counters/doc.go":       "// Package counters counts.\npackage counters\n",
+	"counters/memory.go":    "package counters\n\nimport _ \"unsafe\"\n",
+	"counters/slab_mmap.go": "package counters\n\nimport \"golang.org/x/sys/unix\"\n\nvar release = unix.Munmap\n",
+	"shard/doc.go":          "// Package shard is the engine.\npackage shard\n\nimport _ \"" + module + "/shard/record\"\n",
+	"shard/record/doc.go":   "// Package record encodes.\npackage record\n",
+	"cmd/meterd/doc.go":     "// Meterd meters.\npackage main\n",
 	"cmd/meterd/main.go": `package main
 
 import ("flag"; "os"; "` + module + `/shard")
@@ -88,7 +88,7 @@ var arrowViolations = []violation{
 	{"ImportsPointDown", goFile("counters", `import _ "`+module+`/event"`), "counters may import nothing of ours"},
 	{"ImportsPointDown", goFile("ingest", `import _ "`+module+`/console"`), "ingest imports console"},
 	{"ImportsPointDown", goFile("console", `import _ "`+module+`/ingest"`), "console imports ingest"},
-	{"ImportsPointDown", goFile("license", `import _ "`+module+`/retention/record"`), "license imports retention/record"},
+	{"ImportsPointDown", goFile("license", `import _ "`+module+`/shard/record"`), "license imports shard/record"},
 	{"ImportsPointDown", goFile("shard", `import _ "`+module+`/usage"`), "shard imports usage"},
 	{"ImportsPointDown", goFile("bench", `import _ "`+module+`/shard"`), "bench may import event, client"},
 	{"ImportsPointDown", goFile("event", `import _ "`+module+`"`), "event imports the root"},

@@ -58,7 +58,8 @@ func checkBatch(t *testing.T, format string, body []byte, want []message, payloa
 			size = int64(payload)
 		}
 		got := string(b.Bytes(e.Payload))
-		if e.Fault != 0 || e.Type != kind || string(b.Bytes(e.Product)) != "p-1" || string(b.Bytes(e.Device)) != fmt.Sprintf("dev-%07d", m.device) ||
+		if e.Fault != 0 || e.Type != kind || string(b.Bytes(e.Product)) != "p-1" ||
+			string(b.Bytes(e.Device)) != fmt.Sprintf("dev-%07d", m.device) ||
 			e.Size != size ||
 			len(got) != payload {
 			t.Fatalf("event %d of %+v: %+v, device %s, payload %q", i, m, e, b.Bytes(e.Device), got)

@@ -18,7 +18,8 @@ func TestPostAndAsk(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil || r.Method != http.MethodPost || r.URL.Path != "/v1/events" || r.Header.Get("Authorization") != "Bearer secret" ||
-			r.Header.Get("Content-Type") != "application/x-ndjson" || r.ContentLength != int64(len(body)) ||
+			r.Header.Get("Content-Type") != "application/x-ndjson" ||
+			r.ContentLength != int64(len(body)) ||
 			r.Header.Get("Meterd-Producer") != "gw-1" ||
 			r.Header.Get("Meterd-Sequence") != fmt.Sprint(len(body)) {
 			w.WriteHeader(http.StatusBadRequest)

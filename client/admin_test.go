@@ -108,7 +108,8 @@ func TestAdminRefusals(t *testing.T) {
 				t.Fatalf("%d: %v", tc.status, err)
 			}
 			if p.Error() != tc.text || p.Status != tc.status || p.Code != tc.want.Code || p.Title != tc.want.Title || p.Detail != tc.want.Detail ||
-				p.Field != tc.want.Field || p.RetryAfter != tc.want.RetryAfter || p.Code != "" && string(p.Body) != tc.body ||
+				p.Field != tc.want.Field || p.RetryAfter != tc.want.RetryAfter ||
+				p.Code != "" && string(p.Body) != tc.body ||
 				p.Code == "" && p.Body != nil {
 				t.Errorf("%d: %+v, %q", tc.status, p, p)
 			}

@@ -91,7 +91,8 @@ func TestCreateProduct(t *testing.T) {
 	want := DefaultPlan(week)
 	want.MessagesPerDay = event.MessagesPerDayMax
 	if p.ID != 1 || p.Plan != want || p.Zone.String() != "Asia/Shanghai" || p.Label != spec.Label || p.Account != "acme" || p.AccountID != a.ID ||
-		p.Gifts != a.Gifts || p.State.Account != a.State || p.PlanSinceMs != b.atMs ||
+		p.Gifts != a.Gifts || p.State.Account != a.State ||
+		p.PlanSinceMs != b.atMs ||
 		p.CreatedAtMs != b.atMs ||
 		p.Scope != event.ScopeNone {
 		t.Errorf("made %+v", p)

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 const (

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // What is remembered of sequences outlives the process in two places: as records in the log, and as sections of a

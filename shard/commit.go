@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/retention"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // runSealer closes groups: whenever somebody waits for what is in them, or wants a cut, and the committer is idle or

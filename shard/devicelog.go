@@ -11,7 +11,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // LogQuery asks for the raw log of one device (R18).

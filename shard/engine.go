@@ -12,7 +12,7 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // Log is the commit log. One goroutine appends; what Append returned nil for is durable, and of its group's memory

@@ -7,7 +7,7 @@ import (
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 const (

@@ -6,7 +6,7 @@ import (
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // group is what becomes one synced transaction. Its fields but entered, bytes, done and err belong to the sealer.

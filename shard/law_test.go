@@ -14,7 +14,7 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // The law: state is the join of the log's records. Whole groups shuffled, doubled, cut into their chunks and regrouped

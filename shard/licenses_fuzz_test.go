@@ -12,7 +12,7 @@ import (
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 	"pgregory.net/rapid"
 )
 

@@ -6,7 +6,7 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // ota decides the start of a firmware upgrade (R15, R16). With an id that was seen before it counts nothing (R17).

@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // Producer is a gateway as its requests name it. Account 0 is the space that unbound tokens share.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // recover joins control records, checkpoint and log into the state. Whatever of them overlaps changes nothing.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/retention"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // Replay goes through two goroutines: one reads, inflates and decodes groups, the other joins them in their order.

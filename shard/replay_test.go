@@ -9,7 +9,7 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/retention"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // replayEngine is what joining the rows of a group needs of an engine: a table of so many devices, whose ordinals it

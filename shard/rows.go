@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/retention"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // rowQueue holds what durable groups have for the ledger until the ledger has it. It can be lost without harm: recovery

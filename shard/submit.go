@@ -4,7 +4,7 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // Request is one batch and its answer. It is reused: its scratch memory grows to the largest batch it has seen. It is

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // totals is the usage of every product by quarters of an hour, as far as the ledger does not have it for good. It

@@ -3,7 +3,7 @@ package shard
 import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention/record"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // View is one look at the state, inside the gate. Nothing of it may be kept but values that were copied out.

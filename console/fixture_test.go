@@ -18,6 +18,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard"
 )
 
@@ -93,16 +94,16 @@ func newDaemon(t testing.TB, change func(*Options)) *daemon {
 func (d *daemon) open() {
 	d.t.Helper()
 	path := filepath.Join(d.t.TempDir(), "data")
-	dir, err := retention.OpenDir(retention.DirOptions{
+	dir, err := disk.OpenDir(disk.DirOptions{
 		Path: path, Region: "eu-1",
-		Space: retention.SpaceOptions{BallastBytes: 1 << 16, Free: func(string) (uint64, error) { return 1 << 40, nil }},
+		Space: disk.SpaceOptions{BallastBytes: 1 << 16, Free: func(string) (uint64, error) { return 1 << 40, nil }},
 	})
 	must(d.t, err)
 	log, err := retention.OpenLog(retention.LogOptions{Path: dir.CommitPath(), Retention: retentionOfTests})
 	must(d.t, err)
 	ledger, err := retention.OpenLedger(retention.LedgerOptions{Path: dir.LedgerPath()})
 	must(d.t, err)
-	checkpoints, err := retention.OpenCheckpoints(dir.CheckpointPath())
+	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	must(d.t, err)
 	d.engine, err = shard.Open(shard.Options{
 		Log: log, Ledger: ledger, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: d.clock, HashSeed: 42,

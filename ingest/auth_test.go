@@ -16,6 +16,7 @@ import (
 
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard"
 )
 
@@ -52,9 +53,9 @@ func newGuardedDoor(t *testing.T) *guardedDoor {
 }
 
 func (d *guardedDoor) open() {
-	dir, err := retention.OpenDir(retention.DirOptions{
+	dir, err := disk.OpenDir(disk.DirOptions{
 		Path: filepath.Join(d.TempDir(), "data"), Region: "default",
-		Space: retention.SpaceOptions{BallastBytes: 1 << 16, Free: func(string) (uint64, error) { return 1 << 40, nil }},
+		Space: disk.SpaceOptions{BallastBytes: 1 << 16, Free: func(string) (uint64, error) { return 1 << 40, nil }},
 	})
 	d.must(err)
 	log, err := retention.OpenLog(retention.LogOptions{Path: dir.CommitPath(), Retention: time.Hour})
@@ -62,7 +63,7 @@ func (d *guardedDoor) open() {
 	d.disk = &slowDisk{Log: log}
 	ledger, err := retention.OpenLedger(retention.LedgerOptions{Path: dir.LedgerPath()})
 	d.must(err)
-	checkpoints, err := retention.OpenCheckpoints(dir.CheckpointPath())
+	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	d.must(err)
 	d.engine, err = shard.Open(shard.Options{
 		Log:         d.disk,

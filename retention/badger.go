@@ -14,6 +14,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 	"golang.org/x/sys/unix"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // instance is one open Badger directory and what it complained about.
@@ -73,7 +75,7 @@ func badgerOptions(path string, size instanceSize, readOnly bool, log *instanceL
 func openInstance(path string, size instanceSize, readOnly bool, log *instanceLog) (in *instance, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			in, err = nil, damage(path, "badger panicked while opening it: %v", r)
+			in, err = nil, disk.Damage(path, "badger panicked while opening it: %v", r)
 		}
 	}()
 	if err := checkTables(path); err != nil {
@@ -91,12 +93,12 @@ func openInstance(path string, size instanceSize, readOnly bool, log *instanceLo
 	case err != nil && outside(err):
 		return nil, fmt.Errorf("open badger directory %q: %w", path, err)
 	case err != nil:
-		return nil, damage(path, "badger cannot open it: %v", err)
+		return nil, disk.Damage(path, "badger cannot open it: %v", err)
 	}
 	in = &instance{db: db, log: log, watch: nameWatch{-1}, own: size.own}
 	if err := log.err(); err != nil {
 		_ = db.Close() // The first error is the one to tell.
-		return nil, damage(path, "%v", err)
+		return nil, disk.Damage(path, "%v", err)
 	}
 	if readOnly {
 		return in, nil
@@ -312,3 +314,6 @@ func (l *instanceLog) Infof(string, ...any) {}
 
 // Debugf says nothing.
 func (l *instanceLog) Debugf(string, ...any) {}
+
+// discard is the logger of those who give none.
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

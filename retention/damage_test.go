@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // newLog makes a log of groups 1 to n, one a second, in directories of span seconds, and returns it with its groups.
@@ -63,7 +65,7 @@ func verify(path string, want []*Group) (last int, err error) {
 // refused fails the test unless err is about damage and names what it should.
 func refused(t *testing.T, err error, names string) {
 	t.Helper()
-	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), names) {
+	if !errors.Is(err, disk.ErrDamaged) || !strings.Contains(err.Error(), names) {
 		t.Fatalf("want damage that names %q, got: %v", names, err)
 	}
 }

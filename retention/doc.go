@@ -1,5 +1,5 @@
-// Package retention keeps what must survive: the commit log, the ledger and the checkpoints, in one data directory that
-// one daemon owns. It is the only room that knows Badger. To it a group's content is opaque bytes.
+// Package retention keeps what must survive: the commit log and the ledger, in the data directory that package disk
+// opens. It is the only room that knows Badger. To it a group's content is opaque bytes.
 //
 //	Append(group) ─► commit/g…0001/ one synced Badger transaction ─► commit/MARK (unsynced, never ahead) ─► nil
 //	                 commit/g…0812/ the next directory, opened in the background, taken over between two groups
@@ -7,7 +7,6 @@
 //	Scan(from,to) ◄─ headers first, chunks on request, also while Append goes on
 //	Drop(now, B) ──► whole directories: renamed, then removed
 //	Ledger.Write ──► ledger/      ordered keys that outlive the log; one synced transaction a write
-//	Checkpoints ───► checkpoint/  plain files: written, synced, renamed, the directory synced
 //
 // Promises:
 //

@@ -3,6 +3,8 @@ package retention
 import (
 	"fmt"
 	"path/filepath"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // Drop frees the disk of what is older than the retention: whole directories, oldest first, each only when its newest
@@ -88,7 +90,7 @@ func (l *Log) writeBase() error {
 	path := filepath.Join(l.writer.path, baseName)
 	was := bounds{last: l.last, lastMs: l.lastMs, chain: l.chain}
 	l.mu.Unlock()
-	return writeSynced(path, encodeSealed(baseTitle, was.fields()))
+	return disk.WriteSynced(path, disk.EncodeSealed(baseTitle, was.fields()))
 }
 
-func syncParent(path string) error { return syncDir(filepath.Dir(path)) }
+func syncParent(path string) error { return disk.SyncDir(filepath.Dir(path)) }

@@ -9,6 +9,9 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
+// castagnoli is computed in hardware.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // Group is one sealed group: the unit of a sync, of replay, and of a scan. Its content is opaque here.
 type Group struct {
 	Seq             uint64   // contiguous, from 1

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // LedgerOptions says where the ledger lies.
@@ -68,7 +70,7 @@ func OpenLedger(o LedgerOptions) (*Ledger, error) {
 	if o.Logger == nil {
 		o.Logger = discard()
 	}
-	if err := makeDir(o.Path); err != nil {
+	if err := disk.MakeDir(o.Path); err != nil {
 		return nil, err
 	}
 	l := &Ledger{path: o.Path}
@@ -91,7 +93,7 @@ func (l *Ledger) open(o *LedgerOptions) error {
 		return err
 	}
 	if clean && closedAt < l.mark.seq {
-		return damage(l.path, "it was closed after %d transactions, but %d were acknowledged", closedAt, l.mark.seq)
+		return disk.Damage(l.path, "it was closed after %d transactions, but %d were acknowledged", closedAt, l.mark.seq)
 	}
 	pre := preflight{dir: l.path, need: l.mark.seq, clean: clean, seqOf: countOf}
 	if err := pre.run(); err != nil {
@@ -101,7 +103,7 @@ func (l *Ledger) open(o *LedgerOptions) error {
 		if err := os.Remove(filepath.Join(l.path, cleanName)); err != nil {
 			return fmt.Errorf("remove %q: %w", filepath.Join(l.path, cleanName), err)
 		}
-		if err := syncDir(l.path); err != nil {
+		if err := disk.SyncDir(l.path); err != nil {
 			return err
 		}
 	}
@@ -115,7 +117,7 @@ func (l *Ledger) open(o *LedgerOptions) error {
 		return err
 	}
 	if err = l.readCount(); err == nil && clean && l.count != closedAt {
-		err = damage(l.path, "it has %d transactions, but was closed with %d", l.count, closedAt)
+		err = disk.Damage(l.path, "it has %d transactions, but was closed with %d", l.count, closedAt)
 	}
 	if err == nil && l.count != l.mark.seq {
 		err = l.mark.set(l.count) // It lost its last writes, or a kill came before them.
@@ -137,8 +139,8 @@ func (l *Ledger) openMark(logger *slog.Logger) (err error) {
 		return fmt.Errorf("list %q: %w", l.path, err)
 	}
 	for _, e := range entries {
-		if e.Name() != "MARK"+tmpSuffix { // The mark is the first file of a ledger.
-			return damage(markPath(l.path), "it is missing, so nobody knows how far the ledger went")
+		if e.Name() != "MARK"+disk.TmpSuffix { // The mark is the first file of a ledger.
+			return disk.Damage(markPath(l.path), "it is missing, so nobody knows how far the ledger went")
 		}
 	}
 	l.mark, err = createMark(l.path)
@@ -147,7 +149,7 @@ func (l *Ledger) openMark(logger *slog.Logger) (err error) {
 
 func (l *Ledger) readClean() (clean bool, count uint64, err error) {
 	path := filepath.Join(l.path, cleanName)
-	fields, err := readSealed(path, cleanTitle)
+	fields, err := disk.ReadSealed(path, cleanTitle)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, 0, nil
 	}
@@ -155,7 +157,7 @@ func (l *Ledger) readClean() (clean bool, count uint64, err error) {
 		return false, 0, err
 	}
 	if count, err = strconv.ParseUint(fields["count"], 10, 64); err != nil {
-		return false, 0, damage(path, "count %q is no number", fields["count"])
+		return false, 0, disk.Damage(path, "count %q is no number", fields["count"])
 	}
 	return true, count, nil
 }
@@ -176,7 +178,7 @@ func (l *Ledger) readCount() error {
 		l.count = binary.BigEndian.Uint64(value)
 	}
 	if l.count < l.mark.seq {
-		return damage(l.path, "it ends with transaction %d, but %d was acknowledged", l.count, l.mark.seq)
+		return disk.Damage(l.path, "it ends with transaction %d, but %d was acknowledged", l.count, l.mark.seq)
 	}
 	return nil
 }
@@ -235,7 +237,7 @@ func (l *Ledger) Close() error {
 		return err
 	}
 	fields := [][2]string{{"count", strconv.FormatUint(l.count, 10)}}
-	err := writeSynced(filepath.Join(l.path, cleanName), encodeSealed(cleanTitle, fields))
+	err := disk.WriteSynced(filepath.Join(l.path, cleanName), disk.EncodeSealed(cleanTitle, fields))
 	return errors.Join(err, l.mark.close())
 }
 

@@ -12,8 +12,6 @@ const (
 	ChunksMax = 256
 	// HeadBytesMax bounds the head of a group: replay and scan hold it in memory before a chunk is looked at.
 	HeadBytesMax = 16 << 20
-	// SectionBytesMax bounds a section of a checkpoint: readers hold one in memory.
-	SectionBytesMax = 4 << 20
 	// LedgerTransactionBytesMax is what one Write takes for certain, keys and values together with 32 bytes an entry.
 	LedgerTransactionBytesMax = 1 << 20
 	// LedgerTransactionEntriesMax is how many entries one Write takes for certain.
@@ -45,10 +43,6 @@ const (
 	// indexCacheBytes bounds table indexes in memory; 0 would keep all of them there.
 	indexCacheBytes = 16 << 20
 
-	// removeBytes and removeEvery are the steps in which large files are removed: 1.3 GB a second at most.
-	removeBytes = 4 << 20
-	removeEvery = 3 * time.Millisecond
-
 	// spanMin is the shortest span of a directory: opening and closing one costs some ten milliseconds.
 	spanMin = 10 * time.Second
 	// spansARetention is how many spans a retention has: disk is free a seventh after it (R18).
@@ -62,17 +56,4 @@ const (
 	// not depend on the size of groups; a batch amortises the hand-over of groups of one event.
 	replayBatchBytes  = 4 << 20
 	replayBatchGroups = 256
-
-	// stopBytesDefault stops ingest. It leaves room for the checkpoint of eight million devices (about 100 bytes each),
-	// the memtables to be flushed (16 MiB) and a second of commit log between two looks; Guard.Reserve raises it with the
-	// state.
-	stopBytesDefault = 1 << 30
-	// flushBytes is what a running daemon writes beside its checkpoint to come to rest: memtables flushed, a compaction of
-	// them, the log of the groups in hand.
-	flushBytes = 256 << 20
-	// ballastBytesDefault is given up to open on a full disk; openBytes is what opening writes: both memtables, flushed.
-	ballastBytesDefault = 64 << 20
-	openBytes           = 48 << 20
-	// sealedBytesMax bounds the small text files; what is larger is none of ours.
-	sealedBytesMax = 4 << 10
 )

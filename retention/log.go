@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // LogOptions says where the commit log lies and how it is cut into directories.
@@ -95,7 +97,7 @@ func OpenLog(o LogOptions) (*Log, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	if err := makeDir(o.Path); err != nil {
+	if err := disk.MakeDir(o.Path); err != nil {
 		return nil, err
 	}
 	l := &Log{opts: o, scan: make(chan struct{}, ScansMax)}

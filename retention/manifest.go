@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // Badger's MANIFEST names the tables that belong to a directory: eight bytes of head, then records of a length, a
@@ -33,7 +35,7 @@ func checkManifest(dir string) error {
 	if tail == len(data) || !manifestGoesOn(data[tail:]) {
 		return nil
 	}
-	return damage(path, "the record at byte %d has a bad length or checksum, and there is more behind it", tail)
+	return disk.Damage(path, "the record at byte %d has a bad length or checksum, and there is more behind it", tail)
 }
 
 // manifestTail returns where the records end that are whole.

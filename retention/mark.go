@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // mark remembers how far a log went, so that a lost tail is seen: Badger truncates at the first bad checksum without a
@@ -34,7 +36,7 @@ func createMark(dir string) (*mark, error) {
 	data := make([]byte, markStride+markBytes)
 	encodeMark(data, 0)
 	encodeMark(data[markStride:], 0)
-	if err := writeSynced(path, data); err != nil {
+	if err := disk.WriteSynced(path, data); err != nil {
 		return nil, err
 	}
 	return openMark(dir, discard())
@@ -64,7 +66,7 @@ func openMark(dir string, logger *slog.Logger) (*mark, error) {
 	}
 	if found == 0 {
 		f.Close()
-		return nil, damage(path, "both of its copies have bad checksums")
+		return nil, disk.Damage(path, "both of its copies have bad checksums")
 	}
 	if found == 1 {
 		for i := range uint64(2) {

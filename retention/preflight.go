@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // preflight is what is asked of a Badger directory before Badger may open it for writing. Badger truncates the newest
@@ -69,7 +71,12 @@ func (p *preflight) walkMemTables() error {
 			return err
 		}
 		if torn != nil && p.last > before {
-			return damage(torn.path, "the entry at byte %d has a bad checksum, and %q goes on behind it", tornAt, files[i].path)
+			return disk.Damage(
+				torn.path,
+				"the entry at byte %d has a bad checksum, and %q goes on behind it",
+				tornAt,
+				files[i].path,
+			)
 		}
 		if !end.clean && torn == nil {
 			torn, tornAt = &files[i], end.offset
@@ -77,7 +84,7 @@ func (p *preflight) walkMemTables() error {
 	}
 	switch {
 	case torn != nil && (p.clean || p.last < p.need):
-		return damage(
+		return disk.Damage(
 			torn.path,
 			"the entry at byte %d has a bad checksum: %d is the last before it, %d was acknowledged",
 			tornAt,
@@ -85,7 +92,7 @@ func (p *preflight) walkMemTables() error {
 			p.need,
 		)
 	case p.last > 0 && p.last < p.need:
-		return damage(files[len(files)-1].path, "it ends with %d, but %d was acknowledged", p.last, p.need)
+		return disk.Damage(files[len(files)-1].path, "it ends with %d, but %d was acknowledged", p.last, p.need)
 	}
 	return nil
 }
@@ -117,7 +124,7 @@ func (p *preflight) walkValueLog() error {
 	}
 	for file := range p.reach {
 		if !slices.ContainsFunc(files, func(f numbered) bool { return f.number == file }) {
-			return damage(p.dir, "its value log file %06d.vlog is missing", file)
+			return disk.Damage(p.dir, "its value log file %06d.vlog is missing", file)
 		}
 	}
 	if len(files) == 0 {
@@ -133,7 +140,7 @@ func (p *preflight) walkValueLog() error {
 		reach = max(reach, p.reachLast[newest.number])
 	}
 	if end.offset < int(reach) || p.clean && !end.clean {
-		return damage(
+		return disk.Damage(
 			newest.path,
 			"the entry at byte %d has a bad checksum, what was acknowledged reaches to byte %d",
 			end.offset,

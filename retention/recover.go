@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // recover finds what the log holds. Directories are looked at from the newest to the oldest, since the newer one tells
@@ -22,13 +24,13 @@ func (l *Log) recover() error {
 			return err
 		}
 	case errors.Is(err, os.ErrNotExist):
-		return damage(markPath(l.opts.Path), "it is missing, so nobody knows how far the log went")
+		return disk.Damage(markPath(l.opts.Path), "it is missing, so nobody knows how far the log went")
 	case err != nil:
 		return err
 	}
 	if len(spans) == 0 {
 		if l.mark.seq > 0 {
-			return damage(l.opts.Path, "there is no commit directory, but group %d was acknowledged", l.mark.seq)
+			return disk.Damage(l.opts.Path, "there is no commit directory, but group %d was acknowledged", l.mark.seq)
 		}
 		return l.begin()
 	}
@@ -80,10 +82,10 @@ func (l *Log) recoverSpans() error {
 // checkLast compares a directory's end with what the mark or the next directory says.
 func (s *span) checkLast(need uint64, tail bool) error {
 	if tail && s.last < need && !s.empty() {
-		return damage(s.path, "it ends with group %d, but group %d was acknowledged", s.last, need)
+		return disk.Damage(s.path, "it ends with group %d, but group %d was acknowledged", s.last, need)
 	}
 	if !tail && !s.empty() && s.last != need {
-		return damage(s.path, "it ends with group %d, but the next directory begins with group %d", s.last, need+1)
+		return disk.Damage(s.path, "it ends with group %d, but the next directory begins with group %d", s.last, need+1)
 	}
 	return nil
 }
@@ -115,7 +117,7 @@ func (l *Log) recoverSpan(s *span, sealed bool, need uint64, tail, newest bool) 
 		err = s.checkLast(need, tail)
 	}
 	if err == nil && sealed && s.last != was.last {
-		err = damage(s.path, "it ends with group %d, but was closed with group %d", s.last, was.last)
+		err = disk.Damage(s.path, "it ends with group %d, but was closed with group %d", s.last, was.last)
 	}
 	if err == nil {
 		err = in.log.err()
@@ -251,7 +253,7 @@ func (l *Log) takeLast() error {
 	}
 	l.last, l.lastMs, l.chain = was.last, was.lastMs, was.chain
 	if l.last < l.mark.seq {
-		return damage(l.opts.Path, "it ends with group %d, but group %d was acknowledged", l.last, l.mark.seq)
+		return disk.Damage(l.opts.Path, "it ends with group %d, but group %d was acknowledged", l.last, l.mark.seq)
 	}
 	return l.takeMark()
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // Replay calls fn for every group from `from` on, in order and whole. It proves on the way that nothing is missing and
@@ -76,9 +78,14 @@ func (l *Log) newReplay(from uint64) (*replay, error) {
 	first := l.firstLocked()
 	switch {
 	case from > l.last+1:
-		return nil, damage(l.opts.Path, "it ends with group %d, but a checkpoint or its caller saw group %d", l.last, from-1)
+		return nil, disk.Damage(
+			l.opts.Path,
+			"it ends with group %d, but a checkpoint or its caller saw group %d",
+			l.last,
+			from-1,
+		)
 	case from < first && from <= l.last:
-		return nil, damage(l.opts.Path, "it begins with group %d, the groups from %d on are missing", first, from)
+		return nil, disk.Damage(l.opts.Path, "it begins with group %d, the groups from %d on are missing", first, from)
 	case from < first:
 		return nil, fmt.Errorf(
 			"%q begins with group %d: the older ones were dropped with their retention",

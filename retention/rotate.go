@@ -3,6 +3,8 @@ package retention
 import (
 	"fmt"
 	"os"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // due reports whether the directory that is written has had its span or its bytes. Decided times count, not the clock:
@@ -50,7 +52,7 @@ func (l *Log) openNext(base uint64) error {
 // makeSpan makes a directory in which no group comes before base.
 func (l *Log) makeSpan(base uint64) (*span, *instance, error) {
 	s := &span{path: spanPath(l.opts.Path, base), base: base}
-	if err := makeDir(s.path); err != nil {
+	if err := disk.MakeDir(s.path); err != nil {
 		return nil, nil, err
 	}
 	in, err := openInstance(s.path, commitSize(), false, l.newInstanceLog(s.path))
@@ -77,5 +79,5 @@ func removeSpan(path string) error {
 	if err := syncParent(path); err != nil {
 		return err
 	}
-	return removeAllGently(dropping)
+	return disk.RemoveAllGently(dropping)
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // span is one commit directory. Its bounds are guarded by Log.mu, its handle by the pool.
@@ -67,7 +69,7 @@ func listSpans(dir string) ([]*span, error) {
 	var spans []*span
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if strings.HasSuffix(e.Name(), droppingSuffix) || strings.HasSuffix(e.Name(), tmpSuffix) {
+		if strings.HasSuffix(e.Name(), droppingSuffix) || strings.HasSuffix(e.Name(), disk.TmpSuffix) {
 			if err := os.RemoveAll(path); err != nil {
 				return nil, fmt.Errorf("remove %q, left by a crash: %w", path, err)
 			}
@@ -84,7 +86,7 @@ func listSpans(dir string) ([]*span, error) {
 // seal writes what a closed directory holds, so that the next start needs not open it. SPAN is there exactly while the
 // directory is closed: it also says that nothing in it may be torn.
 func seal(path string, b bounds) error {
-	return writeSynced(filepath.Join(path, sealName), encodeSealed(sealTitle, b.fields()))
+	return disk.WriteSynced(filepath.Join(path, sealName), disk.EncodeSealed(sealTitle, b.fields()))
 }
 
 func (b *bounds) fields() [][2]string {
@@ -100,7 +102,7 @@ func (b *bounds) fields() [][2]string {
 // readBoundsFile reads SPAN or BASE; found says whether it is there.
 func readBoundsFile(dir, name, title string) (s bounds, found bool, err error) {
 	path := filepath.Join(dir, name)
-	fields, err := readSealed(path, title)
+	fields, err := disk.ReadSealed(path, title)
 	if errors.Is(err, os.ErrNotExist) {
 		return s, false, nil
 	}
@@ -119,7 +121,7 @@ func readBoundsFile(dir, name, title string) (s bounds, found bool, err error) {
 	copy(s.chain[:], link)
 	errs[4] = err
 	if err := errors.Join(errs[:]...); err != nil {
-		return s, false, damage(path, "%v", err)
+		return s, false, disk.Damage(path, "%v", err)
 	}
 	return s, true, nil
 }
@@ -130,7 +132,7 @@ func (s *span) unseal() error {
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("remove %q: %w", path, err)
 	}
-	return syncDir(s.path)
+	return disk.SyncDir(s.path)
 }
 
 // diskBytes is what the directory takes on disk: value log files are larger than that until they are closed.

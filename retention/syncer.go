@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // syncer makes what Badger wrote durable in its stead: with SyncWrites it syncs the value log with every transaction,
@@ -64,24 +64,11 @@ func (s *syncer) values() error {
 		return nil
 	}
 	s.hasValues = false
-	return syncData(s.log)
+	return disk.SyncData(s.log)
 }
 
 // keys makes the last transaction durable, but for what values does. It comes after look.
-func (s *syncer) keys() error { return syncData(s.mem) }
-
-func syncData(f *os.File) error {
-	for {
-		err := unix.Fdatasync(int(f.Fd()))
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("sync %q: %w", f.Name(), err)
-		}
-		return nil
-	}
-}
+func (s *syncer) keys() error { return disk.SyncData(s.mem) }
 
 func (s *syncer) close() {
 	for _, f := range []*os.File{s.mem, s.log} {

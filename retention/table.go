@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // checkTables refuses a table whose footer points outside of it: Badger ends the process over one (table.go,
@@ -39,7 +41,7 @@ func checkTable(path string) error {
 	for _, what := range []string{"checksum", "index"} {
 		var length [4]byte
 		if left < int64(len(length)) {
-			return damage(path, "its %d bytes end before the length of its %s", info.Size(), what)
+			return disk.Damage(path, "its %d bytes end before the length of its %s", info.Size(), what)
 		}
 		left -= int64(len(length))
 		if _, err := f.ReadAt(length[:], left); err != nil {
@@ -48,7 +50,7 @@ func checkTable(path string) error {
 		if n := int64(binary.BigEndian.Uint32(length[:])); n <= left {
 			left -= n
 		} else {
-			return damage(path, "the length at byte %d says %d bytes of %s, and there are %d", left, n, what, left)
+			return disk.Damage(path, "the length at byte %d says %d bytes of %s, and there are %d", left, n, what, left)
 		}
 	}
 	return nil

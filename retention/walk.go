@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // A walk reads Badger's value log and memtable files without Badger and without changing them. Both are a 20-byte
@@ -182,8 +184,8 @@ func damaged(dir, what string) error {
 			return err
 		}
 		if !end.clean {
-			return damage(file.path, "the entry at byte %d has a bad checksum (%s)", end.offset, what)
+			return disk.Damage(file.path, "the entry at byte %d has a bad checksum (%s)", end.offset, what)
 		}
 	}
-	return damage(dir, "%s", what)
+	return disk.Damage(dir, "%s", what)
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -115,13 +115,13 @@ func (e *Engine) Checkpoint() error {
 }
 
 // fillCheckpoint writes the copy, and to the ledger what the log need not keep for it any more.
-func (e *Engine) fillCheckpoint(w *retention.CheckpointWriter) (size int64, err error) {
+func (e *Engine) fillCheckpoint(w *disk.CheckpointWriter) (size int64, err error) {
 	size, dirty, err := e.copyState(w)
 	if err != nil {
 		return 0, err
 	}
 	// Commands and rows come from groups that are durable, so they are taken after the last group that matters is.
-	for piece := range pieces(e.commands.appendKept(nil), retention.SectionBytesMax/commandBytes*commandBytes) {
+	for piece := range pieces(e.commands.appendKept(nil), disk.SectionBytesMax/commandBytes*commandBytes) {
 		if err := w.Section(sectionCommands, piece); err != nil {
 			return 0, err
 		}
@@ -134,7 +134,7 @@ func (e *Engine) fillCheckpoint(w *retention.CheckpointWriter) (size int64, err 
 
 // copyState writes all sections and returns when the newest group they may reflect is durable. dirty are the quarters
 // of an hour that the ledger does not have as they are.
-func (e *Engine) copyState(w *retention.CheckpointWriter) (size int64, dirty []record.QuarterTotals, err error) {
+func (e *Engine) copyState(w *disk.CheckpointWriter) (size int64, dirty []record.QuarterTotals, err error) {
 	put := func(kind uint16, data []byte) {
 		if err == nil {
 			size += int64(len(data))
@@ -144,7 +144,7 @@ func (e *Engine) copyState(w *retention.CheckpointWriter) (size int64, dirty []r
 	var image []byte
 	for s := range shards {
 		image = e.table.AppendShard(append(image[:0], byte(s)), s)
-		for piece := range shardPieces(image, retention.SectionBytesMax) {
+		for piece := range shardPieces(image, disk.SectionBytesMax) {
 			put(sectionShard, piece)
 		}
 	}
@@ -157,7 +157,7 @@ func (e *Engine) copyState(w *retention.CheckpointWriter) (size int64, dirty []r
 	e.gate.mu.RLock()
 	cat := e.catalogue.Load()
 	e.gate.mu.RUnlock()
-	for piece := range pieces(appendPools(nil, cat), retention.SectionBytesMax/poolBytes*poolBytes) {
+	for piece := range pieces(appendPools(nil, cat), disk.SectionBytesMax/poolBytes*poolBytes) {
 		put(sectionPools, piece)
 	}
 	putAll(sectionClaims, e.claims.sections())
@@ -217,7 +217,7 @@ type sections struct {
 func (s *sections) add(fn func(dst []byte) []byte) {
 	at := len(s.open)
 	s.open = fn(s.open)
-	if len(s.open) > retention.SectionBytesMax {
+	if len(s.open) > disk.SectionBytesMax {
 		s.done = append(s.done, s.open[:at:at])
 		s.open = append([]byte(nil), s.open[at:]...)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -34,9 +35,9 @@ type Ledger interface {
 
 // Checkpoints keeps copies of the state.
 type Checkpoints interface {
-	Create(begin uint64) (*retention.CheckpointWriter, error)
+	Create(begin uint64) (*disk.CheckpointWriter, error)
 	// Latest returns the newest installed checkpoint, nil if there is none.
-	Latest() (*retention.CheckpointReader, error)
+	Latest() (*disk.CheckpointReader, error)
 }
 
 // Guard watches the free space of the disk.

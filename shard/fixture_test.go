@@ -14,6 +14,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // memLog is a commit log in memory. A test may hold Append back; what Append has not returned for is lost by crash.
@@ -207,7 +208,7 @@ func newMachine(t testing.TB) *machine {
 
 func (m *machine) options() Options {
 	m.t.Helper()
-	checkpoints, err := retention.OpenCheckpoints(m.dir)
+	checkpoints, err := disk.OpenCheckpoints(m.dir)
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/meterd/meterd/console"
 	"github.com/meterd/meterd/ingest"
 	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard"
 )
 
@@ -33,7 +34,7 @@ type daemon struct {
 	o      *serveOptions
 	logger *slog.Logger
 	server *ingest.Server
-	dir    *retention.Dir
+	dir    *disk.Dir
 	log    *retention.Log
 	ledger *retention.Ledger
 	engine *shard.Engine
@@ -60,8 +61,8 @@ func openDaemon(o *serveOptions, logger *slog.Logger) (*daemon, error) {
 func (d *daemon) open() error {
 	o := d.o
 	var err error
-	d.dir, err = retention.OpenDir(retention.DirOptions{
-		Path: o.data, Region: o.region, Space: retention.SpaceOptions{StopBytes: o.diskStopBytes}, Logger: d.logger,
+	d.dir, err = disk.OpenDir(disk.DirOptions{
+		Path: o.data, Region: o.region, Space: disk.SpaceOptions{StopBytes: o.diskStopBytes}, Logger: d.logger,
 	})
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func (d *daemon) openState() error {
 	); err != nil {
 		return err
 	}
-	checkpoints, err := retention.OpenCheckpoints(d.dir.CheckpointPath())
+	checkpoints, err := disk.OpenCheckpoints(d.dir.CheckpointPath())
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // offlineName is whom the audit log names for a token that was made on a stopped directory.
@@ -135,7 +136,7 @@ func openStopped(o *tokenOptions) (*retention.Ledger, func() error, error) {
 		)
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	dir, err := retention.OpenDir(retention.DirOptions{Path: o.data, Region: o.region, Logger: logger})
+	dir, err := disk.OpenDir(disk.DirOptions{Path: o.data, Region: o.region, Logger: logger})
 	if err != nil {
 		return nil, nil, fmt.Errorf(
 			"only a stopped daemon's directory can be changed from here; a running one makes tokens with POST /v1/tokens: %w",

@@ -1,4 +1,4 @@
-package retention
+package disk
 
 import (
 	"bufio"
@@ -48,7 +48,7 @@ func (c *Checkpoints) Latest() (*CheckpointReader, error) {
 	}
 	if err != nil {
 		r.f.Close()
-		return nil, damage(r.path, "%v", err)
+		return nil, Damage(r.path, "%v", err)
 	}
 	return r, nil
 }
@@ -71,7 +71,7 @@ func (r *CheckpointReader) Sections(fn func(kind uint16, data []byte) error) err
 		return inFn
 	})
 	if err != nil && inFn == nil {
-		return damage(r.path, "%v", err)
+		return Damage(r.path, "%v", err)
 	}
 	return err
 }

@@ -1,8 +1,9 @@
-package retention
+package disk
 
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
 )
 
 // disk is a file system with a number for its free space; the ballast takes some of it.
@@ -69,6 +71,90 @@ func TestGuardStopsAndResumesWithHysteresis(t *testing.T) {
 	if err := g.Check(); !errors.Is(err, d.err) || !g.Stopped() {
 		t.Fatalf("stopped %v, %v", g.Stopped(), err)
 	}
+}
+
+// TestGuardLevels falls through all levels and rises again: each begins below its threshold, and ends with room to
+// spare.
+func TestGuardLevels(t *testing.T) {
+	d := &disk{ballast: "none"}
+	o := SpaceOptions{StopBytes: 1000, ResumeBytes: 1100, BallastBytes: 1 << 40, OpenBytes: 1, Free: d.measure}
+	const low, stopped, exhausted = 1, 2, 4
+	for _, c := range []struct {
+		name    string
+		reserve uint64
+		steps   [][2]uint64 // free bytes, levels
+	}{
+		{"small state", 0, [][2]uint64{
+			{1250, 0},
+			{1249, low},
+			{1000, low},
+			{999, low | stopped},
+			{500, low | stopped},
+			{499, low | stopped | exhausted},
+			{749, low | stopped | exhausted},
+			{750, low | stopped},
+			{1099, low | stopped},
+			{1100, low},
+			{1349, low},
+			{1350, 0},
+			{0, low | stopped | exhausted},
+			{1 << 40, 0},
+		}},
+		// The checkpoint takes 4000: it fits, with half of what else is written, however far administration went.
+		{"large state", 4000, [][2]uint64{
+			{6250, 0},
+			{6249, low},
+			{5000, low},
+			{4999, low | stopped},
+			{4500, low | stopped},
+			{4499, low | stopped | exhausted},
+			{4749, low | stopped | exhausted},
+			{4750, low | stopped},
+			{5100, low},
+			{6350, 0},
+		}},
+	} {
+		g, err := newGuard("none", o, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Reserve(c.reserve)
+		for _, step := range c.steps {
+			d.free = step[0]
+			if err := g.Check(); err != nil {
+				t.Fatal(err)
+			}
+			is := uint64(0)
+			for level, below := range map[uint64]bool{low: g.Low(), stopped: g.Stopped(), exhausted: g.Exhausted()} {
+				if below {
+					is |= level
+				}
+			}
+			if is != step[1] {
+				t.Errorf("%s, %d bytes free: levels %03b, want %03b", c.name, step[0], is, step[1])
+			}
+		}
+	}
+}
+
+// TestLevelsKeepTheirOrder holds, for any state and any options, that what matters less stops first.
+func TestLevelsKeepTheirOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := SpaceOptions{StopBytes: rapid.Uint64().Draw(t, "stop")}
+		o.fill()
+		if o.ResumeBytes < o.StopBytes {
+			t.Skip("refused by Validate")
+		}
+		reserve := rapid.Uint64().Draw(t, "reserve")
+		l := o.thresholds(reserve)
+		if l.exhausted > l.stop || l.stop > l.low || l.exhausted > l.exhaustedEnds || l.exhaustedEnds > l.stop ||
+			l.stop > l.stopEnds || l.low > l.lowEnds {
+			t.Fatalf("%+v", l)
+		}
+		if l.exhausted < reserve {
+			t.Fatalf("a checkpoint of %d bytes does not fit: %+v", reserve, l)
+		}
+	})
 }
 
 func TestBallastIsGivenUpAndMadeAgain(t *testing.T) {
@@ -156,7 +242,7 @@ func TestGuardRuns(t *testing.T) {
 		g, err := newGuard(
 			path,
 			SpaceOptions{StopBytes: 1000, ResumeBytes: 1500, BallastBytes: 1 << 40, Free: measure},
-			discard(),
+			slog.New(slog.DiscardHandler),
 		)
 		if err != nil {
 			t.Fatal(err)

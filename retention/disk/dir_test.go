@@ -1,9 +1,11 @@
-package retention
+package disk
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -72,19 +74,26 @@ func TestDirIsRefused(t *testing.T) {
 	}{
 		{"other region", func(_ *testing.T, _ string, o *DirOptions) { o.Region = "eu" }, []string{`"default"`, `"eu"`, "--region default"}, false},
 		{"newer version", func(t *testing.T, path string, _ *DirOptions) {
-			write(t, path+"/VERSION", encodeSealed(versionTitle, [][2]string{{"version", "2"}}))
-		}, []string{"version 2", "newer meterd"}, false},
+			write(t, path+"/VERSION", EncodeSealed(versionTitle, [][2]string{{"version", strconv.Itoa(FormatVersion + 1)}}))
+		}, []string{"version", "newer meterd"}, false},
 		{"no version", func(t *testing.T, path string, _ *DirOptions) {
 			write(t, path+"/commit/MARK", []byte("x"))
 			os.Remove(path + "/VERSION")
 		}, []string{"/VERSION", "commit"}, true},
+		{"no version, but a log", func(t *testing.T, path string, _ *DirOptions) {
+			if err := MakeDir(path + "/log"); err != nil {
+				t.Fatal(err)
+			}
+			write(t, path+"/log/segment", []byte("x"))
+			os.Remove(path + "/VERSION")
+		}, []string{"/VERSION", `"log"`}, true},
 		{"version of no number", func(t *testing.T, path string, _ *DirOptions) {
-			write(t, path+"/VERSION", encodeSealed(versionTitle, [][2]string{{"version", "x"}}))
+			write(t, path+"/VERSION", EncodeSealed(versionTitle, [][2]string{{"version", "x"}}))
 		}, []string{"/VERSION"}, true},
 		{"version empty", func(t *testing.T, path string, _ *DirOptions) { write(t, path+"/VERSION", nil) }, []string{"/VERSION"}, true},
 		{"identity gone", func(_ *testing.T, path string, _ *DirOptions) { os.Remove(path + "/IDENTITY") }, []string{"/IDENTITY"}, true},
 		{"seed short", func(t *testing.T, path string, _ *DirOptions) {
-			write(t, path+"/IDENTITY", encodeSealed(identityTitle, [][2]string{{"region", "default"}, {"hash_seed", "00"}}))
+			write(t, path+"/IDENTITY", EncodeSealed(identityTitle, [][2]string{{"region", "default"}, {"hash_seed", "00"}}))
 		}, []string{"/IDENTITY", "hash_seed"}, true},
 		{"somebody else's", func(t *testing.T, path string, _ *DirOptions) {
 			os.Remove(path + "/VERSION")
@@ -110,6 +119,28 @@ func TestDirIsRefused(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestVersionsThatAreRead: an older directory is not converted, and a newer one is not guessed at.
+func TestVersionsThatAreRead(t *testing.T) {
+	if VersionMin > FormatVersion {
+		t.Fatalf("versions %d to %d", VersionMin, FormatVersion)
+	}
+	for _, c := range []struct {
+		version int
+		says    string
+	}{
+		{1, `data directory "/d" has format version 1, this meterd needs 2: there is no conversion; ` +
+			"start with an empty --data, or run the older meterd"},
+		{2, ""},
+		{3, ""},
+		{4, `data directory "/d" has format version 4, this meterd knows up to 3: start the newer meterd that wrote it`},
+	} {
+		err := checkVersion("/d", c.version, 2, 3)
+		if says := fmt.Sprint(err); err == nil && c.says != "" || err != nil && says != c.says {
+			t.Errorf("version %d: %v", c.version, err)
+		}
 	}
 }
 
@@ -167,29 +198,5 @@ func TestOptionsReportEveryFault(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q is not in: %v", says, err)
 		}
-	}
-	err = LogOptions{Retention: -1, Span: -1, DirBytesMax: -1, Idle: -1}.Validate()
-	for _, says := range []string{"no path", "retention", "span", "at most -1 bytes", "idle"} {
-		if err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%q is not in: %v", says, err)
-		}
-	}
-	if err := (LedgerOptions{}).Validate(); err == nil {
-		t.Error("a ledger without a path is valid")
-	}
-	o := LogOptions{Path: "x", Retention: 168 * time.Hour}
-	if o.fill(); o.Span != 24*time.Hour || o.DirBytesMax != 8<<30 {
-		t.Errorf("span %s, %d bytes", o.Span, o.DirBytesMax)
-	}
-	o = LogOptions{Path: "x", Retention: 20 * time.Second}
-	if o.fill(); o.Span != 10*time.Second {
-		t.Errorf("span %s", o.Span)
-	}
-}
-
-func write(t testing.TB, path string, data []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -1,4 +1,4 @@
-package retention
+package disk
 
 import (
 	"fmt"
@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// removeGently removes a file in small pieces. A file system that tells its disk of every freed block (ext4 with
+// RemoveGently removes a file in small pieces. A file system that tells its disk of every freed block (ext4 with
 // `discard`) has the next sync wait for all of them: beside the removal of 75 MB a sync took up to 19 ms, in pieces 3
-// to 5, and a directory of the log can be a hundred times as large. The caller has renamed the file to what the next
-// start removes.
-func removeGently(path string) error {
+// to 5, and a file of the log can be a hundred times as large. It takes as long: call it where nobody waits.
+// The caller has renamed the file to what the next start removes.
+func RemoveGently(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("remove %q: %w", path, err)
@@ -31,13 +31,13 @@ func removeGently(path string) error {
 	return nil
 }
 
-// removeAllGently removes a directory with its files.
-func removeAllGently(dir string) error {
+// RemoveAllGently removes a directory with its files, each as RemoveGently does.
+func RemoveAllGently(dir string) error {
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
-		return removeGently(path)
+		return RemoveGently(path)
 	})
 	if err == nil {
 		err = os.RemoveAll(dir)

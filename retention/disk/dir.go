@@ -1,4 +1,4 @@
-package retention
+package disk
 
 import (
 	"errors"
@@ -14,8 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FormatVersion is the version of everything that FORMAT.md draws. A directory of a newer one is refused.
-const FormatVersion = 1
+// FormatVersion is the version of everything that lies in a data directory, as the FORMAT.md of each room draws it. A
+// first start writes it. VersionMin is the oldest one that is read. Directories of others are refused.
+const (
+	FormatVersion = 1
+	VersionMin    = 1
+)
 
 // DirOptions says which data directory to open and for whom.
 type DirOptions struct {
@@ -31,7 +35,7 @@ func (o *DirOptions) fill() {
 		o.Now = time.Now
 	}
 	if o.Logger == nil {
-		o.Logger = discard()
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.Space.fill()
 }
@@ -72,7 +76,7 @@ func OpenDir(o DirOptions) (*Dir, error) {
 			err,
 		)
 	}
-	if err := syncDir(filepath.Dir(o.Path)); err != nil {
+	if err := SyncDir(filepath.Dir(o.Path)); err != nil {
 		return nil, err
 	}
 	lock, err := lockDir(o.Path)
@@ -88,7 +92,7 @@ func OpenDir(o DirOptions) (*Dir, error) {
 }
 
 func (d *Dir) open(o *DirOptions) error {
-	first, err := d.checkVersion()
+	first, err := d.readVersion()
 	if err != nil {
 		return err
 	}
@@ -104,13 +108,13 @@ func (d *Dir) open(o *DirOptions) error {
 		return err
 	}
 	for _, sub := range []string{d.CommitPath(), d.LedgerPath(), d.CheckpointPath()} {
-		if err := makeDir(sub); err != nil {
+		if err := MakeDir(sub); err != nil {
 			return err
 		}
 	}
 	if first {
 		// Last of all: VERSION says that the first start came to its end.
-		return writeSynced(d.versionPath(), encodeSealed(versionTitle, [][2]string{{"version", strconv.Itoa(FormatVersion)}}))
+		return WriteSynced(d.versionPath(), EncodeSealed(versionTitle, [][2]string{{"version", strconv.Itoa(FormatVersion)}}))
 	}
 	return nil
 }
@@ -145,9 +149,9 @@ const versionTitle = "data directory"
 
 func (d *Dir) versionPath() string { return filepath.Join(d.path, "VERSION") }
 
-// checkVersion reports whether this is the first start in the directory.
-func (d *Dir) checkVersion() (first bool, err error) {
-	fields, err := readSealed(d.versionPath(), versionTitle)
+// readVersion reports whether this is the first start in the directory.
+func (d *Dir) readVersion() (first bool, err error) {
+	fields, err := ReadSealed(d.versionPath(), versionTitle)
 	if errors.Is(err, os.ErrNotExist) {
 		return true, d.checkVirgin()
 	}
@@ -156,22 +160,31 @@ func (d *Dir) checkVersion() (first bool, err error) {
 	}
 	version, err := strconv.Atoi(fields["version"])
 	if err != nil || version < 1 {
-		return false, damage(d.versionPath(), "version %q is no number", fields["version"])
+		return false, Damage(d.versionPath(), "version %q is no number", fields["version"])
 	}
-	if version > FormatVersion {
-		return false, fmt.Errorf("data directory %q has format version %d, this meterd knows up to %d: "+
-			"start the newer meterd that wrote it", d.path, version, FormatVersion)
+	return false, checkVersion(d.path, version, VersionMin, FormatVersion)
+}
+
+// checkVersion refuses a version that is not within oldest and newest, with what to do.
+func checkVersion(path string, version, oldest, newest int) error {
+	switch {
+	case version < oldest:
+		return fmt.Errorf("data directory %q has format version %d, this meterd needs %d: there is no conversion; "+
+			"start with an empty --data, or run the older meterd", path, version, oldest)
+	case version > newest:
+		return fmt.Errorf("data directory %q has format version %d, this meterd knows up to %d: "+
+			"start the newer meterd that wrote it", path, version, newest)
 	}
-	return false, nil
+	return nil
 }
 
 // checkVirgin refuses a directory that has something in it but no VERSION: it is somebody else's, or VERSION was lost.
 // What a first start that was cut short may have left is allowed.
 func (d *Dir) checkVirgin() error {
-	for _, name := range []string{"commit", "ledger", "checkpoint"} {
-		entries, err := os.ReadDir(filepath.Join(d.path, name))
+	for _, sub := range []string{d.CommitPath(), d.LogPath(), d.LedgerPath(), d.CheckpointPath()} {
+		entries, err := os.ReadDir(sub)
 		if err == nil && len(entries) > 0 {
-			return damage(d.versionPath(), "it is missing although %q has content", name)
+			return Damage(d.versionPath(), "it is missing although %q has content", filepath.Base(sub))
 		}
 	}
 	entries, err := os.ReadDir(d.path)
@@ -179,8 +192,8 @@ func (d *Dir) checkVirgin() error {
 		return fmt.Errorf("list %q: %w", d.path, err)
 	}
 	for _, e := range entries {
-		switch strings.TrimSuffix(e.Name(), tmpSuffix) {
-		case "LOCK", "VERSION", "IDENTITY", "BALLAST", "commit", "ledger", "checkpoint", "lost+found":
+		switch strings.TrimSuffix(e.Name(), TmpSuffix) {
+		case "LOCK", "VERSION", "IDENTITY", "BALLAST", "commit", "log", "ledger", "checkpoint", "lost+found":
 		default:
 			return fmt.Errorf("%q is not a meterd data directory: it has %q but no VERSION; name an empty directory with --data",
 				d.path, e.Name())
@@ -192,10 +205,13 @@ func (d *Dir) checkVirgin() error {
 // Path returns the data directory.
 func (d *Dir) Path() string { return d.path }
 
-// CommitPath returns where the commit log lies: LogOptions.Path.
+// CommitPath returns where the commit log of Badger directories lies.
 func (d *Dir) CommitPath() string { return filepath.Join(d.path, "commit") }
 
-// LedgerPath returns where the ledger lies: LedgerOptions.Path.
+// LogPath returns where the log's segments lie.
+func (d *Dir) LogPath() string { return filepath.Join(d.path, "log") }
+
+// LedgerPath returns where the ledger lies.
 func (d *Dir) LedgerPath() string { return filepath.Join(d.path, "ledger") }
 
 // CheckpointPath returns where checkpoints lie.

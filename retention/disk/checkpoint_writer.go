@@ -1,4 +1,4 @@
-package retention
+package disk
 
 import (
 	"errors"
@@ -33,7 +33,7 @@ const (
 // Create begins a checkpoint of the state that has everything up to group b, the last one sealed before copying began.
 // Until Commit nothing of it counts.
 func (c *Checkpoints) Create(b uint64) (*CheckpointWriter, error) {
-	f, err := os.OpenFile(c.name(b)+tmpSuffix, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(c.name(b)+TmpSuffix, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create checkpoint: %w", err)
 	}
@@ -125,7 +125,7 @@ func (w *CheckpointWriter) Commit(e uint64) error {
 		_ = os.Remove(w.f.Name()) // The next start removes it otherwise.
 		return fmt.Errorf("install checkpoint of group %d: %w", w.b, err)
 	}
-	if err := syncDir(w.dir.path); err != nil {
+	if err := SyncDir(w.dir.path); err != nil {
 		return err
 	}
 	return w.dir.prune(w.b)

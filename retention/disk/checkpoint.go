@@ -1,4 +1,4 @@
-package retention
+package disk
 
 import (
 	"encoding/binary"
@@ -18,7 +18,7 @@ type Checkpoints struct{ path string }
 
 // OpenCheckpoints opens or makes the directory and removes what a crash left unfinished.
 func OpenCheckpoints(path string) (*Checkpoints, error) {
-	if err := makeDir(path); err != nil {
+	if err := MakeDir(path); err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(path)
@@ -26,7 +26,7 @@ func OpenCheckpoints(path string) (*Checkpoints, error) {
 		return nil, fmt.Errorf("list %q: %w", path, err)
 	}
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), tmpSuffix) {
+		if !strings.HasSuffix(e.Name(), TmpSuffix) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(path, e.Name())); err != nil {
@@ -39,6 +39,7 @@ func OpenCheckpoints(path string) (*Checkpoints, error) {
 // The layout of a checkpoint; FORMAT.md draws it.
 const (
 	checkpointPrefix  = "checkpoint-"
+	groupDigits       = 20 // Every uint64 fits, and names sort as numbers do.
 	checkpointVersion = 1
 	checkpointMagic   = "meterdCP"
 	footerMagic       = "meterdCF"
@@ -108,7 +109,7 @@ func (f *footer) decode(v []byte) error {
 }
 
 func (c *Checkpoints) name(b uint64) string {
-	return filepath.Join(c.path, fmt.Sprintf("%s%0*d", checkpointPrefix, spanDigits, b))
+	return filepath.Join(c.path, fmt.Sprintf("%s%0*d", checkpointPrefix, groupDigits, b))
 }
 
 // list returns the groups B of the installed checkpoints, oldest first.
@@ -120,7 +121,7 @@ func (c *Checkpoints) list() ([]uint64, error) {
 	var installed []uint64
 	for _, e := range entries {
 		digits, ok := strings.CutPrefix(e.Name(), checkpointPrefix)
-		if !ok || len(digits) != spanDigits {
+		if !ok || len(digits) != groupDigits {
 			continue
 		}
 		if b, err := strconv.ParseUint(digits, 10, 64); err == nil {
@@ -141,11 +142,11 @@ func (c *Checkpoints) prune(b uint64) error {
 		if old >= b {
 			break
 		}
-		gone := c.name(old) + tmpSuffix
+		gone := c.name(old) + TmpSuffix
 		if err := os.Rename(c.name(old), gone); err != nil {
 			return fmt.Errorf("remove an older checkpoint: %w", err)
 		}
-		if err := removeGently(gone); err != nil {
+		if err := RemoveGently(gone); err != nil {
 			return fmt.Errorf("remove an older checkpoint: %w", err)
 		}
 	}

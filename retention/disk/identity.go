@@ -1,4 +1,4 @@
-package retention
+package disk
 
 import (
 	"crypto/rand"
@@ -23,12 +23,12 @@ type identity struct {
 // (R7).
 func openIdentity(dir, region string, now time.Time, first bool) (identity, error) {
 	path := filepath.Join(dir, "IDENTITY")
-	fields, err := readSealed(path, identityTitle)
+	fields, err := ReadSealed(path, identityTitle)
 	if errors.Is(err, os.ErrNotExist) && first {
 		return makeIdentity(path, region, now)
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return identity{}, damage(path, "it is missing")
+		return identity{}, Damage(path, "it is missing")
 	}
 	if err != nil {
 		return identity{}, err
@@ -36,11 +36,11 @@ func openIdentity(dir, region string, now time.Time, first bool) (identity, erro
 	id := identity{region: fields["region"]}
 	seed, err := hex.DecodeString(fields["hash_seed"])
 	if err != nil || len(seed) != len(id.hashSeed) {
-		return identity{}, damage(path, "hash_seed %q is not 16 bytes in hex", fields["hash_seed"])
+		return identity{}, Damage(path, "hash_seed %q is not 16 bytes in hex", fields["hash_seed"])
 	}
 	copy(id.hashSeed[:], seed)
 	if id.createdAt, err = time.Parse(time.RFC3339Nano, fields["created_at"]); err != nil {
-		return identity{}, damage(path, "created_at %q is no time", fields["created_at"])
+		return identity{}, Damage(path, "created_at %q is no time", fields["created_at"])
 	}
 	if id.region != region {
 		return identity{}, fmt.Errorf(
@@ -58,7 +58,7 @@ func openIdentity(dir, region string, now time.Time, first bool) (identity, erro
 func makeIdentity(path, region string, now time.Time) (identity, error) {
 	id := identity{region: region, createdAt: now.UTC()}
 	rand.Read(id.hashSeed[:]) // It never fails: crypto/rand ends the process instead.
-	return id, writeSynced(path, encodeSealed(identityTitle, [][2]string{
+	return id, WriteSynced(path, EncodeSealed(identityTitle, [][2]string{
 		{"region", id.region},
 		{"hash_seed", hex.EncodeToString(id.hashSeed[:])},
 		{"created_at", id.createdAt.Format(time.RFC3339Nano)},

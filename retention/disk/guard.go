@@ -1,0 +1,179 @@
+package disk
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Guard watches the free space of a data directory. The less there is, the more must stop:
+//
+//	          free space
+//	─────────────────────────  Low         history and snapshots yield
+//	─────────────────────────  Stopped     events are refused
+//	      changes of administration, then
+//	─────────────────────────  Exhausted   administration is refused, too
+//	      the next checkpoint and what else must be written to come to rest
+//	─────────────────────────  nothing
+//
+// Its methods are safe for concurrent use; Low, Stopped, Exhausted and FreeBytes are one atomic load each.
+type Guard struct {
+	path                 string
+	opts                 SpaceOptions
+	logger               *slog.Logger
+	reserve              atomic.Uint64
+	free                 atomic.Uint64
+	low, stop, exhausted level
+	mu                   sync.Mutex // one Check at a time
+	ballast              ballast
+}
+
+func newGuard(path string, o SpaceOptions, logger *slog.Logger) (*Guard, error) {
+	g := &Guard{path: path, opts: o, logger: logger}
+	g.ballast = ballast{path: filepath.Join(path, "BALLAST"), bytes: int64(o.BallastBytes)}
+	free, err := o.Free(path)
+	g.free.Store(free)
+	return g, err
+}
+
+// makeRoom gives the ballast up if opening would not fit, and refuses to open if it does not help.
+func (g *Guard) makeRoom() error {
+	free := g.free.Load()
+	if free < g.opts.OpenBytes {
+		given, err := g.ballast.giveUp()
+		if err != nil {
+			return err
+		}
+		if given {
+			g.logger.Warn("disk full: ballast given up to open", "path", g.ballast.path, "bytes", g.opts.BallastBytes)
+		}
+		if free, err = g.opts.Free(g.path); err != nil {
+			return err
+		}
+		if free < g.opts.OpenBytes {
+			return fmt.Errorf(
+				"data directory %q: %d bytes are free, opening takes up to %d: free at least %d bytes on this file system",
+				g.path,
+				free,
+				g.opts.OpenBytes,
+				g.opts.OpenBytes-free,
+			)
+		}
+	}
+	return g.Check()
+}
+
+// Reserve says how many bytes the next checkpoint will take; ingest stops while it still fits.
+func (g *Guard) Reserve(bytes uint64) { g.reserve.Store(bytes) }
+
+// Check measures, moves the levels, and makes the ballast again when there is room for it.
+func (g *Guard) Check() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	free, err := g.opts.Free(g.path)
+	if err != nil {
+		return err
+	}
+	g.free.Store(free)
+	t := g.opts.thresholds(g.reserve.Load())
+	if changed, low := g.low.move(free, t.low, t.lowEnds); changed {
+		g.tell(low, slog.LevelWarn, "disk filling up: history and snapshots yield",
+			"disk has room again: history and snapshots go on", t.low)
+	}
+	if changed, stopped := g.stop.move(free, t.stop, t.stopEnds); changed {
+		g.tell(stopped, slog.LevelError, "disk nearly full: ingest stops", "disk has room again: ingest goes on", t.stop)
+	}
+	if changed, exhausted := g.exhausted.move(free, t.exhausted, t.exhaustedEnds); changed {
+		g.tell(exhausted, slog.LevelError, "disk full but for a checkpoint and a restart: administration stops",
+			"disk has room again: administration goes on", t.exhausted)
+	}
+	if free >= addSaturating(t.stopEnds, g.opts.BallastBytes) {
+		return g.ballast.make()
+	}
+	return nil
+}
+
+func (g *Guard) tell(begins bool, severity slog.Level, begin, end string, thresholdBytes uint64) {
+	message := begin
+	if !begins {
+		severity, message = slog.LevelInfo, end
+	}
+	g.logger.Log(context.Background(), severity, message,
+		"path", g.path, "free_bytes", g.free.Load(), "threshold_bytes", thresholdBytes)
+}
+
+// thresholds are what each level begins below, and ends at, in bytes of free space.
+type thresholds struct {
+	low, lowEnds, stop, stopEnds, exhausted, exhaustedEnds uint64
+}
+
+// thresholds returns the levels when the next checkpoint takes reserve bytes. Between stopping and exhaustion lies half
+// of what is kept for coming to rest, at least.
+func (o *SpaceOptions) thresholds(reserve uint64) (t thresholds) {
+	flush := min(flushBytes, o.StopBytes)
+	hysteresis := o.ResumeBytes - o.StopBytes
+	t.stop = max(o.StopBytes, addSaturating(reserve, flush))
+	t.stopEnds = addSaturating(t.stop, hysteresis)
+	t.low = addSaturating(t.stop, t.stop/4)
+	t.lowEnds = addSaturating(t.low, hysteresis)
+	t.exhausted = max(o.StopBytes/2, addSaturating(reserve, flush/2))
+	t.exhaustedEnds = t.exhausted + (t.stop-t.exhausted)/2
+	return t
+}
+
+// level is a threshold that was, or was not, fallen below.
+type level struct{ below atomic.Bool }
+
+// move begins the level below begins, ends it at ends or more, and reports whether it has changed, and what it is now.
+func (l *level) move(free, begins, ends uint64) (changed, below bool) {
+	below = l.below.Load()
+	switch {
+	case !below && free < begins:
+		below = true
+	case below && free >= ends:
+		below = false
+	default:
+		return false, below
+	}
+	l.below.Store(below)
+	return true, below
+}
+
+func addSaturating(a, b uint64) uint64 {
+	if a+b < a {
+		return ^uint64(0)
+	}
+	return a + b
+}
+
+// Run checks every so often until ctx ends. A measurement that fails is reported to failed; the state stays.
+func (g *Guard) Run(ctx context.Context, every time.Duration, failed func(error)) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if err := g.Check(); err != nil {
+				failed(err)
+			}
+		}
+	}
+}
+
+// Low reports whether history and snapshots must yield: events come first.
+func (g *Guard) Low() bool { return g.low.below.Load() }
+
+// Stopped reports whether ingest must be refused for want of space.
+func (g *Guard) Stopped() bool { return g.stop.below.Load() }
+
+// Exhausted reports whether administration must be refused, too: what is left is for the next checkpoint and a restart.
+func (g *Guard) Exhausted() bool { return g.exhausted.below.Load() }
+
+// FreeBytes returns what the last Check measured.
+func (g *Guard) FreeBytes() uint64 { return g.free.Load() }

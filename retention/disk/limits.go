@@ -1,0 +1,28 @@
+package disk
+
+import "time"
+
+// Every bound of the package, each with the reason for its size.
+const (
+	// SectionBytesMax bounds a section of a checkpoint: readers hold one in memory.
+	SectionBytesMax = 4 << 20
+
+	// sealedBytesMax bounds the small text files; what is larger is none of ours.
+	sealedBytesMax = 4 << 10
+
+	// removeBytes and removeEvery are the steps in which large files are removed: 1.3 GB a second at most.
+	removeBytes = 4 << 20
+	removeEvery = 3 * time.Millisecond
+
+	// stopBytesDefault stops ingest. It leaves room for the checkpoint of eight million devices (about 100 bytes each),
+	// the memtables to be flushed (16 MiB) and a second of commit log between two looks; Guard.Reserve raises it with the
+	// state.
+	stopBytesDefault = 1 << 30
+	// flushBytes is what a running daemon writes beside its checkpoint to come to rest: memtables flushed, a compaction of
+	// them, the log of the groups in hand. Half of it is for administration while ingest is stopped: tens of thousands of
+	// changes, and somebody sees to a full disk long before.
+	flushBytes = 256 << 20
+	// ballastBytesDefault is given up to open on a full disk; openBytes is what opening writes: both memtables, flushed.
+	ballastBytesDefault = 64 << 20
+	openBytes           = 48 << 20
+)

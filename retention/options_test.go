@@ -1,0 +1,35 @@
+package retention
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestOptionsReportEveryFault(t *testing.T) {
+	err := LogOptions{Retention: -1, Span: -1, DirBytesMax: -1, Idle: -1}.Validate()
+	for _, says := range []string{"no path", "retention", "span", "at most -1 bytes", "idle"} {
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q is not in: %v", says, err)
+		}
+	}
+	if err := (LedgerOptions{}).Validate(); err == nil {
+		t.Error("a ledger without a path is valid")
+	}
+	o := LogOptions{Path: "x", Retention: 168 * time.Hour}
+	if o.fill(); o.Span != 24*time.Hour || o.DirBytesMax != 8<<30 {
+		t.Errorf("span %s, %d bytes", o.Span, o.DirBytesMax)
+	}
+	o = LogOptions{Path: "x", Retention: 20 * time.Second}
+	if o.fill(); o.Span != 10*time.Second {
+		t.Errorf("span %s", o.Span)
+	}
+}
+
+func write(t testing.TB, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -30,7 +30,8 @@
 // # Room
 //
 // An insert never grows a table. Room is promised beforehand: Reserve(n) before a batch with n possible inserts, and if
-// it says no, Grow(n, …) between two groups and Reserve once more. See Grow for what the promise is worth.
+// it says no, Grow(n, …) between two groups and Reserve once more. See Grow for what the promise is worth. It includes
+// memory for the names, of the greatest length: running out of memory is an error of Grow, never one of Insert.
 //
 // # Invariants
 //

@@ -41,13 +41,28 @@ func insertsFor(room int) int {
 	return sort.Search(room*Shards, func(n int) bool { return roomFor(n+1) > room })
 }
 
-// promisable returns how many inserts the fullest shard still allows.
+// promisable returns how many inserts the fullest shard still allows, and the memory for names.
 func (t *Table) promisable() int {
 	room := math.MaxInt
 	for i := range t.shards {
 		room = min(room, roomIn(t.tables[i].capacity(), t.shards[i].used.get()))
 	}
-	return insertsFor(room)
+	return min(insertsFor(room), namesFor(t.nameMem.blocks(chunkBytes)))
+}
+
+// namesInChunk is how many names a chunk takes at least.
+const namesInChunk = chunkWords / ((entryNameAt + NameBytesMax + 7) / 8)
+
+// chunksFor returns how many free chunks n names need at most, whatever their lengths and shards: each shard ends one
+// chunk too early.
+func chunksFor(n int) int { return n/namesInChunk + Shards }
+
+// namesFor returns how many names free chunks are enough for: the inverse of chunksFor.
+func namesFor(chunks int) int {
+	if chunks < Shards {
+		return 0
+	}
+	return (chunks-Shards+1)*namesInChunk - 1
 }
 
 // Reserve promises room for n inserts, or for none: then the engine leaves the gate, lets Grow(n, …) run at the next
@@ -60,12 +75,15 @@ func (t *Table) Reserve(n int) bool { return t.promised.take(n) }
 // need inserts, however much has to be copied for that. Beyond it, it grows shards that are over their usual load, or
 // that keep the promise small, as long as the tables it makes take budgetBytes together; a single shard is never cut,
 // so with any budget at all one of them grows. A shard that is just being copied by AppendShard is waited for only if
-// need demands it. Every *Slot from before is void. It fails if there is no memory: what could be done is done, and
-// promised is what is there.
+// need demands it. Every *Slot from before is void. It fails with ErrNoMemory: what could be done is done, and promised
+// is what is there. The memory for names is mapped here too, so that no insert within the promise asks for any.
 func (t *Table) Grow(need, budgetBytes int) error {
 	err := t.growTo(need, &budgetBytes)
 	if err == nil {
 		err = t.growAhead(budgetBytes)
+	}
+	if err == nil {
+		err = t.nameMem.reserve(chunksFor(max(need, promiseMin)), chunkBytes)
 	}
 	t.promised.reset(t.promisable())
 	return err

@@ -1,6 +1,8 @@
 package counters
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 )
@@ -155,4 +157,61 @@ func TestGrowKeepsToItsBudget(t *testing.T) {
 	if after := tab.ReadStats(); calls < 10 || after.LoadMax > loadMaxPercent/100.0 || after.Slots == before.Slots {
 		t.Errorf("%d calls, from %+v to %+v", calls, before, after)
 	}
+}
+
+func TestNamesForInvertsChunksFor(t *testing.T) {
+	for chunks := range 3 * Shards {
+		n := namesFor(chunks)
+		if n > 0 && chunksFor(n) > chunks || n == 0 && chunksFor(1) <= chunks || chunksFor(n+1) <= chunks {
+			t.Fatalf("%d chunks: %d names need %d, one more %d", chunks, n, chunksFor(n), chunksFor(n+1))
+		}
+	}
+}
+
+// starve lets the table map so many more slabs, and no more.
+func starve(tab *Table, slabs int) {
+	more := func(n int) (*slab, error) {
+		if slabs == 0 {
+			return nil, fmt.Errorf("%w: map %d bytes", ErrNoMemory, n)
+		}
+		slabs--
+		return newSlab(n)
+	}
+	tab.slotMem.more, tab.nameMem.more = more, more
+}
+
+// Without memory Grow says so, what was promised still fits, with the longest names too, and with memory it goes on.
+func TestGrowWithoutMemory(t *testing.T) {
+	tab := newTable(t)
+	starve(tab, 0)
+	inserted := 0
+	insert := func(n int) {
+		if !tab.Reserve(n) {
+			t.Fatalf("%d were promised and not given", n)
+		}
+		for range n {
+			name := fmt.Appendf(nil, "%0*d", NameBytesMax, inserted)
+			if _, isNew, err := tab.Insert(tab.KeyOf(1, name), name); err != nil || !isNew {
+				t.Fatalf("device %d: %v", inserted, err)
+			}
+			inserted++
+		}
+	}
+	var err error
+	for err == nil {
+		insert(tab.ReadStats().Promised)
+		err = tab.Grow(1, 0)
+	}
+	if !errors.Is(err, ErrNoMemory) {
+		t.Fatal(err)
+	}
+	insert(tab.ReadStats().Promised)
+	if tab.Reserve(1) {
+		t.Error("room was promised that there is no memory for")
+	}
+	starve(tab, -1)
+	if err := tab.Grow(1000, 0); err != nil {
+		t.Fatal(err)
+	}
+	insert(1000)
 }

@@ -13,6 +13,7 @@ type span struct{ off, n int }
 // always zero, and huge pages that are wholly free go back to the kernel. It is safe for concurrent use.
 type region struct {
 	mu    sync.Mutex
+	more  func(n int) (*slab, error) // a test's newSlab; nil otherwise
 	slabs []*slab
 	used  int // bytes handed out
 }
@@ -29,14 +30,51 @@ func (r *region) alloc(n int) (block, error) {
 			}
 		}
 	}
-	size := roundUp(max(n, slabBytes), hugePageBytes)
-	s, err := newSlab(size)
+	s, err := r.grow(n)
 	if err != nil {
 		return block{}, err
 	}
+	return r.carve(s, 0, n), nil
+}
+
+// grow adds a slab of at least n bytes. The lock is held.
+func (r *region) grow(n int) (*slab, error) {
+	size := roundUp(max(n, slabBytes), hugePageBytes)
+	more := r.more
+	if more == nil {
+		more = newSlab
+	}
+	s, err := more(size)
+	if err != nil {
+		return nil, err
+	}
 	s.free = append(s.free, span{0, size})
 	r.slabs = append(r.slabs, s)
-	return r.carve(s, 0, n), nil
+	return s, nil
+}
+
+// blocks returns how many blocks of n bytes, a multiple of a cache line, alloc has without asking the kernel.
+func (r *region) blocks(n int) (count int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.slabs {
+		for _, f := range s.free {
+			count += f.n / n
+		}
+	}
+	return count
+}
+
+// reserve makes sure that alloc has count blocks of n bytes without asking the kernel, as long as nobody takes others.
+func (r *region) reserve(count, n int) error {
+	missing := count - r.blocks(n)
+	if missing <= 0 {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, err := r.grow(missing * n)
+	return err
 }
 
 // carve takes n bytes from the beginning of the slab's i-th free span.

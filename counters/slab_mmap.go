@@ -29,7 +29,7 @@ func newSlab(n int) (*slab, error) {
 		unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE,
 	)
 	if err != nil {
-		return nil, fmt.Errorf("map %d bytes for devices: %w", n, os.NewSyscallError("mmap", err))
+		return nil, fmt.Errorf("%w: map %d bytes: %w", ErrNoMemory, n, os.NewSyscallError("mmap", err))
 	}
 	skip := alignSkip(raw)
 	s := &slab{raw: raw, mem: raw[skip : skip+n : skip+n]}

@@ -11,6 +11,9 @@ import (
 // of the universe.
 var ErrCollision = errors.New("counters: two names have the same hash")
 
+// ErrNoMemory means that the system gave no memory for devices.
+var ErrNoMemory = errors.New("counters: no memory for devices")
+
 // Table holds the devices. The package comment says what is safe when.
 type Table struct {
 	tables   [Shards]slots // apart from the rest: it fits the first-level cache
@@ -43,6 +46,9 @@ func New(o Options) (*Table, error) {
 		}
 		t.tables[i] = h
 	}
+	if err := t.nameMem.reserve(chunksFor(promiseMin), chunkBytes); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
 	t.promised.reset(t.promisable())
 	return t, nil
 }
@@ -65,8 +71,8 @@ func (t *Table) Find(k Key) *Slot {
 }
 
 // Insert returns the slot of a device and whether it is new. The key must be KeyOf the name; the name is copied. Room
-// for a new device must have been reserved. It fails on a name that the table does not hold, and when there is no
-// memory for it.
+// for a new device must have been reserved, and its memory is there then. It fails on a name that the table does not
+// hold, and when a shard's names are full.
 func (t *Table) Insert(k Key, name []byte) (*Slot, bool, error) {
 	if err := checkName(k.Product(), name); err != nil {
 		return nil, false, err

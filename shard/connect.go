@@ -194,8 +194,8 @@ func (t *turn) bind() {
 	name := t.r.Batch.Bytes(t.ev.Device)
 	slot, inserted, err := t.e.table.Insert(t.key, name)
 	if err != nil {
-		// No memory for a few bytes of a name, or a hash collision: the process ends and nothing of this group is
-		// acknowledged.
+		// A shard with 16 GiB of names, or a hash collision; memory was reserved by enter. The process ends, and nothing
+		// of this group is acknowledged.
 		panic("BUG: cannot bind a device: " + err.Error())
 	}
 	t.slot = slot

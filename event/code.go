@@ -46,10 +46,11 @@ const (
 	SequenceTooOld      Code = 55
 	SequenceReused      Code = 56
 	RequestTimeout      Code = 57
+	OutOfMemory         Code = 58
 )
 
 // Codes is one more than the largest Code.
-const Codes = 58
+const Codes = 59
 
 type codeRow struct {
 	name, title string
@@ -95,6 +96,7 @@ var codeTable = [Codes]codeRow{
 	AlreadyConsumed:     {"already_consumed", "More was consumed than can be taken back", 409},
 	TooManyProducers:    {"too_many_producers", "The account has too many producers", 409},
 	DiskFull:            {"overloaded", "The disk is nearly full; ingest is stopped", 503},
+	OutOfMemory:         {"overloaded", "There is no memory for new devices; they are refused", 503},
 	InternalError:       {"internal_error", "Internal error", 500},
 	InvalidArgument:     {"invalid_argument", "A value is not valid", 400},
 	UnknownField:        {"unknown_field", "The field is not known", 400},

@@ -152,6 +152,14 @@ func problemOf(err error) (p *event.Problem) {
 		}
 	case errors.Is(err, shard.ErrDiskFull):
 		p = &event.Problem{Code: event.DiskFull, Detail: "the disk is nearly full; free some space"}
+	case errors.Is(err, shard.ErrOutOfMemory):
+		p = &event.Problem{
+			Code: event.OutOfMemory,
+			Detail: "a device connects for the first time, and memory for the device table cannot be had; " +
+				"give the daemon more memory; devices that were active before go on",
+		}
+	case errors.Is(err, shard.ErrOverloaded):
+		p = &event.Problem{Code: event.Overloaded, Detail: "too many requests at once; send it again"}
 	}
 	return p
 }

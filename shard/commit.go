@@ -71,8 +71,9 @@ func (e *Engine) seal() *group {
 	for _, fn := range fns {
 		fn()
 	}
-	e.table.Grow(need, growBytesMax)
+	grown := e.grow(need)
 	gt.mu.Unlock()
+	e.grew(grown)
 	e.stats.sealed(held.Sub(began), time.Since(held))
 	if cutDone != nil {
 		close(cutDone)

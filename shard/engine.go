@@ -63,6 +63,8 @@ type Options struct {
 	// Lanes is how many requests decide at once; GOMAXPROCS by default.
 	Lanes  int
 	Logger *slog.Logger
+
+	grow func(t *counters.Table, need, budgetBytes int) error // a test's Table.Grow
 }
 
 // Validate reports every fault at once.
@@ -93,6 +95,9 @@ func (o *Options) fill() {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.grow == nil {
+		o.grow = (*counters.Table).Grow
+	}
 }
 
 // Errors of Submit and View.
@@ -104,6 +109,10 @@ var (
 	ErrClockLeap = errors.New("the clock leapt ahead of the monotonic clock")
 	// ErrDiskFull means that nothing was counted because the disk is nearly full.
 	ErrDiskFull = errors.New("the disk is nearly full")
+	// ErrOutOfMemory means that nothing was counted because there is no memory for the new devices of the request.
+	ErrOutOfMemory = errors.New("no memory for new devices")
+	// ErrOverloaded means that nothing was counted because others took the room in every group that was tried.
+	ErrOverloaded = errors.New("too many requests want room at once")
 )
 
 // Engine decides and counts. All methods are safe for concurrent use.
@@ -128,6 +137,7 @@ type Engine struct {
 	expiry   expiry
 	verdicts verdictCounts
 	stats    stats
+	shortage shortage
 
 	commits    chan *group
 	handed     atomic.Int32  // groups that the committer was given and has not finished
@@ -168,13 +178,13 @@ func Open(o Options) (*Engine, error) {
 	e.totals.quarters = map[record.Quarter]*record.Totals{}
 	var err error
 	if e.table, err = counters.New(counters.Options{Seed: o.HashSeed}); err != nil {
-		return nil, err
+		return nil, refuseStart(err)
 	}
 	if e.compress, err = record.NewCompressor(o.Lanes); err != nil {
 		return nil, errors.Join(err, e.table.Close())
 	}
 	if err := e.recover(); err != nil {
-		return nil, errors.Join(err, e.table.Close())
+		return nil, errors.Join(refuseStart(err), e.table.Close())
 	}
 	e.start()
 	return e, nil

@@ -93,6 +93,9 @@ func (e *Engine) runExpiry() {
 		if err := e.expire(); err != nil && e.Err() != nil {
 			return
 		}
+		if e.shortage.refused.Load() > 0 {
+			signal(e.gate.kick) // So that a shortage ends although nobody sends anything.
+		}
 		select {
 		case <-tick.C:
 		case <-e.stop:

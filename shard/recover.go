@@ -48,7 +48,9 @@ func (e *Engine) recover() error {
 	j.applySuspensions()
 	j.keepCommands()
 	e.clock = newDecidedClock(e.o.Clock, max(lastMs, j.lastMs))
-	e.count(cat)
+	if err := e.count(cat); err != nil {
+		return err
+	}
 	e.logger.Info("state recovered", "devices", e.table.Len(), "groups_replayed", last-begin, "rows_replayed", j.rows,
 		"checkpoint_seconds", restored.Sub(began).Seconds(), "replay_seconds", time.Since(restored).Seconds())
 	return nil
@@ -61,7 +63,7 @@ func (e *Engine) scanControl(prefix string, fn func(key, value []byte) error) er
 }
 
 // count counts active and online devices anew and gives the table room for the first batch.
-func (e *Engine) count(cat *license.Catalogue) {
+func (e *Engine) count(cat *license.Catalogue) error {
 	for s := range shards {
 		for slot := range e.table.Slots(s) {
 			p := cat.ProductByID(slot.Product())
@@ -76,7 +78,7 @@ func (e *Engine) count(cat *license.Catalogue) {
 			}
 		}
 	}
-	e.table.Grow(0, growBytesMax)
+	return e.grow(0)
 }
 
 // joiner applies what recovery reads. It is the law in code: every step takes the larger of two values.

@@ -57,6 +57,9 @@ func (e *Engine) RegisterMetrics(set *metrics.Set) {
 	})
 	gauge(`meterd_ingest_stopped{reason="clock_leap"}`, func() float64 { return number(e.clock.leapt()) })
 	gauge(`meterd_ingest_stopped{reason="disk_full"}`, func() float64 { return number(e.o.Guard.Stopped()) })
+	gauge(`meterd_ingest_stopped{reason="out_of_memory"}`, func() float64 {
+		return number(e.shortage.refused.Load() > 0)
+	})
 	gauge("meterd_devices", func() float64 { return float64(e.table.Len()) })
 	gauge(`meterd_devices_active`, func() float64 {
 		return float64(e.sumProducts(func(s *license.ProductState) int64 { return s.Active.Load() }))

@@ -34,8 +34,8 @@ type Request struct {
 }
 
 // Submit decides the events of r.Batch in order and returns when all of it is durable, with the verdicts in r.Result.
-// After ErrClockLeap, ErrDiskFull, an error about the sequence or a *event.Problem nothing was counted; after
-// ErrStopped it is unknown.
+// After ErrClockLeap, ErrDiskFull, ErrOutOfMemory, ErrOverloaded, an error about the sequence or a *event.Problem nothing
+// was counted; after ErrStopped it is unknown.
 func (e *Engine) Submit(r *Request) error {
 	if err := e.Decide(r); err != nil {
 		return err
@@ -112,7 +112,7 @@ func (e *Engine) decideFresh(r *Request) (*group, error) {
 			return nil, ErrStopped
 		}
 	}
-	l, err := e.enter(len(r.Batch.Data)+rowBytes*len(r.Batch.Events), connects)
+	l, err := e.enterFor(r, connects)
 	if err != nil {
 		return nil, err
 	}
@@ -192,9 +192,11 @@ func (e *Engine) resolve(r *Request) (connects int, ids bool) {
 }
 
 // enter waits for a lane and for room, and enters the open group. bytes is what the request may add to the group,
-// devices how many devices it may add to the table. After enter comes leave.
+// devices how many devices it may add to the table. After enter comes leave. It fails with ErrOutOfMemory if the room
+// is not there although Grow tried.
 func (e *Engine) enter(bytes, devices int) (*lane, error) {
 	g := e.gate
+	failures := e.shortage.failures.Load()
 	for range enterTriesMax {
 		l := <-g.lanes
 		g.mu.RLock()
@@ -214,13 +216,16 @@ func (e *Engine) enter(bytes, devices int) (*lane, error) {
 		g.lanes <- l
 		room := 0
 		if fits {
+			if e.shortage.failures.Load() != failures {
+				return nil, ErrOutOfMemory
+			}
 			room = devices
 		}
 		if err := e.cut(room, nil); err != nil {
 			return nil, err
 		}
 	}
-	return nil, ErrDiskFull
+	return nil, ErrOverloaded
 }
 
 // cut runs fn between two groups, where nobody decides, and returns afterwards. room is for how many new devices the

@@ -1,0 +1,35 @@
+package ingest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/shard"
+)
+
+// What stops ingest answers 503, says when to come again, and what is the matter in its own words.
+func TestProblemsOfTheEngine(t *testing.T) {
+	for _, c := range []struct {
+		err        error
+		code, says string
+	}{
+		{shard.ErrClockLeap, "clock_leap", "the clock leapt ahead"},
+		{shard.ErrDiskFull, "overloaded", "the disk is nearly full"},
+		{shard.ErrOutOfMemory, "overloaded", "memory for the device table cannot be had"},
+		{shard.ErrOverloaded, "overloaded", "too many requests at once"},
+	} {
+		var r fasthttp.Response
+		writeProblem(&r, problemOf(fmt.Errorf("submit: %w", c.err)))
+		body := string(r.Body())
+		if r.StatusCode() != 503 || len(r.Header.Peek("Retry-After")) == 0 ||
+			!strings.Contains(body, fmt.Sprintf(`"code":%q`, c.code)) || !strings.Contains(body, c.says) {
+			t.Errorf("%v: %d %s", c.err, r.StatusCode(), body)
+		}
+	}
+	if p := problemOf(shard.ErrStopped); p != nil {
+		t.Errorf("an engine that stopped answers %v", p)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/claims"
 )
 
 // call is the memory of one request; it is used again.
@@ -23,7 +24,7 @@ type call struct {
 	body     []byte
 	batch    event.Batch
 	request  shard.Request
-	claim    shard.Claim
+	claim    claims.Claim
 	producer []byte
 	answer   []byte
 	err      error // of deciding, for a loop
@@ -148,7 +149,7 @@ func (c *call) header(token *license.Token, contentType []byte, producer, sequen
 			Detail: "Meterd-Producer: is needed with Meterd-Sequence",
 		}
 	}
-	c.claim = shard.Claim{Sequence: n}
+	c.claim = claims.Claim{Sequence: n}
 	c.request.Claim = &c.claim
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/claims"
 )
 
 // Engine decides events.
@@ -24,7 +25,7 @@ type Engine interface {
 	Offline(account uint32, producer string) (devices int, err error)
 	Catalogue() *license.Catalogue
 	NowMs() int64
-	Sequences(account uint32, producer string) (s shard.Sequences, ok bool, err error)
+	Sequences(account uint32, producer string) (s claims.Sequences, ok bool, err error)
 	CommandsNow() shard.CommandPlace
 	Commands(
 		after shard.CommandPlace,
@@ -131,19 +132,19 @@ func fail(ctx *fasthttp.RequestCtx, err error) {
 func problemOf(err error) (p *event.Problem) {
 	switch {
 	case errors.As(err, &p):
-	case errors.Is(err, shard.ErrSequenceTooOld):
+	case errors.Is(err, claims.ErrTooOld):
 		p = &event.Problem{
 			Code:   event.SequenceTooOld,
 			Field:  "Meterd-Sequence",
 			Detail: "Meterd-Sequence: it lies before what is remembered; ask GET /v1/producers/{producer}",
 		}
-	case errors.Is(err, shard.ErrSequenceReused):
+	case errors.Is(err, claims.ErrReused):
 		p = &event.Problem{
 			Code:   event.SequenceReused,
 			Field:  "Meterd-Sequence",
 			Detail: "Meterd-Sequence: it was sent with another body",
 		}
-	case errors.Is(err, shard.ErrTooManyInFlight):
+	case errors.Is(err, claims.ErrTooManyInFlight):
 		p = &event.Problem{Code: event.Overloaded, Detail: "64 requests of this producer wait for their answers already"}
 	case errors.Is(err, shard.ErrClockLeap):
 		p = &event.Problem{

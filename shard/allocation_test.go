@@ -3,6 +3,8 @@ package shard
 import (
 	"strings"
 	"testing"
+
+	"github.com/meterd/meterd/shard/claims"
 )
 
 // What a batch allocates does not depend on how many events it has: the group does, and remembering its sequence, but
@@ -14,10 +16,10 @@ func TestNoEventAllocates(t *testing.T) {
 	var sequence uint64
 	allocations := func(events int) float64 {
 		r := request(t, strings.Repeat(line("up", "p", "d1")+line("down", "p", "d2"), events/2))
-		r.Producer, r.Claim = []byte("gw"), &Claim{}
+		r.Producer, r.Claim = []byte("gw"), &claims.Claim{}
 		send := func() {
 			sequence++
-			*r.Claim = Claim{Sequence: sequence}
+			*r.Claim = claims.Claim{Sequence: sequence}
 			if err := m.Submit(r); err != nil || r.Result.Accepted != events {
 				t.Fatal(r.Result.Accepted, err)
 			}

@@ -21,11 +21,10 @@ const shards = counters.Shards
 const (
 	sectionMeta      = 1
 	sectionShard     = 2 // shard, then a piece of its image; pieces of one shard follow each other
-	sectionProducers = 3
 	sectionPools     = 4
 	sectionTotals    = 5
 	sectionCommands  = 6
-	sectionClaims    = 7
+	sectionProducers = 8 // with what is remembered of their sequences
 )
 
 const metaBytes = 8 * 4
@@ -153,14 +152,18 @@ func (e *Engine) copyState(w *disk.CheckpointWriter) (size int64, dirty []record
 			put(kind, section)
 		}
 	}
-	putAll(sectionProducers, e.producers.sections())
 	e.gate.mu.RLock()
 	cat := e.catalogue.Load()
 	e.gate.mu.RUnlock()
 	for piece := range pieces(appendPools(nil, cat), disk.SectionBytesMax/poolBytes*poolBytes) {
 		put(sectionPools, piece)
 	}
-	putAll(sectionClaims, e.claims.sections())
+	if err == nil {
+		err = e.producers.Sections(disk.SectionBytesMax, func(piece []byte) error {
+			put(sectionProducers, piece)
+			return err
+		})
+	}
 	all, dirty := e.totals.copy()
 	putAll(sectionTotals, all)
 	e.gate.mu.RLock()
@@ -230,23 +233,6 @@ func (s *sections) all() [][]byte {
 	return append(s.done, s.open)
 }
 
-// sections returns all producers as a checkpoint holds them.
-func (p *producers) sections() [][]byte {
-	var s sections
-	for n, name := range p.all() {
-		if name.Name == "" {
-			continue
-		}
-		s.add(func(dst []byte) []byte {
-			dst = binary.LittleEndian.AppendUint32(dst, uint32(n))
-			dst = binary.LittleEndian.AppendUint32(dst, name.Account)
-			dst = append(dst, byte(len(name.Name)))
-			return append(dst, name.Name...)
-		})
-	}
-	return s.all()
-}
-
 // poolBytes is the size of an entry of the pools' section: kind, ordinal, drawn, returned.
 const poolBytes = 1 + 4 + 8 + 8
 
@@ -276,11 +262,13 @@ func (t *totals) copy() (all [][]byte, dirty []record.QuarterTotals) {
 	var s sections
 	for q, sum := range t.quarters {
 		s.add(func(dst []byte) []byte {
-			return appendEntry(dst, func(row []byte) []byte {
-				row = binary.LittleEndian.AppendUint32(row, q.Product)
-				row = binary.LittleEndian.AppendUint32(row, q.Number)
-				return sum.Append(row)
-			})
+			at := len(dst)
+			dst = append(dst, 0, 0)
+			dst = binary.LittleEndian.AppendUint32(dst, q.Product)
+			dst = binary.LittleEndian.AppendUint32(dst, q.Number)
+			dst = sum.Append(dst)
+			binary.LittleEndian.PutUint16(dst[at:], uint16(len(dst)-at-2))
+			return dst
 		})
 	}
 	for q := range t.dirty {

@@ -208,7 +208,9 @@ func (e *Engine) Commands(
 	next = after
 	var holder uint32
 	if who.HasProducer {
-		holder = e.producers.lookup(who.Account, who.Producer)
+		if p := e.producers.Find(who.Account, who.Producer); p != nil {
+			holder = p.Ordinal
+		}
 	}
 	cat := e.catalogue.Load()
 	add := func(p *license.Product, device string, reason event.Code, place CommandPlace) {

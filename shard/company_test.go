@@ -3,6 +3,8 @@ package shard
 import (
 	"testing"
 	"testing/synctest"
+
+	"github.com/meterd/meterd/shard/claims"
 )
 
 // What is decided before anybody waits for it is stored together, whoever waits first, and however.
@@ -44,7 +46,7 @@ func TestCompany(t *testing.T) {
 				for i := range 10 {
 					r := request(t, line("up", "p", "d"))
 					if i%2 == 0 {
-						r.Producer, r.Claim = []byte("gw"), &Claim{Sequence: uint64(i + 2)}
+						r.Producer, r.Claim = []byte("gw"), &claims.Claim{Sequence: uint64(i + 2)}
 					}
 					if err := m.Decide(r); err != nil {
 						t.Fatal(err)

@@ -39,8 +39,12 @@ func (e *Engine) decideBatch(l *lane, r *Request) (logged bool, err error) {
 		return false, ErrClockLeap
 	}
 	t := turn{e: e, l: l, r: r, cat: e.catalogue.Load(), nowMs: nowMs, nowS: uint64(nowMs/1000 - epochS)}
-	if t.holder, err = e.producers.bind(l, r.Account, r.Producer); err != nil {
-		return false, err
+	if len(r.Producer) > 0 {
+		p, err := e.producers.Bind(l.records, r.Account, r.Producer)
+		if err != nil {
+			return false, err
+		}
+		t.holder = p.Ordinal
 	}
 	l.begin(nowMs, t.holder)
 	rows := l.records.Rows()
@@ -55,8 +59,8 @@ func (e *Engine) decideBatch(l *lane, r *Request) (logged bool, err error) {
 	if r.Single {
 		r.Result.Last = t.verdict
 	}
-	if r.claim != nil {
-		t.claimBatch()
+	if r.claim.Mine() {
+		t.claim()
 	}
 	logged = l.records.Rows() > rows || !l.records.Empty()
 	l.end(logged)

@@ -134,7 +134,7 @@ func (s *logSearch) chunk(raw []byte) error {
 		} else if !s.known || r.Ordinal != uint64(s.ordinal) {
 			continue
 		}
-		entry := LogEntry{Row: *r, Holder: s.e.producers.name(r.Holder)}
+		entry := LogEntry{Row: *r, Holder: s.e.producers.Name(r.Holder)}
 		entry.Row.Name, entry.Row.ID = bytes.Clone(r.Name), bytes.Clone(r.ID)
 		entry.Row.Topic, entry.Row.Payload = bytes.Clone(r.Topic), bytes.Clone(r.Payload)
 		s.found = append(s.found, entry)

@@ -13,6 +13,7 @@ import (
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
+	"github.com/meterd/meterd/shard/claims"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -124,7 +125,7 @@ type Engine struct {
 	clock     *decidedClock
 	catalogue atomic.Pointer[license.Catalogue]
 	adminMu   sync.Mutex // one change at a time
-	producers *producers
+	producers *claims.Producers
 	compress  *record.Compressor
 	buffers   buffers
 	serial    atomic.Uint64 // the last serial given out
@@ -133,7 +134,6 @@ type Engine struct {
 	rows     rowQueue
 	upgrades upgrades
 	commands commands
-	claims   claims
 	expiry   expiry
 	verdicts verdictCounts
 	stats    stats
@@ -166,7 +166,7 @@ func Open(o Options) (*Engine, error) {
 	}
 	o.fill()
 	e := &Engine{
-		o: o, logger: o.Logger, gate: newGate(o.Lanes), producers: newProducers(),
+		o: o, logger: o.Logger, gate: newGate(o.Lanes), producers: claims.New(),
 		commits: make(chan *group), idle: make(chan struct{}, 1),
 		stop: make(chan struct{}), failed: make(chan struct{}),
 	}

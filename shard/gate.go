@@ -51,7 +51,8 @@ func (g *group) finish() {
 	}
 }
 
-func (g *group) isDone() bool {
+// IsDone implements claims.Group.
+func (g *group) IsDone() bool {
 	select {
 	case <-g.done:
 		return true
@@ -65,7 +66,7 @@ func (g *group) isDone() bool {
 func (g *group) watch(c chan<- struct{}) bool {
 	g.watchMu.Lock()
 	defer g.watchMu.Unlock()
-	if g.isDone() {
+	if g.IsDone() {
 		return false
 	}
 	if !slices.Contains(g.watchers, c) {

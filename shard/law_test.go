@@ -14,6 +14,7 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/shard/claims"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -88,7 +89,7 @@ type lawJoiner struct {
 func newJoiner(t testing.TB, o Options, control *memLedger) *lawJoiner {
 	t.Helper()
 	o.fill()
-	e := &Engine{o: o, producers: newProducers(), stop: make(chan struct{}), failed: make(chan struct{})}
+	e := &Engine{o: o, producers: claims.New(), stop: make(chan struct{}), failed: make(chan struct{})}
 	e.o.Ledger = &memLedger{rows: control.rows}
 	e.rows.init()
 	e.upgrades.init()
@@ -131,7 +132,7 @@ func (j *lawJoiner) bind(groups []retention.Group) {
 			if err != nil {
 				j.t.Fatal(err)
 			}
-			if err := c.Bindings(j.bindDevice, j.bindProducer); err != nil {
+			if err := c.Bindings(j.bindDevice, j.e.producers.Restore); err != nil {
 				j.t.Fatal(err)
 			}
 		}
@@ -174,9 +175,10 @@ func stateOf(e *Engine) string {
 	for q, sum := range totals {
 		lines = append(lines, fmt.Sprintf("total %+v %+v", q, *sum))
 	}
-	for n, p := range e.producers.all() {
-		lines = append(lines, fmt.Sprintf("producer %d %+v", n, p))
-	}
+	_ = e.producers.Each(func(p *claims.Producer) error {
+		lines = append(lines, fmt.Sprintf("producer %d %d %s", p.Ordinal, p.Account, p.Name))
+		return nil
+	})
 	lines = append(lines, fmt.Sprintf("serial %d", e.serial.Load()))
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")

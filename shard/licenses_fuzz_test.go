@@ -12,6 +12,7 @@ import (
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard/claims"
 	"github.com/meterd/meterd/shard/record"
 	"pgregory.net/rapid"
 )
@@ -130,7 +131,7 @@ func sectionJoiner(t testing.TB) *joiner {
 	step(next, err)
 	next, _, _, err = c.ApplyCredit(license.Actor{}, "p1", license.Credit{Order: "LOT", Quantity: 10})
 	step(next, err)
-	e := &Engine{producers: newProducers()}
+	e := &Engine{producers: claims.New()}
 	e.totals.quarters = map[record.Quarter]*record.Totals{}
 	e.commands.init()
 	return &joiner{e: e, cat: c, pools: c.Pools(), commands: map[uint64]record.Command{}}
@@ -155,8 +156,8 @@ func FuzzCheckpointSection(f *testing.F) {
 		f.Add(kind, append(slices.Clone(data), 0))
 	}
 	f.Fuzz(func(t *testing.T, kind uint16, data []byte) {
-		if kind == sectionShard || kind == sectionProducers || kind == sectionClaims {
-			return // The device table's own, and those with fuzz targets of their own.
+		if kind == sectionShard || kind == sectionProducers {
+			return // They have fuzz targets of their own.
 		}
 		j := sectionJoiner(t)
 		once := safely(func() error { return j.section(kind, slices.Clone(data)) })
@@ -190,112 +191,6 @@ func joined(j *joiner) string {
 	return b.String() + strings.Join(quarters, "")
 }
 
-// A producer has an ordinal that a device's word can hold; the section is refused otherwise, and when it is cut
-// anywhere else than between two producers.
-func FuzzCheckpointProducers(f *testing.F) {
-	f.Add(uint32(1), uint32(0), "gw-1", uint32(2), "gw-2", 0)
-	f.Add(uint32(1), uint32(7), "gw-1", uint32(2), strings.Repeat("g", 64), 1)
-	f.Add(uint32(5), uint32(7), "", uint32(1<<20-1), "gw-2", 13)
-	f.Add(uint32(0), uint32(7), "gw-1", uint32(3), "gw-2", 0)
-	f.Add(uint32(1<<20), uint32(7), "gw-1", uint32(3), "gw-2", 0)
-	f.Fuzz(func(t *testing.T, first, account uint32, name string, second uint32, other string, cut int) {
-		if len(name) > 255 || len(other) > 255 {
-			return
-		}
-		first, second = ordinalOf(first), ordinalOf(second)
-		var data []byte
-		ends := []int{0}
-		for _, p := range []struct {
-			ordinal uint32
-			name    string
-		}{{first, name}, {second, other}} {
-			data = binary.LittleEndian.AppendUint32(data, p.ordinal)
-			data = binary.LittleEndian.AppendUint32(data, account)
-			data = append(append(data, byte(len(p.name))), p.name...)
-			ends = append(ends, len(data))
-		}
-		n := len(data) - int(uint(cut)%uint(len(data)))
-		whole := slices.Index(ends, n)
-		j := sectionJoiner(t)
-		err := j.section(sectionProducers, data[:n])
-		good := whole > 0 && first >= 1 && first <= holdersMax && (whole == 1 || second >= 1 && second <= holdersMax)
-		if (err == nil) != good {
-			t.Fatalf("ordinals %d and %d, %d of %d bytes: %v", first, second, n, len(data), err)
-		}
-		if good && first != second {
-			if got := j.e.producers.name(first); got != name {
-				t.Fatalf("producer %d is %q, want %q", first, got, name)
-			}
-		}
-	})
-}
-
-// ordinalOf keeps the ordinals of producers small, or just too large: their table is as long as the largest.
-func ordinalOf(n uint32) uint32 {
-	if n > 1000 {
-		return holdersMax + 1
-	}
-	return n
-}
-
-// A sequence that is remembered belongs to a producer that there can be; the section is refused otherwise, and when it
-// is cut.
-func FuzzCheckpointClaims(f *testing.F) {
-	f.Add(uint32(1), uint64(7), int64(1_800_000_000_000), byte(0), []byte("answer"), 0)
-	f.Add(uint32(1), uint64(7), int64(1_800_000_000_000), byte(1), []byte{}, 0)
-	f.Add(uint32(1), uint64(1<<64-1), int64(-1), byte(0), []byte{}, 20)
-	f.Add(uint32(1), uint64(5), int64(1), byte(2), []byte{}, 0)
-	f.Add(uint32(1), uint64(4), int64(1), byte(0), []byte{}, 0)
-	f.Add(uint32(0), uint64(7), int64(1), byte(0), []byte("answer"), 0)
-	f.Add(uint32(holdersMax+1), uint64(7), int64(1), byte(0), []byte("answer"), 0)
-	f.Add(uint32(2), uint64(7), int64(1), byte(0), bytes.Repeat([]byte{'a'}, 1<<16-1-claimEntryBytes), 0)
-	f.Add(uint32(2), uint64(7), int64(1), byte(0), bytes.Repeat([]byte{'a'}, 1<<16-2-claimEntryBytes), 0)
-	f.Fuzz(func(t *testing.T, producer uint32, seq uint64, atMs int64, inLedger byte, answer []byte, cut int) {
-		if len(answer) > 1<<16-1-claimEntryBytes {
-			return
-		}
-		producer = ordinalOf(producer)
-		data := appendEntry(nil, func(b []byte) []byte {
-			return binary.LittleEndian.AppendUint64(
-				binary.LittleEndian.AppendUint32(b, producer),
-				5,
-			) // before 5 nothing is remembered
-		})
-		floorBytes := len(data)
-		data = appendEntry(data, func(b []byte) []byte {
-			b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(b, producer), seq)
-			b = binary.LittleEndian.AppendUint64(append(b, make([]byte, 16)...), uint64(atMs))
-			return append(append(b, inLedger), answer...)
-		})
-		n := len(data) - int(uint(cut)%uint(len(data)))
-		j := sectionJoiner(t)
-		err := safely(func() error { return j.section(sectionClaims, data[:n]) })
-		good := producer >= 1 && producer <= holdersMax && (n == floorBytes || n == len(data))
-		if (err == nil) != good {
-			t.Fatalf("producer %d, %d of %d bytes: %v", producer, n, len(data), err)
-		}
-		if errors.As(err, &errPanicked{}) {
-			t.Fatal(err)
-		}
-		if err != nil || n < len(data) {
-			return
-		}
-		p := j.e.claims.of(producer)
-		i, found := p.known.search(seq)
-		if found != (seq >= 5) {
-			t.Fatalf("sequence %d, where they are remembered from 5 on: %t", seq, found)
-		}
-		if !found {
-			return
-		}
-		c := p.known.value(i)
-		if stored := c.kept == answerStored; c.atMs != atMs || stored != (inLedger == 1) ||
-			!stored && !bytes.Equal(p.appendAnswer(nil, i), answer) {
-			t.Fatalf("got %+v", c)
-		}
-	})
-}
-
 // What does not fit one section is cut between two entries: each section is read alone.
 func TestCheckpointOfMoreThanASection(t *testing.T) {
 	const many = 100_000
@@ -304,18 +199,6 @@ func TestCheckpointOfMoreThanASection(t *testing.T) {
 		fill func(*Engine)
 		lost func(*Engine) int
 	}{
-		{
-			"producers",
-			func(e *Engine) {
-				for n := uint32(1); n <= many; n++ {
-					e.producers.set(
-						n,
-						Producer{Account: n / event.ProducersPerAccountMax, Name: fmt.Sprintf("%s-%d", strings.Repeat("gateway", 7), n)},
-					)
-				}
-			},
-			func(e *Engine) int { return many + 1 - len(e.producers.all()) },
-		},
 		{
 			"totals",
 			func(e *Engine) {

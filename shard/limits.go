@@ -44,6 +44,4 @@ const (
 	checkpointRecordsMax = 100_000_000
 	// leapMax is how far the wall clock may run ahead of the monotonic one before ingest stops (R12).
 	leapMax = time.Hour
-	// holdersMax bounds the producers' ordinals: 20 bits of the device's word.
-	holdersMax = 1<<20 - 1
 )

@@ -10,6 +10,7 @@ import (
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard/claims"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -27,6 +28,7 @@ func (e *Engine) recover() error {
 		return err
 	}
 	last, lastMs := e.o.Log.Last()
+	e.producers.Passed(begin) // A checkpoint waits for the ledger.
 	if last < end {
 		return fmt.Errorf(
 			"the commit log ends at group %d, but the checkpoint reflects group %d: the log lost its tail; restore the data directory from a backup",
@@ -92,6 +94,7 @@ type joiner struct {
 	index    *counters.Index
 	shares   []joinShare
 	rows     uint64
+	seq      uint64 // of the group in hand
 	lastMs   int64
 }
 
@@ -158,13 +161,11 @@ func (j *joiner) section(kind uint16, data []byte) error {
 		j.commandSeq(binary.LittleEndian.Uint64(data[24:]))
 		return nil
 	case sectionProducers:
-		return j.producers(data)
+		return j.e.producers.LoadSection(data)
 	case sectionPools:
 		return j.poolEntries(data)
 	case sectionTotals:
 		return j.totals(data)
-	case sectionClaims:
-		return j.claimEntries(data)
 	case sectionCommands:
 		return j.commandEntries(data)
 	default:
@@ -176,21 +177,6 @@ func (j *joiner) serial(n uint64) {
 	if n > j.e.serial.Load() {
 		j.e.serial.Store(n)
 	}
-}
-
-func (j *joiner) producers(data []byte) error {
-	for len(data) > 0 {
-		if len(data) < 9 || len(data) < 9+int(data[8]) {
-			return errors.New("the section of producers is damaged")
-		}
-		n, ordinal := int(data[8]), binary.LittleEndian.Uint32(data)
-		if ordinal == 0 || ordinal > holdersMax {
-			return errors.New("the section of producers is damaged")
-		}
-		j.e.producers.set(ordinal, Producer{Account: binary.LittleEndian.Uint32(data[4:]), Name: string(data[9 : 9+n])})
-		data = data[9+n:]
-	}
-	return nil
 }
 
 func (j *joiner) poolEntries(data []byte) error {
@@ -239,14 +225,6 @@ func (j *joiner) totals(data []byte) error {
 func (j *joiner) bindDevice(d record.Device) error {
 	_, err := j.e.table.BindAt(counters.Ordinal(d.Ordinal), d.Product, d.Name)
 	return err
-}
-
-func (j *joiner) bindProducer(p record.Producer) error {
-	if p.Ordinal == 0 || p.Ordinal > holdersMax {
-		return fmt.Errorf("producer %q has the ordinal %d", p.Name, p.Ordinal)
-	}
-	j.e.producers.set(p.Ordinal, Producer{Account: p.Account, Name: string(p.Name)})
-	return nil
 }
 
 func (j *joiner) slot(ordinal uint64) (*counters.Slot, error) {
@@ -349,6 +327,16 @@ func (j *joiner) End(end record.End) error {
 		return err
 	}
 	return j.queue(&group{ends: []endRow{{End: end, product: slot.Product()}}})
+}
+
+// Claim implements record.Effects.
+func (j *joiner) Claim(r record.Claim) error {
+	long, err := j.e.producers.RestoreClaim(r, j.seq)
+	if err != nil || long == nil {
+		return err
+	}
+	// More of the group may follow: the ledger has all of the one before it.
+	return j.queue(&group{seq: j.seq - 1, answers: []answerRow{{key: claims.AnswerKey(r.Producer, r.Sequence), value: long}}})
 }
 
 // Upgrade implements record.Effects. Of two states of one upgrade the voided one is the later (R17).

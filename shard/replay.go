@@ -213,12 +213,13 @@ func (j *joiner) joinContent(d *decoded) error {
 	if d.err != nil {
 		return d.err
 	}
+	j.seq = d.seq
 	j.serial(d.head.SerialLast)
 	for i := range d.head.Totals {
 		j.e.totals.join(d.head.Totals[i].Quarter, &d.head.Totals[i].Totals)
 	}
 	for i := range d.chunks {
-		if err := d.chunks[i].Bindings(j.bindDevice, j.bindProducer); err != nil {
+		if err := d.chunks[i].Bindings(j.bindDevice, j.e.producers.Restore); err != nil {
 			return err
 		}
 	}

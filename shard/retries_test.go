@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/zeebo/xxh3"
+
+	"github.com/meterd/meterd/shard/claims"
 )
 
 // A request that is refused inside the gate, after its sequence was claimed, leaves it free for another body; so do its
@@ -22,14 +24,12 @@ func TestSequenceRefusedInsideTheGate(t *testing.T) {
 	m.gate.mu.Lock()
 	for range doubles {
 		r := request(t, line("up", "p", "d"))
-		r.Producer, r.Claim = []byte("gw"), &Claim{Sequence: 2, Hash: xxh3.Hash128([]byte(line("up", "p", "d"))).Bytes()}
+		r.Producer, r.Claim = []byte("gw"), &claims.Claim{Sequence: 2, Hash: xxh3.Hash128([]byte(line("up", "p", "d"))).Bytes()}
 		go func() { results <- m.Submit(r) }()
 	}
-	p := m.claims.of(m.producers.lookup(0, []byte("gw")))
-	for waiting := 0; waiting == 0; runtime.Gosched() {
-		p.mu.Lock()
-		waiting = p.inFlight
-		p.mu.Unlock()
+	p := m.producers.Find(0, []byte("gw"))
+	for p.InFlight() == 0 {
+		runtime.Gosched()
 	}
 	m.clock.set(testStart.Add(2 * time.Hour)) // R12.
 	m.gate.mu.Unlock()
@@ -42,8 +42,8 @@ func TestSequenceRefusedInsideTheGate(t *testing.T) {
 	if r, err := m.claimed("gw", 2, line("down", "p", "d")); err != nil || r.Replayed || r.Result.Accepted != 1 {
 		t.Fatal("another body after a refusal:", err, r.Replayed)
 	}
-	if d, _ := m.device("p", "d"); d.Up != 0 || d.Down != 1 || p.inFlight != 0 {
-		t.Fatalf("%+v, %d in flight", d, p.inFlight)
+	if d, _ := m.device("p", "d"); d.Up != 0 || d.Down != 1 || p.InFlight() != 0 {
+		t.Fatalf("%+v, %d in flight", d, p.InFlight())
 	}
 }
 
@@ -57,7 +57,7 @@ func TestFormIsRemembered(t *testing.T) {
 			for _, asked := range []bool{isSingle, !isSingle} {
 				r := request(t, body)
 				r.Single, r.Producer = asked, []byte("gw")
-				r.Claim = &Claim{Sequence: uint64(seq), Hash: xxh3.Hash128([]byte(body)).Bytes()}
+				r.Claim = &claims.Claim{Sequence: uint64(seq), Hash: xxh3.Hash128([]byte(body)).Bytes()}
 				if err := m.Submit(r); err != nil || r.Single != isSingle || len(r.Result.Denials) != 1 {
 					t.Fatalf("sequence %d asked for with Single %v: Single %v, %+v, %v", seq, asked, r.Single, r.Result, err)
 				}

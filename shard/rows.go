@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/shard/claims"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -21,6 +22,7 @@ type rowQueue struct {
 	ends     []endRow
 	upgrades []upgradeRow
 	answers  []answerRow
+	last     uint64       // the last group that was added
 	spare    []LicenseRow // memory for licenses, used again
 	kick     chan struct{}
 	flushing sync.Mutex // one flush at a time
@@ -44,11 +46,12 @@ func (q *rowQueue) len() int { return len(q.licenses) + len(q.ends) + len(q.upgr
 
 // add queues the rows of a durable group. It waits when the ledger is far behind, unless the engine failed.
 func (q *rowQueue) add(g *group, failed <-chan struct{}) {
-	if len(g.licenses)+len(g.ends)+len(g.upgrades)+len(g.answers) == 0 {
-		return
-	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if len(g.licenses)+len(g.ends)+len(g.upgrades)+len(g.answers) == 0 {
+		q.last = max(q.last, g.seq)
+		return
+	}
 	for q.len() >= licenseRowsMax {
 		select {
 		case <-failed:
@@ -62,6 +65,7 @@ func (q *rowQueue) add(g *group, failed <-chan struct{}) {
 	q.ends = append(q.ends, g.ends...)
 	q.upgrades = append(q.upgrades, g.upgrades...)
 	q.answers = append(q.answers, g.answers...)
+	q.last = max(q.last, g.seq)
 	if q.len() >= licenseRowsMany {
 		signal(q.kick)
 	}
@@ -71,7 +75,7 @@ func (q *rowQueue) add(g *group, failed <-chan struct{}) {
 func (q *rowQueue) take() *group {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	g := &group{licenses: q.licenses, ends: q.ends, upgrades: q.upgrades, answers: q.answers}
+	g := &group{seq: q.last, licenses: q.licenses, ends: q.ends, upgrades: q.upgrades, answers: q.answers}
 	q.licenses, q.ends, q.upgrades, q.answers = q.spare, nil, nil, nil
 	q.spare = nil
 	q.room.Broadcast()
@@ -133,7 +137,7 @@ func (e *Engine) flushRows() error {
 		}
 	}
 	for i := 0; i < len(g.answers) && err == nil; i++ {
-		err = w.putFor(g.answers[i].key, g.answers[i].value, claimsKeptFor+time.Hour)
+		err = w.putFor(g.answers[i].key, g.answers[i].value, claims.KeptFor+time.Hour)
 	}
 	if err == nil {
 		err = w.flush()
@@ -142,9 +146,7 @@ func (e *Engine) flushRows() error {
 		return fmt.Errorf("write rows of the ledger: %w", err)
 	}
 	e.upgrades.flushed(ups)
-	for i := range g.answers {
-		g.answers[i].stored()
-	}
+	e.producers.Passed(g.seq)
 	q.reuse(licenses)
 	return nil
 }

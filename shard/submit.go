@@ -4,6 +4,7 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard/claims"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -11,20 +12,18 @@ import (
 // not safe for concurrent use.
 type Request struct {
 	Batch    *event.Batch
-	Account  uint32 // ordinal of the account that the token is bound to, 0 for all
-	Producer []byte // the gateway's name, empty without; it is not kept
-	Claim    *Claim // the sequence that the request carries, nil without; it needs a Producer
-	Single   bool   // one single event: Result.Last carries the quota's numbers on acceptance too
+	Account  uint32        // ordinal of the account that the token is bound to, 0 for all
+	Producer []byte        // the gateway's name, empty without; it is not kept
+	Claim    *claims.Claim // the sequence that the request carries, nil without; it needs a Producer
+	Single   bool          // one single event: Result.Last carries the quota's numbers on acceptance too
 	Result   event.Result
 	// Replayed says that the answer is that of the same sequence before; DecidedMs is when it was decided, Unix
 	// milliseconds.
 	Replayed  bool
 	DecidedMs int64
 
-	pending  pending
-	claim    *claim
-	claims   *producerClaims
-	answer   []byte
+	group    *group        // what Settle waits for; nil: nothing
+	claim    claims.Ticket // of the sequence, from Decide to Settle
 	products []*license.Product
 	keys     []counters.Key
 	slots    []*counters.Slot
@@ -52,28 +51,18 @@ func (e *Engine) Decide(r *Request) error {
 	if err := e.refuse(); err != nil {
 		return err
 	}
-	r.Replayed, r.pending = false, pending{}
-	var err error
+	r.Replayed, r.group = false, nil
+	r.claim.Reset()
 	if r.Claim != nil {
-		err = e.decideClaimed(r)
-	} else {
-		r.pending.group, err = e.decideFresh(r)
+		return e.decideClaimed(r)
 	}
-	return err
-}
-
-// pending is what a decided request waits for before it may be answered.
-type pending struct {
-	group  *group          // nil: nothing
-	claims *producerClaims // of the request's producer, if it has a sequence
-	replay bool            // answer is what was answered before
-	before decidedBefore
+	return e.decideFresh(r)
 }
 
 // Watch has r's group stored, and one value sent to c, unless c is full, when the disk has the group or never will:
 // then Settle does not wait. It returns false and sends nothing if that is so already.
 func (e *Engine) Watch(r *Request, c chan<- struct{}) bool {
-	if r.pending.group == nil || !r.pending.group.watch(c) {
+	if r.group == nil || !r.group.watch(c) {
 		return false
 	}
 	signal(e.gate.kick)
@@ -81,50 +70,43 @@ func (e *Engine) Watch(r *Request, c chan<- struct{}) bool {
 }
 
 // IsDurable reports whether Settle would not wait.
-func (r *Request) IsDurable() bool { return r.pending.group == nil || r.pending.group.isDone() }
+func (r *Request) IsDurable() bool { return r.group == nil || r.group.IsDone() }
 
 // Settle is the second half of Submit: it waits until what Decide found is durable, and completes r.Result.
 func (e *Engine) Settle(r *Request) error {
-	p := r.pending
-	r.pending = pending{}
-	if p.group != nil {
-		if err := e.await(p.group); err != nil {
+	g := r.group
+	r.group = nil
+	if g != nil {
+		if err := e.await(g); err != nil {
 			return err
 		}
-		if p.claims != nil {
-			p.claims.durable(r.Claim.Sequence)
-		}
 	}
-	if p.replay {
-		return e.replay(r, p.before)
-	}
-	return nil
+	return e.settleClaim(r)
 }
 
-// decideFresh decides a request that nobody has decided before, and returns the group to wait for, nil if it left
-// nothing.
-func (e *Engine) decideFresh(r *Request) (*group, error) {
+// decideFresh decides a request that nobody has decided before.
+func (e *Engine) decideFresh(r *Request) error {
 	r.Result.Reset()
 	connects, ids := e.resolve(r)
 	if ids {
 		if err := e.resolveUpgrades(r); err != nil {
 			e.fail(err)
-			return nil, ErrStopped
+			return ErrStopped
 		}
 	}
 	l, err := e.enterFor(r, connects)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	logged, err := e.decideBatch(l, r)
 	if e.inside != nil {
 		e.inside()
 	}
 	g := e.gate.leaveOpen(l)
-	if err != nil || !logged {
-		return nil, err
+	if logged {
+		r.group = g
 	}
-	return g, nil
+	return err
 }
 
 // refuse says why nothing may be counted now.
@@ -144,7 +126,7 @@ func (e *Engine) refuse() error {
 // for the end of the engine would be queued twice. All who wait are woken at once; that each wakes the next was tried,
 // and was slower.
 func (e *Engine) await(g *group) error {
-	if !g.isDone() {
+	if !g.IsDone() {
 		signal(e.gate.kick)
 	}
 	<-g.done

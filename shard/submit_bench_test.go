@@ -9,6 +9,8 @@ import (
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/retention"
+
+	"github.com/meterd/meterd/shard/claims"
 )
 
 // noLog takes groups and keeps nothing: what is left is the engine's own work.
@@ -47,7 +49,7 @@ func (f *fleet) benchSubmit(b *testing.B, product string, devices, batch, caller
 	random := rand.New(rand.NewPCG(1, uint64(batch)))
 	for i := range requests {
 		for range max(1, min(distinct, 2_000_000/(batch*callers))) {
-			r := &Request{Batch: &event.Batch{}, Producer: fmt.Appendf(nil, "gw-%d", i), Claim: &Claim{}}
+			r := &Request{Batch: &event.Batch{}, Producer: fmt.Appendf(nil, "gw-%d", i), Claim: &claims.Claim{}}
 			var body []byte
 			for range batch {
 				body = lines(body, "up", product, random.IntN(devices), 1)
@@ -70,7 +72,7 @@ func (f *fleet) benchSubmit(b *testing.B, product string, devices, batch, caller
 		wg.Go(func() {
 			for n := 0; left.Add(-1) >= 0; n++ {
 				r := requests[i][n%len(requests[i])]
-				*r.Claim = Claim{Sequence: f.sequence.Add(1)}
+				*r.Claim = claims.Claim{Sequence: f.sequence.Add(1)}
 				if err := f.Submit(r); err != nil || r.Result.Accepted != batch {
 					b.Errorf("%d of %d accepted: %v", r.Result.Accepted, batch, err)
 					return

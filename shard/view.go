@@ -91,7 +91,7 @@ func (v *View) device(p *license.Product, slot *counters.Slot, name []byte) (Dev
 	messages, denied := slot.Message().At(window.Day), slot.Denied().At(window.Day)
 	d := Device{
 		Ordinal: slot.Ordinal(), Product: p.ID, Name: string(name),
-		Online: session.Online(), Suspended: session.Suspended(), Holder: v.e.producers.name(session.Holder()),
+		Online: session.Online(), Suspended: session.Suspended(), Holder: v.e.producers.Name(session.Holder()),
 		ActivatedS: int64(grant.ActivatedAt) + epochS,
 		Window:     window, Up: messages.Up(), Down: messages.Down(), Denied: denied.Denied(),
 		OTA: slot.OTA().At(window.Month), MessagesMax: p.Plan.MessagesPerDay, OTAMax: p.Plan.OTAPerMonth,

@@ -10,6 +10,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/shard/claims"
 )
 
 // claimed submits lines of a producer under a sequence.
@@ -17,7 +18,7 @@ func (m *machine) claimed(producer string, seq uint64, lines string) (*Request, 
 	m.t.Helper()
 	r := request(m.t, lines)
 	r.Producer = []byte(producer)
-	r.Claim = &Claim{Sequence: seq, Hash: xxh3.Hash128([]byte(lines)).Bytes()}
+	r.Claim = &claims.Claim{Sequence: seq, Hash: xxh3.Hash128([]byte(lines)).Bytes()}
 	return r, m.Submit(r)
 }
 
@@ -56,14 +57,14 @@ func TestRetriesAreExact(t *testing.T) {
 				t.Fatalf("round %d, sequence %d: %v, replayed %v\n%s\n%s", round, 10*i, err, r.Replayed, answerOf(r), answers[i])
 			}
 		}
-		if _, err := m.claimed("gw", 10, line("up", "p", "e")); !errors.Is(err, ErrSequenceReused) {
+		if _, err := m.claimed("gw", 10, line("up", "p", "e")); !errors.Is(err, claims.ErrReused) {
 			t.Fatalf("another body: %v", err)
 		}
 		if again, _ := m.device("p", "d"); again != d {
 			t.Fatalf("a retry counted: %+v, then %+v", d, again)
 		}
 		s, ok, err := m.Sequences(0, "gw")
-		if err != nil || !ok || s != (Sequences{Any: true, Last: 40, Oldest: 0}) {
+		if err != nil || !ok || s != (claims.Sequences{Any: true, Last: 40, Oldest: 0}) {
 			t.Fatalf("sequences %+v, %v, %v", s, ok, err)
 		}
 		m.crash()
@@ -115,7 +116,7 @@ func TestSequenceWindow(t *testing.T) {
 				t.Fatalf("sequence %d of the last 256: %v", seq, err)
 			}
 		}
-		if _, err := m.claimed("gw", 1, line("up", "p", "d")); !errors.Is(err, ErrSequenceTooOld) {
+		if _, err := m.claimed("gw", 1, line("up", "p", "d")); !errors.Is(err, claims.ErrTooOld) {
 			t.Fatalf("an old sequence: %v", err)
 		}
 		m.crash()
@@ -128,11 +129,11 @@ func TestSequenceWindow(t *testing.T) {
 	if r, err := m.claimed("gw", sent, line("up", "p", "d")); err != nil || r.Replayed {
 		t.Fatalf("after a refusal: %v", err)
 	}
-	m.clock.pass(claimsKeptFor)
+	m.clock.pass(claims.KeptFor)
 	if r, err := m.claimed("gw", sent+1, line("up", "p", "d")); err != nil || r.Replayed {
 		t.Fatal(err)
 	}
-	if _, err := m.claimed("gw", sent, line("up", "p", "d")); !errors.Is(err, ErrSequenceTooOld) {
+	if _, err := m.claimed("gw", sent, line("up", "p", "d")); !errors.Is(err, claims.ErrTooOld) {
 		t.Fatalf("after a day: %v", err)
 	}
 }
@@ -163,7 +164,7 @@ func TestRetriesThroughCrashes(t *testing.T) {
 			req := request(t, body(next+i))
 			req.Producer, req.Claim = []byte(
 				"gw",
-			), &Claim{
+			), &claims.Claim{
 				Sequence: next + i,
 				Hash:     xxh3.Hash128([]byte(body(next + i))).Bytes(),
 			}

@@ -1,0 +1,108 @@
+package claims
+
+import (
+	"errors"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/shard/record"
+)
+
+// Ticket is the part of one request in a sequence: Begin, then Decide or GiveUp if the sequence is its to decide, then
+// Settle when its group is durable. The zero Ticket has no sequence. It is reused, with its memory, and is not safe for
+// concurrent use.
+type Ticket struct {
+	p      *Producer
+	claim  Claim
+	mine   bool
+	before found
+	answer []byte
+}
+
+// The forms of an answer. They are remembered, for the same body could be asked for in another one the next time.
+const (
+	formBatch  = 0
+	formSingle = 1
+)
+
+// Reset makes t one without a sequence.
+func (t *Ticket) Reset() { *t = Ticket{answer: t.answer[:0]} }
+
+// Begin claims a sequence of p at nowMs, Unix milliseconds. mine says that the request is to be decided; otherwise it
+// was decided before. It waits for a request with the same sequence that is being decided. After an error t has no
+// sequence.
+func (t *Ticket) Begin(p *Producer, c Claim, nowMs int64) (mine bool, err error) {
+	t.Reset()
+	t.before, t.mine, err = p.begin(c, nowMs, t.answer)
+	if err != nil {
+		return false, err
+	}
+	t.p, t.claim = p, c
+	if !t.mine {
+		t.answer = t.before.answer // Its memory is used again.
+	}
+	return t.mine, nil
+}
+
+// Mine reports whether the request has a sequence that is its to decide.
+func (t *Ticket) Mine() bool { return t.mine }
+
+// GiveUp frees the sequence of a request that was refused whole: the next one with it decides.
+func (t *Ticket) GiveUp() {
+	t.p.giveUp(t.claim.Sequence)
+	t.Reset()
+}
+
+// Decision is what a request with a sequence came to.
+type Decision struct {
+	Group    Group  // the open group
+	GroupSeq uint64 // its number
+	AtMs     int64  // Unix milliseconds
+	Single   bool   // one single event, not a batch
+	Result   *event.Result
+}
+
+// Decide records the decision in b and remembers it, inside the gate: claim and effect are one write. It returns the
+// answer if the ledger must get it under AnswerKey, nil if memory keeps it.
+func (t *Ticket) Decide(b *record.Builder, d Decision) (long []byte) {
+	form := byte(formBatch)
+	if d.Single {
+		form = formSingle
+	}
+	t.answer = d.Result.Append(append(t.answer[:0], form))
+	b.Claim(record.Claim{
+		Producer: t.p.Ordinal, Sequence: t.claim.Sequence, Hash: t.claim.Hash, AtMs: d.AtMs, Answer: t.answer,
+	})
+	return t.p.decide(t.claim.Sequence, d.Group, d.GroupSeq, d.AtMs, t.answer)
+}
+
+// Key returns the ledger's key of the answer, if it is long.
+func (t *Ticket) Key() []byte { return AnswerKey(t.p.Ordinal, t.claim.Sequence) }
+
+// Group returns what a sequence that was decided before waits for, nil if it is durable.
+func (t *Ticket) Group() Group { return t.before.group }
+
+// Settle says that the sequence is durable.
+func (t *Ticket) Settle() {
+	if t.p != nil {
+		t.p.settle(t.claim.Sequence)
+	}
+}
+
+// Replayed reports whether the request was decided before. If only the ledger has its answer, inLedger is true.
+func (t *Ticket) Replayed() (replayed, inLedger bool) {
+	replayed = t.p != nil && !t.mine
+	return replayed, replayed && len(t.answer) == 0
+}
+
+// Found gives t the answer that the ledger has.
+func (t *Ticket) Found(answer []byte) { t.answer = answer }
+
+var errAnswer = errors.New("a remembered answer is damaged")
+
+// Answer decodes into r what was answered before, and says when that was, Unix milliseconds, and in which form.
+func (t *Ticket) Answer(r *event.Result) (atMs int64, single bool, err error) {
+	if len(t.answer) == 0 || t.answer[0] > formSingle {
+		return 0, false, errAnswer
+	}
+	return t.before.atMs, t.answer[0] == formSingle, r.Decode(t.answer[1:])
+}

@@ -9,6 +9,17 @@ import (
 // have that of the one before: a batch that is denied whole took 20 bytes an event, and takes 1.
 const compactVersion = 2
 
+const (
+	// verdictBytesMax is the longest verdict: code, scope, fault, mask; three numbers of 32 bits and one of 64; the byte
+	// before the window, a start until the year 4199 and a length of at most a month.
+	verdictBytesMax = 4 + 3*5 + 10 + 1 + 6 + 5
+	// denialBytesMax has the step before it: EventsMax doubled takes three bytes.
+	denialBytesMax = 3 + verdictBytesMax
+)
+
+// CompactBytesMax returns how long Append's result for so many events can be.
+func CompactBytesMax(events int) int { return 1 + 3 + verdictBytesMax + 3 + events*denialBytesMax }
+
 // Append appends the result as it is remembered for a gateway that asks again: everything that its answer is made of.
 func (r *Result) Append(dst []byte) []byte {
 	dst = append(dst, compactVersion)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -103,4 +104,24 @@ func FuzzCompact(f *testing.F) {
 			t.Fatalf("%x: %+v, then %+v, %v", b, r, again, err)
 		}
 	})
+}
+
+// No answer to a batch is longer than CompactBytesMax says, and the longest comes near it.
+func TestCompactBytesMax(t *testing.T) {
+	start := time.Date(4199, 12, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+	v := Verdict{
+		Code: OTAQuotaExceeded, Scope: ScopeAccount, Limit: 1<<32 - 1, Used: 1<<32 - 1, Requested: 1<<32 - 1,
+		TopupAvailable: 1<<64 - 1, WindowStartMs: start, ResetsAtMs: start + 31*86_400_000,
+	}
+	for _, events := range []int{0, 1, 2, EventsMax} {
+		r := Result{Accepted: EventsMax, Last: v}
+		for i := range events {
+			v.Fault = Fault(i % 2) // None repeats the one before.
+			r.Denials = append(r.Denials, Denial{i, v})
+		}
+		n, most := len(r.Append(nil)), CompactBytesMax(events)
+		if n > most || n < most*9/10 {
+			t.Errorf("%d denials take %d bytes, at most %d", events, n, most)
+		}
+	}
 }

@@ -112,8 +112,9 @@ var (
 	ErrDiskFull = errors.New("the disk is nearly full")
 	// ErrOutOfMemory means that nothing was counted because there is no memory for the new devices of the request.
 	ErrOutOfMemory = errors.New("no memory for new devices")
-	// ErrOverloaded means that nothing was counted because others took the room in every group that was tried.
-	ErrOverloaded = errors.New("too many requests want room at once")
+	// ErrOverloaded means that nothing was counted because others took the room, in every group that was tried or for long
+	// answers, or that the answer to a sequence cannot be read now.
+	ErrOverloaded = errors.New("overloaded")
 )
 
 // Engine decides and counts. All methods are safe for concurrent use.

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -106,6 +108,7 @@ func (l *memLog) Drop(int64, uint64) error { return nil }
 type memLedger struct {
 	mu   sync.Mutex
 	rows map[string][]byte
+	get  error // what Get fails with
 }
 
 func (l *memLedger) Write(entries []retention.Entry) error {
@@ -121,7 +124,7 @@ func (l *memLedger) Get(key []byte) ([]byte, bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v, ok := l.rows[string(key)]
-	return v, ok, nil
+	return v, ok, l.get
 }
 
 func (l *memLedger) Scan(prefix, start []byte, reverse bool, fn func(k, v []byte) (bool, error)) error {
@@ -147,6 +150,20 @@ func (l *memLedger) Scan(prefix, start []byte, reverse bool, fn func(k, v []byte
 		}
 	}
 	return nil
+}
+
+// fail makes every Get fail from now on, or work again.
+func (l *memLedger) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.get = err
+}
+
+// forget drops the rows of a prefix.
+func (l *memLedger) forget(prefix string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.rows, func(k string, _ []byte) bool { return strings.HasPrefix(k, prefix) })
 }
 
 // wideDisk never is full.

@@ -3,6 +3,7 @@ package shard
 import (
 	"errors"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,5 +65,41 @@ func TestFormIsRemembered(t *testing.T) {
 			}
 		}
 		m.crash()
+	}
+}
+
+// A long answer that the ledger has but cannot give refuses the request that asks for it, and nothing else.
+func TestLongAnswerCannotBeRead(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", `{}`, 0)
+	body := strings.Repeat(line("up", "p", "d")+line("ota", "p", "d"), 20)
+	first, err := m.claimed("gw", 1, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := m.claimed("gw", 1, body); err != nil || !r.Replayed || answerOf(r) != answerOf(first) {
+		t.Fatal("before the ledger has it:", err)
+	}
+	if err := m.flushRows(); err != nil {
+		t.Fatal(err)
+	}
+	m.ledger.fail(errors.New("the ledger is unreadable"))
+	if _, err := m.claimed("gw", 1, body); !errors.Is(err, ErrOverloaded) || m.Err() != nil {
+		t.Fatal("while it is unreadable:", err, m.Err())
+	}
+	if r, err := m.claimed("gw", 2, body); err != nil || r.Replayed {
+		t.Fatal("another sequence:", err)
+	}
+	m.ledger.fail(nil)
+	if r, err := m.claimed("gw", 1, body); err != nil || !r.Replayed || answerOf(r) != answerOf(first) {
+		t.Fatal("from the ledger:", err)
+	}
+	m.ledger.forget("C")
+	if _, err := m.claimed("gw", 1, body); !errors.Is(err, ErrOverloaded) {
+		t.Fatal("when the ledger lacks it:", err)
+	}
+	m.clock.pass(claims.KeptFor)
+	if _, err := m.claimed("gw", 1, body); !errors.Is(err, claims.ErrTooOld) {
+		t.Fatal("after a day:", err)
 	}
 }

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/meterd/meterd/shard/claims"
@@ -63,6 +64,14 @@ func (t *turn) claim() {
 	}
 }
 
+// overloaded makes an error about memory or the ledger one that the next request may not have.
+func overloaded(err error) error {
+	if errors.Is(err, claims.ErrNoRoom) || errors.Is(err, claims.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", ErrOverloaded, err)
+	}
+	return err
+}
+
 // settleClaim completes a request with a sequence when its group is durable.
 func (e *Engine) settleClaim(r *Request) (err error) {
 	r.claim.Settle()
@@ -71,14 +80,14 @@ func (e *Engine) settleClaim(r *Request) (err error) {
 		return nil
 	}
 	if inLedger {
-		answer, found, err := e.o.Ledger.Get(r.claim.Key())
-		switch {
-		case err != nil:
-			return fmt.Errorf("read an answer: %w", err)
-		case !found:
-			return claims.ErrTooOld // Forgotten between the look-up and here.
+		// Nobody else needs this answer: a ledger that cannot be read stops this request alone.
+		answer, _, err := e.o.Ledger.Get(r.claim.Key())
+		if err != nil {
+			return fmt.Errorf("%w: read an answer: %w", ErrOverloaded, err)
 		}
-		r.claim.Found(answer)
+		if err := r.claim.Found(answer, e.clock.view()); err != nil {
+			return overloaded(err)
+		}
 	}
 	r.Replayed = true
 	r.DecidedMs, r.Single, err = r.claim.Answer(&r.Result)

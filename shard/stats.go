@@ -67,6 +67,7 @@ func (e *Engine) RegisterMetrics(set *metrics.Set) {
 	gauge(`meterd_devices_online`, func() float64 {
 		return float64(e.sumProducts(func(s *license.ProductState) int64 { return s.Online.Load() }))
 	})
+	gauge("meterd_answers_pending_bytes", func() float64 { return float64(e.producers.LongBytes()) })
 	gauge("meterd_table_mapped_bytes", func() float64 { return float64(e.table.ReadStats().MappedBytes) })
 }
 

@@ -33,8 +33,8 @@ type Request struct {
 }
 
 // Submit decides the events of r.Batch in order and returns when all of it is durable, with the verdicts in r.Result.
-// After ErrClockLeap, ErrDiskFull, ErrOutOfMemory, ErrOverloaded, an error about the sequence or a *event.Problem nothing
-// was counted; after ErrStopped it is unknown.
+// After ErrClockLeap, ErrDiskFull, ErrOutOfMemory, ErrOverloaded, an error about the sequence or a *event.Problem
+// nothing was counted; after ErrStopped it is unknown.
 func (e *Engine) Submit(r *Request) error {
 	if err := e.Decide(r); err != nil {
 		return err

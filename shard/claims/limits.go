@@ -15,6 +15,14 @@ const (
 	// mediumBytesMax is the largest answer that is kept as long as its sequence: one single event with the numbers of
 	// its quota, or two denials.
 	mediumBytesMax = 55
+	// longBytesMax bounds the long answers that the ledger does not have yet: 20 batches of 65,536 events whose denials
+	// all differ, or a million batches of a few denials.
+	longBytesMax = 64 << 20
+	// longOverheadBytes is what a long answer takes beside its own bytes: entries in the queue and in its producer's map,
+	// and what the allocator rounds up.
+	longOverheadBytes = 160
+	// answerBytesKept is how large the memory of a reused Ticket may be: 1300 denials that all differ.
+	answerBytesKept = 64 << 10
 	// OrdinalMax bounds the producers' ordinals: 20 bits of the device's word.
 	OrdinalMax = 1<<20 - 1
 )

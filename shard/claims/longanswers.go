@@ -3,6 +3,7 @@ package claims
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 )
 
 // longAnswer is an answer that is too long for its sequence's own memory. It is state until the ledger has it.
@@ -13,6 +14,7 @@ type longAnswer struct {
 
 // longAnswers knows which long answers the ledger does not have yet. The bytes lie with their producers.
 type longAnswers struct {
+	bytes  atomic.Int64 // of what is in the queue, and reserved
 	mu     sync.Mutex
 	passed uint64    // the ledger has the answers of the groups up to it
 	queue  []longRef // groups never fall
@@ -22,6 +24,17 @@ type longRef struct {
 	producer *Producer
 	sequence uint64
 	group    uint64
+	bytes    int64
+}
+
+// reserve makes room for a long answer of at most n bytes, and returns the number of bytes to give back.
+func (l *longAnswers) reserve(n int) (reserved int64, ok bool) {
+	reserved = int64(n + longOverheadBytes)
+	if l.bytes.Add(reserved) > longBytesMax {
+		l.bytes.Add(-reserved)
+		return 0, false
+	}
+	return reserved, true
 }
 
 // add notes an answer of a group, and returns false if the ledger has it already.
@@ -31,6 +44,7 @@ func (l *longAnswers) add(r longRef) bool {
 	if r.group <= l.passed {
 		return false
 	}
+	l.bytes.Add(r.bytes)
 	l.queue = append(l.queue, r)
 	return true
 }
@@ -52,9 +66,13 @@ func (l *longAnswers) take(passed uint64) []longRef {
 	return taken
 }
 
+// LongBytes returns how many bytes of long answers wait for the ledger.
+func (ps *Producers) LongBytes() int64 { return ps.long.bytes.Load() }
+
 // Passed says that the ledger durably has everything of the groups up to seq: their long answers are forgotten here.
 func (ps *Producers) Passed(seq uint64) {
 	for _, r := range ps.long.take(seq) {
+		ps.long.bytes.Add(-r.bytes)
 		r.producer.mu.Lock()
 		if a, found := r.producer.pending[r.sequence]; found && a.group <= seq {
 			delete(r.producer.pending, r.sequence)

@@ -20,6 +20,11 @@ var (
 	ErrReused = errors.New("the sequence was used for another body")
 	// ErrTooManyInFlight means that too many requests of the producer wait for their answers.
 	ErrTooManyInFlight = errors.New("too many requests of the producer are in flight")
+	// ErrNoRoom means that the answer could be long, and that the ledger is so far behind with long answers that there is
+	// no memory for another one.
+	ErrNoRoom = errors.New("long answers wait for the ledger, and have no room for another one")
+	// ErrUnavailable means that the sequence was decided, but that its answer cannot be read from the ledger now.
+	ErrUnavailable = errors.New("the answer cannot be read now")
 )
 
 // Group is what a decided sequence waits for: its claim is durable with it.
@@ -148,7 +153,7 @@ func (p *memory) keep(i int, answer []byte) {
 func (p *Producer) keepLong(i int, group uint64, answer []byte) []byte {
 	p.known.value(i).kept = keptLong
 	seq := p.known.sequence(i)
-	if !p.all.long.add(longRef{producer: p, sequence: seq, group: group}) {
+	if !p.all.long.add(longRef{p, seq, group, int64(len(answer) + longOverheadBytes)}) {
 		return nil
 	}
 	if p.pending == nil {

@@ -7,15 +7,16 @@ import (
 	"github.com/meterd/meterd/shard/record"
 )
 
-// Ticket is the part of one request in a sequence: Begin, then Decide or GiveUp if the sequence is its to decide, then
-// Settle when its group is durable. The zero Ticket has no sequence. It is reused, with its memory, and is not safe for
-// concurrent use.
+// Ticket is the part of one request in a sequence: Begin, then, if the sequence is its to decide, Reserve and Decide,
+// or GiveUp, then Settle when its group is durable. The zero Ticket has no sequence. It is reused, with its memory, and
+// is not safe for concurrent use.
 type Ticket struct {
-	p      *Producer
-	claim  Claim
-	mine   bool
-	before found
-	answer []byte
+	p        *Producer
+	claim    Claim
+	mine     bool
+	reserved int64 // bytes for a long answer
+	before   found
+	answer   []byte
 }
 
 // The forms of an answer. They are remembered, for the same body could be asked for in another one the next time.
@@ -25,7 +26,13 @@ const (
 )
 
 // Reset makes t one without a sequence.
-func (t *Ticket) Reset() { *t = Ticket{answer: t.answer[:0]} }
+func (t *Ticket) Reset() {
+	answer := t.answer[:0]
+	if cap(answer) > answerBytesKept {
+		answer = nil
+	}
+	*t = Ticket{answer: answer}
+}
 
 // Begin claims a sequence of p at nowMs, Unix milliseconds. mine says that the request is to be decided; otherwise it
 // was decided before. It waits for a request with the same sequence that is being decided. After an error t has no
@@ -46,9 +53,37 @@ func (t *Ticket) Begin(p *Producer, c Claim, nowMs int64) (mine bool, err error)
 // Mine reports whether the request has a sequence that is its to decide.
 func (t *Ticket) Mine() bool { return t.mine }
 
+// Reserve makes sure that the answer can be remembered, whatever becomes of the events. Nothing may be decided after
+// ErrNoRoom. It is called inside the gate, where Decide follows, so that no more is reserved than lanes decide.
+func (t *Ticket) Reserve(events []event.Event) error {
+	n := answerBytesMax(events)
+	if n <= mediumBytesMax {
+		return nil
+	}
+	var ok bool
+	if t.reserved, ok = t.p.all.long.reserve(n); !ok {
+		return ErrNoRoom
+	}
+	return nil
+}
+
+// answerBytesMax returns how long the answer can be. A single event of a kind that OTA has no part in is short enough
+// for its sequence's own memory: it is never refused for others' long answers.
+func answerBytesMax(events []event.Event) int {
+	if len(events) == 1 {
+		switch events[0].Type {
+		case event.OTA, event.OTAVoid:
+		default:
+			return mediumBytesMax
+		}
+	}
+	return 1 + event.CompactBytesMax(len(events))
+}
+
 // GiveUp frees the sequence of a request that was refused whole: the next one with it decides.
 func (t *Ticket) GiveUp() {
 	t.p.giveUp(t.claim.Sequence)
+	t.p.all.long.bytes.Add(-t.reserved)
 	t.Reset()
 }
 
@@ -72,7 +107,10 @@ func (t *Ticket) Decide(b *record.Builder, d Decision) (long []byte) {
 	b.Claim(record.Claim{
 		Producer: t.p.Ordinal, Sequence: t.claim.Sequence, Hash: t.claim.Hash, AtMs: d.AtMs, Answer: t.answer,
 	})
-	return t.p.decide(t.claim.Sequence, d.Group, d.GroupSeq, d.AtMs, t.answer)
+	long = t.p.decide(t.claim.Sequence, d.Group, d.GroupSeq, d.AtMs, t.answer)
+	t.p.all.long.bytes.Add(-t.reserved)
+	t.reserved = 0
+	return long
 }
 
 // Key returns the ledger's key of the answer, if it is long.
@@ -94,8 +132,18 @@ func (t *Ticket) Replayed() (replayed, inLedger bool) {
 	return replayed, replayed && len(t.answer) == 0
 }
 
-// Found gives t the answer that the ledger has.
-func (t *Ticket) Found(answer []byte) { t.answer = answer }
+// Found gives t the answer that the ledger has at nowMs, a copy, empty if it has none. After ErrTooOld the ledger has
+// dropped it with its sequence, after ErrUnavailable it is behind what it said.
+func (t *Ticket) Found(answer []byte, nowMs int64) error {
+	switch {
+	case len(answer) > 0:
+		t.answer = append(t.answer[:0], answer...)
+		return nil
+	case nowMs-t.before.atMs >= KeptFor.Milliseconds():
+		return ErrTooOld
+	}
+	return ErrUnavailable
+}
 
 var errAnswer = errors.New("a remembered answer is damaged")
 

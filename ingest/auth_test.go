@@ -18,6 +18,7 @@ import (
 	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/commands"
 )
 
 // guardedDoor is a door before an engine that has two accounts with a product each, and a token of each role: one that
@@ -224,9 +225,9 @@ type chattyEngine struct {
 }
 
 func (e *chattyEngine) Commands(
-	after shard.CommandPlace,
+	after commands.Place,
 	_ shard.Listener,
-) ([]shard.Command, shard.CommandPlace, <-chan struct{}, error) {
+) ([]shard.Command, commands.Place, <-chan struct{}, error) {
 	switch e.looks++; e.looks {
 	case 3:
 		e.revoke()

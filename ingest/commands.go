@@ -3,8 +3,6 @@ package ingest
 import (
 	"bufio"
 	"net"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/commands"
 )
 
 // streams are the open command streams.
@@ -41,11 +40,7 @@ func (h *Handler) commands(ctx *fasthttp.RequestCtx, token *license.Token) {
 		s.who.Producer, s.who.HasProducer = append([]byte(nil), name...), true
 	}
 	s.who.Account = token.AccountID
-	var problem *event.Problem
-	if s.place, problem = h.startOf(ctx); problem != nil {
-		refuse(ctx, problem)
-		return
-	}
+	s.place = h.engine.CommandsFrom(string(ctx.Request.Header.Peek("Last-Event-ID")))
 	if h.streams.open.Add(1) > streamsMax {
 		h.streams.open.Add(-1)
 		writeProblem(&ctx.Response, &event.Problem{Code: event.Overloaded, Detail: "too many command streams are open"})
@@ -57,32 +52,13 @@ func (h *Handler) commands(ctx *fasthttp.RequestCtx, token *license.Token) {
 	ctx.SetBodyStreamWriter(s.run)
 }
 
-// startOf reads Last-Event-ID. Without one a stream begins with the disconnects that are kept, and whatever comes.
-func (h *Handler) startOf(ctx *fasthttp.RequestCtx) (shard.CommandPlace, *event.Problem) {
-	id := string(ctx.Request.Header.Peek("Last-Event-ID"))
-	if id == "" {
-		return h.engine.CommandsNow(), nil
-	}
-	control, command, ok := strings.Cut(id, ".")
-	c, err1 := strconv.ParseUint(control, 10, 64)
-	d, err2 := strconv.ParseUint(command, 10, 64)
-	if !ok || err1 != nil || err2 != nil {
-		return shard.CommandPlace{}, &event.Problem{
-			Code:   event.InvalidArgument,
-			Field:  "Last-Event-ID",
-			Detail: "Last-Event-ID: must be the id of an event of this stream",
-		}
-	}
-	return shard.CommandPlace{Control: c, Command: d}, nil
-}
-
 // commandStream writes commands to one client. A client that takes nothing is dropped after streamWriteTimeout, and
 // resumes where it was.
 type commandStream struct {
 	h     *Handler
 	token *license.Token
 	who   shard.Listener
-	place shard.CommandPlace
+	place commands.Place
 	conn  net.Conn
 	line  []byte
 }
@@ -132,9 +108,7 @@ func (s *commandStream) allowed() bool {
 // append adds one command as a server-sent event.
 func (s *commandStream) append(c *shard.Command) {
 	b := append(s.line, "id: "...)
-	b = strconv.AppendUint(b, c.Place.Control, 10)
-	b = append(b, '.')
-	b = strconv.AppendUint(b, c.Place.Command, 10)
+	b = c.Place.AppendText(b)
 	if c.Device == "" {
 		b = append(b, "\nevent: refresh\ndata: {\"product\":\""...)
 		b = append(b, c.Product...) // Names need no escapes.

@@ -18,6 +18,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/commands"
 )
 
 // serve opens the door on a loopback address.
@@ -201,9 +202,6 @@ func TestCommandStreamRefuses(t *testing.T) {
 			t.Errorf("%s behind %q: %d %s %v, want %d %s", query, after, resp.StatusCode, body, err, want, code)
 		}
 	}
-	for _, after := range []string{"1", "1.", ".1", "a.b", "-1.0", "1.2.3", "18446744073709551616.0", "1 . 2"} {
-		refused(400, "invalid_argument", "", after)
-	}
 	for _, query := range []string{"?producer=", "?producer=a%20b", "?producer=" + strings.Repeat("a", 65)} {
 		refused(400, "invalid_argument", query, "")
 	}
@@ -211,8 +209,33 @@ func TestCommandStreamRefuses(t *testing.T) {
 	refused(503, "overloaded", "", "")
 	d.handler.streams.open.Store(streamsMax - 1)
 	d.credit("pa", "PO-1")
-	if got := d.blocks(d.hear(base, "gateway", "", "0.0").Body, 1); !strings.Contains(got[0], `{"product":"pa"}`) {
+	if got := d.blocks(d.hear(base, "gateway", "", "none").Body, 1); !strings.Contains(got[0], `{"product":"pa"}`) {
 		t.Errorf("the last place: %q", got)
+	}
+}
+
+// An id that no event of this daemon had, whoever made it up, counts as none: what is kept is sent, and every refresh.
+func TestCommandStreamBehindAnUnknownID(t *testing.T) {
+	d := newGuardedDoor(t)
+	base := d.serve()
+	d.connects("gateway", "gw-1", "pa", "held")
+	d.credit("pa", "PO-1")
+	d.putOffline("pa")
+	all := d.blocks(d.hear(base, "gateway", "", "none").Body, 2)
+	tag, _, _ := strings.Cut(strings.TrimPrefix(all[1], "id: "), ".")
+	for _, id := range []string{
+		"1", "1.", ".1", "1.2", "a.b", "-1.0", "1.2.3", tag + ".0", tag + ".0.", tag + ".0.0.0", tag + ".-1.0", tag + ".00.0",
+		tag + ".18446744073709551616.0", tag + ".0.2", tag + ".1000.0", "f" + tag + ".0.0", strings.ToUpper("f0f0f0f0") + ".0.0",
+	} {
+		if got := d.blocks(d.hear(base, "gateway", "", id).Body, 2); !slices.Equal(got, all) {
+			t.Errorf("behind %s: %q, want %q", id, got, all)
+		}
+	}
+	last := strings.TrimPrefix(strings.Split(all[1], "\n")[0], "id: ")
+	resp := d.hear(base, "gateway", "", last)
+	d.handler.Close()
+	if said, err := io.ReadAll(resp.Body); err != nil || strings.Contains(string(said), "event:") {
+		t.Errorf("behind the last id: %q, %v", said, err)
 	}
 }
 
@@ -239,9 +262,9 @@ func (e *toldEngine) Catalogue() *license.Catalogue { return e.cat }
 func (e *toldEngine) NowMs() int64                  { return time.Now().UnixMilli() }
 
 func (e *toldEngine) Commands(
-	after shard.CommandPlace,
+	after commands.Place,
 	_ shard.Listener,
-) ([]shard.Command, shard.CommandPlace, <-chan struct{}, error) {
+) ([]shard.Command, commands.Place, <-chan struct{}, error) {
 	at, _ := slices.BinarySearchFunc(
 		e.list,
 		after.Command+1,
@@ -273,7 +296,7 @@ func newTold(
 	}
 	for i := range n {
 		e.list = append(e.list, shard.Command{
-			Place: shard.CommandPlace{
+			Place: commands.Place{
 				Command: uint64(i + 1),
 			},
 			Product: "p",
@@ -285,7 +308,7 @@ func newTold(
 	h := &Handler{engine: e}
 	h.streams.closing = make(chan struct{})
 	h.streams.open.Add(1)
-	s = &commandStream{h: h, token: e.cat.Token("gw"), conn: near, place: shard.CommandPlace{Command: from}}
+	s = &commandStream{h: h, token: e.cat.Token("gw"), conn: near, place: commands.Place{Command: from}}
 	done = make(chan struct{})
 	go func() {
 		defer close(done)
@@ -357,7 +380,7 @@ func TestSlowReaderIsDropped(t *testing.T) {
 // idOf returns the sequence of a line that is an id, 0 of another one.
 func idOf(t *testing.T, line string) uint64 {
 	t.Helper()
-	text, ok := strings.CutPrefix(line, "id: 0.")
+	text, ok := strings.CutPrefix(line, "id: 00000000.0.")
 	if !ok {
 		return 0
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/claims"
+	"github.com/meterd/meterd/shard/commands"
 )
 
 // Engine decides events.
@@ -26,11 +27,11 @@ type Engine interface {
 	Catalogue() *license.Catalogue
 	NowMs() int64
 	Sequences(account uint32, producer string) (s claims.Sequences, ok bool, err error)
-	CommandsNow() shard.CommandPlace
+	CommandsFrom(id string) commands.Place
 	Commands(
-		after shard.CommandPlace,
+		after commands.Place,
 		who shard.Listener,
-	) (list []shard.Command, next shard.CommandPlace, more <-chan struct{}, err error)
+	) (list []shard.Command, next commands.Place, more <-chan struct{}, err error)
 }
 
 // Options is what a Handler is made of.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/shard/commands"
 )
 
 // Administer makes one administrative change: fn builds the next catalogue from the one that holds, which is then
@@ -38,6 +39,7 @@ func (e *Engine) Administer(
 		if ch.Apply != nil {
 			ch.Apply()
 		}
+		e.beginRun(ch)
 		if ch.Device != nil {
 			e.suspendDevice(next, ch.Device)
 		}
@@ -49,14 +51,31 @@ func (e *Engine) Administer(
 	return nil
 }
 
-// tellGateways does what follows from a change that is swapped in.
-func (e *Engine) tellGateways(before, next *license.Catalogue, ch *license.Change) {
-	e.commands.notifyAll() // A stream whose token was revoked must notice.
-	p := next.Product([]byte(ch.Audit.Target))
-	if p == nil || !refreshes(ch.Audit.Action) {
+// beginRun records that the daemon was started if a change is the first thing that gateways are told of. It runs
+// between two groups.
+func (e *Engine) beginRun(ch *license.Change) {
+	if !isRefresh(ch.Audit.Action) {
 		return
 	}
-	e.commands.refresh(next.Seq, p.ID)
+	nowMs, ok := e.clock.now()
+	if !ok {
+		nowMs = e.clock.last.Load()
+	}
+	l := e.gate.all[0]
+	e.gate.open.entered.Store(true)
+	l.begin(nowMs, 0)
+	l.beginRun(e.commands)
+	l.end(!l.records.Empty())
+}
+
+// tellGateways does what follows from a change that is swapped in.
+func (e *Engine) tellGateways(before, next *license.Catalogue, ch *license.Change) {
+	p := next.Product([]byte(ch.Audit.Target))
+	if p == nil || !isRefresh(ch.Audit.Action) {
+		e.commands.Changed(commands.Refresh{Seq: next.Seq}) // A stream whose token was revoked must notice.
+		return
+	}
+	e.commands.Changed(commands.Refresh{Seq: next.Seq, Product: p.ID, Account: p.AccountID})
 	if old := before.ProductByID(p.ID); old != nil && old.ValidityVersion() != p.ValidityVersion() {
 		e.expiry.searchNow() // Ends have moved, perhaps into the past.
 	}

@@ -25,6 +25,7 @@ const (
 	sectionTotals    = 5
 	sectionCommands  = 6
 	sectionProducers = 8 // with what is remembered of their sequences
+	sectionRuns      = 9
 )
 
 const metaBytes = 8 * 4
@@ -119,12 +120,6 @@ func (e *Engine) fillCheckpoint(w *disk.CheckpointWriter) (size int64, err error
 	if err != nil {
 		return 0, err
 	}
-	// Commands and rows come from groups that are durable, so they are taken after the last group that matters is.
-	for piece := range pieces(e.commands.appendKept(nil), disk.SectionBytesMax/commandBytes*commandBytes) {
-		if err := w.Section(sectionCommands, piece); err != nil {
-			return 0, err
-		}
-	}
 	if err := e.writeTotals(dirty); err != nil {
 		return 0, err
 	}
@@ -164,13 +159,19 @@ func (e *Engine) copyState(w *disk.CheckpointWriter) (size int64, dirty []record
 			return err
 		})
 	}
+	if err == nil {
+		err = e.writeCommands(func(kind uint16, data []byte) error {
+			put(kind, data)
+			return err
+		})
+	}
 	all, dirty := e.totals.copy()
 	putAll(sectionTotals, all)
 	e.gate.mu.RLock()
 	meta := binary.LittleEndian.AppendUint64(nil, uint64(e.clock.last.Load()))
 	meta = binary.LittleEndian.AppendUint64(meta, e.serial.Load())
 	meta = binary.LittleEndian.AppendUint64(meta, e.catalogue.Load().Seq)
-	meta = binary.LittleEndian.AppendUint64(meta, e.commands.last.Load())
+	meta = binary.LittleEndian.AppendUint64(meta, e.commands.Last())
 	g := e.gate.newest()
 	e.gate.mu.RUnlock()
 	put(sectionMeta, meta)

@@ -100,7 +100,6 @@ func (e *Engine) collect(g *group) bool {
 		g.raw = append(g.raw, l.raw...)
 		g.licenses = append(g.licenses, l.licenses...)
 		g.ends = append(g.ends, l.ends...)
-		g.commands = append(g.commands, l.commands...)
 		g.upgrades = append(g.upgrades, l.upgrades...)
 		g.answers = append(g.answers, l.answers...)
 		g.rows += l.rows + l.spare.Rows()
@@ -111,7 +110,7 @@ func (e *Engine) collect(g *group) bool {
 		for q, t := range l.totals {
 			touched = e.totals.add(q, t, touched)
 		}
-		l.raw, l.licenses, l.ends, l.commands, l.upgrades, l.answers = nil, nil, nil, nil, nil, nil
+		l.raw, l.licenses, l.ends, l.upgrades, l.answers = nil, nil, nil, nil, nil
 		l.rows, l.firstMs, l.lastMs = 0, 0, 0
 		l.total = nil
 		clear(l.totals)
@@ -122,6 +121,7 @@ func (e *Engine) collect(g *group) bool {
 	}
 	g.seq = e.sealedSeq.Add(1)
 	g.controlSeq = e.catalogue.Load().Seq
+	g.commandLast = e.commands.Last()
 	head := record.Head{SerialLast: e.serial.Load()}
 	for _, q := range touched {
 		head.Totals = append(head.Totals, record.QuarterTotals{Quarter: q, Totals: *e.totals.quarters[q]})
@@ -189,8 +189,8 @@ func (e *Engine) commit(g *group) {
 		signal(e.checkpoint.now)
 	}
 	e.rows.add(g, e.failed)
-	e.publish(g.commands)
-	g.licenses, g.ends, g.commands, g.upgrades, g.answers = nil, nil, nil, nil, nil
+	e.commands.Publish(g.commandLast)
+	g.licenses, g.ends, g.upgrades, g.answers = nil, nil, nil, nil
 }
 
 // encode compresses chunks, as many at a time as there are lanes. What is not worth a goroutine is done at once.

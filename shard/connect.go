@@ -33,7 +33,6 @@ func (t *turn) connect() {
 		return
 	}
 	t.session(out)
-	t.e.commands.connected(t.slot.Ordinal())
 	t.accepted()
 }
 

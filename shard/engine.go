@@ -14,6 +14,7 @@ import (
 	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard/claims"
+	"github.com/meterd/meterd/shard/commands"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -134,7 +135,7 @@ type Engine struct {
 	totals   totals
 	rows     rowQueue
 	upgrades upgrades
-	commands commands
+	commands *commands.Commands
 	expiry   expiry
 	verdicts verdictCounts
 	stats    stats
@@ -174,7 +175,7 @@ func Open(o Options) (*Engine, error) {
 	e.buffers.most = buffersALane * o.Lanes
 	e.rows.init()
 	e.upgrades.init()
-	e.commands.init()
+	e.commands = e.newCommands()
 	e.checkpoint.now = make(chan struct{}, 1)
 	e.totals.quarters = map[record.Quarter]*record.Totals{}
 	var err error

@@ -96,6 +96,7 @@ func (e *Engine) runExpiry() {
 		if e.shortage.refused.Load() > 0 {
 			signal(e.gate.kick) // So that a shortage ends although nobody sends anything.
 		}
+		e.commands.Tidy()
 		select {
 		case <-tick.C:
 		case <-e.stop:

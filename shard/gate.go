@@ -21,20 +21,20 @@ type group struct {
 	entered atomic.Bool  // somebody decided in it
 	bytes   atomic.Int64 // promised to those who entered
 
-	seq        uint64 // given when it is sealed; 0 while open and when it stayed empty
-	controlSeq uint64
-	firstMs    int64
-	lastMs     int64
-	head       []byte
-	raw        [][]byte // chunks, not yet compressed
-	chunks     [][]byte // compressed
-	encodeTook time.Duration
-	rows       int
-	licenses   []LicenseRow
-	ends       []endRow
-	commands   []record.Command
-	upgrades   []upgradeRow
-	answers    []answerRow
+	seq         uint64 // given when it is sealed; 0 while open and when it stayed empty
+	controlSeq  uint64
+	firstMs     int64
+	lastMs      int64
+	head        []byte
+	raw         [][]byte // chunks, not yet compressed
+	chunks      [][]byte // compressed
+	encodeTook  time.Duration
+	rows        int
+	licenses    []LicenseRow
+	ends        []endRow
+	commandLast uint64 // the last sequence of a command that it may have
+	upgrades    []upgradeRow
+	answers     []answerRow
 }
 
 func newGroup() *group { return &group{done: make(chan struct{})} }
@@ -170,7 +170,6 @@ type lane struct {
 	rows     int
 	licenses []LicenseRow
 	ends     []endRow
-	commands []record.Command
 	upgrades []upgradeRow
 	answers  []answerRow
 	totals   map[record.Quarter]*record.Totals

@@ -89,11 +89,13 @@ type lawJoiner struct {
 func newJoiner(t testing.TB, o Options, control *memLedger) *lawJoiner {
 	t.Helper()
 	o.fill()
-	e := &Engine{o: o, producers: claims.New(), stop: make(chan struct{}), failed: make(chan struct{})}
+	e := &Engine{
+		o: o, gate: newGate(o.Lanes), producers: claims.New(), stop: make(chan struct{}), failed: make(chan struct{}),
+	}
 	e.o.Ledger = &memLedger{rows: control.rows}
 	e.rows.init()
 	e.upgrades.init()
-	e.commands.init()
+	e.commands = e.newCommands()
 	e.totals.quarters = map[record.Quarter]*record.Totals{}
 	var err error
 	if e.table, err = counters.New(counters.Options{Seed: o.HashSeed}); err != nil {
@@ -109,14 +111,8 @@ func newJoiner(t testing.TB, o Options, control *memLedger) *lawJoiner {
 	}
 	e.catalogue.Store(cat)
 	return &lawJoiner{
-		joiner: &joiner{
-			e:        e,
-			cat:      cat,
-			pools:    cat.Pools(),
-			serials:  map[uint32]uint64{},
-			commands: map[uint64]record.Command{},
-		},
-		t: t,
+		joiner: &joiner{e: e, cat: cat, pools: cat.Pools(), serials: map[uint32]uint64{}},
+		t:      t,
 	}
 }
 

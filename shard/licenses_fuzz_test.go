@@ -131,10 +131,10 @@ func sectionJoiner(t testing.TB) *joiner {
 	step(next, err)
 	next, _, _, err = c.ApplyCredit(license.Actor{}, "p1", license.Credit{Order: "LOT", Quantity: 10})
 	step(next, err)
-	e := &Engine{producers: claims.New()}
+	e := &Engine{gate: newGate(1), producers: claims.New()}
 	e.totals.quarters = map[record.Quarter]*record.Totals{}
-	e.commands.init()
-	return &joiner{e: e, cat: c, pools: c.Pools(), commands: map[uint64]record.Command{}}
+	e.commands = e.newCommands()
+	return &joiner{e: e, cat: c, pools: c.Pools()}
 }
 
 // Arbitrary sections are refused, or joined: without a panic, without memory that nothing in them accounts for, and
@@ -146,9 +146,11 @@ func FuzzCheckpointSection(f *testing.F) {
 	pools = u64(u64(u32(append(pools, giftsEntry), 1), 3), 0)
 	sum := (&record.Totals{MessagesUp: 300, Licenses: 1}).Append(u32(u32(nil, 1), 2_000_000))
 	totals := append(binary.LittleEndian.AppendUint16(nil, uint16(len(sum))), sum...)
-	commands := append(u64(u64(u32(u64(u64(nil, 1), 1<<31), 7), 3), 1_800_000_000_000), byte(event.LicenseExhausted))
+	commands := append(u64(u64(u32(u32(u64(u64(nil, 1), 1<<31), 1), 7), 3), 1_800_000_000_000),
+		byte(event.LicenseExhausted))
+	runs := u64(u64(u32(u64(nil, 1), 2), 3), 4)
 	for kind, data := range map[uint16][]byte{
-		0: nil, sectionMeta: meta, sectionPools: pools, sectionTotals: totals, sectionCommands: commands, 99: {1},
+		0: nil, sectionMeta: meta, sectionPools: pools, sectionTotals: totals, sectionCommands: commands, sectionRuns: runs, 99: {1},
 	} {
 		f.Add(kind, data)
 		f.Add(kind, data[:len(data)/2])
@@ -164,21 +166,35 @@ func FuzzCheckpointSection(f *testing.F) {
 		if errors.As(once, &errPanicked{}) {
 			t.Fatal(once)
 		}
-		state := joined(j)
+		state := joined(t, j)
 		twice := j.section(kind, data)
-		if (once == nil) != (twice == nil) || joined(j) != state {
-			t.Fatalf("section %d, joined twice: %v, then %v;\n%s, then\n%s", kind, once, twice, state, joined(j))
+		if (once == nil) != (twice == nil) || joined(t, j) != state {
+			t.Fatalf("section %d, joined twice: %v, then %v;\n%s, then\n%s", kind, once, twice, state, joined(t, j))
 		}
-		if n := len(j.e.totals.quarters) + len(j.commands); n > len(data) {
+		if n := len(j.e.totals.quarters) + len(commandsOf(t, j.e)); n > len(data) {
 			t.Fatalf("%d entries of %d bytes", n, len(data))
 		}
 	})
 }
 
+// commandsOf returns the commands that are kept, and the runs, as a checkpoint has them.
+func commandsOf(t testing.TB, e *Engine) (all []byte) {
+	t.Helper()
+	err := e.writeCommands(func(_ uint16, data []byte) error {
+		all = append(all, data...)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 // joined writes down what a joiner has gathered.
-func joined(j *joiner) string {
+func joined(t testing.TB, j *joiner) string {
+	t.Helper()
 	var b strings.Builder
-	fmt.Fprintln(&b, j.lastMs, j.e.serial.Load(), j.e.commands.last.Load(), j.commands)
+	fmt.Fprintln(&b, j.lastMs, j.e.serial.Load(), j.e.commands.Last(), commandsOf(t, j.e))
 	j.cat.EachPool(
 		func(p *license.Pool) { fmt.Fprintln(&b, "pool", p.ID, p.Drawn, p.Returned) },
 		func(product uint32, drawn uint64) { fmt.Fprintln(&b, "gifts", product, drawn) },

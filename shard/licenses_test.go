@@ -8,19 +8,20 @@ import (
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard/commands"
 )
 
 // heard returns what a listener hears from a place on, as text.
-func (m *machine) heard(after CommandPlace, who Listener) (list []string, next CommandPlace) {
+func (m *machine) heard(after commands.Place, who Listener) (list []string, next commands.Place) {
 	m.t.Helper()
 	if err := m.settle(); err != nil {
 		m.t.Fatal(err)
 	}
-	commands, next, _, err := m.Commands(after, who)
+	told, next, _, err := m.Commands(after, who)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	for _, c := range commands {
+	for _, c := range told {
 		if c.Device == "" {
 			list = append(list, "refresh "+c.Product)
 		} else {
@@ -48,7 +49,7 @@ func TestRenewalByItself(t *testing.T) {
 	m.product("p", `{"validity":"PT10S"}`, 2)
 	m.gifts("p", 0)
 	gw := Listener{Producer: []byte("gw"), HasProducer: true}
-	start := m.CommandsNow()
+	start := m.CommandsFrom("")
 	m.submitAs("gw", line("connect", "p", "on")+line("connect", "p", "off")+line("disconnect", "p", "off"))
 	m.credit("p", "LOT-2", 1, false)
 	m.clock.pass(10 * time.Second)
@@ -80,7 +81,7 @@ func TestRenewalByItself(t *testing.T) {
 		if list, _ = m.heard(next, gw); len(list) != 0 {
 			t.Fatalf("heard again: %v", list)
 		}
-		if list, _ = m.heard(m.CommandsNow(), gw); fmt.Sprint(list) != "[license_exhausted on]" {
+		if list, _ = m.heard(m.CommandsFrom(""), gw); fmt.Sprint(list) != "[license_exhausted on]" {
 			t.Fatalf("kept without Last-Event-ID: %v", list)
 		}
 		if list, _ = m.heard(
@@ -100,7 +101,7 @@ func TestRenewalByItself(t *testing.T) {
 	if got := m.submitAs("gw", line("connect", "p", "on")); got[0] != "accepted" {
 		t.Fatal(got)
 	}
-	if list, _ := m.heard(CommandPlace{Control: m.Catalogue().Seq}, gw); len(list) != 0 {
+	if list, _ := m.heard(m.CommandsFrom(""), gw); len(list) != 0 {
 		t.Fatalf("heard after the device connected: %v", list)
 	}
 	ended := 0
@@ -143,7 +144,7 @@ func TestRenewalOff(t *testing.T) {
 	if got := m.submit(line("connect", "p", "new")); got[0] != "accepted" {
 		t.Fatalf("a device that never had a licence: %s", got[0])
 	}
-	if list, _ := m.heard(m.CommandsNow(), Listener{}); fmt.Sprint(list) != "[renewal_off b]" {
+	if list, _ := m.heard(m.CommandsFrom(""), Listener{}); fmt.Sprint(list) != "[renewal_off b]" {
 		t.Fatal(list)
 	}
 	renewal(true)
@@ -195,7 +196,7 @@ func TestSuspension(t *testing.T) {
 			t.Fatalf("%+v", a)
 		}
 		if list, _ := m.heard(
-			m.CommandsNow(),
+			m.CommandsFrom(""),
 			Listener{Producer: []byte("gw"), HasProducer: true},
 		); fmt.Sprint(
 			list,

@@ -22,7 +22,7 @@ func (e *Engine) recover() error {
 		return err
 	}
 	e.catalogue.Store(cat)
-	j := &joiner{e: e, cat: cat, pools: cat.Pools(), serials: map[uint32]uint64{}, commands: map[uint64]record.Command{}}
+	j := &joiner{e: e, cat: cat, pools: cat.Pools(), serials: map[uint32]uint64{}}
 	begin, end, err := j.checkpoint()
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func (e *Engine) recover() error {
 	e.checkpoint.begin.Store(begin)
 	e.sinceRows.Store(int64(j.rows))
 	j.applySuspensions()
-	j.keepCommands()
+	e.commands.Start(cat.Seq)
 	e.clock = newDecidedClock(e.o.Clock, max(lastMs, j.lastMs))
 	if err := e.count(cat); err != nil {
 		return err
@@ -89,13 +89,11 @@ type joiner struct {
 	cat     *license.Catalogue
 	pools   map[uint32]*license.Pool
 	serials map[uint32]uint64 // the last serial of each product that the ledger has
-	// the latest command about each device
-	commands map[uint64]record.Command
-	index    *counters.Index
-	shares   []joinShare
-	rows     uint64
-	seq      uint64 // of the group in hand
-	lastMs   int64
+	index   *counters.Index
+	shares  []joinShare
+	rows    uint64
+	seq     uint64 // of the group in hand
+	lastMs  int64
 }
 
 // checkpoint loads the newest checkpoint, if there is one.
@@ -158,7 +156,7 @@ func (j *joiner) section(kind uint16, data []byte) error {
 		if control := binary.LittleEndian.Uint64(data[16:]); control > j.cat.Seq {
 			return fmt.Errorf("it was made under control record %d, but the ledger ends at %d", control, j.cat.Seq)
 		}
-		j.commandSeq(binary.LittleEndian.Uint64(data[24:]))
+		j.e.commands.JoinLast(binary.LittleEndian.Uint64(data[24:]))
 		return nil
 	case sectionProducers:
 		return j.e.producers.LoadSection(data)
@@ -167,7 +165,9 @@ func (j *joiner) section(kind uint16, data []byte) error {
 	case sectionTotals:
 		return j.totals(data)
 	case sectionCommands:
-		return j.commandEntries(data)
+		return j.e.commands.ReadKept(data)
+	case sectionRuns:
+		return j.e.commands.ReadRuns(data)
 	default:
 		return fmt.Errorf("section of unknown kind %d: it was written by a newer version", kind)
 	}

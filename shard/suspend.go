@@ -27,7 +27,7 @@ func (e *Engine) suspendDevice(cat *license.Catalogue, d *license.DeviceSuspensi
 		t.command(event.Suspended, out.After)
 	case out.Changed():
 		// It was offline already. A command that it has not obeyed yet goes on under its new session.
-		if m, ok := e.commands.renew(slot.Ordinal(), out.After); ok {
+		if m, ok := e.commands.Renew(slot.Ordinal(), out.Before.Change(), out.After.Change()); ok {
 			l.records.Command(m)
 		}
 	}
@@ -70,7 +70,8 @@ func (e *Engine) PutOffline(pick func(*license.Product) bool, reason event.Code)
 func (j *joiner) applySuspensions() {
 	for _, d := range j.cat.Suspensions() {
 		if slot := j.e.table.Find(j.e.table.KeyOf(d.Product, []byte(d.Device))); slot != nil {
-			slot.SetSuspended(d.Suspended)
+			out := slot.SetSuspended(d.Suspended)
+			j.e.commands.Renew(slot.Ordinal(), out.Before.Change(), out.After.Change())
 		}
 	}
 }

@@ -176,7 +176,7 @@ func sample() []byte {
 	b.Grant(Grant{Ordinal: 11, License: 5, ActivationS: 6, Pool: 7, PoolDrawn: 8, GiftsDrawn: 9, Serial: 10})
 	b.Pool(Pool{ID: 1, Drawn: 2, Returned: 3})
 	b.End(End{Ordinal: 11, Serial: 1, EndedS: 1_800_000_000, How: EndOffline})
-	b.Command(Command{Seq: 1, Ordinal: 11, Holder: 1, Change: 4, AtMs: 5, Reason: event.Suspended})
+	b.Command(Command{Seq: 1, Ordinal: 11, Account: 2, Holder: 1, Change: 4, AtMs: 5, Reason: event.Suspended})
 	b.Upgrade(
 		Upgrade{
 			Ordinal:   11,
@@ -189,6 +189,7 @@ func sample() []byte {
 		},
 	)
 	b.Claim(Claim{Producer: 1, Sequence: 2, Hash: [16]byte{3}, AtMs: 1_800_000_000_000, Answer: []byte("answer")})
+	b.Run(Run{Number: 1, Tag: 2, FirstCommand: 3, FirstRefresh: 4})
 	return b.Finish(nil)
 }
 
@@ -303,7 +304,8 @@ func TestBindingsAndEffectsRefuseDamage(t *testing.T) {
 		{effectGrant, 1},
 		{effectPool, 1, 1},
 		{effectEnd, 1, 1, 1},
-		{effectCommand, 1, 1, 1, 1, 1},
+		{effectCommand, 1, 1, 1, 1, 1, 1},
+		{effectRun, 1, 1, 1},
 		{effectUpgrade, 1, 5, 'x'},
 		{effectUpgrade, 1, 1, 'x', 1, 1, 1, 0, 2, 1, 1},
 		{effectClaim, 1, 1, 0, 0, 0},
@@ -352,6 +354,7 @@ func (s stopping) End(End) error                    { return s.err }
 func (s stopping) Command(Command) error            { return s.err }
 func (s stopping) Upgrade(Upgrade) error            { return s.err }
 func (s stopping) Claim(Claim) error                { return s.err }
+func (s stopping) Run(Run) error                    { return s.err }
 
 func TestCompressor(t *testing.T) {
 	c, err := NewCompressor(1)

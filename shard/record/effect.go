@@ -20,6 +20,7 @@ const (
 	effectCommand = 8  // a gateway is to be told to disconnect a device
 	effectUpgrade = 9  // an OTA with an id was accepted or voided
 	effectClaim   = 10 // a request with a sequence was decided
+	effectRun     = 11 // the daemon began to give out numbers
 
 	bindingDevice   = 1
 	bindingProducer = 2
@@ -79,8 +80,9 @@ const (
 type Command struct {
 	Seq     uint64 // rises with every command of the daemon
 	Ordinal uint64 // the device
+	Account uint32 // of its product
 	Holder  uint32 // the producer that held it, 0 for every gateway of the account
-	Change  uint64 // of the device's session: another one means that the device has connected since
+	Change  uint64 // of the device's session: a larger one means that the device has connected since
 	AtMs    int64  // Unix milliseconds
 	Reason  event.Code
 }
@@ -109,6 +111,14 @@ type Claim struct {
 	Hash     [16]byte // of the inflated body
 	AtMs     int64    // when it was decided
 	Answer   []byte   // compact
+}
+
+// Run is a start of the daemon, with the first numbers that it could give out.
+type Run struct {
+	Number       uint64 // rises with every start that gave out any
+	Tag          uint32 // drawn at random
+	FirstCommand uint64
+	FirstRefresh uint64
 }
 
 // BindDevice says which device has this ordinal from now on.
@@ -185,6 +195,7 @@ func (b *Builder) Command(m Command) {
 	c := append(b.cols[colEffects], effectCommand)
 	c = binary.AppendUvarint(c, m.Seq)
 	c = binary.AppendUvarint(c, m.Ordinal)
+	c = binary.AppendUvarint(c, uint64(m.Account))
 	c = binary.AppendUvarint(c, uint64(m.Holder))
 	c = binary.AppendUvarint(c, m.Change)
 	c = binary.AppendVarint(c, m.AtMs)
@@ -209,6 +220,15 @@ func (b *Builder) Claim(m Claim) {
 	c = binary.AppendVarint(c, m.AtMs)
 	c = binary.AppendUvarint(c, uint64(len(m.Answer)))
 	b.cols[colEffects] = append(c, m.Answer...)
+}
+
+// Run says that the daemon was started and gives out numbers.
+func (b *Builder) Run(m Run) {
+	c := append(b.cols[colEffects], effectRun)
+	c = binary.AppendUvarint(c, m.Number)
+	c = binary.AppendUvarint(c, uint64(m.Tag))
+	c = binary.AppendUvarint(c, m.FirstCommand)
+	b.cols[colEffects] = binary.AppendUvarint(c, m.FirstRefresh)
 }
 
 // AppendValue appends everything of u but the device and the id: how the ledger keeps it under them.
@@ -294,6 +314,7 @@ type Effects interface {
 	Command(Command) error
 	Upgrade(Upgrade) error
 	Claim(Claim) error
+	Run(Run) error
 }
 
 // The places of the words in a device's slot.
@@ -363,7 +384,7 @@ func laterEffect(kind byte, r *reader, e Effects) error {
 		}
 		return e.End(end)
 	case effectCommand:
-		c := Command{Seq: r.uvarint(), Ordinal: r.uvarint()}
+		c := Command{Seq: r.uvarint(), Ordinal: r.uvarint(), Account: uint32(r.uvarint())}
 		c.Holder, c.Change, c.AtMs, c.Reason = uint32(r.uvarint()), r.uvarint(), r.varint(), event.Code(r.byte())
 		if r.err != nil {
 			return r.err
@@ -387,6 +408,12 @@ func laterEffect(kind byte, r *reader, e Effects) error {
 			return r.err
 		}
 		return e.Claim(c)
+	case effectRun:
+		m := Run{Number: r.uvarint(), Tag: uint32(r.uvarint()), FirstCommand: r.uvarint(), FirstRefresh: r.uvarint()}
+		if r.err != nil {
+			return r.err
+		}
+		return e.Run(m)
 	default:
 		return fmt.Errorf("unknown kind %d", kind)
 	}

@@ -81,8 +81,8 @@ func TestEffectsAreAsDrawn(t *testing.T) {
 			[][]byte{{7, 0xc8, 1, 2, 6, 3}},
 		},
 		{"command", func(b *Builder) {
-			b.Command(Command{Seq: 1, Ordinal: 200, Holder: 2, Change: 3, AtMs: 4, Reason: event.Suspended})
-		}, [][]byte{{8, 1, 0xc8, 1, 2, 3, 8, 6}}},
+			b.Command(Command{Seq: 1, Ordinal: 200, Account: 9, Holder: 2, Change: 3, AtMs: 4, Reason: event.Suspended})
+		}, [][]byte{{8, 1, 0xc8, 1, 9, 2, 3, 8, 6}}},
 		{"upgrade", func(b *Builder) {
 			b.Upgrade(
 				Upgrade{
@@ -99,6 +99,9 @@ func TestEffectsAreAsDrawn(t *testing.T) {
 		{"claim", func(b *Builder) {
 			b.Claim(Claim{Producer: 200, Sequence: 2, Hash: hash, AtMs: 3, Answer: []byte("ok")})
 		}, [][]byte{{10, 0xc8, 1, 2}, hash[:], {6, 2, 'o', 'k'}}},
+		{"run", func(b *Builder) {
+			b.Run(Run{Number: 1, Tag: 300, FirstCommand: 200, FirstRefresh: 2})
+		}, [][]byte{{11, 1, 0xac, 2, 0xc8, 1, 2}}},
 	}
 	for _, tt := range tests {
 		var b Builder

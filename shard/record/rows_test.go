@@ -175,7 +175,7 @@ func drawEffect(t *rapid.T) step {
 			log(&effectLog{&w.effects}, do)
 		}
 	}
-	switch rapid.SampledFrom([]string{"device", "producer", "session", "license", "ota", "closed", "grant", "pool", "end", "command", "upgrade", "claim"}).
+	switch rapid.SampledFrom([]string{"device", "producer", "session", "license", "ota", "closed", "grant", "pool", "end", "command", "upgrade", "claim", "run"}).
 		Draw(t, "effect") {
 	case "device":
 		d := Device{Ordinal: ordinal, Product: uint32(below(t, 1<<24, "product")), Name: drawName(t)}
@@ -222,8 +222,11 @@ func drawEffect(t *rapid.T) step {
 		end := End{Ordinal: ordinal, Serial: n, EndedS: int64(m), How: EndReason(rapid.IntRange(1, 4).Draw(t, "how"))}
 		return effect(func(b *Builder) { b.End(end) }, func(e Effects) error { return e.End(end) })
 	case "command":
-		c := Command{Seq: n, Ordinal: ordinal, Holder: id, Change: m >> 24, AtMs: int64(word), Reason: drawCode(t)}
+		c := Command{Seq: n, Ordinal: ordinal, Account: uint32(word), Holder: id, Change: m >> 24, AtMs: int64(word), Reason: drawCode(t)}
 		return effect(func(b *Builder) { b.Command(c) }, func(e Effects) error { return e.Command(c) })
+	case "run":
+		r := Run{Number: n, Tag: id, FirstCommand: m, FirstRefresh: word}
+		return effect(func(b *Builder) { b.Run(r) }, func(e Effects) error { return e.Run(r) })
 	case "claim":
 		c := Claim{
 			Producer: id,
@@ -272,6 +275,8 @@ func (l *effectLog) Pool(p Pool) error       { return l.write("pool %+v", p) }
 func (l *effectLog) End(e End) error         { return l.write("end %+v", e) }
 func (l *effectLog) Command(c Command) error { return l.write("command %+v", c) }
 func (l *effectLog) Claim(m Claim) error     { return l.write("claim %+v", m) }
+
+func (l *effectLog) Run(r Run) error { return l.write("run %+v", r) }
 
 func (l *effectLog) Upgrade(u Upgrade) error { return l.write("upgrade %+v", u) }
 

@@ -139,32 +139,24 @@ type fakeRow struct {
 	DecidedAt time.Time `json:"decided_at"`
 }
 
-// logs pages by a hundred rows.
+// logs streams the rows since an instant.
 func (f *fake) logs(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	since, err := time.Parse(time.RFC3339, r.URL.Query().Get("from"))
-	if err != nil {
+	if err != nil || r.Header.Get("Accept") != "application/x-ndjson" {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	var rows []fakeRow
+	rows := json.NewEncoder(w)
 	for _, row := range f.rows[r.PathValue("device")] {
 		if !row.DecidedAt.Before(since) {
-			rows = append(rows, row)
+			_ = rows.Encode(row)
 		}
 	}
 	for range f.lieLog {
-		rows = append(rows, fakeRow{Type: "up", Verdict: "accepted"})
+		_ = rows.Encode(fakeRow{Type: "up", Verdict: "accepted"})
 	}
-	const page = 100
-	from := 0
-	_, _ = fmt.Sscan(r.URL.Query().Get("cursor"), &from)
-	answer := map[string]any{"logs": rows[from:min(from+page, len(rows))]}
-	if from+page < len(rows) {
-		answer["next"] = fmt.Sprint(from + page)
-	}
-	_ = json.NewEncoder(w).Encode(answer)
 }
 
 func (f *fake) createdText() string {

@@ -22,8 +22,6 @@ const (
 	answerBytesMax = 16 << 20
 	// answerBytesStart is what a connection reads into at first.
 	answerBytesStart = 4 << 10
-	// bodyBytesAdminMax bounds what the administration and /metrics may answer.
-	bodyBytesAdminMax = 64 << 20
 
 	// connectBatch is how many devices connect in one batch.
 	connectBatch = 1000

@@ -79,12 +79,12 @@ func (t *target) verifyMidnight(ctx context.Context, f *fleet, at time.Time, o *
 	}
 	today := make(map[string]uint64, f.devices)
 	sum := uint64(0)
-	err = t.admin.devices(ctx, f.product, func(v deviceView) {
+	for v, err := range t.admin.devices(ctx, f.product) {
+		if err != nil {
+			return nil, err
+		}
 		today[v.Device] = v.Messages.Up + v.Messages.Down
 		sum += v.Messages.Up + v.Messages.Down
-	})
-	if err != nil {
-		return nil, err
 	}
 	var errs []error
 	if check.DevicesCompared = len(today); len(today) != f.devices {
@@ -109,16 +109,15 @@ func (t *target) verifyMidnight(ctx context.Context, f *fleet, at time.Time, o *
 func (t *target) verifyDays(ctx context.Context, f *fleet, device int, at time.Time, today uint64) error {
 	name := deviceName(device)
 	var before, after []uint64 // what the day had used after each message
-	err := t.admin.log(ctx, f.product, name, f.stage.since, func(row logRow) {
+	for row, err := range t.admin.log(ctx, f.product, name, f.stage.since) {
 		switch {
+		case err != nil:
+			return err
 		case row.DecidedAt.Before(at):
 			before = append(before, row.DayUsed)
 		default:
 			after = append(after, row.DayUsed)
 		}
-	})
-	if err != nil {
-		return err
 	}
 	up, down := f.tally.of(device)
 	if uint64(len(before)+len(after)) != up+down || uint64(len(after)) != today {

@@ -12,11 +12,12 @@ import (
 
 // target is the daemon that is measured, and what the loader knows about it.
 type target struct {
-	o      *Options
-	daemon *daemon // nil if it is not ours
-	folder string  // of its data and log; empty if it is not ours
-	token  string
-	admin  *admin
+	o       *Options
+	daemon  *daemon // nil if it is not ours
+	folder  string  // of its data and log; empty if it is not ours
+	token   string
+	admin   admin
+	address string
 
 	empty     usage             // before the first device
 	baseline  Metrics           // when this daemon process was first seen
@@ -48,8 +49,7 @@ func openTarget(ctx context.Context, o *Options) (*target, error) {
 func (t *target) open(ctx context.Context) error {
 	o := t.o
 	if o.URL != "" {
-		t.admin = newAdmin(strings.TrimPrefix(o.URL, "http://"), t.token)
-		if err := t.admin.ready(ctx); err != nil {
+		if err := t.reach(ctx, strings.TrimPrefix(o.URL, "http://")); err != nil {
 			return err
 		}
 	} else {
@@ -61,8 +61,7 @@ func (t *target) open(ctx context.Context) error {
 			return fmt.Errorf("data directory: %w", err)
 		}
 		t.daemon = &daemon{
-			binary: o.Program, data: filepath.Join(t.folder, "data"),
-			checkpointEvery: o.CheckpointEvery,
+			binary: o.Program, data: filepath.Join(t.folder, "data"), checkpointEvery: o.CheckpointEvery,
 		}
 		if _, err := t.start(ctx); err != nil {
 			return err
@@ -72,14 +71,11 @@ func (t *target) open(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if t.baseline, err = t.admin.metrics(ctx); err != nil {
-		return err
-	}
 	t.empty, err = t.usage()
 	return err
 }
 
-// start starts the daemon, on what its data directory holds, and returns how long it took to be ready.
+// start starts the daemon, on what its data directory holds, and returns how long it took until /readyz answered 200.
 func (t *target) start(ctx context.Context) (time.Duration, error) {
 	took, err := t.daemon.start(ctx)
 	if err != nil {
@@ -92,10 +88,24 @@ func (t *target) start(ctx context.Context) (time.Duration, error) {
 		}
 		t.token = strings.TrimSpace(string(secret))
 	}
-	t.admin = newAdmin(t.daemon.address, t.token)
-	t.accepted, t.denied = 0, 0
+	said := time.Now()
+	if err := t.reach(ctx, t.daemon.address); err != nil {
+		return 0, err
+	}
+	return took + time.Since(said), nil
+}
+
+// reach makes sure that the daemon at an address is ready, and begins to count what it is sent.
+func (t *target) reach(ctx context.Context, address string) (err error) {
+	t.address, t.accepted, t.denied = address, 0, 0
+	if t.admin, err = newAdmin(address, t.token); err != nil {
+		return err
+	}
+	if err := t.admin.ready(ctx); err != nil {
+		return err
+	}
 	t.baseline, err = t.admin.metrics(ctx)
-	return took, err
+	return err
 }
 
 // usage returns what the daemon has used, zero if it is not ours.
@@ -159,7 +169,7 @@ func (t *target) producer(number int) string { return fmt.Sprintf("%s-%d", t.o.P
 func (t *target) dial(ctx context.Context, j *job) ([]*gateway, error) {
 	gateways := make([]*gateway, 0, len(j.sources))
 	for i, s := range j.sources {
-		w, err := dial(ctx, t.admin.address)
+		w, err := dial(ctx, t.address)
 		if err != nil {
 			for _, g := range gateways {
 				err = errors.Join(err, g.wire.Close())
@@ -169,7 +179,7 @@ func (t *target) dial(ctx context.Context, j *job) ([]*gateway, error) {
 		producer := t.producer(j.producers + i)
 		gateways = append(gateways, &gateway{
 			wire: w, source: s, answer: answer{format: j.c.Format, code: j.deny}, sequence: t.sequences[producer],
-			post: newPost("/v1/events", t.admin.address, t.token, contentType(j.c.Format), producer),
+			post: newPost("/v1/events", t.address, t.token, contentType(j.c.Format), producer),
 		})
 	}
 	return gateways, nil

@@ -85,7 +85,7 @@ func (t *target) verifyDevice(ctx context.Context, f *fleet, device int) error {
 	name := deviceName(device)
 	v, err := t.admin.device(ctx, f.product, name)
 	if f.active == 0 {
-		if r := (*refusal)(nil); errors.As(err, &r) && r.status == http.StatusNotFound {
+		if refusalStatus(err) == http.StatusNotFound {
 			return nil // A denied event makes no device known (R11).
 		}
 		return errors.Join(fmt.Errorf("device %s never connected, and has a view", name), err)
@@ -117,14 +117,14 @@ func (t *target) verifyDevice(ctx context.Context, f *fleet, device int) error {
 func (t *target) verifyLog(ctx context.Context, f *fleet, device int) error {
 	name := deviceName(device)
 	rows := map[string]uint64{}
-	err := t.admin.log(ctx, f.product, name, f.stage.since, func(row logRow) {
+	for row, err := range t.admin.log(ctx, f.product, name, f.stage.since) {
+		if err != nil {
+			return err
+		}
 		if row.Verdict != "accepted" {
 			row.Type = "denied"
 		}
 		rows[row.Type]++
-	})
-	if err != nil {
-		return err
 	}
 	if want := f.rows(device); !maps.Equal(rows, want) {
 		return fmt.Errorf("device %s was sent %v; since then its log has %v", name, want, rows)

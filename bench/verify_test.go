@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -136,22 +137,26 @@ func TestRestartNeedsItsOwnDaemon(t *testing.T) {
 	}
 }
 
-func TestLogsOfManyPages(t *testing.T) {
+func TestLogSinceAnInstant(t *testing.T) {
 	f, o := startFake(t)
 	f.rows["d"] = []fakeRow{
 		{Type: "connect", DecidedAt: time.Now().Add(-time.Hour)},
 		{Type: "connect", DecidedAt: time.Now()},
+		{Type: "up", DecidedAt: time.Now()},
 	}
-	for i := range 380 {
-		f.rows["d"] = append(f.rows["d"], fakeRow{Type: []string{"up", "down"}[i%2], DecidedAt: time.Now()})
+	a, err := newAdmin(strings.TrimPrefix(o.URL, "http://"), "secret")
+	if err != nil {
+		t.Fatal(err)
 	}
-	rows := map[string]int{}
-	err := newAdmin(
-		strings.TrimPrefix(o.URL, "http://"),
-		"secret",
-	).log(t.Context(), "p1", "d", time.Now().Add(-time.Minute), func(row logRow) { rows[row.Type]++ })
-	if err != nil || rows["connect"] != 1 || rows["up"] != 190 || rows["down"] != 190 || len(rows) != 3 {
-		t.Fatalf("%v, %v", rows, err)
+	var types []string
+	for row, err := range a.log(t.Context(), "p1", "d", time.Now().Add(-time.Minute)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		types = append(types, row.Type)
+	}
+	if !slices.Equal(types, []string{"connect", "up"}) {
+		t.Fatal(types)
 	}
 }
 

@@ -2,8 +2,8 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -130,13 +130,17 @@ func (r *run) victoriaLoad(ctx context.Context, p *peer, j *job) (*peerResult, e
 
 // victoriaRows returns how many rows were imported, by its own metrics.
 func victoriaRows(ctx context.Context, address string) (rows uint64, err error) {
-	return rows, newAdmin(address, "").do(ctx, http.MethodGet, "/metrics", nil, func(r io.Reader) error {
-		return eachLine(r, func(line string) error {
-			text, ok := strings.CutPrefix(line, `vm_rows_inserted_total{type="prometheus"} `)
-			if ok {
-				rows, err = strconv.ParseUint(text, 10, 64)
-			}
-			return err
-		})
-	})
+	a, err := newAdmin(address, "")
+	if err != nil {
+		return 0, err
+	}
+	for line, err := range a.Text(ctx, "/metrics") {
+		if err != nil {
+			return 0, err
+		}
+		if text, ok := strings.CutPrefix(line, `vm_rows_inserted_total{type="prometheus"} `); ok {
+			return strconv.ParseUint(text, 10, 64)
+		}
+	}
+	return 0, errors.New("VictoriaMetrics does not say how many rows it imported")
 }

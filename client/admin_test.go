@@ -115,10 +115,10 @@ func TestAdminRefusals(t *testing.T) {
 			}
 		}
 		check(a.Call(t.Context(), "GET", "/v1/accounts", nil, nil, nil))
-		for _, err := range a.Elements(t.Context(), "/v1/accounts", "accounts", nil) {
+		for _, err := range Elements[json.RawMessage](t.Context(), a, "/v1/accounts", "accounts", nil) {
 			check(err)
 		}
-		for _, err := range a.Lines(t.Context(), "/v1/accounts", nil) {
+		for _, err := range Lines[json.RawMessage](t.Context(), a, "/v1/accounts", nil) {
 			check(err)
 		}
 	}
@@ -150,7 +150,7 @@ func TestElementsFollowPages(t *testing.T) {
 		_, _ = io.WriteString(w, pages[r.URL.Query().Get("cursor")])
 	})
 	read := func(query url.Values, most int) (got []string, last error) {
-		for e, err := range a.Elements(t.Context(), "/v1/products/p/lots", "lots", query) {
+		for e, err := range Elements[json.RawMessage](t.Context(), a, "/v1/products/p/lots", "lots", query) {
 			if err != nil {
 				return got, err
 			}
@@ -208,7 +208,7 @@ func TestLinesOfALog(t *testing.T) {
 		}
 	})
 	read := func() (got []string, last error) {
-		for e, err := range a.Lines(t.Context(), "/v1/products/p/devices/d/logs", nil) {
+		for e, err := range Lines[json.RawMessage](t.Context(), a, "/v1/products/p/devices/d/logs", nil) {
 			if last = err; err == nil {
 				got = append(got, string(e))
 			}
@@ -231,6 +231,31 @@ func TestLinesOfALog(t *testing.T) {
 	}
 }
 
+func TestTextIsReadByLines(t *testing.T) {
+	status := http.StatusOK
+	a := newTestAdmin(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, "# HELP\n\na 1\nb{c=\"d\"} 2")
+	})
+	var got []string
+	for line, err := range a.Text(t.Context(), "/metrics") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, line)
+	}
+	if want := []string{"# HELP", "", "a 1", `b{c="d"} 2`}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	status = http.StatusForbidden
+	for line, err := range a.Text(t.Context(), "/metrics") {
+		var p *Problem
+		if !errors.As(err, &p) || p.Status != status {
+			t.Errorf("%q, %v", line, err)
+		}
+	}
+}
+
 func TestSilentAnswersAreGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeStream{scripts: []func(context.Context, io.Writer){func(ctx context.Context, w io.Writer) {
@@ -248,7 +273,7 @@ func TestSilentAnswersAreGivenUp(t *testing.T) {
 		}
 		lines, start := 0, time.Now()
 		var last error
-		for _, err := range a.Lines(t.Context(), "/v1/logs", nil) {
+		for _, err := range Lines[json.RawMessage](t.Context(), a, "/v1/logs", nil) {
 			if last = err; err == nil {
 				lines++
 			}

@@ -13,11 +13,12 @@ import (
 	"strconv"
 )
 
-// Elements returns the elements of a list, page after page; member is the list's name in the answer. A limit in query
-// is the size of a page; without one pages are as large as meterd makes them. The pages are of different instants, as
-// the contract says. An error is the last thing that comes.
-func (a *Admin) Elements(ctx context.Context, path, member string, query url.Values) iter.Seq2[json.RawMessage, error] {
-	return func(yield func(json.RawMessage, error) bool) {
+// Elements returns the elements of a list, page after page, each decoded into a T; member is the list's name in the
+// answer. A limit in query is the size of a page; without one pages are as large as meterd makes them. The pages are of
+// different instants, as the contract says. An error is the last thing that comes.
+func Elements[T any](ctx context.Context, a *Admin, path, member string, query url.Values) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
 		query := maps.Clone(query)
 		if query == nil {
 			query = url.Values{}
@@ -26,12 +27,12 @@ func (a *Admin) Elements(ctx context.Context, path, member string, query url.Val
 			query.Set("limit", strconv.Itoa(pageElements))
 		}
 		for {
-			elements, next, err := a.page(ctx, path, member, query)
+			elements, next, err := page[T](ctx, a, path, member, query)
 			if err == nil && next != "" && next == query.Get("cursor") {
 				err = fmt.Errorf("the answer to GET %s names itself as the next page", path)
 			}
 			if err != nil {
-				yield(nil, err)
+				yield(none, err)
 				return
 			}
 			for _, e := range elements {
@@ -48,11 +49,12 @@ func (a *Admin) Elements(ctx context.Context, path, member string, query url.Val
 }
 
 // page asks for one page; next is "" behind the last one.
-func (a *Admin) page(
+func page[T any](
 	ctx context.Context,
+	a *Admin,
 	path, member string,
 	query url.Values,
-) (elements []json.RawMessage, next string, err error) {
+) (elements []T, next string, err error) {
 	var answer map[string]json.RawMessage
 	if err := a.Call(ctx, http.MethodGet, path, query, nil, &answer); err != nil {
 		return nil, "", err
@@ -72,16 +74,46 @@ func (a *Admin) page(
 	return elements, next, nil
 }
 
-// Lines returns what is streamed as a line an element, a device's log, each valid until the next one is asked for. It
-// ends with an error when the stream broke off before its end, or was silent for the Timeout; time that the caller
-// takes does not count.
-func (a *Admin) Lines(ctx context.Context, path string, query url.Values) iter.Seq2[json.RawMessage, error] {
-	return func(yield func(json.RawMessage, error) bool) {
+// Lines returns what is streamed as a line an element, a device's log, each decoded into a T. It ends with an error when
+// the stream broke off before its end, or was silent for the Timeout; time that the caller takes does not count.
+func Lines[T any](ctx context.Context, a *Admin, path string, query url.Values) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for line, err := range a.stream(ctx, path, query, "application/x-ndjson") {
+			var element T
+			if err == nil && len(line) == 0 {
+				continue
+			}
+			if err == nil {
+				if err = json.Unmarshal(line, &element); err != nil {
+					err = fmt.Errorf("a line of the answer to GET %s is not what was expected: %w", path, err)
+				}
+			}
+			if !yield(element, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Text returns the lines of a plain text, of /metrics for one, without their ends. It ends as Lines does.
+func (a *Admin) Text(ctx context.Context, path string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for line, err := range a.stream(ctx, path, nil, "text/plain") {
+			if !yield(string(line), err) {
+				return
+			}
+		}
+	}
+}
+
+// stream returns the lines of an answer, each valid until the next one is asked for. An error is the last that comes.
+func (a *Admin) stream(ctx context.Context, path string, query url.Values, accept string) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
 		ctx, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
 		watch := newSilence(a.opts.Timeout, cancel)
 		defer watch.end()
-		resp, err := a.ask(ctx, http.MethodGet, path, query, nil, "application/x-ndjson")
+		resp, err := a.ask(ctx, http.MethodGet, path, query, nil, accept)
 		watch.end()
 		if err != nil {
 			yield(nil, reasonOf(ctx, err))
@@ -91,15 +123,7 @@ func (a *Admin) Lines(ctx context.Context, path string, query url.Values) iter.S
 		lines := bufio.NewScanner(watch.listen(resp.Body))
 		lines.Buffer(nil, logLineBytesMax)
 		for lines.Scan() {
-			line := bytes.TrimSpace(lines.Bytes())
-			if len(line) == 0 {
-				continue
-			}
-			if !json.Valid(line) {
-				yield(nil, fmt.Errorf("the answer to GET %s has a line that is not JSON", path))
-				return
-			}
-			if !yield(line, nil) {
+			if !yield(bytes.TrimSpace(lines.Bytes()), nil) {
 				return
 			}
 		}

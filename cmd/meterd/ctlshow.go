@@ -124,9 +124,9 @@ func (l *list) elements(ctx context.Context, admin *client.Admin) iter.Seq2[json
 		query.Set("limit", fmt.Sprint(l.limit))
 	}
 	if l.streamed {
-		return admin.Lines(ctx, l.path, query)
+		return client.Lines[json.RawMessage](ctx, admin, l.path, query)
 	}
-	return admin.Elements(ctx, l.path, l.member, query)
+	return client.Elements[json.RawMessage](ctx, admin, l.path, l.member, query)
 }
 
 // pageMax is the most that limit may be in a request.

@@ -19,8 +19,7 @@ type speaker interface {
 	line() *wire
 }
 
-// caller is a speaker and what came of its batches. Its fields belong to the poller until the load is over, but
-// answered.
+// caller is a speaker and the state of its batch. The poller owns its fields, except answered, until the load is over.
 type caller struct {
 	speaker speaker
 	load    *load
@@ -31,11 +30,6 @@ type caller struct {
 	isBlocked bool // the connection takes no more for now
 
 	answered atomic.Uint64 // events, all phases
-	events   uint64        // answered within the window
-	batches  uint64
-	latency  histogram // of the batches answered within the window
-	timeline timeline  // of all phases
-	split    split
 	err      error
 }
 
@@ -45,19 +39,21 @@ type split struct{ before, after uint64 }
 
 // answer counts the batch in flight as answered.
 func (c *caller) answer(done time.Time) {
-	events := uint64(c.inFlight)
+	events, l := uint64(c.inFlight), c.load
+	o := l.outcome
 	c.answered.Add(events)
-	c.timeline.mark(done.Sub(c.load.began))
-	if c.load.phase.Load() == phaseMeasure {
-		c.events += events
-		c.batches++
-		c.latency.observe(done.Sub(c.sentAt))
+	o.timeline.mark(done.Sub(l.began))
+	if l.phase.Load() == phaseMeasure {
+		o.events += events
+		o.batches++
+		// RecordValue fails only beyond latencyMax.
+		_ = o.latency.RecordValue(min(int64(done.Sub(c.sentAt)), int64(latencyMax)))
 	}
-	if at := c.load.split; !at.IsZero() {
+	if at := l.split; !at.IsZero() {
 		if done.Before(at) {
-			c.split.before += events
+			o.split.before += events
 		} else if c.sentAt.After(at) {
-			c.split.after += events
+			o.split.after += events
 		}
 	}
 }

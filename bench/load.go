@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // The phases of a load. Only what is answered while it measures is in the figures; all of it is in the check.
@@ -21,35 +23,42 @@ type load struct {
 	began    time.Time
 	split    time.Time // callers count by it, unless it is zero
 	phase    atomic.Int32
-	cut      atomic.Bool   // who still waits for an answer gives up
+	cut      atomic.Bool   // callers that still wait for an answer give up
 	duration time.Duration // of the measured window; 0: until the sources end
 	warmup   time.Duration
 	begin    func(context.Context) error // at the beginning of the measured window
 	end      func(context.Context) error // and at its end
 	watch    func(context.Context) error // every watchEvery within it
 	progress func(elapsed time.Duration, events uint64)
+	outcome  *outcome
 }
 
-// outcome is what a load measured.
+// outcome is what a load measured. Until the load is over, the poller's thread owns the first group of fields.
 type outcome struct {
+	events   uint64 // answered within the window
+	batches  uint64
+	latency  *hdrhistogram.Histogram // of these batches, in nanoseconds
+	timeline timeline                // of all phases
+	split    split
+
 	window    time.Duration
-	events    uint64 // answered within the window
-	batches   uint64
-	latency   histogram
-	perSecond []uint64 // events of each watchEvery of the window
-	answered  uint64   // all events, warm-up and the rest in flight included
-	each      []uint64 // the same of each caller
-	split     split
-	timeline  timeline
+	perSecond []uint64      // events of each watchEvery of the window
 	from, to  time.Duration // the window, within the timeline
+	answered  uint64        // all events, including the warm-up and the batches in flight at the end
+	each      []uint64      // the same, for each caller
+}
+
+func newOutcome() *outcome {
+	return &outcome{latency: hdrhistogram.New(int64(latencyUnit), int64(latencyMax), latencyDigits)}
 }
 
 // stall is the longest time within the window in which no answer came.
 func (o *outcome) stall() time.Duration { return o.timeline.stall(o.from, o.to) }
 
-// run runs all callers to the end and merges what they measured. When it returns no caller runs any more.
+// run runs all callers to the end. When it returns no caller runs any more.
 func (l *load) run(ctx context.Context) (*outcome, error) {
-	o := &outcome{}
+	o := newOutcome()
+	l.outcome = o
 	poller, err := newPoller(l)
 	if err != nil {
 		return nil, errors.Join(err, l.gather(o))
@@ -151,18 +160,12 @@ func (l *load) drain(finished <-chan struct{}) error {
 	return fmt.Errorf("a batch got no answer within %s", drainWithin)
 }
 
-// gather merges the callers' figures and closes their connections.
+// gather adds up what callers were answered and closes their connections.
 func (l *load) gather(o *outcome) error {
 	var errs []error
 	for i, c := range l.callers {
-		o.events += c.events
-		o.batches += c.batches
-		o.latency.merge(&c.latency)
 		o.answered += c.answered.Load()
 		o.each = append(o.each, c.answered.Load())
-		o.split.before += c.split.before
-		o.split.after += c.split.after
-		o.timeline.merge(&c.timeline)
 		if c.err != nil {
 			errs = append(errs, fmt.Errorf("connection %d: %w", i, c.err))
 		}

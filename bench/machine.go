@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+
+	"github.com/prometheus/procfs"
 )
 
 // Machine is what the figures were taken on.
@@ -27,25 +29,34 @@ type Machine struct {
 
 // readMachine describes the machine and, if dir is not empty, the file system that dir lies on.
 func readMachine(dir string) (Machine, error) {
-	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), GOMAXPROCS: runtime.GOMAXPROCS(0)}
-	cpu, err := os.ReadFile("/proc/cpuinfo")
+	m := Machine{CPU: runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version(), GOMAXPROCS: runtime.GOMAXPROCS(0)}
+	fs, err := procfs.NewDefaultFS()
 	if err != nil {
 		return m, fmt.Errorf("describe the machine: %w", err)
 	}
-	m.CPU = cpuModel(cpu)
+	cpus, err := fs.CPUInfo()
+	if err != nil {
+		return m, fmt.Errorf("describe the machine: %w", err)
+	}
+	if len(cpus) > 0 && cpus[0].ModelName != "" {
+		m.CPU = cpus[0].ModelName
+	}
+	memory, err := fs.Meminfo()
+	if err != nil {
+		return m, fmt.Errorf("describe the machine: %w", err)
+	}
+	if memory.MemTotalBytes != nil {
+		m.MemoryBytes = *memory.MemTotalBytes
+	}
 	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {
 		return m, fmt.Errorf("describe the machine: %w", err)
 	}
 	m.Kernel = string(bytes.TrimSpace(kernel))
-	memory, err := os.ReadFile("/proc/meminfo")
-	if err == nil {
-		err = member(memory, "MemTotal:", 1<<10, &m.MemoryBytes)
+	if dir == "" {
+		return m, nil
 	}
-	if err != nil || dir == "" {
-		return m, err
-	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	mounts, err := procfs.GetMounts()
 	if err != nil {
 		return m, fmt.Errorf("describe the machine: %w", err)
 	}
@@ -53,29 +64,15 @@ func readMachine(dir string) (Machine, error) {
 	return m, nil
 }
 
-func cpuModel(cpuinfo []byte) string {
-	for line := range bytes.Lines(cpuinfo) {
-		if name, value, ok := bytes.Cut(line, []byte{':'}); ok && string(bytes.TrimSpace(name)) == "model name" {
-			return string(bytes.TrimSpace(value))
-		}
-	}
-	return runtime.GOARCH
-}
-
-// mountOf returns file system and device of the longest mount point above path, by /proc/self/mountinfo. Of two mounts
-// on one point the later one hides the earlier.
-func mountOf(mountinfo []byte, path string) (filesystem, device string) {
+// mountOf returns file system and device of the longest mount point above path. Of two mounts on one point the later
+// one hides the earlier.
+func mountOf(mounts []*procfs.MountInfo, path string) (filesystem, device string) {
 	longest := -1
-	for line := range strings.Lines(string(mountinfo)) {
-		before, after, ok := strings.Cut(line, " - ")
-		mount, what := strings.Fields(before), strings.Fields(after)
-		if !ok || len(mount) < 5 || len(what) < 2 {
-			continue
-		}
-		point := mount[4]
+	for _, m := range mounts {
+		point := m.MountPoint
 		inside := path == point || strings.HasPrefix(path, strings.TrimSuffix(point, "/")+"/")
 		if inside && len(point) >= longest {
-			longest, filesystem, device = len(point), what[0], what[1]
+			longest, filesystem, device = len(point), m.FSType, m.Source
 		}
 	}
 	return filesystem, device
@@ -92,7 +89,7 @@ func realDirectory(dir string) (string, error) {
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return "", fmt.Errorf("data directory: %w", err)
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	mounts, err := procfs.GetMounts()
 	if err != nil {
 		return "", fmt.Errorf("data directory: %w", err)
 	}

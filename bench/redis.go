@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	redigo "github.com/gomodule/redigo/redis"
 )
 
 // quotaScript decides one message as meterd does: the limit of the day is checked, the message counted by its
@@ -83,17 +85,17 @@ func (r *run) redisMode(ctx context.Context, mode string, flags []string) error 
 }
 
 func (r *run) redisCases(ctx context.Context, mode string, p *peer) (err error) {
-	a, err := dialAsker(ctx, p.address)
+	conn, err := redigo.DialContext(ctx, "tcp", p.address)
 	if err != nil {
-		return err
+		return fmt.Errorf("connect to redis: %w", err)
 	}
-	defer func() { err = errors.Join(err, a.conn.Close()) }()
-	loaded, err := a.call("SCRIPT", "LOAD", quotaScript)
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	sha, err := redigo.String(conn.Do("SCRIPT", "LOAD", quotaScript))
 	if err != nil {
-		return err
+		return fmt.Errorf("load the script: %w", err)
 	}
 	day := time.Now().UTC().Format("20060102")
-	encode := func() encoder { return newCommands(loaded[0], day) }
+	encode := func() encoder { return newCommands(sha, day) }
 
 	pipelined := Case{Format: "resp", Batch: redisDepth, Connections: headlineConnections}
 	if _, err := r.redisLoad(
@@ -122,7 +124,7 @@ func (r *run) redisCases(ctx context.Context, mode string, p *peer) (err error) 
 		for i, n := range result.each {
 			sent.add(begins[i], n)
 		}
-		if result.Check, err = verifyRedis(a, sent, day); err != nil {
+		if result.Check, err = verifyRedis(conn, sent, day); err != nil {
 			return err
 		}
 		result.Variant = mode
@@ -136,29 +138,23 @@ func (r *run) redisLoad(ctx context.Context, p *peer, j *job) (*peerResult, erro
 }
 
 // verifyRedis compares the counts of every device with what it was sent.
-func verifyRedis(a *asker, sent tally, day string) (*Check, error) {
+func verifyRedis(conn redigo.Conn, sent tally, day string) (*Check, error) {
 	check := &Check{}
 	for from := 0; from < len(sent.up); from += mgetKeys {
 		to := min(from+mgetKeys, len(sent.up))
-		words := []string{"MGET"}
+		keys := redigo.Args{}
 		for device := from; device < to; device++ {
-			words = append(words, quotaKey(device, day))
+			keys = keys.Add(quotaKey(device, day))
 		}
-		values, err := a.call(words...)
+		values, err := redigo.Uint64s(conn.Do("MGET", keys...))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("check: %w", err)
 		}
 		for i, value := range values {
 			up, down := sent.of(from + i)
-			if want := up*quotaUp + down; value != strconv.FormatUint(want, 10) {
-				return nil, fmt.Errorf(
-					"check: device %s was sent %d up and %d down; redis has %q, not %d",
-					deviceName(from+i),
-					up,
-					down,
-					value,
-					want,
-				)
+			if want := up*quotaUp + down; value != want {
+				return nil, fmt.Errorf("check: device %s was sent %d up and %d down; redis has %d, not %d",
+					deviceName(from+i), up, down, value, want)
 			}
 			check.Sent += up + down
 			check.DevicesCompared++

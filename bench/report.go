@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // reportFormat is raised when a member of a Report changes its meaning.
@@ -62,6 +64,14 @@ type Latency struct {
 	P999 float64 `json:"p999"`
 	Max  float64 `json:"max"`
 	Mean float64 `json:"mean"`
+}
+
+func latencyOf(h *hdrhistogram.Histogram) *Latency {
+	at := func(percent float64) float64 { return time.Duration(h.ValueAtPercentile(percent)).Seconds() }
+	return &Latency{
+		P50: at(50), P99: at(99), P999: at(99.9), Max: time.Duration(h.Max()).Seconds(),
+		Mean: time.Duration(h.Mean()).Seconds(),
+	}
 }
 
 // CPU is user and system time within the window. The daemon's is zero if it is not ours.

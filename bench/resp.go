@@ -1,15 +1,10 @@
 package bench
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"strconv"
-	"strings"
 )
 
 // Hot path: Redis' protocol, as cheap as the batches for meterd: commands are templates with digits written over, a
@@ -82,74 +77,4 @@ func (c *pipeline) hear(in []byte) (isWhole bool, err error) {
 		}
 		in, left = in[end+1:], left-1
 	}
-}
-
-// asker asks Redis what is asked seldom.
-type asker struct {
-	conn io.ReadWriteCloser
-	in   *bufio.Reader
-}
-
-func dialAsker(ctx context.Context, address string) (*asker, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("connect to redis: %w", err)
-	}
-	return &asker{conn: conn, in: bufio.NewReader(conn)}, nil
-}
-
-// call sends one command and returns its reply; one that is no array is a single element.
-func (a *asker) call(words ...string) ([]string, error) {
-	if _, err := a.conn.Write(respCommand(words...)); err != nil {
-		return nil, fmt.Errorf("send %s: %w", words[0], err)
-	}
-	reply, err := readReply(a.in)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", words[0], err)
-	}
-	return reply, nil
-}
-
-// replyBytesMax bounds one reply.
-const replyBytesMax = 1 << 20
-
-// readReply reads a reply of Redis; an array holds no arrays.
-func readReply(r *bufio.Reader) (elements []string, err error) {
-	line, err := r.ReadString('\n')
-	if err != nil {
-		return nil, err
-	}
-	line = strings.TrimSuffix(line, "\r\n")
-	if line == "" {
-		return nil, errReply
-	}
-	kind, text := line[0], line[1:]
-	switch kind {
-	case '+', ':':
-		return []string{text}, nil
-	case '-':
-		return nil, errors.New(text)
-	}
-	n, err := strconv.Atoi(text)
-	switch {
-	case err != nil || n > replyBytesMax:
-		return nil, errReply
-	case kind == '$' && n < 0:
-		return []string{""}, nil
-	case kind == '$':
-		b := make([]byte, n+2)
-		_, err := io.ReadFull(r, b)
-		return []string{string(b[:n])}, err
-	case kind != '*':
-		return nil, errReply
-	}
-	for range n {
-		element, err := readReply(r)
-		if err != nil {
-			return nil, err
-		}
-		elements = append(elements, element...)
-	}
-	return elements, nil
 }

@@ -162,14 +162,7 @@ func (o *outcome) result(scenario string, c *Case, p *probe, check *Check) *Resu
 		Scenario: scenario, Case: c, Events: o.events, Batches: o.batches, WindowSeconds: o.window.Seconds(),
 		EventsPerSecond: float64(o.events) / o.window.Seconds(), EventsOfEachSecond: o.perSecond, Check: check,
 		StallSeconds: o.stall().Seconds(),
-		Latency: &Latency{
-			P50: o.latency.quantile(0.5).
-				Seconds(),
-			P99:  o.latency.quantile(0.99).Seconds(),
-			P999: o.latency.quantile(0.999).Seconds(),
-			Max:  time.Duration(o.latency.maxNs).Seconds(),
-			Mean: o.latency.mean().Seconds(),
-		},
+		Latency:      latencyOf(o.latency),
 	}
 	p.fill(r, p.to.metrics.minus(p.from.metrics))
 	if r.CPU.OtherShare > otherShareQuiet {

@@ -18,16 +18,6 @@ func (t *timeline) mark(at time.Duration) {
 	t.words[ms/64] |= 1 << (ms % 64)
 }
 
-// merge adds what other knows.
-func (t *timeline) merge(other *timeline) {
-	for len(t.words) < len(other.words) {
-		t.words = append(t.words, 0)
-	}
-	for i, word := range other.words {
-		t.words[i] |= word
-	}
-}
-
 // stall returns the longest time within from and to in which no answer came at all, to the millisecond.
 func (t *timeline) stall(from, to time.Duration) time.Duration {
 	last, longest := from, time.Duration(0)

@@ -88,7 +88,7 @@ func converse(w *wire, request []byte) (response, error) {
 
 // speakAlone lets one speaker speak until it ends.
 func speakAlone(s speaker) error {
-	l := &load{began: time.Now()}
+	l := &load{began: time.Now(), outcome: newOutcome()}
 	l.callers = []*caller{{speaker: s, load: l}}
 	p, err := newPoller(l)
 	if err != nil {

@@ -16,17 +16,20 @@ var arrowRules = []rule{
 // arrows says what each top-level folder may import of ours, beside what is in the folder itself. Its keys are all the
 // folders that there are.
 var arrows = map[string][]string{
-	"cmd":       {"ingest", "console", "usage", "shard", "counters", "license", "retention", "event", "client", "bench"},
-	"ingest":    {"usage", "shard", "counters", "license", "retention", "event"},
-	"console":   {"usage", "shard", "counters", "license", "retention", "event"},
-	"usage":     {"shard", "counters", "license", "retention", "event"},
-	"shard":     {"counters", "license", "retention", "event"},
+	"cmd": {
+		"ingest", "console", "usage", "shard", "counters", "license", "retention", "event", "metric", "client", "bench",
+	},
+	"ingest":    {"usage", "shard", "counters", "license", "retention", "event", "metric"},
+	"console":   {"usage", "shard", "counters", "license", "retention", "event", "metric"},
+	"usage":     {"shard", "counters", "license", "retention", "event", "metric"},
+	"shard":     {"counters", "license", "retention", "event", "metric"},
 	"counters":  {},
 	"license":   {"event"},
 	"retention": {"event"},
 	"client":    {"event"},
 	"bench":     {"event", "client"},
 	"event":     {},
+	"metric":    {},
 }
 
 // importsPointDown fails for an import of ours that arrows does not name.

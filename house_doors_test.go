@@ -149,6 +149,15 @@ var doors = []door{
 		advice:  "history and snapshots are usage's: ask it",
 	},
 	{
+		name:    "metrics",
+		keepers: []string{"metric"},
+		imports: []string{"github.com/prometheus/client_golang/...", module + "/metric/metrictest"}, // its linter is for tests
+		uses: map[string][]string{
+			"github.com/VictoriaMetrics/metrics": {"New*", "GetOrCreate*", "Register*", "Write*", "Expose*", "Init*"},
+		},
+		advice: "register it in a metric.Set, which demands a type and a sentence of help",
+	},
+	{
 		name:    "MQTT",
 		keepers: []string{"cmd/mqtt-gateway"},
 		imports: []string{"github.com/mochi-mqtt/..."},

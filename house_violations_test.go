@@ -177,6 +177,11 @@ var doorViolations = []violation{
 	{"OutsideIsTouchedThroughDoors", goFile("shard", `import _ "github.com/dgraph-io/badger/v4"`), "Badger"},
 	{"OutsideIsTouchedThroughDoors", goFile("console", `import _ "github.com/parquet-go/parquet-go"`), "Parquet"},
 	{"OutsideIsTouchedThroughDoors", goFile("ingest", `import _ "github.com/mochi-mqtt/server/v2"`), `door "MQTT"`},
+	{
+		"OutsideIsTouchedThroughDoors",
+		goFile("shard", `import "github.com/VictoriaMetrics/metrics"; func f() { metrics.NewSet() }`),
+		`metrics.NewSet goes through the door "metrics"`,
+	},
 	{"OutsideIsTouchedThroughDoors", goFile("retention", `import _ "github.com/hanwen/go-fuse/v2/fuse"`), "FUSE"},
 	{"OutsideIsTouchedThroughDoors", goFile("event", `import _ "unsafe"`), `unsafe goes through the door "unsafe"`},
 	{"NoDotImports", goFile("event", `import . "strings"`), "import strings by its name"},

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/shard"
 )
 
@@ -33,7 +33,7 @@ type Engine interface {
 type Options struct {
 	Engine  Engine
 	Logger  *slog.Logger // told what could not be answered; nil: nobody is
-	Metrics *metrics.Set // what /metrics shows beside the process's own; New adds to it
+	Metrics *metric.Set  // what /metrics shows; New adds to it
 	// Ready reports whether events are taken: not while the daemon recovers or drains.
 	Ready func() bool
 	// Loopback lets /metrics be read without a token.

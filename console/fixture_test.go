@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard"
@@ -72,7 +72,7 @@ func newDaemon(t testing.TB, change func(*Options)) *daemon {
 	}
 	d.ready.Store(true)
 	d.open()
-	set := metrics.NewSet()
+	set := metric.NewSet()
 	d.engine.RegisterMetrics(set)
 	o := Options{
 		Engine: d.engine, Metrics: set, Ready: d.ready.Load, TimeZone: "Asia/Shanghai",

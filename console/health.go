@@ -1,20 +1,21 @@
 package console
 
 import (
-	"bytes"
-	"fmt"
-
-	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/metric"
 )
 
 // registerMetrics adds what the engine does not know of.
 func (h *Handler) registerMetrics() {
-	h.o.Metrics.NewGauge("meterd_disk_free_bytes", func() float64 { return float64(h.o.DiskFree()) })
-	h.o.Metrics.NewGauge(fmt.Sprintf("meterd_build_info{version=%q}", h.o.Version), func() float64 { return 1 })
+	h.o.Metrics.Gauges("meterd_disk_free_bytes", "Bytes that are free for the data directory.").Func(
+		func() float64 { return float64(h.o.DiskFree()) },
+	)
+	h.o.Metrics.Gauges("meterd_build_info", "The version of the daemon, always 1.").Func(
+		func() float64 { return 1 }, "version", h.o.Version,
+	)
 }
 
 // livez answers as long as the process lives.
@@ -55,9 +56,6 @@ func (h *Handler) metrics(ctx *fasthttp.RequestCtx) {
 			return
 		}
 	}
-	var b bytes.Buffer
-	h.o.Metrics.WritePrometheus(&b)
-	metrics.WriteProcessMetrics(&b)
-	ctx.SetContentType("text/plain; version=0.0.4; charset=utf-8")
-	ctx.SetBody(b.Bytes())
+	ctx.SetContentType(metric.ContentType)
+	ctx.SetBody(h.o.Metrics.Text())
 }

@@ -10,10 +10,10 @@ import (
 	"os"
 	"sync/atomic"
 
-	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/metric"
 )
 
 // Server listens and hands requests to a handler, which may be replaced while it runs: a daemon answers that it lives
@@ -73,9 +73,13 @@ func (s *Server) furnish(ln *net.TCPListener, config *tls.Config) (from net.List
 }
 
 // RegisterMetrics adds the server's metrics to set.
-func (s *Server) RegisterMetrics(set *metrics.Set) {
-	set.NewGauge("meterd_connections", func() float64 { return float64(s.places.taken.Load()) })
-	set.NewGauge("meterd_connections_refused_total", func() float64 { return float64(s.places.refused.Load()) })
+func (s *Server) RegisterMetrics(set *metric.Set) {
+	set.Gauges("meterd_connections", "Connections that are open.").Func(func() float64 {
+		return float64(s.places.taken.Load())
+	})
+	set.Counters("meterd_connections_refused_total", "Connections that were refused because too many were open.").Func(
+		func() float64 { return float64(s.places.refused.Load()) },
+	)
 }
 
 func (s *Server) answer(ctx *fasthttp.RequestCtx) {

@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
-
 	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/metric"
 )
 
 // starving has the device table grow only while the switch is off.
@@ -60,13 +59,12 @@ func TestOutOfMemory(t *testing.T) {
 	if m.Engine, err = Open(o); err != nil {
 		t.Fatal(err)
 	}
-	set := metrics.NewSet()
+	set := metric.NewSet()
 	m.RegisterMetrics(set)
 	stopped := func(want string) {
 		t.Helper()
-		var b strings.Builder
-		set.WritePrometheus(&b)
-		if want = `meterd_ingest_stopped{reason="out_of_memory"} ` + want + "\n"; !strings.Contains(b.String(), want) {
+		want = `meterd_ingest_stopped{reason="out_of_memory"} ` + want + "\n"
+		if !strings.Contains(string(set.Text()), want) {
 			t.Errorf("no %q in the metrics", want)
 		}
 	}

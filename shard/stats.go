@@ -8,6 +8,7 @@ import (
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/metric"
 )
 
 // stats are what the daemon tells of its own work.
@@ -28,47 +29,66 @@ func secondsBounds() []float64 { return metrics.ExponentialBuckets(50e-6, 2, 16)
 func groupRowsBounds() []float64 { return metrics.ExponentialBuckets(1, 4, 12) }
 
 // RegisterMetrics adds the engine's metrics to set. No label is ever a device.
-func (e *Engine) RegisterMetrics(set *metrics.Set) {
-	for t := event.Connect; int(t) < event.Types; t++ {
-		for _, c := range event.EventCodes() {
-			set.NewGauge(`meterd_events_total{type="`+t.String()+`",verdict="`+c.String()+`"}`, func() float64 {
-				return float64(e.verdicts[t][c].Load())
-			})
-		}
+func (e *Engine) RegisterMetrics(set *metric.Set) {
+	e.registerEvents(set)
+	st := &e.stats
+	st.commitSeconds = set.Histogram("meterd_commit_duration_seconds",
+		"How long a group of events took to be written and synced to the log.", secondsBounds())
+	st.encodeSeconds = set.Histogram("meterd_encode_duration_seconds",
+		"How long a group of events took to be encoded and compressed.", secondsBounds())
+	st.gateSeconds = set.Histogram("meterd_gate_closed_duration_seconds",
+		"How long no event could be decided, because a group was being sealed.", secondsBounds())
+	st.groupRows = set.Histogram("meterd_group_rows",
+		"How many rows of the log a group has.", groupRowsBounds())
+	counter := func(name, help string, n *atomic.Uint64) {
+		set.Counters(name, help).Func(func() float64 { return float64(n.Load()) })
 	}
-	// An event whose type cannot be read is of none, and invalid.
-	set.NewGauge(`meterd_events_total{type="unknown",verdict="`+event.InvalidEvent.String()+`"}`, func() float64 {
-		return float64(e.verdicts[0][event.InvalidEvent].Load())
+	counter("meterd_groups_total", "Groups of events that were written and synced to the log.", &st.groups)
+	counter("meterd_commit_bytes_total", "Bytes that were written to the log, compressed.", &st.bytes)
+	counter("meterd_log_rows_total", "Rows that were written to the log.", &st.rows)
+	gauge := func(name, help string, f func() float64) { set.Gauges(name, help).Func(f) }
+	gauge("meterd_checkpoint_age_seconds", "Time since the last checkpoint, 0 before the first.", e.checkpointAge)
+	gauge("meterd_devices", "Devices that the device table holds: all that were ever active.", func() float64 {
+		return float64(e.table.Len())
 	})
-	e.stats.commitSeconds = set.NewPrometheusHistogramExt("meterd_commit_duration_seconds", secondsBounds())
-	e.stats.encodeSeconds = set.NewPrometheusHistogramExt("meterd_encode_duration_seconds", secondsBounds())
-	e.stats.gateSeconds = set.NewPrometheusHistogramExt("meterd_gate_closed_duration_seconds", secondsBounds())
-	e.stats.groupRows = set.NewPrometheusHistogramExt("meterd_group_rows", groupRowsBounds())
-	gauge := func(name string, fn func() float64) { set.NewGauge(name, fn) }
-	gauge("meterd_groups_total", func() float64 { return float64(e.stats.groups.Load()) })
-	gauge("meterd_commit_bytes_total", func() float64 { return float64(e.stats.bytes.Load()) })
-	gauge("meterd_log_rows_total", func() float64 { return float64(e.stats.rows.Load()) })
-	gauge("meterd_checkpoint_age_seconds", func() float64 {
-		last := e.checkpoint.last.Load()
-		if last == 0 {
-			return 0
-		}
-		return time.Since(time.Unix(0, last)).Seconds()
-	})
-	gauge(`meterd_ingest_stopped{reason="clock_leap"}`, func() float64 { return number(e.clock.leapt()) })
-	gauge(`meterd_ingest_stopped{reason="disk_full"}`, func() float64 { return number(e.o.Guard.Stopped()) })
-	gauge(`meterd_ingest_stopped{reason="out_of_memory"}`, func() float64 {
-		return number(e.shortage.refused.Load() > 0)
-	})
-	gauge("meterd_devices", func() float64 { return float64(e.table.Len()) })
-	gauge(`meterd_devices_active`, func() float64 {
+	gauge("meterd_devices_active", "Devices with a running licence.", func() float64 {
 		return float64(e.sumProducts(func(s *license.ProductState) int64 { return s.Active.Load() }))
 	})
-	gauge(`meterd_devices_online`, func() float64 {
+	gauge("meterd_devices_online", "Devices that are online.", func() float64 {
 		return float64(e.sumProducts(func(s *license.ProductState) int64 { return s.Online.Load() }))
 	})
-	gauge("meterd_answers_pending_bytes", func() float64 { return float64(e.producers.LongBytes()) })
-	gauge("meterd_table_mapped_bytes", func() float64 { return float64(e.table.ReadStats().MappedBytes) })
+	gauge("meterd_answers_pending_bytes", "Bytes of long answers that wait for the ledger.", func() float64 {
+		return float64(e.producers.LongBytes())
+	})
+	gauge("meterd_table_mapped_bytes", "Bytes of address space that the device table has.", func() float64 {
+		return float64(e.table.ReadStats().MappedBytes)
+	})
+	stopped := set.Gauges("meterd_ingest_stopped",
+		"Whether events are refused for this reason, 1 or 0; out_of_memory refuses those of new devices alone.")
+	stopped.Func(func() float64 { return number(e.clock.leapt()) }, "reason", "clock_leap")
+	stopped.Func(func() float64 { return number(e.o.Guard.Stopped()) }, "reason", "disk_full")
+	stopped.Func(func() float64 { return number(e.shortage.refused.Load() > 0) }, "reason", "out_of_memory")
+}
+
+func (e *Engine) registerEvents(set *metric.Set) {
+	events := set.Counters("meterd_events_total", "Events that were decided, by their type and the verdict.")
+	add := func(t event.Type, name string, c event.Code) {
+		events.Func(func() float64 { return float64(e.verdicts[t][c].Load()) }, "type", name, "verdict", c.String())
+	}
+	for t := event.Connect; int(t) < event.Types; t++ {
+		for _, c := range event.EventCodes() {
+			add(t, t.String(), c)
+		}
+	}
+	add(0, "unknown", event.InvalidEvent) // An event whose type cannot be read is of none, and invalid.
+}
+
+func (e *Engine) checkpointAge() float64 {
+	last := e.checkpoint.last.Load()
+	if last == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, last)).Seconds()
 }
 
 func (e *Engine) sumProducts(of func(*license.ProductState) int64) (n int64) {

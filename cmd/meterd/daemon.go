@@ -13,10 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
-
 	"github.com/meterd/meterd/console"
 	"github.com/meterd/meterd/ingest"
+	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard"
@@ -119,7 +118,7 @@ func (d *daemon) openState() error {
 }
 
 func (d *daemon) openDoors() error {
-	set := metrics.NewSet()
+	set := metric.NewSet()
 	d.engine.RegisterMetrics(set)
 	d.server.RegisterMetrics(set)
 	host, _, err := net.SplitHostPort(d.o.listen)

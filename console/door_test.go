@@ -150,7 +150,7 @@ func TestSumsAreReadInSteps(t *testing.T) {
 	big := func() *license.Product {
 		p := &license.Product{State: &license.ProductState{Account: &license.AccountState{}}}
 		for range scanLots {
-			p.Lots = append(p.Lots, &license.Lot{Pool: &license.Pool{Quantity: 3, Drawn: 1}})
+			p.Lots = append(p.Lots, &license.Lot{Pool: &license.Pool{Credited: 3, Drawn: 1}})
 		}
 		return p
 	}
@@ -166,7 +166,7 @@ func TestSumsAreReadInSteps(t *testing.T) {
 	}
 	engine.views = 0
 	account := func(p *license.Product) *license.Account {
-		return &license.Account{Gifts: &license.Pool{Quantity: 5}, State: p.State.Account}
+		return &license.Account{Gifts: &license.Pool{Credited: 5}, State: p.State.Account}
 	}
 	accounts, err := c.accountStocks(
 		[]*license.Account{account(products[0]), account(products[1])}, [][]*license.Product{products[:1], products[1:2]})
@@ -175,7 +175,7 @@ func TestSumsAreReadInSteps(t *testing.T) {
 		t.Errorf("%d Views: %+v", engine.views, accounts)
 	}
 	engine.views = 0
-	lots := append(big().Lots, &license.Lot{Order: "last", Pool: &license.Pool{Quantity: 9}})
+	lots := append(big().Lots, &license.Lot{Order: "last", Pool: &license.Pool{Credited: 9}})
 	answers, err := showAll(c, products[0], lots, showLot)
 	must(t, err)
 	if engine.views != 2 || len(answers) != len(lots) || answers[scanLots].Order != "last" || answers[0].Available != 2 {

@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/valyala/fasthttp"
 
@@ -47,7 +48,7 @@ func (c *call) showRenewal() error {
 }
 
 func (c *call) answerRenewal(p *license.Product) error {
-	except := p.Excepted()
+	except := p.NoRenew
 	if except == nil {
 		except = []string{}
 	}
@@ -68,6 +69,7 @@ func (c *call) setRenewal() error {
 	if auto == nil {
 		return invalid("auto_renew", "is needed")
 	}
+	slices.Sort(except) // Here, not while nobody decides.
 	err = c.administer(
 		func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
 			next, ch, p, err = cat.SetRenewal(by, p.Name, *auto, except)

@@ -18,10 +18,6 @@ const (
 const (
 	quantityMax     = 1_000_000_000
 	licensesMax     = 1<<32 - 1 // of a product: fewer than 2^32
-	productsMax     = 1<<24 - 1 // the device table has 24 bits for a product
-	validitiesMax   = 1 << 10   // the device table has 10 bits for the version of a validity
-	labelBytesMax   = 256
-	poolsMax        = 1<<31 - 1 // the device table has 31 bits for a pool
 	accountNameText = "account"
 )
 
@@ -37,30 +33,36 @@ func (c *Catalogue) CreateAccount(by Actor, name, kind, region string) (*Catalog
 			Code: event.OtherRegion, Field: "region",
 			Detail: fmt.Sprintf("region: this data centre is %s; the account belongs to %s", c.Region, region),
 		}
-	case c.accounts[name] != nil:
+	case c.Account(name) != nil:
 		return nil, nil, nil, &event.Problem{Code: event.AlreadyExists, Detail: "account " + name + " exists"}
+	case c.accounts.Len() >= accountsMax:
+		return nil, nil, nil, invalid(accountNameText, fmt.Sprintf(
+			"this daemon holds %d accounts, the most it can; give further customers another daemon", accountsMax))
 	}
 	n := c.next()
-	n.accountLast++
 	a := &Account{
-		ID: n.accountLast, Name: name, Kind: kind, Region: c.Region, CreatedAtMs: by.AtMs,
-		Gifts: n.newPool(giftsPersonal), State: &AccountState{},
+		ID: uint32(n.accountsByID.Len()), Name: name, Kind: kind, Region: c.Region, CreatedAtMs: by.AtMs,
+		State: &AccountState{}, gifted: giftsPersonal,
 	}
 	if kind == Enterprise {
-		a.Gifts.Quantity = giftsEnterprise
+		a.gifted = giftsEnterprise
 	}
-	n.accounts[name] = a
+	a.Gifts = n.newPool(a.gifted)
+	n.putAccount(a)
 	ch := n.change(by, "account.create", name, map[string]any{"kind": kind, "region": c.Region})
-	ch.putAccount(a, a.Gifts.Quantity)
+	ch.put(a.record())
 	return n, ch, a, nil
 }
 
-func (n *Catalogue) newPool(quantity uint64) *Pool {
+// newPool returns a pool with the next number.
+func (n *Catalogue) newPool(credited uint64) *Pool {
 	if n.poolLast >= poolsMax {
 		panic("BUG: more pools than the device table has bits for")
 	}
 	n.poolLast++
-	return &Pool{ID: n.poolLast, Quantity: quantity}
+	p := &Pool{ID: n.poolLast, Credited: credited}
+	n.pools.put(p)
+	return p
 }
 
 // ProductSpec is what a new product is made of. An empty Zone means the daemon's.
@@ -77,7 +79,7 @@ func (c *Catalogue) CreateProduct(by Actor, spec ProductSpec) (*Catalogue, *Chan
 	if len(spec.Label) > labelBytesMax {
 		return nil, nil, nil, invalid("name", fmt.Sprintf("must be at most %d bytes", labelBytesMax))
 	}
-	a := c.accounts[spec.Account]
+	a := c.Account(spec.Account)
 	if a == nil {
 		return nil, nil, nil, &event.Problem{
 			Code:   event.NotFound,
@@ -93,42 +95,36 @@ func (c *Catalogue) CreateProduct(by Actor, spec ProductSpec) (*Catalogue, *Chan
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if c.products[spec.Name] != nil {
+	if c.Product([]byte(spec.Name)) != nil {
 		return nil, nil, nil, &event.Problem{
 			Code:   event.AlreadyExists,
 			Detail: "product " + spec.Name + " exists; names are unique in the daemon",
 		}
 	}
-	if len(c.productsByID) > productsMax {
-		return nil, nil, nil, invalid("product", fmt.Sprintf("this daemon holds %d products, the most it can", productsMax))
+	if c.products.Len() >= productsMax {
+		return nil, nil, nil, invalid("product", fmt.Sprintf(
+			"this daemon holds %d products, the most it can; create further ones on another daemon", productsMax))
 	}
 	n := c.next()
 	p := &Product{
-		ID: uint32(len(n.productsByID)), Name: spec.Name, Label: spec.Label, Account: a.Name, AccountID: a.ID,
+		ID: uint32(n.productsByID.Len()), Name: spec.Name, Label: spec.Label, Account: a.Name, AccountID: a.ID,
 		ZoneName: spec.Zone, Zone: zone, Plan: plan, PlanSinceMs: by.AtMs,
 		Validities:  []ValidityStep{{FromS: by.AtMs / 1000, Validity: plan.Validity}},
 		CreatedAtMs: by.AtMs, Gifts: a.Gifts, State: &ProductState{Account: a.State}, AutoRenew: true,
+		orders: newOrders(n.seed),
 	}
-	p.Scope = scopeOf(a, p)
-	n.put(p)
+	owner := *a
+	owner.products = append(slices.Clip(a.products), p.ID)
+	n.putAccount(&owner)
+	n.putProduct(p)
 	ch := n.change(by, "product.create", p.Name, map[string]any{"account": a.Name, "time_zone": p.ZoneName, "plan": plan})
-	ch.putProduct(p)
+	ch.put(p.record())
 	return n, ch, p, nil
-}
-
-func scopeOf(a *Account, p *Product) event.Scope {
-	switch {
-	case a.Suspended:
-		return event.ScopeAccount
-	case p.Suspended:
-		return event.ScopeProduct
-	}
-	return event.ScopeNone
 }
 
 // SetPlan gives a product a new plan. Once licences were credited no value may be lowered (R9).
 func (c *Catalogue) SetPlan(by Actor, product string, patch PlanPatch) (*Catalogue, *Change, *Product, error) {
-	old := c.products[product]
+	old := c.Product([]byte(product))
 	plan, err := patch.Apply(old.Plan, c.Retention)
 	if err != nil {
 		return nil, nil, nil, err
@@ -144,8 +140,9 @@ func (c *Catalogue) SetPlan(by Actor, product string, patch PlanPatch) (*Catalog
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	ch := n.change(by, ActionPlan, p.Name, map[string]any{"plan": plan})
-	ch.putProduct(p)
+	ch := n.change(by, "product.plan", p.Name, map[string]any{"plan": plan})
+	ch.refresh(p)
+	ch.put(p.record())
 	return n, ch, p, nil
 }
 
@@ -165,7 +162,7 @@ func (n *Catalogue) withPlan(by Actor, old *Product, plan Plan) (*Product, error
 		p.Validities = append(slices.Clip(old.Validities), ValidityStep{FromS: by.AtMs / 1000, Validity: plan.Validity})
 	}
 	p.Plan = plan
-	n.put(&p)
+	n.putProduct(&p)
 	return &p, nil
 }
 
@@ -181,7 +178,7 @@ type Credit struct {
 // returns the lot that is there, with a nil catalogue and change; the order with other content is refused
 // (order_reused).
 func (c *Catalogue) ApplyCredit(by Actor, product string, credit Credit) (*Catalogue, *Change, *Lot, error) {
-	old := c.products[product]
+	old := c.Product([]byte(product))
 	quantityField := "quantity"
 	if credit.Units {
 		quantityField = "units"
@@ -229,18 +226,15 @@ func (c *Catalogue) samePlan(l *Lot, named *PlanPatch) bool {
 }
 
 func (c *Catalogue) credit(by Actor, old *Product, credit Credit, named *Plan) (*Catalogue, *Change, *Lot, error) {
-	if !credit.Units {
-		var sum uint64
-		for _, l := range old.Lots {
-			sum += l.Credited
-		}
-		// Gifts drawn count as well: an account has at most ten.
-		if sum+credit.Quantity+giftsEnterprise > licensesMax {
-			return nil, nil, nil, &event.Problem{
-				Code:   event.TooManyLicenses,
-				Field:  "quantity",
-				Detail: "quantity: a product holds fewer than 2^32 licences",
-			}
+	if err := old.roomForOrder(); err != nil {
+		return nil, nil, nil, err
+	}
+	// Gifts drawn count as well: an account has at most ten.
+	if !credit.Units && old.credited+credit.Quantity+giftsEnterprise > licensesMax {
+		return nil, nil, nil, &event.Problem{
+			Code:   event.TooManyLicenses,
+			Field:  "quantity",
+			Detail: "quantity: a product holds fewer than 2^32 licences",
 		}
 	}
 	n := c.next()
@@ -256,16 +250,20 @@ func (c *Catalogue) credit(by Actor, old *Product, credit Credit, named *Plan) (
 		Order: credit.Order, Units: credit.Units, Credited: credit.Quantity, CreditedAtMs: by.AtMs,
 		Pool: n.newPool(credit.Quantity), plan: named,
 	}
-	action := ActionLotCredit
+	action := "lot.credit"
 	if credit.Units {
-		action = ActionTopupCredit
-		p.Packs = append(slices.Clip(p.Packs), lot)
+		action = "topup.credit"
+		p.Packs = slices.Clip(p.Packs)
 	} else {
-		p.Lots = append(slices.Clip(p.Lots), lot)
+		p.Lots = slices.Clip(p.Lots)
 	}
-	n.put(&p)
+	p.add(n.Seq, lot)
+	n.putProduct(&p)
 	ch := n.change(by, action, p.Name, map[string]any{"order": lot.Order, "quantity": lot.Credited})
-	ch.putProduct(&p)
-	ch.putLot(&p, lot, lot.Credited)
+	ch.refresh(&p)
+	if named != nil {
+		ch.put(p.record())
+	}
+	ch.put(lot.record(p.ID))
 	return n, ch, lot, nil
 }

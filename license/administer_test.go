@@ -94,7 +94,7 @@ func TestCreateProduct(t *testing.T) {
 		p.Gifts != a.Gifts || p.State.Account != a.State ||
 		p.PlanSinceMs != b.atMs ||
 		p.CreatedAtMs != b.atMs ||
-		p.Scope != event.ScopeNone {
+		b.cat.Scope(p) != event.ScopeNone {
 		t.Errorf("made %+v", p)
 	}
 	if !slices.Equal(p.Validities, []ValidityStep{{FromS: b.atMs / 1000, Validity: Period{Years: 5}}}) ||

@@ -2,12 +2,14 @@ package license
 
 import (
 	"cmp"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license/persist"
 )
 
 // Kinds of accounts (R6).
@@ -27,6 +29,9 @@ type Account struct {
 	CreatedAtMs int64
 	Gifts       *Pool // R6
 	State       *AccountState
+
+	gifted   uint64   // what Gifts was credited with
+	products []uint32 // in the order of their making
 }
 
 // Product is a device model of one account. It never changes once it stands in a catalogue.
@@ -43,14 +48,16 @@ type Product struct {
 	// Validities is the history of the plan's validity, oldest first; a licence's end is computed by folding it (R9).
 	Validities []ValidityStep
 	Suspended  bool // the product itself
-	// AutoRenew is the switch of R19; NoRenew are the devices that are not renewed although the others are.
+	// AutoRenew is the switch of R19; NoRenew are the devices that are not renewed although the others are, sorted.
 	AutoRenew   bool
-	NoRenew     map[string]struct{}
-	Scope       event.Scope // the widest suspension that holds for all its devices, ScopeNone without one (R20)
-	Lots, Packs []*Lot      // oldest first
+	NoRenew     []string
+	Lots, Packs []*Lot // oldest first
 	CreatedAtMs int64
 	Gifts       *Pool // the account's
 	State       *ProductState
+
+	orders   persist.Map[orderPlace] // by order number, takings-back included
+	credited uint64                  // licences of all lots, before anything was taken back
 }
 
 // ProductState is what changes about a product without a new catalogue.
@@ -78,6 +85,7 @@ type Lot struct {
 	Pool         *Pool
 	Voids        []Void // oldest first
 	plan         *Plan  // the plan that the order named, nil without; a repeated order must name the same
+	takenBack    uint64 // the sum of Voids
 }
 
 // Void is one taking-back of what a lot or pack had not given out (R8).
@@ -86,86 +94,114 @@ type Void struct {
 	Quantity uint64 `json:"quantity"`
 }
 
-// Catalogue is everything that administration has said, at one instant. It is immutable and safe for concurrent use.
+// Catalogue is everything that administration has said, at one instant. It is immutable and safe for concurrent use. A
+// change is made to the newest version only: it numbers what it makes by what was made before.
 type Catalogue struct {
-	Seq       uint64 // control sequence: grows by one with every change
+	Seq       uint64 // grows by one with every change
 	Region    string
 	Retention time.Duration // of the raw log; bounds the log days of plans
 
-	accounts     map[string]*Account
-	products     map[string]*Product
-	productsByID []*Product // index = ID; 0 is nil
-	tokens       map[string]*Token
-	tokensByHash map[[32]byte]*Token
+	accounts     persist.Map[*Account]
+	accountsByID persist.List[*Account] // 0 is nil
+	products     persist.Map[*Product]
+	productsByID persist.List[*Product] // 0 is nil
+	tokens       persist.Map[*Token]
+	tokensByHash persist.Map[*Token]
+	sweeps       []Sweep // in the order of their numbers
+	seed         maphash.Seed
 	poolLast     uint32
-	accountLast  uint32
-	// suspensions are the devices that were ever suspended or let go, as loaded; recovery applies them to the device
-	// table.
-	suspensions []DeviceSuspension
+	pools        *pools // of all versions
 }
 
 // New returns the catalogue of a daemon on which nothing was created yet.
 func New(region string, retention time.Duration) *Catalogue {
-	return &Catalogue{
-		Region: region, Retention: retention,
-		accounts: map[string]*Account{}, products: map[string]*Product{}, productsByID: []*Product{nil},
-		tokens: map[string]*Token{}, tokensByHash: map[[32]byte]*Token{},
+	seed := maphash.MakeSeed()
+	c := &Catalogue{
+		Region: region, Retention: retention, seed: seed, pools: newPools(),
+		accounts: persist.NewMap[*Account](seed), products: persist.NewMap[*Product](seed),
+		tokens: persist.NewMap[*Token](seed), tokensByHash: persist.NewMap[*Token](seed),
 	}
+	c.accountsByID.Set(0, 0, nil)
+	c.productsByID.Set(0, 0, nil)
+	return c
 }
 
-// next returns a copy with the next control sequence, whose maps may be changed until it is handed out.
+// next returns a copy with the next number, which may be written to until it is handed out.
 func (c *Catalogue) next() *Catalogue {
 	n := *c
 	n.Seq++
-	n.accounts = maps.Clone(c.accounts)
-	n.products = maps.Clone(c.products)
-	n.productsByID = slices.Clone(c.productsByID)
-	n.tokens = maps.Clone(c.tokens)
-	n.tokensByHash = maps.Clone(c.tokensByHash)
 	return &n
 }
 
 // Product returns the product called name, nil if there is none. It does not keep name and does not allocate.
-func (c *Catalogue) Product(name []byte) *Product { return c.products[string(name)] }
-
-// ProductByID returns the product with this ordinal, nil if there is none.
-func (c *Catalogue) ProductByID(id uint32) *Product {
-	if int(id) >= len(c.productsByID) {
-		return nil
-	}
-	return c.productsByID[id]
+func (c *Catalogue) Product(name []byte) *Product {
+	p, _ := c.products.Get(name)
+	return p
 }
 
+// ProductByID returns the product with this ordinal, nil if there is none. It does not allocate.
+func (c *Catalogue) ProductByID(id uint32) *Product { return c.productsByID.Get(id) }
+
 // ProductIDMax returns the largest ordinal of a product.
-func (c *Catalogue) ProductIDMax() uint32 { return uint32(len(c.productsByID) - 1) }
+func (c *Catalogue) ProductIDMax() uint32 { return uint32(c.productsByID.Len() - 1) }
 
 // Account returns the account called name, nil if there is none.
-func (c *Catalogue) Account(name string) *Account { return c.accounts[name] }
+func (c *Catalogue) Account(name string) *Account {
+	a, _ := c.accounts.Get([]byte(name))
+	return a
+}
+
+// AccountByID returns the account with this ordinal, nil if there is none. It does not allocate.
+func (c *Catalogue) AccountByID(id uint32) *Account { return c.accountsByID.Get(id) }
+
+// Scope returns the widest suspension that holds for all devices of p, ScopeNone without one (R20). It does not
+// allocate.
+func (c *Catalogue) Scope(p *Product) event.Scope {
+	switch {
+	case c.accountsByID.Get(p.AccountID).Suspended:
+		return event.ScopeAccount
+	case p.Suspended:
+		return event.ScopeProduct
+	}
+	return event.ScopeNone
+}
 
 // Accounts returns all accounts in the order of their names; the slice is the caller's.
 func (c *Catalogue) Accounts() []*Account {
-	return slices.SortedFunc(maps.Values(c.accounts), func(a, b *Account) int { return cmp.Compare(a.Name, b.Name) })
+	list := make([]*Account, 0, c.accounts.Len())
+	for _, a := range c.accounts.All() {
+		list = append(list, a)
+	}
+	slices.SortFunc(list, func(a, b *Account) int { return cmp.Compare(a.Name, b.Name) })
+	return list
 }
 
 // Products returns the products of account, or all for "", in the order of their names; the slice is the caller's.
 func (c *Catalogue) Products(account string) []*Product {
 	var list []*Product
-	for _, p := range c.products {
-		if account == "" || p.Account == account {
+	if account == "" {
+		for _, p := range c.products.All() {
 			list = append(list, p)
+		}
+	} else if a := c.Account(account); a != nil {
+		for _, id := range a.products {
+			list = append(list, c.ProductByID(id))
 		}
 	}
 	slices.SortFunc(list, func(a, b *Product) int { return cmp.Compare(a.Name, b.Name) })
 	return list
 }
 
-// put replaces p in a catalogue that is still being built.
-func (c *Catalogue) put(p *Product) {
-	c.products[p.Name] = p
-	for int(p.ID) >= len(c.productsByID) {
-		c.productsByID = append(c.productsByID, nil)
-	}
-	c.productsByID[p.ID] = p
+// putAccount adds or replaces a in a catalogue that is still being built.
+func (c *Catalogue) putAccount(a *Account) {
+	c.accounts.Set(c.Seq, a.Name, a)
+	c.accountsByID.Set(c.Seq, a.ID, a)
+}
+
+// putProduct adds or replaces p in a catalogue that is still being built.
+func (c *Catalogue) putProduct(p *Product) {
+	c.products.Set(c.Seq, p.Name, p)
+	c.productsByID.Set(c.Seq, p.ID, p)
 }
 
 // Window returns the product's running day and month at nowMs, Unix milliseconds. It computes the calendar once a day;

@@ -105,7 +105,7 @@ func (b *book) change(t *rapid.T) {
 			t.Fatalf("refused with %v and changed all the same", err)
 		}
 		return
-	case next.Seq != seq+1 || ch.Audit.Seq != next.Seq:
+	case next.Seq != seq+1 || ch.Seq != next.Seq || (ch.Audit.Action != "" && ch.Audit.Seq != next.Seq):
 		t.Fatalf("control sequence %d follows %d, audited as %d", next.Seq, seq, ch.Audit.Seq)
 	}
 	b.keep(next, ch, err)
@@ -114,7 +114,7 @@ func (b *book) change(t *rapid.T) {
 // flip makes a random change that is one switch of an account or a product.
 func (b *book) flip(t *rapid.T, product string) (next *Catalogue, ch *Change, err error) {
 	account, on := rapid.SampledFrom([]string{"acme", "ada", "bob"}).Draw(t, "account"), rapid.Bool().Draw(t, "on")
-	which := rapid.SampledFrom([]string{"certify", "account", "product", "renewal"}).Draw(t, "switch")
+	which := rapid.SampledFrom([]string{"certify", "account", "product", "renewal", "sweep"}).Draw(t, "switch")
 	switch {
 	case b.cat.Account(account) == nil || b.get(product) == nil:
 	case which == "certify":
@@ -123,6 +123,8 @@ func (b *book) flip(t *rapid.T, product string) (next *Catalogue, ch *Change, er
 		next, ch, _, err = b.cat.SuspendAccount(b.by(), account, on)
 	case which == "product":
 		next, ch, _, err = b.cat.SuspendProduct(b.by(), product, on)
+	case which == "sweep" && len(b.cat.Sweeps()) > 0:
+		next, ch = b.cat.EndSweep(rapid.SampledFrom(b.cat.Sweeps()).Draw(t, "sweep").Seq)
 	case which == "renewal":
 		next, ch, _, err = b.cat.SetRenewal(
 			b.by(),

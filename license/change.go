@@ -2,7 +2,7 @@ package license
 
 import (
 	"encoding/binary"
-	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/meterd/meterd/event"
@@ -14,163 +14,161 @@ type Actor struct {
 	AtMs  int64 // Unix milliseconds
 }
 
-// Put is one key-value pair of the ledger (FORMAT.md).
-type Put struct{ Key, Value []byte }
-
-// Change is what must be on disk, in one synced transaction, before the catalogue that came with it is swapped in.
+// Change is one administrative change as the log keeps it: its result, never a command to run again.
 type Change struct {
-	Puts  []Put
-	Audit AuditEntry
-	// Apply, when not nil, is called at the instant of the swap, between two groups.
-	Apply func()
-	// Device, when not nil, is what the swap does to a device of the device table.
+	Seq   uint64     // its number: one more than that of the change before
+	AtMs  int64      // Unix milliseconds
+	Puts  []Put      // the records of what it changed, as they stand after it
+	Audit AuditEntry // Action "": none
+	// Refresh is the product whose gateways forget the denials that they remember, 0 for none: something was credited or
+	// its plan was changed.
+	Refresh uint32
+	// Device, when not nil, is the device that the change suspends or lets go: the device table has that, not the
+	// catalogue.
 	Device *DeviceSuspension
 }
 
-// AuditEntry says who changed what, when.
-type AuditEntry struct {
-	Seq    uint64          `json:"-"` // the control sequence of the change
-	AtMs   int64           `json:"at_ms"`
-	Token  string          `json:"token"`
-	Action string          `json:"action"`
-	Target string          `json:"target"`
-	Detail json.RawMessage `json:"detail"`
+// DeviceSuspension says whether a device is suspended.
+type DeviceSuspension struct {
+	Product   uint32
+	Device    string
+	Suspended bool
 }
 
-// Actions of the audit log after which denials that a gateway remembers may be wrong.
-const (
-	ActionLotCredit   = "lot.credit"
-	ActionTopupCredit = "topup.credit"
-	ActionPlan        = "product.plan"
-)
-
-// Key spaces of the ledger that this package owns.
-const (
-	keyHead    = "H"
-	keyAccount = "A" // + ordinal
-	keyProduct = "P" // + ordinal
-	keyOrder   = "O" // + product ordinal + pool
-	keyToken   = "T" // + name
-	keyDevice  = "D" // + product ordinal + name: devices that were suspended or let go
-	// KeyAudit is followed by the control sequence, 8 bytes, big-endian: audit entries lie in the order of their making.
-	KeyAudit = "U"
-)
-
-func key32(prefix string, ns ...uint32) []byte {
-	k := []byte(prefix)
-	for _, n := range ns {
-		k = binary.BigEndian.AppendUint32(k, n)
-	}
-	return k
-}
-
-// AuditKey returns the ledger key of the audit entry of control sequence seq.
-func AuditKey(seq uint64) []byte { return binary.BigEndian.AppendUint64([]byte(KeyAudit), seq) }
-
-// change begins the change that leads to n: its head and its audit entry.
+// change begins the change that leads to n, with its audit entry.
 func (n *Catalogue) change(by Actor, action, target string, detail any) *Change {
-	ch := &Change{Audit: AuditEntry{
+	return &Change{Seq: n.Seq, AtMs: by.AtMs, Audit: AuditEntry{
 		Seq: n.Seq, AtMs: by.AtMs, Token: by.Token, Action: action, Target: target, Detail: mustJSON(detail),
 	}}
-	ch.put([]byte(keyHead), headRecord{Seq: n.Seq, PoolLast: n.poolLast, AccountLast: n.accountLast, Region: n.Region})
-	ch.put(AuditKey(n.Seq), ch.Audit)
-	return ch
 }
 
-func (ch *Change) put(key []byte, record any) {
-	ch.Puts = append(ch.Puts, Put{Key: key, Value: mustJSON(record)})
+func (ch *Change) put(p Put) { ch.Puts = append(ch.Puts, p) }
+
+func (ch *Change) refresh(p *Product) { ch.Refresh, ch.Audit.Refresh = p.ID, p.ID }
+
+// Note is a change of nothing but the audit log: something outside the catalogue was done.
+func (c *Catalogue) Note(by Actor, action, target string, detail any) (*Catalogue, *Change) {
+	n := c.next()
+	return n, n.change(by, action, target, detail)
 }
 
-func mustJSON(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(fmt.Sprintf("BUG: a control record cannot be encoded: %v", err))
+// changeVersion is the first byte of an encoded change.
+const changeVersion = 1
+
+// Append appends the change as the log keeps it (FORMAT.md).
+func (ch *Change) Append(dst []byte) []byte {
+	dst = append(dst, changeVersion)
+	dst = binary.AppendUvarint(dst, ch.Seq)
+	dst = binary.AppendVarint(dst, ch.AtMs)
+	dst = binary.AppendUvarint(dst, uint64(ch.Refresh))
+	if d := ch.Device; d == nil {
+		dst = binary.AppendUvarint(dst, 0)
+	} else {
+		dst = binary.AppendUvarint(dst, uint64(d.Product))
+		dst = appendText(dst, d.Device)
+		dst = append(dst, flag(d.Suspended))
 	}
-	return b
+	dst = appendText(dst, ch.Audit.Action)
+	if ch.Audit.Action != "" {
+		dst = appendText(dst, ch.Audit.Token)
+		dst = appendText(dst, ch.Audit.Target)
+		dst = appendText(dst, ch.Audit.Detail)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(ch.Puts)))
+	for i := range ch.Puts {
+		dst = appendText(dst, ch.Puts[i].Key)
+		dst = appendText(dst, ch.Puts[i].Value)
+	}
+	return dst
 }
 
-// What the ledger holds of each object. Fields may be added; none changes its meaning.
-type (
-	headRecord struct {
-		Seq         uint64 `json:"seq"`
-		PoolLast    uint32 `json:"pool_last"`
-		AccountLast uint32 `json:"account_last"`
-		Region      string `json:"region"`
+func flag(on bool) byte {
+	if on {
+		return 1
 	}
-	accountRecord struct {
-		Name        string `json:"account"`
-		Kind        string `json:"kind"`
-		Region      string `json:"region"`
-		Suspended   bool   `json:"suspended,omitempty"`
-		CreatedAtMs int64  `json:"created_at_ms"`
-		GiftPool    uint32 `json:"gift_pool"`
-		Gifts       uint64 `json:"gifts"`
-	}
-	productRecord struct {
-		Name        string         `json:"product"`
-		Label       string         `json:"name"`
-		AccountID   uint32         `json:"account_id"`
-		Zone        string         `json:"time_zone"`
-		Plan        Plan           `json:"plan"`
-		PlanSinceMs int64          `json:"plan_since_ms"`
-		Validities  []ValidityStep `json:"validities"`
-		Suspended   bool           `json:"suspended,omitempty"`
-		RenewalOff  bool           `json:"renewal_off,omitempty"`
-		NoRenew     []string       `json:"renewal_except,omitempty"`
-		CreatedAtMs int64          `json:"created_at_ms"`
-	}
-	orderRecord struct {
-		Order        string `json:"order"`
-		Units        bool   `json:"units,omitempty"`
-		Credited     uint64 `json:"credited"`
-		Quantity     uint64 `json:"quantity"`
-		CreditedAtMs int64  `json:"credited_at_ms"`
-		Plan         *Plan  `json:"plan,omitempty"`
-		Voids        []Void `json:"voids,omitempty"`
-	}
-	tokenRecord struct {
-		Role        Role   `json:"role"`
-		Account     string `json:"account,omitempty"`
-		AccountID   uint32 `json:"account_id,omitempty"`
-		Hash        []byte `json:"sha256"`
-		CreatedAtMs int64  `json:"created_at_ms"`
-		ExpiresAtMs int64  `json:"expires_at_ms,omitempty"`
-		Deleted     bool   `json:"deleted,omitempty"` // nothing else stands beside it
-	}
-)
-
-func (ch *Change) putAccount(a *Account, gifts uint64) {
-	ch.put(key32(keyAccount, a.ID), accountRecord{
-		Name: a.Name, Kind: a.Kind, Region: a.Region, Suspended: a.Suspended, CreatedAtMs: a.CreatedAtMs,
-		GiftPool: a.Gifts.ID, Gifts: gifts,
-	})
+	return 0
 }
 
-func (ch *Change) putProduct(p *Product) {
-	ch.put(key32(keyProduct, p.ID), productRecord{
-		Name: p.Name, Label: p.Label, AccountID: p.AccountID, Zone: p.ZoneName, Plan: p.Plan, PlanSinceMs: p.PlanSinceMs,
-		Validities: p.Validities, Suspended: p.Suspended, CreatedAtMs: p.CreatedAtMs,
-		RenewalOff: !p.AutoRenew, NoRenew: sortedKeys(p.NoRenew),
-	})
+func appendText[T ~string | ~[]byte](dst []byte, text T) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 }
 
-func (ch *Change) putLot(p *Product, l *Lot, quantity uint64) {
-	ch.put(key32(keyOrder, p.ID, l.Pool.ID), orderRecord{
-		Order:        l.Order,
-		Units:        l.Units,
-		Credited:     l.Credited,
-		Quantity:     quantity,
-		CreditedAtMs: l.CreditedAtMs,
-		Plan:         l.plan,
-		Voids:        l.Voids,
-	})
+// DecodeChange reads what Append wrote; nothing may follow it. It keeps nothing of b.
+func DecodeChange(b []byte) (Change, error) {
+	if len(b) == 0 || b[0] != changeVersion {
+		return Change{}, errors.New("an administrative change has a version that this program does not know")
+	}
+	r := changeReader{rest: append([]byte(nil), b[1:]...)} // Texts stay parts of the copy.
+	ch := Change{Seq: r.number(), AtMs: r.signed(), Refresh: r.ordinal()}
+	if product := r.ordinal(); product != 0 {
+		ch.Device = &DeviceSuspension{Product: product, Device: string(r.text()), Suspended: r.flag()}
+	}
+	if action := string(r.text()); action != "" {
+		ch.Audit = AuditEntry{
+			Seq: ch.Seq, AtMs: ch.AtMs, Action: action, Token: string(r.text()), Target: string(r.text()), Detail: r.text(),
+			Refresh: ch.Refresh,
+		}
+	}
+	puts := r.number()
+	if puts > uint64(len(r.rest)) { // Each has a byte at least, so that no number makes us allocate without end.
+		r.damaged = true
+	}
+	if !r.damaged && puts > 0 {
+		ch.Puts = make([]Put, 0, puts)
+		for range puts {
+			ch.Puts = append(ch.Puts, Put{Key: r.text(), Value: r.text()})
+		}
+	}
+	if r.damaged || len(r.rest) > 0 {
+		return Change{}, fmt.Errorf("administrative change %d is damaged", ch.Seq)
+	}
+	return ch, nil
 }
 
-func (ch *Change) putToken(t *Token) {
-	ch.put([]byte(keyToken+t.Name), tokenRecord{
-		Role: t.Role, Account: t.Account, AccountID: t.AccountID, Hash: t.Hash[:],
-		CreatedAtMs: t.CreatedAtMs, ExpiresAtMs: t.ExpiresAtMs,
-	})
+// changeReader takes fields from the front of rest; after the first that is damaged all are empty.
+type changeReader struct {
+	rest    []byte
+	damaged bool
+}
+
+func (r *changeReader) number() uint64 { return took(r, binary.Uvarint) }
+
+func (r *changeReader) signed() int64 { return took(r, binary.Varint) }
+
+func took[N uint64 | int64](r *changeReader, read func([]byte) (N, int)) N {
+	v, n := read(r.rest)
+	if n <= 0 || r.damaged {
+		r.damaged = true
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *changeReader) ordinal() uint32 {
+	v := r.number()
+	if v > productIDMax {
+		r.damaged = true
+		return 0
+	}
+	return uint32(v)
+}
+
+func (r *changeReader) flag() bool {
+	v := r.number()
+	r.damaged = r.damaged || v > 1
+	return v == 1
+}
+
+func (r *changeReader) text() []byte {
+	n := r.number()
+	if r.damaged || n > uint64(len(r.rest)) {
+		r.damaged = true
+		return nil
+	}
+	text := r.rest[:n:n]
+	r.rest = r.rest[n:]
+	return text
 }
 
 func badName(field string) error {
@@ -182,10 +180,4 @@ func badName(field string) error {
 
 func invalid(field, detail string) error {
 	return &event.Problem{Code: event.InvalidArgument, Field: field, Detail: field + ": " + detail}
-}
-
-// Note is a change of nothing but the audit log: something outside the catalogue was done.
-func (c *Catalogue) Note(by Actor, action, target string, detail any) (*Catalogue, *Change) {
-	n := c.next()
-	return n, n.change(by, action, target, detail)
 }

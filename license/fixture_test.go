@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -16,17 +16,21 @@ import (
 
 const week = 7 * 24 * time.Hour
 
-// book drives a catalogue as the engine does: every change's puts go to a ledger, then the new catalogue holds.
+// book drives a catalogue as the engine does: every change goes to a log, from which a replica follows, and its records
+// to a ledger; then the new catalogue holds.
 type book struct {
-	*testing.T
-	cat    *Catalogue
-	ledger map[string][]byte
-	atMs   int64
+	testing.TB
+	cat     *Catalogue
+	replica *Catalogue // built from what the log has
+	ledger  map[string][]byte
+	atMs    int64
 }
 
-func newBook(t *testing.T) *book {
+func newBook(t testing.TB) *book {
 	t.Helper()
-	return &book{T: t, cat: New("default", week), ledger: map[string][]byte{}, atMs: 1_800_000_000_000}
+	return &book{
+		TB: t, cat: New("default", week), replica: New("default", week), ledger: map[string][]byte{}, atMs: 1_800_000_000_000,
+	}
 }
 
 // by returns who changes something, one second after the change before.
@@ -44,13 +48,22 @@ func (b *book) keep(next *Catalogue, ch *Change, err error) {
 	if next == nil {
 		return
 	}
-	for _, p := range ch.Puts {
+	logged := ch.Append(nil)
+	read, err := DecodeChange(logged)
+	if err != nil {
+		b.Fatalf("change %d cannot be read: %v", ch.Seq, err)
+	}
+	clear(logged) // Nothing of it may have been kept.
+	if !reflect.DeepEqual(&read, ch) {
+		b.Fatalf("logged %+v, read %+v", ch, read)
+	}
+	if b.replica, err = b.replica.Apply(&read); err != nil {
+		b.Fatalf("replay: %v", err)
+	}
+	for _, p := range append(ch.Puts, next.head(), ch.Audit.Record()) {
 		b.ledger[string(p.Key)] = bytes.Clone(p.Value)
 	}
 	b.cat = next
-	if ch.Apply != nil {
-		ch.Apply()
-	}
 }
 
 func (b *book) account(name, kind string) *Account {
@@ -153,21 +166,21 @@ func (c *Catalogue) dump() string {
 	var b strings.Builder
 	fmt.Fprintf(
 		&b,
-		"seq %d region %s retention %s pools %d accounts %d\n",
+		"seq %d region %s retention %s pools %d sweeps %v\n",
 		c.Seq,
 		c.Region,
 		c.Retention,
 		c.poolLast,
-		c.accountLast,
+		c.sweeps,
 	)
 	for _, a := range c.Accounts() {
-		fmt.Fprintf(&b, "account %d %s %s %s suspended %t at %d gifts in pool %d\n",
-			a.ID, a.Name, a.Kind, a.Region, a.Suspended, a.CreatedAtMs, a.Gifts.ID)
+		fmt.Fprintf(&b, "account %d %s %s %s suspended %t at %d gifts in pool %d: %d, products %v\n",
+			a.ID, a.Name, a.Kind, a.Region, a.Suspended, a.CreatedAtMs, a.Gifts.ID, a.gifted, a.products)
 	}
 	for _, p := range c.Products("") {
 		fmt.Fprintf(
 			&b,
-			"product %d %s %q of %s %d zone %s=%s plan %+v since %d validities %v suspended %t scope %s renewed %t except %v at %d gifts %d\n",
+			"product %d %s %q of %s %d zone %s=%s plan %+v since %d validities %v suspended %t scope %s renewed %t except %v at %d gifts %d credited %d orders %d\n",
 			p.ID,
 			p.Name,
 			p.Label,
@@ -179,11 +192,13 @@ func (c *Catalogue) dump() string {
 			p.PlanSinceMs,
 			p.Validities,
 			p.Suspended,
-			p.Scope,
+			c.Scope(p),
 			p.AutoRenew,
-			p.Excepted(),
+			p.NoRenew,
 			p.CreatedAtMs,
 			p.Gifts.ID,
+			p.credited,
+			p.orders.Len(),
 		)
 		for _, l := range slices.Concat(p.Lots, p.Packs) {
 			fmt.Fprintf(
@@ -202,19 +217,18 @@ func (c *Catalogue) dump() string {
 			b.WriteByte('\n')
 		}
 	}
-	for _, name := range sortedKeys(c.tokens) {
-		fmt.Fprintf(&b, "token %+v\n", *c.tokens[name])
+	for _, t := range c.Tokens() {
+		fmt.Fprintf(&b, "token %+v\n", *t)
 	}
-	fmt.Fprintf(&b, "by ordinal %d, by hash %d\n", len(c.productsByID), len(c.tokensByHash))
+	fmt.Fprintf(&b, "by ordinal %d %d, by hash %d\n", c.accountsByID.Len(), c.productsByID.Len(), c.tokensByHash.Len())
 	return b.String()
 }
 
 // stock writes how much was put into every pool.
 func (c *Catalogue) stock() string {
 	var b strings.Builder
-	pools := c.Pools()
-	for _, id := range slices.Sorted(maps.Keys(pools)) {
-		fmt.Fprintf(&b, "pool %d of %d\n", id, pools[id].Quantity)
+	for id := uint32(1); id <= c.poolLast; id++ {
+		fmt.Fprintf(&b, "pool %d of %d less %d\n", id, c.Pool(id).Credited, c.Pool(id).TakenBack)
 	}
 	return b.String()
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// What the ledger holds is what FORMAT.md draws, key by key. A change here is a change of the format.
-func TestLedgerIsAsDrawn(t *testing.T) {
+// Records are what FORMAT.md draws, key by key. A change here is a change of the format.
+func TestRecordsAreAsDrawn(t *testing.T) {
 	b := newBook(t)
 	b.atMs = 1_795_427_999_000
 	b.account("acme", Personal)
@@ -36,20 +36,21 @@ func TestLedgerIsAsDrawn(t *testing.T) {
 
 	const planText = `{"validity":"P14D","messages_per_day":null,"message_unit_bytes":0,"ota_per_month":1,"ota_unit_bytes":5242880,"log_days":7}`
 	want := map[string]string{
-		"H":                 `{"seq":12,"pool_last":3,"account_last":1,"region":"default"}`,
+		"H":                 `{"seq":12,"pool_last":3,"region":"default"}`,
 		"A\x00\x00\x00\x01": `{"account":"acme","kind":"personal","region":"default","created_at_ms":1795428000000,"gift_pool":1,"gifts":5}`,
 		"P\x00\x00\x00\x01": `{"product":"p1","name":"","account_id":1,"time_zone":"UTC","plan":` + planText + `,"plan_since_ms":1795428002000,` +
 			`"validities":[{"from":1795428001,"validity":"P1Y"},{"from":1795428002,"validity":"P14D"}],` +
-			`"suspended":true,"renewal_off":true,"renewal_except":["d7","d9"],"created_at_ms":1795428001000}`,
-		"O\x00\x00\x00\x01\x00\x00\x00\x02": `{"order":"PO-1","credited":1000,"quantity":800,"credited_at_ms":1795428003000,"plan":` + planText +
-			`,"voids":[{"order":"RV-1","quantity":200}]}`,
-		"O\x00\x00\x00\x01\x00\x00\x00\x03": `{"order":"PO-2","units":true,"credited":7,"quantity":7,"credited_at_ms":1795428004000}`,
+			`"suspended":true,"renewal_off":true,"created_at_ms":1795428001000}`,
+		"R\x00\x00\x00\x01":                                 `{"except":["d7","d9"]}`,
+		"O\x00\x00\x00\x01\x00\x00\x00\x02":                 `{"order":"PO-1","credited":1000,"credited_at_ms":1795428003000,"plan":` + planText + `}`,
+		"V\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x00": `{"order":"RV-1","quantity":200}`,
+		"O\x00\x00\x00\x01\x00\x00\x00\x03":                 `{"order":"PO-2","units":true,"credited":7,"credited_at_ms":1795428004000}`,
 		"Tgw-1": `{"role":"gateway","account":"acme","account_id":1,"sha256":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",` +
 			`"created_at_ms":1795428009000,"expires_at_ms":1803204000000}`,
-		"Tgw-2":               `{"deleted":true}`,
-		"D\x00\x00\x00\x01d1": `{"suspended":true}`,
+		"Tgw-2":                             `{"deleted":true}`,
+		"S\x00\x00\x00\x00\x00\x00\x00\x08": `{"product_id":1}`,
 		"U\x00\x00\x00\x00\x00\x00\x00\x04": `{"at_ms":1795428003000,"token":"admin","action":"lot.credit","target":"p1",` +
-			`"detail":{"order":"PO-1","quantity":1000}}`,
+			`"detail":{"order":"PO-1","quantity":1000},"refresh":1}`,
 	}
 	for key, value := range want {
 		if got := string(b.ledger[key]); got != value {
@@ -63,5 +64,27 @@ func TestLedgerIsAsDrawn(t *testing.T) {
 	}
 	if n := len(want) - 1 + 12; len(b.ledger) != n {
 		t.Errorf("%d rows, want %d: %q", len(b.ledger), n, sortedKeys(b.ledger))
+	}
+}
+
+// A change is what FORMAT.md draws, byte by byte.
+func TestChangeIsAsDrawn(t *testing.T) {
+	for _, tt := range []struct {
+		ch   Change
+		want string
+	}{
+		{Change{Seq: 1}, "\x01" + "\x01" + "\x00" + "\x00" + "\x00" + "\x00" + "\x00"},
+		{
+			Change{
+				Seq: 300, AtMs: 64, Refresh: 7, Device: &DeviceSuspension{Product: 2, Device: "d1", Suspended: true},
+				Audit: AuditEntry{Seq: 300, AtMs: 64, Token: "t", Action: "a.b", Target: "p/d", Detail: []byte("{}"), Refresh: 7},
+				Puts:  []Put{{[]byte("T1"), []byte("{}")}, {[]byte("H"), []byte("[]")}},
+			},
+			"\x01" + "\xac\x02" + "\x80\x01" + "\x07" + "\x02\x02d1\x01" + "\x03a.b\x01t\x03p/d\x02{}" + "\x02\x02T1\x02{}\x01H\x02[]",
+		},
+	} {
+		if got := string(tt.ch.Append(nil)); got != tt.want {
+			t.Errorf("%+v is %q, want %q", tt.ch, got, tt.want)
+		}
 	}
 }

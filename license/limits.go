@@ -3,8 +3,29 @@ package license
 import "time"
 
 const (
-	// tokensMax bounds the tokens, each of which every new catalogue copies; a fleet has some hundred gateways.
+	// tokensMax bounds the tokens, some 300 bytes each; a fleet has some hundred gateways.
 	tokensMax = 10_000
+	// accountsMax and productsMax bound what one daemon administers, some 1 KiB each: more than this are several
+	// operators, who are better served by a daemon each.
+	accountsMax = 100_000
+	productsMax = 100_000
+	// ordersMax bounds the orders of a product, takings-back included. A change copies the list that it adds to, with
+	// nobody deciding: 80 KB at most. One order a day fills it in 27 years.
+	ordersMax = 10_000
+	// noRenewMax bounds the devices of a product that are excepted from renewal by name: 640 KB of names in one change.
+	noRenewMax = 10_000
+	// sweepsMax bounds the suspensions whose devices are still being taken offline: each takes the time of one pass over
+	// the device table.
+	sweepsMax = 1000
+	// labelBytesMax bounds what people call a product.
+	labelBytesMax = 256
+
+	// productIDMax is the largest ordinal of a product: the device table has 24 bits for it.
+	productIDMax = 1<<24 - 1
+	// poolsMax is the largest ordinal of a pool: the device table has 31 bits for it.
+	poolsMax = 1<<31 - 1
+	// validitiesMax is how often a product's validity may have been set: the device table has 10 bits for its version.
+	validitiesMax = 1 << 10
 
 	// penaltyFirst is how long the first answer to a wrong token is held back: nobody notices who mistyped it.
 	penaltyFirst = 100 * time.Millisecond

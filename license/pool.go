@@ -9,23 +9,24 @@ type AccountState struct {
 }
 
 // Pool is a stock of licences or OTA units: a lot, a top-up pack or an account's gifts. All fields but ID are guarded
-// by the account's lock. Drawn and Returned only grow, so that recovery may join them by maximum.
+// by the account's lock. All totals only grow, so that recovery may join them by maximum.
 type Pool struct {
-	ID       uint32 // given once, unique in the daemon, from 1
-	Quantity uint64 // credited less taken back
-	Drawn    uint64
-	Returned uint64
-	// held is being taken back: no longer available, but still in Quantity until the change is durable and swapped in
-	// (R8).
-	held uint64
+	ID        uint32 // given once, unique in the daemon, from 1
+	Credited  uint64
+	TakenBack uint64 // R8
+	Drawn     uint64
+	Returned  uint64 // R17
 }
+
+// Quantity returns what was credited and not taken back.
+func (p *Pool) Quantity() uint64 { return p.Credited - p.TakenBack }
 
 // Available returns what is left.
 func (p *Pool) Available() uint64 {
-	if p.Drawn+p.held > p.Quantity+p.Returned {
+	if p.Drawn+p.TakenBack > p.Credited+p.Returned {
 		return 0 // While recovery has not yet joined everything: never negative.
 	}
-	return p.Quantity + p.Returned - p.Drawn - p.held
+	return p.Credited + p.Returned - p.Drawn - p.TakenBack
 }
 
 // Used returns what was drawn and not returned.
@@ -39,9 +40,9 @@ type Counts struct {
 }
 
 func (c *Counts) add(p *Pool) {
-	c.Total += p.Quantity
+	c.Total += p.Quantity()
 	c.Used += p.Used()
-	c.Available += p.Available() + p.held
+	c.Available += p.Available()
 }
 
 // Add adds d to c, number by number.
@@ -156,20 +157,23 @@ func (p *Product) SourceOf(pool uint32) string {
 
 // EachPool calls pool for every pool and gifts for every product's gifts drawn, each under its account's lock.
 func (c *Catalogue) EachPool(pool func(*Pool), gifts func(product uint32, drawn uint64)) {
-	for _, a := range c.accounts {
+	for id := range uint32(c.accountsByID.Len()) {
+		a := c.accountsByID.Get(id)
+		if a == nil {
+			continue
+		}
 		a.State.Lock()
 		pool(a.Gifts)
+		for _, product := range a.products {
+			p := c.ProductByID(product)
+			gifts(p.ID, p.State.GiftsDrawn)
+			for _, l := range p.Lots {
+				pool(l.Pool)
+			}
+			for _, l := range p.Packs {
+				pool(l.Pool)
+			}
+		}
 		a.State.Unlock()
-	}
-	for _, p := range c.products {
-		p.State.Account.Lock()
-		gifts(p.ID, p.State.GiftsDrawn)
-		for _, l := range p.Lots {
-			pool(l.Pool)
-		}
-		for _, l := range p.Packs {
-			pool(l.Pool)
-		}
-		p.State.Account.Unlock()
 	}
 }

@@ -167,12 +167,13 @@ func TestPool(t *testing.T) {
 		available, used uint64
 	}{
 		{Pool{}, 0, 0},
-		{Pool{Quantity: 5}, 5, 0},
-		{Pool{Quantity: 5, Drawn: 5}, 0, 5},
-		{Pool{Quantity: 5, Drawn: 7, Returned: 2}, 0, 5},
-		{Pool{Quantity: 5, Drawn: 7, Returned: 4}, 2, 3},
-		{Pool{Quantity: 3, Drawn: 5}, 0, 5}, // recovery has not joined everything yet
-		{Pool{Quantity: 1_000_000_000, Drawn: 1, Returned: 1}, 1_000_000_000, 0},
+		{Pool{Credited: 5}, 5, 0},
+		{Pool{Credited: 5, Drawn: 5}, 0, 5},
+		{Pool{Credited: 5, Drawn: 7, Returned: 2}, 0, 5},
+		{Pool{Credited: 5, Drawn: 7, Returned: 4}, 2, 3},
+		{Pool{Credited: 9, TakenBack: 4, Drawn: 7, Returned: 4}, 2, 3},
+		{Pool{Credited: 3, Drawn: 5}, 0, 5}, // recovery has not joined everything yet
+		{Pool{Credited: 1_000_000_000, Drawn: 1, Returned: 1}, 1_000_000_000, 0},
 	}
 	for _, tt := range tests {
 		if got := tt.pool.Available(); got != tt.available {
@@ -195,7 +196,7 @@ func TestPoolsUnderAnyHistory(t *testing.T) {
 			b.product(name, "ada", "")
 		}
 		m := poolModel{
-			gifts:      b.cat.Account("ada").Gifts.Quantity,
+			gifts:      b.cat.Account("ada").Gifts.Quantity(),
 			lots:       map[string][]modelLot{},
 			used:       map[string]uint64{},
 			giftsDrawn: map[string]uint64{},
@@ -262,8 +263,8 @@ func (m *poolModel) compare(t *rapid.T, b *book, products []string) {
 		account.Add(p.LotCounts())
 		sum.Add(p.Licenses())
 		for _, l := range p.Lots {
-			if l.Pool.Drawn > l.Pool.Quantity {
-				t.Fatalf("lot %s of %d licences gave %d (R4)", l.Order, l.Pool.Quantity, l.Pool.Drawn)
+			if l.Pool.Drawn > l.Pool.Quantity() {
+				t.Fatalf("lot %s of %d licences gave %d (R4)", l.Order, l.Pool.Quantity(), l.Pool.Drawn)
 			}
 		}
 		if p.LicensesLeft() != (left+m.gifts > 0) {
@@ -291,20 +292,20 @@ func TestPoolsByOrdinal(t *testing.T) {
 		b.take("p1")
 	}
 	want := map[uint32]Pool{
-		1: {ID: 1, Quantity: 5, Drawn: 1},
-		2: {ID: 2, Quantity: 10},
-		3: {ID: 3, Quantity: 4, Drawn: 4},
-		4: {ID: 4, Quantity: 5},
+		1: {ID: 1, Credited: 5, Drawn: 1},
+		2: {ID: 2, Credited: 10},
+		3: {ID: 3, Credited: 4, Drawn: 4},
+		4: {ID: 4, Credited: 5},
 	}
-	pools, seen, gifts := b.cat.Pools(), map[uint32]int{}, map[uint32]uint64{}
+	seen, gifts := map[uint32]int{}, map[uint32]uint64{}
 	b.cat.EachPool(func(p *Pool) {
 		seen[p.ID]++
-		if *p != want[p.ID] || pools[p.ID] != p {
+		if *p != want[p.ID] || b.cat.Pool(p.ID) != p {
 			t.Errorf("pool %+v, want %+v", *p, want[p.ID])
 		}
 	}, func(product uint32, drawn uint64) { gifts[product] = drawn })
-	if len(pools) != 4 || len(seen) != 4 || seen[1]+seen[2]+seen[3]+seen[4] != 4 {
-		t.Errorf("pools %v, seen %v", pools, seen)
+	if b.cat.Pool(0) != nil || b.cat.Pool(5) != nil || b.cat.Pool(1<<31) != nil || len(seen) != 4 || seen[1]+seen[2]+seen[3]+seen[4] != 4 {
+		t.Errorf("seen %v", seen)
 	}
 	if len(gifts) != 2 || gifts[1] != 1 || gifts[2] != 0 {
 		t.Errorf("gifts drawn %v", gifts)
@@ -314,10 +315,10 @@ func TestPoolsByOrdinal(t *testing.T) {
 func BenchmarkTakeLicense(b *testing.B) {
 	p := &Product{State: &ProductState{Account: &AccountState{}}, Gifts: &Pool{}}
 	for range 1000 {
-		p.Lots = append(p.Lots, &Lot{Pool: &Pool{Quantity: 1 << 40}})
+		p.Lots = append(p.Lots, &Lot{Pool: &Pool{Credited: 1 << 40}})
 	}
 	for range 999 { // all but the last are empty
-		p.Lots[p.State.lotFirst].Pool.Quantity = 0
+		p.Lots[p.State.lotFirst].Pool.Credited = 0
 		p.TakeLicense()
 	}
 	b.ReportAllocs()

@@ -1,7 +1,6 @@
 package license
 
 import (
-	"encoding/json"
 	"strings"
 
 	"github.com/meterd/meterd/event"
@@ -71,27 +70,4 @@ func Authorize(c *Catalogue, header []byte, right Right, nowMs int64) (*Token, *
 		return nil, &event.Problem{Code: event.Forbidden, Detail: "the token " + t.Name + " does not allow this"}
 	}
 	return t, nil
-}
-
-// AccountOf returns whose business an audit entry is, "" if it is the daemon's alone: a token that is bound to an
-// account reads the entries of its account. Names of accounts and products are never given twice, so what stands in an
-// old entry is still the same.
-func (c *Catalogue) AccountOf(e *AuditEntry) string {
-	switch subject, _, _ := strings.Cut(e.Action, "."); subject {
-	case "account":
-		return e.Target
-	case "product", "lot", "topup", "device":
-		name, _, _ := strings.Cut(e.Target, "/") // A device is named PRODUCT/DEVICE.
-		if p := c.products[name]; p != nil {
-			return p.Account
-		}
-	case "token":
-		var detail struct {
-			Account string `json:"account"`
-		}
-		if json.Unmarshal(e.Detail, &detail) == nil {
-			return detail.Account
-		}
-	}
-	return ""
 }

@@ -1,15 +1,11 @@
 package license
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/meterd/meterd/event"
 )
-
-// noRenewMax bounds the devices of a product that are excepted from renewal by name.
-const noRenewMax = 10_000
 
 // Renews reports whether the device's licence is renewed when it ends (R19). It does not keep device and does not
 // allocate.
@@ -17,22 +13,29 @@ func (p *Product) Renews(device []byte) bool {
 	if !p.AutoRenew {
 		return false
 	}
-	_, off := p.NoRenew[string(device)]
+	_, off := slices.BinarySearchFunc(p.NoRenew, device, func(name string, device []byte) int {
+		switch { // Comparing so does not copy device.
+		case name < string(device):
+			return -1
+		case name > string(device):
+			return 1
+		}
+		return 0
+	})
 	return !off
 }
 
-func nameSet(names []string) map[string]struct{} {
-	set := make(map[string]struct{}, len(names))
-	for _, n := range names {
-		set[n] = struct{}{}
+// nameList returns the names sorted, each once, in a slice of their own; never nil.
+func nameList(names []string) []string {
+	list := append(make([]string, 0, len(names)), names...)
+	if !slices.IsSorted(list) {
+		slices.Sort(list)
 	}
-	return set
+	return slices.Compact(list)
 }
 
-// Excepted returns the names of the devices that are not renewed although the others are, sorted.
-func (p *Product) Excepted() []string { return sortedKeys(p.NoRenew) }
-
-// SetRenewal switches the renewal of a product's devices on or off, except some that are never renewed (R19).
+// SetRenewal switches the renewal of a product's devices on or off, except some that are never renewed (R19). Names that
+// are sorted already, each once, are not sorted again, which takes milliseconds for the most that there may be.
 func (c *Catalogue) SetRenewal(
 	by Actor,
 	product string,
@@ -48,102 +51,68 @@ func (c *Catalogue) SetRenewal(
 		}
 	}
 	n := c.next()
-	p := *c.products[product]
-	p.AutoRenew, p.NoRenew = auto, nameSet(except)
-	n.put(&p)
-	ch := n.change(by, "product.renewal", p.Name, map[string]any{"auto_renew": auto, "except": p.Excepted()})
-	ch.putProduct(&p)
+	p := *c.Product([]byte(product))
+	p.AutoRenew, p.NoRenew = auto, nameList(except)
+	n.putProduct(&p)
+	ch := n.change(by, "product.renewal", p.Name, map[string]any{"auto_renew": auto, "except": p.NoRenew})
+	ch.put(p.record())
+	ch.put(p.renewalRecord())
 	return n, ch, &p, nil
 }
 
 // Certify makes a personal account an enterprise, with the gifts of one (R6). Certifying again returns a nil catalogue
 // and change.
 func (c *Catalogue) Certify(by Actor, account string) (*Catalogue, *Change, *Account, error) {
-	old := c.accounts[account]
+	old := c.Account(account)
 	if old.Kind == Enterprise {
 		return nil, nil, old, nil
 	}
 	n := c.next()
 	a := *old
-	a.Kind = Enterprise
-	n.accounts[a.Name] = &a
-	ch := n.change(by, "account.certify", a.Name, map[string]any{"gifts": giftsEnterprise})
-	ch.putAccount(&a, giftsEnterprise)
-	ch.Apply = func() {
-		a.State.Lock()
-		defer a.State.Unlock()
-		a.Gifts.Quantity = giftsEnterprise
-	}
+	a.Kind, a.gifted = Enterprise, giftsEnterprise
+	n.putAccount(&a)
+	a.State.Lock()
+	a.Gifts.Credited = a.gifted
+	a.State.Unlock()
+	ch := n.change(by, "account.certify", a.Name, map[string]any{"gifts": a.gifted})
+	ch.put(a.record())
 	return n, ch, &a, nil
 }
 
-// SuspendAccount suspends an account with all its products, or lets it go (R20).
+// SuspendAccount suspends an account with all its products, or lets it go (R20). A suspension begins a sweep.
 func (c *Catalogue) SuspendAccount(by Actor, account string, suspended bool) (*Catalogue, *Change, *Account, error) {
 	n := c.next()
-	a := *c.accounts[account]
+	a := *c.Account(account)
 	a.Suspended = suspended
-	n.accounts[a.Name] = &a
-	for _, p := range c.Products(account) {
-		changed := *p
-		changed.Scope = scopeOf(&a, &changed)
-		n.put(&changed)
-	}
+	n.putAccount(&a)
 	ch := n.change(by, "account.suspend", a.Name, map[string]any{"suspended": suspended})
-	a.State.Lock()
-	gifts := a.Gifts.Quantity
-	a.State.Unlock()
-	ch.putAccount(&a, gifts)
+	ch.put(a.record())
+	if err := n.sweep(ch, Sweep{AccountID: a.ID}, suspended); err != nil {
+		return nil, nil, nil, err
+	}
 	return n, ch, &a, nil
 }
 
-// SuspendProduct suspends a product, or lets it go (R20).
+// SuspendProduct suspends a product, or lets it go (R20). A suspension begins a sweep.
 func (c *Catalogue) SuspendProduct(by Actor, product string, suspended bool) (*Catalogue, *Change, *Product, error) {
 	n := c.next()
-	p := *c.products[product]
+	p := *c.Product([]byte(product))
 	p.Suspended = suspended
-	p.Scope = scopeOf(c.accounts[p.Account], &p)
-	n.put(&p)
+	n.putProduct(&p)
 	ch := n.change(by, "product.suspend", p.Name, map[string]any{"suspended": suspended})
-	ch.putProduct(&p)
+	ch.put(p.record())
+	if err := n.sweep(ch, Sweep{ProductID: p.ID}, suspended); err != nil {
+		return nil, nil, nil, err
+	}
 	return n, ch, &p, nil
 }
 
-// DeviceSuspension says whether a device is suspended. The device table holds the same as a bit of the device's
-// session; this is what recovery goes by.
-type DeviceSuspension struct {
-	Product   uint32
-	Device    string
-	Suspended bool
-}
-
-type deviceRecord struct {
-	Suspended bool `json:"suspended"`
-}
-
-// SuspendDevice suspends one device, or lets it go (R20). The caller has seen to it that the device is known.
+// SuspendDevice suspends one device, or lets it go (R20). The caller has seen to it that the device is known, and writes
+// the device's word: the catalogue holds nothing of it.
 func (c *Catalogue) SuspendDevice(by Actor, product, device string, suspended bool) (*Catalogue, *Change, error) {
-	p := c.products[product]
+	p := c.Product([]byte(product))
 	n := c.next()
 	ch := n.change(by, "device.suspend", p.Name+"/"+device, map[string]any{"suspended": suspended})
-	ch.put(append(key32(keyDevice, p.ID), device...), deviceRecord{Suspended: suspended})
 	ch.Device = &DeviceSuspension{Product: p.ID, Device: device, Suspended: suspended}
 	return n, ch, nil
-}
-
-// Suspensions returns what was loaded about single devices.
-func (c *Catalogue) Suspensions() []DeviceSuspension { return c.suspensions }
-
-func (l *loader) device(key, value []byte) error {
-	const head = len(keyDevice) + 4
-	if len(key) <= head {
-		return fmt.Errorf("control record %x has a damaged key", key)
-	}
-	var r deviceRecord
-	if err := json.Unmarshal(value, &r); err != nil {
-		return fmt.Errorf("control record %x: %w", key, err)
-	}
-	l.c.suspensions = append(l.c.suspensions, DeviceSuspension{
-		Product: binary.BigEndian.Uint32(key[len(keyDevice):]), Device: string(key[head:]), Suspended: r.Suspended,
-	})
-	return nil
 }

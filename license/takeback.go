@@ -1,28 +1,87 @@
 package license
 
 import (
+	"cmp"
 	"fmt"
+	"hash/maphash"
 	"slices"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license/persist"
 )
+
+// orderPlace says where a product has an order: a credit, or a taking-back of it.
+type orderPlace struct {
+	units bool
+	lot   int32 // index of Packs or Lots
+	void  int32 // index of the lot's Voids, -1: the credit itself
+}
+
+func newOrders(seed maphash.Seed) persist.Map[orderPlace] { return persist.NewMap[orderPlace](seed) }
 
 // order returns what this product's order with this number credited or took from, nil if there is none; void is set if
 // it was a taking-back. Orders are unique within a product, top-ups and takings-back included.
 func (p *Product) order(number string) (lot *Lot, void *Void) {
-	for _, lots := range [][]*Lot{p.Lots, p.Packs} {
-		for _, l := range lots {
-			if l.Order == number {
-				return l, nil
-			}
-			for i := range l.Voids {
-				if l.Voids[i].Order == number {
-					return l, &l.Voids[i]
-				}
-			}
+	at, found := p.orders.Get([]byte(number))
+	if !found {
+		return nil, nil
+	}
+	lot = (*p.credits(at.units))[at.lot]
+	if at.void >= 0 {
+		void = &lot.Voids[at.void]
+	}
+	return lot, void
+}
+
+// credits returns the lots, or with units the packs.
+func (p *Product) credits(units bool) *[]*Lot {
+	if units {
+		return &p.Packs
+	}
+	return &p.Lots
+}
+
+// add appends a credit to p, which belongs to the catalogue made by change seq and is nobody else's yet.
+func (p *Product) add(seq uint64, lot *Lot) {
+	lots := p.credits(lot.Units)
+	p.orders.Set(seq, lot.Order, orderPlace{units: lot.Units, lot: int32(len(*lots)), void: -1})
+	*lots = append(*lots, lot)
+	if !lot.Units {
+		p.credited += lot.Credited
+	}
+}
+
+// addVoid appends a taking-back to a lot that is nobody else's yet.
+func (l *Lot) addVoid(v Void) {
+	l.Voids = append(l.Voids, v)
+	l.takenBack += v.Quantity
+}
+
+// addVoid puts a lot with one more taking-back, its last, in the place of that lot; p is as for add.
+func (p *Product) addVoid(seq uint64, at int, lot *Lot) {
+	last := len(lot.Voids) - 1
+	p.orders.Set(seq, lot.Voids[last].Order, orderPlace{units: lot.Units, lot: int32(at), void: int32(last)})
+	(*p.credits(lot.Units))[at] = lot
+}
+
+// creditOf finds a lot or pack by its pool: pools of both rise in the order of their making.
+func (p *Product) creditOf(pool uint32) (units bool, at int, found bool) {
+	for _, units = range []bool{false, true} {
+		at, found = slices.BinarySearchFunc(*p.credits(units), pool, func(l *Lot, id uint32) int { return cmp.Compare(l.Pool.ID, id) })
+		if found {
+			break
 		}
 	}
-	return nil, nil
+	return units, at, found
+}
+
+// roomForOrder returns the problem that a product has all the orders it can.
+func (p *Product) roomForOrder() error {
+	if p.orders.Len() < ordersMax {
+		return nil
+	}
+	return invalid("order", fmt.Sprintf(
+		"product %s has had %d orders, the most it can; create another product for further ones", p.Name, ordersMax))
 }
 
 func orderReused(order string) error {
@@ -33,10 +92,9 @@ func orderReused(order string) error {
 }
 
 // TakeBack takes a quantity back from the lot or pack that credit order lot made: only what it has not given out (R8).
-// It is idempotent by order number: the same again returns the lot with a nil catalogue and change. What is taken back
-// cannot be drawn from here on, even before the change is durable.
+// It is idempotent by order number: the same again returns the lot with a nil catalogue and change.
 func (c *Catalogue) TakeBack(by Actor, product, lot string, units bool, v Void) (*Catalogue, *Change, *Lot, error) {
-	old := c.products[product]
+	old := c.Product([]byte(product))
 	field := "quantity"
 	if units {
 		field = "units"
@@ -57,6 +115,9 @@ func (c *Catalogue) TakeBack(by Actor, product, lot string, units bool, v Void) 
 		}
 		return nil, nil, from, nil
 	}
+	if err := old.roomForOrder(); err != nil {
+		return nil, nil, nil, err
+	}
 	pool := from.Pool
 	old.State.Account.Lock()
 	defer old.State.Account.Unlock()
@@ -66,25 +127,20 @@ func (c *Catalogue) TakeBack(by Actor, product, lot string, units bool, v Void) 
 			Detail: fmt.Sprintf("%s: %d are left of order %s, %d cannot be taken back", field, left, lot, v.Quantity),
 		}
 	}
-	pool.held += v.Quantity
+	pool.TakenBack += v.Quantity
 	changed := *from
-	changed.Voids = append(slices.Clip(from.Voids), v)
+	changed.Voids = slices.Clip(from.Voids)
+	changed.addVoid(v)
 	n := c.next()
 	p := *old
-	lots, action := &p.Lots, "lot.void"
+	lots, action := p.credits(units), "lot.void"
 	if units {
-		lots, action = &p.Packs, "topup.void"
+		action = "topup.void"
 	}
 	*lots = slices.Clone(*lots)
-	(*lots)[slices.Index(*lots, from)] = &changed
-	n.put(&p)
+	p.addVoid(n.Seq, slices.Index(*lots, from), &changed)
+	n.putProduct(&p)
 	ch := n.change(by, action, p.Name, map[string]any{"order": v.Order, "of": lot, "quantity": v.Quantity})
-	ch.putLot(&p, &changed, pool.Quantity-v.Quantity)
-	ch.Apply = func() {
-		old.State.Account.Lock()
-		defer old.State.Account.Unlock()
-		pool.held -= v.Quantity
-		pool.Quantity -= v.Quantity
-	}
+	ch.put(changed.voidRecord(p.ID, len(changed.Voids)-1))
 	return n, ch, &changed, nil
 }

@@ -1,12 +1,14 @@
 package license
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/meterd/meterd/event"
@@ -41,7 +43,7 @@ func NewSecret() string {
 // the same.
 func (c *Catalogue) Authenticate(secret []byte, nowMs int64) *Token {
 	hash := sha256.Sum256(secret)
-	t := c.tokensByHash[hash]
+	t, _ := c.tokensByHash.Get(hash[:])
 	if t == nil || subtle.ConstantTimeCompare(t.Hash[:], hash[:]) != 1 || t.expired(nowMs) {
 		return nil
 	}
@@ -51,8 +53,8 @@ func (c *Catalogue) Authenticate(secret []byte, nowMs int64) *Token {
 // Honors reports whether a token that was authenticated before is still good: neither deleted nor expired at nowMs.
 // Whoever answers for longer than a moment asks again.
 func (c *Catalogue) Honors(t *Token, nowMs int64) bool {
-	held := c.tokens[t.Name]
-	return held != nil && held.Hash == t.Hash && !held.expired(nowMs)
+	held := c.Token(t.Name)
+	return held != nil && (held == t || held.Hash == t.Hash) && !held.expired(nowMs)
 }
 
 func (t *Token) expired(nowMs int64) bool { return t.ExpiresAtMs != 0 && nowMs >= t.ExpiresAtMs }
@@ -61,15 +63,31 @@ func (t *Token) expired(nowMs int64) bool { return t.ExpiresAtMs != 0 && nowMs >
 func (t *Token) administers(nowMs int64) bool { return t.Allows(RightAdminister) && !t.expired(nowMs) }
 
 // Token returns the token called name, nil if there is none.
-func (c *Catalogue) Token(name string) *Token { return c.tokens[name] }
+func (c *Catalogue) Token(name string) *Token {
+	t, _ := c.tokens.Get([]byte(name))
+	return t
+}
 
 // Tokens returns all tokens, expired ones too, in the order of their names; the slice is the caller's.
 func (c *Catalogue) Tokens() []*Token {
-	list := make([]*Token, 0, len(c.tokens))
-	for _, name := range sortedKeys(c.tokens) {
-		list = append(list, c.tokens[name])
+	list := make([]*Token, 0, c.tokens.Len())
+	for _, t := range c.tokens.All() {
+		list = append(list, t)
 	}
+	slices.SortFunc(list, func(a, b *Token) int { return cmp.Compare(a.Name, b.Name) })
 	return list
+}
+
+// putToken adds t to a catalogue that is still being built.
+func (c *Catalogue) putToken(t *Token) {
+	c.tokens.Set(c.Seq, t.Name, t)
+	c.tokensByHash.Set(c.Seq, string(t.Hash[:]), t)
+}
+
+// dropToken takes t from a catalogue that is still being built.
+func (c *Catalogue) dropToken(t *Token) {
+	c.tokens.Delete(c.Seq, t.Name)
+	c.tokensByHash.Delete(c.Seq, string(t.Hash[:]))
 }
 
 // After returns when a period is over that begins as the actor acts, Unix milliseconds, by the calendar of UTC.
@@ -83,36 +101,36 @@ func (c *Catalogue) CreateToken(by Actor, t Token) (*Catalogue, *Change, error) 
 		return nil, nil, badName("name")
 	case !t.Role.known():
 		return nil, nil, invalid("role", "must be one of "+roleNames)
-	case t.Account != "" && c.accounts[t.Account] == nil:
+	case t.Account != "" && c.Account(t.Account) == nil:
 		return nil, nil, &event.Problem{
 			Code:   event.NotFound,
 			Field:  accountNameText,
 			Detail: "account: there is none called " + t.Account,
 		}
-	case c.tokens[t.Name] != nil:
+	case c.Token(t.Name) != nil:
 		return nil, nil, &event.Problem{Code: event.AlreadyExists, Detail: "token " + t.Name + " exists"}
-	case len(c.tokens) >= tokensMax:
+	case c.tokens.Len() >= tokensMax:
 		return nil, nil, invalid("name", fmt.Sprintf("this daemon holds %d tokens, the most it can; delete some", tokensMax))
 	}
 	t.CreatedAtMs, t.AccountID = by.AtMs, 0
 	if t.Account != "" {
-		t.AccountID = c.accounts[t.Account].ID
+		t.AccountID = c.Account(t.Account).ID
 	}
 	n := c.next()
-	n.tokens[t.Name], n.tokensByHash[t.Hash] = &t, &t
+	n.putToken(&t)
 	detail := map[string]any{"role": t.Role, "account": t.Account}
 	if t.ExpiresAtMs != 0 {
 		detail["expires_at"] = json.RawMessage(event.AppendTime(nil, t.ExpiresAtMs))
 	}
 	ch := n.change(by, "token.create", t.Name, detail)
-	ch.putToken(&t)
+	ch.put(t.record())
 	return n, ch, nil
 }
 
 // DeleteToken takes a token away. The last one that can administer everything stays (last_admin): without it the daemon
 // could be helped only while it is stopped. Whoever wants another one creates that first.
 func (c *Catalogue) DeleteToken(by Actor, name string) (*Catalogue, *Change, error) {
-	t := c.tokens[name]
+	t := c.Token(name)
 	if t == nil {
 		return nil, nil, &event.Problem{Code: event.NotFound, Field: "token", Detail: "token: there is none called " + name}
 	}
@@ -123,23 +141,17 @@ func (c *Catalogue) DeleteToken(by Actor, name string) (*Catalogue, *Change, err
 		}
 	}
 	n := c.next()
-	delete(n.tokens, t.Name)
-	delete(n.tokensByHash, t.Hash)
+	n.dropToken(t)
 	ch := n.change(by, "token.delete", t.Name, map[string]any{"role": t.Role, "account": t.Account})
-	ch.put([]byte(keyToken+t.Name), tombstone{Deleted: true})
+	ch.put(put(tokenKey(t.Name), tombstone{Deleted: true}))
 	return n, ch, nil
 }
 
 func (c *Catalogue) administeredWithout(t *Token, nowMs int64) bool {
-	for _, other := range c.tokens {
+	for _, other := range c.tokens.All() {
 		if other != t && other.administers(nowMs) {
 			return true
 		}
 	}
 	return false
-}
-
-// tombstone is the record of a token that was deleted. The ledger forgets nothing: it is written over what was there.
-type tombstone struct {
-	Deleted bool `json:"deleted"`
 }

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/meterd/meterd/license"
@@ -21,40 +22,55 @@ func (e *Engine) Administer(
 	if e.Err() != nil {
 		return ErrStopped
 	}
-	next, ch, err := fn(e.catalogue.Load(), license.Actor{Token: token, AtMs: e.clock.view()})
-	if err != nil || next == nil {
-		return err
-	}
-	entries := make([]retention.Entry, len(ch.Puts))
-	for i, p := range ch.Puts {
-		entries[i] = retention.Entry{Key: p.Key, Value: p.Value}
-	}
-	if err := e.o.Ledger.Write(entries); err != nil {
-		e.fail(fmt.Errorf("write control record %d: %w", next.Seq, err))
-		return ErrStopped
-	}
-	before := e.catalogue.Load()
-	err = e.cut(0, func() {
-		e.catalogue.Store(next)
-		if ch.Apply != nil {
-			ch.Apply()
+	var before, next *license.Catalogue
+	var ch *license.Change
+	var err error
+	cut := e.cut(0, func() {
+		before = e.catalogue.Load()
+		next, ch, err = fn(before, license.Actor{Token: token, AtMs: e.clock.view()})
+		if err != nil || next == nil {
+			return
 		}
+		if failed := e.o.Ledger.Write(ControlEntries(next, ch)); failed != nil {
+			e.fail(fmt.Errorf("write control record %d: %w", next.Seq, failed))
+			err = ErrStopped
+			return
+		}
+		e.catalogue.Store(next)
 		e.beginRun(ch)
 		if ch.Device != nil {
 			e.suspendDevice(next, ch.Device)
 		}
 	})
-	if err != nil {
-		return err
+	if cut != nil {
+		return cut
 	}
-	e.tellGateways(before, next, ch)
-	return nil
+	if err == nil && next != nil {
+		e.tellGateways(before, next, ch)
+	}
+	return err
+}
+
+// errHead ends a walk over records behind the first.
+var errHead = errors.New("the head was read")
+
+// ControlEntries returns what the ledger keeps of a change that led to next.
+func ControlEntries(next *license.Catalogue, ch *license.Change) []retention.Entry {
+	var entries []retention.Entry
+	_ = next.Records(func(key, value []byte) error { // The head comes first.
+		entries = append(entries, retention.Entry{Key: key, Value: value})
+		return errHead
+	})
+	for _, p := range append(ch.Puts, ch.Audit.Record()) {
+		entries = append(entries, retention.Entry{Key: p.Key, Value: p.Value})
+	}
+	return entries
 }
 
 // beginRun records that the daemon was started if a change is the first thing that gateways are told of. It runs
 // between two groups.
 func (e *Engine) beginRun(ch *license.Change) {
-	if !isRefresh(ch.Audit.Action) {
+	if ch.Refresh == 0 {
 		return
 	}
 	nowMs, ok := e.clock.now()
@@ -70,8 +86,8 @@ func (e *Engine) beginRun(ch *license.Change) {
 
 // tellGateways does what follows from a change that is swapped in.
 func (e *Engine) tellGateways(before, next *license.Catalogue, ch *license.Change) {
-	p := next.Product([]byte(ch.Audit.Target))
-	if p == nil || !isRefresh(ch.Audit.Action) {
+	p := next.ProductByID(ch.Refresh)
+	if p == nil {
 		e.commands.Changed(commands.Refresh{Seq: next.Seq}) // A stream whose token was revoked must notice.
 		return
 	}

@@ -98,15 +98,6 @@ func (e *Engine) Commands(
 	return list, page.Next, page.More, err
 }
 
-// isRefresh reports whether denials that a gateway remembers may be wrong after a change.
-func isRefresh(action string) bool {
-	switch action {
-	case license.ActionLotCredit, license.ActionTopupCredit, license.ActionPlan:
-		return true
-	}
-	return false
-}
-
 // oldRefreshes hands on the changes behind number after and up to number to, oldest first, from the audit log.
 func (e *Engine) oldRefreshes(after, to uint64, fn func(commands.Refresh) bool) error {
 	cat := e.catalogue.Load()
@@ -117,7 +108,7 @@ func (e *Engine) oldRefreshes(after, to uint64, fn func(commands.Refresh) bool) 
 			return false, err
 		}
 		r := commands.Refresh{Seq: entry.Seq}
-		if p := cat.Product([]byte(entry.Target)); p != nil && isRefresh(entry.Action) {
+		if p := cat.ProductByID(entry.Refresh); p != nil {
 			r.Product, r.Account = p.ID, p.AccountID
 		}
 		return fn(r), nil

@@ -251,7 +251,7 @@ func (t *turn) mayUse() bool {
 
 // suspended denies the event if its account, product or device is suspended (R20).
 func (t *turn) suspended() bool {
-	scope := t.product.Scope
+	scope := t.cat.Scope(t.product)
 	if scope == event.ScopeNone && t.slot != nil && t.slot.Session().Suspended() {
 		scope = event.ScopeDevice
 	}

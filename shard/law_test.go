@@ -111,7 +111,7 @@ func newJoiner(t testing.TB, o Options, control *memLedger) *lawJoiner {
 	}
 	e.catalogue.Store(cat)
 	return &lawJoiner{
-		joiner: &joiner{e: e, cat: cat, pools: cat.Pools(), serials: map[uint32]uint64{}},
+		joiner: &joiner{e: e, cat: cat, serials: map[uint32]uint64{}},
 		t:      t,
 	}
 }
@@ -152,7 +152,8 @@ func stateOf(e *Engine) string {
 			s.Message(), s.Denied(), s.OTA(), s.License(), s.Session(), s.Seen(), e.table.Grant(o)))
 		return true
 	})
-	for id, p := range e.catalogue.Load().Pools() {
+	for id := uint32(1); e.catalogue.Load().Pool(id) != nil; id++ {
+		p := e.catalogue.Load().Pool(id)
 		lines = append(lines, fmt.Sprintf("pool %d %d %d", id, p.Drawn, p.Returned))
 	}
 	for _, p := range e.catalogue.Load().Products("") {

@@ -134,7 +134,7 @@ func sectionJoiner(t testing.TB) *joiner {
 	e := &Engine{gate: newGate(1), producers: claims.New()}
 	e.totals.quarters = map[record.Quarter]*record.Totals{}
 	e.commands = e.newCommands()
-	return &joiner{e: e, cat: c, pools: c.Pools()}
+	return &joiner{e: e, cat: c}
 }
 
 // Arbitrary sections are refused, or joined: without a panic, without memory that nothing in them accounts for, and

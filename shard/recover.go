@@ -22,7 +22,7 @@ func (e *Engine) recover() error {
 		return err
 	}
 	e.catalogue.Store(cat)
-	j := &joiner{e: e, cat: cat, pools: cat.Pools(), serials: map[uint32]uint64{}}
+	j := &joiner{e: e, cat: cat, serials: map[uint32]uint64{}}
 	begin, end, err := j.checkpoint()
 	if err != nil {
 		return err
@@ -47,7 +47,6 @@ func (e *Engine) recover() error {
 	e.durableSeq.Store(last)
 	e.checkpoint.begin.Store(begin)
 	e.sinceRows.Store(int64(j.rows))
-	j.applySuspensions()
 	e.commands.Start(cat.Seq)
 	e.clock = newDecidedClock(e.o.Clock, max(lastMs, j.lastMs))
 	if err := e.count(cat); err != nil {
@@ -87,7 +86,6 @@ func (e *Engine) count(cat *license.Catalogue) error {
 type joiner struct {
 	e       *Engine
 	cat     *license.Catalogue
-	pools   map[uint32]*license.Pool
 	serials map[uint32]uint64 // the last serial of each product that the ledger has
 	index   *counters.Index
 	shares  []joinShare
@@ -365,7 +363,7 @@ func (j *joiner) Upgrade(u record.Upgrade) error {
 
 // Pool implements record.Effects.
 func (j *joiner) Pool(p record.Pool) error {
-	pool := j.pools[p.ID]
+	pool := j.cat.Pool(p.ID)
 	if pool == nil {
 		return fmt.Errorf("a record draws from pool %d, of which the ledger has no record", p.ID)
 	}

@@ -64,14 +64,3 @@ func (e *Engine) PutOffline(pick func(*license.Product) bool, reason event.Code)
 	}
 	return e.await(last)
 }
-
-// applySuspensions gives devices the suspension that administration said last, in case the log lost it with an
-// unanswered group.
-func (j *joiner) applySuspensions() {
-	for _, d := range j.cat.Suspensions() {
-		if slot := j.e.table.Find(j.e.table.KeyOf(d.Product, []byte(d.Device))); slot != nil {
-			out := slot.SetSuspended(d.Suspended)
-			j.e.commands.Renew(slot.Ordinal(), out.Before.Change(), out.After.Change())
-		}
-	}
-}

@@ -160,7 +160,7 @@ func (v *View) Account(a *license.Account) (licenses, gifts license.Counts) {
 func (v *View) Used(p *license.Product, l *license.Lot) (used, quantity uint64) {
 	p.State.Account.Lock()
 	defer p.State.Account.Unlock()
-	return l.Pool.Used(), l.Pool.Quantity
+	return l.Pool.Used(), l.Pool.Quantity()
 }
 
 // Totals returns a product's usage since its first quarter of an hour that is still held, for the metrics of the

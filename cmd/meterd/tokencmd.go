@@ -15,6 +15,7 @@ import (
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
+	"github.com/meterd/meterd/shard"
 )
 
 // offlineName is whom the audit log names for a token that was made on a stopped directory.
@@ -94,7 +95,7 @@ func createTokenOffline(o *tokenOptions, stdout io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
 	secret := license.NewSecret()
-	change, err := planToken(ledger, o, expiresIn, secret)
+	entries, err := planToken(ledger, o, expiresIn, secret)
 	if err != nil {
 		return fmt.Errorf("create the token: %w", err)
 	}
@@ -102,10 +103,6 @@ func createTokenOffline(o *tokenOptions, stdout io.Writer) (err error) {
 		if err := writeSecret(o.out, secret, os.O_EXCL); err != nil {
 			return fmt.Errorf("--out: %w; it must be a new file", err)
 		}
-	}
-	entries := make([]retention.Entry, len(change.Puts))
-	for i, p := range change.Puts {
-		entries[i] = retention.Entry{Key: p.Key, Value: p.Value}
 	}
 	if err := ledger.Write(entries); err != nil {
 		return fmt.Errorf("create the token: %w; whether it is there is unknown: create one of another name", err)
@@ -150,13 +147,13 @@ func openStopped(o *tokenOptions) (*retention.Ledger, func() error, error) {
 	return ledger, func() error { return errors.Join(ledger.Close(), dir.Close()) }, nil
 }
 
-// planToken returns the change that adds the token to what the ledger says.
+// planToken returns what the ledger gets that adds the token to what the ledger says.
 func planToken(
 	ledger *retention.Ledger,
 	o *tokenOptions,
 	expiresIn license.Period,
 	secret string,
-) (*license.Change, error) {
+) ([]retention.Entry, error) {
 	scan := func(prefix string, fn func(key, value []byte) error) error {
 		return ledger.Scan([]byte(prefix), nil, false, func(k, v []byte) (bool, error) { return true, fn(k, v) })
 	}
@@ -174,6 +171,9 @@ func planToken(
 	if expiresIn != (license.Period{}) {
 		token.ExpiresAtMs = by.After(expiresIn)
 	}
-	_, change, err := catalogue.CreateToken(by, token)
-	return change, err
+	next, change, err := catalogue.CreateToken(by, token)
+	if err != nil {
+		return nil, err
+	}
+	return shard.ControlEntries(next, change), nil
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/meterd/meterd/shard/commands"
 )
 
-// Administer makes one administrative change: fn builds the next catalogue from the one that holds, which is then
-// synced with its audit record in one transaction and swapped in between two groups. It returns when the first event
-// decided after it sees the change. An error of fn, or a nil catalogue from it, changes nothing. Changes are made one
-// at a time.
+// Administer makes one administrative change between two groups, with nobody deciding: fn builds the next catalogue
+// from the one that holds, which is synced with its audit entry in one transaction and swapped in. It returns when the
+// first event decided after it sees the change. An error of fn, or a nil catalogue from it, changes nothing. Changes are
+// made one at a time.
 func (e *Engine) Administer(
 	token string,
 	fn func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error),

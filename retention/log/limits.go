@@ -1,0 +1,61 @@
+package log
+
+import "time"
+
+// Every bound of the package, each with the reason for its size.
+const (
+	// GroupBytesMax bounds head and chunks of one group: a reader holds a whole group in memory.
+	GroupBytesMax = 128 << 20
+	// HeadBytesMax bounds the head of a group: whoever reads a group unpacks its head at once.
+	HeadBytesMax = 16 << 20
+	// ChunksMax bounds the chunks of a group, so that its frame header fits in one page and its write in one pwritev
+	// (the kernel takes 1024 pieces).
+	ChunksMax = 256
+	// SegmentBytesMin and SegmentBytesMax bound Options.SegmentBytes: a segment holds a header page and some groups, and
+	// recovery reads the last one whole.
+	SegmentBytesMin = 64 << 10
+	SegmentBytesMax = 1 << 30
+	// ReadersMax bounds calls of ReadBack, ReadForward, ChainOf and Replay that read at the same time: each has a file
+	// open.
+	ReadersMax = 16
+
+	// segmentBytesDefault: recovery reads 64 MiB in some 50 ms, and at 50 MB/s a segment lasts for a second, which is
+	// long enough to write the next one full of zeroes.
+	segmentBytesDefault = 64 << 20
+	// smallPart is the part of SegmentBytes that a segment gets while little is logged: the first one of a log, and the
+	// one after a segment that was ended by its age and had used less than half. An idle daemon keeps 4 MiB.
+	smallPart     = 16
+	smallBytesMin = 4 * pageBytes
+	// sparesMax bounds prepared files: one to go on with at once, one more so that a released segment is recycled and
+	// not removed.
+	sparesMax = 2
+	// zeroBytes is one step of writing zeroes: a commit's sync waits for one step at most, 1 ms on a disk of 1 GB/s.
+	zeroBytes = 1 << 20
+
+	// indexBytes is the distance of two entries of a segment's index: a reader reads so much to find its group.
+	indexBytes = 256 << 10
+	// indexesMax bounds the indexes in memory, of 8 KiB each at 64 MiB a segment, beside that of the open segment.
+	indexesMax = 64
+	// readBytes is what readers read at once; the reused buffers of a Block have this size.
+	readBytes = 256 << 10
+	// blockBufferBytesMax bounds the buffers that a Block keeps for the next call. Larger groups are rare.
+	blockBufferBytesMax = 1 << 20
+
+	// replayBatchBytes bounds what Replay reads ahead, replayBatches times, so that its memory does not depend on the
+	// number of groups.
+	replayBatchBytes = 4 << 20
+	replayBatches    = 3
+	// replayBatchGroups bounds the groups of a batch: groups of one event have 200 bytes.
+	replayBatchGroups = 4096
+
+	// removeBytes and removeEvery are the steps in which files are removed: 1.3 GB a second at most. A file system that
+	// tells its disk of every freed block (ext4 with `discard`) has the next sync wait for all of them: beside the
+	// removal of 75 MB at once a sync took up to 19 ms, in steps 3 to 5.
+	removeBytes = 4 << 20
+	removeEvery = 3 * time.Millisecond
+
+	// spansARetention is how many segments by age a retention has: disk is free a seventh after it (R18).
+	spansARetention = 7
+	// spanMin is the shortest age at which a segment is ended.
+	spanMin = time.Second
+)

@@ -8,14 +8,18 @@ import (
 // noCheckpoint is longer than any window.
 const noCheckpoint = 24 * time.Hour
 
-// checkpoint measures what checkpoints cost: windows with at least two of them and windows with none take turns, each
-// with a daemon just started on the same data, and each pair gives a ratio.
+// checkpoint measures what checkpoints cost: windows with at least two of them and windows with none alternate. Each has
+// a daemon just started on the same data, and each pair gives a ratio.
 func checkpoint(ctx context.Context, r *run) error {
 	c := r.o.cases()[0]
 	with := min(r.o.CheckpointEvery, c.Duration/2)
 	every := []time.Duration{with, noCheckpoint}
+	rounds := r.o.Rounds
+	if r.round > 0 {
+		rounds = 1 // The rounds of two daemons are enough.
+	}
 	return r.compare(ctx, c, comparison{
-		scenario: "checkpoint", ratio: "with checkpoints ÷ without", rounds: r.o.Rounds,
+		scenario: "checkpoint", ratio: "with checkpoints ÷ without", rounds: rounds,
 		sides: len(every), set: func(d *daemon, side int) { d.checkpointEvery = every[side] },
 		name: func(side int) string {
 			if every[side] == noCheckpoint {
@@ -31,7 +35,7 @@ func checkpoint(ctx context.Context, r *run) error {
 	})
 }
 
-// comparison is a case measured with a daemon run in different ways, by turns.
+// comparison is a case measured with a daemon that is run in different ways, alternating.
 type comparison struct {
 	scenario string
 	ratio    string // what the first side divided by the last one is
@@ -52,14 +56,10 @@ func (r *run) compare(ctx context.Context, c Case, x comparison) error {
 		return err
 	}
 	asBefore := *t.daemon
-	var pairs [][2]*Result
+	results := make([]*Result, x.sides)
+	var pairs []pair
 	for round := range x.rounds {
-		results := make([]*Result, x.sides)
-		for turn := range x.sides {
-			side := turn
-			if round%2 == 1 {
-				side = x.sides - 1 - turn // So that what drifts favours neither.
-			}
+		err := alternate(round, x.sides, func(side int) error {
 			if err := t.again(ctx, func(d *daemon) { x.set(d, side) }); err != nil {
 				return err
 			}
@@ -73,9 +73,28 @@ func (r *run) compare(ctx context.Context, c Case, x comparison) error {
 			}
 			results[side] = result
 			r.add(result)
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		pairs = append(pairs, [2]*Result{results[0], results[x.sides-1]})
+		first, last := results[0], results[x.sides-1]
+		pairs = append(pairs, pair{first.mark(x.scenario + ": " + x.ratio), rate, first, last})
 	}
-	r.addRatio(newRatio(x.scenario+": "+x.ratio, pairs...))
+	r.compared(pairs)
 	return t.again(ctx, func(d *daemon) { d.checkpointEvery, d.cores = asBefore.checkpointEvery, asBefore.cores })
+}
+
+// alternate measures each side once, in the other order in every second round, so that what drifts favours no side.
+func alternate(round, sides int, measure func(side int) error) error {
+	for turn := range sides {
+		side := turn
+		if round%2 == 1 {
+			side = sides - 1 - turn
+		}
+		if err := measure(side); err != nil {
+			return err
+		}
+	}
+	return nil
 }

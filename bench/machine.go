@@ -3,13 +3,13 @@ package bench
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strings"
 
 	"github.com/prometheus/procfs"
@@ -99,33 +99,38 @@ func realDirectory(dir string) (string, error) {
 	return path, nil
 }
 
-// readCommit returns the commit that this binary was built from, with "+" if the tree had changes; what git says of the
-// current directory if the build did not note it; "unknown" without either.
-func readCommit(ctx context.Context) string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if commit := builtFrom(info.Settings); commit != "" {
-			return commit
-		}
+// readCommit returns the commit that a program was built from, or what git says of the current directory if the build
+// did not note it; "unknown" without either. Without a program it is this one's.
+func readCommit(ctx context.Context, program string) string {
+	if program == "" {
+		program = "/proc/self/exe"
+	}
+	if commit := commitOf(program); commit != commitUnknown {
+		return commit
 	}
 	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty=+", "--abbrev=40").Output()
 	if err != nil {
-		return "unknown"
+		return commitUnknown
 	}
 	return string(bytes.TrimSpace(out))
 }
 
-func builtFrom(settings []debug.BuildSetting) (commit string) {
-	changed := ""
-	for _, s := range settings {
+const commitUnknown = "unknown"
+
+// commitOf returns the commit that a program was built from, with "+" if the tree had changes.
+func commitOf(program string) string {
+	commit, changed := commitUnknown, ""
+	info, err := buildinfo.ReadFile(program)
+	if err != nil {
+		return commit
+	}
+	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision":
 			commit = s.Value
 		case s.Key == "vcs.modified" && s.Value == "true":
 			changed = "+"
 		}
-	}
-	if commit == "" {
-		return ""
 	}
 	return commit + changed
 }

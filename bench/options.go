@@ -15,6 +15,9 @@ import (
 type Options struct {
 	// Program is the meterd binary that is started; not used with URL.
 	Program string
+	// Against is another meterd binary: everything is measured with both, alternating, Rounds times. Empty: with Program
+	// alone.
+	Against string
 	// URL is a running daemon that nobody else uses, http://HOST:PORT; Token opens it.
 	URL, Token string
 	// Dir is where a fresh data directory is made. It must be on a disk.
@@ -34,7 +37,7 @@ type Options struct {
 	Batches, Connections, Payloads []int
 	// Draw is how devices are drawn: DrawUniform or DrawZipf.
 	Draw string
-	// Rounds is how often the sides of a comparison take turns.
+	// Rounds is how often each side of a comparison is measured; the sides alternate.
 	Rounds int
 	// Duration is the measured window of a case, Warmup what runs before it.
 	Duration, Warmup time.Duration
@@ -88,6 +91,9 @@ func (o *Options) Validate() error {
 		if o.Token == "" {
 			fault("a token is needed for %s", o.URL)
 		}
+	}
+	if o.URL != "" && o.Against != "" {
+		fault("two daemons are compared that are started here: name no address")
 	}
 	if o.URL != "" && o.Full {
 		fault("the full suite starts daemons of its own: name scenarios for %s", o.URL)

@@ -79,7 +79,7 @@ func (p *probe) fill(r *Result, logged Metrics) {
 	seconds := p.to.at.Sub(p.from.at).Seconds()
 	loader := p.to.loader.cpuSeconds - p.from.loader.cpuSeconds
 	r.CPU = &CPU{LoaderSecondsPerMillion: loader / millions, LoaderCores: loader / seconds}
-	r.Disk = &Disk{Checkpoints: p.checkpoints}
+	r.Disk = &Disk{Checkpoints: p.checkpoints, LoggedBytes: p.to.metrics.CommitBytes}
 	if logged.LogRows > 0 {
 		r.Disk.LogBytesPerEvent = float64(logged.CommitBytes) / float64(logged.LogRows)
 	}
@@ -108,6 +108,6 @@ func (p *probe) fill(r *Result, logged Metrics) {
 func memoryOf(l look) *Memory {
 	return &Memory{
 		RSSBytes: l.daemon.rssBytes, HighWaterBytes: l.daemon.hwmBytes, AnonymousBytes: l.daemon.anonBytes,
-		TableBytes: l.metrics.TableBytes,
+		FileBytes: l.daemon.fileBytes, TableBytes: l.metrics.TableBytes,
 	}
 }

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"os"
-	"runtime/debug"
 	"testing"
 	"time"
 
@@ -55,16 +54,8 @@ func TestMountOf(t *testing.T) {
 	}
 }
 
-func TestCommit(t *testing.T) {
-	revision := debug.BuildSetting{Key: "vcs.revision", Value: "abc"}
-	changed := debug.BuildSetting{Key: "vcs.modified", Value: "true"}
-	if got := builtFrom([]debug.BuildSetting{changed, revision}); got != "abc+" {
-		t.Errorf("%q", got)
-	}
-	if got := builtFrom([]debug.BuildSetting{revision, {Key: "vcs.modified", Value: "false"}}); got != "abc" {
-		t.Errorf("%q", got)
-	}
-	if got := builtFrom([]debug.BuildSetting{changed}); got != "" {
+func TestCommitOfWhatIsNoProgram(t *testing.T) {
+	if got := commitOf("process_test.go"); got != commitUnknown {
 		t.Errorf("%q", got)
 	}
 }

@@ -5,76 +5,157 @@ import (
 	"slices"
 )
 
-// Ratio is one figure divided by another that was taken beside it, which is what holds on another machine.
+// Ratio is a figure of one side divided by that of another side that was measured beside it. It holds on other machines
+// too, which the figures themselves do not.
 type Ratio struct {
-	Name       string    `json:"name"`
-	Median     float64   `json:"median"`
-	Rounds     []float64 `json:"rounds"`      // as they were taken
-	OtherShare float64   `json:"other_share"` // the most that others used of the machine in any of its windows
+	Name       string     `json:"name"`
+	Unit       string     `json:"unit"` // of the figures: events/s, seconds or bytes
+	Median     float64    `json:"median"`
+	Sides      [2]float64 `json:"sides"`       // the median of each side's figures
+	Rounds     []float64  `json:"rounds"`      // the ratio of each round, as they were measured
+	OtherShare float64    `json:"other_share"` // the most that others used of the machine in any of the windows
 }
 
-// newRatio returns the ratio of the pairs of windows of each round.
-func newRatio(name string, pairs ...[2]*Result) Ratio {
-	r := Ratio{Name: name}
-	for _, p := range pairs {
-		r.Rounds = append(r.Rounds, p[0].EventsPerSecond/p[1].EventsPerSecond)
-		for _, x := range p {
+// figure is what is compared of two results.
+type figure struct {
+	name string
+	unit string
+	of   func(*Result) float64 // 0: the result has none
+}
+
+const (
+	unitRate    = "events/s"
+	unitSeconds = "seconds"
+	unitBytes   = "bytes"
+)
+
+var rate = figure{"events/s", unitRate, func(x *Result) float64 { return x.EventsPerSecond }}
+
+// sideFigures are compared of two daemons.
+var sideFigures = []figure{
+	rate,
+	{"p99", unitSeconds, func(x *Result) float64 { return orZero(x.Latency).P99 }},
+	{"daemon's CPU an event", unitSeconds, func(x *Result) float64 { return orZero(x.CPU).DaemonSecondsPerMillion / 1e6 }},
+	{"resident memory", unitBytes, func(x *Result) float64 { return float64(orZero(x.Memory).RSSBytes) }},
+	{"log an event", unitBytes, func(x *Result) float64 { return orZero(x.Disk).LogBytesPerEvent }},
+	{"ready", unitSeconds, func(x *Result) float64 { return orZero(x.Restart).ReadySeconds }},
+}
+
+func orZero[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// pair is two results of one round whose figures are compared.
+type pair struct {
+	name string // pairs with one name are rounds of one ratio
+	figure
+	a, b *Result
+}
+
+// ratiosOf returns a ratio for each name.
+func ratiosOf(pairs []pair) (ratios []Ratio) {
+	for len(pairs) > 0 {
+		var same, rest []pair
+		for _, p := range pairs {
+			switch {
+			case p.of(p.b) == 0: // There is no such figure.
+			case len(same) == 0 || p.name == same[0].name:
+				same = append(same, p)
+			default:
+				rest = append(rest, p)
+			}
+		}
+		if len(same) > 0 {
+			ratios = append(ratios, newRatio(same))
+		}
+		pairs = rest
+	}
+	return ratios
+}
+
+// newRatio returns the ratio of the pairs of all rounds.
+func newRatio(rounds []pair) Ratio {
+	r := Ratio{Name: rounds[0].name, Unit: rounds[0].unit}
+	var sides [2][]float64
+	for _, p := range rounds {
+		a, b := p.of(p.a), p.of(p.b)
+		sides[0], sides[1], r.Rounds = append(sides[0], a), append(sides[1], b), append(r.Rounds, a/b)
+		for _, x := range []*Result{p.a, p.b} {
 			if x.CPU != nil {
 				r.OtherShare = max(r.OtherShare, x.CPU.OtherShare)
 			}
 		}
 	}
-	sorted := slices.Sorted(slices.Values(r.Rounds))
-	n := len(sorted)
-	r.Median = (sorted[n/2] + sorted[(n-1)/2]) / 2
+	r.Median, r.Sides = median(r.Rounds), [2]float64{median(sides[0]), median(sides[1])}
 	return r
 }
 
-// String says a ratio, how far its rounds lie apart, and whether the machine was quiet.
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[n/2] + sorted[(n-1)/2]) / 2
+}
+
+// String says a ratio, the figures it is of, how far its rounds lie apart, and whether the machine was quiet.
 func (r Ratio) String() string {
-	s := fmt.Sprintf("%s: %.3g", r.Name, r.Median)
+	text := map[string]func(float64) string{
+		unitRate:    func(v float64) string { return short(v) + "/s" },
+		unitSeconds: span,
+		unitBytes:   func(v float64) string { return short(v) + "B" },
+	}[r.Unit]
+	s := fmt.Sprintf("%s: %.3g (%s, %s", r.Name, r.Median, text(r.Sides[0]), text(r.Sides[1]))
 	if len(r.Rounds) > 1 {
-		s += fmt.Sprintf(" (%.3g to %.3g in %d rounds)", slices.Min(r.Rounds), slices.Max(r.Rounds), len(r.Rounds))
+		s += fmt.Sprintf("; %.3g to %.3g in %d rounds", slices.Min(r.Rounds), slices.Max(r.Rounds), len(r.Rounds))
 	}
+	s += ")"
 	if r.OtherShare > otherShareQuiet {
 		s += fmt.Sprintf("; others used up to %.0f %% of the machine", 100*r.OtherShare)
 	}
 	return s
 }
 
-// peerRatios compares what was measured of meterd with the yardsticks that were measured in the same run.
-func peerRatios(results []*Result) (ratios []Ratio) {
-	// The first window that fits: suites begin with the longest one.
-	find := func(scenario, variant string, c Case) *Result {
-		for _, x := range results {
-			if x.Scenario == scenario && x.Variant == variant && x.Case != nil && x.Case.String() == c.String() {
-				return x
+// sidePairs pairs the results of two daemons in one round, figure by figure.
+func sidePairs(ours, theirs []*Result) (pairs []pair) {
+	for _, a := range ours {
+		i := slices.IndexFunc(theirs, func(b *Result) bool { return a.label() == b.label() && a.Devices == b.Devices })
+		if i < 0 {
+			continue
+		}
+		for _, f := range sideFigures {
+			pairs = append(pairs, pair{a.label() + " ÷ against, " + f.name, f, a, theirs[i]})
+		}
+	}
+	return pairs
+}
+
+// peerPairs pairs what was measured of meterd, of both daemons if two are compared, with the yardsticks of the same run.
+func peerPairs(results []*Result) (pairs []pair) {
+	divide := func(ours Case, scenario, variant string, theirs Case) {
+		for _, against := range []bool{false, true} {
+			b := find(results, false, scenario, variant, theirs)
+			a := find(results, against, "steady", "", ours)
+			if len(b) > 0 {
+				a = slices.DeleteFunc(a, func(x *Result) bool { return x.Devices != b[0].Devices })
+			}
+			for i := range min(len(a), len(b)) {
+				pairs = append(pairs, pair{"meterd " + a[i].name() + " ÷ " + b[i].name(), rate, a[i], b[i]})
 			}
 		}
-		return nil
-	}
-	headline := func(format string) Case {
-		return Case{Format: format, Batch: headlineBatch, Connections: headlineConnections}
 	}
 	resp := func(batch, connections int) Case {
 		return Case{Format: "resp", Batch: batch, Connections: connections}
 	}
-	divide := func(ours Case, scenario, variant string, theirs Case) {
-		a, b := find("steady", "", ours), find(scenario, variant, theirs)
-		if a == nil || b == nil || a.Devices != b.Devices {
-			return
-		}
-		name := fmt.Sprintf("meterd %s ÷ %s %s", ours, scenario, theirs)
-		if variant != "" {
-			name += ", " + variant
-		}
-		ratios = append(ratios, newRatio(name, [2]*Result{a, b}))
-	}
 	for _, format := range formats {
+		headline := Case{Format: format, Batch: headlineBatch, Connections: headlineConnections}
 		for _, mode := range redisModes {
-			divide(headline(format), "redis", mode.name, resp(redisDepth, headlineConnections))
+			divide(headline, "redis", mode.name, resp(redisDepth, headlineConnections))
 		}
-		divide(headline(format), "victoria", "", headline("prometheus"))
+		imported := headline
+		imported.Format = "prometheus"
+		divide(headline, "victoria", "", imported)
 	}
 	for _, format := range formats {
 		for _, connections := range singleConnections {
@@ -83,5 +164,16 @@ func peerRatios(results []*Result) (ratios []Ratio) {
 			}
 		}
 	}
-	return ratios
+	return pairs
+}
+
+// find returns the windows of a case, in the order they were measured.
+func find(results []*Result, against bool, scenario, variant string, c Case) (list []*Result) {
+	for _, x := range results {
+		if x.Against == against && x.Scenario == scenario && x.Variant == variant && x.Case != nil &&
+			x.Case.String() == c.String() {
+			list = append(list, x)
+		}
+	}
+	return list
 }

@@ -14,18 +14,21 @@ const reportFormat = 2
 
 // Report is everything that a run measured, with what is needed to compare it. Times are seconds, sizes bytes.
 type Report struct {
-	Format   int       `json:"format"`
-	At       time.Time `json:"at"`
-	Commit   string    `json:"commit"` // "+" behind it: the tree had changes
-	Machine  Machine   `json:"machine"`
-	Settings Settings  `json:"settings"`
-	Results  []*Result `json:"results"`
-	Ratios   []Ratio   `json:"ratios,omitempty"`
+	Format int       `json:"format"`
+	At     time.Time `json:"at"`
+	Commit string    `json:"commit"` // of the daemon; "+" behind it: the tree had changes
+	// AgainstCommit is that of the other daemon, if two are compared.
+	AgainstCommit string    `json:"against_commit,omitempty"`
+	Machine       Machine   `json:"machine"`
+	Settings      Settings  `json:"settings"`
+	Results       []*Result `json:"results"`
+	Ratios        []Ratio   `json:"ratios,omitempty"`
 }
 
 // Settings are the options of the run that its figures depend on.
 type Settings struct {
-	URL                    string  `json:"url,omitempty"` // empty: a daemon of our own
+	URL                    string  `json:"url,omitempty"`     // empty: a daemon of our own
+	Against                string  `json:"against,omitempty"` // the other binary, if two are compared
 	Devices                int     `json:"devices"`
 	DurationSeconds        float64 `json:"duration_seconds"`
 	WarmupSeconds          float64 `json:"warmup_seconds"`
@@ -37,6 +40,8 @@ type Settings struct {
 type Result struct {
 	Scenario           string   `json:"scenario"`
 	Variant            string   `json:"variant,omitempty"` // how what is measured was run, if that differs
+	Against            bool     `json:"against,omitempty"` // it is of the other daemon, if two are compared
+	Round              int      `json:"round,omitempty"`   // then, from 1 on
 	Devices            int      `json:"devices"`
 	Case               *Case    `json:"case,omitempty"`
 	Events             uint64   `json:"events,omitempty"` // answered within the window
@@ -84,11 +89,13 @@ type CPU struct {
 	StolenShare             float64 `json:"stolen_share"` // of all cores: what the hypervisor gave away
 }
 
-// Memory is the daemon's at the end of the window.
+// Memory is the daemon's at the end of the window. Its size is anonymous memory, which holds the device table, and mapped
+// files.
 type Memory struct {
 	RSSBytes                uint64  `json:"rss_bytes"`
 	HighWaterBytes          uint64  `json:"rss_high_water_bytes"`
-	AnonymousBytes          uint64  `json:"rss_anonymous_bytes"` // without mapped files, which the kernel takes back when it needs room
+	AnonymousBytes          uint64  `json:"rss_anonymous_bytes"`
+	FileBytes               uint64  `json:"rss_file_bytes"` // which the kernel takes back when it needs room
 	TableBytes              uint64  `json:"table_mapped_bytes"`
 	EmptyRSSBytes           uint64  `json:"empty_rss_bytes,omitempty"` // before the first device
 	BytesPerDevice          float64 `json:"rss_bytes_per_device,omitempty"`
@@ -102,6 +109,7 @@ type Disk struct {
 	WrittenBytesPerEvent float64 `json:"written_bytes_per_event"` // everything that the process wrote, checkpoints included
 	EventsPerGroup       float64 `json:"events_per_group"`
 	Checkpoints          int     `json:"checkpoints"`
+	LoggedBytes          uint64  `json:"logged_bytes"` // that the daemon wrote to its log since it started
 }
 
 // Restart is one end and the start after it.
@@ -127,11 +135,11 @@ type Check struct {
 	DeviceLogsCompared int    `json:"device_logs_compared"`
 }
 
-func newReport(commit string, machine Machine, o *Options) *Report {
+func newReport(machine Machine, o *Options) *Report {
 	return &Report{
-		Format: reportFormat, At: time.Now().UTC().Truncate(time.Second), Commit: commit, Machine: machine,
+		Format: reportFormat, At: time.Now().UTC().Truncate(time.Second), Machine: machine,
 		Settings: Settings{
-			URL: o.URL, Devices: o.Devices, DurationSeconds: o.Duration.Seconds(), WarmupSeconds: o.Warmup.Seconds(),
+			URL: o.URL, Against: o.Against, Devices: o.Devices, DurationSeconds: o.Duration.Seconds(), WarmupSeconds: o.Warmup.Seconds(),
 			CheckpointEverySeconds: o.CheckpointEvery.Seconds(), Seed: o.Seed,
 		},
 	}

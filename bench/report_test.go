@@ -13,20 +13,11 @@ import (
 
 func exampleReport() *Report {
 	o := DefaultOptions()
-	r := newReport(
-		"abc+",
-		Machine{
-			CPU:         "a CPU",
-			Cores:       2,
-			Kernel:      "6.1",
-			MemoryBytes: 1 << 34,
-			Filesystem:  "ext4",
-			Device:      "/dev/vda",
-			Go:          "go1.26",
-			GOMAXPROCS:  2,
-		},
-		&o,
-	)
+	r := newReport(Machine{
+		CPU: "a CPU", Cores: 2, Kernel: "6.1", MemoryBytes: 1 << 34, Filesystem: "ext4", Device: "/dev/vda", Go: "go1.26",
+		GOMAXPROCS: 2,
+	}, &o)
+	r.Commit = "abc+"
 	r.At = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	check := &Check{Sent: 120, Accepted: 120, Logged: 120, LicensesUsed: 10, DevicesCompared: 10, DeviceLogsCompared: 1}
 	r.Results = []*Result{
@@ -49,10 +40,10 @@ func exampleReport() *Report {
 				OtherShare:              0.05,
 			},
 			Memory: &Memory{
-				RSSBytes:       200 << 20,
-				HighWaterBytes: 300 << 20,
+				RSSBytes: 200 << 20, HighWaterBytes: 300 << 20, AnonymousBytes: 180 << 20, FileBytes: 20 << 20,
+				TableBytes: 130 << 20,
 			},
-			Disk:  &Disk{LogBytesPerEvent: 6.4, WrittenBytesPerEvent: 15, Checkpoints: 2},
+			Disk:  &Disk{LogBytesPerEvent: 6.4, WrittenBytesPerEvent: 15, Checkpoints: 2, LoggedBytes: 4 << 30},
 			Check: check,
 			Notes: []string{"a note"},
 		},
@@ -61,7 +52,10 @@ func exampleReport() *Report {
 			Memory: &Memory{RSSBytes: 150 << 20, BytesPerDevice: 120}, Check: check,
 		},
 	}
-	r.Ratios = []Ratio{{Name: "ours ÷ theirs", Median: 4, Rounds: []float64{4, 2, 9}, OtherShare: 0.5}}
+	r.Ratios = []Ratio{{
+		Name: "ours ÷ theirs", Unit: unitRate, Median: 4, Sides: [2]float64{8e6, 2e6}, Rounds: []float64{4, 2, 9},
+		OtherShare: 0.5,
+	}}
 	return r
 }
 
@@ -99,8 +93,11 @@ func TestReportTable(t *testing.T) {
 	}
 	text := b.String()
 	for _, want := range []string{
-		"steady ndjson batch=1000 conns=32 payload=64", "1 M", "2 M", "250 ms", "payload=64: a note", "ours ÷ theirs: 4 (2 to 9 in 3 rounds); others used up to 50 % of the machine", "1 ms", "10 ms", "1.5 s", "0.400", "0.100", "5 %", "200 MiB", "300 MiB", "6.40", "15.00",
-		"restart SIGKILL: ready in 1.25 s, after 40 M events", "a device 120 B", "checked: 120 events, 10 licences, 10 devices, 1 logs",
+		"steady ndjson batch=1000 conns=32 payload=64", "1 M", "2 M", "250 ms", "payload=64: a note",
+		"ours ÷ theirs: 4 (8 M/s, 2 M/s; 2 to 9 in 3 rounds); others used up to 50 % of the machine",
+		"1 ms", "10 ms", "1.5 s", "0.400", "0.100", "5 %", "180 MiB", "20 MiB", "300 MiB", "130 MiB", "4096 MiB", "6.40",
+		"15.00", "restart SIGKILL: ready in 1.25 s, after 40 M events", "a device 120 B",
+		"checked: 120 events, 10 licences, 10 devices, 1 logs",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in the table:\n%s", want, text)

@@ -12,6 +12,10 @@ type run struct {
 	o      *Options // of the step that runs
 	target *target
 	report *Report
+	pairs  []pair // of results that ratios are made of
+
+	against bool // the other daemon is measured
+	round   int  // from 1 on, if two daemons are compared
 }
 
 // Run starts the daemon, or finds it, runs the scenarios and returns the report, with what was measured before an error
@@ -32,23 +36,66 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{o: &o, report: newReport(readCommit(ctx), machine, &o)}
-	r.say(
-		"%s, %d cores, Linux %s, %s; commit %s; seed %d",
-		machine.CPU,
-		machine.Cores,
-		machine.Kernel,
-		machine.Filesystem,
-		r.report.Commit,
-		o.Seed,
-	)
-	for _, part := range o.parts() {
-		if err := r.part(ctx, part); err != nil {
-			return r.report, err
+	r := &run{o: &o, report: newReport(machine, &o)}
+	r.report.Commit = readCommit(ctx, o.Program)
+	r.say("%s, %d cores, Linux %s, %s; commit %s; seed %d",
+		machine.CPU, machine.Cores, machine.Kernel, machine.Filesystem, r.report.Commit, o.Seed)
+	if o.Against != "" {
+		r.report.AgainstCommit = commitOf(o.Against)
+		r.say("against: %s, commit %s", o.Against, r.report.AgainstCommit)
+	}
+	err = r.all(ctx)
+	r.report.Ratios = ratiosOf(append(r.pairs, peerPairs(r.report.Results)...))
+	return r.report, err
+}
+
+// all runs all parts: once, or, if two daemons are compared, in rounds with each of the two.
+func (r *run) all(ctx context.Context) error {
+	o := r.o
+	if o.Against == "" {
+		for _, p := range o.parts() {
+			if err := r.part(ctx, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for r.round = 1; r.round <= o.Rounds; r.round++ {
+		for _, p := range o.parts() {
+			if err := r.bothDaemons(ctx, p); err != nil {
+				return err
+			}
 		}
 	}
-	r.report.Ratios = append(r.report.Ratios, peerRatios(r.report.Results)...)
-	return r.report, nil
+	return nil
+}
+
+// bothDaemons runs a part with each of two daemons. Yardsticks are measured once for both.
+func (r *run) bothDaemons(ctx context.Context, p part) error {
+	var results [2][]*Result
+	err := alternate(r.round-1, len(results), func(side int) error {
+		p := p
+		if r.against = side == 1; r.against {
+			if p.steps[0].scenario.peer {
+				return nil
+			}
+			p.options.Program = p.options.Against
+		}
+		from := len(r.report.Results)
+		err := r.part(ctx, p)
+		results[side] = r.report.Results[from:]
+		return err
+	})
+	r.compared(sidePairs(results[0], results[1]))
+	return err
+}
+
+// compared keeps pairs for the report's ratios, and shows what they say so far.
+func (r *run) compared(pairs []pair) {
+	r.pairs = append(r.pairs, pairs...)
+	for _, ratio := range ratiosOf(pairs) {
+		r.say("%s", ratio)
+	}
 }
 
 // part runs scenarios with one daemon.
@@ -58,7 +105,7 @@ func (r *run) part(ctx context.Context, p part) error {
 		return err
 	}
 	if r.target.daemon != nil {
-		r.say("daemon: process %d, %s", r.target.daemon.pid(), r.target.folder)
+		r.say("daemon: %s, process %d, %s", p.options.Program, r.target.daemon.pid(), r.target.folder)
 	}
 	for i := range p.steps {
 		s := &p.steps[i]
@@ -84,15 +131,9 @@ func (r *run) say(format string, args ...any) {
 
 // add adds a result and shows it.
 func (r *run) add(result *Result) {
-	result.Devices = r.o.Devices
+	result.Devices, result.Against, result.Round = r.o.Devices, r.against, r.round
 	r.report.Results = append(r.report.Results, result)
 	r.say("%s", result.line())
-}
-
-// addRatio adds a ratio and shows it.
-func (r *run) addRatio(ratio Ratio) {
-	r.report.Ratios = append(r.report.Ratios, ratio)
-	r.say("%s", ratio)
 }
 
 // job is a load.

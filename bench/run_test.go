@@ -2,6 +2,7 @@ package bench
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,14 +61,7 @@ func TestRun(t *testing.T) {
 			want[peer.scenario] = peer.results
 		}
 	}
-	report, err := Run(t.Context(), o)
-	for try := 1; err == nil && try < 3 && isEmpty(report); try++ {
-		t.Log("the machine stood still for a whole window: all again")
-		report, err = Run(t.Context(), o)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	report := runWhole(t, o)
 	for _, x := range report.Results {
 		want[x.Scenario]--
 		checkResult(t, x, &o)
@@ -86,7 +80,47 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// isEmpty reports whether nothing was answered in one of the windows: they are short.
+// TestRunAgainst compares the real daemon with itself: both are measured, alternating, and each figure is compared.
+func TestRunAgainst(t *testing.T) {
+	o := realOptions(t)
+	t.Parallel()
+	o.Against, o.Rounds, o.Scenarios, o.Formats, o.Payloads = o.Program, 2, []string{"steady"}, formats[:1], nil
+	report := runWhole(t, o)
+	var got []string
+	for _, x := range report.Results {
+		checkResult(t, x, &o)
+		got = append(got, fmt.Sprintf("%s %d %t", x.Scenario, x.Round, x.Against))
+	}
+	want := []string{
+		"activate 1 false", "steady 1 false", "activate 1 true", "steady 1 true",
+		"activate 2 true", "steady 2 true", "activate 2 false", "steady 2 false",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	compared := slices.ContainsFunc(report.Ratios, func(r Ratio) bool {
+		return r.Name == "steady protobuf batch=100 conns=4 ÷ against, events/s" && len(r.Rounds) == 2 && r.Median > 0
+	})
+	if !compared {
+		t.Errorf("ratios: %v", report.Ratios)
+	}
+}
+
+// runWhole runs until no window is empty, a few times: they are short, and a busy machine can stand still for one.
+func runWhole(t *testing.T, o Options) *Report {
+	t.Helper()
+	report, err := Run(t.Context(), o)
+	for try := 1; err == nil && try < 3 && isEmpty(report); try++ {
+		t.Log("the machine stood still for a whole window: all again")
+		report, err = Run(t.Context(), o)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// isEmpty reports whether nothing was answered in one of the windows.
 func isEmpty(report *Report) bool {
 	return slices.ContainsFunc(report.Results, func(x *Result) bool { return x.Restart == nil && x.Events == 0 })
 }
@@ -103,7 +137,8 @@ func checkResult(t *testing.T, x *Result, o *Options) {
 		(x.Check.LicensesUsed != licenses || x.Check.DevicesCompared != o.Samples || x.Check.DeviceLogsCompared != o.LogSamples) {
 		t.Errorf("%s: %+v", x.name(), x.Check)
 	}
-	if x.Memory == nil || x.Memory.RSSBytes == 0 || !isPeer && x.Memory.TableBytes == 0 {
+	if m := x.Memory; m == nil || m.AnonymousBytes == 0 || m.FileBytes == 0 || m.AnonymousBytes+m.FileBytes > m.RSSBytes ||
+		!isPeer && m.TableBytes == 0 {
 		t.Errorf("%s: memory %+v", x.name(), x.Memory)
 	}
 	if x.Restart != nil {
@@ -114,7 +149,7 @@ func checkResult(t *testing.T, x *Result, o *Options) {
 	}
 	if x.Events == 0 || x.EventsPerSecond <= 0 || x.Latency.P50 <= 0 || x.Latency.P999 > x.Latency.Max ||
 		x.Check.Sent < x.Events ||
-		!isPeer && (x.Disk.LogBytesPerEvent <= 0 || x.Disk.EventsPerGroup < 1) {
+		!isPeer && (x.Disk.LogBytesPerEvent <= 0 || x.Disk.LoggedBytes == 0 || x.Disk.EventsPerGroup < 1) {
 		t.Errorf("%s: %+v", x.name(), x)
 	}
 }

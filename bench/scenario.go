@@ -12,23 +12,25 @@ type Scenario struct {
 	Name  string
 	About string // one line
 	run   func(context.Context, *run) error
+	// peer: a yardstick is measured, not the daemon.
+	peer bool
 }
 
 // Scenarios returns all scenarios. A new one is a file with a function that takes a run, adds results to it, and leaves
 // the target verified; a line here, and one in a suite.
 func Scenarios() []Scenario {
 	return []Scenario{
-		{"activate", "first connects of all devices; what a device takes in memory", activate},
-		{"steady", "messages of active devices, all accepted, in batches and one by one", steady},
-		{"reconnect", "all devices are offline and connect again through other gateways", reconnect},
-		{"hot", "all connections send to one device at a time, and to a hundred", hot},
-		{"denials", "messages that are all denied: by the quota, and of devices that never connected", denials},
-		{"midnight", "messages across the end of the product's day; waits for it up to a minute", midnight},
-		{"restart", "stop by SIGTERM and by SIGKILL, and the time until the daemon is ready again", restart},
-		{"checkpoint", "steady with checkpoints against steady without, by turns", checkpoint},
-		{"cores", "steady with a daemon on all cores against one on one core", cores},
-		{"redis", "yardstick: Redis with a quota script, volatile and synced", redis},
-		{"victoria", "yardstick: VictoriaMetrics' text import", victoria},
+		{"activate", "first connects of all devices; what a device takes in memory", activate, false},
+		{"steady", "messages of active devices, all accepted, in batches and one by one", steady, false},
+		{"reconnect", "all devices are offline and connect again through other gateways", reconnect, false},
+		{"hot", "all connections send to one device at a time, and to a hundred", hot, false},
+		{"denials", "messages that are all denied: by the quota, and of devices that never connected", denials, false},
+		{"midnight", "messages across the end of the product's day; waits for it up to a minute", midnight, false},
+		{"restart", "stop by SIGTERM and by SIGKILL, and the time until the daemon is ready again", restart, false},
+		{"checkpoint", "steady with checkpoints and without, alternating", checkpoint, false},
+		{"cores", "steady with a daemon on all cores and on one core", cores, false},
+		{"redis", "yardstick: Redis with a quota script, volatile and synced", redis, true},
+		{"victoria", "yardstick: VictoriaMetrics' text import", victoria, true},
 	}
 }
 

@@ -17,6 +17,7 @@ type step struct {
 
 // parts returns what is run: the scenarios that are named, or a suite.
 func (o *Options) parts() []part {
+	var list []part
 	switch {
 	case len(o.Scenarios) > 0:
 		p := part{options: *o}
@@ -24,11 +25,39 @@ func (o *Options) parts() []part {
 			p.add(name, nil)
 			p.steps[len(p.steps)-1].optional = false
 		}
-		return []part{p}
+		list = []part{p}
 	case o.Full:
-		return o.fullSuite()
+		list = o.fullSuite()
+	default:
+		list = o.shortSuite()
 	}
-	return o.shortSuite()
+	if o.Against == "" {
+		return list
+	}
+	var apart []part
+	for _, p := range list {
+		apart = append(apart, p.apart()...)
+	}
+	return apart
+}
+
+// apart returns a part for each scenario, and for each case of steady, so that the windows of two daemons that are
+// compared follow each other.
+func (p *part) apart() (list []part) {
+	for _, s := range p.steps {
+		if s.scenario.Name != "steady" {
+			list = append(list, part{options: p.options, steps: []step{s}})
+			continue
+		}
+		for _, c := range s.options.cases() {
+			one := s
+			o := &one.options
+			o.Formats, o.Batches, o.Connections = []string{c.Format}, []int{c.Batch}, []int{c.Connections}
+			o.Payloads, o.Duration = []int{c.Payload}, c.Duration
+			list = append(list, part{options: p.options, steps: []step{one}})
+		}
+	}
+	return list
 }
 
 // add adds a scenario, with what set changes of the part's options.
@@ -54,10 +83,7 @@ func window(most time.Duration) func(*Options) {
 func (o *Options) shortSuite() []part {
 	p := part{options: *o}
 	p.options.Warmup = min(o.Warmup, time.Second)
-	p.options.CheckpointEvery = min(
-		o.CheckpointEvery,
-		8*time.Second,
-	) // So that one falls into the windows of the headline.
+	p.options.CheckpointEvery = min(o.CheckpointEvery, 8*time.Second) // So that one falls into the headline's windows.
 	p.add("activate", nil)
 	p.add("steady", func(o *Options) {
 		o.Duration = min(o.Duration, 15*time.Second)

@@ -11,65 +11,57 @@ import (
 // WriteTable writes the results for people: a table of the windows, then memory, restarts and ratios.
 func (r *Report) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row := func(format string, args ...any) {
-		_, _ = fmt.Fprintf(t, format+"\t\n", args...) // The writer keeps its error for Flush.
+	row := func(cells ...string) {
+		_, _ = fmt.Fprintln(t, strings.Join(cells, "\t")+"\t") // The writer keeps its error for Flush.
 	}
-	row(
-		"\tdevices\tevents/s\tp50\tp99\tp99.9\tmax\tstall\tCPU s/M server\tloader\tother CPU\tRSS\tpeak\tlog B/event\twritten\tcheckpoints",
-	)
+	row("", "devices", "events/s", "p50", "p99", "p99.9", "max", "stall", "CPU s/M server", "loader", "other CPU",
+		"RSS anon", "file", "peak", "table", "logged", "log B/event", "written", "checkpoints")
 	for _, x := range r.Results {
 		if x.Latency == nil {
 			continue
 		}
-		row(
-			"%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.3f\t%.3f\t%.0f %%\t%s\t%s\t%.2f\t%.2f\t%d",
-			x.name(),
-			short(float64(x.Devices)),
-			short(
-				x.EventsPerSecond,
-			),
-			span(x.Latency.P50),
-			span(x.Latency.P99),
-			span(x.Latency.P999),
-			span(x.Latency.Max),
-			span(x.StallSeconds),
-			x.CPU.DaemonSecondsPerMillion,
-			x.CPU.LoaderSecondsPerMillion,
-			100*x.CPU.OtherShare,
-			x.Memory.size(),
-			x.Memory.peak(),
-			x.Disk.LogBytesPerEvent,
-			x.Disk.WrittenBytesPerEvent,
-			x.Disk.Checkpoints,
-		)
+		cells := []string{
+			x.name(), short(float64(x.Devices)), short(x.EventsPerSecond),
+			span(x.Latency.P50), span(x.Latency.P99), span(x.Latency.P999), span(x.Latency.Max), span(x.StallSeconds),
+			fmt.Sprintf("%.3f", x.CPU.DaemonSecondsPerMillion), fmt.Sprintf("%.3f", x.CPU.LoaderSecondsPerMillion),
+			fmt.Sprintf("%.0f %%", 100*x.CPU.OtherShare),
+		}
+		m := orZero(x.Memory)
+		for _, n := range []uint64{m.AnonymousBytes, m.FileBytes, m.HighWaterBytes, m.TableBytes, x.Disk.LoggedBytes} {
+			cells = append(cells, bytesText(n))
+		}
+		row(append(cells, fmt.Sprintf("%.2f", x.Disk.LogBytesPerEvent), fmt.Sprintf("%.2f", x.Disk.WrittenBytesPerEvent),
+			fmt.Sprint(x.Disk.Checkpoints))...)
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write the table: %w", err)
 	}
+	var lines []string
 	for _, x := range r.Results {
-		line := x.line()
 		switch {
-		case x.MidnightStallSeconds > 0, x.Restart != nil, x.Memory != nil && x.Memory.BytesPerDevice != 0:
+		case x.MidnightStallSeconds > 0, x.Restart != nil, orZero(x.Memory).BytesPerDevice != 0:
+			lines = append(lines, x.line())
 		case len(x.Notes) > 0:
-			line = x.name() + ": " + strings.Join(x.Notes, "; ")
-		default:
-			continue // All of it is in the table.
-		}
-		if _, err := fmt.Fprintln(w, line); err != nil {
-			return fmt.Errorf("write the table: %w", err)
+			lines = append(lines, x.name()+": "+strings.Join(x.Notes, "; "))
 		}
 	}
 	for _, ratio := range r.Ratios {
-		if _, err := fmt.Fprintln(w, ratio); err != nil {
+		lines = append(lines, ratio.String())
+	}
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(w, line); err != nil {
 			return fmt.Errorf("write the table: %w", err)
 		}
 	}
 	return nil
 }
 
-// name says what a window is of.
-func (x *Result) name() string {
+// label says what was measured, of whichever daemon.
+func (x *Result) label() string {
 	s := x.Scenario
+	if x.Restart != nil {
+		s += " " + x.Restart.Signal
+	}
 	if x.Case != nil {
 		s += " " + x.Case.String()
 	}
@@ -79,51 +71,46 @@ func (x *Result) name() string {
 	return s
 }
 
-func (m *Memory) size() string {
-	if m == nil {
-		return "-"
-	}
-	return bytesText(m.RSSBytes)
-}
+// name is the label, marked if it is the other daemon's.
+func (x *Result) name() string { return x.mark(x.label()) }
 
-func (m *Memory) peak() string {
-	if m == nil {
-		return "-"
+func (x *Result) mark(s string) string {
+	if x.Against {
+		s += " [against]"
 	}
-	return bytesText(m.HighWaterBytes)
+	return s
 }
 
 // line says a result in one line.
 func (x *Result) line() string {
-	s := x.Scenario
-	switch {
-	case x.Restart != nil && x.Restart.Signal == "SIGTERM":
-		s += fmt.Sprintf(" SIGTERM: stopped in %.2f s, ready in %.2f s", x.Restart.StopSeconds, x.Restart.ReadySeconds)
-	case x.Restart != nil:
-		s += fmt.Sprintf(
-			" %s: ready in %.2f s, after %s events, %.0f s after the last checkpoint",
-			x.Restart.Signal,
-			x.Restart.ReadySeconds,
-			short(float64(x.Restart.EventsBefore)),
-			x.Restart.CheckpointAgeSeconds,
-		)
-	default:
-		s = fmt.Sprintf(
-			"%s: %s events in %.1f s, %s/s, p50 %s, p99 %s",
-			x.name(),
-			short(float64(x.Events)),
-			x.WindowSeconds,
-			short(x.EventsPerSecond),
-			span(x.Latency.P50),
-			span(x.Latency.P99),
-		)
+	s := x.name()
+	if f := x.Restart; f != nil {
+		s += fmt.Sprintf(": ready in %.2f s", f.ReadySeconds)
+		if f.StopSeconds > 0 {
+			s += fmt.Sprintf(", stopped in %.2f s", f.StopSeconds)
+		} else {
+			s += fmt.Sprintf(", after %s events, %.0f s after the last checkpoint",
+				short(float64(f.EventsBefore)), f.CheckpointAgeSeconds)
+		}
+	} else {
+		s += fmt.Sprintf(": %s events in %.1f s, %s/s, p50 %s, p99 %s", short(float64(x.Events)), x.WindowSeconds,
+			short(x.EventsPerSecond), span(x.Latency.P50), span(x.Latency.P99))
 	}
 	if x.MidnightStallSeconds > 0 {
 		s += fmt.Sprintf("; longest stall %s, around midnight %s", span(x.StallSeconds), span(x.MidnightStallSeconds))
 	}
-	if m := x.Memory; m != nil && m.BytesPerDevice != 0 {
-		s += fmt.Sprintf("; RSS %s, a device %.0f B (%.0f without mapped files, table %.0f)",
-			bytesText(m.RSSBytes), m.BytesPerDevice, m.AnonymousBytesPerDevice, m.TableBytesPerDevice)
+	if m := x.Memory; m != nil {
+		s += fmt.Sprintf("; RSS %s anonymous, %s files", bytesText(m.AnonymousBytes), bytesText(m.FileBytes))
+		if m.TableBytes > 0 {
+			s += fmt.Sprintf(", table %s", bytesText(m.TableBytes))
+		}
+		if x.Disk != nil && x.Disk.LoggedBytes > 0 {
+			s += fmt.Sprintf(", logged %s", bytesText(x.Disk.LoggedBytes))
+		}
+		if m.BytesPerDevice != 0 {
+			s += fmt.Sprintf("; a device %.0f B (%.0f anonymous, table %.0f)",
+				m.BytesPerDevice, m.AnonymousBytesPerDevice, m.TableBytesPerDevice)
+		}
 	}
 	s += fmt.Sprintf("; checked: %d events, %d licences, %d devices, %d logs",
 		x.Check.Sent, x.Check.LicensesUsed, x.Check.DevicesCompared, x.Check.DeviceLogsCompared)

@@ -20,7 +20,7 @@ func activated(t *testing.T, o Options) *run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &run{o: &o, target: target, report: newReport("", Machine{}, &o)}
+	r := &run{o: &o, target: target, report: newReport(Machine{}, &o)}
 	if err := activate(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}

@@ -58,6 +58,8 @@ Scenarios:
 		},
 	}
 	f := cmd.Flags()
+	f.StringVar(&o.Program, "binary", "", "the meterd that is measured (default: this one)")
+	f.StringVar(&o.Against, "against", "", "another meterd: everything is measured with both, alternating, --rounds times")
 	f.StringVar(&o.URL, "url", "", "a running daemon that nobody else uses, http://HOST:PORT (default: one is started)")
 	f.StringVar(&tokenFile, "token-file", "", "file with an administrator's token for --url")
 	f.StringVar(&o.Product, "product", o.Product, "product to create, with an account of the same name")
@@ -72,7 +74,7 @@ Scenarios:
 	)
 	f.StringSliceVar(&o.Formats, "format", nil, "protobuf, ndjson; several are one case each (default both)")
 	f.StringVar(&o.Draw, "draw", o.Draw, "how devices are drawn: uniform or zipf")
-	f.IntVar(&o.Rounds, "rounds", o.Rounds, "how often the two sides of checkpoint take turns")
+	f.IntVar(&o.Rounds, "rounds", o.Rounds, "how often each side is measured where two are compared: by --against, or in checkpoint")
 	f.IntSliceVar(&o.Batches, "batch", nil, "events a batch; several, comma separated, are one case each")
 	f.IntSliceVar(
 		&o.Connections,
@@ -105,14 +107,16 @@ func scenarioList() string {
 	return b.String()
 }
 
-// findDaemon says what is measured: this very binary, or the daemon at --url.
+// findDaemon says what is measured: --binary, this very binary, or the daemon at --url.
 func findDaemon(o *bench.Options, tokenFile string) error {
 	if o.URL == "" {
-		program, err := os.Executable()
-		if err != nil {
-			return fmt.Errorf("find the daemon's binary: %w", err)
+		if o.Program == "" {
+			program, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find the daemon's binary: %w", err)
+			}
+			o.Program = program
 		}
-		o.Program = program
 		return nil
 	}
 	if tokenFile == "" {

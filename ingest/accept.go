@@ -72,7 +72,7 @@ func (d *doorman) run() {
 		case err == nil:
 			_, _ = s.write(d.full) // What it fails with says nothing: the connection is closed.
 			s.close()
-		case isInterrupted(err), isAborted(err):
+		case isAborted(err):
 		default: // There are no descriptors, or no memory: what is open goes on.
 			pause := time.NewTimer(acceptPause)
 			select {

@@ -116,8 +116,6 @@ func (l *loop) read(c *link, b []byte) (n int, ok bool) {
 	case isNothingYet(err):
 		c.isReadable = false
 		return 0, true
-	case isInterrupted(err):
-		return 0, true
 	case err != nil:
 		return 0, false
 	case n == 0:

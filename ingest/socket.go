@@ -16,15 +16,39 @@ import (
 type socket int
 
 // read reads what is there: 0 bytes are the end of what the client sends, EAGAIN says that there is nothing yet.
-func (s socket) read(b []byte) (int, error) { return unix.Read(int(s), b) }
+func (s socket) read(b []byte) (int, error) {
+	return uninterrupted(func() (int, error) { return unix.Read(int(s), b) })
+}
 
-// write writes what there is room for.
+// write writes what there is room for. If that is less than b, epoll tells when there is more.
 func (s socket) write(b []byte) (int, error) {
-	n, err := unix.Write(int(s), b)
-	if err == unix.EAGAIN || err == unix.EINTR {
-		err = nil
+	return writeUntilFull(func(rest []byte) (int, error) { return unix.Write(int(s), rest) }, b)
+}
+
+// uninterrupted calls do until no signal interrupts it. Whoever took an interruption for "nothing to do yet" would wait
+// for epoll to say so, which tells of a change only once, and there was none.
+func uninterrupted(do func() (int, error)) (int, error) {
+	for {
+		if n, err := do(); err != unix.EINTR {
+			return n, err
+		}
 	}
-	return max(n, 0), err
+}
+
+// writeUntilFull writes until b is written or the socket says that it takes no more: only then does epoll tell when it
+// takes more again. A short write alone may have had another reason, say a signal.
+func writeUntilFull(write func([]byte) (int, error), b []byte) (done int, err error) {
+	for done < len(b) {
+		n, err := uninterrupted(func() (int, error) { return write(b[done:]) })
+		if err == unix.EAGAIN {
+			return done, nil
+		}
+		if err != nil {
+			return done, err
+		}
+		done += n
+	}
+	return done, nil
 }
 
 // close closes s. What it fails with says nothing: the descriptor is gone.
@@ -101,7 +125,10 @@ func newAcceptor(ln *net.TCPListener) (*acceptor, error) {
 func (a *acceptor) accept() (s socket, open bool, err error) {
 	closed := a.raw.Read(func(ln uintptr) bool {
 		var fd int
-		fd, _, err = unix.Accept4(int(ln), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		fd, err = uninterrupted(func() (int, error) {
+			fd, _, err := unix.Accept4(int(ln), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+			return fd, err
+		})
 		s = socket(fd)
 		return err != unix.EAGAIN
 	})
@@ -158,10 +185,12 @@ func (r *readiness) remove(s socket) { _ = unix.EpollCtl(r.fd, unix.EPOLL_CTL_DE
 // now returns how much has happened, without waiting.
 func (r *readiness) now(into []happening) int { return r.wait(into, 0) }
 
-// wait returns how much has happened, as soon as anything has; 0 after some time, to the millisecond, or a signal. It
-// blocks a thread.
+// wait returns how much has happened, as soon as anything has; 0 after some time, to the millisecond. It blocks a thread.
+// After a signal it waits for all of that time again.
 func (r *readiness) wait(into []happening, atMost time.Duration) int {
-	n, _ := unix.EpollWait(r.fd, into, int(atMost.Milliseconds())) // It fails on nothing but a signal.
+	n, _ := uninterrupted(func() (int, error) { // It fails on nothing but a signal.
+		return unix.EpollWait(r.fd, into, int(atMost.Milliseconds()))
+	})
 	return max(n, 0)
 }
 
@@ -171,7 +200,6 @@ func (r *readiness) close() { _ = unix.Close(r.fd) }
 func mayRead(h *happening) bool { return h.Events&^unix.EPOLLOUT != 0 }
 func hasHung(h *happening) bool { return h.Events&^(unix.EPOLLOUT|unix.EPOLLIN) != 0 }
 
-// isNothingYet, isInterrupted and isAborted say what an error of a socket means.
-func isNothingYet(err error) bool  { return err == unix.EAGAIN }
-func isInterrupted(err error) bool { return err == unix.EINTR }
-func isAborted(err error) bool     { return err == unix.ECONNABORTED }
+// isNothingYet and isAborted say what an error of a socket means.
+func isNothingYet(err error) bool { return err == unix.EAGAIN }
+func isAborted(err error) bool    { return err == unix.ECONNABORTED }

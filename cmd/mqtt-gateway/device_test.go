@@ -82,8 +82,14 @@ func (d *rawDevice) send(pk packets.Packet, encode func(*bytes.Buffer) error) {
 
 func (d *rawDevice) publish(topic, payload string, qos byte, id uint16) {
 	d.t.Helper()
+	d.publishAgain(topic, payload, qos, id, false)
+}
+
+// publishAgain publishes with the DUP flag, if isAgain.
+func (d *rawDevice) publishAgain(topic, payload string, qos byte, id uint16, isAgain bool) {
+	d.t.Helper()
 	pk := packets.Packet{
-		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: qos}, ProtocolVersion: d.version,
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: qos, Dup: isAgain}, ProtocolVersion: d.version,
 		TopicName: topic, Payload: []byte(payload), PacketID: id,
 	}
 	d.send(pk, pk.PublishEncode)

@@ -82,6 +82,37 @@ func (w *world) quotaOfReceiver() {
 	}
 }
 
+// TestEndToEndNeverValid: a message that can never be valid does not come back, whatever the session and the quality of
+// service, and the one behind it comes through. meterd counts only that one.
+func TestEndToEndNeverValid(t *testing.T) {
+	endToEnd(t)
+	w := newWorld(t, 20)
+	for _, version := range []string{"mqttv311", "mqttv5"} {
+		for _, qos := range []string{"0", "1", "2"} {
+			device := version + "-" + qos
+			stock := []string{"-V", version, "-u", "large", "-i", device, "-q", qos, "-c"} // -c keeps the session.
+			lines := []string{strings.Repeat("p", 300_000), "good"}
+			if out, exit := w.pub(lines, append(stock, "-t", "t")...); exit != 0 {
+				t.Errorf("%s: a payload of 300,000 bytes: exit %d, %s", device, exit, out)
+			}
+			for _, topic := range []string{strings.Repeat("x", 300), "$SYS/broker/version"} {
+				if out, exit := w.pub(numbered(1), append(stock, "-t", topic)...); exit != 0 {
+					t.Errorf("%s: %.10q: exit %d, %s", device, topic, exit, out)
+				}
+			}
+			w.await("the good message is counted", func() bool { return w.view("large", device).Messages.Up == 1 })
+			if v := w.view("large", device); v.Messages.Up != 1 || v.Messages.Denied != 0 {
+				t.Errorf("%s: counted are %+v", device, v.Messages)
+			}
+		}
+	}
+	for _, reason := range []string{"payload_too_large", "topic_too_long", "topic_invalid"} {
+		if got := w.metric(fmt.Sprintf("meterd_gateway_denied_total{reason=%q}", reason)); got != "6" {
+			t.Errorf("%s messages denied for %s, want 6", got, reason)
+		}
+	}
+}
+
 // TestEndToEndLicenses: a device without a licence is refused its connection, and a credit lets it in (R1, R3).
 func TestEndToEndLicenses(t *testing.T) {
 	endToEnd(t)

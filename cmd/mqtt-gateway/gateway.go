@@ -175,12 +175,14 @@ func newBroker(log *slog.Logger) *mqtt.Server {
 	caps.MaximumInflight = inflightMax
 	caps.MaximumSessionExpiryInterval = sessionExpiryMax
 	caps.MaximumPacketSize = packetBytesMax
+	caps.ReceiveMaximum = receiveMax
 	return mqtt.New(&mqtt.Options{
 		Capabilities: caps,
 		// The broker holds small writes back while more are queued. The rest of the queue may be denied, and then nothing
 		// would push them out: the last message within the quota would stay here. With 1 every packet is written at once.
 		ClientNetWriteBufferSize: 1,
-		SysTopicResendInterval:   24 * 3600, // $SYS is not served (hook.OnACLCheck).
+		ClientNetReadBufferSize:  brokerReadBufferBytes, // connection.Read has the buffer.
+		SysTopicResendInterval:   24 * 3600,             // $SYS is not served (hook.OnACLCheck).
 		Logger:                   slog.New(errorsOnly{log.Handler()}),
 	})
 }

@@ -27,6 +27,7 @@ type running struct {
 	t    *testing.T
 	at   addresses
 	stop func() error // once
+	log  bytes.Buffer // complete when stop has returned
 }
 
 func start(t *testing.T, f *fakeMeterd, change func(*options)) *running {
@@ -49,11 +50,10 @@ func start(t *testing.T, f *fakeMeterd, change func(*options)) *running {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan addresses, 1), make(chan error, 1)
-	var log bytes.Buffer
-	go func() {
-		done <- run(ctx, &o, slog.New(slog.NewTextHandler(&log, nil)), func(a addresses) { ready <- a })
-	}()
 	g := &running{t: t}
+	go func() {
+		done <- run(ctx, &o, slog.New(slog.NewTextHandler(&g.log, nil)), func(a addresses) { ready <- a })
+	}()
 	stopped := false
 	g.stop = func() error {
 		if stopped {
@@ -64,7 +64,7 @@ func start(t *testing.T, f *fakeMeterd, change func(*options)) *running {
 		select {
 		case err := <-done:
 			if t.Failed() {
-				t.Log(log.String())
+				t.Log(g.log.String())
 			}
 			return err
 		case <-time.After(patience):

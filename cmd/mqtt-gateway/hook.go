@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 
@@ -27,7 +28,8 @@ func (h *hook) ID() string { return "meterd" }
 func (h *hook) Provides(b byte) bool {
 	return bytes.IndexByte([]byte{
 		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnPacketEncode,
-		mqtt.OnPacketSent, mqtt.OnPacketRead, mqtt.OnPublishDropped, mqtt.OnWill,
+		mqtt.OnPacketSent, mqtt.OnPacketRead, mqtt.OnPublishDropped, mqtt.OnWill, mqtt.OnSessionEstablish,
+		mqtt.OnPublished, mqtt.OnPacketProcessed,
 	}, b) >= 0
 }
 
@@ -79,45 +81,133 @@ func (h *hook) OnACLCheck(_ *mqtt.Client, topic string, write bool) bool {
 	return write || !strings.HasPrefix(topic, "$SYS")
 }
 
+// OnSessionEstablish gives the connection the exchanges of its session, which the broker is about to take over from the
+// device's last connection, or begins new ones.
+func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
+	c := connectionOf(cl)
+	c.exchanges = newExchanges()
+	last, ok := h.gateway.broker.Clients.Get(cl.ID)
+	switch {
+	case ok && pk.Connect.Clean:
+		connectionOf(last).exchanges.clear() // For a third connection that takes over this very moment.
+	case ok:
+		c.exchanges = connectionOf(last).exchanges
+	}
+}
+
+// OnPacketRead hears a packet before the broker looks at it. A PUBLISH that can never be valid, or that was received
+// before, is answered here: the broker would not answer it at all, or with an error.
+func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	c := connectionOf(cl)
+	switch pk.FixedHeader.Type {
+	case packets.Publish:
+		if h.gateway.isPublish(&pk) && h.isAnswered(cl, c, &pk) {
+			return nothing(), nil
+		}
+	case packets.Pubrel:
+		c.exchanges.release(pk.PacketID)
+	default:
+		c.window.read(&pk)
+	}
+	return pk, nil
+}
+
+// nothing returns a packet that the broker passes over: it acknowledges a delivery that there is not.
+func nothing() packets.Packet {
+	return packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Puback}}
+}
+
+// isAnswered answers a PUBLISH that the broker must not see, and begins the exchange of a QoS 2 message that it must.
+func (h *hook) isAnswered(cl *mqtt.Client, c *connection, pk *packets.Packet) bool {
+	topic := topicOf(cl, pk)
+	if f := faultOf(topic, len(pk.Payload)); f != noFault {
+		h.gateway.drop(c, f, topic, len(pk.Payload))
+		refuse(cl, pk, f.refusal())
+		return true
+	}
+	if pk.FixedHeader.Qos < 2 {
+		return false
+	}
+	x, err := c.exchanges.begin(c.ctx, pk.PacketID)
+	switch {
+	case err != nil:
+		h.gateway.farewell(cl, packets.ErrReceiveMaximum)
+	case x == nil:
+		refuse(cl, pk, packets.CodeSuccess)
+	default:
+		c.receiving = x
+	}
+	return x == nil
+}
+
 // OnPublish asks about a message from a device. The broker would answer a denied QoS 2 with a PUBACK, and pass
 // a denied 3.1.1 message on, so both are done here: ErrRejectPacket ends its work, CodeSuccessIgnore
 // lets it acknowledge and deliver nothing.
 func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	v, err := h.gateway.ask(message(connectionOf(cl).device, event.Up, &pk))
-	if err == nil && v.Accepted {
+	if cl.Net.Inline {
 		return pk, nil
 	}
-	if pk.FixedHeader.Qos == 0 {
-		return pk, packets.CodeSuccessIgnore
+	c := connectionOf(cl)
+	x := c.receiving
+	if x == nil {
+		x = &exchange{}
 	}
-	if cl.Properties.ProtocolVersion < 5 {
-		if err == nil {
-			return pk, packets.CodeSuccessIgnore
-		}
+	if !x.decided {
+		x.outcome, x.decided = h.decide(cl, &pk)
+	}
+	return pk, x.outcome
+}
+
+// decide asks about a message, answers it when it is refused, and returns what the broker has to do. It is final unless
+// the device hears a refusal: then it may send the message again as a new one.
+func (h *hook) decide(cl *mqtt.Client, pk *packets.Packet) (outcome error, isFinal bool) {
+	v, err := h.gateway.ask(message(connectionOf(cl).device, event.Up, pk))
+	isDenied := err == nil || errors.Is(err, client.ErrInvalid)
+	switch {
+	case err == nil && v.Accepted:
+		return nil, true
+	case pk.FixedHeader.Qos == 0, isDenied && cl.Properties.ProtocolVersion < 5:
+		return packets.CodeSuccessIgnore, true
+	case cl.Properties.ProtocolVersion < 5:
 		// Nobody decided: an acknowledgement would lose the message, and only a lost connection makes the device keep it.
 		cl.Stop(packets.ErrServerUnavailable)
-		return pk, packets.ErrRejectPacket
+	default:
+		refuse(cl, pk, publishRefusal(v, err))
 	}
-	refusal := publishRefusal(v, err)
-	ack := packets.Packet{
-		FixedHeader: packets.FixedHeader{Type: packets.Puback},
-		PacketID:    pk.PacketID,
-		ReasonCode:  refusal.Code,
-		Properties:  packets.Properties{ReasonString: refusal.Reason},
+	return packets.ErrRejectPacket, false
+}
+
+// OnPublished notes that a QoS 2 message was delivered. The broker does not deliver one that it could not acknowledge.
+func (h *hook) OnPublished(cl *mqtt.Client, _ packets.Packet) {
+	if !cl.Net.Inline && connectionOf(cl).receiving != nil {
+		connectionOf(cl).receiving.delivered = true
 	}
-	if pk.FixedHeader.Qos == 2 {
-		ack.FixedHeader.Type = packets.Pubrec
+}
+
+// OnPacketProcessed settles the exchange of a QoS 2 message. The broker calls it whatever came of the packet.
+func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, _ error) {
+	if cl.Net.Inline {
+		return
 	}
-	_ = cl.WritePacket(ack) // A connection that cannot be written to ends by itself.
-	return pk, packets.ErrRejectPacket
+	if c := connectionOf(cl); c.receiving != nil {
+		c.exchanges.settle(pk.PacketID, c.receiving)
+		c.receiving = nil
+	}
 }
 
 // OnWill asks about the last message of a device whose connection was lost. A denied one gets a topic that nobody can
 // subscribe to, the only way to stop it here.
 func (h *hook) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
-	pk := packets.Packet{TopicName: will.TopicName, Payload: will.Payload}
-	v, err := h.gateway.ask(message(connectionOf(cl).device, event.Up, &pk))
-	if err != nil || !v.Accepted {
+	c := connectionOf(cl)
+	passes := false
+	if f := faultOf(will.TopicName, len(will.Payload)); f != noFault {
+		h.gateway.drop(c, f, will.TopicName, len(will.Payload))
+	} else {
+		pk := packets.Packet{TopicName: will.TopicName, Payload: will.Payload}
+		v, err := h.gateway.ask(message(c.device, event.Up, &pk))
+		passes = err == nil && v.Accepted
+	}
+	if !passes {
 		will.TopicName, will.Retain = "", false
 	}
 	return will, nil
@@ -126,6 +216,11 @@ func (h *hook) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
 // OnPacketEncode asks about a delivery right before it is written: in the subscriber's write loop. A packet of no type
 // is not written.
 func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	if pk.FixedHeader.Type == packets.Pubcomp && pk.ReasonCode == packets.ErrPacketIdentifierNotFound.Code {
+		// The exchange is over, and a device that repeats its PUBREL missed the first answer. There are clients that take
+		// this reason for a failed message.
+		pk.ReasonCode, pk.Properties.ReasonString = packets.CodeSuccess.Code, ""
+	}
 	if pk.FixedHeader.Type != packets.Publish || tooLarge(pk) {
 		return pk
 	}
@@ -141,40 +236,47 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 		}
 	}
 	v, err := h.gateway.ask(message(c.device, event.Down, &pk))
-	pass := err == nil && v.Accepted
-	h.settleDelivery(cl, &pk, pass)
-	if !pass && pk.FixedHeader.Qos > 0 {
+	if !h.settleDelivery(cl, &pk, v, err) && pk.FixedHeader.Qos > 0 {
 		c.window.leave()
 	}
 	return pk
 }
 
-// OnPacketRead hears acknowledgements, for the window.
-func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	connectionOf(cl).window.read(&pk)
-	return pk, nil
-}
-
-// OnPacketSent notes that a connection was welcomed, and decides what a resumed session is about to be sent again,
-// before the broker sends it: there a packet that is not written would end the connection.
+// OnPacketSent notes that a connection was welcomed, and prepares what the broker is about to send on a resumed session.
 func (h *hook) OnPacketSent(cl *mqtt.Client, pk packets.Packet, _ []byte) {
 	if pk.FixedHeader.Type != packets.Connack {
 		return
 	}
 	close(connectionOf(cl).welcomed) // A connection has one CONNACK.
-	if !pk.SessionPresent {
-		return
+	switch {
+	case pk.ReasonCode != packets.CodeSuccess.Code: // There is no session.
+	case pk.SessionPresent:
+		h.resume(cl)
+	default:
+		connectionOf(cl).exchanges.clear()
 	}
+}
+
+// resume decides about the deliveries that wait in a session, before the broker sends them: there a packet that is not
+// written would end the connection. Acknowledgements are taken out. The device sends again what it saw none for, and
+// is answered then; one that comes unasked for could be taken for that of a later message with the same packet id.
+func (h *hook) resume(cl *mqtt.Client) {
 	var asked []packets.Packet
 	var pending []*client.Pending
 	for _, kept := range cl.State.Inflight.GetAll(false) {
-		if kept.FixedHeader.Type != packets.Publish || isCounted(&kept) {
+		switch {
+		case kept.FixedHeader.Type == packets.Pubrel:
+			continue
+		case kept.FixedHeader.Type != packets.Publish:
+			h.forget(cl, kept.PacketID)
+			continue
+		case isCounted(&kept):
 			continue
 		}
 		p, err := h.gateway.client.Submit(message(connectionOf(cl).device, event.Down, &kept))
 		if err != nil {
 			h.gateway.meter.asked(event.Down, client.Verdict{}, err, 0)
-			h.settleDelivery(cl, &kept, false)
+			h.settleDelivery(cl, &kept, client.Verdict{}, err)
 			continue
 		}
 		asked, pending = append(asked, kept), append(pending, p)
@@ -182,26 +284,38 @@ func (h *hook) OnPacketSent(cl *mqtt.Client, pk packets.Packet, _ []byte) {
 	for i, p := range pending {
 		v, err := p.Wait(context.Background())
 		h.gateway.meter.asked(event.Down, v, err, 0)
-		h.settleDelivery(cl, &asked[i], err == nil && v.Accepted)
+		h.settleDelivery(cl, &asked[i], v, err)
 	}
 }
 
 // OnPublishDropped counts deliveries that found a subscriber's queue full; it runs in the publisher's goroutine.
 func (h *hook) OnPublishDropped(*mqtt.Client, packets.Packet) { h.gateway.meter.dropped.queue.Inc() }
 
-// settleDelivery marks a decided QoS 1 or 2 delivery as counted in the session, so that it is not asked about when it
-// is sent again, or takes a denied one out of the session. A denied packet loses its type.
-func (h *hook) settleDelivery(cl *mqtt.Client, pk *packets.Packet, pass bool) {
+// settleDelivery does what a verdict demands, and returns whether the delivery may be written. A QoS 1 or 2 one is marked
+// as counted in the session, so that it is not asked about when it is sent again. One that may not be written loses its
+// type and leaves the session.
+func (h *hook) settleDelivery(
+	cl *mqtt.Client, pk *packets.Packet, v client.Verdict, err error,
+) (passes bool) {
+	passes = err == nil && v.Accepted
 	if pk.FixedHeader.Qos > 0 {
-		if kept, ok := cl.State.Inflight.Get(pk.PacketID); ok && pass {
+		if kept, ok := cl.State.Inflight.Get(pk.PacketID); ok && passes {
 			markCounted(&kept)
 			cl.State.Inflight.Set(kept)
-		} else if ok && cl.State.Inflight.Delete(pk.PacketID) {
-			atomic.AddInt64(&h.gateway.broker.Info.Inflight, -1)
+		} else if ok {
+			h.forget(cl, pk.PacketID)
 		}
 	}
-	if !pass {
+	if !passes {
 		pk.FixedHeader.Type = packets.Reserved
+	}
+	return passes
+}
+
+// forget takes a packet out of the session's list of messages in flight.
+func (h *hook) forget(cl *mqtt.Client, id uint16) {
+	if id > 0 && cl.State.Inflight.Delete(id) {
+		atomic.AddInt64(&h.gateway.broker.Info.Inflight, -1)
 	}
 }
 

@@ -20,8 +20,22 @@ const (
 	inflightMax = 1024
 	// sessionExpiryMax is how long the session of an absent device is kept.
 	sessionExpiryMax = 7 * 24 * 3600 // seconds
-	// packetBytesMax leaves room for topic and properties beside the largest payload that meterd takes.
-	packetBytesMax = event.PayloadBytesMax + 128<<10
+	// receiveMax is how many QoS 1 and 2 messages a device may have unacknowledged on one connection (Receive Maximum).
+	receiveMax = 1024
+	// exchangesMax is how many QoS 2 messages of a session may be received and not released: those of one connection, and
+	// as many again of the one before it, about 100 bytes each.
+	exchangesMax = 2 * receiveMax
+	// packetBytesMax leaves room for topic and properties beside the largest payload that meterd takes. A longer PUBLISH
+	// is refused without holding it in memory.
+	packetBytesMax = event.PayloadBytesMax + publishHeadBytesMax
+	// publishHeadBytesMax is the room for a PUBLISH's topic, at most 64 KiB, packet id and properties.
+	publishHeadBytesMax = 128 << 10
+	// discardBytes is how much of a PUBLISH that is too long is passed over at once: a second's worth for a slow modem.
+	discardBytes = 16 << 10
+	// readBufferBytes is for the packets that devices send mostly, a few hundred bytes; longer ones are read directly.
+	readBufferBytes = 2048
+	// brokerReadBufferBytes is the least that the broker can have for its own buffer, which would hold the same again.
+	brokerReadBufferBytes = 16
 	// askTimeoutClosed and askTimeoutOpen bound the wait of a device for a meterd that does not answer. Failing closed,
 	// what is refused is lost unless its device repeats it, so the wait is longer than a restart of meterd: 10 s with ten
 	// million devices, and up to 2 s until it is noticed. Failing open, what passes is reported later, as exactly, and

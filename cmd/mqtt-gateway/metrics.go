@@ -19,6 +19,7 @@ type meter struct {
 	connections atomic.Int64
 	latency     *metrics.PrometheusHistogram
 	dismissed   *metrics.Counter
+	denied      [faults]*metrics.Counter // messages that can never be valid, by why
 	dropped     struct{ queue, identity, connections, accept *metrics.Counter }
 
 	unasked, events, reports, commands metric.Counters
@@ -47,7 +48,12 @@ func newMeter(c *client.Client) *meter {
 	m.dropped.connections = dropped.Of("reason", "too_many_connections")
 	m.dropped.accept = dropped.Of("reason", "accept_failed")
 	m.events = m.set.Counters("meterd_gateway_events_total",
-		"Events that meterd was asked about, by their type and what came of them.")
+		"Events, by their type and what meterd said; messages that can never be valid are denied without asking it.")
+	denied := m.set.Counters("meterd_gateway_denied_total",
+		"Messages that were acknowledged and dropped because they can never be valid, by the reason.")
+	for f := noFault + 1; f < faults; f++ {
+		m.denied[f] = denied.Of("reason", f.String())
+	}
 	m.reports = m.set.Counters("meterd_gateway_reported_total",
 		"Events that had passed unasked and were reported later, by their type and meterd's verdict.")
 	m.commands = m.set.Counters("meterd_gateway_commands_total", "Commands of meterd, by their kind and reason.")

@@ -39,18 +39,30 @@ func connackRefusal3(code packets.Code) packets.Code {
 	return packets.ErrBadUsernameOrPassword // The broker's entry for 5, not authorized.
 }
 
-// publishRefusal returns the MQTT 5 reason for a PUBLISH that does not pass. Of the codes that a PUBACK may carry, 0x97
-// is the one that tells a device to stop sending; "not now" has only 0x83.
+// publishRefusal returns the MQTT 5 reason for a PUBLISH that does not pass, of the few that a PUBACK may carry. 0x97
+// tells a device to wait until its quota is there again; 0x83 "not now"; 0x87 to stop sending; 0x90 and 0x99 that this
+// message will never pass. Its string is meterd's code, if there is a verdict.
 func publishRefusal(v client.Verdict, err error) packets.Code {
+	var code packets.Code
 	switch {
 	case errors.Is(err, client.ErrOverloaded):
 		return packets.Code{Code: packets.ErrImplementationSpecificError.Code, Reason: "overloaded"}
 	case errors.Is(err, client.ErrInvalid):
-		return packets.Code{Code: packets.ErrQuotaExceeded.Code, Reason: event.InvalidEvent.String()}
+		return packets.Code{Code: packets.ErrImplementationSpecificError.Code, Reason: event.InvalidEvent.String()}
 	case err != nil:
 		return packets.Code{Code: packets.ErrImplementationSpecificError.Code, Reason: unavailability(err)}
+	case v.Is(event.MessageQuotaExceeded), v.Is(event.LicenseExhausted):
+		code = packets.ErrQuotaExceeded
+	case v.Is(event.InvalidEvent) && v.Field == "topic":
+		code = packets.ErrTopicNameInvalid
+	case v.Is(event.PayloadTooLarge), v.Is(event.InvalidEvent) && (v.Field == "payload" || v.Field == "size"):
+		code = packets.ErrPayloadFormatInvalid
+	case v.Is(event.InvalidEvent):
+		code = packets.ErrImplementationSpecificError
+	default:
+		code = packets.ErrNotAuthorized
 	}
-	return packets.Code{Code: packets.ErrQuotaExceeded.Code, Reason: v.Code}
+	return packets.Code{Code: code.Code, Reason: v.Code}
 }
 
 // unavailability returns how a device is told that there is no verdict: a message that is ambiguous may have been

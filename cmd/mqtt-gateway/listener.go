@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"log/slog"
@@ -29,6 +30,7 @@ type door struct {
 // connection is one MQTT connection; the broker's client has it as its Conn.
 type connection struct {
 	net.Conn
+	gateway *gateway
 	ctx     context.Context // ends when the connection is closed
 	cancel  context.CancelFunc
 	client  atomic.Pointer[mqtt.Client] // set by CONNECT
@@ -40,6 +42,13 @@ type connection struct {
 	device deviceName
 	joined bool // devices.connect was called
 	window window
+	// exchanges are the session's; set before the session is taken over, and constant from then on.
+	exchanges *exchanges
+	// The goroutine that reads owns these.
+	in        packetReader
+	idle      time.Duration // how long the device may be silent; 0 is for ever
+	receiving *exchange     // of the QoS 2 message that is being processed
+	warned    bool          // a message that can never be valid was logged
 }
 
 func newDoor(g *gateway, ln net.Listener) *door {
@@ -67,8 +76,7 @@ func (d *door) Serve(establish listeners.EstablishFn) {
 			time.Sleep(50 * time.Millisecond) // What is short is short for everybody; asking again at once would only burn CPU.
 			continue
 		}
-		c := &connection{Conn: conn, welcomed: make(chan struct{})}
-		c.ctx, c.cancel = context.WithCancel(context.Background())
+		c := d.connection(conn)
 		if !d.enter(c) {
 			d.gateway.meter.dropped.connections.Inc()
 			_ = c.Close()
@@ -76,6 +84,14 @@ func (d *door) Serve(establish listeners.EstablishFn) {
 		}
 		go d.serve(c, establish)
 	}
+}
+
+// connection returns our side of conn.
+func (d *door) connection(conn net.Conn) *connection {
+	c := &connection{Conn: conn, gateway: d.gateway, welcomed: make(chan struct{})}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.in = packetReader{from: bufio.NewReaderSize(conn, readBufferBytes), max: packetBytesMax, oversized: c.oversized}
+	return c
 }
 
 // enter counts c in; false when there are too many, or when the door is closed.
@@ -155,6 +171,24 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
+// Read reads what the device sends, in one goroutine: see packetReader.
+func (c *connection) Read(b []byte) (int, error) { return c.in.Read(b) }
+
 // SetDeadline is how the broker applies the keep-alive. It concerns reading; were it to move the deadline of a write
 // under way, a client that sends but does not read could hold that write for ever.
-func (c *connection) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+func (c *connection) SetDeadline(t time.Time) error {
+	c.idle = 0
+	if !t.IsZero() {
+		c.idle = time.Until(t)
+	}
+	return c.SetReadDeadline(t)
+}
+
+// extendRead applies the keep-alive again.
+func (c *connection) extendRead() {
+	var deadline time.Time
+	if c.idle > 0 {
+		deadline = time.Now().Add(c.idle)
+	}
+	_ = c.SetReadDeadline(deadline) // One that cannot be set is of a closed connection.
+}

@@ -17,14 +17,16 @@ var arrowRules = []rule{
 // folders that there are.
 var arrows = map[string][]string{
 	"cmd": {
-		"ingest", "console", "usage", "shard", "counters", "license", "retention", "event", "metric", "client", "bench",
+		"ingest", "console", "usage", "shard", "counters", "license", "access", "retention", "event", "metric", "client",
+		"bench",
 	},
-	"ingest":    {"usage", "shard", "counters", "license", "retention", "event", "metric"},
-	"console":   {"usage", "shard", "counters", "license", "retention", "event", "metric"},
-	"usage":     {"shard", "counters", "license", "retention", "event", "metric"},
-	"shard":     {"counters", "license", "retention", "event", "metric"},
+	"ingest":    {"usage", "shard", "counters", "license", "access", "retention", "event", "metric"},
+	"console":   {"usage", "shard", "counters", "license", "access", "retention", "event", "metric"},
+	"usage":     {"shard", "counters", "license", "access", "retention", "event", "metric"},
+	"shard":     {"counters", "license", "access", "retention", "event", "metric"},
 	"counters":  {},
-	"license":   {"event"},
+	"license":   {"access", "event"},
+	"access":    {"event"},
 	"retention": {"event"},
 	"client":    {"event"},
 	"bench":     {"event", "client"},

@@ -7,13 +7,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/access"
 )
 
-// access says of a call who may make it, by role; bound is the administrator of one account. Beside a role's tokens
+// grant says of a call who may make it, by role; bound is the administrator of one account. Beside a role's tokens
 // that see all are those that are bound to an account: they may make the same calls, and find nothing of other
 // accounts.
-type access struct {
+type grant struct {
 	call   string // METHOD PATH BODY; what stands in braces is filled in
 	status int    // for those who may
 	may    string
@@ -26,7 +26,7 @@ const (
 	counting   = "admin bound viewer billing"
 )
 
-var accessTable = []access{
+var accessTable = []grant{
 	{`GET /v1/accounts`, 200, counting},
 	{`GET /v1/accounts/{account}`, 200, counting},
 	{`GET /v1/accounts/{account}/licenses`, 200, counting},
@@ -75,8 +75,8 @@ func accessDaemon(t *testing.T) *daemon {
 		d.expect(201, "POST", "/v1/products/"+product+"/topups", `{"order":"pack","kind":"ota","units":100}`)
 		d.connect(product, 0, 1)
 	}
-	for _, role := range []license.Role{license.RoleAdmin, license.RoleGateway, license.RoleBilling, license.RoleViewer} {
-		if role != license.RoleAdmin { // It is there.
+	for _, role := range []access.Role{access.RoleAdmin, access.RoleGateway, access.RoleBilling, access.RoleViewer} {
+		if role != access.RoleAdmin { // It is there.
 			d.addToken(string(role), role, "")
 		}
 		d.addToken(string(role)+"-of-acme", role, "acme")
@@ -94,7 +94,7 @@ var (
 )
 
 // make makes the call about s with a token; names that must be new are new, and a token to delete is there.
-func (d *daemon) make(a access, token string, s subject) (status int, body string) {
+func (d *daemon) make(a grant, token string, s subject) (status int, body string) {
 	d.t.Helper()
 	order := "lot"
 	if strings.Contains(a.call, "/topups/") {
@@ -103,7 +103,7 @@ func (d *daemon) make(a access, token string, s subject) (status int, body strin
 	d.names++
 	fresh := fmt.Sprintf("new-%d", d.names)
 	if strings.Contains(a.call, "{name}") {
-		d.addToken(fresh, license.RoleViewer, "acme")
+		d.addToken(fresh, access.RoleViewer, "acme")
 	}
 	text := strings.NewReplacer("{account}", s.account, "{product}", s.product, "{device}", s.device, "{order}", order,
 		"{new}", fresh, "{name}", fresh).Replace(a.call)
@@ -112,7 +112,7 @@ func (d *daemon) make(a access, token string, s subject) (status int, body strin
 	return ctx.Response.StatusCode(), string(ctx.Response.Body())
 }
 
-func (a access) allows(column string) bool { return slices.Contains(strings.Fields(a.may), column) }
+func (a grant) allows(column string) bool { return slices.Contains(strings.Fields(a.may), column) }
 
 // TestAccess makes every call with every kind of token, about what is the token's and what is not.
 func TestAccess(t *testing.T) {
@@ -131,7 +131,7 @@ func TestAccess(t *testing.T) {
 			d.checkBound(a, role)
 		}
 		for _, token := range []string{"", "unknown"} {
-			d.tokens["unknown"] = license.NewSecret()
+			d.tokens["unknown"] = access.NewSecret()
 			if got, body := d.make(a, token, own); got != 401 {
 				t.Errorf("token %q, %s: %d %s, want 401", token, a.call, got, body)
 			}
@@ -141,7 +141,7 @@ func TestAccess(t *testing.T) {
 
 // checkBound makes the call with the role's token that is bound to acme. What belongs to others is answered as what
 // does not exist.
-func (d *daemon) checkBound(a access, role string) {
+func (d *daemon) checkBound(a grant, role string) {
 	d.t.Helper()
 	token, column := role+"-of-acme", role
 	if role == "admin" {

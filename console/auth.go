@@ -3,6 +3,7 @@ package console
 import (
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 )
@@ -12,10 +13,10 @@ import (
 func (h *Handler) authorize(
 	ctx *fasthttp.RequestCtx,
 	catalogue *license.Catalogue,
-	right license.Right,
-) *license.Token {
+	right access.Right,
+) *access.Token {
 	nowMs := h.engine.NowMs()
-	token, problem := license.Authorize(catalogue, ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), right, nowMs)
+	token, problem := access.Authorize(catalogue, ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), right, nowMs)
 	if problem == nil {
 		return token
 	}

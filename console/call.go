@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 )
@@ -16,13 +17,13 @@ import (
 type call struct {
 	*Handler
 	ctx   *fasthttp.RequestCtx
-	token *license.Token
+	token *access.Token
 	// catalogue is what held when the request came; names are looked up in it.
 	catalogue *license.Catalogue
 }
 
 // guard has answer called for those whose token has the right, and answers the error it returns.
-func (h *Handler) guard(right license.Right, answer func(*call) error) fasthttp.RequestHandler {
+func (h *Handler) guard(right access.Right, answer func(*call) error) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		catalogue := h.engine.Catalogue()
 		token := h.authorize(ctx, catalogue, right)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
@@ -78,7 +79,7 @@ type Handler struct {
 	o         Options
 	engine    Engine
 	logger    *slog.Logger
-	penalties *license.Penalties
+	penalties *access.Penalties
 	route     fasthttp.RequestHandler
 }
 
@@ -88,7 +89,7 @@ func New(o Options) (*Handler, error) {
 		return nil, err
 	}
 	o.fill()
-	h := &Handler{o: o, engine: o.Engine, logger: o.Logger, penalties: license.NewPenalties(nil)}
+	h := &Handler{o: o, engine: o.Engine, logger: o.Logger, penalties: access.NewPenalties(nil)}
 	h.route = h.routes().Handler
 	h.registerMetrics()
 	return h, nil

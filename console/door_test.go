@@ -12,6 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/metric/metrictest"
@@ -239,9 +240,9 @@ func TestMetrics(t *testing.T) {
 	d := newDaemon(t, nil)
 	d.create(1, "p")
 	d.connect("p", 0, 1)
-	d.addToken("viewer", license.RoleViewer, "")
-	d.addToken("bound", license.RoleViewer, "acme")
-	d.addToken("billing", license.RoleBilling, "")
+	d.addToken("viewer", access.RoleViewer, "")
+	d.addToken("bound", access.RoleViewer, "acme")
+	d.addToken("billing", access.RoleBilling, "")
 	for token, want := range map[string]int{"": 401, "billing": 403, "bound": 403, "viewer": 200, "admin": 200} {
 		if ctx, _ := d.ask(request{token: token, method: "GET", uri: "/metrics"}); ctx.Response.StatusCode() != want {
 			t.Errorf("token %q: %d, want %d", token, ctx.Response.StatusCode(), want)

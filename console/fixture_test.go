@@ -14,6 +14,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
@@ -85,8 +86,8 @@ func newDaemon(t testing.TB, change func(*Options)) *daemon {
 	if d.handler, err = New(o); err != nil {
 		t.Fatal(err)
 	}
-	d.handler.penalties = license.NewPenalties(d.held.wait)
-	d.addToken("admin", license.RoleAdmin, "")
+	d.handler.penalties = access.NewPenalties(d.held.wait)
+	d.addToken("admin", access.RoleAdmin, "")
 	return d
 }
 
@@ -123,10 +124,10 @@ func must(t testing.TB, err error) {
 }
 
 // addToken creates a token whose secret is kept under its name.
-func (d *daemon) addToken(name string, role license.Role, account string) {
+func (d *daemon) addToken(name string, role access.Role, account string) {
 	d.t.Helper()
-	secret := license.NewSecret()
-	token := license.Token{Name: name, Role: role, Account: account, Hash: sha256.Sum256([]byte(secret))}
+	secret := access.NewSecret()
+	token := access.Token{Name: name, Role: role, Account: account, Hash: sha256.Sum256([]byte(secret))}
 	must(
 		d.t,
 		d.engine.Administer(

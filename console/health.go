@@ -3,8 +3,8 @@ package console
 import (
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
 )
 
@@ -45,7 +45,7 @@ func plain(ctx *fasthttp.RequestCtx, text string) {
 // metrics answers GET /metrics, on a loopback address to everybody, else to who may read everything.
 func (h *Handler) metrics(ctx *fasthttp.RequestCtx) {
 	if !h.o.Loopback {
-		token := h.authorize(ctx, h.engine.Catalogue(), license.RightRead)
+		token := h.authorize(ctx, h.engine.Catalogue(), access.RightRead)
 		if token == nil {
 			return
 		}

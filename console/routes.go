@@ -4,8 +4,8 @@ import (
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/license"
 )
 
 // routes is the table of all calls: path, what the token must allow, who answers.
@@ -15,46 +15,46 @@ func (h *Handler) routes() *router.Router {
 	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
 	r.NotFound, r.MethodNotAllowed, r.GlobalOPTIONS = noSuchPath, wrongMethod, options
 
-	get := func(path string, right license.Right, answer func(*call) error) {
+	get := func(path string, right access.Right, answer func(*call) error) {
 		r.GET(path, h.guard(right, answer))
 		r.HEAD(path, h.guard(right, answer)) // The server leaves the body out.
 	}
-	post := func(path string, right license.Right, answer func(*call) error) { r.POST(path, h.guard(right, answer)) }
-	put := func(path string, right license.Right, answer func(*call) error) { r.PUT(path, h.guard(right, answer)) }
+	post := func(path string, right access.Right, answer func(*call) error) { r.POST(path, h.guard(right, answer)) }
+	put := func(path string, right access.Right, answer func(*call) error) { r.PUT(path, h.guard(right, answer)) }
 
-	post("/v1/accounts", license.RightAdminister, (*call).createAccount)
-	get("/v1/accounts", license.RightUsage, (*call).listAccounts)
-	get("/v1/accounts/{account}", license.RightUsage, (*call).showAccount)
-	get("/v1/accounts/{account}/licenses", license.RightUsage, (*call).listAccountLicenses)
+	post("/v1/accounts", access.RightAdminister, (*call).createAccount)
+	get("/v1/accounts", access.RightUsage, (*call).listAccounts)
+	get("/v1/accounts/{account}", access.RightUsage, (*call).showAccount)
+	get("/v1/accounts/{account}/licenses", access.RightUsage, (*call).listAccountLicenses)
 
-	post("/v1/accounts/{account}/certify", license.RightAdminister, (*call).certifyAccount)
-	put("/v1/accounts/{account}/suspended", license.RightAdminister, (*call).suspendAccount)
+	post("/v1/accounts/{account}/certify", access.RightAdminister, (*call).certifyAccount)
+	put("/v1/accounts/{account}/suspended", access.RightAdminister, (*call).suspendAccount)
 
-	post("/v1/products", license.RightOperate, (*call).createProduct)
-	get("/v1/products", license.RightUsage, (*call).listProducts)
-	get("/v1/products/{product}", license.RightUsage, (*call).showProduct)
-	put("/v1/products/{product}/plan", license.RightAdminister, (*call).setPlan)
-	put("/v1/products/{product}/suspended", license.RightAdminister, (*call).suspendProduct)
-	put("/v1/products/{product}/renewal", license.RightOperate, (*call).setRenewal)
-	get("/v1/products/{product}/renewal", license.RightRead, (*call).showRenewal)
-	get("/v1/products/{product}/forecast", license.RightUsage, (*call).showForecast)
-	post("/v1/products/{product}/lots", license.RightAdminister, (*call).creditLot)
-	post("/v1/products/{product}/lots/{order}/void", license.RightAdminister, (*call).voidLot)
-	get("/v1/products/{product}/lots", license.RightUsage, (*call).listLots)
-	post("/v1/products/{product}/topups", license.RightAdminister, (*call).creditTopup)
-	post("/v1/products/{product}/topups/{order}/void", license.RightAdminister, (*call).voidTopup)
-	get("/v1/products/{product}/topups", license.RightUsage, (*call).listTopups)
-	get("/v1/products/{product}/licenses", license.RightUsage, (*call).listProductLicenses)
-	get("/v1/products/{product}/devices", license.RightRead, (*call).listDevices)
-	get("/v1/products/{product}/devices/{device}", license.RightRead, (*call).showDevice)
-	put("/v1/products/{product}/devices/{device}/suspended", license.RightOperate, (*call).suspendDevice)
-	get("/v1/products/{product}/devices/{device}/logs", license.RightRead, (*call).showLogs)
+	post("/v1/products", access.RightOperate, (*call).createProduct)
+	get("/v1/products", access.RightUsage, (*call).listProducts)
+	get("/v1/products/{product}", access.RightUsage, (*call).showProduct)
+	put("/v1/products/{product}/plan", access.RightAdminister, (*call).setPlan)
+	put("/v1/products/{product}/suspended", access.RightAdminister, (*call).suspendProduct)
+	put("/v1/products/{product}/renewal", access.RightOperate, (*call).setRenewal)
+	get("/v1/products/{product}/renewal", access.RightRead, (*call).showRenewal)
+	get("/v1/products/{product}/forecast", access.RightUsage, (*call).showForecast)
+	post("/v1/products/{product}/lots", access.RightAdminister, (*call).creditLot)
+	post("/v1/products/{product}/lots/{order}/void", access.RightAdminister, (*call).voidLot)
+	get("/v1/products/{product}/lots", access.RightUsage, (*call).listLots)
+	post("/v1/products/{product}/topups", access.RightAdminister, (*call).creditTopup)
+	post("/v1/products/{product}/topups/{order}/void", access.RightAdminister, (*call).voidTopup)
+	get("/v1/products/{product}/topups", access.RightUsage, (*call).listTopups)
+	get("/v1/products/{product}/licenses", access.RightUsage, (*call).listProductLicenses)
+	get("/v1/products/{product}/devices", access.RightRead, (*call).listDevices)
+	get("/v1/products/{product}/devices/{device}", access.RightRead, (*call).showDevice)
+	put("/v1/products/{product}/devices/{device}/suspended", access.RightOperate, (*call).suspendDevice)
+	get("/v1/products/{product}/devices/{device}/logs", access.RightRead, (*call).showLogs)
 
-	post("/v1/tokens", license.RightAdminister, (*call).createToken)
-	get("/v1/tokens", license.RightAdminister, (*call).listTokens)
-	r.DELETE("/v1/tokens/{name}", h.guard(license.RightAdminister, (*call).deleteToken))
-	get("/v1/audit", license.RightRead, (*call).showAudit)
-	post("/v1/clock/confirm", license.RightAdminister, (*call).confirmClock)
+	post("/v1/tokens", access.RightAdminister, (*call).createToken)
+	get("/v1/tokens", access.RightAdminister, (*call).listTokens)
+	r.DELETE("/v1/tokens/{name}", h.guard(access.RightAdminister, (*call).deleteToken))
+	get("/v1/audit", access.RightRead, (*call).showAudit)
+	post("/v1/clock/confirm", access.RightAdminister, (*call).confirmClock)
 
 	for path, answer := range map[string]fasthttp.RequestHandler{
 		"/livez": h.livez, "/readyz": h.readyz, "/metrics": h.metrics,

@@ -6,20 +6,21 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 )
 
 type tokenAnswer struct {
-	Token     string       `json:"token,omitempty"` // the secret: in the answer to its creation, never again
-	Name      string       `json:"name"`
-	Role      license.Role `json:"role"`
-	Account   *string      `json:"account"` // null: all
-	CreatedAt instant      `json:"created_at"`
-	ExpiresAt *instant     `json:"expires_at"` // null: never
+	Token     string      `json:"token,omitempty"` // the secret: in the answer to its creation, never again
+	Name      string      `json:"name"`
+	Role      access.Role `json:"role"`
+	Account   *string     `json:"account"` // null: all
+	CreatedAt instant     `json:"created_at"`
+	ExpiresAt *instant    `json:"expires_at"` // null: never
 }
 
-func showToken(t *license.Token) tokenAnswer {
+func showToken(t *access.Token) tokenAnswer {
 	return tokenAnswer{
 		Name:      t.Name,
 		Role:      t.Role,
@@ -31,7 +32,7 @@ func showToken(t *license.Token) tokenAnswer {
 
 // createToken answers POST /v1/tokens.
 func (c *call) createToken() error {
-	var t license.Token
+	var t access.Token
 	var role string
 	var expiresIn license.Period
 	err := c.read(fields{
@@ -40,8 +41,8 @@ func (c *call) createToken() error {
 	if err != nil {
 		return err
 	}
-	secret := license.NewSecret()
-	t.Role, t.Hash = license.Role(role), sha256.Sum256([]byte(secret))
+	secret := access.NewSecret()
+	t.Role, t.Hash = access.Role(role), sha256.Sum256([]byte(secret))
 	var answer tokenAnswer
 	err = c.administer(func(cat *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 		if expiresIn != (license.Period{}) {
@@ -96,7 +97,7 @@ func (c *call) listTokens() error {
 	if err != nil {
 		return err
 	}
-	page, next := pageAfter(c.catalogue.Tokens(), cursor, limit, func(t *license.Token) string { return t.Name })
+	page, next := pageAfter(c.catalogue.Tokens(), cursor, limit, func(t *access.Token) string { return t.Name })
 	list := make([]tokenAnswer, len(page))
 	for i, t := range page {
 		list[i] = showToken(t)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/license"
 )
 
@@ -34,8 +35,8 @@ func (h *heldAnswers) take() []time.Duration {
 // does who may not do what he asks.
 func TestWrongTokensWait(t *testing.T) {
 	d := newDaemon(t, nil)
-	d.addToken("gateway", license.RoleGateway, "")
-	d.tokens["wrong"] = license.NewSecret()
+	d.addToken("gateway", access.RoleGateway, "")
+	d.tokens["wrong"] = access.NewSecret()
 	ask := func(token string, status int, want ...time.Duration) {
 		t.Helper()
 		ctx, _ := d.ask(request{token: token, method: "GET", uri: "/v1/accounts"})
@@ -74,7 +75,7 @@ func TestTooManyWrongTokens(t *testing.T) {
 	d := newDaemon(t, nil)
 	held := 0
 	var full func()
-	p := license.NewPenalties(func(<-chan struct{}, time.Duration) {
+	p := access.NewPenalties(func(<-chan struct{}, time.Duration) {
 		held++
 		full()
 	})
@@ -109,7 +110,7 @@ func TestAuditOfOneAccountIsReadInSteps(t *testing.T) {
 		o.Engine = log
 	})
 	d.expect(201, "POST", "/v1/accounts", `{"account":"acme","kind":"personal"}`)
-	d.addToken("boss", license.RoleAdmin, "acme")
+	d.addToken("boss", access.RoleAdmin, "acme")
 	for range 3 * scanAudit {
 		log.entries = append(log.entries, license.AuditEntry{Action: "account.create", Target: "zeta", Detail: []byte("{}")})
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"github.com/valyala/fasthttp"
 
-	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/access"
 )
 
 // TestTranscripts plays what clients ask and compares what they are answered. The commands:
@@ -42,7 +42,7 @@ func TestTranscripts(t *testing.T) {
 				if len(data.CmdArgs) > 2 {
 					account = data.CmdArgs[2].Key
 				}
-				d.addToken(data.CmdArgs[0].Key, license.Role(data.CmdArgs[1].Key), account)
+				d.addToken(data.CmdArgs[0].Key, access.Role(data.CmdArgs[1].Key), account)
 				return ""
 			}
 			t.Fatalf("unknown command %q", data.Cmd)

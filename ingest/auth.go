@@ -3,18 +3,18 @@ package ingest
 import (
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/license"
 )
 
 // authorize returns the token of a gateway's request. Without one it has answered: late if no token is valid at all, so
 // that who sends wrong ones is slowed down.
-func (h *Handler) authorize(ctx *fasthttp.RequestCtx) *license.Token {
+func (h *Handler) authorize(ctx *fasthttp.RequestCtx) *access.Token {
 	nowMs := h.engine.NowMs()
-	token, problem := license.Authorize(
+	token, problem := access.Authorize(
 		h.engine.Catalogue(),
 		ctx.Request.Header.Peek("Authorization"),
-		license.RightEvents,
+		access.RightEvents,
 		nowMs,
 	)
 	if problem == nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
@@ -33,7 +34,7 @@ type guardedDoor struct {
 }
 
 func newGuardedDoor(t *testing.T) *guardedDoor {
-	d := &guardedDoor{T: t, secrets: map[string]string{"wrong": license.NewSecret()}}
+	d := &guardedDoor{T: t, secrets: map[string]string{"wrong": access.NewSecret()}}
 	d.open()
 	d.handler = d.newHandler()
 	for account, product := range map[string]string{"acme": "pa", "zeta": "pz"} {
@@ -46,9 +47,9 @@ func newGuardedDoor(t *testing.T) *guardedDoor {
 			return next, ch, err
 		})
 	}
-	for _, role := range []license.Role{license.RoleAdmin, license.RoleGateway, license.RoleBilling, license.RoleViewer} {
-		d.token(license.Token{Name: string(role), Role: role})
-		d.token(license.Token{Name: string(role) + "-of-acme", Role: role, Account: "acme"})
+	for _, role := range []access.Role{access.RoleAdmin, access.RoleGateway, access.RoleBilling, access.RoleViewer} {
+		d.token(access.Token{Name: string(role), Role: role})
+		d.token(access.Token{Name: string(role) + "-of-acme", Role: role, Account: "acme"})
 	}
 	return d
 }
@@ -87,7 +88,7 @@ func (d *guardedDoor) newHandlerOf(e Engine) *Handler {
 		Options{Engine: e, People: func(*fasthttp.RequestCtx) { d.Error("a gateway's call went to the people's door") }},
 	)
 	d.must(err)
-	h.penalties = license.NewPenalties(func(_ <-chan struct{}, held time.Duration) { d.held = append(d.held, held) })
+	h.penalties = access.NewPenalties(func(_ <-chan struct{}, held time.Duration) { d.held = append(d.held, held) })
 	return h
 }
 
@@ -103,8 +104,8 @@ func (d *guardedDoor) change(fn func(*license.Catalogue, license.Actor) (*licens
 	d.must(d.engine.Administer("setup", fn))
 }
 
-func (d *guardedDoor) token(t license.Token) {
-	d.secrets[t.Name] = license.NewSecret()
+func (d *guardedDoor) token(t access.Token) {
+	d.secrets[t.Name] = access.NewSecret()
 	t.Hash = sha256.Sum256([]byte(d.secrets[t.Name]))
 	d.change(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 		return c.CreateToken(by, t)
@@ -295,7 +296,7 @@ func TestWrongTokensWait(t *testing.T) {
 func TestTooManyWrongTokens(t *testing.T) {
 	d := newGuardedDoor(t)
 	var full func()
-	d.handler.penalties = license.NewPenalties(func(<-chan struct{}, time.Duration) { full() })
+	d.handler.penalties = access.NewPenalties(func(<-chan struct{}, time.Duration) { full() })
 	answered := 0
 	full = func() { // Called while every answer of before is held.
 		if d.handler.penalties.Hold(nil, 0, nil) {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/commands"
 )
@@ -22,7 +22,7 @@ type streams struct {
 
 // commands answers GET /v1/commands: what gateways are told, as server-sent events, until the client goes or the daemon
 // stops.
-func (h *Handler) commands(ctx *fasthttp.RequestCtx, token *license.Token) {
+func (h *Handler) commands(ctx *fasthttp.RequestCtx, token *access.Token) {
 	s := &commandStream{h: h, token: token, conn: ctx.Conn()}
 	if ctx.QueryArgs().Has("producer") {
 		name := ctx.QueryArgs().Peek("producer")
@@ -56,7 +56,7 @@ func (h *Handler) commands(ctx *fasthttp.RequestCtx, token *license.Token) {
 // resumes where it was.
 type commandStream struct {
 	h     *Handler
-	token *license.Token
+	token *access.Token
 	who   shard.Listener
 	place commands.Place
 	conn  net.Conn

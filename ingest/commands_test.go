@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard"
@@ -286,7 +287,7 @@ func newTold(
 ) (s *commandStream, client net.Conn, done chan struct{}) {
 	t.Helper()
 	e := &toldEngine{cat: license.New("default", time.Hour), more: make(chan struct{})}
-	token := license.Token{Name: "gw", Role: license.RoleGateway}
+	token := access.Token{Name: "gw", Role: access.RoleGateway}
 	if validity > 0 {
 		token.ExpiresAtMs = time.Now().Add(validity).UnixMilli()
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/valyala/fasthttp"
 	"github.com/zeebo/xxh3"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/claims"
 )
@@ -65,7 +65,7 @@ func (c *call) release() {
 }
 
 // events answers POST /v1/events.
-func (h *Handler) events(ctx *fasthttp.RequestCtx, token *license.Token) {
+func (h *Handler) events(ctx *fasthttp.RequestCtx, token *access.Token) {
 	c := h.calls.Get().(*call)
 	defer c.release()
 	header := &ctx.Request.Header
@@ -108,7 +108,7 @@ func fieldOf(h *fasthttp.RequestHeader, name string) field {
 }
 
 // header takes what a request says about itself. Of the fields nothing is kept.
-func (c *call) header(token *license.Token, contentType []byte, producer, sequence field) *event.Problem {
+func (c *call) header(token *access.Token, contentType []byte, producer, sequence field) *event.Problem {
 	c.request.Account, c.request.Producer, c.request.Claim = token.AccountID, nil, nil
 	if c.format = formatOf(contentType); c.format == nil {
 		return unsupportedMedia()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard"
@@ -62,7 +63,7 @@ type Handler struct {
 	admission admission
 	streams   streams
 	calls     sync.Pool // of *call
-	penalties *license.Penalties
+	penalties *access.Penalties
 }
 
 // NewHandler returns a Handler.
@@ -73,7 +74,7 @@ func NewHandler(o Options) (*Handler, error) {
 	if o.AdmissionBytes == 0 {
 		o.AdmissionBytes = admissionBytesDefault
 	}
-	h := &Handler{engine: o.Engine, people: o.People, penalties: license.NewPenalties(nil)}
+	h := &Handler{engine: o.Engine, people: o.People, penalties: access.NewPenalties(nil)}
 	h.admission.most = o.AdmissionBytes
 	h.streams.closing = make(chan struct{})
 	h.calls.New = func() any { return newCall(h) }
@@ -95,7 +96,7 @@ func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
 }
 
 // gateway checks method and token before a gateway's call.
-func (h *Handler) gateway(ctx *fasthttp.RequestCtx, method string, call func(*fasthttp.RequestCtx, *license.Token)) {
+func (h *Handler) gateway(ctx *fasthttp.RequestCtx, method string, call func(*fasthttp.RequestCtx, *access.Token)) {
 	if string(ctx.Method()) != method {
 		ctx.Response.Header.Set("Allow", method)
 		refuse(ctx, &event.Problem{Code: event.MethodNotAllowed, Detail: "use " + method})

@@ -3,8 +3,8 @@ package ingest
 import (
 	"time"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/license"
 )
 
 // link is a connection that a loop looks after.
@@ -131,10 +131,10 @@ func (l *loop) read(c *link, b []byte) (n int, ok bool) {
 // begin decides a request, and answers it if there is nothing to wait for. It returns false, and has done nothing, if
 // the request is not a loop's to answer: who has no valid token waits for the answer.
 func (l *loop) begin(c *link, p *plain) bool {
-	token, problem := license.Authorize(
+	token, problem := access.Authorize(
 		l.h.engine.Catalogue(),
 		p.authorization.value,
-		license.RightEvents,
+		access.RightEvents,
 		l.h.engine.NowMs(),
 	)
 	if problem != nil {

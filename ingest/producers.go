@@ -6,8 +6,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/license"
 )
 
 const producersPath, offlineSuffix = "/v1/producers/", "/offline"
@@ -19,19 +19,19 @@ func (h *Handler) producer(ctx *fasthttp.RequestCtx, path string) {
 		h.gateway(
 			ctx,
 			fasthttp.MethodPost,
-			func(ctx *fasthttp.RequestCtx, token *license.Token) { h.offline(ctx, token, offline) },
+			func(ctx *fasthttp.RequestCtx, token *access.Token) { h.offline(ctx, token, offline) },
 		)
 		return
 	}
 	h.gateway(
 		ctx,
 		fasthttp.MethodGet,
-		func(ctx *fasthttp.RequestCtx, token *license.Token) { h.sequences(ctx, token, name) },
+		func(ctx *fasthttp.RequestCtx, token *access.Token) { h.sequences(ctx, token, name) },
 	)
 }
 
 // sequences answers GET /v1/producers/{producer}: where a gateway goes on after its restart.
-func (h *Handler) sequences(ctx *fasthttp.RequestCtx, token *license.Token, name string) {
+func (h *Handler) sequences(ctx *fasthttp.RequestCtx, token *access.Token, name string) {
 	s, known, err := h.engine.Sequences(token.AccountID, name)
 	if err != nil {
 		fail(ctx, err)
@@ -55,7 +55,7 @@ func (h *Handler) sequences(ctx *fasthttp.RequestCtx, token *license.Token, name
 }
 
 // offline answers POST /v1/producers/{producer}/offline.
-func (h *Handler) offline(ctx *fasthttp.RequestCtx, token *license.Token, name string) {
+func (h *Handler) offline(ctx *fasthttp.RequestCtx, token *access.Token, name string) {
 	if !event.ValidName([]byte(name)) {
 		refuse(
 			ctx,

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license/persist"
 )
@@ -105,8 +106,8 @@ type Catalogue struct {
 	accountsByID persist.List[*Account] // 0 is nil
 	products     persist.Map[*Product]
 	productsByID persist.List[*Product] // 0 is nil
-	tokens       persist.Map[*Token]
-	tokensByHash persist.Map[*Token]
+	tokens       persist.Map[*access.Token]
+	tokensByHash persist.Map[*access.Token]
 	sweeps       []Sweep // in the order of their numbers
 	seed         maphash.Seed
 	poolLast     uint32
@@ -119,7 +120,7 @@ func New(region string, retention time.Duration) *Catalogue {
 	c := &Catalogue{
 		Region: region, Retention: retention, seed: seed, pools: newPools(),
 		accounts: persist.NewMap[*Account](seed), products: persist.NewMap[*Product](seed),
-		tokens: persist.NewMap[*Token](seed), tokensByHash: persist.NewMap[*Token](seed),
+		tokens: persist.NewMap[*access.Token](seed), tokensByHash: persist.NewMap[*access.Token](seed),
 	}
 	c.accountsByID.Set(0, 0, nil)
 	c.productsByID.Set(0, 0, nil)

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/meterd/meterd/access"
 )
 
 // Whoever holds a catalogue sees what he saw, whatever is changed after it: that makes an upgrade uniform (R9).
@@ -89,9 +91,9 @@ func (b *book) change(t *rapid.T) {
 		if name := draw("gw-1", "gw-2"); b.cat.Token(name) != nil {
 			next, ch, err = b.cat.DeleteToken(b.by(), name)
 		} else {
-			next, ch, err = b.cat.CreateToken(b.by(), Token{
-				Name: name, Role: RoleGateway, Account: draw("", "acme"), ExpiresAtMs: rapid.Int64Range(0, 9).Draw(t, "expires"),
-				Hash: sha256.Sum256([]byte(NewSecret())),
+			next, ch, err = b.cat.CreateToken(b.by(), access.Token{
+				Name: name, Role: access.RoleGateway, Account: draw("", "acme"), ExpiresAtMs: rapid.Int64Range(0, 9).Draw(t, "expires"),
+				Hash: sha256.Sum256([]byte(access.NewSecret())),
 			})
 		}
 	case "switch":

@@ -3,6 +3,8 @@ package license
 import (
 	"fmt"
 	"testing"
+
+	"github.com/meterd/meterd/access"
 )
 
 // A change runs while nobody decides: with its encoding it stays far below a millisecond, whatever there is.
@@ -78,7 +80,7 @@ func BenchmarkChange(b *testing.B) {
 			return ch, err
 		}},
 		{"create-token", func(c *Catalogue, i int) (*Change, error) {
-			_, ch, err := c.CreateToken(by, Token{Name: fmt.Sprint("new", i), Role: RoleGateway, Hash: [32]byte{byte(i), byte(i >> 8)}})
+			_, ch, err := c.CreateToken(by, access.Token{Name: fmt.Sprint("new", i), Role: access.RoleGateway, Hash: [32]byte{byte(i), byte(i >> 8)}})
 			return ch, err
 		}},
 	} {
@@ -138,7 +140,7 @@ func BenchmarkHonors(b *testing.B) {
 	by := Actor{Token: "admin", AtMs: 1_800_000_000_000}
 	var err error
 	for i := range 1000 {
-		token := Token{Name: fmt.Sprint("gateway-", i), Role: RoleGateway, Hash: [32]byte{byte(i), byte(i >> 8)}}
+		token := access.Token{Name: fmt.Sprint("gateway-", i), Role: access.RoleGateway, Hash: [32]byte{byte(i), byte(i >> 8)}}
 		if c, _, err = c.CreateToken(by, token); err != nil {
 			b.Fatal(err)
 		}

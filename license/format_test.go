@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"testing"
+
+	"github.com/meterd/meterd/access"
 )
 
 // Records are what FORMAT.md draws, key by key. A change here is a change of the format.
@@ -26,10 +28,10 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 	b.keep(next, ch, err)
 	next, ch, err = b.cat.CreateToken(
 		b.by(),
-		Token{Name: "gw-1", Role: RoleGateway, Account: "acme", Hash: sha256.Sum256(nil), ExpiresAtMs: 1_803_204_000_000},
+		access.Token{Name: "gw-1", Role: access.RoleGateway, Account: "acme", Hash: sha256.Sum256(nil), ExpiresAtMs: 1_803_204_000_000},
 	)
 	b.keep(next, ch, err)
-	next, ch, err = b.cat.CreateToken(b.by(), Token{Name: "gw-2", Role: RoleViewer, Hash: sha256.Sum256([]byte("2"))})
+	next, ch, err = b.cat.CreateToken(b.by(), access.Token{Name: "gw-2", Role: access.RoleViewer, Hash: sha256.Sum256([]byte("2"))})
 	b.keep(next, ch, err)
 	next, ch, err = b.cat.DeleteToken(b.by(), "gw-2")
 	b.keep(next, ch, err)

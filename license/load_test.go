@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/meterd/meterd/access"
 )
 
 // What all changes put into the ledger is the catalogue.
@@ -109,7 +111,7 @@ func sample(t testing.TB) map[string][]byte {
 	b.product("p1", "ada", "")
 	b.credit("p1", Credit{Order: "PO-1", Quantity: 1})
 	b.credit("p1", Credit{Order: "PACK", Quantity: 1, Units: true})
-	b.token(Token{Name: "gw-1", Role: RoleGateway}, "secret")
+	b.token(access.Token{Name: "gw-1", Role: access.RoleGateway}, "secret")
 	return b.ledger
 }
 

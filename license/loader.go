@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/meterd/meterd/access"
 )
 
 // Loader builds a catalogue from its records: the way back of Records. It is for one goroutine.
@@ -282,7 +284,7 @@ func (l *Loader) token(key, value []byte) error {
 	if a := l.c.Account(r.Account); r.Account != "" && (a == nil || a.ID != r.AccountID) {
 		return fmt.Errorf("token %q is bound to account %q, number %d, of which there is no record", key[1:], r.Account, r.AccountID)
 	}
-	t := &Token{
+	t := &access.Token{
 		Name: string(key[1:]), Role: r.Role, Account: r.Account, AccountID: r.AccountID,
 		CreatedAtMs: r.CreatedAtMs, ExpiresAtMs: r.ExpiresAtMs,
 	}

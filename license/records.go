@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	"github.com/meterd/meterd/access"
 )
 
 // Put is the record of one object, as it stands after a change (FORMAT.md).
@@ -82,13 +84,13 @@ type (
 		Plan         *Plan  `json:"plan,omitempty"`
 	}
 	tokenRecord struct {
-		Role        Role   `json:"role"`
-		Account     string `json:"account,omitempty"`
-		AccountID   uint32 `json:"account_id,omitempty"`
-		Hash        []byte `json:"sha256"`
-		CreatedAtMs int64  `json:"created_at_ms"`
-		ExpiresAtMs int64  `json:"expires_at_ms,omitempty"`
-		Deleted     bool   `json:"deleted,omitempty"` // nothing else stands beside it
+		Role        access.Role `json:"role"`
+		Account     string      `json:"account,omitempty"`
+		AccountID   uint32      `json:"account_id,omitempty"`
+		Hash        []byte      `json:"sha256"`
+		CreatedAtMs int64       `json:"created_at_ms"`
+		ExpiresAtMs int64       `json:"expires_at_ms,omitempty"`
+		Deleted     bool        `json:"deleted,omitempty"` // nothing else stands beside it
 	}
 	sweepRecord struct {
 		AccountID uint32 `json:"account_id,omitempty"`
@@ -136,7 +138,7 @@ func (l *Lot) voidRecord(product uint32, i int) Put {
 	return put(key32(keyVoid, product, l.Pool.ID, uint32(i)), l.Voids[i])
 }
 
-func (t *Token) record() Put {
+func tokenRecordOf(t *access.Token) Put {
 	return put(tokenKey(t.Name), tokenRecord{
 		Role: t.Role, Account: t.Account, AccountID: t.AccountID, Hash: t.Hash[:],
 		CreatedAtMs: t.CreatedAtMs, ExpiresAtMs: t.ExpiresAtMs,
@@ -170,7 +172,7 @@ func (c *Catalogue) Records(yield func(key, value []byte) error) error {
 		}
 	}
 	for _, t := range c.Tokens() {
-		if err := hand(t.record()); err != nil {
+		if err := hand(tokenRecordOf(t)); err != nil {
 			return err
 		}
 	}

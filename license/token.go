@@ -2,90 +2,65 @@ package license
 
 import (
 	"cmp"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 )
-
-// Token is the right to call meterd. The secret itself is shown once and never stored; Hash is its SHA-256, which is
-// enough for a secret of 256 random bits. It never changes once it stands in a catalogue.
-type Token struct {
-	Name        string
-	Role        Role
-	Account     string // bound to it; "" sees all
-	AccountID   uint32 // 0 when unbound
-	Hash        [32]byte
-	CreatedAtMs int64
-	ExpiresAtMs int64 // 0: never
-}
-
-// tokenPrefix lets people and scanners of secrets recognize a token.
-const tokenPrefix = "mtd_"
-
-// NewSecret returns a fresh secret for a token.
-func NewSecret() string {
-	var b [32]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		panic("BUG: crypto/rand never fails: " + err.Error())
-	}
-	return tokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
-}
 
 // Authenticate returns the token whose secret this is, nil if there is none or it has expired at nowMs. What is
 // compared is a hash of a random secret, so that the time it takes tells nothing; the last comparison is constant all
 // the same.
-func (c *Catalogue) Authenticate(secret []byte, nowMs int64) *Token {
+func (c *Catalogue) Authenticate(secret []byte, nowMs int64) *access.Token {
 	hash := sha256.Sum256(secret)
 	t, _ := c.tokensByHash.Get(hash[:])
-	if t == nil || subtle.ConstantTimeCompare(t.Hash[:], hash[:]) != 1 || t.expired(nowMs) {
+	if t == nil || subtle.ConstantTimeCompare(t.Hash[:], hash[:]) != 1 || t.Expired(nowMs) {
 		return nil
 	}
 	return t
 }
 
 // Honors reports whether a token that was authenticated before is still good: neither deleted nor expired at nowMs.
-// Whoever answers for longer than a moment asks again.
-func (c *Catalogue) Honors(t *Token, nowMs int64) bool {
-	held := c.Token(t.Name)
-	return held != nil && (held == t || held.Hash == t.Hash) && !held.expired(nowMs)
+// Whoever answers for longer than a moment asks again, and so does the engine for every batch. It does not allocate.
+func (c *Catalogue) Honors(t *access.Token, nowMs int64) bool {
+	held, found := c.tokensByHash.Get(t.Hash[:])
+	return found && !held.Expired(nowMs)
 }
 
-func (t *Token) expired(nowMs int64) bool { return t.ExpiresAtMs != 0 && nowMs >= t.ExpiresAtMs }
-
-// administers reports whether everything can be administered with the token.
-func (t *Token) administers(nowMs int64) bool { return t.Allows(RightAdminister) && !t.expired(nowMs) }
+// administers reports whether everything can be administered with a token.
+func administers(t *access.Token, nowMs int64) bool {
+	return t.Allows(access.RightAdminister) && !t.Expired(nowMs)
+}
 
 // Token returns the token called name, nil if there is none.
-func (c *Catalogue) Token(name string) *Token {
+func (c *Catalogue) Token(name string) *access.Token {
 	t, _ := c.tokens.Get([]byte(name))
 	return t
 }
 
 // Tokens returns all tokens, expired ones too, in the order of their names; the slice is the caller's.
-func (c *Catalogue) Tokens() []*Token {
-	list := make([]*Token, 0, c.tokens.Len())
+func (c *Catalogue) Tokens() []*access.Token {
+	list := make([]*access.Token, 0, c.tokens.Len())
 	for _, t := range c.tokens.All() {
 		list = append(list, t)
 	}
-	slices.SortFunc(list, func(a, b *Token) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b *access.Token) int { return cmp.Compare(a.Name, b.Name) })
 	return list
 }
 
 // putToken adds t to a catalogue that is still being built.
-func (c *Catalogue) putToken(t *Token) {
+func (c *Catalogue) putToken(t *access.Token) {
 	c.tokens.Set(c.Seq, t.Name, t)
 	c.tokensByHash.Set(c.Seq, string(t.Hash[:]), t)
 }
 
 // dropToken takes t from a catalogue that is still being built.
-func (c *Catalogue) dropToken(t *Token) {
+func (c *Catalogue) dropToken(t *access.Token) {
 	c.tokens.Delete(c.Seq, t.Name)
 	c.tokensByHash.Delete(c.Seq, string(t.Hash[:]))
 }
@@ -95,12 +70,12 @@ func (a Actor) After(p Period) int64 { return p.End(a.AtMs/1000, time.UTC)*1000 
 
 // CreateToken adds t, whose Hash is that of a secret which only its owner keeps. The account is looked up by its name,
 // so that a token which names one is bound or not made at all.
-func (c *Catalogue) CreateToken(by Actor, t Token) (*Catalogue, *Change, error) {
+func (c *Catalogue) CreateToken(by Actor, t access.Token) (*Catalogue, *Change, error) {
 	switch {
 	case !event.ValidName([]byte(t.Name)):
 		return nil, nil, badName("name")
-	case !t.Role.known():
-		return nil, nil, invalid("role", "must be one of "+roleNames)
+	case !t.Role.Known():
+		return nil, nil, invalid("role", "must be one of "+access.RoleNames)
 	case t.Account != "" && c.Account(t.Account) == nil:
 		return nil, nil, &event.Problem{
 			Code:   event.NotFound,
@@ -123,7 +98,7 @@ func (c *Catalogue) CreateToken(by Actor, t Token) (*Catalogue, *Change, error) 
 		detail["expires_at"] = json.RawMessage(event.AppendTime(nil, t.ExpiresAtMs))
 	}
 	ch := n.change(by, "token.create", t.Name, detail)
-	ch.put(t.record())
+	ch.put(tokenRecordOf(&t))
 	return n, ch, nil
 }
 
@@ -134,7 +109,7 @@ func (c *Catalogue) DeleteToken(by Actor, name string) (*Catalogue, *Change, err
 	if t == nil {
 		return nil, nil, &event.Problem{Code: event.NotFound, Field: "token", Detail: "token: there is none called " + name}
 	}
-	if t.administers(by.AtMs) && !c.administeredWithout(t, by.AtMs) {
+	if administers(t, by.AtMs) && !c.administeredWithout(t, by.AtMs) {
 		return nil, nil, &event.Problem{
 			Code: event.LastAdmin, Field: "token",
 			Detail: "token: " + name + " is the last one that can administer everything; create another one first",
@@ -147,9 +122,9 @@ func (c *Catalogue) DeleteToken(by Actor, name string) (*Catalogue, *Change, err
 	return n, ch, nil
 }
 
-func (c *Catalogue) administeredWithout(t *Token, nowMs int64) bool {
+func (c *Catalogue) administeredWithout(t *access.Token, nowMs int64) bool {
 	for _, other := range c.tokens.All() {
-		if other != t && other.administers(nowMs) {
+		if other != t && administers(other, nowMs) {
 			return true
 		}
 	}

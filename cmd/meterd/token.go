@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/license"
 )
 
@@ -17,7 +18,7 @@ func (d *daemon) firstToken() error {
 	if d.engine.Catalogue().Seq > 0 {
 		return nil
 	}
-	secret := license.NewSecret()
+	secret := access.NewSecret()
 	if err := writeSecret(d.tokenPath(), secret, os.O_TRUNC); err != nil {
 		return fmt.Errorf("write the administrator's token: %w", err)
 	}
@@ -26,7 +27,7 @@ func (d *daemon) firstToken() error {
 		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 			return c.CreateToken(
 				by,
-				license.Token{Name: adminName, Role: license.RoleAdmin, Hash: sha256.Sum256([]byte(secret))},
+				access.Token{Name: adminName, Role: access.RoleAdmin, Hash: sha256.Sum256([]byte(secret))},
 			)
 		},
 	)

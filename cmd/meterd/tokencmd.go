@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
@@ -94,7 +95,7 @@ func createTokenOffline(o *tokenOptions, stdout io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
-	secret := license.NewSecret()
+	secret := access.NewSecret()
 	entries, err := planToken(ledger, o, expiresIn, secret)
 	if err != nil {
 		return fmt.Errorf("create the token: %w", err)
@@ -165,8 +166,8 @@ func planToken(
 		return nil, fmt.Errorf("the daemon never became ready in %s: start it, and it makes the first token itself", o.data)
 	}
 	by := license.Actor{Token: offlineName, AtMs: time.Now().UnixMilli()}
-	token := license.Token{
-		Name: o.name, Role: license.Role(o.role), Account: o.account, Hash: sha256.Sum256([]byte(secret)),
+	token := access.Token{
+		Name: o.name, Role: access.Role(o.role), Account: o.account, Hash: sha256.Sum256([]byte(secret)),
 	}
 	if expiresIn != (license.Period{}) {
 		token.ExpiresAtMs = by.After(expiresIn)

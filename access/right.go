@@ -1,4 +1,4 @@
-package license
+package access
 
 import (
 	"strings"
@@ -16,10 +16,12 @@ const (
 	RoleBilling Role = "billing"
 	RoleViewer  Role = "viewer"
 
-	roleNames = "admin, gateway, billing, viewer"
+	// RoleNames lists them for people.
+	RoleNames = "admin, gateway, billing, viewer"
 )
 
-func (r Role) known() bool {
+// Known reports whether there is such a role.
+func (r Role) Known() bool {
 	return r == RoleAdmin || r == RoleGateway || r == RoleBilling || r == RoleViewer
 }
 
@@ -52,13 +54,20 @@ func (t *Token) Allows(r Right) bool {
 	return false
 }
 
+// Authenticator knows the tokens.
+type Authenticator interface {
+	// Authenticate returns the token whose secret this is, nil if there is none or it has expired at nowMs, Unix
+	// milliseconds. It keeps nothing of secret.
+	Authenticate(secret []byte, nowMs int64) *Token
+}
+
 // Authorize returns the token of an Authorization header, or the problem to answer if there is none or it lacks the
-// right.
-func Authorize(c *Catalogue, header []byte, right Right, nowMs int64) (*Token, *event.Problem) {
+// right. nowMs is Unix milliseconds.
+func Authorize(known Authenticator, header []byte, right Right, nowMs int64) (*Token, *event.Problem) {
 	const scheme = "Bearer "
 	var t *Token
 	if len(header) > len(scheme) && strings.EqualFold(string(header[:len(scheme)]), scheme) {
-		t = c.Authenticate(header[len(scheme):], nowMs)
+		t = known.Authenticate(header[len(scheme):], nowMs)
 	}
 	switch {
 	case t == nil:

@@ -11,13 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 )
 
 // newToken creates a token and returns its secret.
-func (b *book) newToken(t Token) string {
+func (b *book) newToken(t access.Token) string {
 	b.Helper()
-	secret := NewSecret()
+	secret := access.NewSecret()
 	b.token(t, secret)
 	return secret
 }
@@ -30,11 +31,11 @@ func (b *book) deleteToken(name string) {
 // The ledger holds the SHA-256 of a secret, in the token's own record alone, and nothing of the secret.
 func TestSecretsAreNotStored(t *testing.T) {
 	b := newBook(t)
-	secret := b.newToken(Token{Name: "gw", Role: RoleGateway})
+	secret := b.newToken(access.Token{Name: "gw", Role: access.RoleGateway})
 	hash := sha256.Sum256([]byte(secret))
 	hashed := base64.StdEncoding.EncodeToString(hash[:])
 	for key, value := range b.ledger {
-		if bytes.Contains(value, []byte(secret[len(tokenPrefix):])) {
+		if bytes.Contains(value, []byte(secret[len("mtd_"):])) {
 			t.Errorf("record %q holds the secret: %s", key, value)
 		}
 		if bytes.Contains(value, []byte(hashed)) != (key == "Tgw") {
@@ -48,9 +49,9 @@ func TestTokenIsBoundByName(t *testing.T) {
 	b := newBook(t)
 	b.account("other", Personal)
 	acme := b.account("acme", Personal)
-	b.newToken(Token{Name: "bound", Role: RoleGateway, Account: "acme"})
-	b.newToken(Token{Name: "confused", Role: RoleGateway, Account: "acme", AccountID: 77})
-	b.newToken(Token{Name: "unbound", Role: RoleGateway, AccountID: 77})
+	b.newToken(access.Token{Name: "bound", Role: access.RoleGateway, Account: "acme"})
+	b.newToken(access.Token{Name: "confused", Role: access.RoleGateway, Account: "acme", AccountID: 77})
+	b.newToken(access.Token{Name: "unbound", Role: access.RoleGateway, AccountID: 77})
 	for name, want := range map[string]uint32{"bound": acme.ID, "confused": acme.ID, "unbound": 0} {
 		if got := b.cat.Token(name).AccountID; got != want {
 			t.Errorf("%s is bound to account %d, want %d", name, got, want)
@@ -61,20 +62,20 @@ func TestTokenIsBoundByName(t *testing.T) {
 func TestTokensAreBounded(t *testing.T) {
 	b := newBook(t)
 	for i := range tokensMax {
-		b.cat.putToken(&Token{Name: fmt.Sprintf("t%d", i), Hash: sha256.Sum256(fmt.Append(nil, i))})
+		b.cat.putToken(&access.Token{Name: fmt.Sprintf("t%d", i), Hash: sha256.Sum256(fmt.Append(nil, i))})
 	}
-	_, _, err := b.cat.CreateToken(b.by(), Token{Name: "more", Role: RoleViewer})
+	_, _, err := b.cat.CreateToken(b.by(), access.Token{Name: "more", Role: access.RoleViewer})
 	wantProblem(t, err, event.InvalidArgument, "name")
 	b.cat.dropToken(b.cat.Token("t0"))
-	b.newToken(Token{Name: "more", Role: RoleViewer})
+	b.newToken(access.Token{Name: "more", Role: access.RoleViewer})
 }
 
 // A token is good to the last millisecond before its end.
 func TestTokenExpiry(t *testing.T) {
 	b := newBook(t)
 	end := b.atMs + 90_500
-	secret := b.newToken(Token{Name: "brief", Role: RoleViewer, ExpiresAtMs: end})
-	always := b.newToken(Token{Name: "always", Role: RoleViewer})
+	secret := b.newToken(access.Token{Name: "brief", Role: access.RoleViewer, ExpiresAtMs: end})
+	always := b.newToken(access.Token{Name: "always", Role: access.RoleViewer})
 	brief := b.cat.Token("brief")
 	for _, c := range []struct {
 		nowMs int64
@@ -89,6 +90,17 @@ func TestTokenExpiry(t *testing.T) {
 		if b.cat.Authenticate([]byte(always), c.nowMs) == nil {
 			t.Errorf("at %d a token without end is not good", c.nowMs)
 		}
+	}
+}
+
+// Asked inside the gate for each batch.
+func TestHonorsDoesNotAllocate(t *testing.T) {
+	b := newBook(t)
+	name := strings.Repeat("x", 64)
+	b.newToken(access.Token{Name: name, Role: access.RoleGateway})
+	token := *b.cat.Token(name) // Of another version, or of before a restart.
+	if n := testing.AllocsPerRun(100, func() { _ = b.cat.Honors(&token, b.atMs) }); n != 0 || !b.cat.Honors(&token, b.atMs) {
+		t.Errorf("%v allocations", n)
 	}
 }
 
@@ -120,8 +132,8 @@ func TestPeriodsOfTokens(t *testing.T) {
 func TestTombstones(t *testing.T) {
 	b := newBook(t)
 	b.account("acme", Personal)
-	b.newToken(Token{Name: "admin", Role: RoleAdmin})
-	first := b.newToken(Token{Name: "gw", Role: RoleGateway, Account: "acme", ExpiresAtMs: 1 << 50})
+	b.newToken(access.Token{Name: "admin", Role: access.RoleAdmin})
+	first := b.newToken(access.Token{Name: "gw", Role: access.RoleGateway, Account: "acme", ExpiresAtMs: 1 << 50})
 	old := b.cat.Token("gw")
 	next, ch, err := b.cat.DeleteToken(b.by(), "gw")
 	b.keep(next, ch, err)
@@ -149,7 +161,7 @@ func TestTombstones(t *testing.T) {
 	_, _, err = b.cat.DeleteToken(b.by(), "gw")
 	wantProblem(t, err, event.NotFound, "token")
 
-	second := b.newToken(Token{Name: "gw", Role: RoleViewer})
+	second := b.newToken(access.Token{Name: "gw", Role: access.RoleViewer})
 	reopen()
 	if b.cat.Authenticate([]byte(first), b.atMs) != nil || b.cat.Honors(old, b.atMs) {
 		t.Error("the secret of a deleted token opens a new one of its name")
@@ -157,7 +169,7 @@ func TestTombstones(t *testing.T) {
 	if got := b.cat.Authenticate(
 		[]byte(second),
 		b.atMs,
-	); got == nil || got.Role != RoleViewer || got.Account != "" ||
+	); got == nil || got.Role != access.RoleViewer || got.Account != "" ||
 		got.ExpiresAtMs != 0 {
 		t.Errorf("the new token of its name is %+v", got)
 	}
@@ -203,11 +215,11 @@ func TestLoadRefusesTokensOfNobody(t *testing.T) {
 func TestLastAdminStays(t *testing.T) {
 	b := newBook(t)
 	b.account("acme", Personal)
-	b.newToken(Token{Name: "admin", Role: RoleAdmin})
-	b.newToken(Token{Name: "boss", Role: RoleAdmin, Account: "acme"})
-	b.newToken(Token{Name: "eyes", Role: RoleViewer})
+	b.newToken(access.Token{Name: "admin", Role: access.RoleAdmin})
+	b.newToken(access.Token{Name: "boss", Role: access.RoleAdmin, Account: "acme"})
+	b.newToken(access.Token{Name: "eyes", Role: access.RoleViewer})
 	end := b.atMs + 60_000
-	b.newToken(Token{Name: "brief", Role: RoleAdmin, ExpiresAtMs: end})
+	b.newToken(access.Token{Name: "brief", Role: access.RoleAdmin, ExpiresAtMs: end})
 	if _, _, err := b.cat.DeleteToken(b.by(), "admin"); err != nil {
 		t.Errorf("with another one it is refused: %v", err)
 	}
@@ -219,7 +231,7 @@ func TestLastAdminStays(t *testing.T) {
 	b.deleteToken("eyes")
 	_, _, err = b.cat.DeleteToken(b.by(), "admin")
 	wantProblem(t, err, event.LastAdmin, "token")
-	b.newToken(Token{Name: "admin-2", Role: RoleAdmin})
+	b.newToken(access.Token{Name: "admin-2", Role: access.RoleAdmin})
 	b.deleteToken("admin")
 }
 
@@ -229,8 +241,8 @@ func TestAuditOfAnAccount(t *testing.T) {
 	b.account("acme", Personal)
 	b.account("p", Personal) // A name that a product has as well.
 	b.product("p", "acme", "")
-	b.newToken(Token{Name: "acme", Role: RoleAdmin})
-	b.newToken(Token{Name: "bound", Role: RoleViewer, Account: "acme"})
+	b.newToken(access.Token{Name: "acme", Role: access.RoleAdmin})
+	b.newToken(access.Token{Name: "bound", Role: access.RoleViewer, Account: "acme"})
 	b.deleteToken("bound")
 	b.setPlan("p", `{"log_days":3}`)
 	b.credit("p", Credit{Order: "acme", Quantity: 1})

@@ -1,4 +1,4 @@
-package license
+package access
 
 import (
 	"encoding/binary"

@@ -29,30 +29,23 @@ const cellRunesMax = 64
 type table struct {
 	w       *tabwriter.Writer
 	columns []column
-	titled  bool
 	rows    int
 }
 
 func newTable(w io.Writer, columns []column) *table {
-	return &table{w: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0), columns: columns}
-}
-
-// titles writes the titles, once.
-func (t *table) titles() {
-	if t.titled {
-		return
-	}
-	t.titled = true
-	titles := make([]string, len(t.columns))
-	for i, c := range t.columns {
+	t := &table{w: newTabs(w), columns: columns}
+	titles := make([]string, len(columns))
+	for i, c := range columns {
 		titles[i] = c.title
 	}
 	t.line(titles)
+	return t
 }
 
+func newTabs(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
+
 func (t *table) line(cells []string) {
-	// Each cell ends with a tab but the last one, so that no line ends with spaces. Writing into the tabwriter's buffer
-	// fails only with what Flush returns too.
+	// Each cell ends with a tab but the last one, so that no line ends with spaces. Flush returns an error of this write.
 	_, _ = fmt.Fprintln(t.w, strings.Join(cells, "\t"))
 }
 
@@ -66,7 +59,6 @@ func (t *table) element(raw json.RawMessage) error {
 	for i, c := range t.columns {
 		cells[i] = shorten(cell(lookUp(v, c.path)))
 	}
-	t.titles()
 	t.line(cells)
 	if t.rows++; t.rows%rowsAFlush == 0 {
 		return t.w.Flush()
@@ -74,9 +66,10 @@ func (t *table) element(raw json.RawMessage) error {
 	return nil
 }
 
+// end writes what is left. An empty list shows its titles; a list that was refused shows nothing.
 func (t *table) end(whole bool) error {
-	if whole {
-		t.titles() // An empty list is something to show, a refused one is not.
+	if !whole && t.rows == 0 {
+		return nil
 	}
 	return t.w.Flush()
 }
@@ -154,20 +147,16 @@ func printable(s string) string {
 
 // shorten cuts a text to what a row has room for.
 func shorten(s string) string {
-	if len(s) <= cellRunesMax {
-		return s
+	if runes := []rune(s); len(runes) > cellRunesMax {
+		return string(runes[:cellRunesMax-1]) + "…"
 	}
-	runes := []rune(s)
-	if len(runes) <= cellRunesMax {
-		return s
-	}
-	return string(runes[:cellRunesMax-1]) + "…"
+	return s
 }
 
 // writeRecord writes one object, a line a member in the order of the answer; members of objects within have their path.
 // A member that a later version adds is there too.
 func writeRecord(w io.Writer, raw json.RawMessage) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := newTabs(w)
 	if err := writeMembers(t, "", raw); err != nil {
 		return err
 	}

@@ -25,10 +25,8 @@ func activate(ctx context.Context, r *run) error {
 // on.
 func (r *run) connectAll(ctx context.Context, scenario string, f *fleet, producers int) (*Result, error) {
 	c := Case{Format: r.o.formats()[0], Batch: connectBatch, Connections: connectConnections}
-	o, p, err := r.load(
-		ctx,
-		&job{what: scenario, c: c, fleet: f, sources: r.target.round(f, c, connect), producers: producers},
-	)
+	sources := roundOf(f.devices, c, connect, f.encoder(c))
+	o, p, err := r.load(ctx, &job{what: scenario, c: c, fleet: f, sources: sources, producers: producers})
 	if err != nil {
 		return nil, err
 	}

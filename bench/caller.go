@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"net/http"
 	"sync/atomic"
 	"time"
 )
@@ -58,37 +59,46 @@ func (c *caller) answer(done time.Time) {
 	}
 }
 
-// gateway speaks to meterd: batches of one source over one connection, as one producer with rising sequences.
-type gateway struct {
-	wire     *wire
-	post     *post
-	source   source
-	answer   answer
-	sequence uint64 // of the last request
-
+// exchange is the part of a speaker that all have: its connection, and the batch in flight.
+type exchange struct {
+	wire   *wire
+	source source
 	text   []byte
 	events int
 }
 
-func (g *gateway) prepare() int {
-	text, events := g.source.fill(g.post.blank())
+func (e *exchange) request() []byte { return e.text }
+
+func (e *exchange) line() *wire { return e.wire }
+
+// poster sends batches as HTTP requests, with rising sequences if its post has a producer.
+type poster struct {
+	exchange
+	post     *post
+	sequence uint64 // of the last request
+}
+
+func (p *poster) prepare() int {
+	text, events := p.source.fill(p.post.blank())
 	if events > 0 {
-		g.sequence++
-		g.text, g.events = g.post.seal(text, g.sequence), events
+		p.sequence++
+		p.text, p.events = p.post.seal(text, p.sequence), events
 	}
 	return events
 }
 
-func (g *gateway) request() []byte { return g.text }
-
-func (g *gateway) line() *wire { return g.wire }
+// gateway speaks to meterd as one producer.
+type gateway struct {
+	poster
+	answer answer
+}
 
 func (g *gateway) hear(in []byte) (bool, error) {
 	r, isWhole, err := hearResponse(in)
 	if err != nil || !isWhole {
 		return false, err
 	}
-	if r.status != 200 {
+	if r.status != http.StatusOK {
 		return false, fmt.Errorf("a batch of %d was refused: %d %.400q", g.events, r.status, r.body)
 	}
 	if err := g.answer.judge(r.body, g.events); err != nil {
@@ -100,7 +110,7 @@ func (g *gateway) hear(in []byte) (bool, error) {
 	return true, nil
 }
 
-// hearResponse returns the answer that in is, if it is whole.
+// hearResponse returns the response that in holds, if it is whole.
 func hearResponse(in []byte) (r response, isWhole bool, err error) {
 	r, used, err := parseResponse(in)
 	if err == nil && used > 0 && used < len(in) {

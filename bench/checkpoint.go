@@ -63,7 +63,7 @@ func (r *run) compare(ctx context.Context, c Case, x comparison) error {
 			if err := t.again(ctx, func(d *daemon) { x.set(d, side) }); err != nil {
 				return err
 			}
-			result, err := r.measure(ctx, x.scenario, t.main, c)
+			result, err := r.measure(ctx, t.main, c, &job{what: x.scenario})
 			if err != nil {
 				return err
 			}

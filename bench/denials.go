@@ -24,16 +24,11 @@ func denials(ctx context.Context, r *run) error {
 		{"denied by quota", spent, codeQuota},
 		{"denied unconnected", strange, "not_activated"},
 	} {
-		c := r.o.cases()[0]
-		o, p, err := r.traffic(ctx, d.fleet, c, &job{what: d.what, deny: d.code})
+		result, err := r.measure(ctx, d.fleet, r.o.cases()[0], &job{what: d.what, deny: d.code})
 		if err != nil {
 			return err
 		}
-		check, err := r.target.verify(ctx, d.fleet)
-		if err != nil {
-			return err
-		}
-		r.add(o.result(d.what, &c, p, check))
+		r.add(result)
 	}
 	return nil
 }
@@ -50,7 +45,8 @@ func (r *run) spent(ctx context.Context) (*fleet, error) {
 		return nil, err
 	}
 	c := Case{Format: r.o.formats()[0], Batch: connectBatch, Connections: connectConnections}
-	if _, _, err := r.load(ctx, &job{what: "spend", c: c, fleet: f, sources: t.round(f, c, up)}); err != nil {
+	sources := roundOf(f.devices, c, up, f.encoder(c))
+	if _, _, err := r.load(ctx, &job{what: "spend", c: c, fleet: f, sources: sources}); err != nil {
 		return nil, err
 	}
 	for device := range f.stage.tally.up {

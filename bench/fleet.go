@@ -33,6 +33,11 @@ func newFleet(product string, devices int, zone string) *fleet {
 	}
 }
 
+// encoder returns what encodes batches of a case.
+func (f *fleet) encoder(c Case) func(payload draws) encoder {
+	return func(payload draws) encoder { return newEncoder(c.Format, f.product, c.Payload, payload) }
+}
+
 // begin begins a stage.
 func (f *fleet) begin(since time.Time, code string) {
 	f.stage.since, f.stage.code, f.stage.connects = since, code, 0

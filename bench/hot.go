@@ -13,7 +13,7 @@ func hot(ctx context.Context, r *run) error {
 	for _, devices := range hotDevices {
 		c := r.o.cases()[0]
 		c.Among, c.Draw = devices, ""
-		result, err := r.measure(ctx, "hot", r.target.main, c)
+		result, err := r.measure(ctx, r.target.main, c, &job{what: "hot"})
 		if err != nil {
 			return err
 		}

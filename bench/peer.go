@@ -126,21 +126,6 @@ func (p *peer) probe() *probe {
 	}
 }
 
-// drawFor returns sources that draw messages for a peer, as target.sources does for the daemon.
-func (r *run) drawFor(c Case, devices int, encode func() encoder) (sources []source, begins []drawn) {
-	t := r.target
-	t.stages++
-	for i := range c.Connections {
-		d := drawn{draws: newDraws(r.o.Seed, 2*t.stages, i), chooser: newChooser(devices, c, t.stages)}
-		begins = append(begins, d)
-		sources = append(
-			sources,
-			&messages{encoder: encode(), draws: d.draws, chooser: d.chooser, batch: make([]message, c.Batch)},
-		)
-	}
-	return sources, begins
-}
-
 // window is the length of a peer's windows.
 func (o *Options) peerWindow() time.Duration { return min(o.Duration, peerWindowMax) }
 
@@ -158,16 +143,13 @@ func (r *run) loadPeer(
 	j *job,
 	speak func(*wire, source) speaker,
 ) (*peerResult, error) {
+	wires, err := dialAll(ctx, p.address, len(j.sources))
+	if err != nil {
+		return nil, err
+	}
 	var speakers []speaker
-	for _, s := range j.sources {
-		w, err := dial(ctx, p.address)
-		if err != nil {
-			for _, s := range speakers {
-				err = errors.Join(err, s.line().Close())
-			}
-			return nil, err
-		}
-		speakers = append(speakers, speak(w, s))
+	for i, w := range wires {
+		speakers = append(speakers, speak(w, j.sources[i]))
 	}
 	probe := p.probe()
 	o, err := r.drive(ctx, j, speakers, probe)

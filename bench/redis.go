@@ -95,14 +95,11 @@ func (r *run) redisCases(ctx context.Context, mode string, p *peer) (err error) 
 		return fmt.Errorf("load the script: %w", err)
 	}
 	day := time.Now().UTC().Format("20060102")
-	encode := func() encoder { return newCommands(sha, day) }
+	encode := func(draws) encoder { return newCommands(sha, day) }
 
 	pipelined := Case{Format: "resp", Batch: redisDepth, Connections: headlineConnections}
-	if _, err := r.redisLoad(
-		ctx,
-		p,
-		&job{what: "redis fill", c: pipelined, sources: roundOf(r.o.Devices, pipelined, up, encode)},
-	); err != nil {
+	fill := &job{what: "redis fill", c: pipelined, sources: roundOf(r.o.Devices, pipelined, up, encode)}
+	if _, err := r.redisLoad(ctx, p, fill); err != nil {
 		return err
 	}
 	sent := newTally(r.o.Devices)
@@ -114,7 +111,7 @@ func (r *run) redisCases(ctx context.Context, mode string, p *peer) (err error) 
 		cases = append(cases, Case{Format: "resp", Batch: 1, Connections: connections})
 	}
 	for _, c := range cases {
-		sources, begins := r.drawFor(c, r.o.Devices, encode)
+		sources, begins := r.target.sources(r.o.Devices, c, encode)
 		result, err := r.redisLoad(ctx, p, &job{
 			what: fmt.Sprintf("redis %s %s", mode, c), c: c, sources: sources, warmup: r.o.Warmup, duration: r.o.peerWindow(),
 		})
@@ -134,7 +131,7 @@ func (r *run) redisCases(ctx context.Context, mode string, p *peer) (err error) 
 }
 
 func (r *run) redisLoad(ctx context.Context, p *peer, j *job) (*peerResult, error) {
-	return r.loadPeer(ctx, "redis", p, j, func(w *wire, s source) speaker { return &pipeline{wire: w, source: s} })
+	return r.loadPeer(ctx, "redis", p, j, func(w *wire, s source) speaker { return &pipeline{exchange{wire: w, source: s}} })
 }
 
 // verifyRedis compares the counts of every device with what it was sent.

@@ -46,21 +46,12 @@ func respCommand(words ...string) []byte {
 }
 
 // pipeline speaks to Redis: a batch of commands is in flight at a time.
-type pipeline struct {
-	wire   *wire
-	source source
-	text   []byte
-	events int
-}
+type pipeline struct{ exchange }
 
 func (c *pipeline) prepare() int {
 	c.text, c.events = c.source.fill(c.text[:0])
 	return c.events
 }
-
-func (c *pipeline) request() []byte { return c.text }
-
-func (c *pipeline) line() *wire { return c.wire }
 
 var errReply = errors.New("the reply is no positive number")
 

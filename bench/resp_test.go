@@ -52,7 +52,7 @@ func TestPipelineReadsEachReply(t *testing.T) {
 		"an empty line": {[]string{"\r\n:1\r\n:1\r\n"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, heard, at := &pipeline{events: 3}, false, ""
+			p, heard, at := &pipeline{exchange{events: 3}}, false, ""
 			var err error
 			for _, piece := range c.pieces {
 				if heard {

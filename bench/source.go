@@ -31,14 +31,13 @@ func (c *rounds) fill(dst []byte) ([]byte, int) {
 	return c.encoder.appendBatch(dst, c.batch[:to-from]), to - from
 }
 
-// roundOf returns sources, one a connection, of one event of a kind for each of some devices.
-func roundOf(devices int, c Case, kind kind, encode func() encoder) (sources []source) {
+// roundOf returns a source for each connection of a case. Together they send one event of a kind for each device.
+func roundOf(devices int, c Case, kind kind, encode func(payload draws) encoder) (sources []source) {
 	next := &atomic.Int64{}
 	for range c.Connections {
-		sources = append(
-			sources,
-			&rounds{encoder: encode(), kind: kind, next: next, devices: devices, batch: make([]message, c.Batch)},
-		)
+		sources = append(sources, &rounds{
+			encoder: encode(draws{}), kind: kind, next: next, devices: devices, batch: make([]message, c.Batch),
+		})
 	}
 	return sources
 }

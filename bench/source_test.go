@@ -69,12 +69,8 @@ func read(t *testing.T, s source, want int) map[int]map[event.Type]uint32 {
 // TestRoundsAreEachDeviceOnce: callers share the devices without one left or taken twice, the last batch being shorter.
 func TestRoundsAreEachDeviceOnce(t *testing.T) {
 	const devices, batch = 1050, 100
-	sources := roundOf(
-		devices,
-		Case{Connections: 3, Batch: batch},
-		connect,
-		func() encoder { return newLines("p", 0, draws{}) },
-	)
+	encode := func(payload draws) encoder { return newLines("p", 0, payload) }
+	sources := roundOf(devices, Case{Connections: 3, Batch: batch}, connect, encode)
 	seen := map[int]uint32{}
 	for turn := range (devices + batch - 1) / batch {
 		for device, counts := range read(t, sources[turn%len(sources)], min(batch, devices-turn*batch)) {

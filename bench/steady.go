@@ -11,7 +11,7 @@ func steady(ctx context.Context, r *run) error {
 		return err
 	}
 	for _, c := range r.o.cases() {
-		result, err := r.measure(ctx, "steady", r.target.main, c)
+		result, err := r.measure(ctx, r.target.main, c, &job{what: "steady"})
 		if err != nil {
 			return err
 		}
@@ -23,9 +23,10 @@ func steady(ctx context.Context, r *run) error {
 	return nil
 }
 
-// measure runs one case, all of which must be accepted, and verifies it.
-func (r *run) measure(ctx context.Context, scenario string, f *fleet, c Case) (*Result, error) {
-	o, p, err := r.traffic(ctx, f, c, &job{what: scenario})
+// measure runs one case as a job says, and verifies it.
+func (r *run) measure(ctx context.Context, f *fleet, c Case, j *job) (*Result, error) {
+	scenario := j.what
+	o, p, err := r.traffic(ctx, f, c, j)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c, err)
 	}
@@ -40,7 +41,7 @@ func (r *run) measure(ctx context.Context, scenario string, f *fleet, c Case) (*
 // was sent; the caller verifies it.
 func (r *run) traffic(ctx context.Context, f *fleet, c Case, j *job) (*outcome, *probe, error) {
 	var begins []drawn
-	j.sources, begins = r.target.sources(f, c)
+	j.sources, begins = r.target.sources(f.devices, c, f.encoder(c))
 	j.what, j.c, j.fleet, j.warmup, j.duration = fmt.Sprintf("%s %s", j.what, c), c, f, r.o.Warmup, c.Duration
 	o, p, err := r.load(ctx, j)
 	if err != nil {

@@ -143,23 +143,19 @@ func (t *target) again(ctx context.Context, set func(*daemon)) error {
 
 var errNotOurs = errors.New("only a daemon of our own can be restarted")
 
-// sources returns one source of messages a connection, and how to draw the same again.
-func (t *target) sources(f *fleet, c Case) (sources []source, begins []drawn) {
+// sources returns a source of messages for each connection of a case, and how to draw the same messages again. encode
+// makes an encoder that takes its payload from the draws it is given.
+func (t *target) sources(devices int, c Case, encode func(payload draws) encoder) (sources []source, begins []drawn) {
 	t.stages++
 	for i := range c.Connections {
-		d := drawn{draws: newDraws(t.o.Seed, 2*t.stages, i), chooser: newChooser(f.devices, c, t.stages)}
+		d := drawn{draws: newDraws(t.o.Seed, 2*t.stages, i), chooser: newChooser(devices, c, t.stages)}
 		begins = append(begins, d)
 		sources = append(sources, &messages{
-			encoder: newEncoder(c.Format, f.product, c.Payload, newDraws(t.o.Seed, 2*t.stages+1, i)),
+			encoder: encode(newDraws(t.o.Seed, 2*t.stages+1, i)),
 			draws:   d.draws, chooser: d.chooser, batch: make([]message, c.Batch),
 		})
 	}
 	return sources, begins
-}
-
-// round returns sources that together send one event of a kind to each device of a fleet.
-func (t *target) round(f *fleet, c Case, kind kind) []source {
-	return roundOf(f.devices, c, kind, func() encoder { return newEncoder(c.Format, f.product, 0, draws{}) })
 }
 
 // producer returns the name of a producer. Each connection is one of its own.
@@ -167,20 +163,20 @@ func (t *target) producer(number int) string { return fmt.Sprintf("%s-%d", t.o.P
 
 // dial opens a connection for each source of a job.
 func (t *target) dial(ctx context.Context, j *job) ([]*gateway, error) {
-	gateways := make([]*gateway, 0, len(j.sources))
-	for i, s := range j.sources {
-		w, err := dial(ctx, t.address)
-		if err != nil {
-			for _, g := range gateways {
-				err = errors.Join(err, g.wire.Close())
-			}
-			return nil, err
-		}
+	wires, err := dialAll(ctx, t.address, len(j.sources))
+	if err != nil {
+		return nil, err
+	}
+	gateways := make([]*gateway, len(wires))
+	for i, w := range wires {
 		producer := t.producer(j.producers + i)
-		gateways = append(gateways, &gateway{
-			wire: w, source: s, answer: answer{format: j.c.Format, code: j.deny}, sequence: t.sequences[producer],
-			post: newPost("/v1/events", t.address, t.token, contentType(j.c.Format), producer),
-		})
+		gateways[i] = &gateway{
+			poster: poster{
+				exchange: exchange{wire: w, source: j.sources[i]}, sequence: t.sequences[producer],
+				post: newPost("/v1/events", t.address, t.token, contentType(j.c.Format), producer),
+			},
+			answer: answer{format: j.c.Format, code: j.deny},
+		}
 	}
 	return gateways, nil
 }

@@ -32,7 +32,7 @@ func some(t *testing.T, r *run) {
 	t.Helper()
 	for _, format := range formats {
 		c := Case{Format: format, Batch: 200, Connections: 2}
-		sources, begins := r.target.sources(r.target.main, c)
+		sources, begins := r.target.sources(r.target.main.devices, c, r.target.main.encoder(c))
 		for i := range sources {
 			sources[i] = &ending{source: sources[i], left: 3}
 		}
@@ -165,7 +165,7 @@ func TestLoadEndsWhenTold(t *testing.T) {
 	_, o := startFake(t)
 	r := activated(t, o)
 	c := Case{Format: FormatNDJSON, Batch: 10, Connections: 3}
-	sources, _ := r.target.sources(r.target.main, c)
+	sources, _ := r.target.sources(r.target.main.devices, c, r.target.main.encoder(c))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	sources[0] = &calling{source: sources[0], call: func() { cancel(errEnough) }}
 	if _, _, err := r.load(

@@ -37,24 +37,7 @@ func (s *series) appendBatch(dst []byte, batch []message) []byte {
 }
 
 // importer speaks to VictoriaMetrics.
-type importer struct {
-	wire   *wire
-	post   *post
-	source source
-	text   []byte
-}
-
-func (v *importer) prepare() int {
-	text, events := v.source.fill(v.post.blank())
-	if events > 0 {
-		v.text = v.post.seal(text, 0)
-	}
-	return events
-}
-
-func (v *importer) request() []byte { return v.text }
-
-func (v *importer) line() *wire { return v.wire }
+type importer struct{ poster }
 
 func (v *importer) hear(in []byte) (bool, error) {
 	r, isWhole, err := hearResponse(in)
@@ -88,18 +71,16 @@ func victoria(ctx context.Context, r *run) error {
 }
 
 func (r *run) victoriaCase(ctx context.Context, p *peer) error {
-	encode := func() encoder { return newSeries(r.o.Product) }
+	encode := func(draws) encoder { return newSeries(r.o.Product) }
 	c := Case{Format: "prometheus", Batch: headlineBatch, Connections: headlineConnections}
 	first, err := r.victoriaLoad(ctx, p, &job{what: "victoria fill", c: c, sources: roundOf(r.o.Devices, c, up, encode)})
 	if err != nil {
 		return err
 	}
-	sources, _ := r.drawFor(c, r.o.Devices, encode)
-	result, err := r.victoriaLoad(
-		ctx,
-		p,
-		&job{what: fmt.Sprintf("victoria %s", c), c: c, sources: sources, warmup: r.o.Warmup, duration: r.o.peerWindow()},
-	)
+	sources, _ := r.target.sources(r.o.Devices, c, encode)
+	result, err := r.victoriaLoad(ctx, p, &job{
+		what: "victoria " + c.String(), c: c, sources: sources, warmup: r.o.Warmup, duration: r.o.peerWindow(),
+	})
 	if err != nil {
 		return err
 	}
@@ -124,7 +105,8 @@ func (r *run) victoriaCase(ctx context.Context, p *peer) error {
 
 func (r *run) victoriaLoad(ctx context.Context, p *peer, j *job) (*peerResult, error) {
 	return r.loadPeer(ctx, "victoria", p, j, func(w *wire, s source) speaker {
-		return &importer{wire: w, source: s, post: newPost("/api/v1/import/prometheus", p.address, "", "text/plain", "")}
+		post := newPost("/api/v1/import/prometheus", p.address, "", "text/plain", "")
+		return &importer{poster{exchange: exchange{wire: w, source: s}, post: post}}
 	})
 }
 

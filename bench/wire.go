@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -36,6 +37,21 @@ func dial(ctx context.Context, address string) (*wire, error) {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	return &wire{fd: fd, in: make([]byte, answerBytesStart)}, nil
+}
+
+// dialAll opens connections, all or none.
+func dialAll(ctx context.Context, address string, connections int) (wires []*wire, err error) {
+	for range connections {
+		w, err := dial(ctx, address)
+		if err != nil {
+			for _, w := range wires {
+				err = errors.Join(err, w.Close())
+			}
+			return nil, err
+		}
+		wires = append(wires, w)
+	}
+	return wires, nil
 }
 
 // room returns where the next bytes go.

@@ -1,7 +1,6 @@
 package retention
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -24,12 +23,5 @@ func TestOptionsReportEveryFault(t *testing.T) {
 	o = LogOptions{Path: "x", Retention: 20 * time.Second}
 	if o.fill(); o.Span != 10*time.Second {
 		t.Errorf("span %s", o.Span)
-	}
-}
-
-func write(t testing.TB, path string, data []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
 	}
 }

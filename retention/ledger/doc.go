@@ -1,0 +1,24 @@
+// Package ledger keeps what must outlive the log: small rows in the order of their keys, in one Badger directory. It is
+// a view of the log. Every transaction carries the position in the log that its rows reach, so that the two can never
+// disagree: after a crash the rows are exactly those of the position that is found, and the log is applied from there.
+//
+//	log ─► group 41 ─► Write(rows, position 41) ─► one synced transaction: rows and position, all or nothing
+//	       group 42 ─► WritePart(rows)          ─► a group of more rows than a transaction takes:
+//	                   WritePart(rows)             the position stays at 41, so after a crash it is applied again
+//	                   Write(rows, position 42) ─► and its rows, which are absolute, are written once more
+//
+//	Get, Scan ◄─ by key and prefix, both directions, beside writes
+//	Maintain  ─► now and then: deletes rows whose time is over, so that their space comes back
+//
+// Invariants:
+//
+//   - When Write or WritePart returns nil, the rows are on disk, and so are the names of the files that hold them.
+//   - An error of Badger's is final, also one that it only logs (a failed sync of its value log, a value that cannot be
+//     read): from then on every call fails, Err says why, and Fatal was told. Nothing here ends the process, and a panic
+//     of Badger's in a caller's goroutine becomes an error.
+//   - Damage that Badger answers by ending the process, or by dropping rows without a word, is found before Badger opens
+//     the directory (check.go), and is an error that names the file. Whoever opens it moves the directory aside and
+//     builds another one from the log.
+//
+// FORMAT.md draws what is in the directory.
+package ledger

@@ -1,0 +1,118 @@
+package ledger
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// breakSync makes every later msync of a mapped file fail: it unmaps a page of the mapping's unused end, and the kernel
+// answers ENOMEM to a sync of a range with a hole.
+func breakSync(t *testing.T, path string) {
+	t.Helper()
+	maps, err := os.Open("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer maps.Close()
+	for lines := bufio.NewScanner(maps); lines.Scan(); {
+		line := lines.Text()
+		var from, to uintptr
+		if !strings.HasSuffix(line, path) {
+			continue
+		}
+		if _, err := fmt.Sscanf(line, "%x-%x", &from, &to); err != nil {
+			t.Fatal(err)
+		}
+		page := uintptr(os.Getpagesize())
+		if _, _, errno := unix.Syscall(unix.SYS_MUNMAP, to-2*page, page, 0); errno != 0 {
+			t.Fatal(errno)
+		}
+		return
+	}
+	t.Fatalf("%q is not mapped", path)
+}
+
+// TestFailsForEverAfterALoggedError: Badger logs that the value log could not be synced, and says that the transaction
+// is committed.
+func TestFailsForEverAfterALoggedError(t *testing.T) {
+	var told atomic.Int32
+	var s *Store
+	s = openWith(t, Options{Path: filepath.Join(t.TempDir(), "ledger"), Fatal: func(err error) {
+		if s.Err() == nil || s.Position() != at(1) {
+			t.Errorf("told of %v before Err knows it", err)
+		}
+		told.Add(1)
+	}})
+	write(t, s, 1, row("before", "1"))
+	breakSync(t, named(t, s.path, ".vlog")[0])
+	large := []Entry{{Key: []byte("k"), Value: make([]byte, 4096)}}
+	for range 3 {
+		if err := s.Write(large, at(2)); err == nil || !strings.Contains(err.Error(), "sync") {
+			t.Fatalf("write after a failed sync: %v", err)
+		}
+	}
+	if told.Load() != 1 || s.Position() != at(1) || s.Err() == nil {
+		t.Fatalf("told %d times, position %v, %v", told.Load(), s.Position(), s.Err())
+	}
+	if _, _, err := s.Get([]byte("before")); err == nil {
+		t.Fatal("it is read although it has failed")
+	}
+	if err := s.Maintain(t.Context()); err == nil {
+		t.Fatal("it is maintained although it has failed")
+	}
+	if err := s.Close(); err == nil {
+		t.Fatal("closing said nothing of the failure")
+	}
+}
+
+// An error while nobody calls comes from a goroutine of Badger's: a memtable that cannot be flushed, say.
+func TestErrorWhileNobodyCalls(t *testing.T) {
+	var told []error
+	path := filepath.Join(t.TempDir(), "ledger")
+	s := openWith(t, Options{Path: path, Fatal: func(err error) { told = append(told, err) }})
+	for range 2 {
+		s.log.Errorf("error flushing memtable to disk: %v, retrying", "disk on fire")
+	}
+	if len(told) != 1 || !strings.Contains(told[0].Error(), "disk on fire") || !strings.Contains(told[0].Error(), path) {
+		t.Fatal(told)
+	}
+	if err := s.Write(nil, at(1)); err == nil {
+		t.Fatal("it was written")
+	}
+}
+
+// TestPanicOfBadgers: one in a caller's goroutine is an error.
+func TestPanicOfBadgers(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "ledger"))
+	write(t, s, 1, row("a", "1"))
+	if err := s.db.Close(); err != nil { // Badger panics when it is used after it was closed.
+		t.Fatal(err)
+	}
+	if err := s.Scan(nil, nil, false, func(_, _ []byte) (bool, error) { return true, nil }); err == nil {
+		t.Fatal("scanned")
+	}
+	if err := s.Write([]Entry{row("b", "1")}, at(2)); err == nil || s.Err() == nil {
+		t.Fatalf("%v, and Err says %v", err, s.Err())
+	}
+}
+
+func TestNewNamesAreSynced(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "ledger"))
+	for i, name := range []string{"new", "newer"} {
+		if err := os.WriteFile(filepath.Join(s.path, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := len(s.names.known)
+		write(t, s, uint64(i+1), row(name, ""))
+		if len(s.names.known) != before+1 {
+			t.Fatalf("%d names after %d and a new one", len(s.names.known), before)
+		}
+	}
+}

@@ -17,10 +17,12 @@ func (g *gateway) obey(ctx context.Context) {
 // command obeys one command. It never waits for a device, so that one which does not read holds up nobody else's.
 func (g *gateway) command(cmd client.Command) {
 	g.meter.commanded(cmd)
-	if cmd.Kind == client.CommandDisconnect {
+	switch cmd.Kind {
+	case client.CommandDisconnect:
 		g.devices.disconnect(deviceName{cmd.Product, cmd.Device}, dismissal(cmd.Reason))
+	case client.CommandRefresh:
+		g.refreshes.Add(1) // Of any product: what is forgotten is learnt again with one delivery.
 	}
-	// A refresh asks to forget remembered denials, and this gateway remembers none: it asks about every event.
 }
 
 // streamState logs when the stream of commands is lost and when it is back, not each try in between. It is called by

@@ -58,6 +58,16 @@
 // without a reconnect, and also when the connection ended while meterd was being asked. A PUBREL that is sent again is
 // answered with PUBCOMP 0x00. What meterd denied is not kept for MQTT 5: the PUBREC with the reason ends the exchange.
 //
+// # Shared subscriptions
+//
+// Each message goes to one member, chosen at random among those that have room. Whether a member has room is known when
+// meterd is asked, right before the delivery is written. When it is denied, the message is passed on to another member,
+// until one may have it or each that had room was tried (shared.go). The denial is remembered until a refresh command,
+// the end of the quota's window, or for a minute, so that a member over its quota is not asked about every message.
+//
+// Passing on changes the order of messages, and a member that also has an ordinary subscription to the topic may get a
+// second copy. A message is not passed on when meterd cannot be asked, or when the queue of its member is full.
+//
 // # Taking over
 //
 // When a device connects again before its old connection ended, MQTT closes the old one. Both belong to this producer,
@@ -72,8 +82,8 @@
 // renewal_off 0x87, suspended and codes of later versions 0x98), MQTT 3.1.1 by closing. A connection whose CONNECT is
 // still being asked about gets its CONNACK first. The disconnect event that follows is sent as always; meterd has the
 // device offline by then, so it changes nothing. Devices that do not read do not delay commands. A command that comes
-// twice finds no connection left. A refresh changes nothing: no denial is
-// remembered here.
+// twice finds no connection left. A refresh makes the gateway forget the denials of shared subscriptions; no others are
+// remembered.
 //
 // # Waiting
 //
@@ -114,6 +124,7 @@
 //     over, and answers 0x91 to a message that is sent again (exchange.go)
 //   - acknowledgements are not sent again with a resumed session: the device might take one for that of a later message
 //     (hook.go)
+//   - its own choice among the members of a shared subscription (shared.go)
 //   - its own window for Receive Maximum: the broker's count can lock up a subscriber with its publishers (window.go)
 //   - every packet is written at once: a write that is held back waits for a next packet, which may be denied (gateway.go)
 //   - no topic aliases to subscribers: the message that names the alias may be denied (hook.go)

@@ -113,6 +113,33 @@ func TestEndToEndNeverValid(t *testing.T) {
 	}
 }
 
+// TestEndToEndSharedSubscription: of thirty messages, ten at most go to the member that has a quota of ten, and the
+// others to the one that has room.
+func TestEndToEndSharedSubscription(t *testing.T) {
+	endToEnd(t)
+	w := newWorld(t, 20)
+	for _, qos := range []string{"0", "1", "2"} {
+		device, topic := "member-"+qos, "work/"+qos
+		filter := "$share/group/" + topic
+		small := w.sub("-u", "small", "-i", device, "-t", filter, "-q", qos)
+		large := w.sub("-u", "large", "-i", device, "-t", filter, "-q", qos)
+		if out, exit := w.pub(numbered(30), "-u", "large", "-i", "source", "-t", topic, "-q", qos); exit != 0 {
+			t.Errorf("mosquitto_pub: exit %d, %s", exit, out)
+		}
+		ofSmall := func() int { return w.view("small", device).Messages.Down }
+		ofLarge := func() int { return w.view("large", device).Messages.Down }
+		w.await("all are delivered", func() bool { return ofSmall()+ofLarge() == 30 })
+		if n := ofSmall(); n > 10 {
+			t.Errorf("QoS %s: the small member got %d", qos, n)
+		}
+		got := slices.Concat(small.next(ofSmall()), large.next(ofLarge()), small.stop(), large.stop())
+		slices.Sort(got)
+		if want := slices.Sorted(slices.Values(numbered(30))); !slices.Equal(got, want) {
+			t.Errorf("QoS %s: delivered %q", qos, got)
+		}
+	}
+}
+
 // TestEndToEndLicenses: a device without a licence is refused its connection, and a credit lets it in (R1, R3).
 func TestEndToEndLicenses(t *testing.T) {
 	endToEnd(t)

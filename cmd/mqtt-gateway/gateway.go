@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -23,11 +25,14 @@ type gateway struct {
 	open     bool // --on-unavailable open
 	client   *client.Client
 	broker   *mqtt.Server
-	ended    chan struct{} // closed when the broker has stopped and every connection has ended; nil before it was told to
-	devices  *devices
-	meter    *meter
-	log      *slog.Logger
-	deaf     bool // streamState's
+	// forwarder publishes what a shared subscription passes on. It has no connection.
+	forwarder *mqtt.Client
+	refreshes atomic.Uint64 // commands to forget denials
+	ended     chan struct{} // closed when the broker has stopped and every connection has ended; nil before it was told to
+	devices   *devices
+	meter     *meter
+	log       *slog.Logger
+	deaf      bool // streamState's
 }
 
 // addresses tell where the gateway listens, for callers that asked for port 0.
@@ -96,7 +101,12 @@ func (g *gateway) serve(ctx context.Context, o *options, ready func(addresses)) 
 	}()
 	door := newDoor(g, ln)
 	g.broker = newBroker(g.log)
-	if err := errors.Join(g.broker.AddHook(&hook{gateway: g}, nil), g.broker.AddListener(door)); err != nil {
+	g.forwarder = g.broker.NewClient(nil, mqtt.LocalListener, mqtt.InlineClientId, true)
+	g.forwarder.Properties.ProtocolVersion = 5 // For the messages' expiry, which earlier versions have not.
+	if err := errors.Join(
+		g.broker.AddHook(&hook{gateway: g, seed: maphash.MakeSeed()}, nil),
+		g.broker.AddListener(door),
+	); err != nil {
 		return fmt.Errorf("set up the broker: %w", err)
 	}
 	if err := g.broker.Serve(); err != nil {

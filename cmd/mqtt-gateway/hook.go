@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"hash/maphash"
 	"strings"
 	"sync/atomic"
 
@@ -19,6 +20,7 @@ import (
 type hook struct {
 	mqtt.HookBase
 	gateway *gateway
+	seed    maphash.Seed // shareKey's
 }
 
 // ID names the hook for the broker.
@@ -29,7 +31,7 @@ func (h *hook) Provides(b byte) bool {
 	return bytes.IndexByte([]byte{
 		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnPacketEncode,
 		mqtt.OnPacketSent, mqtt.OnPacketRead, mqtt.OnPublishDropped, mqtt.OnWill, mqtt.OnSessionEstablish,
-		mqtt.OnPublished, mqtt.OnPacketProcessed,
+		mqtt.OnPublished, mqtt.OnPacketProcessed, mqtt.OnSelectSubscribers,
 	}, b) >= 0
 }
 
@@ -145,7 +147,7 @@ func (h *hook) isAnswered(cl *mqtt.Client, c *connection, pk *packets.Packet) bo
 // lets it acknowledge and deliver nothing.
 func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	if cl.Net.Inline {
-		return pk, nil
+		return pk, nil // It was counted when it was received: see passOn.
 	}
 	c := connectionOf(cl)
 	x := c.receiving
@@ -224,6 +226,11 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	if pk.FixedHeader.Type != packets.Publish || tooLarge(pk) {
 		return pk
 	}
+	if isAstray(&pk) {
+		h.forget(cl, pk.PacketID)
+		pk.FixedHeader.Type = packets.Reserved
+		return pk
+	}
 	c := connectionOf(cl)
 	if pk.FixedHeader.Qos > 0 {
 		if kept, ok := cl.State.Inflight.Get(pk.PacketID); ok && isCounted(&kept) {
@@ -235,8 +242,9 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 			return pk
 		}
 	}
+	refreshes := h.gateway.refreshes.Load()
 	v, err := h.gateway.ask(message(c.device, event.Down, &pk))
-	if !h.settleDelivery(cl, &pk, v, err) && pk.FixedHeader.Qos > 0 {
+	if !h.settleDelivery(cl, &pk, v, err, refreshes) && pk.FixedHeader.Qos > 0 {
 		c.window.leave()
 	}
 	return pk
@@ -261,13 +269,14 @@ func (h *hook) OnPacketSent(cl *mqtt.Client, pk packets.Packet, _ []byte) {
 // written would end the connection. Acknowledgements are taken out. The device sends again what it saw none for, and
 // is answered then; one that comes unasked for could be taken for that of a later message with the same packet id.
 func (h *hook) resume(cl *mqtt.Client) {
+	refreshes := h.gateway.refreshes.Load()
 	var asked []packets.Packet
 	var pending []*client.Pending
 	for _, kept := range cl.State.Inflight.GetAll(false) {
 		switch {
 		case kept.FixedHeader.Type == packets.Pubrel:
 			continue
-		case kept.FixedHeader.Type != packets.Publish:
+		case kept.FixedHeader.Type != packets.Publish, isAstray(&kept):
 			h.forget(cl, kept.PacketID)
 			continue
 		case isCounted(&kept):
@@ -276,7 +285,7 @@ func (h *hook) resume(cl *mqtt.Client) {
 		p, err := h.gateway.client.Submit(message(connectionOf(cl).device, event.Down, &kept))
 		if err != nil {
 			h.gateway.meter.asked(event.Down, client.Verdict{}, err, 0)
-			h.settleDelivery(cl, &kept, client.Verdict{}, err)
+			h.settleDelivery(cl, &kept, client.Verdict{}, err, refreshes)
 			continue
 		}
 		asked, pending = append(asked, kept), append(pending, p)
@@ -284,7 +293,7 @@ func (h *hook) resume(cl *mqtt.Client) {
 	for i, p := range pending {
 		v, err := p.Wait(context.Background())
 		h.gateway.meter.asked(event.Down, v, err, 0)
-		h.settleDelivery(cl, &asked[i], v, err)
+		h.settleDelivery(cl, &asked[i], v, err, refreshes)
 	}
 }
 
@@ -293,9 +302,9 @@ func (h *hook) OnPublishDropped(*mqtt.Client, packets.Packet) { h.gateway.meter.
 
 // settleDelivery does what a verdict demands, and returns whether the delivery may be written. A QoS 1 or 2 one is marked
 // as counted in the session, so that it is not asked about when it is sent again. One that may not be written loses its
-// type and leaves the session.
+// type, leaves the session, and is passed on if it is a shared subscription's and was denied.
 func (h *hook) settleDelivery(
-	cl *mqtt.Client, pk *packets.Packet, v client.Verdict, err error,
+	cl *mqtt.Client, pk *packets.Packet, v client.Verdict, err error, refreshes uint64,
 ) (passes bool) {
 	passes = err == nil && v.Accepted
 	if pk.FixedHeader.Qos > 0 {
@@ -306,7 +315,13 @@ func (h *hook) settleDelivery(
 			h.forget(cl, pk.PacketID)
 		}
 	}
+	if err == nil {
+		connectionOf(cl).noteRoom(v, refreshes)
+	}
 	if !passes {
+		if err == nil {
+			h.passOn(cl, *pk)
+		}
 		pk.FixedHeader.Type = packets.Reserved
 	}
 	return passes

@@ -36,6 +36,8 @@ const (
 	readBufferBytes = 2048
 	// brokerReadBufferBytes is the least that the broker can have for its own buffer, which would hold the same again.
 	brokerReadBufferBytes = 16
+	// denialKeptFor is how long a shared subscription passes over a member whose delivery was denied.
+	denialKeptFor = time.Minute
 	// askTimeoutClosed and askTimeoutOpen bound the wait of a device for a meterd that does not answer. Failing closed,
 	// what is refused is lost unless its device repeats it, so the wait is longer than a restart of meterd: 10 s with ten
 	// million devices, and up to 2 s until it is noticed. Failing open, what passes is reported later, as exactly, and

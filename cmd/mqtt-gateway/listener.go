@@ -49,6 +49,8 @@ type connection struct {
 	idle      time.Duration // how long the device may be silent; 0 is for ever
 	receiving *exchange     // of the QoS 2 message that is being processed
 	warned    bool          // a message that can never be valid was logged
+
+	denied atomic.Pointer[denial] // of the last delivery; nil when it was accepted
 }
 
 func newDoor(g *gateway, ln net.Listener) *door {

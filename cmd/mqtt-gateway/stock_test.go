@@ -88,6 +88,17 @@ func (s *subscriber) until(last string) (got []string) {
 	return nil
 }
 
+// next returns the next n payloads.
+func (s *subscriber) next(n int) (got []string) {
+	s.t.Helper()
+	for len(got) < n && s.out.Scan() {
+		if payload, ok := strings.CutPrefix(s.out.Text(), "MSG "); ok {
+			got = append(got, payload)
+		}
+	}
+	return got
+}
+
 // stop ends mosquitto_sub and returns the payloads it still had to print.
 func (s *subscriber) stop() (got []string) {
 	s.t.Helper()

@@ -2,8 +2,8 @@ package bench
 
 import "context"
 
-// activate connects every device for the first time: each consumes a licence (R1), the pool is used up to the last one
-// (R4). It also tells what a device takes in memory: what the process has grown by, divided by the devices.
+// activate connects every device for the first time. Each consumes a licence (R1), and the pool is used up to the last
+// one (R4). It also measures the memory of a device: the growth of the process, divided by the devices.
 func activate(ctx context.Context, r *run) error {
 	f := r.target.main
 	if f.active > 0 {
@@ -21,8 +21,8 @@ func activate(ctx context.Context, r *run) error {
 	return nil
 }
 
-// connectAll connects all devices of a fleet, once each, and verifies it. The producers are numbered from the given one
-// on.
+// connectAll connects each device of a fleet once, and verifies the result. producers is the number of the first
+// connection's producer.
 func (r *run) connectAll(ctx context.Context, scenario string, f *fleet, producers int) (*Result, error) {
 	c := Case{Format: r.o.formats()[0], Batch: connectBatch, Connections: connectConnections}
 	sources := roundOf(f.devices, c, connect, f.encoder(c))
@@ -42,7 +42,7 @@ func (r *run) connectAll(ctx context.Context, scenario string, f *fleet, produce
 	return o.result(scenario, &c, p, check), nil
 }
 
-// perDevice says what a device takes of the memory that the process has.
+// perDevice divides the growth of the process by the number of devices.
 func (t *target) perDevice(m *Memory) {
 	if t.connected == 0 {
 		return

@@ -7,35 +7,34 @@ import (
 	"time"
 )
 
-// speaker is one connection to what is measured, with one batch in flight, and what it says there.
-type speaker interface {
-	// prepare makes the next batch and returns how many events it is; none at the end.
+// session is one connection to a server, with one batch in flight, and the protocol on it.
+type session interface {
+	// prepare makes the next batch and returns its number of events, 0 at the end.
 	prepare() int
-	// request returns the batch as it is sent.
+	// request returns the bytes of the batch.
 	request() []byte
-	// hear looks at all that has come since the batch was sent, and reports whether that is the whole answer. It returns
-	// an error unless it can still become, or is, the one answer that is right.
-	hear(in []byte) (isWhole bool, err error)
-	// line is what it speaks over.
+	// receive takes all bytes that were received since the batch was sent, and reports whether they are the whole answer.
+	// It returns an error as soon as they cannot become the one right answer.
+	receive(in []byte) (isWhole bool, err error)
+	// line is the connection.
 	line() *wire
 }
 
-// caller is a speaker and the state of its batch. The poller owns its fields, except answered, until the load is over.
+// caller is a session and the state of its batch. Until the load is over, the poller owns all fields but answered.
 type caller struct {
-	speaker speaker
+	session session
 	load    *load
 
 	inFlight  int    // events of the batch that waits for its answer
-	rest      []byte // of it, not sent yet
+	rest      []byte // the part of the batch that is not sent yet
 	sentAt    time.Time
-	isBlocked bool // the connection takes no more for now
+	isBlocked bool // the socket buffer is full
 
 	answered atomic.Uint64 // events, all phases
 	err      error
 }
 
-// split counts events by an instant: those that can only have been decided before it, and those that can only have been
-// after.
+// split counts the events that were certainly decided before an instant, and those certainly decided after it.
 type split struct{ before, after uint64 }
 
 // answer counts the batch in flight as answered.
@@ -59,7 +58,7 @@ func (c *caller) answer(done time.Time) {
 	}
 }
 
-// exchange is the part of a speaker that all have: its connection, and the batch in flight.
+// exchange is what all sessions have: a connection, and the batch in flight.
 type exchange struct {
 	wire   *wire
 	source source
@@ -87,14 +86,14 @@ func (p *poster) prepare() int {
 	return events
 }
 
-// gateway speaks to meterd as one producer.
+// gateway sends batches to meterd as one producer.
 type gateway struct {
 	poster
 	answer answer
 }
 
-func (g *gateway) hear(in []byte) (bool, error) {
-	r, isWhole, err := hearResponse(in)
+func (g *gateway) receive(in []byte) (bool, error) {
+	r, isWhole, err := wholeResponse(in)
 	if err != nil || !isWhole {
 		return false, err
 	}
@@ -110,8 +109,8 @@ func (g *gateway) hear(in []byte) (bool, error) {
 	return true, nil
 }
 
-// hearResponse returns the response that in holds, if it is whole.
-func hearResponse(in []byte) (r response, isWhole bool, err error) {
+// wholeResponse returns the response that in holds, if it is whole.
+func wholeResponse(in []byte) (r response, isWhole bool, err error) {
 	r, used, err := parseResponse(in)
 	if err == nil && used > 0 && used < len(in) {
 		err = fmt.Errorf("%d bytes follow the answer", len(in)-used)

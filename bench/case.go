@@ -12,11 +12,11 @@ type Case struct {
 	Connections int           `json:"connections"`
 	Payload     int           `json:"payload_bytes"`
 	Draw        string        `json:"draw,omitempty"`  // empty: uniform
-	Among       int           `json:"among,omitempty"` // devices that are drawn at a time; 0: all
+	Among       int           `json:"among,omitempty"` // devices that are drawn at any one time; 0: all
 	Duration    time.Duration `json:"-"`
 }
 
-// among returns how many of the devices of a fleet are drawn at a time.
+// among returns how many devices of a fleet are drawn at any one time.
 func (c Case) among(fleet int) int {
 	if c.Among == 0 {
 		return fleet
@@ -39,23 +39,22 @@ func (c Case) String() string {
 	return s
 }
 
-// The headline: what the daemon's speed is said to be.
+// The headline is the case whose rate is given as the daemon's speed.
 const (
 	headlineBatch       = 1000
 	headlineConnections = 32
 )
 
-// singleConnections are those of events that come one a request.
+// singleConnections are the numbers of connections in the cases with one event a request.
 var singleConnections = [...]int{64, 256}
 
-// headlineCases are run when no case is asked for: the headline in each format, and single events at a quarter of the
-// time each.
+// headlineCases are run when no case is named: the headline in each format, and single events for a quarter of its
+// time.
 func headlineCases(formats []string, draw string, headline time.Duration) (list []Case) {
 	for _, format := range formats {
-		list = append(
-			list,
-			Case{Format: format, Batch: headlineBatch, Connections: headlineConnections, Draw: draw, Duration: headline},
-		)
+		list = append(list, Case{
+			Format: format, Batch: headlineBatch, Connections: headlineConnections, Draw: draw, Duration: headline,
+		})
 	}
 	for _, format := range formats {
 		for _, connections := range singleConnections {
@@ -65,7 +64,7 @@ func headlineCases(formats []string, draw string, headline time.Duration) (list 
 	return list
 }
 
-// cases returns what steady runs.
+// cases returns the cases that steady runs.
 func (o *Options) cases() (list []Case) {
 	draw := o.Draw
 	if draw == DrawUniform {

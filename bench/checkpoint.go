@@ -8,15 +8,15 @@ import (
 // noCheckpoint is longer than any window.
 const noCheckpoint = 24 * time.Hour
 
-// checkpoint measures what checkpoints cost: windows with at least two of them and windows with none alternate. Each has
-// a daemon just started on the same data, and each pair gives a ratio.
+// checkpoint measures what checkpoints cost: windows with at least two of them and windows with none alternate. Each
+// has a daemon just started on the same data, and each pair gives a ratio.
 func checkpoint(ctx context.Context, r *run) error {
 	c := r.o.cases()[0]
 	with := min(r.o.CheckpointEvery, c.Duration/2)
 	every := []time.Duration{with, noCheckpoint}
 	rounds := r.o.Rounds
 	if r.round > 0 {
-		rounds = 1 // The rounds of two daemons are enough.
+		rounds = 1 // The whole scenario is repeated in rounds already.
 	}
 	return r.compare(ctx, c, comparison{
 		scenario: "checkpoint", ratio: "with checkpoints ÷ without", rounds: rounds,
@@ -35,18 +35,18 @@ func checkpoint(ctx context.Context, r *run) error {
 	})
 }
 
-// comparison is a case measured with a daemon that is run in different ways, alternating.
+// comparison is a case that is measured with a daemon run in different ways, its sides, which alternate.
 type comparison struct {
 	scenario string
-	ratio    string // what the first side divided by the last one is
+	ratio    string // names the first side divided by the last one
 	rounds   int
 	sides    int
 	set      func(d *daemon, side int)
 	name     func(side int) string
-	judge    func(side int, result *Result) // adds what must be known of a window, if there is anything
+	judge    func(side int, result *Result) // adds notes to the result of a window
 }
 
-// compare measures a comparison, adds a result for each window, and the ratio.
+// compare measures a comparison. It adds a result for each window, and the ratio.
 func (r *run) compare(ctx context.Context, c Case, x comparison) error {
 	t := r.target
 	if t.daemon == nil {
@@ -85,7 +85,7 @@ func (r *run) compare(ctx context.Context, c Case, x comparison) error {
 	return t.again(ctx, func(d *daemon) { d.checkpointEvery, d.cores = asBefore.checkpointEvery, asBefore.cores })
 }
 
-// alternate measures each side once, in the other order in every second round, so that what drifts favours no side.
+// alternate measures each side once. Every second round has the opposite order, so that drift favours no side.
 func alternate(round, sides int, measure func(side int) error) error {
 	for turn := range sides {
 		side := turn

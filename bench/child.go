@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// child is a process of ours that serves: started, stopped and killed.
+// child is a server process that bench starts, stops and kills.
 type child struct {
 	name    string
 	program string
 	args    []string
-	log     string // the file that takes what it says, appended
-	// ready looks at a line that it says and returns whether it is ready, and at which address if it chose that itself.
+	log     string // the file that its output is appended to
+	// ready looks at a line of the output. It reports whether the process is ready, and at which address if it chose one.
 	ready func(line string) (address string, ok bool)
 
 	cmd     *exec.Cmd
@@ -28,9 +28,8 @@ type child struct {
 	err     error
 }
 
-// start runs the program and returns how long it took until it said that it is ready. That is waited for, because
-// asking a port again and again costs the CPU that is measured, and a connection to a port that nobody listens on yet
-// may meet itself.
+// start runs the program and returns how long it took to say that it is ready. Polling the port instead would use CPU
+// time that is measured, and a connection to a local port that nobody listens on yet can connect to itself.
 func (c *child) start(ctx context.Context) (time.Duration, error) {
 	log, err := os.OpenFile(c.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -63,11 +62,11 @@ func (c *child) start(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// follow keeps what the process says, hands on the address that it is ready at, and notes its exit.
+// follow writes the output of the process to the log, sends the address that it is ready at, and records its exit.
 func (c *child) follow(pipe io.Reader, log *os.File, ready chan<- string) {
 	defer close(c.exited)
 	var announced sync.Once
-	var failed error // to keep the log; the process is read on, so that it does not wait for us
+	var failed error // of the log. Reading goes on, so that the process does not block on its output.
 	for lines := bufio.NewReader(pipe); ; {
 		line, err := lines.ReadString('\n')
 		if failed == nil {
@@ -77,7 +76,7 @@ func (c *child) follow(pipe io.Reader, log *os.File, ready chan<- string) {
 			announced.Do(func() { ready <- address })
 		}
 		if err != nil {
-			break // It closed its end: it is gone.
+			break // The process has closed its output: it has ended.
 		}
 	}
 	c.err = errors.Join(c.cmd.Wait(), failed, log.Close())
@@ -102,7 +101,7 @@ func (c *child) stop() (time.Duration, error) {
 	return time.Since(begun), nil
 }
 
-// kill ends the process at once; it is no error if it has ended already.
+// kill ends the process at once. It is no error if the process has ended already.
 func (c *child) kill() error {
 	err := c.cmd.Process.Kill()
 	<-c.exited
@@ -129,7 +128,7 @@ func (c *child) exitError(when string) error {
 	return fmt.Errorf("%s ended %s, see %s: %w", c.name, when, c.log, exitStatus(c.err))
 }
 
-// exitStatus names an exit without an error, so that there is something to wrap.
+// exitStatus returns an error also for an exit with status 0.
 func exitStatus(err error) error {
 	if err == nil {
 		return errors.New("exit status 0")

@@ -2,8 +2,8 @@ package bench
 
 import "encoding/binary"
 
-// Hot path: the columns of a batch, under 10 ns an event. All batches of one size have one layout, so that everything
-// but digits, types and sizes is copied at once.
+// Hot path: the columns of a batch, under 10 ns an event. All batches of one size have the same layout. So everything
+// is copied at once, and only digits, types and sizes are written one by one.
 
 // The fields of meterd.v1.Batch that are sent, as protobuf writes their tags: all are length-delimited.
 const (
@@ -17,7 +17,7 @@ const (
 // wireTypes are the numbers of meterd.v1.Type.
 var wireTypes = [...]byte{connect: 1, up: 3, down: 4}
 
-// sizeBytes is what a size takes as a varint, from sizeMin on.
+// sizeBytes is the length of a size as a varint, from sizeMin on.
 const sizeBytes = 2
 
 // columns encodes events as meterd.v1.Batch. It is not safe for concurrent use.
@@ -25,17 +25,17 @@ type columns struct {
 	product      string
 	payloadBytes int
 	payload      draws
-	layout       layout // of the last batch; the next one has the same, as a rule
+	layout       layout // of the last batch; most batches have the same
 }
 
-// layout is a batch with what differs from event to event left blank.
+// layout is a batch in which everything that differs from event to event is blank.
 type layout struct {
 	events   int
 	connects bool // neither sizes nor payloads
 	text     []byte
 
-	device, deviceStride   int // where the last byte before the first device's digits is, and how far away the next one
-	types, sizes           int // where the columns begin; no sizes: 0
+	device, deviceStride   int // offset of the last byte before the first device's digits, and the distance to the next
+	types, sizes           int // offsets of the columns; no sizes: 0
 	payload, payloadStride int // no payloads: 0
 }
 
@@ -43,7 +43,7 @@ func newColumns(product string, payloadBytes int, payload draws) *columns {
 	return &columns{product: product, payloadBytes: payloadBytes, payload: payload}
 }
 
-// lay makes the layout of a batch. A batch is of connects alone or of messages alone.
+// lay makes the layout of a batch. A batch holds only connects or only messages.
 func (c *columns) lay(events int, connects bool) {
 	l := layout{events: events, connects: connects, text: c.layout.text[:0]}
 	field := func(tag byte, length int) {

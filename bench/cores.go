@@ -6,7 +6,7 @@ import (
 	"runtime"
 )
 
-// cores measures the daemon on all cores against one, the loader staying as it is: how it grows with the machine.
+// cores measures the daemon on all cores and on one. The loader stays as it is. The ratio shows how the daemon scales.
 func cores(ctx context.Context, r *run) error {
 	sides := []int{runtime.NumCPU(), 1}
 	return r.compare(ctx, r.o.cases()[0], comparison{

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// daemon is a `meterd serve` of our own, on one data directory.
+// daemon is a `meterd serve` that bench starts, on one data directory.
 type daemon struct {
 	child
 
 	binary          string
 	data            string
 	checkpointEvery time.Duration
-	cores           int // that it may use, the first ones; 0: all
+	cores           int // how many it may use, counted from the first; 0: all
 }
 
 // start starts the daemon and returns how long it took until it said that it is ready. It chooses a free port itself.
@@ -28,7 +28,7 @@ func (d *daemon) start(ctx context.Context) (time.Duration, error) {
 		ready: readyAddress,
 	}
 	if d.cores > 0 {
-		// Each of these becomes the next one, so the process that is started is the daemon.
+		// env and taskset exec the next program, so the process that is started is the daemon.
 		d.program = "env"
 		d.args = append([]string{
 			fmt.Sprintf("GOMAXPROCS=%d", d.cores), "taskset", "--cpu-list", fmt.Sprintf("0-%d", d.cores-1), d.binary,

@@ -2,11 +2,11 @@ package bench
 
 import "context"
 
-// codeQuota is the denial that a device counts.
+// codeQuota is the one denial that a device counts (R11).
 const codeQuota = "message_quota_exceeded"
 
-// denials measures what being denied costs: messages of devices that have used up their day, and of devices that never
-// connected. The denials of the quota are counted by their devices (R11), and all are in the log (R18).
+// denials measures messages that are denied: of devices that have used up their day, and of devices that never
+// connected. Devices count the denials of the quota (R11), and all denials are in the log (R18).
 func denials(ctx context.Context, r *run) error {
 	spent, err := r.spent(ctx)
 	if err != nil {
@@ -33,7 +33,7 @@ func denials(ctx context.Context, r *run) error {
 	return nil
 }
 
-// spent makes a fleet of which every device has exchanged the one message of its day.
+// spent makes a fleet whose devices may exchange one message a day and have exchanged it.
 func (r *run) spent(ctx context.Context) (*fleet, error) {
 	t := r.target
 	f := newFleet(r.o.Product+"-spent", r.o.Devices, t.main.zone)

@@ -2,10 +2,10 @@ package bench
 
 import "encoding/binary"
 
-// Hot path: the loader runs on the daemon's own cores, and what it spends on an event the daemon does not have. So
-// events are copies of templates, and only digits are written, eight at a time in one word: about 3 ns a word.
+// Hot path: the loader runs on the daemon's own cores and takes its CPU time from the daemon. So events are copies of
+// templates, and only digits are written, eight at a time in one word: about 3 ns a word.
 
-// deviceDigits is how many digits a device's name has.
+// deviceDigits is the number of digits in a device's name.
 const deviceDigits = 7
 
 // devicePrefix begins each device's name. Its last byte and the digits are one word.
@@ -39,11 +39,11 @@ func eightHex(n uint32) uint64 {
 	v = (v | v<<16) & 0x0000ffff0000ffff
 	v = (v | v<<8) & 0x00ff00ff00ff00ff
 	v = (v | v<<4) & lowNibble
-	letters := (v + 6*lowBits) >> 4 & lowBits // 1 in each byte of ten and more
+	letters := (v + 6*lowBits) >> 4 & lowBits // 1 in each byte that is ten or more
 	return v + zeros + letters*('a'-'9'-1)
 }
 
-// writeDevice writes the digits of a device's name to where its last prefix byte is.
+// writeDevice writes the last prefix byte and the digits of a device's name to dst.
 func writeDevice(dst []byte, device int32) {
 	const first = 0xff
 	binary.LittleEndian.PutUint64(dst, eightDecimals(uint32(device))&^first|uint64(devicePrefix[len(devicePrefix)-1]))

@@ -5,12 +5,11 @@ import (
 	"math/bits"
 )
 
-// draws is a stream of numbers (splitmix64): a few instructions a number, and the same numbers again for the same seed,
-// which is how it is known afterwards what every device was sent.
+// draws is a stream of pseudo-random numbers (splitmix64): a few instructions a number. The same seed gives the same
+// numbers again, so that what each device was sent can be computed after the load.
 type draws struct{ state uint64 }
 
-// newDraws returns the stream of one caller of one stage of a run. Streams of different callers and stages share
-// nothing.
+// newDraws returns the stream of one caller of one stage of a run. Each caller and stage has a stream of its own.
 func newDraws(seed uint64, stage, caller int) draws {
 	d := draws{state: seed}
 	d.state = d.next() + uint64(stage)
@@ -26,7 +25,7 @@ func (d *draws) next() uint64 {
 	return z ^ z>>31
 }
 
-// kind is what an event is.
+// kind is the type of an event.
 type kind uint8
 
 const (
@@ -42,40 +41,41 @@ type message struct {
 	kind   kind
 }
 
-// sizeMin and sizeBits give sizes of three digits, and of two bytes as a varint: all events of a kind have one length.
+// sizeMin and sizeBits give sizes of three digits, and of two bytes as a varint, so that all events of a kind are
+// equally long.
 const sizeMin, sizeBits = 128, 9
 
 // The ways to draw devices.
 const (
 	// DrawUniform: each device is as likely as the next.
 	DrawUniform = "uniform"
-	// DrawZipf: the device of rank k has ln(1+1/k)/ln(n+1) of the messages of n devices: Zipf's law with exponent 1, as
-	// the integral of 1/x has it, because that takes one exponential a draw instead of a table that would push the
-	// daemon's out of the cache.
+	// DrawZipf: the device of rank k gets ln(1+1/k)/ln(n+1) of the messages of n devices. This is Zipf's law with exponent
+	// 1, taken from the integral of 1/x: a draw takes one exponential, and no table that would push the daemon's out of
+	// the cache.
 	DrawZipf = "zipf"
 )
 
-// chooser reads numbers as messages to or from some devices of a fleet. The same numbers give the same messages again.
+// chooser turns numbers into messages to or from some devices of a fleet. The same numbers give the same messages.
 type chooser struct {
-	fleet int     // devices that there are
-	among int     // of them, those that are drawn
+	fleet int     // all devices
+	among int     // the devices that are drawn at any one time
 	log   float64 // of among+1, for Zipf; 0: uniform
-	first int     // the first of those that are drawn; they go round
+	first int     // the first of these; behind the last device follows device 0
 
-	// A device exchanges 16,000,000 messages a day at most (R10), also without a limit, and a hot one is there in seconds:
-	// so after turn messages of a caller others are drawn; 0: never.
+	// A device exchanges at most 16,000,000 messages a day, also without a limit (R10), and a hot device reaches that in
+	// seconds. So after turn messages of a caller other devices are drawn; 0: never.
 	turn, left uint64
 }
 
-// hotMessagesMax is how many messages the likeliest device gets before others are drawn; the callers are not quite
-// together.
+// hotMessagesMax is how many messages the likeliest device gets before others are drawn. It is below R10's limit
+// because callers do not advance together.
 const hotMessagesMax = 10_000_000
 
-// turnStride is how far away the next ones are. It is a prime: all devices have their turn before the first ones come
+// turnStride is the distance to the next devices. It is a prime, so that every device is drawn before one is drawn
 // again.
 const turnStride = 1009
 
-// newChooser returns one of callers that share the fleet.
+// newChooser returns the chooser of one caller in a stage.
 func newChooser(fleet int, c Case, stage int) chooser {
 	among := c.among(fleet)
 	h := chooser{fleet: fleet, among: among}
@@ -93,7 +93,7 @@ func newChooser(fleet int, c Case, stage int) chooser {
 	return h
 }
 
-// message reads a number: the device from the high bits, the rest from the low ones.
+// message makes a message from a number: the device from the high bits, the rest from the low bits.
 func (h *chooser) message(number uint64) message {
 	if h.turn > 0 {
 		if h.left == 0 {

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// fleet is a product with its devices, and what the loader knows about them.
+// fleet is a product with its devices, and what the loader has sent them.
 type fleet struct {
 	product string
 	devices int
 	zone    string
 	daily   any // messages a device may exchange a day; nil: no limit
 
-	active  int   // devices that were connected; all or none
-	tally   tally // what each device was sent and accepted
-	refused tally // and what the quota denied
+	active  int   // how many devices were connected: all or none
+	tally   tally // the accepted messages of each device
+	refused tally // the messages that the quota denied
 	stage   stage
 }
 
-// stage is what the last load did to a fleet.
+// stage is what the last load sent to a fleet.
 type stage struct {
-	since    time.Time // after everything before it was answered
-	code     string    // what it was denied with; empty: accepted
+	since    time.Time // when all earlier events were answered
+	code     string    // with which all was denied; empty: all was accepted
 	connects uint64    // of each device
 	tally    tally
 }
@@ -33,7 +33,7 @@ func newFleet(product string, devices int, zone string) *fleet {
 	}
 }
 
-// encoder returns what encodes batches of a case.
+// encoder returns a function that makes encoders for batches of a case.
 func (f *fleet) encoder(c Case) func(payload draws) encoder {
 	return func(payload draws) encoder { return newEncoder(c.Format, f.product, c.Payload, payload) }
 }
@@ -45,7 +45,7 @@ func (f *fleet) begin(since time.Time, code string) {
 	clear(f.stage.tally.down)
 }
 
-// settle adds what a stage sent to what was sent before.
+// settle adds the messages of the stage to those of earlier stages.
 func (f *fleet) settle() {
 	switch f.stage.code {
 	case "":
@@ -55,7 +55,8 @@ func (f *fleet) settle() {
 	}
 }
 
-// rows returns what the log of a device must hold since the stage began, by type; what was denied counts as "denied".
+// rows returns how many rows of each type a device's log must hold since the stage began. A denied event is of type
+// "denied".
 func (f *fleet) rows(device int) map[string]uint64 {
 	up, down := f.stage.tally.of(device)
 	rows := map[string]uint64{"connect": f.stage.connects, "up": up, "down": down}
@@ -66,7 +67,7 @@ func (f *fleet) rows(device int) map[string]uint64 {
 	return rows
 }
 
-// readable reports whether the log of a device is short enough to be read back whole: that of a hot one is not.
+// readable reports whether the log of a device is short enough to be read back. That of a hot device is not.
 func (f *fleet) readable(device int) bool {
 	up, down := f.stage.tally.of(device)
 	return up+down <= logSampleRowsMax

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The formats of a batch, by their names in --format.
+// The formats of a batch, as --format names them.
 const (
 	FormatProtobuf = "protobuf"
 	FormatNDJSON   = "ndjson"
@@ -31,7 +31,7 @@ func contentType(format string) string {
 
 // encoder writes batches.
 type encoder interface {
-	// appendBatch appends a batch of at least one event, either of connects alone or of messages alone.
+	// appendBatch appends a batch of at least one event. A batch holds only connects or only messages.
 	appendBatch(dst []byte, batch []message) []byte
 }
 
@@ -42,18 +42,18 @@ func newEncoder(format, product string, payloadBytes int, payload draws) encoder
 	return newLines(product, payloadBytes, payload)
 }
 
-// answer judges answers: all of a batch was accepted, or all of it was denied with one code.
+// answer checks answers: the whole batch must be accepted, or denied with one code.
 type answer struct {
 	format string
 	code   string // empty: accepted
 	events int
-	text   []byte // what such a batch of that many events is answered
+	text   []byte // the right answer to a batch of that many events
 }
 
 var errNotAll = errors.New("the answer does not say the same of the whole batch")
 
-// judge compares an answer byte by byte. The answer to a batch that was denied names limits and times: the first one is
-// read with care, and the next ones, to batches as large, must be the same.
+// judge compares an answer byte by byte. The answer to a denied batch names limits and times, so the first one is
+// decoded, and the next ones to batches of the same size must be equal.
 func (a *answer) judge(body []byte, events int) error {
 	if a.events == events && string(body) == string(a.text) {
 		return nil
@@ -72,7 +72,7 @@ func (a *answer) judge(body []byte, events int) error {
 	return errNotAll
 }
 
-// appendAccepted appends the answer to a batch of which all was accepted.
+// appendAccepted appends the answer to a batch that was accepted whole.
 func appendAccepted(dst []byte, format string, events int) []byte {
 	if format == FormatProtobuf {
 		return binary.AppendUvarint(append(dst, 1<<3), uint64(events))
@@ -80,13 +80,13 @@ func appendAccepted(dst []byte, format string, events int) []byte {
 	return fmt.Appendf(dst, `{"accepted":%d,"denied":[]}`, events)
 }
 
-// denial is what matters of one.
+// denial is the part of a denial that is checked.
 type denial struct {
 	Index int
 	Code  string
 }
 
-// read reads an answer that must deny everything with the one code.
+// read decodes an answer that must deny every event with the one code.
 func (a *answer) read(body []byte, events int) error {
 	var accepted int
 	var denied []denial
@@ -117,7 +117,7 @@ func (a *answer) read(body []byte, events int) error {
 
 var errProtobuf = errors.New("malformed protobuf")
 
-// decodeAnswer reads a meterd.v1.Answer.
+// decodeAnswer decodes a meterd.v1.Answer.
 func decodeAnswer(b []byte) (accepted int, denied []denial, err error) {
 	err = eachField(b, func(field, value uint64, text []byte) error {
 		switch field {
@@ -142,7 +142,8 @@ func decodeAnswer(b []byte) (accepted int, denied []denial, err error) {
 	return accepted, denied, err
 }
 
-// eachField calls yield for each field of a message: of a varint its value, of what has a length its text.
+// eachField calls yield for each field of a message, with the value of a varint or the text of a length-delimited
+// field.
 func eachField(b []byte, yield func(field, value uint64, text []byte) error) error {
 	for len(b) > 0 {
 		tag, n := binary.Uvarint(b)

@@ -2,10 +2,10 @@ package bench
 
 import "context"
 
-// hotDevices are how many devices all connections hammer at a time.
+// hotDevices are how many devices all connections send to at any one time.
 var hotDevices = [...]int{1, 100}
 
-// hot sends all messages to one device at a time, and to a hundred.
+// hot sends all messages to one device at a time, then to a hundred.
 func hot(ctx context.Context, r *run) error {
 	if err := activate(ctx, r); err != nil {
 		return err

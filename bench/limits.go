@@ -3,24 +3,24 @@ package bench
 import "time"
 
 const (
-	// devicesMax is what the seven digits of a device's name can tell apart.
+	// devicesMax is the number of names with seven digits.
 	devicesMax = 10_000_000
-	// connectionsMax bounds the connections, each of which is a producer: two sets of them are fewer than an account may
-	// have.
+	// connectionsMax bounds the connections. Each is a producer, and reconnect uses two sets of them: fewer than an
+	// account may have.
 	connectionsMax = 4 << 10
-	// payloadBytesMax bounds the payload of one event; the daemon takes four times as much.
+	// payloadBytesMax bounds the payload of one event. The daemon accepts four times as much.
 	payloadBytesMax = 64 << 10
-	// casesMax bounds the steady cases of one run: each takes a whole window.
+	// casesMax bounds the cases of steady in one run. Each takes a whole window.
 	casesMax = 64
 
-	// productBytesMax leaves room in a name for what scenarios and producers append to it.
+	// productBytesMax leaves room in a name for the suffixes of scenarios and producers.
 	productBytesMax = 48
-	// roundsMax bounds the rounds of a comparison, each of which takes two windows.
+	// roundsMax bounds the rounds of a comparison. Each takes two windows.
 	roundsMax = 64
 
-	// answerBytesMax bounds an answer to a batch: 65,536 denials of some 130 bytes are the longest.
+	// answerBytesMax bounds an answer to a batch. The longest has 65,536 denials of some 130 bytes.
 	answerBytesMax = 16 << 20
-	// answerBytesStart is what a connection reads into at first.
+	// answerBytesStart is the first size of a connection's receive buffer.
 	answerBytesStart = 4 << 10
 
 	// connectBatch is how many devices connect in one batch.
@@ -30,7 +30,7 @@ const (
 
 	// samplesMax bounds the devices that are read back.
 	samplesMax = 100_000
-	// logSampleRowsMax is how many rows the log of a device may have to be read back.
+	// logSampleRowsMax is the most rows that a log may have to be read back.
 	logSampleRowsMax = 50_000
 
 	// readyWithin bounds how long a daemon may take to start.
@@ -39,40 +39,40 @@ const (
 	stopWithin = 2 * time.Minute
 	// drainWithin bounds how long the batches in flight may take at the end of a window.
 	drainWithin = time.Minute
-	// askWithin bounds one call of the administration; reading one device's log scans all of it.
+	// askWithin bounds one administrative call. Reading the log of one device scans the log of all devices.
 	askWithin = 5 * time.Minute
 
-	// latencyUnit, latencyMax and latencyDigits are the histogram's range and precision: 25 KB that stay cached, and at
-	// most 0.8 % off. No batch takes longer than latencyMax: a window is shorter, and drainWithin follows it.
+	// latencyUnit, latencyMax and latencyDigits are range and precision of the histogram. It takes 28 KB, which stay in
+	// the cache, and is at most 0.8 % off. A latency above latencyMax counts as latencyMax.
 	latencyUnit   = time.Microsecond
 	latencyMax    = time.Hour
 	latencyDigits = 2
 
-	// watchEvery is how often the daemon's metrics are looked at within a window: often enough to see every checkpoint.
+	// watchEvery is how often the daemon's metrics are read within a window: often enough to see every checkpoint.
 	watchEvery = time.Second
 	// progressEvery is how often a line of progress is printed.
 	progressEvery = 5 * time.Second
-	// checkpointWindow is the length from which a window without a checkpoint is no headline.
+	// checkpointWindow is the length from which a window should contain a checkpoint. Without one it gets a note.
 	checkpointWindow = time.Minute
-	// restartTraffic bounds the traffic before a kill: it is what the restart replays.
+	// restartTraffic bounds the traffic before a kill, which is what the restart replays.
 	restartTraffic = 20 * time.Second
-	// otherShareQuiet is the share of the CPUs that others may use before a result says so: daily jobs of a system stay
-	// below it.
+	// otherShareQuiet is the share of the CPUs above which a result says that other processes disturbed it. An idle system
+	// stays below.
 	otherShareQuiet = 0.05
-	// dayLeftHour is the hour of the product's day at which a run begins: eighteen hours before the day ends.
+	// dayLeftHour is the hour in the product's time zone at which a run begins: eighteen hours before its day ends.
 	dayLeftHour = 6
-	// stageGap lies between two loads at least, so that the log's milliseconds tell their rows apart.
+	// stageGap is the least time between two loads, so that the log's milliseconds tell their rows apart.
 	stageGap = 5 * time.Millisecond
-	// midnightRoom and midnightRoomPerDevice are left for connecting the devices before a day ends: a quarter of a million
-	// a second.
+	// midnightRoom and midnightRoomPerDevice are the time to connect the devices before a day ends: a quarter of a million
+	// devices a second.
 	midnightRoom          = 3 * time.Second
 	midnightRoomPerDevice = 4 * time.Microsecond
-	// midnightTriesMax is how often it is tried, each time with four times the room: 48 seconds at last.
+	// midnightTriesMax bounds the tries to connect in time. Each has four times the room of the one before.
 	midnightTriesMax = 3
-	// midnightAround is how far from midnight a stall is taken for its.
+	// midnightAround is how far from midnight a stall is attributed to it.
 	midnightAround = time.Second
 
-	// peerWindowMax is long enough for a yardstick, which has no checkpoints to wait for.
+	// peerWindowMax bounds the window of a yardstick. It needs no minute: there is no checkpoint to wait for.
 	peerWindowMax = 15 * time.Second
 	// peerReachEvery and peerReachTries bound the wait for a peer that says it is ready: ten seconds.
 	peerReachEvery = 50 * time.Millisecond

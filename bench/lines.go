@@ -12,9 +12,9 @@ type lines struct {
 // template is a line with its digits blank.
 type template struct {
 	text   []byte
-	device int // where the last byte before the device's digits is
-	size   int // where the three digits of the size are, 0 for a line without
-	hex    int // where the payload is
+	device int // offset of the last byte before the device's digits
+	size   int // offset of the three digits of the size; 0: there is none
+	hex    int // offset of the payload
 }
 
 func newLines(product string, payloadBytes int, payload draws) *lines {
@@ -47,7 +47,7 @@ func newTemplate(kind, product string, message bool, payloadBytes int) (t templa
 	return t
 }
 
-// appendBatch appends a line for each event. With a payload its length is the size.
+// appendBatch appends a line for each event. A line with a payload has no size: it is the payload's length.
 func (l *lines) appendBatch(dst []byte, batch []message) []byte {
 	for _, m := range batch {
 		t := &l.templates[m.kind]

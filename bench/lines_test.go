@@ -122,11 +122,8 @@ func BenchmarkFill(b *testing.B) {
 			run(fmt.Sprintf("format=%s/payload=%d", format, payload), newEncoder(format, "bench", payload, draws{}), Case{})
 		}
 	}
-	run(
-		"format=protobuf/draw=zipf",
-		newEncoder(FormatProtobuf, "bench", 0, draws{}),
-		Case{Draw: DrawZipf, Connections: 32},
-	)
+	run("format=protobuf/draw=zipf",
+		newEncoder(FormatProtobuf, "bench", 0, draws{}), Case{Draw: DrawZipf, Connections: 32})
 	run("format=resp", newCommands(strings.Repeat("0", 40), "20261124"), Case{})
 	run("format=prometheus", newSeries("bench"), Case{})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// The phases of a load. Only what is answered while it measures is in the figures; all of it is in the check.
+// The phases of a load. Figures are of batches answered while it measures; the check is of all batches.
 const (
 	phaseWarmup int32 = iota
 	phaseMeasure
@@ -21,19 +21,19 @@ const (
 type load struct {
 	callers  []*caller
 	began    time.Time
-	split    time.Time // callers count by it, unless it is zero
+	split    time.Time // the instant of outcome.split, or zero
 	phase    atomic.Int32
-	cut      atomic.Bool   // callers that still wait for an answer give up
+	cut      atomic.Bool   // callers stop waiting for answers
 	duration time.Duration // of the measured window; 0: until the sources end
 	warmup   time.Duration
-	begin    func(context.Context) error // at the beginning of the measured window
-	end      func(context.Context) error // and at its end
-	watch    func(context.Context) error // every watchEvery within it
+	begin    func(context.Context) error // called when the measured window begins
+	end      func(context.Context) error // called when it ends
+	watch    func(context.Context) error // called every watchEvery within it
 	progress func(elapsed time.Duration, events uint64)
 	outcome  *outcome
 }
 
-// outcome is what a load measured. Until the load is over, the poller's thread owns the first group of fields.
+// outcome is what a load measured. Until the load is over, the poller owns the first group of fields.
 type outcome struct {
 	events   uint64 // answered within the window
 	batches  uint64
@@ -63,7 +63,7 @@ func (l *load) run(ctx context.Context) (*outcome, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.gather(o))
 	}
-	defer func() { _ = poller.close() }() // It holds nothing.
+	defer func() { _ = poller.close() }() // Nothing depends on this descriptor.
 	finished := make(chan struct{})
 	if l.warmup == 0 {
 		if err := l.begin(ctx); err != nil {
@@ -81,7 +81,7 @@ func (l *load) run(ctx context.Context) (*outcome, error) {
 	return o, errors.Join(l.drain(finished), l.gather(o), err)
 }
 
-// conduct waits for the warm-up and the window, and looks at the daemon meanwhile.
+// conduct waits for the warm-up and the window, and reads the daemon's metrics meanwhile.
 func (l *load) conduct(ctx context.Context, finished <-chan struct{}, o *outcome) error {
 	measuring := l.warmup == 0
 	turn := time.NewTimer(l.warmup)
@@ -146,7 +146,7 @@ func (l *load) answered() (events uint64) {
 	return events
 }
 
-// drain waits for the batches in flight; a connection that gets no answer is cut.
+// drain waits for the batches in flight. After drainWithin it gives up.
 func (l *load) drain(finished <-chan struct{}) error {
 	limit := time.NewTimer(drainWithin)
 	defer limit.Stop()
@@ -160,7 +160,7 @@ func (l *load) drain(finished <-chan struct{}) error {
 	return fmt.Errorf("a batch got no answer within %s", drainWithin)
 }
 
-// gather adds up what callers were answered and closes their connections.
+// gather adds up the events that callers had answered, and closes their connections.
 func (l *load) gather(o *outcome) error {
 	var errs []error
 	for i, c := range l.callers {
@@ -169,7 +169,7 @@ func (l *load) gather(o *outcome) error {
 		if c.err != nil {
 			errs = append(errs, fmt.Errorf("connection %d: %w", i, c.err))
 		}
-		_ = c.speaker.line().Close() // All was answered; nothing depends on how it ends.
+		_ = c.session.line().Close() // Nothing is in flight any more.
 	}
 	if len(errs) > 3 {
 		errs = append(errs[:3], fmt.Errorf("and %d more", len(errs)-3))

@@ -15,13 +15,13 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// Machine is what the figures were taken on.
+// Machine describes where the figures were measured.
 type Machine struct {
 	CPU         string `json:"cpu"`
 	Cores       int    `json:"cores"`
 	Kernel      string `json:"kernel"`
 	MemoryBytes uint64 `json:"memory_bytes"`
-	Filesystem  string `json:"filesystem,omitempty"` // of the data directory; empty if that is elsewhere
+	Filesystem  string `json:"filesystem,omitempty"` // of the data directory; empty if the daemon is remote
 	Device      string `json:"device,omitempty"`
 	Go          string `json:"go"`
 	GOMAXPROCS  int    `json:"gomaxprocs"` // of the loader; the daemon has its default
@@ -80,7 +80,7 @@ func mountOf(mounts []*procfs.MountInfo, path string) (filesystem, device string
 
 var errMemoryDisk = errors.New("is in memory, where a sync costs nothing: give a directory on a disk")
 
-// realDirectory returns dir with its symbolic links resolved, or an error if it is not on a disk.
+// realDirectory returns dir with symbolic links resolved, or an error if it is not on a disk.
 func realDirectory(dir string) (string, error) {
 	path, err := filepath.Abs(dir)
 	if err != nil {
@@ -99,8 +99,8 @@ func realDirectory(dir string) (string, error) {
 	return path, nil
 }
 
-// readCommit returns the commit that a program was built from, or what git says of the current directory if the build
-// did not note it; "unknown" without either. Without a program it is this one's.
+// readCommit returns the commit that a program was built from; without a program, this one's. If the binary does not
+// contain it, it asks git about the current directory.
 func readCommit(ctx context.Context, program string) string {
 	if program == "" {
 		program = "/proc/self/exe"

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Metrics are the lines of /metrics that figures and checks are made from.
+// Metrics are the metrics that figures and checks are made from.
 type Metrics struct {
 	Accepted, Denied     uint64 // events by their verdict, of all types
 	LogRows, CommitBytes uint64
@@ -15,7 +15,7 @@ type Metrics struct {
 	TableBytes           uint64
 }
 
-// add notes one line, if it is one that matters.
+// add reads one line. It ignores those of other metrics.
 func (m *Metrics) add(line string) error {
 	name, text, ok := cutLast(line, ' ')
 	if !ok || name[0] == '#' {
@@ -61,7 +61,7 @@ func cutLast(s string, separator byte) (before, after string, ok bool) {
 	return s[:i], s[i+1:], true
 }
 
-// minus returns what was counted since earlier; the gauges stay as they are.
+// minus returns what was counted since earlier. Gauges keep their values.
 func (m Metrics) minus(earlier Metrics) Metrics {
 	m.Accepted -= earlier.Accepted
 	m.Denied -= earlier.Denied

@@ -61,7 +61,7 @@ func TestProbeSeesCheckpoints(t *testing.T) {
 	} {
 		p := probe{age: c.ages[0]}
 		for _, age := range c.ages[1:] {
-			p.see(age)
+			p.countCheckpoint(age)
 		}
 		if p.checkpoints != c.want {
 			t.Errorf("%s: %d, want %d", name, p.checkpoints, c.want)

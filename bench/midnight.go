@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// midnight sends messages to a product whose day ends in the middle of the window. Afterwards the counts of both days
-// are compared: of all devices together with what callers know was decided before and after, and of some with their
-// logs, row by row (R10, R12).
+// midnight sends messages to a product whose day ends in the middle of the window. Afterwards it checks both days
+// (R10, R12): the sum over all devices against what callers had answered before and after, and some devices against
+// their logs, row by row.
 func midnight(ctx context.Context, r *run) error {
 	t := r.target
 	c := r.o.cases()[0]
@@ -37,15 +37,15 @@ func midnight(ctx context.Context, r *run) error {
 		return err
 	}
 	result := o.result("midnight", &c, p, check)
-	// The timeline began a moment after began, and is as exact as that needs.
+	// The load began a moment later than this, which is exact enough.
 	middle := at.Sub(began)
 	result.MidnightStallSeconds = o.timeline.stall(middle-midnightAround, middle+midnightAround).Seconds()
 	r.add(result)
 	return nil
 }
 
-// beforeMidnight connects the devices of a product whose day ends, and returns it when so much time is left until then.
-// A machine that takes longer than it is given has another product, with more room, a few times.
+// beforeMidnight makes a product whose day ends soon and connects its devices. At least the time left remains until
+// then. If connecting takes too long, it tries again with another product and more time.
 func (r *run) beforeMidnight(ctx context.Context, left time.Duration) (f *fleet, at time.Time, err error) {
 	room := midnightRoom + time.Duration(r.o.Devices)*midnightRoomPerDevice
 	name := r.o.Product + "-midnight"
@@ -64,14 +64,11 @@ func (r *run) beforeMidnight(ctx context.Context, left time.Duration) (f *fleet,
 		room *= 4
 		name += "-again"
 	}
-	return nil, at, fmt.Errorf(
-		"connecting %d devices took until %s before midnight: take fewer",
-		f.devices,
-		time.Until(at),
-	)
+	return nil, at, fmt.Errorf("connecting %d devices took until %s before midnight: take fewer",
+		f.devices, time.Until(at))
 }
 
-// verifyMidnight verifies a fleet whose day ended at an instant: its views show the new day, its logs both.
+// verifyMidnight verifies a fleet whose day ended at an instant. Its views show the new day, its logs show both.
 func (t *target) verifyMidnight(ctx context.Context, f *fleet, at time.Time, o *outcome) (*Check, error) {
 	check, err := t.verifyTotals(ctx)
 	if err != nil {
@@ -104,11 +101,11 @@ func (t *target) verifyMidnight(ctx context.Context, f *fleet, at time.Time, o *
 	return check, nil
 }
 
-// verifyDays compares the log of a device with what it was sent and with its view of the new day: each day's messages
-// were counted from one on, without a gap.
+// verifyDays compares the log of a device with what it was sent and with its view of the new day. Each day's messages
+// must be counted from one on, without a gap.
 func (t *target) verifyDays(ctx context.Context, f *fleet, device int, at time.Time, today uint64) error {
 	name := deviceName(device)
-	var before, after []uint64 // what the day had used after each message
+	var before, after []uint64 // day_used of each message
 	for row, err := range t.admin.log(ctx, f.product, name, f.stage.since) {
 		switch {
 		case err != nil:
@@ -121,14 +118,8 @@ func (t *target) verifyDays(ctx context.Context, f *fleet, device int, at time.T
 	}
 	up, down := f.tally.of(device)
 	if uint64(len(before)+len(after)) != up+down || uint64(len(after)) != today {
-		return fmt.Errorf(
-			"device %s was sent %d messages and has %d in the new day; its log has %d before midnight and %d after",
-			name,
-			up+down,
-			today,
-			len(before),
-			len(after),
-		)
+		return fmt.Errorf("device %s was sent %d messages and has %d in the new day; "+
+			"its log has %d before midnight and %d after", name, up+down, today, len(before), len(after))
 	}
 	for _, day := range [][]uint64{before, after} {
 		slices.Sort(day)

@@ -15,39 +15,39 @@ import (
 type Options struct {
 	// Program is the meterd binary that is started; not used with URL.
 	Program string
-	// Against is another meterd binary: everything is measured with both, alternating, Rounds times. Empty: with Program
-	// alone.
+	// Against is another meterd binary. Everything is measured with both, alternating, Rounds times. Empty: only Program
+	// is measured.
 	Against string
 	// URL is a running daemon that nobody else uses, http://HOST:PORT; Token opens it.
 	URL, Token string
-	// Dir is where a fresh data directory is made. It must be on a disk.
+	// Dir is the directory in which a fresh data directory is made. It must be on a disk.
 	Dir string
-	// Keep leaves the data directory.
+	// Keep keeps the data directory.
 	Keep bool
-	// Scenarios are the names of what is run. Empty: a suite, the short one or, with Full, the long one.
+	// Scenarios are the names of the scenarios. Empty: a suite, the short one or, with Full, the long one.
 	Scenarios []string
 	Full      bool
 	// Product is created for the run, with an account of the same name.
 	Product string
-	// Devices is how many devices there are.
+	// Devices is the number of devices.
 	Devices int
-	// Formats, Batches, Connections and Payloads span the cases of steady: all combinations. Without batches, connections
-	// and payloads: the headline, and single events. The other scenarios take the first case. No formats: all.
+	// The cases of steady are all combinations of Formats, Batches, Connections and Payloads. Without the last three they
+	// are the headline and single events. Other scenarios take the first case. No formats: all.
 	Formats                        []string
 	Batches, Connections, Payloads []int
 	// Draw is how devices are drawn: DrawUniform or DrawZipf.
 	Draw string
 	// Rounds is how often each side of a comparison is measured; the sides alternate.
 	Rounds int
-	// Duration is the measured window of a case, Warmup what runs before it.
+	// Duration is the length of a measured window, Warmup that of the traffic before it.
 	Duration, Warmup time.Duration
-	// CheckpointEvery is handed to the daemon.
+	// CheckpointEvery is passed to the daemon.
 	CheckpointEvery time.Duration
-	// Seed makes the draws.
+	// Seed is the seed of all draws.
 	Seed uint64
-	// Samples is how many devices are read back after each step, LogSamples how many of their logs.
+	// Samples is how many devices are read back after each case, LogSamples how many of their logs.
 	Samples, LogSamples int
-	// Progress takes lines for people while it runs.
+	// Progress receives lines for people during the run.
 	Progress io.Writer
 }
 

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// A peer is a server that a user might take instead of meterd, as a yardstick: it runs on the same machine and disk,
-// beside the same loader, over TCP like meterd, while our daemon is stopped. It gets the settings that are best for it,
-// which its file explains.
+// A peer is a server that a user might take instead of meterd: a yardstick. It runs on the same machine and disk, with
+// the same loader, over TCP like meterd, while the daemon is stopped. It gets the settings that are best for it; its
+// file explains them.
 
-// peerPorts and peerPortMin are where a peer may listen: below the ports that the kernel gives to connections.
+// peerPorts and peerPortMin are the ports on which a peer may listen: below those that the kernel gives to connections.
 const peerPortMin, peerPorts = 10_000, 20_000
 
 // peerTries is how many ports are tried.
 const peerTries = 5
 
-// errNotInstalled says what to do about a peer that is missing.
+// errNotInstalled says how to install a peer.
 var errNotInstalled = errors.New("is not installed: make bench-peers installs it")
 
 // installed returns the path of a program.
@@ -34,8 +34,8 @@ func installed(program string) (string, error) {
 	return path, nil
 }
 
-// aside stops our daemon, runs what is measured instead, and starts the daemon again.
-func (r *run) aside(ctx context.Context, measure func() error) error {
+// withoutDaemon stops the daemon, measures something else, and starts the daemon again.
+func (r *run) withoutDaemon(ctx context.Context, measure func() error) error {
 	t := r.target
 	if t.daemon == nil {
 		return measure()
@@ -50,14 +50,14 @@ func (r *run) aside(ctx context.Context, measure func() error) error {
 	return err
 }
 
-// peer is one that runs.
+// peer is a running peer.
 type peer struct {
 	child
 	folder string
 	port   int
 }
 
-// startPeer starts a program in a fresh folder, at a port that is free; args and ready are about that port and folder.
+// startPeer starts a program in a fresh folder, on a free port. Its output is ready when it contains the text ready.
 func (r *run) startPeer(
 	ctx context.Context,
 	program, ready string,
@@ -89,7 +89,7 @@ func (r *run) startPeer(
 	return nil, err
 }
 
-// reach waits until the peer takes connections: VictoriaMetrics says that it is ready a moment before.
+// reach waits until the peer accepts connections. VictoriaMetrics says that it is ready a moment earlier.
 func (p *peer) reach(ctx context.Context) error {
 	again := time.NewTicker(peerReachEvery)
 	defer again.Stop()
@@ -109,7 +109,7 @@ func (p *peer) reach(ctx context.Context) error {
 	}
 }
 
-// end stops the peer; its data goes unless something failed.
+// end stops the peer. It removes the data unless something failed.
 func (p *peer) end(failed error) error {
 	_, err := p.stop()
 	if err = errors.Join(failed, err); err != nil {
@@ -118,7 +118,7 @@ func (p *peer) end(failed error) error {
 	return os.RemoveAll(p.folder)
 }
 
-// probe returns one of the peer.
+// probe returns a probe of the peer.
 func (p *peer) probe() *probe {
 	return &probe{
 		usage:   func() (usage, error) { return readUsage(p.pid()) },
@@ -126,33 +126,33 @@ func (p *peer) probe() *probe {
 	}
 }
 
-// window is the length of a peer's windows.
+// peerWindow is the length of a peer's windows.
 func (o *Options) peerWindow() time.Duration { return min(o.Duration, peerWindowMax) }
 
 // peerResult is a result that is not verified yet.
 type peerResult struct {
 	Result
-	each []uint64 // events that each connection had answered, to draw them again
+	each []uint64 // events that each connection had answered
 }
 
-// loadPeer runs a job against a peer and makes the result. speak makes the speaker of a connection.
+// loadPeer runs a job against a peer and makes the result. open makes the session of a connection.
 func (r *run) loadPeer(
 	ctx context.Context,
 	scenario string,
 	p *peer,
 	j *job,
-	speak func(*wire, source) speaker,
+	open func(*wire, source) session,
 ) (*peerResult, error) {
 	wires, err := dialAll(ctx, p.address, len(j.sources))
 	if err != nil {
 		return nil, err
 	}
-	var speakers []speaker
+	var sessions []session
 	for i, w := range wires {
-		speakers = append(speakers, speak(w, j.sources[i]))
+		sessions = append(sessions, open(w, j.sources[i]))
 	}
 	probe := p.probe()
-	o, err := r.drive(ctx, j, speakers, probe)
+	o, err := r.drive(ctx, j, sessions, probe)
 	if err != nil {
 		return nil, err
 	}

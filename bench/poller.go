@@ -9,21 +9,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hot path: all connections of a load on one thread. A goroutine a connection took twice the time of the loader's cores
-// for single events: it is parked and woken for every answer, and mostly reads before there is anything. Here an event
-// costs one write, one read, and its part of a wait for many.
+// Hot path: one goroutine serves all connections of a load with epoll. A goroutine a connection took twice the CPU time
+// for single events: it is parked and woken for every answer, and mostly reads before anything has arrived. Here a
+// batch costs one write, one read, and its share of one epoll_wait.
 
-// pollWaitMs is how long a wait for answers lasts at most, so that the end of the load is seen.
+// pollWaitMs bounds one epoll_wait, so that the end of the load is seen.
 const pollWaitMs = 50
 
-// poller lets the callers of a load speak.
+// poller is the epoll loop of a load.
 type poller struct {
-	load     *load
-	epoll    int
-	speaking int // callers with a batch in flight
+	load   *load
+	epoll  int
+	active int // callers that have not ended
 }
 
-// newPoller watches the connections of all callers.
+// newPoller makes an epoll instance with the connections of all callers.
 func newPoller(l *load) (*poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -31,12 +31,8 @@ func newPoller(l *load) (*poller, error) {
 	}
 	p := &poller{load: l, epoll: fd}
 	for i, c := range l.callers {
-		if err := unix.EpollCtl(
-			fd,
-			unix.EPOLL_CTL_ADD,
-			c.speaker.line().fd,
-			&unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)},
-		); err != nil {
+		if err := unix.EpollCtl(fd,
+			unix.EPOLL_CTL_ADD, c.session.line().fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}); err != nil {
 			return nil, errors.Join(fmt.Errorf("watch a connection: %w", err), p.close())
 		}
 	}
@@ -45,14 +41,14 @@ func newPoller(l *load) (*poller, error) {
 
 func (p *poller) close() error { return unix.Close(p.epoll) }
 
-// run lets all callers speak until their batches end or the load stops. After an error of one nothing more is begun.
+// run sends the callers' batches until there are no more or the load stops. After an error it sends no new batch.
 func (p *poller) run() {
 	for i := range p.load.callers {
-		p.speaking++
+		p.active++
 		p.begin(i)
 	}
 	events := make([]unix.EpollEvent, len(p.load.callers))
-	for p.speaking > 0 {
+	for p.active > 0 {
 		n, err := unix.EpollWait(p.epoll, events, pollWaitMs)
 		if err != nil && err != unix.EINTR {
 			p.giveUp(fmt.Errorf("wait for answers: %w", err))
@@ -73,7 +69,7 @@ func (p *poller) run() {
 	}
 }
 
-// giveUp ends all who still wait.
+// giveUp ends all callers that still wait.
 func (p *poller) giveUp(err error) {
 	for i, c := range p.load.callers {
 		if c.inFlight > 0 {
@@ -86,12 +82,12 @@ func (p *poller) giveUp(err error) {
 func (p *poller) end(i int, err error) {
 	c := p.load.callers[i]
 	c.inFlight, c.err = 0, err
-	p.speaking--
+	p.active--
 	if err != nil {
 		p.load.phase.Store(phaseStop)
 	}
-	// What comes on its connection from now on must wake nobody.
-	_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, c.speaker.line().fd, nil)
+	// Bytes that are received from now on must not wake the loop.
+	_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, c.session.line().fd, nil)
 }
 
 // begin sends the next batch of a caller, if there is one.
@@ -101,18 +97,18 @@ func (p *poller) begin(i int) {
 		p.end(i, nil)
 		return
 	}
-	if c.inFlight = c.speaker.prepare(); c.inFlight == 0 {
+	if c.inFlight = c.session.prepare(); c.inFlight == 0 {
 		p.end(i, nil)
 		return
 	}
-	c.rest, c.sentAt = c.speaker.request(), time.Now()
+	c.rest, c.sentAt = c.session.request(), time.Now()
 	p.send(i)
 }
 
-// send writes what the connection takes, and watches for room if that is not all.
+// send writes as much as the socket buffer takes. If that is not all, it asks epoll when there is room.
 func (p *poller) send(i int) {
 	c := p.load.callers[i]
-	n, err := unix.Write(c.speaker.line().fd, c.rest)
+	n, err := unix.Write(c.session.line().fd, c.rest)
 	if err != nil && err != unix.EAGAIN {
 		p.end(i, fmt.Errorf("send a batch: %w", err))
 		return
@@ -124,19 +120,19 @@ func (p *poller) send(i int) {
 		if isBlocked {
 			e.Events |= unix.EPOLLOUT
 		}
-		if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, c.speaker.line().fd, &e); err != nil {
+		if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, c.session.line().fd, &e); err != nil {
 			p.end(i, fmt.Errorf("watch a connection: %w", err))
 		}
 	}
 }
 
-// receive reads what came, and goes on with the next batch when it is the whole answer.
+// receive reads what has arrived. When the answer is whole, it sends the next batch.
 func (p *poller) receive(i int) {
 	c := p.load.callers[i]
 	if c.inFlight == 0 {
 		return
 	}
-	w := c.speaker.line()
+	w := c.session.line()
 	n, err := unix.Read(w.fd, w.room())
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
@@ -146,7 +142,7 @@ func (p *poller) receive(i int) {
 		return
 	}
 	w.have += n
-	isWhole, err := c.speaker.hear(w.in[:w.have])
+	isWhole, err := c.session.receive(w.in[:w.have])
 	switch {
 	case err != nil:
 		p.end(i, err)

@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// probe looks at what is measured, loader and machine at both ends of a window, and every second within it.
+// probe measures the server, the loader and the machine at both ends of a window, and reads metrics within it.
 type probe struct {
 	usage   func() (usage, error)
 	metrics func(context.Context) (Metrics, error)
-	remote  bool // usage is not known
+	remote  bool // the daemon's usage is not known
 
-	from, to    look
+	from, to    snapshot
 	checkpoints int
-	age         float64 // of the last checkpoint, when last looked at
+	age         float64 // of the last checkpoint, at the last reading
 }
 
-// probe returns one of the daemon.
+// probe returns a probe of the daemon.
 func (t *target) probe() *probe {
 	return &probe{usage: t.usage, metrics: t.admin.metrics, remote: t.daemon == nil}
 }
 
-// look is one look at everything.
-type look struct {
+// snapshot is everything that a probe measures, at one instant.
+type snapshot struct {
 	at           time.Time
 	daemon       usage
 	loader       usage
@@ -32,7 +32,7 @@ type look struct {
 	metrics      Metrics
 }
 
-func (p *probe) look(ctx context.Context) (l look, err error) {
+func (p *probe) snapshot(ctx context.Context) (l snapshot, err error) {
 	l.at = time.Now()
 	if l.daemon, err = p.usage(); err != nil {
 		return l, err
@@ -48,32 +48,32 @@ func (p *probe) look(ctx context.Context) (l look, err error) {
 }
 
 func (p *probe) begin(ctx context.Context) (err error) {
-	p.from, err = p.look(ctx)
+	p.from, err = p.snapshot(ctx)
 	p.age = p.from.metrics.CheckpointAgeSeconds
 	return err
 }
 
 func (p *probe) end(ctx context.Context) (err error) {
-	p.to, err = p.look(ctx)
-	p.see(p.to.metrics.CheckpointAgeSeconds)
+	p.to, err = p.snapshot(ctx)
+	p.countCheckpoint(p.to.metrics.CheckpointAgeSeconds)
 	return err
 }
 
 func (p *probe) watch(ctx context.Context) error {
 	m, err := p.metrics(ctx)
-	p.see(m.CheckpointAgeSeconds)
+	p.countCheckpoint(m.CheckpointAgeSeconds)
 	return err
 }
 
-// see counts a checkpoint when the age of the last one falls, or when there is a first.
-func (p *probe) see(age float64) {
+// countCheckpoint counts a checkpoint when the age of the last one falls, or when there is a first one.
+func (p *probe) countCheckpoint(age float64) {
 	if age > 0 && (age < p.age || p.age == 0) {
 		p.checkpoints++
 	}
 	p.age = age
 }
 
-// fill writes what was seen into a result. Shares of a daemon that is not ours are not known, and stay out.
+// fill adds the measured differences to a result. The shares of a remote daemon are not known and left out.
 func (p *probe) fill(r *Result, logged Metrics) {
 	millions := float64(r.Events) / 1e6
 	seconds := p.to.at.Sub(p.from.at).Seconds()
@@ -95,7 +95,7 @@ func (p *probe) fill(r *Result, logged Metrics) {
 	r.CPU.OtherShare = max(0, p.to.busy-p.from.busy-daemon-loader) / seconds / float64(runtime.NumCPU())
 	r.CPU.StolenShare = (p.to.stolen - p.from.stolen) / seconds / float64(runtime.NumCPU())
 	written := p.to.daemon.writeBytes - p.from.daemon.writeBytes
-	rows := logged.LogRows // The window as the daemon saw it, with what was in flight at its ends.
+	rows := logged.LogRows // As the daemon counts them: batches in flight at the ends of the window differ.
 	if rows == 0 {
 		rows = r.Events
 	}
@@ -105,7 +105,7 @@ func (p *probe) fill(r *Result, logged Metrics) {
 	r.Memory = memoryOf(p.to)
 }
 
-func memoryOf(l look) *Memory {
+func memoryOf(l snapshot) *Memory {
 	return &Memory{
 		RSSBytes: l.daemon.rssBytes, HighWaterBytes: l.daemon.hwmBytes, AnonymousBytes: l.daemon.anonBytes,
 		FileBytes: l.daemon.fileBytes, TableBytes: l.metrics.TableBytes,

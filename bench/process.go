@@ -10,9 +10,9 @@ import (
 // usage is what a process has used so far, by /proc.
 type usage struct {
 	cpuSeconds float64 // user and system
-	writeBytes uint64  // that the kernel sent, or will send, to a disk for it
+	writeBytes uint64  // that the kernel wrote, or will write, to a disk for it
 	rssBytes   uint64
-	hwmBytes   uint64 // the most that rssBytes ever was
+	hwmBytes   uint64 // the maximum of rssBytes
 	anonBytes  uint64 // of rssBytes: heap, stacks, and the device table
 	fileBytes  uint64 // of rssBytes: mapped files, the program's own included
 }

@@ -5,18 +5,18 @@ import (
 	"slices"
 )
 
-// Ratio is a figure of one side divided by that of another side that was measured beside it. It holds on other machines
-// too, which the figures themselves do not.
+// Ratio is a figure of one side divided by the same figure of another side in the same run. Unlike the figures, a ratio
+// holds on other machines too.
 type Ratio struct {
 	Name       string     `json:"name"`
 	Unit       string     `json:"unit"` // of the figures: events/s, seconds or bytes
 	Median     float64    `json:"median"`
 	Sides      [2]float64 `json:"sides"`       // the median of each side's figures
 	Rounds     []float64  `json:"rounds"`      // the ratio of each round, as they were measured
-	OtherShare float64    `json:"other_share"` // the most that others used of the machine in any of the windows
+	OtherShare float64    `json:"other_share"` // the largest share of the machine that other processes used in a window
 }
 
-// figure is what is compared of two results.
+// figure is a number that two results are compared by.
 type figure struct {
 	name string
 	unit string
@@ -31,7 +31,7 @@ const (
 
 var rate = figure{"events/s", unitRate, func(x *Result) float64 { return x.EventsPerSecond }}
 
-// sideFigures are compared of two daemons.
+// sideFigures are the figures by which two daemons are compared.
 var sideFigures = []figure{
 	rate,
 	{"p99", unitSeconds, func(x *Result) float64 { return orZero(x.Latency).P99 }},
@@ -48,9 +48,9 @@ func orZero[T any](p *T) (v T) {
 	return v
 }
 
-// pair is two results of one round whose figures are compared.
+// pair is two results of one round.
 type pair struct {
-	name string // pairs with one name are rounds of one ratio
+	name string // pairs of the same name are rounds of one ratio
 	figure
 	a, b *Result
 }
@@ -61,7 +61,7 @@ func ratiosOf(pairs []pair) (ratios []Ratio) {
 		var same, rest []pair
 		for _, p := range pairs {
 			switch {
-			case p.of(p.b) == 0: // There is no such figure.
+			case p.of(p.b) == 0: // The result has no such figure.
 			case len(same) == 0 || p.name == same[0].name:
 				same = append(same, p)
 			default:
@@ -76,7 +76,7 @@ func ratiosOf(pairs []pair) (ratios []Ratio) {
 	return ratios
 }
 
-// newRatio returns the ratio of the pairs of all rounds.
+// newRatio returns the ratio of the pairs of its rounds.
 func newRatio(rounds []pair) Ratio {
 	r := Ratio{Name: rounds[0].name, Unit: rounds[0].unit}
 	var sides [2][]float64
@@ -99,7 +99,7 @@ func median(values []float64) float64 {
 	return (sorted[n/2] + sorted[(n-1)/2]) / 2
 }
 
-// String says a ratio, the figures it is of, how far its rounds lie apart, and whether the machine was quiet.
+// String returns the ratio, both figures, the range of its rounds, and whether other processes disturbed it.
 func (r Ratio) String() string {
 	text := map[string]func(float64) string{
 		unitRate:    func(v float64) string { return short(v) + "/s" },
@@ -131,7 +131,7 @@ func sidePairs(ours, theirs []*Result) (pairs []pair) {
 	return pairs
 }
 
-// peerPairs pairs what was measured of meterd, of both daemons if two are compared, with the yardsticks of the same run.
+// peerPairs pairs the results of meterd, or of both daemons, with those of the yardsticks in the same run.
 func peerPairs(results []*Result) (pairs []pair) {
 	divide := func(ours Case, scenario, variant string, theirs Case) {
 		for _, against := range []bool{false, true} {

@@ -5,14 +5,14 @@ import (
 	"fmt"
 )
 
-// reconnect is a storm of reconnects: the gateways that held the devices are gone, all devices are active and offline,
-// and all connect again, through other gateways. None of them consumes another licence (R1).
+// reconnect is a storm of reconnects. The gateways that held the devices are gone; all devices are active and offline,
+// and all connect again through other gateways. None consumes another licence (R1).
 func reconnect(ctx context.Context, r *run) error {
 	if err := activate(ctx, r); err != nil {
 		return err
 	}
 	t := r.target
-	// Whoever held them: the producers of the first connects, or of an earlier storm.
+	// The holders are the producers of the first connects, or of an earlier storm.
 	gone := 0
 	for _, first := range []int{0, connectionsMax} {
 		for i := range connectConnections {

@@ -10,12 +10,12 @@ import (
 	redigo "github.com/gomodule/redigo/redis"
 )
 
-// quotaScript decides one message as meterd does: the limit of the day is checked, the message counted by its
-// direction, and the answer says how much of the day is used, 0 for a denied message, which is counted too.
+// quotaScript decides one message as meterd does. It checks the limit of the day, counts the message by its direction,
+// and returns how much of the day is used. It returns 0 for a denied message, which is counted too.
 //
-// Of the ways to write it this one was the fastest: one string a device and day, up and down in one number (2²⁴ and 1 a
-// message), so that deciding and counting is a single command. A hash with day, up and down needs two, and took a third
-// more of the server's time. The day before goes by its time to live, which is set once a day.
+// This is the fastest of the ways that were tried: one string for each device and day, with up and down in one number
+// (2²⁴ and 1 a message), so that one command decides and counts. A hash with day, up and down needs two commands and
+// took a third more of the server's time. The key has a time to live, which is set once a day.
 const quotaScript = `local v = redis.call('INCRBY', KEYS[1], ARGV[1])
 local used = v % 16777216 + math.floor(v / 16777216)
 if used > tonumber(ARGV[2]) then
@@ -27,24 +27,24 @@ if used == 1 then redis.call('EXPIRE', KEYS[1], 172800) end
 return used`
 
 const (
-	// quotaUp is what a message up adds; one down adds 1.
+	// quotaUp is what a message up adds; a message down adds 1.
 	quotaUp = 1 << 24
-	// quotaLimit is meterd's `no limit`.
+	// quotaLimit is the limit that meterd has without one (R10).
 	quotaLimit = 16_000_000
 )
 
 func quotaKey(device int, day string) string { return deviceName(device) + ":" + day }
 
-// What Redis is measured with. 128 commands a batch is where more gain nothing; with appendfsync always the commands of
-// all connections that are ready together share a sync, so it has as many of them as meterd has.
+// More than 128 commands a batch gain nothing. With appendfsync always all commands that are ready together share one
+// fsync, so Redis gets as many connections as meterd.
 const (
 	redisDepth = 128
 	mgetKeys   = 1000
 )
 
-// redisModes are ways to run it; its other settings are its defaults, but for what only costs time: statistics of
-// latencies, slow log, snapshots, and rewrites of the log within a window. I/O threads help it from four cores on, says
-// its own configuration.
+// redisModes are the ways to run Redis. Whatever only costs time is switched off: latency statistics, slow log,
+// snapshots and rewrites of the log. Other settings have their defaults; its documentation recommends I/O threads from
+// four cores on.
 var redisModes = []struct {
 	name string
 	args []string
@@ -56,12 +56,12 @@ var redisModes = []struct {
 	},
 }
 
-// redis measures Redis with the quota script over as many devices as meterd has, all of which have been seen before.
+// redis measures Redis with the quota script. It has as many devices as meterd, and each has sent a message before.
 func redis(ctx context.Context, r *run) error {
 	if _, err := installed("redis-server"); err != nil {
 		return err
 	}
-	return r.aside(ctx, func() error {
+	return r.withoutDaemon(ctx, func() error {
 		for _, mode := range redisModes {
 			if err := r.redisMode(ctx, mode.name, mode.args); err != nil {
 				return fmt.Errorf("%s: %w", mode.name, err)
@@ -131,10 +131,12 @@ func (r *run) redisCases(ctx context.Context, mode string, p *peer) (err error) 
 }
 
 func (r *run) redisLoad(ctx context.Context, p *peer, j *job) (*peerResult, error) {
-	return r.loadPeer(ctx, "redis", p, j, func(w *wire, s source) speaker { return &pipeline{exchange{wire: w, source: s}} })
+	return r.loadPeer(ctx, "redis", p, j, func(w *wire, s source) session {
+		return &pipeline{exchange{wire: w, source: s}}
+	})
 }
 
-// verifyRedis compares the counts of every device with what it was sent.
+// verifyRedis compares the counts of every device with the messages that it was sent.
 func verifyRedis(conn redigo.Conn, sent tally, day string) (*Check, error) {
 	check := &Check{}
 	for from := 0; from < len(sent.up); from += mgetKeys {

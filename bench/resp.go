@@ -7,16 +7,16 @@ import (
 	"strconv"
 )
 
-// Hot path: Redis' protocol, as cheap as the batches for meterd: commands are templates with digits written over, a
-// batch of them is one write, and of an answer only what must be looked at is.
+// Hot path: Redis' protocol, as cheap as the batches for meterd. Commands are templates in which only digits change, a
+// batch is one write, and of a reply no more is parsed than the check needs.
 
 // commands encodes messages as calls of a script. It is not safe for concurrent use.
 type commands struct {
 	templates [down + 1]template
 }
 
-// newCommands returns calls of the script with this hash: its key is device and day, its arguments what is added and
-// the limit.
+// newCommands returns an encoder of calls of the script with this hash. Its key is device and day, its arguments are
+// the number to add and the limit.
 func newCommands(sha, day string) *commands {
 	c := &commands{}
 	for kind, adds := range map[kind]string{up: strconv.Itoa(quotaUp), down: "1"} {
@@ -45,7 +45,7 @@ func respCommand(words ...string) []byte {
 	return b
 }
 
-// pipeline speaks to Redis: a batch of commands is in flight at a time.
+// pipeline sends batches of commands to Redis.
 type pipeline struct{ exchange }
 
 func (c *pipeline) prepare() int {
@@ -55,8 +55,8 @@ func (c *pipeline) prepare() int {
 
 var errReply = errors.New("the reply is no positive number")
 
-// hear looks for a reply to each command: how many messages the device has had, so a number above 0.
-func (c *pipeline) hear(in []byte) (isWhole bool, err error) {
+// receive looks for a reply to each command: the number of messages of the device, so a number above 0.
+func (c *pipeline) receive(in []byte) (isWhole bool, err error) {
 	left := c.events
 	for {
 		end := bytes.IndexByte(in, '\n')

@@ -52,19 +52,19 @@ func TestPipelineReadsEachReply(t *testing.T) {
 		"an empty line": {[]string{"\r\n:1\r\n:1\r\n"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, heard, at := &pipeline{exchange{events: 3}}, false, ""
+			p, done, at := &pipeline{exchange{events: 3}}, false, ""
 			var err error
 			for _, piece := range c.pieces {
-				if heard {
+				if done {
 					t.Fatalf("%q was the whole answer, and %q follows", at, piece)
 				}
 				at += piece
-				if heard, err = p.hear([]byte(at)); err != nil {
+				if done, err = p.receive([]byte(at)); err != nil {
 					break
 				}
 			}
-			if (err == nil && heard) != c.ok {
-				t.Errorf("%v, %v", heard, err)
+			if (err == nil && done) != c.ok {
+				t.Errorf("%v, %v", done, err)
 			}
 		})
 	}

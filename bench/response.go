@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// response is an HTTP answer, read by hand: the loader shares its cores with what it measures.
+// response is an HTTP response. It is parsed by hand, since the loader shares its cores with the server.
 type response struct {
 	status int
 	body   []byte // within the bytes that were parsed
@@ -19,9 +19,9 @@ var (
 
 var headEnd = []byte("\r\n\r\n")
 
-// parseResponse reads the answer at the beginning of b and returns how many bytes it takes, 0 if it is not all there
-// yet. It knows what servers of batches send: a status line, a header with one Content-Length, a body of that length;
-// or the status 204 and no body.
+// parseResponse parses the response at the beginning of b and returns its length, 0 if it is not complete. It accepts
+// what these servers send: a status line, a header with one Content-Length, and a body of that length; or the status
+// 204 and no body.
 func parseResponse(b []byte) (r response, n int, err error) {
 	head := bytes.Index(b, headEnd)
 	if head < 0 {
@@ -57,7 +57,7 @@ func parseResponse(b []byte) (r response, n int, err error) {
 		}
 	}
 	if r.status == 204 && length < 0 {
-		length = 0 // It has no body by its status.
+		length = 0 // This status has no body.
 	}
 	from := head + len(headEnd)
 	switch {
@@ -72,23 +72,23 @@ func parseResponse(b []byte) (r response, n int, err error) {
 	return r, from + length, nil
 }
 
-// cutLine returns the first line of b without its end, and what follows.
+// cutLine returns the first line of b without its end, and the rest.
 func cutLine(b []byte) (line, rest []byte) {
 	line, rest, _ = bytes.Cut(b, headEnd[:2])
 	return line, rest
 }
 
-// isBroken reports whether half a line end is within the line: another reader could see two lines there.
+// isBroken reports whether a lone CR or LF is within the line. Another parser could see two lines there.
 func isBroken(line []byte) bool {
 	return bytes.IndexByte(line, '\n') >= 0 || bytes.IndexByte(line, '\r') >= 0
 }
 
-// isHeader compares the way headers are compared; the length decides almost always.
+// isHeader compares names of headers without regard to case. The length decides almost always.
 func isHeader(name []byte, want string) bool {
 	return len(name) == len(want) && bytes.EqualFold(name, []byte(want))
 }
 
-// statusOf returns the status of a status line, 0 if it is none.
+// statusOf returns the status of a status line, 0 if the line is none.
 func statusOf(line []byte) int {
 	const version = "HTTP/1.1 "
 	const end = len(version) + 3

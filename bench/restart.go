@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// restart stops the daemon in order and starts it, sends traffic, kills it when the last batch was answered and starts
-// it again. Ready means that /readyz answers 200; each time everything that was acknowledged must be there.
+// restart stops the daemon with SIGTERM and starts it, sends traffic, kills it with SIGKILL after the last answer, and
+// starts it again. Ready means that /readyz answers 200. Each time everything that was acknowledged must be there.
 func restart(ctx context.Context, r *run) error {
 	t := r.target
 	if t.daemon == nil {
@@ -22,8 +22,8 @@ func restart(ctx context.Context, r *run) error {
 	if err := r.restarted(ctx, &Restart{Signal: "SIGTERM", StopSeconds: stopped.Seconds()}); err != nil {
 		return err
 	}
-	// Reading back took its time. A process that just began has a whole interval to its first checkpoint, so the kill
-	// finds all of the traffic still to be replayed.
+	// Start a new process: its first checkpoint is a whole interval away, so that the kill leaves all traffic to be
+	// replayed.
 	if _, err := t.daemon.stop(); err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func restart(ctx context.Context, r *run) error {
 	return r.restarted(ctx, killed)
 }
 
-// restarted starts the daemon on what it left, measures how long that takes, and verifies what it says.
+// restarted starts the daemon on its data, measures how long that takes, and verifies its counts.
 func (r *run) restarted(ctx context.Context, what *Restart) error {
 	t := r.target
 	ready, err := t.start(ctx)
@@ -54,7 +54,7 @@ func (r *run) restarted(ctx context.Context, what *Restart) error {
 		return err
 	}
 	what.ReadySeconds = ready.Seconds()
-	now, err := t.probe().look(ctx)
+	now, err := t.probe().snapshot(ctx)
 	if err != nil {
 		return err
 	}

@@ -12,15 +12,15 @@ type run struct {
 	o      *Options // of the step that runs
 	target *target
 	report *Report
-	pairs  []pair // of results that ratios are made of
+	pairs  []pair // the ratios are made of these
 
 	against bool // the other daemon is measured
 	round   int  // from 1 on, if two daemons are compared
 }
 
-// Run starts the daemon, or finds it, runs the scenarios and returns the report, with what was measured before an error
-// if there was one. The daemon is stopped and its data removed, except after an error: then they are evidence. It ends
-// when ctx does.
+// Run starts the daemon, or connects to a running one, runs the scenarios and returns the report. After an error the
+// report has what was measured before it. Run stops the daemon and removes its data; after an error it keeps the data
+// as evidence. It ends when ctx does.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return r.report, err
 }
 
-// all runs all parts: once, or, if two daemons are compared, in rounds with each of the two.
+// all runs all parts: once, or, if two daemons are compared, in rounds with each.
 func (r *run) all(ctx context.Context) error {
 	o := r.o
 	if o.Against == "" {
@@ -70,7 +70,7 @@ func (r *run) all(ctx context.Context) error {
 	return nil
 }
 
-// bothDaemons runs a part with each of two daemons. Yardsticks are measured once for both.
+// bothDaemons runs a part with each of two daemons. A yardstick is measured once for both.
 func (r *run) bothDaemons(ctx context.Context, p part) error {
 	var results [2][]*Result
 	err := alternate(r.round-1, len(results), func(side int) error {
@@ -90,7 +90,7 @@ func (r *run) bothDaemons(ctx context.Context, p part) error {
 	return err
 }
 
-// compared keeps pairs for the report's ratios, and shows what they say so far.
+// compared keeps pairs for the report, and shows their ratios.
 func (r *run) compared(pairs []pair) {
 	r.pairs = append(r.pairs, pairs...)
 	for _, ratio := range ratiosOf(pairs) {
@@ -126,7 +126,7 @@ func (r *run) part(ctx context.Context, p part) error {
 }
 
 func (r *run) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(r.o.Progress, format+"\n", args...) // What nobody can read is not worth ending for.
+	_, _ = fmt.Fprintf(r.o.Progress, format+"\n", args...) // A closed terminal does not end a run.
 }
 
 // add adds a result and shows it.
@@ -140,30 +140,30 @@ func (r *run) add(result *Result) {
 type job struct {
 	what      string // for people
 	c         Case
-	fleet     *fleet // of the daemon
+	fleet     *fleet // nil for a yardstick
 	sources   []source
-	producers int    // the number of the first connection's
+	producers int    // the number of the first connection's producer
 	deny      string // the code with which all must be denied; empty: all must be accepted
 	warmup    time.Duration
 	duration  time.Duration // 0: until the sources end
-	split     time.Time     // an instant to count by, or zero
+	split     time.Time     // see outcome.split; zero: none
 }
 
-// load runs a job under a probe.
+// load runs a job against the daemon.
 func (r *run) load(ctx context.Context, j *job) (*outcome, *probe, error) {
 	t := r.target
 	gateways, err := t.dial(ctx, j)
 	if err != nil {
 		return nil, nil, err
 	}
-	speakers := make([]speaker, len(gateways))
+	sessions := make([]session, len(gateways))
 	for i, g := range gateways {
-		speakers[i] = g
+		sessions[i] = g
 	}
 	p := t.probe()
 	<-time.After(stageGap - time.Since(t.quiet))
 	j.fleet.begin(t.quiet, j.deny)
-	o, err := r.drive(ctx, j, speakers, p)
+	o, err := r.drive(ctx, j, sessions, p)
 	t.quiet = time.Now()
 	for i, g := range gateways {
 		t.sequences[t.producer(j.producers+i)] = g.sequence
@@ -179,8 +179,8 @@ func (r *run) load(ctx context.Context, j *job) (*outcome, *probe, error) {
 	return o, p, nil
 }
 
-// drive lets speakers speak, and shows how it goes.
-func (r *run) drive(ctx context.Context, j *job, speakers []speaker, p *probe) (*outcome, error) {
+// drive runs a load over sessions, and shows its progress.
+func (r *run) drive(ctx context.Context, j *job, sessions []session, p *probe) (*outcome, error) {
 	var shownAt time.Duration
 	var shown uint64
 	l := &load{
@@ -191,8 +191,8 @@ func (r *run) drive(ctx context.Context, j *job, speakers []speaker, p *probe) (
 			shownAt, shown = elapsed, events
 		},
 	}
-	for _, s := range speakers {
-		l.callers = append(l.callers, &caller{speaker: s, load: l})
+	for _, s := range sessions {
+		l.callers = append(l.callers, &caller{session: s, load: l})
 	}
 	return l.run(ctx)
 }

@@ -12,12 +12,12 @@ type Scenario struct {
 	Name  string
 	About string // one line
 	run   func(context.Context, *run) error
-	// peer: a yardstick is measured, not the daemon.
+	// peer: it measures a yardstick, not the daemon.
 	peer bool
 }
 
-// Scenarios returns all scenarios. A new one is a file with a function that takes a run, adds results to it, and leaves
-// the target verified; a line here, and one in a suite.
+// Scenarios returns all scenarios. A new one needs a file with a function that adds verified results to a run, a line
+// here, and a line in a suite.
 func Scenarios() []Scenario {
 	return []Scenario{
 		{"activate", "first connects of all devices; what a device takes in memory", activate, false},

@@ -4,11 +4,11 @@ import "sync/atomic"
 
 // source makes the batches of one caller.
 type source interface {
-	// fill appends the next batch to dst and returns how many events it is; none at the end.
+	// fill appends the next batch to dst and returns its number of events, 0 at the end.
 	fill(dst []byte) ([]byte, int)
 }
 
-// rounds is the source of one event of a kind for each device. Callers share next, so that together they name each
+// rounds is a source of one event of a kind for each device. Callers share next, so that together they send to each
 // device once.
 type rounds struct {
 	encoder encoder
@@ -42,7 +42,7 @@ func roundOf(devices int, c Case, kind kind, encode func(payload draws) encoder)
 	return sources
 }
 
-// messages is the source of messages that are drawn; it never ends.
+// messages is a source of drawn messages. It never ends.
 type messages struct {
 	encoder encoder
 	draws   draws
@@ -57,13 +57,13 @@ func (m *messages) fill(dst []byte) ([]byte, int) {
 	return m.encoder.appendBatch(dst, m.batch), len(m.batch)
 }
 
-// drawn is what a source of messages begins with, so that it can be drawn again.
+// drawn is the initial state of a source of messages, with which the same messages can be drawn again.
 type drawn struct {
 	draws   draws
 	chooser chooser
 }
 
-// tally knows how many messages each device was sent.
+// tally counts the messages of each device.
 type tally struct{ up, down []uint32 }
 
 func newTally(devices int) tally {
@@ -89,10 +89,10 @@ func (t *tally) merge(other *tally) {
 	}
 }
 
-// of returns what a device was sent.
+// of returns the counts of a device.
 func (t *tally) of(device int) (up, down uint64) { return uint64(t.up[device]), uint64(t.down[device]) }
 
-// busiest returns the device that was sent most.
+// busiest returns the device with the most messages.
 func (t *tally) busiest() (device int) {
 	most := uint64(0)
 	for i := range t.up {

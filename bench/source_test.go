@@ -30,14 +30,8 @@ func TestTallyIsWhatWasSent(t *testing.T) {
 			again.add(d, batch*batches)
 			for device := range devices {
 				if again.up[device] != sent.up[device] || again.down[device] != sent.down[device] {
-					t.Errorf(
-						"device %d: drawn again %d up %d down, sent %d and %d",
-						device,
-						again.up[device],
-						again.down[device],
-						sent.up[device],
-						sent.down[device],
-					)
+					t.Errorf("device %d: drawn again %d up %d down, sent %d and %d",
+						device, again.up[device], again.down[device], sent.up[device], sent.down[device])
 				}
 			}
 		})

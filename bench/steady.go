@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// steady sends messages up and down, drawn from devices that are active and online, case after case.
+// steady sends messages up and down of drawn devices, all active and online, case after case.
 func steady(ctx context.Context, r *run) error {
 	if err := activate(ctx, r); err != nil {
 		return err
@@ -23,7 +23,7 @@ func steady(ctx context.Context, r *run) error {
 	return nil
 }
 
-// measure runs one case as a job says, and verifies it.
+// measure runs one case of a job and verifies it.
 func (r *run) measure(ctx context.Context, f *fleet, c Case, j *job) (*Result, error) {
 	scenario := j.what
 	o, p, err := r.traffic(ctx, f, c, j)
@@ -37,8 +37,8 @@ func (r *run) measure(ctx context.Context, f *fleet, c Case, j *job) (*Result, e
 	return o.result(scenario, &c, p, check), nil
 }
 
-// traffic draws messages for the devices of a fleet, as a case and the rest of a job say, and notes what each device
-// was sent; the caller verifies it.
+// traffic sends drawn messages to the devices of a fleet, and counts the messages of each device. The caller verifies
+// them.
 func (r *run) traffic(ctx context.Context, f *fleet, c Case, j *job) (*outcome, *probe, error) {
 	var begins []drawn
 	j.sources, begins = r.target.sources(f.devices, c, f.encoder(c))

@@ -2,7 +2,7 @@ package bench
 
 import "time"
 
-// part is scenarios that are run one after the other with one daemon.
+// part is a list of scenarios that run one after the other with one daemon.
 type part struct {
 	options Options // of the daemon
 	steps   []step
@@ -12,10 +12,10 @@ type part struct {
 type step struct {
 	scenario Scenario
 	options  Options
-	optional bool // it is left out where it cannot be run
+	optional bool // it is left out where it cannot run
 }
 
-// parts returns what is run: the scenarios that are named, or a suite.
+// parts returns the parts of a run: the named scenarios, or a suite.
 func (o *Options) parts() []part {
 	var list []part
 	switch {
@@ -60,7 +60,7 @@ func (p *part) apart() (list []part) {
 	return list
 }
 
-// add adds a scenario, with what set changes of the part's options.
+// add adds a scenario. set changes the part's options for it.
 func (p *part) add(name string, set func(*Options)) {
 	chosen, err := scenariosNamed([]string{name})
 	if err != nil {
@@ -73,13 +73,13 @@ func (p *part) add(name string, set func(*Options)) {
 	p.steps = append(p.steps, s)
 }
 
-// window limits the windows of a step: a shorter one that was asked for stays.
+// window limits the windows of a step. A shorter duration stays.
 func window(most time.Duration) func(*Options) {
 	return func(o *Options) { o.Duration = min(o.Duration, most) }
 }
 
-// shortSuite shows the daemon and the yardsticks within five minutes on two cores. What is left of the headline is a
-// quarter of its window: by itself, as `steady`, it is a minute long.
+// shortSuite measures the daemon and the yardsticks within five minutes on two cores. Its headline is a quarter as long
+// as that of `steady` alone.
 func (o *Options) shortSuite() []part {
 	p := part{options: *o}
 	p.options.Warmup = min(o.Warmup, time.Second)
@@ -106,7 +106,7 @@ func (o *Options) shortSuite() []part {
 	return []part{p}
 }
 
-// fullSuite is everything, with headlines of their whole length.
+// fullSuite runs everything, with headlines of full length.
 func (o *Options) fullSuite() []part {
 	cases := func(draw string, batches, payloads []int) func(*Options) {
 		return func(o *Options) {

@@ -100,7 +100,10 @@ func TestTwoDaemonsAreComparedCaseByCase(t *testing.T) {
 	}
 	theirs := []*Result{
 		{Scenario: "restart", Restart: &Restart{Signal: "SIGTERM", ReadySeconds: 2}, Against: true},
-		{Scenario: "steady", Case: c, EventsPerSecond: 20, Latency: &Latency{P99: 4}, Memory: &Memory{RSSBytes: 1 << 20}, Against: true},
+		{
+			Scenario: "steady", Case: c, EventsPerSecond: 20, Latency: &Latency{P99: 4}, Memory: &Memory{RSSBytes: 1 << 20},
+			Against: true,
+		},
 	}
 	text := fmt.Sprint(ratiosOf(sidePairs(ours, theirs)))
 	if want := "[steady protobuf batch=1 conns=64 ÷ against, events/s: 1.5 (30/s, 20/s) " +

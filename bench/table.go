@@ -56,7 +56,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	return nil
 }
 
-// label says what was measured, of whichever daemon.
+// label names the scenario, its case and its variant. Both daemons have the same.
 func (x *Result) label() string {
 	s := x.Scenario
 	if x.Restart != nil {
@@ -71,7 +71,7 @@ func (x *Result) label() string {
 	return s
 }
 
-// name is the label, marked if it is the other daemon's.
+// name is the label, with a mark at results of the other daemon.
 func (x *Result) name() string { return x.mark(x.label()) }
 
 func (x *Result) mark(s string) string {
@@ -81,7 +81,7 @@ func (x *Result) mark(s string) string {
 	return s
 }
 
-// line says a result in one line.
+// line describes a result in one line.
 func (x *Result) line() string {
 	s := x.name()
 	if f := x.Restart; f != nil {
@@ -120,7 +120,7 @@ func (x *Result) line() string {
 	return s
 }
 
-// short says a number in three digits.
+// short formats a number with three digits.
 func short(n float64) string {
 	switch {
 	case n >= 1e9:
@@ -133,7 +133,7 @@ func short(n float64) string {
 	return fmt.Sprintf("%.3g", n)
 }
 
-// span says seconds in three digits.
+// span formats seconds with three digits.
 func span(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
 	switch {

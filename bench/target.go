@@ -10,28 +10,27 @@ import (
 	"time"
 )
 
-// target is the daemon that is measured, and what the loader knows about it.
+// target is the daemon that is measured, and what it was sent.
 type target struct {
 	o       *Options
-	daemon  *daemon // nil if it is not ours
-	folder  string  // of its data and log; empty if it is not ours
+	daemon  *daemon // nil if bench did not start it
+	folder  string  // of its data and log; empty if bench did not start it
 	token   string
 	admin   admin
 	address string
 
 	empty     usage             // before the first device
-	baseline  Metrics           // when this daemon process was first seen
-	accepted  uint64            // events answered so since then
-	denied    uint64            // and so
+	baseline  Metrics           // when this daemon process began
+	accepted  uint64            // events that were accepted since then
+	denied    uint64            // events that were denied since then
 	stages    int               // loads that drew messages, for their seeds
 	sequences map[string]uint64 // the last one of each producer
-	quiet     time.Time         // since when no batch is in flight
-	connected int               // devices of all fleets that were connected
-	main      *fleet            // what most scenarios are about
+	quiet     time.Time         // when the last batch was answered
+	connected int               // number of devices of all fleets that were connected
+	main      *fleet            // that most scenarios use
 }
 
-// openTarget starts a daemon, or finds the one that it was told of, and creates a product with a licence for each
-// device.
+// openTarget starts a daemon, or connects to a running one, and creates a product with a licence for each device.
 func openTarget(ctx context.Context, o *Options) (*target, error) {
 	t := &target{
 		o:         o,
@@ -75,7 +74,7 @@ func (t *target) open(ctx context.Context) error {
 	return err
 }
 
-// start starts the daemon, on what its data directory holds, and returns how long it took until /readyz answered 200.
+// start starts the daemon on its data directory, and returns how long it took until /readyz answered 200.
 func (t *target) start(ctx context.Context) (time.Duration, error) {
 	took, err := t.daemon.start(ctx)
 	if err != nil {
@@ -95,7 +94,7 @@ func (t *target) start(ctx context.Context) (time.Duration, error) {
 	return took + time.Since(said), nil
 }
 
-// reach makes sure that the daemon at an address is ready, and begins to count what it is sent.
+// reach makes sure that the daemon at an address is ready, and starts counting what it is sent.
 func (t *target) reach(ctx context.Context, address string) (err error) {
 	t.address, t.accepted, t.denied = address, 0, 0
 	if t.admin, err = newAdmin(address, t.token); err != nil {
@@ -108,7 +107,7 @@ func (t *target) reach(ctx context.Context, address string) (err error) {
 	return err
 }
 
-// usage returns what the daemon has used, zero if it is not ours.
+// usage returns what the daemon has used, zero if bench did not start it.
 func (t *target) usage() (usage, error) {
 	if t.daemon == nil {
 		return usage{}, nil
@@ -116,7 +115,7 @@ func (t *target) usage() (usage, error) {
 	return readUsage(t.daemon.pid())
 }
 
-// close stops our daemon. Its directory is removed, unless it is to be kept: as evidence, or because it was asked for.
+// close stops the daemon that bench started, and removes its directory unless keep says otherwise.
 func (t *target) close(keep bool) error {
 	var err error
 	if t.daemon != nil && t.daemon.running() {
@@ -128,7 +127,7 @@ func (t *target) close(keep bool) error {
 	return err
 }
 
-// again stops our daemon, lets set change how it is run, and starts it. What it was is set again by the next change.
+// again stops the daemon, lets set change how it is run, and starts it.
 func (t *target) again(ctx context.Context, set func(*daemon)) error {
 	if t.daemon == nil {
 		return errNotOurs
@@ -143,8 +142,8 @@ func (t *target) again(ctx context.Context, set func(*daemon)) error {
 
 var errNotOurs = errors.New("only a daemon of our own can be restarted")
 
-// sources returns a source of messages for each connection of a case, and how to draw the same messages again. encode
-// makes an encoder that takes its payload from the draws it is given.
+// sources returns a source of messages for each connection of a case, and the state with which the same messages can be
+// drawn again. encode makes an encoder that takes its payload from the given draws.
 func (t *target) sources(devices int, c Case, encode func(payload draws) encoder) (sources []source, begins []drawn) {
 	t.stages++
 	for i := range c.Connections {
@@ -158,7 +157,7 @@ func (t *target) sources(devices int, c Case, encode func(payload draws) encoder
 	return sources, begins
 }
 
-// producer returns the name of a producer. Each connection is one of its own.
+// producer returns the name of a producer. Each connection is a producer of its own.
 func (t *target) producer(number int) string { return fmt.Sprintf("%s-%d", t.o.Product, number) }
 
 // dial opens a connection for each source of a job.

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// timeline knows the milliseconds of a load in which an answer came: a bit each. The zero value is ready; it is not
-// safe for concurrent use.
+// timeline has a bit for each millisecond of a load: whether an answer arrived in it. The zero value is ready to use.
+// It is not safe for concurrent use.
 type timeline struct{ words []uint64 }
 
-// mark notes an answer. It allocates once in a minute, not once a batch.
+// mark records an answer. It allocates once a minute, not once a batch.
 func (t *timeline) mark(at time.Duration) {
 	ms := max(0, int(at/time.Millisecond))
 	for ms/64 >= len(t.words) {
@@ -18,7 +18,7 @@ func (t *timeline) mark(at time.Duration) {
 	t.words[ms/64] |= 1 << (ms % 64)
 }
 
-// stall returns the longest time within from and to in which no answer came at all, to the millisecond.
+// stall returns the longest time between from and to in which no answer arrived, to the millisecond.
 func (t *timeline) stall(from, to time.Duration) time.Duration {
 	last, longest := from, time.Duration(0)
 	for i, word := range t.words {

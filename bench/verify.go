@@ -8,8 +8,8 @@ import (
 	"net/http"
 )
 
-// verify compares what was sent, to all fleets and to the devices of one, with what the daemon says, and returns an
-// error for every difference there is.
+// verify compares the counts of the daemon with what it was sent: totals of all fleets, and devices of one. It returns
+// an error for every difference.
 func (t *target) verify(ctx context.Context, f *fleet) (*Check, error) {
 	check, err := t.verifyTotals(ctx)
 	if err != nil {
@@ -21,7 +21,7 @@ func (t *target) verify(ctx context.Context, f *fleet) (*Check, error) {
 	return check, nil
 }
 
-// verifyTotals: what was answered is what was counted is what was logged.
+// verifyTotals: answered = counted = logged.
 func (t *target) verifyTotals(ctx context.Context) (*Check, error) {
 	now, err := t.admin.metrics(ctx)
 	if err != nil {
@@ -30,19 +30,14 @@ func (t *target) verifyTotals(ctx context.Context) (*Check, error) {
 	since := now.minus(t.baseline)
 	sent := t.accepted + t.denied
 	if since.Accepted != t.accepted || since.Denied != t.denied || since.LogRows != sent {
-		return nil, fmt.Errorf(
-			"check: %d events were answered as accepted and %d as denied; the daemon counts %d accepted, %d denied, %d rows logged",
-			t.accepted,
-			t.denied,
-			since.Accepted,
-			since.Denied,
-			since.LogRows,
-		)
+		return nil, fmt.Errorf("check: %d events were answered as accepted and %d as denied; "+
+			"the daemon counts %d accepted, %d denied, %d rows logged",
+			t.accepted, t.denied, since.Accepted, since.Denied, since.LogRows)
 	}
 	return &Check{Sent: sent, Accepted: since.Accepted, Denied: since.Denied, Logged: since.LogRows}, nil
 }
 
-// verifyPool: a licence was consumed for each device that connected, and none beside (R1, R4).
+// verifyPool: each device that connected consumed one licence, and no other was consumed (R1, R4).
 func (t *target) verifyPool(ctx context.Context, f *fleet, check *Check) error {
 	v, err := t.admin.product(ctx, f.product)
 	if err != nil {
@@ -56,7 +51,7 @@ func (t *target) verifyPool(ctx context.Context, f *fleet, check *Check) error {
 	return nil
 }
 
-// verifyDevices reads back the device that was sent most and some that are drawn at random, and some of their logs.
+// verifyDevices reads back the busiest device, some random devices, and some of their logs.
 func (t *target) verifyDevices(ctx context.Context, f *fleet, check *Check) error {
 	var errs []error
 	for _, device := range t.sample(f) {
@@ -70,7 +65,7 @@ func (t *target) verifyDevices(ctx context.Context, f *fleet, check *Check) erro
 	return errors.Join(errs...)
 }
 
-// sample returns the devices that are read back at this stage.
+// sample returns the devices that are read back after this stage.
 func (t *target) sample(f *fleet) (devices []int) {
 	random := newDraws(t.o.Seed, 0, t.stages)
 	among := chooser{fleet: f.devices, among: f.devices}
@@ -97,23 +92,15 @@ func (t *target) verifyDevice(ctx context.Context, f *fleet, device int) error {
 	deniedUp, deniedDown := f.refused.of(device)
 	denied := deniedUp + deniedDown
 	if v.State != "active" || v.Messages.Up != up || v.Messages.Down != down || v.Messages.Denied != denied {
-		return fmt.Errorf(
-			"device %s was sent %d up and %d down, and %d were denied by its quota; its view says %s, %d up, %d down, %d denied",
-			name,
-			up,
-			down,
-			denied,
-			v.State,
-			v.Messages.Up,
-			v.Messages.Down,
-			v.Messages.Denied,
-		)
+		return fmt.Errorf("device %s was sent %d up and %d down, and %d were denied by its quota; "+
+			"its view says %s, %d up, %d down, %d denied",
+			name, up, down, denied, v.State, v.Messages.Up, v.Messages.Down, v.Messages.Denied)
 	}
 	return nil
 }
 
-// verifyLog compares what the last stage sent to a device with its log since then: older rows were compared before, and
-// reading them again takes long.
+// verifyLog compares the log of a device since the last stage began with what the stage sent it. Older rows were
+// compared before, and reading them again takes long.
 func (t *target) verifyLog(ctx context.Context, f *fleet, device int) error {
 	name := deviceName(device)
 	rows := map[string]uint64{}

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// series encodes messages as samples in Prometheus' text format: a series a device, the size as its value. It is not
+// series encodes messages as samples in Prometheus' text format: one series a device, with the size as value. It is not
 // safe for concurrent use.
 type series struct {
 	template template
@@ -36,26 +36,26 @@ func (s *series) appendBatch(dst []byte, batch []message) []byte {
 	return dst
 }
 
-// importer speaks to VictoriaMetrics.
+// importer sends samples to VictoriaMetrics.
 type importer struct{ poster }
 
-func (v *importer) hear(in []byte) (bool, error) {
-	r, isWhole, err := hearResponse(in)
+func (v *importer) receive(in []byte) (bool, error) {
+	r, isWhole, err := wholeResponse(in)
 	if err == nil && isWhole && r.status != http.StatusNoContent {
 		err = fmt.Errorf("the import was refused: %d %.400q", r.status, r.body)
 	}
 	return isWhole, err
 }
 
-// victoria measures VictoriaMetrics' import of text, in batches like meterd's, of series that it knows all: the first
-// sample of a series costs it many times as much as the next ones. It answers before anything is on disk, and syncs
-// every few seconds; there is no setting that is durable. Without time stamps, for which it takes its own time, a line
-// is shorter and read faster.
+// victoria measures VictoriaMetrics' import of text, in batches like meterd's. All series exist before, since the first
+// sample of a series costs many times as much as the next ones. It answers before anything is on disk and syncs every
+// few seconds; no setting makes it durable. Lines have no time stamps: they are shorter and faster to read, and it
+// takes its own time.
 func victoria(ctx context.Context, r *run) error {
 	if _, err := installed("victoria-metrics"); err != nil {
 		return err
 	}
-	return r.aside(ctx, func() error {
+	return r.withoutDaemon(ctx, func() error {
 		p, err := r.startPeer(ctx, "victoria-metrics", "started VictoriaMetrics in", func(port int, folder string) []string {
 			return []string{
 				fmt.Sprintf("-httpListenAddr=127.0.0.1:%d", port),
@@ -92,11 +92,8 @@ func (r *run) victoriaCase(ctx context.Context, p *peer) error {
 		return err
 	}
 	if check.Accepted != check.Sent {
-		return fmt.Errorf(
-			"check: %d samples were sent and answered, VictoriaMetrics says %d rows",
-			check.Sent,
-			check.Accepted,
-		)
+		return fmt.Errorf("check: %d samples were sent and answered, VictoriaMetrics says %d rows",
+			check.Sent, check.Accepted)
 	}
 	result.Check = check
 	r.add(&result.Result)
@@ -104,13 +101,13 @@ func (r *run) victoriaCase(ctx context.Context, p *peer) error {
 }
 
 func (r *run) victoriaLoad(ctx context.Context, p *peer, j *job) (*peerResult, error) {
-	return r.loadPeer(ctx, "victoria", p, j, func(w *wire, s source) speaker {
+	return r.loadPeer(ctx, "victoria", p, j, func(w *wire, s source) session {
 		post := newPost("/api/v1/import/prometheus", p.address, "", "text/plain", "")
 		return &importer{poster{exchange: exchange{wire: w, source: s}, post: post}}
 	})
 }
 
-// victoriaRows returns how many rows were imported, by its own metrics.
+// victoriaRows returns how many rows VictoriaMetrics says that it imported.
 func victoriaRows(ctx context.Context, address string) (rows uint64, err error) {
 	a, err := newAdmin(address, "")
 	if err != nil {

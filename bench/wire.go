@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wire is a connection that never blocks, and what has come over it. It is not safe for concurrent use.
+// wire is a non-blocking connection and its receive buffer. It is not safe for concurrent use.
 type wire struct {
 	fd   int
 	in   []byte
-	have int // bytes of in that came
+	have int // bytes that were received
 }
 
 func dial(ctx context.Context, address string) (*wire, error) {
@@ -23,7 +23,7 @@ func dial(ctx context.Context, address string) (*wire, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	defer func() { _ = conn.Close() }() // What is kept is a descriptor of our own.
+	defer func() { _ = conn.Close() }() // The duplicate of its descriptor stays open.
 	f, err := conn.(*net.TCPConn).File()
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
@@ -39,7 +39,7 @@ func dial(ctx context.Context, address string) (*wire, error) {
 	return &wire{fd: fd, in: make([]byte, answerBytesStart)}, nil
 }
 
-// dialAll opens connections, all or none.
+// dialAll opens connections: all or none.
 func dialAll(ctx context.Context, address string, connections int) (wires []*wire, err error) {
 	for range connections {
 		w, err := dial(ctx, address)
@@ -54,7 +54,7 @@ func dialAll(ctx context.Context, address string, connections int) (wires []*wir
 	return wires, nil
 }
 
-// room returns where the next bytes go.
+// room returns the free part of the receive buffer.
 func (w *wire) room() []byte {
 	if w.have == len(w.in) {
 		w.in = append(w.in, make([]byte, len(w.in))...)
@@ -64,16 +64,16 @@ func (w *wire) room() []byte {
 
 func (w *wire) Close() error { return unix.Close(w.fd) }
 
-// post is a request whose body changes and whose head does not, but for its sequence and its length.
+// post is an HTTP request of which only body, sequence and length change.
 type post struct {
-	head     []byte // up to the numbers
-	sequence bool   // whether there is one
-	room     int    // what is kept free before the body for the head
-	text     []byte // room, then the body
+	head     []byte // up to the sequence
+	sequence bool   // whether it has one
+	room     int    // bytes before the body that are kept free for the head
+	text     []byte // the room, then the body
 }
 
 const (
-	// lengthDigits is enough for any body that the daemon takes.
+	// lengthDigits is enough for any body that the daemon accepts.
 	lengthDigits = 8
 	// sequenceDigits is enough for any sequence.
 	sequenceDigits = 20
@@ -82,7 +82,7 @@ const (
 	lengthHeader   = "\r\nContent-Length: "
 )
 
-// newPost returns a request of one producer; without one it has no sequences.
+// newPost returns a request of a producer. Without a producer it has no sequence.
 func newPost(path, host, token, contentType, producer string) *post {
 	p := &post{
 		head:     []byte("POST " + path + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: " + contentType),
@@ -102,8 +102,8 @@ func newPost(path, host, token, contentType, producer string) *post {
 // blank returns the buffer to append a body to, for seal.
 func (p *post) blank() []byte { return p.text[:p.room] }
 
-// seal returns the request whose body was appended to blank: the head is written to where it ends at the body, so that
-// one write sends both.
+// seal returns the request whose body was appended to blank. It writes the head directly before the body, so that one
+// write sends both.
 func (p *post) seal(text []byte, sequence uint64) []byte {
 	p.text = text
 	var room [len(sequenceHeader) + sequenceDigits + len(lengthHeader) + lengthDigits + 4]byte

@@ -17,7 +17,8 @@ import (
 func TestPostAndAsk(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		if err != nil || r.Method != http.MethodPost || r.URL.Path != "/v1/events" || r.Header.Get("Authorization") != "Bearer secret" ||
+		if err != nil || r.Method != http.MethodPost || r.URL.Path != "/v1/events" ||
+			r.Header.Get("Authorization") != "Bearer secret" ||
 			r.Header.Get("Content-Type") != "application/x-ndjson" ||
 			r.ContentLength != int64(len(body)) ||
 			r.Header.Get("Meterd-Producer") != "gw-1" ||
@@ -55,7 +56,7 @@ func TestPostAndAsk(t *testing.T) {
 	}
 }
 
-// talk is a speaker that asks once and keeps the answer.
+// talk is a session that asks once and keeps the answer.
 type talk struct {
 	wire   *wire
 	text   []byte
@@ -74,22 +75,22 @@ func (s *talk) prepare() int {
 	return 1
 }
 
-func (s *talk) hear(in []byte) (isWhole bool, err error) {
-	s.answer, isWhole, err = hearResponse(in)
+func (s *talk) receive(in []byte) (isWhole bool, err error) {
+	s.answer, isWhole, err = wholeResponse(in)
 	return isWhole, err
 }
 
 // converse sends a request over a connection and returns its answer.
 func converse(w *wire, request []byte) (response, error) {
 	s := &talk{wire: w, text: request}
-	err := speakAlone(s)
+	err := runAlone(s)
 	return s.answer, err
 }
 
-// speakAlone lets one speaker speak until it ends.
-func speakAlone(s speaker) error {
+// runAlone lets one session speak until it ends.
+func runAlone(s session) error {
 	l := &load{began: time.Now(), outcome: newOutcome()}
-	l.callers = []*caller{{speaker: s, load: l}}
+	l.callers = []*caller{{session: s, load: l}}
 	p, err := newPoller(l)
 	if err != nil {
 		return err

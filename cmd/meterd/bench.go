@@ -66,22 +66,14 @@ Scenarios:
 	f.StringVar(&o.Dir, "dir", o.Dir, "directory on a real disk in which a fresh data directory is made")
 	f.BoolVar(&o.Keep, "keep", false, "leave the data directory")
 	f.IntVar(&o.Devices, "devices", o.Devices, "how many devices there are")
-	f.BoolVar(
-		&o.Full,
-		"full",
-		false,
-		"all scenarios with all settings, which takes about fifty minutes and some 40 GB of disk",
-	)
+	f.BoolVar(&o.Full,
+		"full", false, "all scenarios with all settings, which takes about fifty minutes and some 40 GB of disk")
 	f.StringSliceVar(&o.Formats, "format", nil, "protobuf, ndjson; several are one case each (default both)")
 	f.StringVar(&o.Draw, "draw", o.Draw, "how devices are drawn: uniform or zipf")
 	f.IntVar(&o.Rounds, "rounds", o.Rounds, "how often each side is measured where two are compared: by --against, or in checkpoint")
 	f.IntSliceVar(&o.Batches, "batch", nil, "events a batch; several, comma separated, are one case each")
-	f.IntSliceVar(
-		&o.Connections,
-		"connections",
-		nil,
-		"connections, each with one batch in flight; several are one case each",
-	)
+	f.IntSliceVar(&o.Connections,
+		"connections", nil, "connections, each with one batch in flight; several are one case each")
 	f.IntSliceVar(&o.Payloads, "payload", nil, "payload bytes an event; several are one case each")
 	f.DurationVar(&o.Duration, "duration", o.Duration, "measured window of a case")
 	f.DurationVar(&o.Warmup, "warmup", o.Warmup, "what runs before each window")
@@ -89,12 +81,8 @@ Scenarios:
 	f.Uint64Var(&o.Seed, "seed", o.Seed, "what devices, directions and sizes are drawn from")
 	f.IntVar(&o.Samples, "samples", o.Samples, "devices that are read back and compared after each step")
 	f.IntVar(&o.LogSamples, "log-samples", o.LogSamples, "those among them whose log is compared too")
-	f.BoolVar(
-		&quick,
-		"quick",
-		false,
-		fmt.Sprintf("%d devices and windows of %s, unless said otherwise", quickDevices, quickDuration),
-	)
+	f.BoolVar(&quick,
+		"quick", false, fmt.Sprintf("%d devices and windows of %s, unless said otherwise", quickDevices, quickDuration))
 	f.StringVar(&out, "out", "", "file for the report as JSON (default meterd-bench-TIME.json in the current directory)")
 	return cmd
 }

@@ -9,17 +9,17 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// obey does what meterd tells this gateway until ctx ends.
-func (g *gateway) obey(ctx context.Context) {
-	_ = g.client.Commands(ctx, g.command) // It returns when it is told to.
+// followCommands does what meterd tells this gateway until ctx ends.
+func (g *gateway) followCommands(ctx context.Context) {
+	_ = g.client.Commands(ctx, g.command) // It returns when ctx ends.
 }
 
-// command obeys one command. It never waits for a device, so that one which does not read holds up nobody else's.
+// command does what one command says. It never waits for a device, so that one which does not read delays no other.
 func (g *gateway) command(cmd client.Command) {
 	g.meter.commanded(cmd)
 	switch cmd.Kind {
 	case client.CommandDisconnect:
-		g.devices.disconnect(deviceName{cmd.Product, cmd.Device}, dismissal(cmd.Reason))
+		g.devices.disconnect(deviceName{cmd.Product, cmd.Device}, disconnectReason(cmd.Reason))
 	case client.CommandRefresh:
 		g.refreshes.Add(1) // Of any product: what is forgotten is learnt again with one delivery.
 	}
@@ -29,17 +29,17 @@ func (g *gateway) command(cmd client.Command) {
 // one goroutine.
 func (g *gateway) streamState(err error) {
 	switch {
-	case err != nil && !g.deaf:
-		g.log.Warn("no commands are heard from meterd; trying again", "error", err)
-	case err == nil && g.deaf:
-		g.log.Info("commands are heard again")
+	case err != nil && !g.isStreamLost:
+		g.log.Warn("the stream of commands from meterd is lost; trying again", "error", err)
+	case err == nil && g.isStreamLost:
+		g.log.Info("the stream of commands from meterd is open again")
 	}
-	g.deaf = err != nil
+	g.isStreamLost = err != nil
 }
 
-// dismissal returns the MQTT 5 reason for closing the connection of a device that was let in; its string is meterd's
-// code. Of the codes that a DISCONNECT may carry there is none for "banned".
-func dismissal(reason string) packets.Code {
+// disconnectReason returns the MQTT 5 reason for closing the connection of a device that was let in; its string is
+// meterd's code. None of the codes that a DISCONNECT may carry means "banned".
+func disconnectReason(reason string) packets.Code {
 	switch reason {
 	case event.LicenseExhausted.String():
 		return packets.Code{Code: packets.ErrQuotaExceeded.Code, Reason: reason}

@@ -57,7 +57,7 @@ api() {
 		-H "Authorization: Bearer $token" -H 'Content-Type: application/json' ${3:+--data "$3"}
 }
 
-# What every stock client is told; its -i names the device.
+# What every stock client is given; its -i names the device.
 stock=(-h "${mqtt_address%:*}" -p "${mqtt_address##*:}" -u p1 -q 1)
 
 if is_open "$meterd_address"; then die "$meterd_address is taken: set METERD_DEMO_ADDRESS"; fi

@@ -14,7 +14,7 @@ import (
 )
 
 // devices knows which connections every device has here. Connects and disconnects are handed to the client under the
-// lock that counts connections, so that meterd hears them in the order in which they happened.
+// lock that counts connections, so that meterd decides about them in the order in which they happened.
 type devices struct {
 	gateway *gateway
 	seed    maphash.Seed
@@ -72,8 +72,8 @@ func (d *devices) connect(c *connection, cl *mqtt.Client) (client.Verdict, error
 	return v, err
 }
 
-// leave ends what connect began. With the last connection of an online device meterd hears disconnect: not when another
-// one took over, since the new one has the same holder.
+// leave ends what connect began. With the last connection of an online device meterd is sent a disconnect: not when
+// another one took over, since the new one has the same holder.
 func (d *devices) leave(c *connection) {
 	start := time.Now()
 	s := d.shard(c.device)
@@ -100,30 +100,30 @@ func (d *devices) leave(c *connection) {
 	d.gateway.meter.asked(event.Disconnect, v, err, time.Since(start))
 }
 
-// disconnect closes every connection of a device, once, and does not wait for it: there are never more farewells under
-// way than connections. What meterd hears of it is the usual disconnect, when the last one has ended.
+// disconnect closes every connection of a device, once, each in a goroutine of its own, and does not wait for it. meterd
+// is sent the usual disconnect when the last one has ended.
 func (d *devices) disconnect(n deviceName, reason packets.Code) {
 	s := d.shard(n)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dev := s.devices[n]
 	if dev == nil {
-		return // It is gone, or never came here.
+		return // It has no connection here.
 	}
 	for c, cl := range dev.connections {
-		if c.dismissed.CompareAndSwap(false, true) {
-			d.gateway.meter.dismissed.Inc()
-			go d.dismiss(c, cl, reason)
+		if c.isDisconnected.CompareAndSwap(false, true) {
+			d.gateway.meter.disconnected.Inc()
+			go d.disconnectOne(c, cl, reason)
 		}
 	}
 }
 
-// dismiss closes one connection, when it has heard its CONNACK: no DISCONNECT may come before.
-func (d *devices) dismiss(c *connection, cl *mqtt.Client, reason packets.Code) {
+// disconnectOne closes one connection, when its CONNACK was written: no DISCONNECT may come before.
+func (d *devices) disconnectOne(c *connection, cl *mqtt.Client, reason packets.Code) {
 	select {
-	case <-c.welcomed:
-		c.hurry()
-		d.gateway.farewell(cl, reason)
+	case <-c.connackSent:
+		c.limitWrites()
+		d.gateway.closeClient(cl, reason)
 	case <-c.ctx.Done():
 	}
 }

@@ -26,13 +26,13 @@ type gateway struct {
 	client   *client.Client
 	broker   *mqtt.Server
 	// forwarder publishes what a shared subscription passes on. It has no connection.
-	forwarder *mqtt.Client
-	refreshes atomic.Uint64 // commands to forget denials
-	ended     chan struct{} // closed when the broker has stopped and every connection has ended; nil before it was told to
-	devices   *devices
-	meter     *meter
-	log       *slog.Logger
-	deaf      bool // streamState's
+	forwarder    *mqtt.Client
+	refreshes    atomic.Uint64 // commands to forget denials
+	ended        chan struct{} // closed when the broker has stopped and every connection has ended; nil before the stop
+	devices      *devices
+	meter        *meter
+	log          *slog.Logger
+	isStreamLost bool // of commands; only streamState uses it
 }
 
 // addresses tell where the gateway listens, for callers that asked for port 0.
@@ -58,11 +58,11 @@ func run(ctx context.Context, o *options, log *slog.Logger, ready func(addresses
 	flush, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	if closeErr := c.Close(flush); closeErr != nil {
-		// Not a failed stop: the broker is down in order, and what is lost is said here once.
+		// The broker has stopped in order, so this is no failed stop.
 		log.Warn("some events were not reported to meterd", "error", closeErr)
 	}
 	if g.ended != nil {
-		<-g.ended // Nobody has an answer left to wait for.
+		<-g.ended // Every event has its answer or failed, so no connection waits any more.
 	}
 	log.Info("stopped")
 	return err
@@ -87,25 +87,25 @@ func (g *gateway) serve(ctx context.Context, o *options, ready func(addresses)) 
 	}
 	defer ln.Close()
 	if err := g.startOffline(ctx); err != nil {
-		return nil // Told to stop before it started: nothing was taken, nothing is owed.
+		return nil // ctx ended before the first connection: there is nothing to flush.
 	}
-	obeying, stopObeying := context.WithCancel(ctx)
-	obeyed := make(chan struct{})
+	following, stopFollowing := context.WithCancel(ctx)
+	followed := make(chan struct{})
 	go func() {
-		g.obey(obeying)
-		close(obeyed)
+		g.followCommands(following)
+		close(followed)
 	}()
 	defer func() {
-		stopObeying()
-		<-obeyed
+		stopFollowing()
+		<-followed
 	}()
-	door := newDoor(g, ln)
+	l := newListener(g, ln)
 	g.broker = newBroker(g.log)
 	g.forwarder = g.broker.NewClient(nil, mqtt.LocalListener, mqtt.InlineClientId, true)
 	g.forwarder.Properties.ProtocolVersion = 5 // For the messages' expiry, which earlier versions have not.
 	if err := errors.Join(
 		g.broker.AddHook(&hook{gateway: g, seed: maphash.MakeSeed()}, nil),
-		g.broker.AddListener(door),
+		g.broker.AddListener(l),
 	); err != nil {
 		return fmt.Errorf("set up the broker: %w", err)
 	}
@@ -129,17 +129,17 @@ func (g *gateway) serve(ctx context.Context, o *options, ready func(addresses)) 
 	}
 	<-ctx.Done()
 	g.log.Info("stopping", "connections", g.meter.connections.Load())
-	g.end(door)
+	g.end(l)
 	return nil
 }
 
 // end stops the broker. Connections end when what they have asked is answered; those that wait longer than stopTimeout
 // end when the client is closed.
-func (g *gateway) end(door *door) {
+func (g *gateway) end(l *listener) {
 	g.ended = make(chan struct{})
 	go func() {
 		_ = g.broker.Close() // It always returns nil.
-		door.wait()
+		l.wait()
 		close(g.ended)
 	}()
 	limit := time.NewTimer(stopTimeout)
@@ -150,9 +150,9 @@ func (g *gateway) end(door *door) {
 	}
 }
 
-// startOffline tells meterd that this producer holds nothing, before it holds anything. Closed, it tries until it
-// succeeds or ctx ends, since nobody could connect anyway. Open, it tries once and leaves the rest to the client, which
-// makes up for it before the first event.
+// startOffline tells meterd that this producer holds no device, before the first one connects. Failing closed, it tries
+// until it succeeds or ctx ends, since no device could connect anyway. Failing open, it tries once; the client makes up
+// for it before the first event.
 func (g *gateway) startOffline(ctx context.Context) error {
 	for wait := offlinePauseMin; ; wait = min(wait*2, offlinePauseMax) {
 		n, err := g.client.Offline(ctx)
@@ -177,7 +177,7 @@ func (g *gateway) startOffline(ctx context.Context) error {
 	}
 }
 
-// newBroker returns a broker with bounds, and without what would get in the way of metering.
+// newBroker returns a broker with bounds.
 func newBroker(log *slog.Logger) *mqtt.Server {
 	caps := mqtt.NewDefaultServerCapabilities()
 	caps.MaximumClients = connectionsMax
@@ -216,17 +216,17 @@ func (g *gateway) ask(e client.Event) (client.Verdict, error) {
 	return v, err
 }
 
-// reported hears what meterd says about an event that had passed unasked. A device that was let in and should not have
-// been is disconnected.
+// reported is called with meterd's verdict about an event that had passed unasked. A device that was let in and should
+// not have been is disconnected.
 func (g *gateway) reported(e client.Event, v client.Verdict) {
 	g.meter.reported(e.Type, v)
 	if e.Type == event.Connect && !v.Accepted {
-		g.devices.disconnect(deviceName{e.Product, e.Device}, dismissal(v.Code))
+		g.devices.disconnect(deviceName{e.Product, e.Device}, disconnectReason(v.Code))
 	}
 }
 
-// farewell closes a client's connection, with a DISCONNECT where there is one: 3.1.1 has none from the server.
-func (g *gateway) farewell(cl *mqtt.Client, reason packets.Code) {
+// closeClient closes a client's connection, with a DISCONNECT where there is one: 3.1.1 has none from the server.
+func (g *gateway) closeClient(cl *mqtt.Client, reason packets.Code) {
 	if cl.Properties.ProtocolVersion == 5 {
 		_ = g.broker.DisconnectClient(cl, reason) // The connection is closed either way.
 	} else {

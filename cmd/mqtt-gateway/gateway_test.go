@@ -363,7 +363,7 @@ func (l *lateDevice) publishAndWait(topic string) error {
 	return cmd.Run()
 }
 
-func TestStopSaysGoodbyeToEverybody(t *testing.T) {
+func TestStopDisconnectsEverybody(t *testing.T) {
 	f := newFake(t)
 	g := start(t, f, nil)
 	if got := f.heard(""); !slices.Equal(got, []string{"offline gw-test"}) {

@@ -35,11 +35,11 @@ func (h *hook) Provides(b byte) bool {
 	}, b) >= 0
 }
 
-// connectionOf returns our side of cl.
+// connectionOf returns the gateway's side of cl.
 func connectionOf(cl *mqtt.Client) *connection {
 	c, ok := cl.Net.Conn.(*connection)
 	if !ok {
-		panic("BUG: a client that did not come through the door")
+		panic("BUG: a client that did not come through the listener")
 	}
 	return c
 }
@@ -70,11 +70,11 @@ func (h *hook) refuse(cl *mqtt.Client, code packets.Code) error {
 	if cl.Properties.ProtocolVersion < 5 {
 		code = connackRefusal3(code)
 	}
-	_ = h.gateway.broker.SendConnack(cl, code, false, nil) // It is refused whether it hears or not.
+	_ = h.gateway.broker.SendConnack(cl, code, false, nil) // The connection is closed either way.
 	return code
 }
 
-// OnConnectAuthenticate trusts whom meterd accepted: see the package comment.
+// OnConnectAuthenticate lets in what OnConnect did not refuse: see the package comment.
 func (h *hook) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
 
 // OnACLCheck keeps $SYS, which is about the broker, from devices: its topics would count as messages to them. It is
@@ -97,7 +97,7 @@ func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
 	}
 }
 
-// OnPacketRead hears a packet before the broker looks at it. A PUBLISH that can never be valid, or that was received
+// OnPacketRead sees a packet before the broker does. A PUBLISH that can never be valid, or that was received
 // before, is answered here: the broker would not answer it at all, or with an error.
 func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	c := connectionOf(cl)
@@ -133,7 +133,7 @@ func (h *hook) isAnswered(cl *mqtt.Client, c *connection, pk *packets.Packet) bo
 	x, err := c.exchanges.begin(c.ctx, pk.PacketID)
 	switch {
 	case err != nil:
-		h.gateway.farewell(cl, packets.ErrReceiveMaximum)
+		h.gateway.closeClient(cl, packets.ErrReceiveMaximum)
 	case x == nil:
 		refuse(cl, pk, packets.CodeSuccess)
 	default:
@@ -161,7 +161,7 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 }
 
 // decide asks about a message, answers it when it is refused, and returns what the broker has to do. It is final unless
-// the device hears a refusal: then it may send the message again as a new one.
+// the device is told of a refusal: then it may send the message again as a new one.
 func (h *hook) decide(cl *mqtt.Client, pk *packets.Packet) (outcome error, isFinal bool) {
 	v, err := h.gateway.ask(message(connectionOf(cl).device, event.Up, pk))
 	isDenied := err == nil || errors.Is(err, client.ErrInvalid)
@@ -250,12 +250,12 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	return pk
 }
 
-// OnPacketSent notes that a connection was welcomed, and prepares what the broker is about to send on a resumed session.
+// OnPacketSent notes that the CONNACK was written, and prepares what the broker is about to send on a resumed session.
 func (h *hook) OnPacketSent(cl *mqtt.Client, pk packets.Packet, _ []byte) {
 	if pk.FixedHeader.Type != packets.Connack {
 		return
 	}
-	close(connectionOf(cl).welcomed) // A connection has one CONNACK.
+	close(connectionOf(cl).connackSent) // A connection has one CONNACK.
 	switch {
 	case pk.ReasonCode != packets.CodeSuccess.Code: // There is no session.
 	case pk.SessionPresent:

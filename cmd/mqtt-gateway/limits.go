@@ -41,18 +41,18 @@ const (
 	// askTimeoutClosed and askTimeoutOpen bound the wait of a device for a meterd that does not answer. Failing closed,
 	// what is refused is lost unless its device repeats it, so the wait is longer than a restart of meterd: 10 s with ten
 	// million devices, and up to 2 s until it is noticed. Failing open, what passes is reported later, as exactly, and
-	// nobody needs to wait.
+	// no device needs to wait.
 	askTimeoutClosed = 15 * time.Second
 	askTimeoutOpen   = 3 * time.Second
-	// askTimeoutMax is where a device's own patience has certainly ended: a usual keep-alive is a minute.
+	// askTimeoutMax is longer than any device waits: a usual keep-alive is a minute.
 	askTimeoutMax = 10 * time.Minute
 	// offlinePauseMin and offlinePauseMax bound the pause between two tries of the call at the start.
 	offlinePauseMin = 100 * time.Millisecond
 	offlinePauseMax = 5 * time.Second
 	// stopTimeout bounds, after SIGTERM, the wait for what devices have asked, and then the flush.
 	stopTimeout = 10 * time.Second
-	// farewellTimeout is how long one client that does not read may delay a stop.
-	farewellTimeout = 500 * time.Millisecond
+	// lastWriteTimeout is how long one client that does not read may delay a stop.
+	lastWriteTimeout = 500 * time.Millisecond
 	// deviceShards spreads the lock of the table of devices.
 	deviceShards = 64
 )

@@ -15,13 +15,14 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// door is the broker's listener. It is ours because the broker has no hook that is sure to run when a connection ends
-// (none does when the CONNACK cannot be written), while here the call that serves a connection returns exactly once.
-type door struct {
-	gateway  *gateway
-	listener net.Listener
-	serving  sync.WaitGroup
-	closed   atomic.Bool
+// listener accepts connections and gives them to the broker. The gateway has its own because the broker has no hook that
+// is sure to run when a connection ends (none does when the CONNACK cannot be written), while here the call that serves
+// a connection returns exactly once.
+type listener struct {
+	gateway *gateway
+	socket  net.Listener
+	serving sync.WaitGroup
+	closed  atomic.Bool
 
 	mu          sync.Mutex
 	connections map[*connection]struct{}
@@ -30,19 +31,19 @@ type door struct {
 // connection is one MQTT connection; the broker's client has it as its Conn.
 type connection struct {
 	net.Conn
-	gateway *gateway
-	ctx     context.Context // ends when the connection is closed
-	cancel  context.CancelFunc
-	client  atomic.Pointer[mqtt.Client] // set by CONNECT
-	hurried atomic.Bool
+	gateway   *gateway
+	ctx       context.Context // ends when the connection is closed
+	cancel    context.CancelFunc
+	client    atomic.Pointer[mqtt.Client] // set by CONNECT
+	isClosing atomic.Bool                 // limitWrites was called
 
-	welcomed  chan struct{} // closed when its CONNACK was written
-	dismissed atomic.Bool   // meterd had it closed
+	connackSent    chan struct{} // closed when its CONNACK was written
+	isDisconnected atomic.Bool   // closed by a command of meterd's
 	// Set by CONNECT, before anything is delivered, and constant from then on.
 	device deviceName
 	joined bool // devices.connect was called
 	window window
-	// exchanges are the session's; set before the session is taken over, and constant from then on.
+	// exchanges are the session's. Set before the session is taken over, and constant from then on.
 	exchanges *exchanges
 	// The goroutine that reads owns these.
 	in        packetReader
@@ -53,105 +54,105 @@ type connection struct {
 	denied atomic.Pointer[denial] // of the last delivery; nil when it was accepted
 }
 
-func newDoor(g *gateway, ln net.Listener) *door {
-	return &door{gateway: g, listener: ln, connections: map[*connection]struct{}{}}
+func newListener(g *gateway, ln net.Listener) *listener {
+	return &listener{gateway: g, socket: ln, connections: map[*connection]struct{}{}}
 }
 
-// ID, Address, Protocol and Init are what the broker wants of a listener.
-func (d *door) ID() string              { return "mqtt" }
-func (d *door) Address() string         { return d.listener.Addr().String() }
-func (d *door) Protocol() string        { return "tcp" }
-func (d *door) Init(*slog.Logger) error { return nil }
+// ID, Address, Protocol and Init are of the broker's interface.
+func (l *listener) ID() string              { return "mqtt" }
+func (l *listener) Address() string         { return l.socket.Addr().String() }
+func (l *listener) Protocol() string        { return "tcp" }
+func (l *listener) Init(*slog.Logger) error { return nil }
 
 // Serve takes connections until Close. A failed accept (no file descriptors left) is no reason to stop.
-func (d *door) Serve(establish listeners.EstablishFn) {
+func (l *listener) Serve(establish listeners.EstablishFn) {
 	for {
-		conn, err := d.listener.Accept()
-		if errors.Is(err, net.ErrClosed) || d.closed.Load() {
+		conn, err := l.socket.Accept()
+		if errors.Is(err, net.ErrClosed) || l.closed.Load() {
 			if conn != nil {
 				_ = conn.Close()
 			}
 			return
 		}
 		if err != nil {
-			d.gateway.meter.dropped.accept.Inc()
-			time.Sleep(50 * time.Millisecond) // What is short is short for everybody; asking again at once would only burn CPU.
+			l.gateway.meter.dropped.accept.Inc()
+			time.Sleep(50 * time.Millisecond) // An accept at once would fail for the same reason.
 			continue
 		}
-		c := d.connection(conn)
-		if !d.enter(c) {
-			d.gateway.meter.dropped.connections.Inc()
+		c := l.connection(conn)
+		if !l.admit(c) {
+			l.gateway.meter.dropped.connections.Inc()
 			_ = c.Close()
 			continue
 		}
-		go d.serve(c, establish)
+		go l.serve(c, establish)
 	}
 }
 
-// connection returns our side of conn.
-func (d *door) connection(conn net.Conn) *connection {
-	c := &connection{Conn: conn, gateway: d.gateway, welcomed: make(chan struct{})}
+// connection returns the gateway's side of conn.
+func (l *listener) connection(conn net.Conn) *connection {
+	c := &connection{Conn: conn, gateway: l.gateway, connackSent: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.in = packetReader{from: bufio.NewReaderSize(conn, readBufferBytes), max: packetBytesMax, oversized: c.oversized}
 	return c
 }
 
-// enter counts c in; false when there are too many, or when the door is closed.
-func (d *door) enter(c *connection) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.connections) >= connectionsMax || d.closed.Load() {
+// admit adds c to the open connections; false when there are too many, or when the listener is closed.
+func (l *listener) admit(c *connection) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.connections) >= connectionsMax || l.closed.Load() {
 		return false
 	}
-	d.connections[c] = struct{}{}
-	d.serving.Add(1)
-	d.gateway.meter.connections.Add(1)
+	l.connections[c] = struct{}{}
+	l.serving.Add(1)
+	l.gateway.meter.connections.Add(1)
 	return true
 }
 
 // serve runs one connection to its end.
-func (d *door) serve(c *connection, establish listeners.EstablishFn) {
-	defer d.serving.Done()
+func (l *listener) serve(c *connection, establish listeners.EstablishFn) {
+	defer l.serving.Done()
 	_ = c.Conn.SetReadDeadline(time.Now().Add(connectTimeout))
-	_ = establish(d.ID(), c) // Why it ended is the client's affair, and counted by the broker.
+	_ = establish(l.ID(), c) // The broker counts why it ended.
 	_ = c.Close()
 	if c.joined {
-		d.gateway.devices.leave(c)
+		l.gateway.devices.leave(c)
 	}
-	d.mu.Lock()
-	delete(d.connections, c)
-	d.mu.Unlock()
-	d.gateway.meter.connections.Add(-1)
+	l.mu.Lock()
+	delete(l.connections, c)
+	l.mu.Unlock()
+	l.gateway.meter.connections.Add(-1)
 }
 
 // Close is called by the broker when it stops. What the broker would do about its clients is done here instead, because
 // its list of them (Clients.GetByListener) takes a read lock twice, which locks up when a client leaves at that moment.
-func (d *door) Close(listeners.CloseFn) {
-	d.mu.Lock()
-	d.closed.Store(true)
-	open := make([]*connection, 0, len(d.connections))
-	for c := range d.connections {
+func (l *listener) Close(listeners.CloseFn) {
+	l.mu.Lock()
+	l.closed.Store(true)
+	open := make([]*connection, 0, len(l.connections))
+	for c := range l.connections {
 		open = append(open, c)
 	}
-	d.mu.Unlock()
-	_ = d.listener.Close()
+	l.mu.Unlock()
+	_ = l.socket.Close()
 	for _, c := range open {
-		c.hurry()
+		c.limitWrites()
 	}
 	for _, c := range open {
 		if cl := c.client.Load(); cl != nil {
-			d.gateway.farewell(cl, packets.ErrServerShuttingDown)
+			l.gateway.closeClient(cl, packets.ErrServerShuttingDown)
 		}
 		_ = c.Close() // One that has not said CONNECT yet has no client.
 	}
 }
 
 // wait returns when every connection has ended and its disconnect was handed in.
-func (d *door) wait() { d.serving.Wait() }
+func (l *listener) wait() { l.serving.Wait() }
 
 // Write writes within writeTimeout or closes the connection: the broker holds a lock meanwhile that publishers need.
 func (c *connection) Write(b []byte) (int, error) {
-	if !c.hurried.Load() {
+	if !c.isClosing.Load() {
 		_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
 	}
 	n, err := c.Conn.Write(b)
@@ -161,10 +162,10 @@ func (c *connection) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// hurry lets no write last longer than farewellTimeout from now.
-func (c *connection) hurry() {
-	c.hurried.Store(true)
-	_ = c.SetWriteDeadline(time.Now().Add(farewellTimeout))
+// limitWrites lets no write last longer than lastWriteTimeout from now.
+func (c *connection) limitWrites() {
+	c.isClosing.Store(true)
+	_ = c.SetWriteDeadline(time.Now().Add(lastWriteTimeout))
 }
 
 // Close closes the socket and ends every wait for it.

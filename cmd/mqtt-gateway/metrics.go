@@ -15,12 +15,12 @@ import (
 
 // meter is what GET /metrics shows. No label is ever a device.
 type meter struct {
-	set         *metric.Set
-	connections atomic.Int64
-	latency     *metrics.PrometheusHistogram
-	dismissed   *metrics.Counter
-	denied      [faults]*metrics.Counter // messages that can never be valid, by why
-	dropped     struct{ queue, identity, connections, accept *metrics.Counter }
+	set          *metric.Set
+	connections  atomic.Int64
+	latency      *metrics.PrometheusHistogram
+	disconnected *metrics.Counter
+	denied       [faults]*metrics.Counter // messages that can never be valid, by why
+	dropped      struct{ queue, identity, connections, accept *metrics.Counter }
 
 	unasked, events, reports, commands metric.Counters
 }
@@ -37,7 +37,7 @@ func newMeter(c *client.Client) *meter {
 	m.set.Gauges("meterd_gateway_connections", "Connections of devices that are open.").Func(func() float64 {
 		return float64(m.connections.Load())
 	})
-	m.dismissed = m.set.Counters("meterd_gateway_dismissed_connections_total",
+	m.disconnected = m.set.Counters("meterd_gateway_dismissed_connections_total",
 		"Connections that were closed because meterd said so.").Of()
 	m.latency = m.set.Histogram("meterd_gateway_ask_duration_seconds",
 		"How long an event waited for its verdict.", latencyBounds())

@@ -72,7 +72,7 @@ func (c *connection) oversized(first byte, remaining int) error {
 	}
 	pk := packets.Packet{ProtocolVersion: cl.Properties.ProtocolVersion}
 	if pk.FixedHeader.Decode(first) != nil || pk.PublishDecode(head) != nil || !c.gateway.isPublish(&pk) {
-		c.gateway.farewell(cl, packets.ErrPacketTooLarge) // Without a packet id nothing can be acknowledged.
+		c.gateway.closeClient(cl, packets.ErrPacketTooLarge) // Without a packet id nothing can be acknowledged.
 		return packets.ErrPacketTooLarge
 	}
 	for left := remaining - len(head); left > 0; {

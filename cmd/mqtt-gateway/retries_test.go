@@ -195,7 +195,7 @@ func (w *world) publishers(n int) []*publisher {
 func (w *world) connect(devices []*publisher) {
 	w.t.Helper()
 	for _, p := range devices {
-		p.raw = w.insist("large", p.name, 5)
+		p.raw = w.dialUntilAccepted("large", p.name, 5)
 	}
 }
 

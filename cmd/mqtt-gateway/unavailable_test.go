@@ -15,8 +15,8 @@ func impatient(policy string) func(*options) {
 	return func(o *options) { o.onUnavailable, o.askTimeout = policy, 500*time.Millisecond }
 }
 
-// insist connects a device, again and again while it is refused because meterd took too long.
-func (g *running) insist(username, id string, version byte) *rawDevice {
+// dialUntilAccepted connects a device, again and again while it is refused because meterd took too long.
+func (g *running) dialUntilAccepted(username, id string, version byte) *rawDevice {
 	g.t.Helper()
 	var d *rawDevice
 	var ack packets.Packet
@@ -32,7 +32,7 @@ func (g *running) insist(username, id string, version byte) *rawDevice {
 func TestFailClosed(t *testing.T) {
 	f := newFake(t)
 	g := start(t, f, impatient("closed"))
-	five, three := g.insist("p1", "five", 5), g.insist("p1", "three", 4)
+	five, three := g.dialUntilAccepted("p1", "five", 5), g.dialUntilAccepted("p1", "three", 4)
 	f.stop()
 	// The first one may have gone out on the connection that meterd was about to close; the next one is refused by what is
 	// known then.

@@ -12,10 +12,10 @@ import (
 //
 // It replaces the broker's own count of them, which locks up for ever: Inflight.NextImmediate, run for each packet of a
 // subscriber that has a Receive Maximum, takes a read lock twice, and a publisher that asks for the write lock in
-// between stops both, and then everybody who publishes to that subscriber.
+// between blocks both, and then every publisher to that subscriber.
 type window chan struct{}
 
-// takeWindow makes the subscriber's Receive Maximum ours and the broker's count idle.
+// takeWindow returns a window of the subscriber's Receive Maximum, and switches the broker's count off.
 func takeWindow(cl *mqtt.Client) window {
 	n := cl.Properties.Props.ReceiveMaximum
 	cl.Properties.Props.ReceiveMaximum = 0 // A resumed session sets its quota from here.

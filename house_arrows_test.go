@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	"client":    {"event"},
 	"bench":     {"event", "client"},
 	"event":     {},
+	"docs":      {}, // Pages for people.
 	"metric":    {},
 }
 

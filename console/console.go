@@ -80,6 +80,7 @@ type Handler struct {
 	engine    Engine
 	logger    *slog.Logger
 	penalties *access.Penalties
+	readers   logReaders
 	route     fasthttp.RequestHandler
 }
 

@@ -13,6 +13,9 @@ func (h *Handler) registerMetrics() {
 	h.o.Metrics.Gauges("meterd_disk_free_bytes", "Bytes that are free for the data directory.").Func(
 		func() float64 { return float64(h.o.DiskFree()) },
 	)
+	h.o.Metrics.Gauges("meterd_log_readers", "Requests that read the log of a device.").Func(
+		func() float64 { return float64(h.readers.count()) },
+	)
 	h.o.Metrics.Gauges("meterd_build_info", "The version of the daemon, always 1.").Func(
 		func() float64 { return 1 }, "version", h.o.Version,
 	)

@@ -19,10 +19,22 @@ const (
 	scanAudit = 4096
 	// logIndexMax bounds an entry's place within its group, which has no more than 2^32 bytes.
 	logIndexMax = 1<<31 - 1
-	// deadlineEvery is how often a streamed log renews the time that its client has to take what was written.
-	deadlineEvery = time.Second
-	// takeTimeout is that time.
-	takeTimeout = time.Minute
+	// logPageBytesMax bounds what one scan gathers for a streamed log; whoever does not take it holds no more than that.
+	logPageBytesMax = 256 << 10
+	// logAnswerBytesMax bounds the entries of one JSON answer: a thousand without payloads have 200 KB.
+	logAnswerBytesMax = 1 << 20
+	// logPieceBytes is what a client must take within takeTimeout, or its stream ends.
+	logPieceBytes = 16 << 10
+	takeTimeout   = time.Minute
+	// logReadersMax bounds the requests that read logs at a time: with a page each, and its copy on the way, they hold 128
+	// MiB at most. logReadersATokenMax is a token's part.
+	logReadersMax       = 256
+	logReadersATokenMax = 64
+	// logPageWithin and logStreamWithin end the search for a page, and a stream, that take too long.
+	logPageWithin   = 2 * time.Minute
+	logStreamWithin = 15 * time.Minute
+	// goneEvery is how often a request that takes long looks whether its client is still there.
+	goneEvery = 250 * time.Millisecond
 	// retryAfterMinSeconds and retryAfterSpreadSeconds make the jittered Retry-After of a 503.
 	retryAfterMinSeconds    = 1
 	retryAfterSpreadSeconds = 4

@@ -1,7 +1,9 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -32,34 +34,45 @@ func (c *call) showLogs() error {
 	if err != nil {
 		return err
 	}
-	if c.prefersNDJSON() {
-		limit, err := c.limit(0)
-		if err != nil {
-			return err
-		}
-		c.streamLogs(q, limit)
-		return nil
+	streams, limit := c.prefersNDJSON(), pageDefault
+	if streams {
+		limit = 0
 	}
-	limit, err := c.limit(pageDefault)
-	if err != nil {
+	if limit, err = c.limit(limit); err != nil {
 		return err
 	}
-	list, last, more := []logAnswer{}, shard.LogPlace{}, false
-	err = c.engine.DeviceLog(c.ctx, q, func(e *shard.LogEntry) bool {
-		if len(list) == limit {
-			more = true
-			return false
-		}
-		list, last = append(list, showLogEntry(e)), e.Place
-		return true
-	})
+	if !c.readers.enter(c.token.Name) {
+		return &event.Problem{Code: event.Overloaded, Detail: "too many logs are being read already; send it again"}
+	}
+	leave := func() { c.readers.leave(c.token.Name) }
+	if streams {
+		c.streamLogs(q, limit, leave)
+		return nil
+	}
+	defer leave()
+	return c.pageLogs(q, limit)
+}
+
+// pageLogs answers with one page. It ends early at a number of bytes: the cursor goes on there.
+func (c *call) pageLogs(q shard.LogQuery, limit int) error {
+	ctx, cancel := context.WithTimeout(c.ctx, logPageWithin)
+	defer cancel()
+	go watchClient(ctx, c.ctx.Conn(), cancel)
+	var p logPage
+	err := p.read(ctx, c.engine, q, limit, logAnswerBytesMax, true)
 	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return &event.Problem{Code: event.Overloaded, Detail: "the log took too long to search; name a shorter time, from and to"}
 	case err != nil:
 		return fmt.Errorf("read the log of a device of %s: %w", q.Product.Name, err)
-	case more:
-		return c.answerPage("logs", list, cursorOf(uint64(last.DecidedMs), last.Seq, uint64(last.Index)))
 	}
-	return c.answerPage("logs", list, nil)
+	// A line is one JSON value and has no line break inside.
+	list := json.RawMessage("[" + strings.ReplaceAll(strings.TrimSuffix(string(p.lines), "\n"), "\n", ",") + "]")
+	var next *string
+	if p.isCut {
+		next = cursorOf(uint64(p.last.DecidedMs), p.last.Seq, uint64(p.last.Index))
+	}
+	return c.answerPage("logs", list, next)
 }
 
 // logQuery reads what the request asks for.
@@ -127,13 +140,4 @@ func showLogEntry(e *shard.LogEntry) logAnswer {
 		a.PayloadBase64 = r.Payload
 	}
 	return a
-}
-
-// appendLogLine appends an entry as a line of NDJSON.
-func appendLogLine(dst []byte, e *shard.LogEntry) ([]byte, error) {
-	line, err := json.Marshal(showLogEntry(e))
-	if err != nil {
-		return dst, fmt.Errorf("encode a log entry: %w", err)
-	}
-	return append(append(dst, line...), '\n'), nil
 }

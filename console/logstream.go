@@ -10,29 +10,31 @@ import (
 	"github.com/meterd/meterd/shard"
 )
 
-// logStream writes a device's log to a client while it is read. It outlives the handler that began it.
+// logStream writes a device's log to a client, a page after the other. It outlives the handler that began it. While the
+// client takes a page, the stream holds that page and its goroutine, and nothing of the log.
 type logStream struct {
-	h       *Handler
-	conn    net.Conn
-	q       shard.LogQuery
-	limit   int // 0: all
-	lines   int
-	line    []byte
-	renewed time.Time
-	err     error // of encoding or writing a line
+	h      *Handler
+	conn   net.Conn
+	q      shard.LogQuery
+	limit  int // 0: all
+	lines  int
+	isGone bool // the client took no more
 }
 
-// streamLogs answers with a line an entry.
-func (c *call) streamLogs(q shard.LogQuery, limit int) {
+// streamLogs answers with a line an entry. leave is called when the stream has ended.
+func (c *call) streamLogs(q shard.LogQuery, limit int, leave func()) {
 	c.ctx.SetContentType(ndjson)
 	if c.ctx.IsHead() {
+		leave()
 		return
 	}
 	s := &logStream{h: c.Handler, conn: c.ctx.Conn(), q: q, limit: limit}
 	// The request must not be touched once the handler returned; a context of it ends with the server.
-	ctx, cancel := context.WithCancel(c.ctx)
+	ctx, cancel := context.WithTimeout(c.ctx, logStreamWithin)
 	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
+		defer leave()
 		defer cancel()
+		go watchClient(ctx, s.conn, cancel)
 		s.run(ctx, w)
 	})
 }
@@ -40,19 +42,12 @@ func (c *call) streamLogs(q shard.LogQuery, limit int) {
 // run writes the whole log. A status was sent already: on an error the connection is closed, which the client sees as
 // an answer that is not whole.
 func (s *logStream) run(ctx context.Context, w *bufio.Writer) {
-	err := s.h.engine.DeviceLog(ctx, s.q, func(e *shard.LogEntry) bool { return s.write(w, e) })
-	s.renew()
-	if err == nil {
-		err = s.err
-	}
-	if err == nil {
-		err = w.Flush()
-	}
+	err := s.writePages(ctx, w)
 	if err == nil {
 		return
 	}
 	_ = s.conn.Close() // What it fails with says nothing.
-	if s.err == nil && !errors.Is(err, shard.ErrStopped) && !errors.Is(err, context.Canceled) {
+	if !s.isGone && !errors.Is(err, shard.ErrStopped) && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
 		s.h.logger.Error(
 			"a log could not be streamed to its end",
 			"product",
@@ -65,24 +60,44 @@ func (s *logStream) run(ctx context.Context, w *bufio.Writer) {
 	}
 }
 
-// write writes one entry and reports whether more are wanted.
-func (s *logStream) write(w *bufio.Writer, e *shard.LogEntry) bool {
-	if time.Since(s.renewed) >= deadlineEvery {
-		s.renew()
+func (s *logStream) writePages(ctx context.Context, w *bufio.Writer) error {
+	var p logPage
+	for {
+		limit := 0
+		if s.limit > 0 {
+			limit = s.limit - s.lines
+		}
+		err := p.read(ctx, s.h.engine, s.q, limit, logPageBytesMax, false)
+		if failed := s.write(ctx, w, p.lines); failed != nil {
+			return failed
+		}
+		s.lines += p.entries
+		if err != nil || !p.isCut {
+			return err
+		}
+		s.q.After = p.last
 	}
-	if s.line, s.err = appendLogLine(s.line[:0], e); s.err != nil {
-		return false
-	}
-	if _, s.err = w.Write(s.line); s.err != nil {
-		return false // The client is gone.
-	}
-	s.lines++
-	return s.limit == 0 || s.lines < s.limit
 }
 
-// renew gives the client time from now on: the server gives it once for the whole answer, which may take longer to
-// find.
-func (s *logStream) renew() {
-	s.renewed = time.Now()
-	_ = s.conn.SetWriteDeadline(s.renewed.Add(takeTimeout)) // It fails on a closed connection, as writing will.
+// write writes lines in pieces. The server gives a client one time for the whole answer; here it has that time for each
+// piece, as long as the request has any.
+func (s *logStream) write(ctx context.Context, w *bufio.Writer, lines []byte) error {
+	for len(lines) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		piece := lines[:min(len(lines), logPieceBytes)]
+		lines = lines[len(piece):]
+		_ = s.conn.SetWriteDeadline(time.Now().Add(takeTimeout)) // It fails on a closed connection, as writing will.
+		if _, err := w.Write(piece); err != nil {
+			s.isGone = true
+			return err
+		}
+	}
+	_ = s.conn.SetWriteDeadline(time.Now().Add(takeTimeout))
+	if err := w.Flush(); err != nil {
+		s.isGone = true
+		return err
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -58,6 +59,19 @@ func (c *connection) Close() error {
 		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytesMax)   // What comes is nobody's any more.
 	}
 	return c.Conn.Close()
+}
+
+// SyscallConn implements syscall.Conn: it gives the descriptor that is below everything, to ask the kernel about it.
+func (c *connection) SyscallConn() (syscall.RawConn, error) {
+	below := c.Conn
+	if over, ok := below.(*tls.Conn); ok {
+		below = over.NetConn()
+	}
+	described, ok := below.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return described.SyscallConn()
 }
 
 // giveWay lets others run before the next request of c, if that was here already: who need not wait for his requests

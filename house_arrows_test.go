@@ -17,12 +17,11 @@ var arrowRules = []rule{
 // folders that there are.
 var arrows = map[string][]string{
 	"cmd": {
-		"ingest", "console", "usage", "shard", "counters", "license", "access", "retention", "event", "metric", "client",
+		"ingest", "console", "shard", "counters", "license", "access", "retention", "event", "metric", "client",
 		"bench",
 	},
-	"ingest":    {"usage", "shard", "counters", "license", "access", "retention", "event", "metric"},
-	"console":   {"usage", "shard", "counters", "license", "access", "retention", "event", "metric"},
-	"usage":     {"shard", "counters", "license", "access", "retention", "event", "metric"},
+	"ingest":    {"shard", "counters", "license", "access", "retention", "event", "metric"},
+	"console":   {"shard", "counters", "license", "access", "retention", "event", "metric"},
 	"shard":     {"counters", "license", "access", "retention", "event", "metric"},
 	"counters":  {},
 	"license":   {"access", "event"},

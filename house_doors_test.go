@@ -27,7 +27,7 @@ type door struct {
 var doors = []door{
 	{
 		name:    "the network",
-		keepers: []string{"ingest", "console", "cmd", "client", "bench", "usage"}, // usage: its child's socket
+		keepers: []string{"ingest", "console", "cmd", "client", "bench"},
 		imports: []string{
 			"net", "net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "github.com/valyala/fasthttp/...",
 			"github.com/fasthttp/...", "github.com/gorilla/websocket",
@@ -36,7 +36,7 @@ var doors = []door{
 	},
 	{
 		name:    "listening",
-		keepers: []string{"ingest", "console", "cmd/mqtt-gateway", "usage"},
+		keepers: []string{"ingest", "console", "cmd/mqtt-gateway"},
 		uses: map[string][]string{
 			"net":                         {"Listen*", "FileListener"},
 			"net/http":                    {"Server", "Serve", "ServeTLS", "ListenAndServe*"},
@@ -47,7 +47,7 @@ var doors = []door{
 	},
 	{
 		name:    "connecting",
-		keepers: []string{"client", "bench", "usage"},
+		keepers: []string{"client", "bench"},
 		uses: map[string][]string{
 			"net":                         {"Dial*", "Resolver", "Lookup*"},
 			"net/http":                    {"Client", "Transport", "Default*", "Get", "Head", "Post", "PostForm"},
@@ -59,7 +59,7 @@ var doors = []door{
 	{
 		name: "the disk",
 		// cmd: the token file; client: its spool; ingest/socket.go: connections are descriptors, too
-		keepers: []string{"retention", "usage", "cmd", "client", "bench", "ingest/socket.go"},
+		keepers: []string{"retention", "cmd", "client", "bench", "ingest/socket.go"},
 		imports: []string{"io/ioutil"},
 		uses: map[string][]string{
 			// All of os but what touches no file, and what other doors keep.
@@ -128,7 +128,7 @@ var doors = []door{
 	},
 	{
 		name:    "other processes",
-		keepers: []string{"cmd", "bench", "usage"}, // usage: its supervised child; bench: the real binary
+		keepers: []string{"cmd", "bench"}, // bench: the real binary
 		imports: []string{"os/exec"},
 		uses: map[string][]string{
 			"os":      {"*Process*", "ProcAttr"},
@@ -141,12 +141,6 @@ var doors = []door{
 		keepers: []string{"retention"},
 		imports: []string{"github.com/dgraph-io/..."},
 		advice:  "retention is the only room that knows Badger: ask it",
-	},
-	{
-		name:    "VictoriaMetrics and Parquet",
-		keepers: []string{"usage"},
-		imports: []string{"github.com/VictoriaMetrics/VictoriaMetrics/...", "github.com/parquet-go/..."},
-		advice:  "history and snapshots are usage's: ask it",
 	},
 	{
 		name:    "metrics",

@@ -5,14 +5,15 @@ import (
 	"testing"
 
 	"github.com/meterd/meterd/event"
+	eventwire "github.com/meterd/meterd/event/wire"
 )
 
 // answerText is what the daemon writes for a result.
 func answerText(format string, r *event.Result) []byte {
 	if format == FormatProtobuf {
-		return event.AppendResultProtobuf(nil, r)
+		return eventwire.AppendResultProtobuf(nil, r)
 	}
-	return event.AppendResult(nil, r)
+	return eventwire.AppendResult(nil, r)
 }
 
 // denyAll is the result of a batch that was denied whole.
@@ -63,8 +64,8 @@ func TestAnswersAreJudged(t *testing.T) {
 }
 
 func FuzzDecodeAnswer(f *testing.F) {
-	f.Add(event.AppendResultProtobuf(nil, denyAll(2, event.NotActivated)))
-	f.Add(event.AppendResultProtobuf(nil, &event.Result{Accepted: 300}))
+	f.Add(eventwire.AppendResultProtobuf(nil, denyAll(2, event.NotActivated)))
+	f.Add(eventwire.AppendResultProtobuf(nil, &event.Result{Accepted: 300}))
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		_, _, _ = decodeAnswer(b) // It must not panic, nor read beyond.
 	})

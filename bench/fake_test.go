@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/event"
+	eventwire "github.com/meterd/meterd/event/wire"
 )
 
 // fake is a daemon that counts what it is sent, and tells it as it is unless it is told to lie.
@@ -64,11 +65,11 @@ func (f *fake) events(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	body, _ := io.ReadAll(r.Body)
 	var b event.Batch
-	decode, answer := b.DecodeNDJSON, event.AppendResult
+	decode, answer := eventwire.DecodeNDJSON, eventwire.AppendResult
 	if r.Header.Get("Content-Type") == "application/x-protobuf" {
-		decode, answer = b.DecodeProtobuf, event.AppendResultProtobuf
+		decode, answer = eventwire.DecodeProtobuf, eventwire.AppendResultProtobuf
 	}
-	if p := decode(body); p != nil || r.Header.Get("Authorization") != "Bearer secret" || !f.rises(r.Header) {
+	if p := decode(&b, body); p != nil || r.Header.Get("Authorization") != "Bearer secret" || !f.rises(r.Header) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}

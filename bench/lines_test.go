@@ -6,11 +6,15 @@ import (
 	"testing"
 
 	"github.com/meterd/meterd/event"
+	eventwire "github.com/meterd/meterd/event/wire"
 )
 
-// decoders are the daemon's own.
-func decoders(b *event.Batch) map[string]func([]byte) *event.Problem {
-	return map[string]func([]byte) *event.Problem{FormatNDJSON: b.DecodeNDJSON, FormatProtobuf: b.DecodeProtobuf}
+// decode makes b the batch that body holds, as the daemon does.
+func decode(format string, b *event.Batch, body []byte) *event.Problem {
+	if format == FormatProtobuf {
+		return eventwire.DecodeProtobuf(b, body)
+	}
+	return eventwire.DecodeNDJSON(b, body)
 }
 
 // TestEncodersMeanWhatTheySay holds that what the loader sends is what it means: the daemon's own decoder reads the
@@ -44,7 +48,7 @@ func TestEncodersMeanWhatTheySay(t *testing.T) {
 func checkBatch(t *testing.T, format string, body []byte, want []message, payload int, seen map[string]bool) {
 	t.Helper()
 	var b event.Batch
-	if p := decoders(&b)[format](body); p != nil {
+	if p := decode(format, &b, body); p != nil {
 		t.Fatal(p)
 	}
 	if len(b.Events) != len(want) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/meterd/meterd/event"
+	eventwire "github.com/meterd/meterd/event/wire"
 )
 
 // TestTallyIsWhatWasSent holds that drawing again gives exactly what was sent, device by device, however they are
@@ -43,7 +44,7 @@ func read(t *testing.T, s source, want int) map[int]map[event.Type]uint32 {
 	t.Helper()
 	body, n := s.fill(nil)
 	var b event.Batch
-	if p := b.DecodeNDJSON(body); p != nil || len(b.Events) != n || n != want {
+	if p := eventwire.DecodeNDJSON(&b, body); p != nil || len(b.Events) != n || n != want {
 		t.Fatalf("%d events, %d said, %v", len(b.Events), n, p)
 	}
 	counts := map[int]map[event.Type]uint32{}

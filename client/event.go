@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 )
 
 // Event is one thing that happened to a device.
@@ -94,7 +95,7 @@ func (e *Event) appendLine(dst []byte) []byte {
 	}
 	if e.Topic != "" {
 		dst = append(dst, `,"topic":`...)
-		dst = event.AppendJSONString(dst, []byte(strings.ToValidUTF8(e.Topic, "\uFFFD")))
+		dst = wire.AppendJSONString(dst, []byte(strings.ToValidUTF8(e.Topic, "\uFFFD")))
 	}
 	if !e.Time.IsZero() {
 		dst = append(dst, `,"time":`...)
@@ -104,7 +105,7 @@ func (e *Event) appendLine(dst []byte) []byte {
 	case len(e.Payload) == 0:
 	case utf8.Valid(e.Payload) && printable(e.Payload):
 		dst = append(dst, `,"payload":`...)
-		dst = event.AppendJSONString(dst, e.Payload)
+		dst = wire.AppendJSONString(dst, e.Payload)
 	default:
 		dst = append(dst, `,"payload_base64":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, e.Payload)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/retention"
@@ -147,7 +148,7 @@ func (d *daemon) addToken(name string, role access.Role, account string) {
 func (d *daemon) submit(producer, lines string) []string {
 	d.t.Helper()
 	r := &shard.Request{Batch: &event.Batch{}, Producer: []byte(producer)}
-	if p := r.Batch.DecodeNDJSON([]byte(lines)); p != nil {
+	if p := wire.DecodeNDJSON(r.Batch, []byte(lines)); p != nil {
 		d.t.Fatal(p)
 	}
 	must(d.t, d.engine.Submit(r))

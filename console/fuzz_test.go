@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
 )
 
@@ -50,7 +51,7 @@ func refusal(t *testing.T, body []byte, err error) {
 	if !errors.As(err, &p) || p.Code.Status() != 400 {
 		t.Fatalf("%q: %v", body, err)
 	}
-	if answer := p.AppendJSON(nil); !json.Valid(answer) {
+	if answer := wire.AppendProblem(nil, p); !json.Valid(answer) {
 		t.Fatalf("%q is answered %q", body, answer)
 	}
 }

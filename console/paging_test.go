@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/shard"
 )
 
@@ -138,7 +139,7 @@ func (d *daemon) connectQuietly(product string, from, to int) {
 	for i := from; i < to; i++ {
 		fmt.Fprintf(&lines, `{"type":"connect","product":%q,"device":"d-%d"}`+"\n", product, i)
 	}
-	if p := r.Batch.DecodeNDJSON([]byte(lines.String())); p != nil {
+	if p := wire.DecodeNDJSON(r.Batch, []byte(lines.String())); p != nil {
 		d.t.Error(p)
 		return
 	}

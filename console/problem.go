@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/shard"
 )
 
@@ -58,5 +59,5 @@ func writeProblem(ctx *fasthttp.RequestCtx, p *event.Problem) {
 	case fasthttp.StatusUnauthorized:
 		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, "Bearer")
 	}
-	ctx.SetBody(p.AppendJSON(nil))
+	ctx.SetBody(wire.AppendProblem(nil, p))
 }

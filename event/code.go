@@ -161,12 +161,15 @@ const (
 	FaultDataBase64
 )
 
+// Faults is one more than the largest Fault.
+const Faults = 24
+
 type faultRow struct {
 	field, detail string
 	code          Code
 }
 
-var faultTable = [...]faultRow{
+var faultTable = [Faults]faultRow{
 	FaultNone:           {"", "", Accepted},
 	FaultNotObject:      {"", "an event is a JSON object", InvalidEvent},
 	FaultType:           {"type", "must be connect, disconnect, up, down, ota or ota_void", InvalidEvent},

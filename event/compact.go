@@ -133,7 +133,7 @@ func (d *compact) varint() int64 {
 
 func (d *compact) verdict(v *Verdict) {
 	v.Code, v.Scope, v.Fault = Code(d.byte()), Scope(d.byte()), Fault(d.byte())
-	if v.Scope > ScopeAccount || int(v.Fault) >= len(faultTable) {
+	if v.Scope > ScopeAccount || v.Fault >= Faults {
 		d.bad = true
 		return
 	}

@@ -1,9 +1,11 @@
 // Package event is the vocabulary that every room of meterd shares: what a gateway says (Event, Batch), what it is
-// answered (Verdict, Code), and the limits of both. It keeps no state and imports nothing of ours.
+// answered (Verdict, Code), and the limits of both. It keeps no state and imports nothing of ours. Package wire below it
+// reads bodies into batches and writes answers.
 //
-//	body bytes ──Decode──► Batch{Data, Events} ──engine──► Result{Accepted, Denials} ──Append──► answer bytes
-//	                          │                               │
-//	NDJSON, JSON, protobuf    └── every name is a Ref into Data: no string, no pointer, no allocation an event
+//	body bytes ──wire──► Batch{Data, Events} ──engine──► Result{Accepted, Denials} ──wire──► answer bytes
+//	                        │                               │
+//	                        │                               └── Append, Decode: as it is remembered (FORMAT.md)
+//	                        └── every name is a Ref into Data: no string, no pointer, no allocation an event
 //
 // Invariants:
 //

@@ -64,8 +64,14 @@ type Batch struct {
 	Data   []byte  // the batch's own: body, padding, then whatever decoding had to unescape
 	Events []Event // in the order of the request; at most EventsMax
 
-	tables  [len(pbTables)][]Ref // of a protobuf body
-	numbers []uint64             // scratch: a packed column
+	// Scratch is the decoder's, kept for the next body; nobody else looks at it.
+	Scratch Scratch
+}
+
+// Scratch is memory that a decoder needs beside the Batch, and uses again.
+type Scratch struct {
+	Tables  [3][]Ref // of strings that events refer to
+	Numbers []uint64 // a column
 }
 
 // Reset empties b and keeps its memory for the next request.

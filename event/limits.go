@@ -39,6 +39,9 @@ var nameByte = func() (t [256]bool) {
 	return t
 }()
 
+// IsNameByte reports whether c may stand in a name.
+func IsNameByte(c byte) bool { return nameByte[c] }
+
 // ValidName reports whether b is 1 to NameBytesMax bytes of A-Z a-z 0-9 . _ : -
 func ValidName(b []byte) bool {
 	if len(b) == 0 || len(b) > NameBytesMax {

@@ -1,14 +1,16 @@
 package event
 
+import "time"
+
 // The times that RFC 3339 has words for in UTC, Unix milliseconds: the years 0 to 9999.
 const (
-	timeMsMin = -62_167_219_200_000
-	timeMsMax = 253_402_300_799_999
+	TimeMsMin = -62_167_219_200_000
+	TimeMsMax = 253_402_300_799_999
 )
 
-// parseTime returns the Unix milliseconds, rounded down, of a time as RFC 3339 has it: any number of decimals, letters
+// ParseTime returns the Unix milliseconds, rounded down, of a time as RFC 3339 has it: any number of decimals, letters
 // in either case, and a leap second where one can be, which is counted into the day that follows.
-func parseTime(s []byte) (unixMs int64, ok bool) {
+func ParseTime(s []byte) (unixMs int64, ok bool) {
 	const shortest = len("2006-01-02T15:04:05Z")
 	if len(s) < shortest || s[4] != '-' || s[7] != '-' || s[10]|0x20 != 't' || s[13] != ':' || s[16] != ':' {
 		return 0, false
@@ -36,7 +38,7 @@ func parseTime(s []byte) (unixMs int64, ok bool) {
 		return 0, false
 	}
 	unixMs = seconds*1000 + ms
-	return unixMs, unixMs >= timeMsMin && unixMs <= timeMsMax // At the ends of the calendar the offset may lead out of it.
+	return unixMs, unixMs >= TimeMsMin && unixMs <= TimeMsMax // At the ends of the calendar the offset may lead out of it.
 }
 
 // twoDigits returns the number that s begins with, or a negative one.
@@ -103,4 +105,18 @@ func unixDay(year, month, day int64) int64 {
 	year += 400            // so that the divisions below are of nothing negative: year 0 begins in March of the year before
 	const eraDays = 146097 // of 400 years
 	return year*365 + year/4 - year/100 + year/400 + (153*month+2)/5 + day - 1 - eraDays - 719468
+}
+
+func isDigit(c byte) bool { return c-'0' < 10 }
+
+// AppendTime appends a time in RFC 3339, UTC, quoted; milliseconds only when there are some.
+func AppendTime(dst []byte, unixMs int64) []byte {
+	dst = append(dst, '"')
+	t := time.UnixMilli(unixMs).UTC()
+	if unixMs%1000 == 0 {
+		dst = t.AppendFormat(dst, "2006-01-02T15:04:05Z")
+	} else {
+		dst = t.AppendFormat(dst, "2006-01-02T15:04:05.000Z")
+	}
+	return append(dst, '"')
 }

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"encoding/json"
 	"regexp"
 	"strings"
 	"testing"
@@ -55,8 +56,8 @@ func TestParseTime(t *testing.T) {
 		{"1795457563", 0, false},
 		{"", 0, false},
 	} {
-		if got, ok := parseTime([]byte(c.in)); got != c.want || ok != c.ok {
-			t.Errorf("parseTime(%q) = %d, %v; want %d, %v", c.in, got, ok, c.want, c.ok)
+		if got, ok := ParseTime([]byte(c.in)); got != c.want || ok != c.ok {
+			t.Errorf("ParseTime(%q) = %d, %v; want %d, %v", c.in, got, ok, c.want, c.ok)
 		}
 	}
 }
@@ -71,8 +72,8 @@ func TestParseTimeDays(t *testing.T) {
 			step = 29
 		}
 		text = day.AppendFormat(text[:0], time.RFC3339)
-		if got, ok := parseTime(text); !ok || got != day.UnixMilli() {
-			t.Fatalf("parseTime(%q) = %d, %v; want %d", text, got, ok, day.UnixMilli())
+		if got, ok := ParseTime(text); !ok || got != day.UnixMilli() {
+			t.Fatalf("ParseTime(%q) = %d, %v; want %d", text, got, ok, day.UnixMilli())
 		}
 	}
 }
@@ -90,7 +91,7 @@ func FuzzParseTime(f *testing.F) {
 	f.Add([]byte("0000-01-01T00:00:00+01:00"))
 	f.Add([]byte("9999-12-31T23:59:59-00:01"))
 	f.Fuzz(func(t *testing.T, s []byte) {
-		got, ok := parseTime(s)
+		got, ok := ParseTime(s)
 		if len(s) > 19 && string(s[17:19]) == "60" {
 			return
 		}
@@ -99,7 +100,28 @@ func FuzzParseTime(f *testing.F) {
 		if valid := err == nil && rfc3339Shape.Match(s) && year >= 0 &&
 			year <= 9999; ok != valid ||
 			ok && got != want.UnixMilli() {
-			t.Fatalf("parseTime(%q) = %d, %v; time has %d, %v", s, got, ok, want.UnixMilli(), err)
+			t.Fatalf("ParseTime(%q) = %d, %v; time has %d, %v", s, got, ok, want.UnixMilli(), err)
 		}
 	})
+}
+
+func TestAppendTime(t *testing.T) {
+	for ms, want := range map[int64]string{
+		0:                `"1970-01-01T00:00:00Z"`,
+		1795457563000:    `"2026-11-23T18:12:43Z"`,
+		1795457563007:    `"2026-11-23T18:12:43.007Z"`,
+		1795457563120:    `"2026-11-23T18:12:43.120Z"`,
+		-1:               `"1969-12-31T23:59:59.999Z"`,
+		-62167219200_000: `"0000-01-01T00:00:00Z"`,
+	} {
+		got := AppendTime([]byte("x"), ms)
+		if string(got) != "x"+want {
+			t.Errorf("AppendTime(%d) = %s, want %s", ms, got[1:], want)
+			continue
+		}
+		var back time.Time
+		if err := json.Unmarshal(got[1:], &back); err != nil || back.UnixMilli() != ms {
+			t.Errorf("AppendTime(%d) reads back as %v, %v", ms, back, err)
+		}
+	}
 }

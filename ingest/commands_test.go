@@ -17,6 +17,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/commands"
@@ -84,7 +85,8 @@ func (d *guardedDoor) connects(token, producer, product, device string) {
 		Producer: []byte(producer),
 		Account:  d.engine.Catalogue().Token(token).AccountID,
 	}
-	if p := r.Batch.DecodeNDJSON(
+	if p := wire.DecodeNDJSON(
+		r.Batch,
 		fmt.Appendf(nil, `{"type":"connect","product":%q,"device":%q}`, product, device),
 	); p != nil {
 		d.Fatal(p)

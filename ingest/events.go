@@ -11,6 +11,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/claims"
 )
@@ -198,7 +199,7 @@ func (c *call) write(to *fasthttp.Response) {
 	if v.Code.Status() == fasthttp.StatusTooManyRequests {
 		to.Header.Set("Retry-After", strconv.FormatInt(secondsUntil(c.request.DecidedMs, v.ResetsAtMs), 10))
 	}
-	c.answer = v.AppendProblem(c.answer[:0])
+	c.answer = wire.AppendVerdict(c.answer[:0], v)
 	to.SetBody(c.answer)
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 )
 
 // format is one of the ways to write a batch and its answer.
@@ -24,32 +25,34 @@ type format struct {
 // whether they were a batch.
 var formats = [...]format{
 	{
-		contentType: "application/x-ndjson", answer: event.AppendResult, answerType: "application/json",
-		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, b.DecodeNDJSON(body) },
+		contentType: "application/x-ndjson", answer: wire.AppendResult, answerType: "application/json",
+		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, wire.DecodeNDJSON(b, body) },
 	},
 	{
 		contentType: "application/json",
-		answer:      event.AppendResult,
+		answer:      wire.AppendResult,
 		answerType:  "application/json",
-		decode:      (*event.Batch).DecodeJSON,
+		decode:      wire.DecodeJSON,
 	},
 	{
 		contentType: "application/x-protobuf",
 		seed:        1,
-		answer:      event.AppendResultProtobuf,
+		answer:      wire.AppendResultProtobuf,
 		answerType:  "application/x-protobuf",
-		decode:      func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, b.DecodeProtobuf(body) },
+		decode:      func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, wire.DecodeProtobuf(b, body) },
 	},
 	{
-		contentType: "application/cloudevents+json", seed: 2, answer: event.AppendResult, answerType: "application/json",
-		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) { return true, b.DecodeCloudEvent(body) },
+		contentType: "application/cloudevents+json", seed: 2, answer: wire.AppendResult, answerType: "application/json",
+		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) { return true, wire.DecodeCloudEvent(b, body) },
 	},
 	{
 		contentType: "application/cloudevents-batch+json",
 		seed:        2,
-		answer:      event.AppendResult,
+		answer:      wire.AppendResult,
 		answerType:  "application/json",
-		decode:      func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, b.DecodeCloudEvents(body) },
+		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) {
+			return false, wire.DecodeCloudEvents(b, body)
+		},
 	},
 }
 

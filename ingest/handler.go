@@ -11,6 +11,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/claims"
@@ -177,5 +178,5 @@ func writeProblem(r *fasthttp.Response, p *event.Problem) {
 	case fasthttp.StatusUnauthorized:
 		r.Header.Set("WWW-Authenticate", "Bearer")
 	}
-	r.SetBody(p.AppendJSON(nil))
+	r.SetBody(wire.AppendProblem(nil, p))
 }

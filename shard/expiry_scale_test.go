@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
 )
@@ -136,7 +137,7 @@ func (f *fleet) fill(kind, product string, first, n int) {
 				}
 				count := min(batch, n-from)
 				body = lines(body[:0], kind, product, first+from, count)
-				if p := r.Batch.DecodeNDJSON(body); p != nil {
+				if p := wire.DecodeNDJSON(r.Batch, body); p != nil {
 					f.t.Error(p)
 					return
 				}
@@ -180,7 +181,7 @@ func (f *fleet) traffic(product string, devices, batch int) *traffic {
 			for i := w; !t.stop.Load(); i++ {
 				body := bytes.Clone(bodies[i%len(bodies)])
 				began := time.Now()
-				if p := r.Batch.DecodeNDJSON(body); p != nil {
+				if p := wire.DecodeNDJSON(r.Batch, body); p != nil {
 					f.t.Error(p)
 					return
 				}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
@@ -325,7 +326,7 @@ func (m *machine) administer(
 func request(t testing.TB, lines string) *Request {
 	t.Helper()
 	r := &Request{Batch: &event.Batch{}}
-	if p := r.Batch.DecodeNDJSON([]byte(lines)); p != nil {
+	if p := wire.DecodeNDJSON(r.Batch, []byte(lines)); p != nil {
 		t.Fatal(p)
 	}
 	r.Single = len(r.Batch.Events) == 1

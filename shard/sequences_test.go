@@ -9,7 +9,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 
-	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/shard/claims"
 )
 
@@ -24,9 +24,9 @@ func (m *machine) claimed(producer string, seq uint64, lines string) (*Request, 
 
 func answerOf(r *Request) string {
 	if r.Single {
-		return string(r.Result.Last.AppendProblem(nil))
+		return string(wire.AppendVerdict(nil, &r.Result.Last))
 	}
-	return string(event.AppendResult(nil, &r.Result))
+	return string(wire.AppendResult(nil, &r.Result))
 }
 
 // The same sequence gets the first answer again and counts nothing: as it is, after a crash, and from a checkpoint;

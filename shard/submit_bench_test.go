@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/retention"
 
 	"github.com/meterd/meterd/shard/claims"
@@ -54,7 +55,7 @@ func (f *fleet) benchSubmit(b *testing.B, product string, devices, batch, caller
 			for range batch {
 				body = lines(body, "up", product, random.IntN(devices), 1)
 			}
-			if p := r.Batch.DecodeNDJSON(body); p != nil {
+			if p := wire.DecodeNDJSON(r.Batch, body); p != nil {
 				b.Fatal(p)
 			}
 			requests[i] = append(requests[i], r)

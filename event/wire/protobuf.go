@@ -1,10 +1,12 @@
-package event
+package wire
 
 import (
 	"fmt"
 	"math"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/meterd/meterd/event"
 )
 
 // Hot path, with protobufjudge.go and protobufwire.go: a body of proto/meterd/v1/batch.proto becomes a Batch, without
@@ -13,7 +15,7 @@ import (
 //
 // The fields of a message may come in any order and in pieces: repeated fields unpacked, packed in several parts,
 // tables behind the columns that refer to them. So one pass gathers: columns go straight into Events, entries of tables
-// into Batch.tables, and indexes wait in the Off of the Ref that they will become. A second pass over the events puts
+// into Batch.Scratch, and indexes wait in the Off of the Ref that they will become. A second pass over the events puts
 // the names in and judges.
 
 // The fields of meterd.v1.Batch by their numbers.
@@ -51,7 +53,7 @@ var pbNames = [pbFields]string{
 // pbTable is one of the tables of a Batch, with the field of its entries and that of its indexes.
 type pbTable struct{ entries, indexes int }
 
-// pbTables are in the order of Batch.tables.
+// pbTables are in the order of Batch.Scratch.
 var pbTables = [...]pbTable{{pbProducts, pbProductIndexes}, {pbDevices, pbDeviceIndexes}, {pbTopics, pbTopicIndexes}}
 
 const (
@@ -67,12 +69,12 @@ const illOff = math.MaxUint32
 // protoReader reads one body. Like those of decoder its methods take the position to read at and return the one behind
 // what they read, or -1 after fail. Zeros follow the body: one of them ends every number that is cut off.
 type protoReader struct {
-	batch *Batch
+	batch *event.Batch
 	src   []byte
 	end   int
 	seen  [pbFields]int // entries so far
 
-	problem Problem
+	problem event.Problem
 }
 
 // DecodeProtobuf makes b the batch that body holds, a meterd.v1.Batch.
@@ -82,16 +84,16 @@ type protoReader struct {
 // Reset or Decode. An event with a name or value that is not allowed becomes an Event with a Fault.
 //
 // body is only read, and only until DecodeProtobuf returns. What b held before is overwritten, its memory is reused.
-func (b *Batch) DecodeProtobuf(body []byte) *Problem {
-	if len(body) > BodyBytesMax {
-		return &Problem{
-			Code:   BodyTooLarge,
-			Detail: fmt.Sprintf("the body has %d bytes, at most %d are taken", len(body), BodyBytesMax),
+func DecodeProtobuf(b *event.Batch, body []byte) *event.Problem {
+	if len(body) > event.BodyBytesMax {
+		return &event.Problem{
+			Code:   event.BodyTooLarge,
+			Detail: fmt.Sprintf("the body has %d bytes, at most %d are taken", len(body), event.BodyBytesMax),
 		}
 	}
 	b.Events = b.Events[:0]
-	for i := range b.tables {
-		b.tables[i] = b.tables[i][:0]
+	for i := range b.Scratch.Tables {
+		b.Scratch.Tables[i] = b.Scratch.Tables[i][:0]
 	}
 	b.Data = append(slices.Grow(b.Data[:0], len(body)+varintBytesMax), body...)
 	b.Data = append(b.Data, make([]byte, varintBytesMax)...)
@@ -108,9 +110,9 @@ func (b *Batch) DecodeProtobuf(body []byte) *Problem {
 }
 
 // refusal returns what fail noted, on the heap: only who is refused pays for it.
-func (r *protoReader) refusal() *Problem {
+func (r *protoReader) refusal() *event.Problem {
 	p := r.problem
-	p.Code = max(p.Code, BadRequest)
+	p.Code = max(p.Code, event.BadRequest)
 	return &p
 }
 
@@ -126,8 +128,8 @@ func (r *protoReader) fail(field int, format string, args ...any) int {
 
 // tooMany is fail for a batch of too many events, or a table of more entries than they could use.
 func (r *protoReader) tooMany(field int) int {
-	r.problem.Code = BodyTooLarge
-	return r.fail(field, "a batch has at most %d events, and a table as many entries", EventsMax)
+	r.problem.Code = event.BodyTooLarge
+	return r.fail(field, "a batch has at most %d events, and a table as many entries", event.EventsMax)
 }
 
 // field reads the field whose key is at i.
@@ -158,7 +160,7 @@ func (r *protoReader) field(i int) int {
 		if next < 0 || next > r.end {
 			return r.fail(number, "a number is cut off")
 		}
-		if !r.column(number, append(r.batch.numbers[:0], v)) {
+		if !r.column(number, append(r.batch.Scratch.Numbers[:0], v)) {
 			return -1
 		}
 		return next
@@ -174,7 +176,7 @@ func (r *protoReader) packed(number, i int) int {
 	if to < 0 {
 		return r.fail(number, "it is cut off")
 	}
-	numbers := r.batch.numbers[:0]
+	numbers := r.batch.Scratch.Numbers[:0]
 	for i = from; i < to; {
 		v := uint64(r.src[i])
 		if i++; v >= 0x80 {
@@ -182,12 +184,12 @@ func (r *protoReader) packed(number, i int) int {
 				return r.fail(number, "a number is too long")
 			}
 		}
-		if len(numbers) == EventsMax {
+		if len(numbers) == event.EventsMax {
 			return r.tooMany(number)
 		}
 		numbers = append(numbers, v)
 	}
-	r.batch.numbers = numbers
+	r.batch.Scratch.Numbers = numbers
 	if i != to {
 		return r.fail(number, "its last number is cut off")
 	}
@@ -198,10 +200,10 @@ func (r *protoReader) packed(number, i int) int {
 }
 
 // next makes room for n more entries of a column and returns the events that they belong to.
-func (r *protoReader) next(number, n int) ([]Event, bool) {
+func (r *protoReader) next(number, n int) ([]event.Event, bool) {
 	from := r.seen[number]
 	to := from + n
-	if to > EventsMax {
+	if to > event.EventsMax {
 		r.tooMany(number)
 		return nil, false
 	}
@@ -223,11 +225,11 @@ func (r *protoReader) column(number int, numbers []uint64) bool {
 	switch number {
 	case pbTypes:
 		for i, v := range numbers {
-			events[i].Type = Type(min(v, math.MaxUint8))
+			events[i].Type = event.Type(min(v, math.MaxUint8))
 		}
 	case pbSizes:
 		for i, v := range numbers {
-			events[i].Size = int64(min(v, OTABytesMax+1))
+			events[i].Size = int64(min(v, event.OTABytesMax+1))
 		}
 	case pbTimes:
 		for i, v := range numbers {
@@ -255,7 +257,7 @@ func (r *protoReader) text(number, i int) int {
 	if to < 0 {
 		return r.fail(number, "it is cut off")
 	}
-	ref := Ref{Off: uint32(from), Len: uint32(to - from)}
+	ref := event.Ref{Off: uint32(from), Len: uint32(to - from)}
 	switch number {
 	case pbPayloads:
 		e, ok := r.next(number, 1)
@@ -268,18 +270,18 @@ func (r *protoReader) text(number, i int) int {
 		if !r.utf8(number, from, to) {
 			return -1
 		}
-		if ref.Len > TopicBytesMax {
-			ref = Ref{Off: illOff}
+		if ref.Len > event.TopicBytesMax {
+			ref = event.Ref{Off: illOff}
 		}
 		return r.entry(tableTopics, ref, to)
 	}
 	if ref.Len == 0 {
-		ref = Ref{}
-	} else if !ValidName(r.src[from:to]) {
+		ref = event.Ref{}
+	} else if !event.ValidName(r.src[from:to]) {
 		if !r.utf8(number, from, to) {
 			return -1
 		}
-		ref = Ref{Off: illOff}
+		ref = event.Ref{Off: illOff}
 	}
 	switch number {
 	case pbProducts:
@@ -299,20 +301,21 @@ func (r *protoReader) text(number, i int) int {
 // event.
 func (r *protoReader) devices(i int) int {
 	const key = pbDevices<<3 | wireBytes
-	table := r.batch.tables[tableDevices]
+	table := r.batch.Scratch.Tables[tableDevices]
 	for {
 		n := int(r.src[i])
 		from, to := i+1, i+1+n
-		if n == 0 || n > NameBytesMax || to > r.end || len(table) == EventsMax || !ValidName(r.src[from:to]) {
+		if n == 0 || n > event.NameBytesMax || to > r.end || len(table) == event.EventsMax ||
+			!event.ValidName(r.src[from:to]) {
 			break // text knows what is wrong with it, if anything is.
 		}
-		table = append(table, Ref{Off: uint32(from), Len: uint32(n)})
+		table = append(table, event.Ref{Off: uint32(from), Len: uint32(n)})
 		if i = to + 1; r.src[to] != key || to == r.end {
-			r.batch.tables[tableDevices] = table
+			r.batch.Scratch.Tables[tableDevices] = table
 			return to
 		}
 	}
-	r.batch.tables[tableDevices] = table
+	r.batch.Scratch.Tables[tableDevices] = table
 	return r.text(pbDevices, i)
 }
 
@@ -323,7 +326,7 @@ func (r *protoReader) utf8(number, from, to int) bool {
 	place := r.seen[number]
 	for i, t := range pbTables {
 		if t.entries == number {
-			place = len(r.batch.tables[i])
+			place = len(r.batch.Scratch.Tables[i])
 		}
 	}
 	r.fail(number, "entry %d is not UTF-8", place)
@@ -331,9 +334,9 @@ func (r *protoReader) utf8(number, from, to int) bool {
 }
 
 // entry adds an entry to a table and returns to, where it ends.
-func (r *protoReader) entry(table int, ref Ref, to int) int {
-	t := &r.batch.tables[table]
-	if len(*t) == EventsMax {
+func (r *protoReader) entry(table int, ref event.Ref, to int) int {
+	t := &r.batch.Scratch.Tables[table]
+	if len(*t) == event.EventsMax {
 		return r.tooMany(pbTables[table].entries)
 	}
 	*t = append(*t, ref)

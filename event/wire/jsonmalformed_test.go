@@ -1,8 +1,10 @@
-package event
+package wire
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/meterd/meterd/event"
 )
 
 const (
@@ -71,20 +73,20 @@ var malformed = []struct{ in, field, detail string }{
 
 func TestDecodeMalformed(t *testing.T) {
 	for _, c := range malformed {
-		var b Batch
-		p := b.DecodeNDJSON([]byte("\r\n" + c.in + "\n" + goodLine + "\n"))
+		var b event.Batch
+		p := DecodeNDJSON(&b, []byte("\r\n"+c.in+"\n"+goodLine+"\n"))
 		if p == nil {
 			t.Errorf("%q is taken", c.in)
 			continue
 		}
-		if p.Code != BadRequest || p.Line != 2 || p.Field != c.field || p.Detail != c.detail {
+		if p.Code != event.BadRequest || p.Line != 2 || p.Field != c.field || p.Detail != c.detail {
 			t.Errorf("%q:\ngot  %v %d %q %q\nwant field %q %q", c.in, p.Code, p.Line, p.Field, p.Detail, c.field, c.detail)
 		}
-		if _, p = b.DecodeJSON([]byte("[" + goodLine + "," + c.in + "]")); p == nil {
+		if _, p = DecodeJSON(&b, []byte("["+goodLine+","+c.in+"]")); p == nil {
 			t.Errorf("%q is taken in an array", c.in)
 		}
 		// Alone, what is one level too deep for an event is an array of events that is not.
-		if _, p = b.DecodeJSON([]byte(c.in)); p == nil && c.in != tooDeep {
+		if _, p = DecodeJSON(&b, []byte(c.in)); p == nil && c.in != tooDeep {
 			t.Errorf("%q is taken alone", c.in)
 		}
 	}
@@ -95,56 +97,60 @@ func TestDecodeMalformed(t *testing.T) {
 func TestDecodeTruncated(t *testing.T) {
 	const body = `{"type":"up","product":"p1","device":"d1","size":12.5e-1,"id":"a","topic":"a\u00e9\n","payload":"温度\ud83d\ude00",` +
 		`"payload_base64":"QUFB","time":"2026-11-23T18:12:43Z","other":[true,false,null,{"a":-0.5}]}`
-	var b Batch
+	var b event.Batch
 	for n := range len(body) {
-		if p := b.DecodeNDJSON([]byte(body + "]")); p == nil {
+		if p := DecodeNDJSON(&b, []byte(body+"]")); p == nil {
 			t.Fatal("something behind the value is taken")
 		}
-		if p := b.DecodeNDJSON([]byte(body[:n])); p == nil || p.Code != BadRequest {
+		if p := DecodeNDJSON(&b, []byte(body[:n])); p == nil || p.Code != event.BadRequest {
 			t.Errorf("%q: %v", body[:n], p)
 		}
-		if _, p := b.DecodeJSON([]byte("[" + body[:n])); p == nil || p.Code != BadRequest || p.Line != 1 {
+		if _, p := DecodeJSON(&b, []byte("["+body[:n])); p == nil || p.Code != event.BadRequest || p.Line != 1 {
 			t.Errorf("[%q: %v", body[:n], p)
 		}
 	}
 }
 
 func TestDecodeRefused(t *testing.T) {
-	tooMany := &Problem{Code: BodyTooLarge, Line: EventsMax + 1, Detail: "line 65537: a batch has at most 65536 events"}
-	empty := &Problem{Code: BadRequest, Detail: "the body holds no event"}
-	tooLarge := &Problem{Code: BodyTooLarge, Detail: "the body has 67108865 bytes, at most 67108864 are taken"}
-	lines := func(s string) func(*Batch) *Problem {
-		return func(b *Batch) *Problem { return b.DecodeNDJSON([]byte(s)) }
+	tooMany := &event.Problem{
+		Code:   event.BodyTooLarge,
+		Line:   event.EventsMax + 1,
+		Detail: "line 65537: a batch has at most 65536 events",
 	}
-	array := func(s string) func(*Batch) *Problem {
-		return func(b *Batch) *Problem {
-			_, p := b.DecodeJSON([]byte(s))
+	empty := &event.Problem{Code: event.BadRequest, Detail: "the body holds no event"}
+	tooLarge := &event.Problem{Code: event.BodyTooLarge, Detail: "the body has 67108865 bytes, at most 67108864 are taken"}
+	lines := func(s string) func(*event.Batch) *event.Problem {
+		return func(b *event.Batch) *event.Problem { return DecodeNDJSON(b, []byte(s)) }
+	}
+	array := func(s string) func(*event.Batch) *event.Problem {
+		return func(b *event.Batch) *event.Problem {
+			_, p := DecodeJSON(b, []byte(s))
 			return p
 		}
 	}
 	for name, c := range map[string]struct {
-		decode func(*Batch) *Problem
-		want   *Problem
+		decode func(*event.Batch) *event.Problem
+		want   *event.Problem
 	}{
 		"no lines":            {lines(""), empty},
 		"blank lines":         {lines(" \r\n\n\t\n"), empty},
 		"no JSON":             {array(""), empty},
 		"blank JSON":          {array(" \r\n"), empty},
-		"too many lines":      {lines(strings.Repeat("1\n", EventsMax+1)), tooMany},
-		"too many elements":   {array("[" + strings.Repeat("1,\n", EventsMax) + "1]"), tooMany},
-		"too many bytes":      {lines(strings.Repeat(" ", BodyBytesMax+1)), tooLarge},
-		"too many JSON bytes": {array(strings.Repeat(" ", BodyBytesMax+1)), tooLarge},
-		"behind the array": {array("[]\n]"), &Problem{
-			Code: BadRequest, Line: 2, Detail: "line 2, byte 1: expected the end of the body, found ]",
+		"too many lines":      {lines(strings.Repeat("1\n", event.EventsMax+1)), tooMany},
+		"too many elements":   {array("[" + strings.Repeat("1,\n", event.EventsMax) + "1]"), tooMany},
+		"too many bytes":      {lines(strings.Repeat(" ", event.BodyBytesMax+1)), tooLarge},
+		"too many JSON bytes": {array(strings.Repeat(" ", event.BodyBytesMax+1)), tooLarge},
+		"behind the array": {array("[]\n]"), &event.Problem{
+			Code: event.BadRequest, Line: 2, Detail: "line 2, byte 1: expected the end of the body, found ]",
 		}},
-		"open array": {array("[\n1\n"), &Problem{
-			Code: BadRequest, Line: 3, Detail: "line 3, byte 1: expected a comma or the end of the array, found the end of the body",
+		"open array": {array("[\n1\n"), &event.Problem{
+			Code: event.BadRequest, Line: 3, Detail: "line 3, byte 1: expected a comma or the end of the array, found the end of the body",
 		}},
-		"line feed in an NDJSON value": {lines("{\n}"), &Problem{
-			Code: BadRequest, Line: 1, Detail: "line 1, byte 2: expected a member's name in quotes, found the end of the line",
+		"line feed in an NDJSON value": {lines("{\n}"), &event.Problem{
+			Code: event.BadRequest, Line: 1, Detail: "line 1, byte 2: expected a member's name in quotes, found the end of the line",
 		}},
 	} {
-		var b Batch
+		var b event.Batch
 		if got := c.decode(&b); got == nil || *got != *c.want {
 			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
 		}

@@ -1,4 +1,4 @@
-package event
+package wire
 
 import (
 	"bytes"
@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/meterd/meterd/event"
 )
 
 // benchEvents is the size of a batch, except for mixed.
@@ -45,10 +47,10 @@ func asArray(lines [][]byte) []byte {
 func benchBodies() []struct {
 	name   string
 	body   []byte
-	decode func(*Batch, []byte) *Problem
+	decode func(*event.Batch, []byte) *event.Problem
 } {
-	array := func(b *Batch, body []byte) *Problem {
-		_, p := b.DecodeJSON(body)
+	array := func(b *event.Batch, body []byte) *event.Problem {
+		_, p := DecodeJSON(b, body)
 		return p
 	}
 	const head = `{"type":"up","product":"p1","device":"dev-%07d"`
@@ -69,26 +71,26 @@ func benchBodies() []struct {
 	return []struct {
 		name   string
 		body   []byte
-		decode func(*Batch, []byte) *Problem
+		decode func(*event.Batch, []byte) *event.Problem
 	}{
-		{"NDJSON/plain", asNDJSON(plain), (*Batch).DecodeNDJSON},
-		{"NDJSON/mixed", asNDJSON(mixed()), (*Batch).DecodeNDJSON},
-		{"NDJSON/spaced", asNDJSON(spaced), (*Batch).DecodeNDJSON},
-		{"NDJSON/payload=64B", asNDJSON(payload(64)), (*Batch).DecodeNDJSON},
-		{"NDJSON/payload=1KiB", asNDJSON(payload(1024)), (*Batch).DecodeNDJSON},
-		{"NDJSON/escapes", asNDJSON(escaped), (*Batch).DecodeNDJSON},
-		{"NDJSON/base64=64B", asNDJSON(base64ed), (*Batch).DecodeNDJSON},
-		{"NDJSON/every-member", asNDJSON(full), (*Batch).DecodeNDJSON},
-		{"NDJSON/chinese=72B", asNDJSON(chinese), (*Batch).DecodeNDJSON},
+		{"NDJSON/plain", asNDJSON(plain), DecodeNDJSON},
+		{"NDJSON/mixed", asNDJSON(mixed()), DecodeNDJSON},
+		{"NDJSON/spaced", asNDJSON(spaced), DecodeNDJSON},
+		{"NDJSON/payload=64B", asNDJSON(payload(64)), DecodeNDJSON},
+		{"NDJSON/payload=1KiB", asNDJSON(payload(1024)), DecodeNDJSON},
+		{"NDJSON/escapes", asNDJSON(escaped), DecodeNDJSON},
+		{"NDJSON/base64=64B", asNDJSON(base64ed), DecodeNDJSON},
+		{"NDJSON/every-member", asNDJSON(full), DecodeNDJSON},
+		{"NDJSON/chinese=72B", asNDJSON(chinese), DecodeNDJSON},
 		{"JSON/plain", asArray(plain), array},
-		{"CloudEvents/plain", asArray(cloud), (*Batch).DecodeCloudEvents},
+		{"CloudEvents/plain", asArray(cloud), DecodeCloudEvents},
 	}
 }
 
 func BenchmarkDecode(b *testing.B) {
 	for _, c := range benchBodies() {
 		b.Run(c.name, func(b *testing.B) {
-			var batch Batch
+			var batch event.Batch
 			events := 0
 			b.ReportAllocs()
 			b.SetBytes(int64(len(c.body)))

@@ -1,25 +1,14 @@
-package event
+package wire
 
 import (
 	"fmt"
 	"strconv"
-	"time"
+
+	"github.com/meterd/meterd/event"
 )
 
-// AppendTime appends a time in RFC 3339, UTC, quoted; milliseconds only when there are some.
-func AppendTime(dst []byte, unixMs int64) []byte {
-	dst = append(dst, '"')
-	t := time.UnixMilli(unixMs).UTC()
-	if unixMs%1000 == 0 {
-		dst = t.AppendFormat(dst, "2006-01-02T15:04:05Z")
-	} else {
-		dst = t.AppendFormat(dst, "2006-01-02T15:04:05.000Z")
-	}
-	return append(dst, '"')
-}
-
 // AppendResult appends the JSON answer to a batch: {"accepted":n,"denied":[…]}.
-func AppendResult(dst []byte, r *Result) []byte {
+func AppendResult(dst []byte, r *event.Result) []byte {
 	dst = append(dst, `{"accepted":`...)
 	dst = strconv.AppendInt(dst, int64(r.Accepted), 10)
 	dst = append(dst, `,"denied":[`...)
@@ -33,8 +22,8 @@ func AppendResult(dst []byte, r *Result) []byte {
 		dst = append(dst, `,"code":"`...)
 		dst = append(dst, d.Verdict.Code.String()...)
 		dst = append(dst, '"')
-		dst = d.Verdict.appendMembers(dst)
-		if d.Verdict.Fault != FaultNone {
+		dst = appendMembers(dst, &d.Verdict)
+		if d.Verdict.Fault != event.FaultNone {
 			dst = append(dst, `,"detail":"`...)
 			dst = append(dst, d.Verdict.Fault.Detail()...)
 			dst = append(dst, '"')
@@ -44,23 +33,23 @@ func AppendResult(dst []byte, r *Result) []byte {
 	return append(dst, "]}"...)
 }
 
-// AppendProblem appends the verdict as an RFC 9457 problem, the answer to one single denied event.
-func (v *Verdict) AppendProblem(dst []byte) []byte {
-	dst = appendProblemHead(dst, v.Code, v.detail())
-	dst = v.appendMembers(dst)
+// AppendVerdict appends the verdict as an RFC 9457 problem, the answer to one single denied event.
+func AppendVerdict(dst []byte, v *event.Verdict) []byte {
+	dst = appendProblemHead(dst, v.Code, detail(v))
+	dst = appendMembers(dst, v)
 	return append(dst, '}')
 }
 
 // detail says in numbers what the title says in general.
-func (v *Verdict) detail() string {
+func detail(v *event.Verdict) string {
 	switch {
-	case v.Fault != FaultNone && v.Fault.Field() != "":
+	case v.Fault != event.FaultNone && v.Fault.Field() != "":
 		return v.Fault.Field() + ": " + v.Fault.Detail()
-	case v.Fault != FaultNone:
+	case v.Fault != event.FaultNone:
 		return v.Fault.Detail()
-	case v.Code == MessageQuotaExceeded:
+	case v.Code == event.MessageQuotaExceeded:
 		return fmt.Sprintf("%d of %d units of the day are used", v.Used, v.Limit)
-	case v.Code == OTAQuotaExceeded:
+	case v.Code == event.OTAQuotaExceeded:
 		return fmt.Sprintf(
 			"%d units are needed; %d of %d of the month are used, and %d are left in packs",
 			v.Requested,
@@ -68,14 +57,14 @@ func (v *Verdict) detail() string {
 			v.Limit,
 			v.TopupAvailable,
 		)
-	case v.Code == Suspended:
+	case v.Code == event.Suspended:
 		return "the " + v.Scope.String() + " is suspended"
 	}
 	return v.Code.Title()
 }
 
 // appendMembers appends what the code calls for, each member led by a comma.
-func (v *Verdict) appendMembers(dst []byte) []byte {
+func appendMembers(dst []byte, v *event.Verdict) []byte {
 	num := func(name string, n uint64) {
 		dst = append(dst, `,"`...)
 		dst = append(dst, name...)
@@ -83,19 +72,19 @@ func (v *Verdict) appendMembers(dst []byte) []byte {
 		dst = strconv.AppendUint(dst, n, 10)
 	}
 	switch v.Code {
-	case MessageQuotaExceeded:
+	case event.MessageQuotaExceeded:
 		num("limit", v.Limit)
 		num("used", v.Used)
-	case OTAQuotaExceeded:
+	case event.OTAQuotaExceeded:
 		num("limit", v.Limit)
 		num("used", v.Used)
 		num("requested", v.Requested)
 		num("topup_available", v.TopupAvailable)
-	case Suspended:
+	case event.Suspended:
 		dst = append(dst, `,"scope":"`...)
 		dst = append(dst, v.Scope.String()...)
 		return append(dst, '"')
-	case InvalidEvent, PayloadTooLarge:
+	case event.InvalidEvent, event.PayloadTooLarge:
 		if v.Fault.Field() == "" {
 			return dst
 		}
@@ -106,22 +95,11 @@ func (v *Verdict) appendMembers(dst []byte) []byte {
 		return dst
 	}
 	dst = append(dst, `,"resets_at":`...)
-	return AppendTime(dst, v.ResetsAtMs)
+	return event.AppendTime(dst, v.ResetsAtMs)
 }
 
-// Problem is a refused request as RFC 9457 has it. Line (from 1) and Field are given where a body was refused.
-type Problem struct {
-	Code   Code
-	Detail string
-	Field  string
-	Line   int
-}
-
-// Error makes a Problem an error, so that a refusal travels as one.
-func (p *Problem) Error() string { return p.Code.String() + ": " + p.Detail }
-
-// AppendJSON appends the problem as application/problem+json.
-func (p *Problem) AppendJSON(dst []byte) []byte {
+// AppendProblem appends the problem as application/problem+json.
+func AppendProblem(dst []byte, p *event.Problem) []byte {
 	dst = appendProblemHead(dst, p.Code, p.Detail)
 	if p.Field != "" {
 		dst = append(dst, `,"field":`...)
@@ -134,7 +112,7 @@ func (p *Problem) AppendJSON(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-func appendProblemHead(dst []byte, c Code, detail string) []byte {
+func appendProblemHead(dst []byte, c event.Code, detail string) []byte {
 	dst = append(dst, `{"type":"urn:meterd:problem:`...)
 	dst = append(dst, c.String()...)
 	dst = append(dst, `","title":"`...)

@@ -1,6 +1,10 @@
-package event
+package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/meterd/meterd/event"
+)
 
 // The wire format of protobuf, as far as a batch and its answer need it:
 // https://protobuf.dev/programming-guides/encoding/
@@ -79,13 +83,13 @@ func appendText(dst []byte, number int, s string) []byte {
 }
 
 // AppendResultProtobuf appends the answer to a batch as a meterd.v1.Answer.
-func AppendResultProtobuf(dst []byte, r *Result) []byte {
+func AppendResultProtobuf(dst []byte, r *event.Result) []byte {
 	dst = appendUint(dst, 1, uint64(r.Accepted))
 	for i := range r.Denials {
 		// A denial is short, yet its length comes first and takes one byte or two: it is written behind room for two.
 		dst = append(dst, 2<<3|wireBytes, 0, 0)
 		from := len(dst)
-		dst = r.Denials[i].appendProtobuf(dst)
+		dst = appendDenial(dst, &r.Denials[i])
 		n := len(dst) - from
 		if n < 0x80 {
 			dst[from-2] = byte(n)
@@ -97,24 +101,24 @@ func AppendResultProtobuf(dst []byte, r *Result) []byte {
 	return dst
 }
 
-// appendProtobuf appends the fields of a meterd.v1.Denial.
-func (d *Denial) appendProtobuf(dst []byte) []byte {
+// appendDenial appends the fields of a meterd.v1.Denial.
+func appendDenial(dst []byte, d *event.Denial) []byte {
 	v := &d.Verdict
 	dst = appendUint(dst, 1, uint64(d.Index))
 	dst = appendText(dst, 2, v.Code.String())
 	switch v.Code {
-	case MessageQuotaExceeded, OTAQuotaExceeded:
+	case event.MessageQuotaExceeded, event.OTAQuotaExceeded:
 		dst = appendUint(dst, 3, v.Limit)
 		dst = appendUint(dst, 4, v.Used)
-		if v.Code == OTAQuotaExceeded {
+		if v.Code == event.OTAQuotaExceeded {
 			dst = appendUint(dst, 5, v.Requested)
 			dst = appendUint(dst, 6, v.TopupAvailable)
 		}
 		dst = appendUint(dst, 7, uint64(v.ResetsAtMs))
-	case Suspended:
+	case event.Suspended:
 		dst = appendText(dst, 8, v.Scope.String())
 	}
-	if v.Fault != FaultNone {
+	if v.Fault != event.FaultNone {
 		dst = appendText(dst, 9, v.Fault.Field())
 		dst = appendText(dst, 10, v.Fault.Detail())
 	}

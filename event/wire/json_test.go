@@ -1,4 +1,4 @@
-package event
+package wire
 
 import (
 	"bytes"
@@ -7,20 +7,22 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/meterd/meterd/event"
 )
 
 // plainEvent is an Event with its Refs resolved, to compare with.
 type plainEvent struct {
-	Type                                Type
+	Type                                event.Type
 	Product, Device, ID, Topic, Payload string
 	Size, TimeMs                        int64
-	Fault                               Fault
+	Fault                               event.Fault
 }
 
 // resolve fails if a Ref leaves Data.
-func resolve(t *testing.T, b *Batch) []plainEvent {
+func resolve(t *testing.T, b *event.Batch) []plainEvent {
 	t.Helper()
-	text := func(r Ref) string {
+	text := func(r event.Ref) string {
 		if int(r.Off)+int(r.Len) > len(b.Data) {
 			t.Fatalf("%+v leaves the %d bytes of Data", r, len(b.Data))
 		}
@@ -38,11 +40,11 @@ func resolve(t *testing.T, b *Batch) []plainEvent {
 // decodeOne decodes s as a line and as an element of an array, which must come to the same.
 func decodeOne(t *testing.T, s string) plainEvent {
 	t.Helper()
-	var lines, array Batch
-	if p := lines.DecodeNDJSON([]byte(s)); p != nil {
+	var lines, array event.Batch
+	if p := DecodeNDJSON(&lines, []byte(s)); p != nil {
 		t.Fatalf("%s: %v", s, p)
 	}
-	if _, p := array.DecodeJSON([]byte("[" + s + "]")); p != nil {
+	if _, p := DecodeJSON(&array, []byte("["+s+"]")); p != nil {
 		t.Fatalf("[%s]: %v", s, p)
 	}
 	got := resolve(t, &lines)
@@ -65,7 +67,7 @@ func (c validCase) check(t *testing.T) {
 	}
 }
 
-var up = plainEvent{Type: Up, Product: "p1", Device: "d1"}
+var up = plainEvent{Type: event.Up, Product: "p1", Device: "d1"}
 
 // with returns up, changed.
 func with(change func(*plainEvent)) plainEvent {
@@ -85,19 +87,19 @@ func TestDecodeValid(t *testing.T) {
 		{`{"type":"up","product":"p1","device":"d1","payload":"four","size":9}`, with(func(e *plainEvent) { e.Payload, e.Size = "four", 9 })},
 		{`{"type":"up","product":"p1","device":"d1","size":null,"payload":""}`, up},
 		{`{"type":"up","product":"p1","device":"d1","size":2147483647}`, with(func(e *plainEvent) { e.Size = 1<<31 - 1 })},
-		{`{"type":"ota","product":"p1","device":"d1","size":1099511627776,"id":"o:1"}`, with(func(e *plainEvent) { e.Type, e.Size, e.ID = OTA, 1<<40, "o:1" })},
-		{`{"type":"ota","product":"p1","device":"d1","size":1}`, with(func(e *plainEvent) { e.Type, e.Size = OTA, 1 })},
-		{`{"type":"ota_void","product":"p1","device":"d1","id":"o"}`, with(func(e *plainEvent) { e.Type, e.ID = OTAVoid, "o" })},
-		{`{"type":"connect","product":"p1","device":"d1"}`, with(func(e *plainEvent) { e.Type = Connect })},
-		{`{"type":"disconnect","product":"p1","device":"d1"}`, with(func(e *plainEvent) { e.Type = Disconnect })},
-		{`{"type":"down","product":"p1","device":"d1"}`, with(func(e *plainEvent) { e.Type = Down })},
+		{`{"type":"ota","product":"p1","device":"d1","size":1099511627776,"id":"o:1"}`, with(func(e *plainEvent) { e.Type, e.Size, e.ID = event.OTA, 1<<40, "o:1" })},
+		{`{"type":"ota","product":"p1","device":"d1","size":1}`, with(func(e *plainEvent) { e.Type, e.Size = event.OTA, 1 })},
+		{`{"type":"ota_void","product":"p1","device":"d1","id":"o"}`, with(func(e *plainEvent) { e.Type, e.ID = event.OTAVoid, "o" })},
+		{`{"type":"connect","product":"p1","device":"d1"}`, with(func(e *plainEvent) { e.Type = event.Connect })},
+		{`{"type":"disconnect","product":"p1","device":"d1"}`, with(func(e *plainEvent) { e.Type = event.Disconnect })},
+		{`{"type":"down","product":"p1","device":"d1"}`, with(func(e *plainEvent) { e.Type = event.Down })},
 		// what a type does not take is ignored, whatever it holds
-		{`{"type":"connect","product":"p1","device":"d1","size":-1,"id":{}}`, with(func(e *plainEvent) { e.Type = Connect })},
-		{`{"type":"connect","product":"p1","device":"d1","size":7,"id":"x"}`, with(func(e *plainEvent) { e.Type = Connect })},
+		{`{"type":"connect","product":"p1","device":"d1","size":-1,"id":{}}`, with(func(e *plainEvent) { e.Type = event.Connect })},
+		{`{"type":"connect","product":"p1","device":"d1","size":7,"id":"x"}`, with(func(e *plainEvent) { e.Type = event.Connect })},
 		{`{"type":"up","product":"p1","device":"d1","id":"not a name"}`, up},
-		{`{"type":"ota_void","product":"p1","device":"d1","id":"o","size":"x"}`, with(func(e *plainEvent) { e.Type, e.ID = OTAVoid, "o" })},
+		{`{"type":"ota_void","product":"p1","device":"d1","id":"o","size":"x"}`, with(func(e *plainEvent) { e.Type, e.ID = event.OTAVoid, "o" })},
 		// payload and topic belong to every type
-		{`{"type":"connect","product":"p1","device":"d1","topic":"t","payload":"x"}`, with(func(e *plainEvent) { e.Type, e.Topic, e.Payload = Connect, "t", "x" })},
+		{`{"type":"connect","product":"p1","device":"d1","topic":"t","payload":"x"}`, with(func(e *plainEvent) { e.Type, e.Topic, e.Payload = event.Connect, "t", "x" })},
 		{`{"type":"up","product":"p1","device":"d1","payload_base64":"AP+/","payload":null}`, with(func(e *plainEvent) { e.Payload, e.Size = "\x00\xff\xbf", 3 })},
 		{`{"type":"up","product":"p1","device":"d1","payload_base64":"AP\u002b\/"}`, with(func(e *plainEvent) { e.Payload, e.Size = "\x00\xff\xbf", 3 })},
 		{`{"type":"up","product":"p1","device":"d1","payload_base64":""}`, up},
@@ -108,17 +110,17 @@ func TestDecodeValid(t *testing.T) {
 }
 
 func TestDecodeText(t *testing.T) {
-	long := strings.Repeat("é", PayloadBytesMax/2)
+	long := strings.Repeat("é", event.PayloadBytesMax/2)
 	for _, c := range []validCase{
-		{`{"type":"up","product":"p1","device":"d1","payload":"` + long + `"}`, with(func(e *plainEvent) { e.Payload, e.Size = long, PayloadBytesMax })},
+		{`{"type":"up","product":"p1","device":"d1","payload":"` + long + `"}`, with(func(e *plainEvent) { e.Payload, e.Size = long, event.PayloadBytesMax })},
 		{
-			`{"type":"up","product":"p1","device":"d1","payload":"\u0000` + strings.Repeat(`\n`, PayloadBytesMax-1) + `"}`,
+			`{"type":"up","product":"p1","device":"d1","payload":"\u0000` + strings.Repeat(`\n`, event.PayloadBytesMax-1) + `"}`,
 			with(func(e *plainEvent) {
-				e.Payload, e.Size = "\x00"+strings.Repeat("\n", PayloadBytesMax-1), PayloadBytesMax
+				e.Payload, e.Size = "\x00"+strings.Repeat("\n", event.PayloadBytesMax-1), event.PayloadBytesMax
 			}),
 		},
-		{`{"type":"up","product":"p1","device":"d1","topic":"` + long[:TopicBytesMax] + `"}`, with(func(e *plainEvent) { e.Topic = long[:TopicBytesMax] })},
-		{`{"type":"up","product":"p1","device":"d1","topic":"\u00e9` + strings.Repeat("a", TopicBytesMax-2) + `"}`, with(func(e *plainEvent) { e.Topic = "é" + strings.Repeat("a", TopicBytesMax-2) })},
+		{`{"type":"up","product":"p1","device":"d1","topic":"` + long[:event.TopicBytesMax] + `"}`, with(func(e *plainEvent) { e.Topic = long[:event.TopicBytesMax] })},
+		{`{"type":"up","product":"p1","device":"d1","topic":"\u00e9` + strings.Repeat("a", event.TopicBytesMax-2) + `"}`, with(func(e *plainEvent) { e.Topic = "é" + strings.Repeat("a", event.TopicBytesMax-2) })},
 		// escapes, in every member and in keys
 		{`{"\u0074ype":"\u0075p","produc\u0074":"p\u0031","device":"\u0064\u0031"}`, up},
 		{`{"type":"up","product":"p1","device":"d1","payload":"\"\\\/\b\f\n\r\t\u00e9\u6e29\ud83d\ude00\ud83dx\ude00\ud83d\ud83d\ude00"}`, with(func(e *plainEvent) {
@@ -144,7 +146,7 @@ func TestDecodeText(t *testing.T) {
 // faultCase is a text and the fault that it has as an event.
 type faultCase struct {
 	in   string
-	want Fault
+	want event.Fault
 }
 
 func (c faultCase) check(t *testing.T) {
@@ -154,7 +156,7 @@ func (c faultCase) check(t *testing.T) {
 		t.Errorf("%.200s: fault %d (%s), want %d (%s)", c.in, got.Fault, got.Fault.Field(), c.want, c.want.Field())
 	}
 	kept := plainEvent{Type: got.Type, Fault: got.Fault}
-	if got.Fault == FaultPayloadTooLarge { // The log must know whose it was (R18).
+	if got.Fault == event.FaultPayloadTooLarge { // The log must know whose it was (R18).
 		kept.Product, kept.Device, kept.Topic, kept.TimeMs, kept.Size = got.Product, got.Device, got.Topic, got.TimeMs, got.Size
 		if got.Product != "p1" || got.Device != "d1" {
 			t.Errorf("%.200s: of %q and %q", c.in, got.Product, got.Device)
@@ -167,77 +169,77 @@ func (c faultCase) check(t *testing.T) {
 
 func TestDecodeFaults(t *testing.T) {
 	for _, c := range []faultCase{
-		{`7`, FaultNotObject},
-		{`"up"`, FaultNotObject},
-		{`null`, FaultNotObject},
-		{`[{"type":"up","product":"p1","device":"d1"}]`, FaultNotObject},
-		{`{}`, FaultTypeMissing},
-		{`{"type":null,"product":"p1","device":"d1"}`, FaultTypeMissing},
-		{`{"type":"up","type":null,"product":"p1","device":"d1"}`, FaultTypeMissing},
-		{`{"type":"Up","product":"p1","device":"d1"}`, FaultType},
-		{`{"type":"","product":"p1","device":"d1"}`, FaultType},
-		{`{"type":3,"product":"p1","device":"d1"}`, FaultType},
-		{`{"type":["up"],"product":"p1","device":"d1"}`, FaultType},
-		{`{"type":"up","device":"d1"}`, FaultProductMissing},
-		{`{"type":"up","product":null,"device":"d1"}`, FaultProductMissing},
-		{`{"type":"up","product":"","device":"d1"}`, FaultProduct},
-		{`{"type":"up","product":"p 1","device":"d1"}`, FaultProduct},
-		{`{"type":"up","product":"p/1","device":"d1"}`, FaultProduct},
-		{`{"type":"up","product":"p\u002f1","device":"d1"}`, FaultProduct},
-		{`{"type":"up","product":1,"device":"d1"}`, FaultProduct},
-		{`{"type":"up","product":"p1","product":{},"device":"d1"}`, FaultProduct},
-		{`{"type":"up","product":"` + strings.Repeat("p", 65) + `","device":"d1"}`, FaultProduct},
-		{`{"type":"up","product":"p1"}`, FaultDeviceMissing},
-		{`{"type":"connect","product":"p1","device":true}`, FaultDevice},
-		{`{"type":"up","product":"p1","device":"温"}`, FaultDevice},
-		{`{"type":"up","product":"p1","device":"d1","size":-1}`, FaultSize},
-		{`{"type":"up","product":"p1","device":"d1","size":-0}`, FaultSize},
-		{`{"type":"up","product":"p1","device":"d1","size":1.0}`, FaultSize},
-		{`{"type":"up","product":"p1","device":"d1","size":1e3}`, FaultSize},
-		{`{"type":"up","product":"p1","device":"d1","size":1E3}`, FaultSize},
-		{`{"type":"up","product":"p1","device":"d1","size":"120"}`, FaultSize},
-		{`{"type":"up","product":"p1","device":"d1","size":[]}`, FaultSize},
-		{`{"type":"up","product":"p1","device":"d1","size":2147483648}`, FaultSize},
-		{`{"type":"down","product":"p1","device":"d1","size":18446744073709551617}`, FaultSize},
-		{`{"type":"ota","product":"p1","device":"d1","size":1099511627777}`, FaultSize},
-		{`{"type":"ota","product":"p1","device":"d1"}`, FaultSizeMissing},
-		{`{"type":"ota","product":"p1","device":"d1","size":null,"payload":"x"}`, FaultSizeMissing},
-		{`{"type":"ota","product":"p1","device":"d1","size":1,"id":""}`, FaultID},
-		{`{"type":"ota","product":"p1","device":"d1","size":1,"id":5}`, FaultID},
-		{`{"type":"ota_void","product":"p1","device":"d1","id":"a b"}`, FaultID},
-		{`{"type":"ota_void","product":"p1","device":"d1"}`, FaultIDMissing},
+		{`7`, event.FaultNotObject},
+		{`"up"`, event.FaultNotObject},
+		{`null`, event.FaultNotObject},
+		{`[{"type":"up","product":"p1","device":"d1"}]`, event.FaultNotObject},
+		{`{}`, event.FaultTypeMissing},
+		{`{"type":null,"product":"p1","device":"d1"}`, event.FaultTypeMissing},
+		{`{"type":"up","type":null,"product":"p1","device":"d1"}`, event.FaultTypeMissing},
+		{`{"type":"Up","product":"p1","device":"d1"}`, event.FaultType},
+		{`{"type":"","product":"p1","device":"d1"}`, event.FaultType},
+		{`{"type":3,"product":"p1","device":"d1"}`, event.FaultType},
+		{`{"type":["up"],"product":"p1","device":"d1"}`, event.FaultType},
+		{`{"type":"up","device":"d1"}`, event.FaultProductMissing},
+		{`{"type":"up","product":null,"device":"d1"}`, event.FaultProductMissing},
+		{`{"type":"up","product":"","device":"d1"}`, event.FaultProduct},
+		{`{"type":"up","product":"p 1","device":"d1"}`, event.FaultProduct},
+		{`{"type":"up","product":"p/1","device":"d1"}`, event.FaultProduct},
+		{`{"type":"up","product":"p\u002f1","device":"d1"}`, event.FaultProduct},
+		{`{"type":"up","product":1,"device":"d1"}`, event.FaultProduct},
+		{`{"type":"up","product":"p1","product":{},"device":"d1"}`, event.FaultProduct},
+		{`{"type":"up","product":"` + strings.Repeat("p", 65) + `","device":"d1"}`, event.FaultProduct},
+		{`{"type":"up","product":"p1"}`, event.FaultDeviceMissing},
+		{`{"type":"connect","product":"p1","device":true}`, event.FaultDevice},
+		{`{"type":"up","product":"p1","device":"温"}`, event.FaultDevice},
+		{`{"type":"up","product":"p1","device":"d1","size":-1}`, event.FaultSize},
+		{`{"type":"up","product":"p1","device":"d1","size":-0}`, event.FaultSize},
+		{`{"type":"up","product":"p1","device":"d1","size":1.0}`, event.FaultSize},
+		{`{"type":"up","product":"p1","device":"d1","size":1e3}`, event.FaultSize},
+		{`{"type":"up","product":"p1","device":"d1","size":1E3}`, event.FaultSize},
+		{`{"type":"up","product":"p1","device":"d1","size":"120"}`, event.FaultSize},
+		{`{"type":"up","product":"p1","device":"d1","size":[]}`, event.FaultSize},
+		{`{"type":"up","product":"p1","device":"d1","size":2147483648}`, event.FaultSize},
+		{`{"type":"down","product":"p1","device":"d1","size":18446744073709551617}`, event.FaultSize},
+		{`{"type":"ota","product":"p1","device":"d1","size":1099511627777}`, event.FaultSize},
+		{`{"type":"ota","product":"p1","device":"d1"}`, event.FaultSizeMissing},
+		{`{"type":"ota","product":"p1","device":"d1","size":null,"payload":"x"}`, event.FaultSizeMissing},
+		{`{"type":"ota","product":"p1","device":"d1","size":1,"id":""}`, event.FaultID},
+		{`{"type":"ota","product":"p1","device":"d1","size":1,"id":5}`, event.FaultID},
+		{`{"type":"ota_void","product":"p1","device":"d1","id":"a b"}`, event.FaultID},
+		{`{"type":"ota_void","product":"p1","device":"d1"}`, event.FaultIDMissing},
 	} {
 		c.check(t)
 	}
 }
 
 func TestDecodeFaultsOfText(t *testing.T) {
-	big := strings.Repeat("a", PayloadBytesMax+1)
+	big := strings.Repeat("a", event.PayloadBytesMax+1)
 	big64 := base64.StdEncoding.EncodeToString([]byte(big))
 	for _, c := range []faultCase{
-		{`{"type":"up","product":"p1","device":"d1","topic":1}`, FaultTopic},
-		{`{"type":"up","product":"p1","device":"d1","topic":"` + strings.Repeat("t", 257) + `"}`, FaultTopic},
-		{`{"type":"up","product":"p1","device":"d1","topic":"` + strings.Repeat(`\t`, 257) + `"}`, FaultTopic},
-		{`{"type":"up","product":"p1","device":"d1","payload":{"t":1}}`, FaultPayload},
-		{`{"type":"up","product":"p1","device":"d1","payload":"` + big + `"}`, FaultPayloadTooLarge},
-		{`{"type":"up","product":"p1","device":"d1","payload":"\u0061` + big[1:] + `"}`, FaultPayloadTooLarge},
-		{`{"type":"up","product":"p1","device":"d1","payload_base64":"` + big64 + `"}`, FaultPayloadTooLarge},
-		{`{"time":"2026-11-23T10:00:00Z","topic":"t","type":"up","product":"p1","device":"d1","payload":"` + big + `"}`, FaultPayloadTooLarge},
-		{`{"type":"up","product":"p1","device":"d1","payload_base64":1}`, FaultPayloadBase64},
-		{`{"type":"up","product":"p1","device":"d1","payload_base64":"QQ"}`, FaultPayloadBase64},
-		{`{"type":"up","product":"p1","device":"d1","payload_base64":"Q==="}`, FaultPayloadBase64},
-		{`{"type":"up","product":"p1","device":"d1","payload_base64":"===="}`, FaultPayloadBase64},
-		{`{"type":"up","product":"p1","device":"d1","payload_base64":"AP-_"}`, FaultPayloadBase64},
-		{`{"type":"up","product":"p1","device":"d1","payload_base64":"QU\n\n\n\nFB"}`, FaultPayloadBase64},
-		{`{"type":"up","product":"p1","device":"d1","payload_base64":"QU\r\r\r\rFB"}`, FaultPayloadBase64},
-		{`{"type":"up","product":"p1","device":"d1","payload":"","payload_base64":""}`, FaultPayloadTwice},
-		{`{"type":"up","product":"p1","device":"d1","payload":1,"payload_base64":2}`, FaultPayloadTwice},
-		{`{"type":"up","product":"p1","device":"d1","time":1795457563}`, FaultTime},
-		{`{"type":"up","product":"p1","device":"d1","time":""}`, FaultTime},
-		{`{"type":"up","product":"p1","device":"d1","time":"2026-02-29T00:00:00Z"}`, FaultTime},
-		{`{"type":"up","product":"p1","device":"d1","time":"\t2026-02-28T00:00:00Z"}`, FaultTime},
-		{`{"type":"up","product":"p1","device":"d1","time":"9999-12-31T23:59:59-00:01"}`, FaultTime},
-		{`{"type":"up","product":"p1","device":"d1","time":"0000-01-01T00:00:00+00:01"}`, FaultTime},
+		{`{"type":"up","product":"p1","device":"d1","topic":1}`, event.FaultTopic},
+		{`{"type":"up","product":"p1","device":"d1","topic":"` + strings.Repeat("t", 257) + `"}`, event.FaultTopic},
+		{`{"type":"up","product":"p1","device":"d1","topic":"` + strings.Repeat(`\t`, 257) + `"}`, event.FaultTopic},
+		{`{"type":"up","product":"p1","device":"d1","payload":{"t":1}}`, event.FaultPayload},
+		{`{"type":"up","product":"p1","device":"d1","payload":"` + big + `"}`, event.FaultPayloadTooLarge},
+		{`{"type":"up","product":"p1","device":"d1","payload":"\u0061` + big[1:] + `"}`, event.FaultPayloadTooLarge},
+		{`{"type":"up","product":"p1","device":"d1","payload_base64":"` + big64 + `"}`, event.FaultPayloadTooLarge},
+		{`{"time":"2026-11-23T10:00:00Z","topic":"t","type":"up","product":"p1","device":"d1","payload":"` + big + `"}`, event.FaultPayloadTooLarge},
+		{`{"type":"up","product":"p1","device":"d1","payload_base64":1}`, event.FaultPayloadBase64},
+		{`{"type":"up","product":"p1","device":"d1","payload_base64":"QQ"}`, event.FaultPayloadBase64},
+		{`{"type":"up","product":"p1","device":"d1","payload_base64":"Q==="}`, event.FaultPayloadBase64},
+		{`{"type":"up","product":"p1","device":"d1","payload_base64":"===="}`, event.FaultPayloadBase64},
+		{`{"type":"up","product":"p1","device":"d1","payload_base64":"AP-_"}`, event.FaultPayloadBase64},
+		{`{"type":"up","product":"p1","device":"d1","payload_base64":"QU\n\n\n\nFB"}`, event.FaultPayloadBase64},
+		{`{"type":"up","product":"p1","device":"d1","payload_base64":"QU\r\r\r\rFB"}`, event.FaultPayloadBase64},
+		{`{"type":"up","product":"p1","device":"d1","payload":"","payload_base64":""}`, event.FaultPayloadTwice},
+		{`{"type":"up","product":"p1","device":"d1","payload":1,"payload_base64":2}`, event.FaultPayloadTwice},
+		{`{"type":"up","product":"p1","device":"d1","time":1795457563}`, event.FaultTime},
+		{`{"type":"up","product":"p1","device":"d1","time":""}`, event.FaultTime},
+		{`{"type":"up","product":"p1","device":"d1","time":"2026-02-29T00:00:00Z"}`, event.FaultTime},
+		{`{"type":"up","product":"p1","device":"d1","time":"\t2026-02-28T00:00:00Z"}`, event.FaultTime},
+		{`{"type":"up","product":"p1","device":"d1","time":"9999-12-31T23:59:59-00:01"}`, event.FaultTime},
+		{`{"type":"up","product":"p1","device":"d1","time":"0000-01-01T00:00:00+00:01"}`, event.FaultTime},
 	} {
 		c.check(t)
 	}
@@ -255,8 +257,16 @@ func TestDecodeFaultOrder(t *testing.T) {
 		{"product", `0`, `"p"`},
 		{"type", `0`, `"ota"`},
 	}
-	order := []Fault{
-		FaultType, FaultProduct, FaultDevice, FaultSize, FaultID, FaultTopic, FaultPayload, FaultTime, FaultNone,
+	order := []event.Fault{
+		event.FaultType,
+		event.FaultProduct,
+		event.FaultDevice,
+		event.FaultSize,
+		event.FaultID,
+		event.FaultTopic,
+		event.FaultPayload,
+		event.FaultTime,
+		event.FaultNone,
 	}
 	for mended, want := range order {
 		var members []string
@@ -271,7 +281,7 @@ func TestDecodeFaultOrder(t *testing.T) {
 		if got.Fault != want {
 			t.Errorf("%d members mended: fault %d, want %d", mended, got.Fault, want)
 		}
-		wantType := OTA
+		wantType := event.OTA
 		if mended == 0 {
 			wantType = 0
 		}
@@ -291,10 +301,10 @@ func TestDecodeNDJSONLines(t *testing.T) {
 		{goodLine + "\r\n" + goodLine + "\r\n", 2},
 		{"\n\r\n \t\n" + goodLine + " \t\n\n\n" + goodLine + "\n \n", 2},
 		{"1\n" + goodLine + "\n[]\n", 3},
-		{strings.Repeat("1\n", EventsMax), EventsMax},
+		{strings.Repeat("1\n", event.EventsMax), event.EventsMax},
 	} {
-		var b Batch
-		if p := b.DecodeNDJSON([]byte(c.in)); p != nil || len(b.Events) != c.events {
+		var b event.Batch
+		if p := DecodeNDJSON(&b, []byte(c.in)); p != nil || len(b.Events) != c.events {
 			t.Errorf("%.100q: %d events, %v; want %d", c.in, len(b.Events), p, c.events)
 		}
 	}
@@ -315,10 +325,10 @@ func TestDecodeJSONShapes(t *testing.T) {
 		{" [\n]\n", false, 0},
 		{"[" + goodLine + "]", false, 1},
 		{"[\n" + goodLine + "\n,\n7 , [ [ ] ],{ }\n]\n", false, 4},
-		{"[" + strings.Repeat("1,", EventsMax-1) + "1]", false, EventsMax},
+		{"[" + strings.Repeat("1,", event.EventsMax-1) + "1]", false, event.EventsMax},
 	} {
-		var b Batch
-		single, p := b.DecodeJSON([]byte(c.in))
+		var b event.Batch
+		single, p := DecodeJSON(&b, []byte(c.in))
 		if p != nil || single != c.single || len(b.Events) != c.events {
 			t.Errorf("%.100q: single %v, %d events, %v; want %v, %d", c.in, single, len(b.Events), p, c.single, c.events)
 		}
@@ -328,7 +338,7 @@ func TestDecodeJSONShapes(t *testing.T) {
 // TestDecodeReuse decodes bodies of all kinds into one Batch; none may see what the others left, and none may change
 // what it was lent.
 func TestDecodeReuse(t *testing.T) {
-	var b Batch
+	var b event.Batch
 	for range 3 {
 		for _, c := range benchBodies() {
 			lent := slices.Grow(slices.Clone(c.body), 64)
@@ -337,7 +347,7 @@ func TestDecodeReuse(t *testing.T) {
 			if p := c.decode(&b, lent); p != nil {
 				t.Fatalf("%s: %v", c.name, p)
 			}
-			var fresh Batch
+			var fresh event.Batch
 			if p := c.decode(&fresh, c.body); p != nil {
 				t.Fatalf("%s: %v", c.name, p)
 			}
@@ -354,7 +364,7 @@ func TestDecodeReuse(t *testing.T) {
 
 func TestDecodeAllocs(t *testing.T) {
 	for _, c := range benchBodies() {
-		var b Batch
+		var b event.Batch
 		if n := testing.AllocsPerRun(5, func() { // its first run, which is not counted, warms b
 			b.Reset()
 			if p := c.decode(&b, c.body); p != nil {
@@ -364,7 +374,7 @@ func TestDecodeAllocs(t *testing.T) {
 			t.Errorf("%s: %v allocations a batch", c.name, n)
 		}
 		for i := range b.Events {
-			if b.Events[i].Fault != FaultNone {
+			if b.Events[i].Fault != event.FaultNone {
 				t.Fatalf("%s: event %d has fault %d", c.name, i, b.Events[i].Fault)
 			}
 		}

@@ -1,7 +1,9 @@
-package event
+package wire
 
 import (
 	"bytes"
+
+	"github.com/meterd/meterd/event"
 )
 
 // Events in the JSON format of CloudEvents 1.0
@@ -35,17 +37,17 @@ const dataFields = 1<<fieldSize | 1<<fieldTopic | 1<<fieldPayload | 1<<fieldBase
 
 // DecodeCloudEvent makes b the batch of the one event that body holds, as DecodeJSON does: a value that is no object is
 // one event with FaultNotObject, also an array.
-func (b *Batch) DecodeCloudEvent(body []byte) *Problem {
-	return b.decodeCloud(body, false)
+func DecodeCloudEvent(b *event.Batch, body []byte) *event.Problem {
+	return decodeCloud(b, body, false)
 }
 
 // DecodeCloudEvents makes b the batch of the events in the array that body holds. All else is as with DecodeJSON, but
 // one event outside of an array is refused.
-func (b *Batch) DecodeCloudEvents(body []byte) *Problem {
-	return b.decodeCloud(body, true)
+func DecodeCloudEvents(b *event.Batch, body []byte) *event.Problem {
+	return decodeCloud(b, body, true)
 }
 
-func (b *Batch) decodeCloud(body []byte, array bool) *Problem {
+func decodeCloud(b *event.Batch, body []byte, array bool) *event.Problem {
 	d, p := newDecoder(b, body)
 	if p != nil {
 		return p
@@ -53,7 +55,7 @@ func (b *Batch) decodeCloud(body []byte, array bool) *Problem {
 	d.isCloud = true
 	i := d.space(0)
 	if i == d.end {
-		return &Problem{Code: BadRequest, Detail: "the body holds no event"}
+		return &event.Problem{Code: event.BadRequest, Detail: "the body holds no event"}
 	}
 	switch {
 	case !array:
@@ -146,9 +148,9 @@ func (d *decoder) datum(name []byte, i int) int {
 	case "size":
 		return d.failed(fieldSize, d.sizeValue(i))
 	case "topic":
-		return d.failed(fieldTopic, d.textValue(i, fieldTopic, &d.ev.Topic, TopicBytesMax))
+		return d.failed(fieldTopic, d.textValue(i, fieldTopic, &d.ev.Topic, event.TopicBytesMax))
 	case "payload":
-		return d.failed(fieldPayload, d.textValue(i, fieldPayload, &d.ev.Payload, PayloadBytesMax))
+		return d.failed(fieldPayload, d.textValue(i, fieldPayload, &d.ev.Payload, event.PayloadBytesMax))
 	case "payload_base64":
 		return d.failed(fieldBase64, d.oddValue(i, fieldBase64))
 	}
@@ -171,7 +173,7 @@ func (d *decoder) stringValue(i int) (text []byte, is cloudMember, next int) {
 		if end < 0 {
 			return nil, cloudIll, -1
 		}
-		r := Ref{Off: uint32(i + 1), Len: uint32(end - i - 1)}
+		r := event.Ref{Off: uint32(i + 1), Len: uint32(end - i - 1)}
 		if escaped {
 			r = d.unescape(r)
 		}
@@ -200,7 +202,7 @@ func (d *decoder) cloudTypeValue(i int) int {
 	}
 	d.plain(fieldType) // If it is none, Type says so.
 	if name, ok := bytes.CutPrefix(text, []byte(cloudTypePrefix)); ok {
-		d.ev.Type = ParseType(name)
+		d.ev.Type = event.ParseType(name)
 	}
 	return next
 }
@@ -215,11 +217,11 @@ func (d *decoder) subjectValue(i int) int {
 			from = i + 1
 		}
 		slash := bytes.IndexByte(text, '/')
-		if slash < 0 || !ValidName(text[:slash]) || !ValidName(text[slash+1:]) {
+		if slash < 0 || !event.ValidName(text[:slash]) || !event.ValidName(text[slash+1:]) {
 			is = cloudIll
 		} else {
-			d.ev.Product = Ref{Off: uint32(from), Len: uint32(slash)}
-			d.ev.Device = Ref{Off: uint32(from + slash + 1), Len: uint32(len(text) - slash - 1)}
+			d.ev.Product = event.Ref{Off: uint32(from), Len: uint32(slash)}
+			d.ev.Device = event.Ref{Off: uint32(from + slash + 1), Len: uint32(len(text) - slash - 1)}
 			d.plain(fieldProduct)
 			d.plain(fieldDevice)
 		}
@@ -246,35 +248,35 @@ func (d *decoder) dataValue(i int) int {
 // first.
 func (d *decoder) judgeCloud() {
 	e := d.ev
-	if fault := d.cloudFault(); fault != FaultNone {
-		*e = Event{Type: e.Type, Fault: fault}
+	if fault := d.cloudFault(); fault != event.FaultNone {
+		*e = event.Event{Type: e.Type, Fault: fault}
 		return
 	}
 	if takes[e.Type]&(1<<fieldID) == 0 {
 		// Every event has one. It may be long and hold anything, and need not lead to the slow way of judge.
 		d.seen &^= 1 << fieldID
 		d.odd &^= 1 << fieldID
-		e.ID = Ref{}
+		e.ID = event.Ref{}
 	}
 	d.judge()
 }
 
-func (d *decoder) cloudFault() Fault {
+func (d *decoder) cloudFault() event.Fault {
 	switch {
 	case d.cloud.version != cloudTaken:
-		return FaultSpecVersion
+		return event.FaultSpecVersion
 	case !d.has(fieldType):
-		return FaultTypeMissing
+		return event.FaultTypeMissing
 	case d.ev.Type == 0:
-		return FaultCloudType
+		return event.FaultCloudType
 	case d.cloud.subject == cloudAbsent:
-		return FaultSubjectMissing
+		return event.FaultSubjectMissing
 	case d.cloud.subject == cloudIll:
-		return FaultSubject
+		return event.FaultSubject
 	case d.cloud.base64 != cloudAbsent:
-		return FaultDataBase64
+		return event.FaultDataBase64
 	case d.cloud.data == cloudIll:
-		return FaultData
+		return event.FaultData
 	}
-	return FaultNone
+	return event.FaultNone
 }

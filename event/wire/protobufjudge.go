@@ -1,4 +1,6 @@
-package event
+package wire
+
+import "github.com/meterd/meterd/event"
 
 // The second pass over a protobuf batch: every event gets its names, and is judged as one that came as JSON would be.
 // The first fault in this order is the one that is told: type, product, device, size, id, topic, payload, time.
@@ -14,7 +16,7 @@ func (r *protoReader) complete() bool {
 		}
 	}
 	for i, t := range pbTables {
-		if entries := len(r.batch.tables[i]); r.seen[t.indexes] == 0 && entries > 1 && entries != n {
+		if entries := len(r.batch.Scratch.Tables[i]); r.seen[t.indexes] == 0 && entries > 1 && entries != n {
 			r.fail(t.entries, "there are %d for %d types, and no %s", entries, n, pbNames[t.indexes])
 			return false
 		}
@@ -37,7 +39,7 @@ const (
 )
 
 func (r *protoReader) use(table int) tableUse {
-	switch entries := len(r.batch.tables[table]); {
+	switch entries := len(r.batch.Scratch.Tables[table]); {
 	case r.seen[pbTables[table].indexes] > 0:
 		return useIndexed
 	case entries == 0:
@@ -49,24 +51,24 @@ func (r *protoReader) use(table int) tableUse {
 }
 
 // pick returns an event's entry of a table; ref is what the event has in its place until now.
-func pick(table []Ref, use tableUse, i int, ref Ref) (entry Ref, ok bool) {
+func pick(table []event.Ref, use tableUse, i int, ref event.Ref) (entry event.Ref, ok bool) {
 	switch use {
 	case useFirst:
 		return table[0], true
 	case useOwn:
 		return table[i], true
 	case useNone:
-		return Ref{}, true
+		return event.Ref{}, true
 	}
 	if uint64(ref.Off) >= uint64(len(table)) {
-		return Ref{}, false
+		return event.Ref{}, false
 	}
 	return table[ref.Off], true
 }
 
 // judgeAll puts the names into the events and judges them.
 func (r *protoReader) judgeAll() bool {
-	products, devices, topics := r.batch.tables[tableProducts], r.batch.tables[tableDevices], r.batch.tables[tableTopics]
+	products, devices, topics := r.batch.Scratch.Tables[tableProducts], r.batch.Scratch.Tables[tableDevices], r.batch.Scratch.Tables[tableTopics]
 	ofProduct, ofDevice, ofTopic := r.use(tableProducts), r.use(tableDevices), r.use(tableTopics)
 	events := r.batch.Events
 	for i := range events {
@@ -83,12 +85,13 @@ func (r *protoReader) judgeAll() bool {
 			}
 			return false
 		}
-		isPlain := (e.Type == Up || e.Type == Down) && e.Product.Len != 0 && e.Device.Len != 0 && e.Size <= MessageBytesMax &&
-			e.ID == Ref{} && e.Topic.Off != illOff && e.Payload.Len <= PayloadBytesMax && e.TimeMs == 0
+		isPlain := (e.Type == event.Up || e.Type == event.Down) && e.Product.Len != 0 && e.Device.Len != 0 && e.Size <= event.MessageBytesMax &&
+			e.ID == event.Ref{} && e.Topic.Off != illOff && e.Payload.Len <= event.PayloadBytesMax &&
+			e.TimeMs == 0
 		if !isPlain {
 			r.judge(e)
 		}
-		if e.Size == 0 && (e.Type == Up || e.Type == Down) && e.Fault == FaultNone {
+		if e.Size == 0 && (e.Type == event.Up || e.Type == event.Down) && e.Fault == event.FaultNone {
 			e.Size = int64(e.Payload.Len)
 		}
 	}
@@ -96,19 +99,19 @@ func (r *protoReader) judgeAll() bool {
 }
 
 // judge completes an event that is not simply a message, or makes it one that is nothing but its Fault.
-func (r *protoReader) judge(e *Event) {
+func (r *protoReader) judge(e *event.Event) {
 	fault := r.faultOf(e)
 	switch fault {
-	case FaultNone:
-	case FaultPayloadTooLarge:
+	case event.FaultNone:
+	case event.FaultPayloadTooLarge:
 		// It is denied like an event that was decided, and stands in the log as such, but for its payload (R18).
-		if e.TimeMs < timeMsMin || e.TimeMs > timeMsMax {
+		if e.TimeMs < event.TimeMsMin || e.TimeMs > event.TimeMsMax {
 			e.TimeMs = 0
 		}
-		if e.Size == 0 && (e.Type == Up || e.Type == Down) {
+		if e.Size == 0 && (e.Type == event.Up || e.Type == event.Down) {
 			e.Size = int64(e.Payload.Len)
 		}
-		*e = Event{
+		*e = event.Event{
 			Type:    e.Type,
 			Product: e.Product,
 			Device:  e.Device,
@@ -117,55 +120,55 @@ func (r *protoReader) judge(e *Event) {
 			Size:    e.Size,
 			Fault:   fault,
 		}
-	case FaultType, FaultTypeMissing:
-		*e = Event{Fault: fault}
+	case event.FaultType, event.FaultTypeMissing:
+		*e = event.Event{Fault: fault}
 	default:
-		*e = Event{Type: e.Type, Fault: fault}
+		*e = event.Event{Type: e.Type, Fault: fault}
 	}
 }
 
 // faultOf returns what is wrong with an event, after forgetting what its type does not take.
-func (r *protoReader) faultOf(e *Event) Fault {
+func (r *protoReader) faultOf(e *event.Event) event.Fault {
 	switch e.Type {
-	case Up, Down:
-		e.ID = Ref{}
-	case Connect, Disconnect:
-		e.ID, e.Size = Ref{}, 0
-	case OTA:
-	case OTAVoid:
+	case event.Up, event.Down:
+		e.ID = event.Ref{}
+	case event.Connect, event.Disconnect:
+		e.ID, e.Size = event.Ref{}, 0
+	case event.OTA:
+	case event.OTAVoid:
 		e.Size = 0
 	case 0:
-		return FaultTypeMissing
+		return event.FaultTypeMissing
 	default:
-		return FaultType
+		return event.FaultType
 	}
-	sizeMax := int64(MessageBytesMax)
-	if e.Type == OTA {
-		sizeMax = OTABytesMax
+	sizeMax := int64(event.MessageBytesMax)
+	if e.Type == event.OTA {
+		sizeMax = event.OTABytesMax
 	}
 	switch {
 	case e.Product.Off == illOff:
-		return FaultProduct
+		return event.FaultProduct
 	case e.Product.Len == 0:
-		return FaultProductMissing
+		return event.FaultProductMissing
 	case e.Device.Off == illOff:
-		return FaultDevice
+		return event.FaultDevice
 	case e.Device.Len == 0:
-		return FaultDeviceMissing
+		return event.FaultDeviceMissing
 	case e.Size > sizeMax:
-		return FaultSize
-	case e.Type == OTA && e.Size == 0: // Nobody means an upgrade of nothing: it is not there.
-		return FaultSizeMissing
+		return event.FaultSize
+	case e.Type == event.OTA && e.Size == 0: // Nobody means an upgrade of nothing: it is not there.
+		return event.FaultSizeMissing
 	case e.ID.Off == illOff:
-		return FaultID
-	case e.Type == OTAVoid && e.ID.Len == 0:
-		return FaultIDMissing
+		return event.FaultID
+	case e.Type == event.OTAVoid && e.ID.Len == 0:
+		return event.FaultIDMissing
 	case e.Topic.Off == illOff:
-		return FaultTopic
-	case e.Payload.Len > PayloadBytesMax:
-		return FaultPayloadTooLarge
-	case e.TimeMs < timeMsMin || e.TimeMs > timeMsMax:
-		return FaultTime
+		return event.FaultTopic
+	case e.Payload.Len > event.PayloadBytesMax:
+		return event.FaultPayloadTooLarge
+	case e.TimeMs < event.TimeMsMin || e.TimeMs > event.TimeMsMax:
+		return event.FaultTime
 	}
-	return FaultNone
+	return event.FaultNone
 }

@@ -1,4 +1,4 @@
-package event
+package wire
 
 import (
 	"encoding/base64"
@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"pgregory.net/rapid"
+
+	"github.com/meterd/meterd/event"
 )
 
 // protoEvent is an event as a sender means it, in a protobuf batch or in JSON.
@@ -170,8 +172,8 @@ func (e protoEvent) asJSON() []byte {
 	}
 	if e.typ != 0 {
 		m["type"] = "unknown"
-		if e.typ < Types {
-			m["type"] = Type(e.typ).String()
+		if e.typ < event.Types {
+			m["type"] = event.Type(e.typ).String()
 		}
 	}
 	set("product", e.product)
@@ -185,7 +187,7 @@ func (e protoEvent) asJSON() []byte {
 		m["size"] = e.size
 	}
 	if e.timeMs != 0 {
-		m["time"] = json.RawMessage(AppendTime(nil, e.timeMs))
+		m["time"] = json.RawMessage(event.AppendTime(nil, e.timeMs))
 	}
 	line, err := json.Marshal(m)
 	if err != nil {
@@ -207,7 +209,7 @@ func drawProtoEvent(t *rapid.T) protoEvent {
 		id: rapid.OneOf(rapid.Just(""), rapid.Just("u1"), name).Draw(t, "id"),
 		size: rapid.SampledFrom([]uint64{0, 1, 120, 1<<31 - 1, 1 << 31, 1 << 40, 1<<40 + 1, 1 << 62, 1<<64 - 1}).
 			Draw(t, "size"),
-		payload: rapid.SampledFrom([][]byte{nil, nil, []byte("21.5 C"), {0, 255, 10}, make([]byte, PayloadBytesMax), make([]byte, PayloadBytesMax+1)}).
+		payload: rapid.SampledFrom([][]byte{nil, nil, []byte("21.5 C"), {0, 255, 10}, make([]byte, event.PayloadBytesMax), make([]byte, event.PayloadBytesMax+1)}).
 			Draw(t, "payload"),
 		timeMs: rapid.SampledFrom([]int64{0, 0, 1_700_000_000_123, -1, -62_000_000_000_000}).Draw(t, "time"),
 	}
@@ -230,11 +232,11 @@ func TestProtobufMeansWhatJSONMeans(t *testing.T) {
 		for _, e := range events {
 			lines = append(lines, e.asJSON())
 		}
-		var got, want Batch
-		if p := got.DecodeProtobuf(body); p != nil {
+		var got, want event.Batch
+		if p := DecodeProtobuf(&got, body); p != nil {
 			rt.Fatalf("%x: %v", body, p)
 		}
-		if p := want.DecodeNDJSON(asNDJSON(lines)); p != nil {
+		if p := DecodeNDJSON(&want, asNDJSON(lines)); p != nil {
 			rt.Fatalf("%s: %v", asNDJSON(lines), p)
 		}
 		if g, w := resolve(t, &got), resolve(t, &want); !slices.Equal(g, w) {
@@ -261,37 +263,37 @@ func TestProtobufRefused(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		body   []byte
-		code   Code
+		code   event.Code
 		detail string
 	}{
-		"empty":                {nil, BadRequest, "holds no event"},
-		"no types":             {part(pbProducts, "p1"), BadRequest, "holds no event"},
-		"cut key":              {append(slices.Clone(up), 0x80), BadRequest, "expected a field"},
-		"field 0":              {[]byte{0x02, 0}, BadRequest, "expected a field"},
-		"cut string":           {append(slices.Clone(up), 0x0a, 5, 'p'), BadRequest, "products: it is cut off"},
-		"cut column":           {[]byte{0x1a, 2, 3}, BadRequest, "types: it is cut off"},
-		"cut number":           {append(slices.Clone(up), 0x22, 1, 0x80), BadRequest, "sizes: its last number is cut off"},
-		"long number":          {append(append(slices.Clone(up), 0x22, 11), "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"...), BadRequest, "sizes: a number is too long"},
-		"string for column":    {part(pbTypes, ""), BadRequest, "holds no event"},
-		"number for string":    {append(slices.Clone(up), 0x08, 1), BadRequest, "products: it is a string, not of wire type 0"},
-		"fixed for column":     {append(slices.Clone(up), 0x21, 1, 2, 3, 4, 5, 6, 7, 8), BadRequest, "sizes: it is a number, not of wire type 1"},
-		"group":                {append(slices.Clone(up), 0xa3, 0x06, 0xa4, 0x06), BadRequest, "no field of proto3"},
-		"not UTF-8":            {append(slices.Clone(up), part(pbDevices, "a", "\xff")...), BadRequest, "devices: entry 1 is not UTF-8"},
-		"topic not UTF-8":      {append(slices.Clone(up), part(pbTopics, "\xff")...), BadRequest, "topics: entry 0 is not UTF-8"},
-		"short column":         {append(slices.Clone(two), part(pbSizes, "\x01")...), BadRequest, "sizes: there are 1 for 2 types"},
-		"long column":          {append(slices.Clone(up), part(pbIDs, "a", "b")...), BadRequest, "ids: there are 2 for 1 types"},
-		"short table":          {append(slices.Clone(part(pbTypes, "\x03\x03\x03")), part(pbDevices, "a", "b")...), BadRequest, "devices: there are 2 for 3 types, and no device_indexes"},
-		"long table":           {append(slices.Clone(up), part(pbDevices, "a", "b")...), BadRequest, "devices: there are 2 for 1 types"},
-		"index behind table":   {append(append(slices.Clone(up), part(pbDevices, "a")...), part(pbDeviceIndexes, "\x01")...), BadRequest, "device_indexes: entry 0 refers to none of devices"},
-		"index without table":  {append(slices.Clone(up), part(pbTopicIndexes, "\x00")...), BadRequest, "topic_indexes: entry 0 refers to none of topics"},
-		"too many":             {part(pbTypes, strings.Repeat("\x03", EventsMax+1)), BodyTooLarge, "at most 65536"},
-		"too many in parts":    {append(part(pbTypes, strings.Repeat("\x03", EventsMax)), up...), BodyTooLarge, "at most 65536"},
-		"too many entries":     {append(devices(EventsMax+1), up...), BodyTooLarge, "at most 65536"},
-		"a line of NDJSON":     {[]byte(`{"type":"up","product":"p1","device":"d1"}`), BadRequest, ""},
-		"too large for a body": {make([]byte, BodyBytesMax+1), BodyTooLarge, "67108865 bytes"},
+		"empty":                {nil, event.BadRequest, "holds no event"},
+		"no types":             {part(pbProducts, "p1"), event.BadRequest, "holds no event"},
+		"cut key":              {append(slices.Clone(up), 0x80), event.BadRequest, "expected a field"},
+		"field 0":              {[]byte{0x02, 0}, event.BadRequest, "expected a field"},
+		"cut string":           {append(slices.Clone(up), 0x0a, 5, 'p'), event.BadRequest, "products: it is cut off"},
+		"cut column":           {[]byte{0x1a, 2, 3}, event.BadRequest, "types: it is cut off"},
+		"cut number":           {append(slices.Clone(up), 0x22, 1, 0x80), event.BadRequest, "sizes: its last number is cut off"},
+		"long number":          {append(append(slices.Clone(up), 0x22, 11), "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"...), event.BadRequest, "sizes: a number is too long"},
+		"string for column":    {part(pbTypes, ""), event.BadRequest, "holds no event"},
+		"number for string":    {append(slices.Clone(up), 0x08, 1), event.BadRequest, "products: it is a string, not of wire type 0"},
+		"fixed for column":     {append(slices.Clone(up), 0x21, 1, 2, 3, 4, 5, 6, 7, 8), event.BadRequest, "sizes: it is a number, not of wire type 1"},
+		"group":                {append(slices.Clone(up), 0xa3, 0x06, 0xa4, 0x06), event.BadRequest, "no field of proto3"},
+		"not UTF-8":            {append(slices.Clone(up), part(pbDevices, "a", "\xff")...), event.BadRequest, "devices: entry 1 is not UTF-8"},
+		"topic not UTF-8":      {append(slices.Clone(up), part(pbTopics, "\xff")...), event.BadRequest, "topics: entry 0 is not UTF-8"},
+		"short column":         {append(slices.Clone(two), part(pbSizes, "\x01")...), event.BadRequest, "sizes: there are 1 for 2 types"},
+		"long column":          {append(slices.Clone(up), part(pbIDs, "a", "b")...), event.BadRequest, "ids: there are 2 for 1 types"},
+		"short table":          {append(slices.Clone(part(pbTypes, "\x03\x03\x03")), part(pbDevices, "a", "b")...), event.BadRequest, "devices: there are 2 for 3 types, and no device_indexes"},
+		"long table":           {append(slices.Clone(up), part(pbDevices, "a", "b")...), event.BadRequest, "devices: there are 2 for 1 types"},
+		"index behind table":   {append(append(slices.Clone(up), part(pbDevices, "a")...), part(pbDeviceIndexes, "\x01")...), event.BadRequest, "device_indexes: entry 0 refers to none of devices"},
+		"index without table":  {append(slices.Clone(up), part(pbTopicIndexes, "\x00")...), event.BadRequest, "topic_indexes: entry 0 refers to none of topics"},
+		"too many":             {part(pbTypes, strings.Repeat("\x03", event.EventsMax+1)), event.BodyTooLarge, "at most 65536"},
+		"too many in parts":    {append(part(pbTypes, strings.Repeat("\x03", event.EventsMax)), up...), event.BodyTooLarge, "at most 65536"},
+		"too many entries":     {append(devices(event.EventsMax+1), up...), event.BodyTooLarge, "at most 65536"},
+		"a line of NDJSON":     {[]byte(`{"type":"up","product":"p1","device":"d1"}`), event.BadRequest, ""},
+		"too large for a body": {make([]byte, event.BodyBytesMax+1), event.BodyTooLarge, "67108865 bytes"},
 	} {
-		var b Batch
-		p := b.DecodeProtobuf(c.body)
+		var b event.Batch
+		p := DecodeProtobuf(&b, c.body)
 		if p == nil || p.Code != c.code || !strings.Contains(p.Detail, c.detail) {
 			t.Errorf("%s: %+v, want %s with %q", name, p, c.code, c.detail)
 		}
@@ -313,8 +315,8 @@ func TestProtobufUnknownFields(t *testing.T) {
 		part(99, "more"),
 		part(pbSizes, "\x78"),
 	)
-	var b Batch
-	if p := b.DecodeProtobuf(body); p != nil {
+	var b event.Batch
+	if p := DecodeProtobuf(&b, body); p != nil {
 		t.Fatal(p)
 	}
 	if got := resolve(t, &b); len(got) != 1 || got[0] != with(func(e *plainEvent) { e.Size = 120 }) {
@@ -349,11 +351,11 @@ func protoBodies() map[string][]byte {
 
 func TestProtobufAllocatesNothing(t *testing.T) {
 	for name, body := range protoBodies() {
-		var b Batch
-		if p := b.DecodeProtobuf(body); p != nil {
+		var b event.Batch
+		if p := DecodeProtobuf(&b, body); p != nil {
 			t.Fatal(p)
 		}
-		if n := testing.AllocsPerRun(10, func() { b.DecodeProtobuf(body) }); n != 0 {
+		if n := testing.AllocsPerRun(10, func() { DecodeProtobuf(&b, body) }); n != 0 {
 			t.Errorf("%s: %v allocations a batch", name, n)
 		}
 	}
@@ -362,11 +364,11 @@ func TestProtobufAllocatesNothing(t *testing.T) {
 func BenchmarkDecodeProtobuf(b *testing.B) {
 	for name, body := range protoBodies() {
 		b.Run(name, func(b *testing.B) {
-			var batch Batch
+			var batch event.Batch
 			b.ReportAllocs()
 			b.SetBytes(int64(len(body)))
 			for b.Loop() {
-				if p := batch.DecodeProtobuf(body); p != nil {
+				if p := DecodeProtobuf(&batch, body); p != nil {
 					b.Fatal(p)
 				}
 			}
@@ -393,19 +395,19 @@ func FuzzDecodeProtobuf(f *testing.F) {
 		),
 	)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var b Batch
-		if p := b.DecodeProtobuf(body); p != nil {
-			if p.Detail == "" || p.Code != BadRequest && p.Code != BodyTooLarge {
+		var b event.Batch
+		if p := DecodeProtobuf(&b, body); p != nil {
+			if p.Detail == "" || p.Code != event.BadRequest && p.Code != event.BodyTooLarge {
 				t.Fatalf("%+v", p)
 			}
 			return
 		}
-		if len(b.Events) == 0 || len(b.Events) > EventsMax {
+		if len(b.Events) == 0 || len(b.Events) > event.EventsMax {
 			t.Fatalf("%d events", len(b.Events))
 		}
 		for _, e := range resolve(t, &b) {
-			if e.Fault == FaultNone &&
-				(Type(e.Type).String() == "" || !ValidName([]byte(e.Product)) || !ValidName([]byte(e.Device)) || e.Size < 0 || e.Size > OTABytesMax) {
+			if e.Fault == event.FaultNone &&
+				(event.Type(e.Type).String() == "" || !event.ValidName([]byte(e.Product)) || !event.ValidName([]byte(e.Device)) || e.Size < 0 || e.Size > event.OTABytesMax) {
 				t.Fatalf("%+v has no fault", e)
 			}
 		}

@@ -1,4 +1,4 @@
-package event
+package wire
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/meterd/meterd/event"
 )
 
 // The oracle of the two decoders: the rules once more, in as few words as encoding/json allows. Their seeds lie in
@@ -55,18 +57,18 @@ func (m oracleMembers) text(key string) (s string, ok bool) {
 }
 
 // name returns the name that key holds, and ill or missing if it is none.
-func (m oracleMembers) name(key string, needed bool, ill, missing Fault) (string, Fault) {
+func (m oracleMembers) name(key string, needed bool, ill, missing event.Fault) (string, event.Fault) {
 	if _, there := m[key]; !there {
 		if needed {
 			return "", missing
 		}
-		return "", FaultNone
+		return "", event.FaultNone
 	}
 	s, ok := m.text(key)
 	if !ok || s == "" || len(s) > 64 || strings.IndexFunc(s, notOfName) >= 0 {
 		return "", ill
 	}
-	return s, FaultNone
+	return s, event.FaultNone
 }
 
 const oracleNameBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-"
@@ -77,7 +79,7 @@ func notOfName(r rune) bool { return !strings.ContainsRune(oracleNameBytes, r) }
 func oracleEvent(raw []byte) plainEvent {
 	var m oracleMembers
 	if raw = bytes.TrimLeft(raw, " \t\r\n"); raw[0] != '{' || json.Unmarshal(raw, &m) != nil {
-		return plainEvent{Fault: FaultNotObject}
+		return plainEvent{Fault: event.FaultNotObject}
 	}
 	for k, v := range m {
 		if string(v) == "null" {
@@ -85,18 +87,18 @@ func oracleEvent(raw []byte) plainEvent {
 		}
 	}
 	if _, there := m["type"]; !there {
-		return plainEvent{Fault: FaultTypeMissing}
+		return plainEvent{Fault: event.FaultTypeMissing}
 	}
 	name, _ := m.text("type")
-	e := plainEvent{Type: ParseType([]byte(name))}
+	e := plainEvent{Type: event.ParseType([]byte(name))}
 	if e.Type == 0 {
-		return plainEvent{Fault: FaultType}
+		return plainEvent{Fault: event.FaultType}
 	}
 	switch fault := m.fill(&e); fault {
-	case FaultNone:
-	case FaultPayloadTooLarge: // It is logged, but for its payload (R18).
+	case event.FaultNone:
+	case event.FaultPayloadTooLarge: // It is logged, but for its payload (R18).
 		s, _ := m.text("time")
-		e.TimeMs, _ = parseTime([]byte(s))
+		e.TimeMs, _ = event.ParseTime([]byte(s))
 		m.sizeOf(&e)
 		e.Payload, e.ID, e.Fault = "", "", fault
 	default:
@@ -106,105 +108,116 @@ func oracleEvent(raw []byte) plainEvent {
 }
 
 // fill sets what the members say about e, up to the first fault.
-func (m oracleMembers) fill(e *plainEvent) (fault Fault) {
-	if e.Product, fault = m.name("product", true, FaultProduct, FaultProductMissing); fault != FaultNone {
+func (m oracleMembers) fill(e *plainEvent) (fault event.Fault) {
+	if e.Product, fault = m.name(
+		"product",
+		true,
+		event.FaultProduct,
+		event.FaultProductMissing,
+	); fault != event.FaultNone {
 		return fault
 	}
-	if e.Device, fault = m.name("device", true, FaultDevice, FaultDeviceMissing); fault != FaultNone {
+	if e.Device, fault = m.name("device", true, event.FaultDevice, event.FaultDeviceMissing); fault != event.FaultNone {
 		return fault
 	}
-	if fault = m.fillSize(e); fault != FaultNone {
+	if fault = m.fillSize(e); fault != event.FaultNone {
 		return fault
 	}
-	if e.Type == OTA || e.Type == OTAVoid {
-		if e.ID, fault = m.name("id", e.Type == OTAVoid, FaultID, FaultIDMissing); fault != FaultNone {
+	if e.Type == event.OTA || e.Type == event.OTAVoid {
+		if e.ID, fault = m.name(
+			"id",
+			e.Type == event.OTAVoid,
+			event.FaultID,
+			event.FaultIDMissing,
+		); fault != event.FaultNone {
 			return fault
 		}
 	}
 	ok := true
 	if _, there := m["topic"]; there {
 		if e.Topic, ok = m.text("topic"); !ok || len(e.Topic) > 256 {
-			return FaultTopic
+			return event.FaultTopic
 		}
 	}
-	if fault = m.fillPayload(e); fault != FaultNone {
+	if fault = m.fillPayload(e); fault != event.FaultNone {
 		return fault
 	}
 	if _, there := m["time"]; there {
 		s, _ := m.text("time")
-		if e.TimeMs, ok = parseTime([]byte(s)); !ok { // FuzzParseTime has its oracle
-			return FaultTime
+		if e.TimeMs, ok = event.ParseTime([]byte(s)); !ok { // FuzzParseTime has its oracle
+			return event.FaultTime
 		}
 	}
 	m.sizeOf(e)
-	return FaultNone
+	return event.FaultNone
 }
 
 // sizeOf gives a message without a size that of its payload.
 func (m oracleMembers) sizeOf(e *plainEvent) {
-	if _, there := m["size"]; !there && (e.Type == Up || e.Type == Down) {
+	if _, there := m["size"]; !there && (e.Type == event.Up || e.Type == event.Down) {
 		e.Size = int64(len(e.Payload))
 	}
 }
 
-func (m oracleMembers) fillSize(e *plainEvent) Fault {
+func (m oracleMembers) fillSize(e *plainEvent) event.Fault {
 	most := int64(1)<<31 - 1
 	switch e.Type {
-	case OTA:
+	case event.OTA:
 		most = 1 << 40
-	case Up, Down:
+	case event.Up, event.Down:
 	default:
-		return FaultNone
+		return event.FaultNone
 	}
 	raw, there := m["size"]
 	if !there {
-		if e.Type == OTA {
-			return FaultSizeMissing
+		if e.Type == event.OTA {
+			return event.FaultSizeMissing
 		}
-		return FaultNone
+		return event.FaultNone
 	}
 	size, err := strconv.ParseUint(string(raw), 10, 64)
 	if err != nil || size > uint64(most) {
-		return FaultSize
+		return event.FaultSize
 	}
 	e.Size = int64(size)
-	return FaultNone
+	return event.FaultNone
 }
 
-func (m oracleMembers) fillPayload(e *plainEvent) Fault {
+func (m oracleMembers) fillPayload(e *plainEvent) event.Fault {
 	_, plain := m["payload"]
 	_, encoded := m["payload_base64"]
 	ok := true
 	switch {
 	case plain && encoded:
-		return FaultPayloadTwice
+		return event.FaultPayloadTwice
 	case plain:
 		if e.Payload, ok = m.text("payload"); !ok {
-			return FaultPayload
+			return event.FaultPayload
 		}
 	case encoded:
 		s, ok := m.text("payload_base64")
 		payload, err := base64.StdEncoding.DecodeString(s)
 		if !ok || err != nil || strings.ContainsAny(s, "\r\n") {
-			return FaultPayloadBase64
+			return event.FaultPayloadBase64
 		}
 		e.Payload = string(payload)
 	}
 	if len(e.Payload) > 256<<10 {
-		return FaultPayloadTooLarge
+		return event.FaultPayloadTooLarge
 	}
-	return FaultNone
+	return event.FaultNone
 }
 
 // checkDecoded compares a decoder's answer with the oracle's; values are the texts that must be events, nil if the body
 // is to be refused.
-func checkDecoded(t *testing.T, b *Batch, p *Problem, body []byte, values [][]byte) {
+func checkDecoded(t *testing.T, b *event.Batch, p *event.Problem, body []byte, values [][]byte) {
 	t.Helper()
 	if p != nil {
 		if values != nil {
 			t.Fatalf("%q is refused: %v", body, p)
 		}
-		if p.Code != BadRequest || !utf8.ValidString(p.Detail) || p.Line < 0 || p.Line > 1+bytes.Count(body, []byte{'\n'}) {
+		if p.Code != event.BadRequest || !utf8.ValidString(p.Detail) || p.Line < 0 ||
+			p.Line > 1+bytes.Count(body, []byte{'\n'}) {
 			t.Fatalf("%q: %+v", body, p)
 		}
 		return
@@ -223,13 +236,13 @@ func checkDecoded(t *testing.T, b *Batch, p *Problem, body []byte, values [][]by
 }
 
 func FuzzDecodeNDJSON(f *testing.F) {
-	var used Batch // of all runs, as a gateway's batches are
+	var used event.Batch // of all runs, as a gateway's batches are
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if bytes.Count(body, []byte{'\n'}) >= EventsMax {
+		if bytes.Count(body, []byte{'\n'}) >= event.EventsMax {
 			return
 		}
 		lent := slices.Clone(body)
-		p := used.DecodeNDJSON(lent)
+		p := DecodeNDJSON(&used, lent)
 		if !bytes.Equal(lent, body) {
 			t.Fatalf("%q was changed to %q", body, lent)
 		}
@@ -249,13 +262,13 @@ func FuzzDecodeNDJSON(f *testing.F) {
 }
 
 func FuzzDecodeJSON(f *testing.F) {
-	var used Batch
+	var used event.Batch
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if bytes.Count(body, []byte{','}) >= EventsMax {
+		if bytes.Count(body, []byte{','}) >= event.EventsMax {
 			return
 		}
 		lent := slices.Clone(body)
-		single, p := used.DecodeJSON(lent)
+		single, p := DecodeJSON(&used, lent)
 		if !bytes.Equal(lent, body) {
 			t.Fatalf("%q was changed to %q", body, lent)
 		}

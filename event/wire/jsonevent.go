@@ -1,6 +1,10 @@
-package event
+package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/meterd/meterd/event"
+)
 
 // Hot path: an event's members. Each line of a body has the same few keys, so a key is recognised by comparing the
 // eight bytes behind its quote with constants; a value that is as expected goes straight into the Event. Whatever is
@@ -36,7 +40,7 @@ func (f field) bit() fieldSet { return 1 << f }
 // span is the value of an odd member as it stands in the body: a string between its quotes, or nothing that judge
 // needs to read.
 type span struct {
-	Ref
+	event.Ref
 	kind spanKind
 }
 
@@ -93,9 +97,9 @@ func (d *decoder) object(i int) int {
 		case fieldSize:
 			j = d.sizeValue(j)
 		case fieldTopic:
-			j = d.textValue(j, f, &d.ev.Topic, TopicBytesMax)
+			j = d.textValue(j, f, &d.ev.Topic, event.TopicBytesMax)
 		case fieldPayload:
-			j = d.textValue(j, f, &d.ev.Payload, PayloadBytesMax)
+			j = d.textValue(j, f, &d.ev.Payload, event.PayloadBytesMax)
 		case fieldBase64:
 			j = d.oddValue(j, f)
 		case fieldTime:
@@ -171,7 +175,7 @@ func (d *decoder) keyText(i int) (name []byte, next int) {
 	name = d.src[i+1 : end]
 	if escaped {
 		b := d.batch
-		r := d.unescape(Ref{Off: uint32(i + 1), Len: uint32(len(name))})
+		r := d.unescape(event.Ref{Off: uint32(i + 1), Len: uint32(len(name))})
 		name = b.Bytes(r)
 		b.Data = b.Data[:r.Off] // looked at by the caller, before anything else is appended
 	}
@@ -200,15 +204,15 @@ func (d *decoder) typeValue(i int) int {
 		n := 0
 		switch w := binary.LittleEndian.Uint64(d.src[i+1:]); {
 		case w&bytes3 == up:
-			d.ev.Type, n = Up, 4
+			d.ev.Type, n = event.Up, 4
 		case w&bytes5 == down:
-			d.ev.Type, n = Down, 6
+			d.ev.Type, n = event.Down, 6
 		case w == connect:
-			d.ev.Type, n = Connect, 9
+			d.ev.Type, n = event.Connect, 9
 		case w == disconn && binary.LittleEndian.Uint64(d.src[i+9:])&bytes3 == ct:
-			d.ev.Type, n = Disconnect, 12
+			d.ev.Type, n = event.Disconnect, 12
 		case w&bytes4 == ota:
-			d.ev.Type, n = OTA, 5
+			d.ev.Type, n = event.OTA, 5
 		}
 		if n > 0 {
 			d.plain(fieldType)
@@ -218,15 +222,15 @@ func (d *decoder) typeValue(i int) int {
 	return d.oddValue(i, fieldType)
 }
 
-func (d *decoder) nameValue(i int, f field, name *Ref) int {
+func (d *decoder) nameValue(i int, f field, name *event.Ref) int {
 	src := d.src
 	if src[i] == '"' {
 		j := i + 1
-		for nameByte[src[j]] {
+		for event.IsNameByte(src[j]) {
 			j++
 		}
-		if n := j - i - 1; src[j] == '"' && n > 0 && n <= NameBytesMax {
-			*name = Ref{Off: uint32(i + 1), Len: uint32(n)}
+		if n := j - i - 1; src[j] == '"' && n > 0 && n <= event.NameBytesMax {
+			*name = event.Ref{Off: uint32(i + 1), Len: uint32(n)}
 			d.plain(f)
 			return j + 1
 		}
@@ -234,7 +238,7 @@ func (d *decoder) nameValue(i int, f field, name *Ref) int {
 	return d.oddValue(i, f)
 }
 
-func (d *decoder) textValue(i int, f field, text *Ref, bytesMax int) int {
+func (d *decoder) textValue(i int, f field, text *event.Ref, bytesMax int) int {
 	if d.src[i] != '"' {
 		return d.oddValue(i, f)
 	}
@@ -247,7 +251,7 @@ func (d *decoder) textValue(i int, f field, text *Ref, bytesMax int) int {
 	case n > bytesMax:
 		d.note(f, spanPlain, i+1, end)
 	default:
-		*text = Ref{Off: uint32(i + 1), Len: uint32(n)}
+		*text = event.Ref{Off: uint32(i + 1), Len: uint32(n)}
 		d.plain(f)
 	}
 	return end + 1
@@ -263,7 +267,7 @@ func (d *decoder) sizeValue(i int) int {
 		j++
 	}
 	leadingZero := src[i] == '0' && j-i > 1
-	if j > i && !leadingZero && size <= OTABytesMax && !goesOn(src[j]) {
+	if j > i && !leadingZero && size <= event.OTABytesMax && !goesOn(src[j]) {
 		d.ev.Size = size
 		d.plain(fieldSize)
 		return j
@@ -283,7 +287,7 @@ func (d *decoder) timeValue(i int) int {
 		return -1
 	}
 	if !escaped {
-		if ms, ok := parseTime(d.src[i+1 : end]); ok {
+		if ms, ok := event.ParseTime(d.src[i+1 : end]); ok {
 			d.ev.TimeMs = ms
 			d.plain(fieldTime)
 			return end + 1
@@ -325,5 +329,5 @@ func (d *decoder) oddValue(i int, f field) int {
 func (d *decoder) note(f field, kind spanKind, from, to int) {
 	d.seen |= f.bit()
 	d.odd |= f.bit()
-	d.spans[f] = span{Ref{Off: uint32(from), Len: uint32(to - from)}, kind}
+	d.spans[f] = span{event.Ref{Off: uint32(from), Len: uint32(to - from)}, kind}
 }

@@ -1,4 +1,4 @@
-package event
+package wire
 
 // What an event's members hold beside what meterd asks for may be any JSON. It is checked, not kept.
 

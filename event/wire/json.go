@@ -1,9 +1,11 @@
-package event
+package wire
 
 import (
 	"bytes"
 	"fmt"
 	"slices"
+
+	"github.com/meterd/meterd/event"
 )
 
 // Hot path, with jsonevent.go, jsonjudge.go and jsonstring.go: one pass over the body, an event a line or element.
@@ -27,13 +29,13 @@ type decoder struct {
 	src   []byte // the body and its padding
 	end   int    // where the padding begins
 	lines bool   // NDJSON: a line feed ends the value, it is no white space within it
-	batch *Batch
+	batch *event.Batch
 
 	isCloud bool // events are CloudEvents (cloudevents.go)
 	cloud   cloudMembers
 
-	ev        *Event   // the event being read
-	seen, odd fieldSet // its members that are there, and those among them that judge must look at again
+	ev        *event.Event // the event being read
+	seen, odd fieldSet     // its members that are there, and those among them that judge must look at again
 	spans     [fields]span
 
 	failedAt int
@@ -50,7 +52,7 @@ type decoder struct {
 // undefined until its next Reset or Decode. A line that is JSON but no valid event becomes an Event with a Fault.
 //
 // body is only read, and only until DecodeNDJSON returns. What b held before is overwritten, its memory is reused.
-func (b *Batch) DecodeNDJSON(body []byte) *Problem {
+func DecodeNDJSON(b *event.Batch, body []byte) *event.Problem {
 	d, p := newDecoder(b, body)
 	if p != nil {
 		return p
@@ -70,21 +72,21 @@ func (b *Batch) DecodeNDJSON(body []byte) *Problem {
 		}
 	}
 	if len(b.Events) == 0 {
-		return &Problem{Code: BadRequest, Detail: "the body holds no event"}
+		return &event.Problem{Code: event.BadRequest, Detail: "the body holds no event"}
 	}
 	return nil
 }
 
 // DecodeJSON makes b the batch that body holds: an array of events, or one event, which single reports. A value that is
 // neither is one event with FaultNotObject. All else is as with DecodeNDJSON; an empty array is a batch of no events.
-func (b *Batch) DecodeJSON(body []byte) (single bool, p *Problem) {
+func DecodeJSON(b *event.Batch, body []byte) (single bool, p *event.Problem) {
 	d, p := newDecoder(b, body)
 	if p != nil {
 		return false, p
 	}
 	i := d.space(0)
 	if i == d.end {
-		return false, &Problem{Code: BadRequest, Detail: "the body holds no event"}
+		return false, &event.Problem{Code: event.BadRequest, Detail: "the body holds no event"}
 	}
 	single = d.src[i] != '['
 	if single {
@@ -105,11 +107,11 @@ func (b *Batch) DecodeJSON(body []byte) (single bool, p *Problem) {
 
 // newDecoder copies body into b. Offsets fit their 32 bits because a body is at most BodyBytesMax and what is decoded
 // behind it is never longer than it was in the body, twice at most (an escaped payload_base64).
-func newDecoder(b *Batch, body []byte) (decoder, *Problem) {
-	if len(body) > BodyBytesMax {
-		return decoder{}, &Problem{
-			Code:   BodyTooLarge,
-			Detail: fmt.Sprintf("the body has %d bytes, at most %d are taken", len(body), BodyBytesMax),
+func newDecoder(b *event.Batch, body []byte) (decoder, *event.Problem) {
+	if len(body) > event.BodyBytesMax {
+		return decoder{}, &event.Problem{
+			Code:   event.BodyTooLarge,
+			Detail: fmt.Sprintf("the body has %d bytes, at most %d are taken", len(body), event.BodyBytesMax),
 		}
 	}
 	b.Events = b.Events[:0]
@@ -143,11 +145,11 @@ func (d *decoder) array(i int) int {
 func (d *decoder) event(i int) int {
 	b := d.batch
 	n := len(b.Events)
-	if n == EventsMax {
+	if n == event.EventsMax {
 		d.tooMany = true
 		return d.fail(i, "no more events")
 	}
-	b.Events = append(b.Events, Event{})
+	b.Events = append(b.Events, event.Event{})
 	d.ev = &b.Events[n]
 	if d.src[i] == '{' {
 		if d.isCloud {
@@ -155,7 +157,7 @@ func (d *decoder) event(i int) int {
 		}
 		return d.object(i + 1)
 	}
-	d.ev.Fault = FaultNotObject
+	d.ev.Fault = event.FaultNotObject
 	return d.skip(i)
 }
 
@@ -189,12 +191,12 @@ func (d *decoder) fail(i int, wanted string) int {
 }
 
 // problem says what fail noted. Lines are counted only now, where it costs nothing to those who send good bodies.
-func (d *decoder) problem() *Problem {
+func (d *decoder) problem() *event.Problem {
 	before := d.src[:d.failedAt]
-	p := &Problem{Code: BadRequest, Field: fieldNames[d.field], Line: 1 + bytes.Count(before, []byte{'\n'})}
+	p := &event.Problem{Code: event.BadRequest, Field: fieldNames[d.field], Line: 1 + bytes.Count(before, []byte{'\n'})}
 	if d.tooMany {
-		p.Code = BodyTooLarge
-		p.Detail = fmt.Sprintf("line %d: a batch has at most %d events", p.Line, EventsMax)
+		p.Code = event.BodyTooLarge
+		p.Detail = fmt.Sprintf("line %d: a batch has at most %d events", p.Line, event.EventsMax)
 		return p
 	}
 	p.Detail = fmt.Sprintf("line %d, byte %d: expected %s, found %s",

@@ -1,4 +1,4 @@
-package event
+package wire
 
 import (
 	"encoding/binary"
@@ -6,6 +6,8 @@ import (
 	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/meterd/meterd/event"
 )
 
 // unescape appends to the batch what the content of a JSON string stands for, which is never longer than the content.
@@ -13,7 +15,7 @@ import (
 //
 // Eight bytes are copied at a time, those behind a backslash in vain: the padding lets src be read, and the room that
 // is grown lets the batch be written, up to seven bytes too far.
-func (d *decoder) unescape(content Ref) Ref {
+func (d *decoder) unescape(content event.Ref) event.Ref {
 	b, src := d.batch, d.src
 	i, to := int(content.Off), int(content.Off+content.Len)
 	from := len(b.Data)
@@ -43,7 +45,7 @@ func (d *decoder) unescape(content Ref) Ref {
 	}
 	n -= i - to // what was copied too far
 	b.Data = b.Data[:from+n]
-	return Ref{Off: uint32(from), Len: uint32(n)}
+	return event.Ref{Off: uint32(from), Len: uint32(n)}
 }
 
 // unescapeByte returns what a backslash and c stand for.

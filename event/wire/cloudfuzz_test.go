@@ -1,4 +1,4 @@
-package event
+package wire
 
 import (
 	"bytes"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/meterd/meterd/event"
 )
 
 // oracleCloud returns what a valid JSON text is as a CloudEvent: the plain event that its members make, unless it lacks
@@ -14,14 +16,14 @@ import (
 func oracleCloud(raw []byte) plainEvent {
 	var m, data oracleMembers
 	if raw = bytes.TrimLeft(raw, " \t\r\n"); raw[0] != '{' || json.Unmarshal(raw, &m) != nil {
-		return plainEvent{Fault: FaultNotObject}
+		return plainEvent{Fault: event.FaultNotObject}
 	}
 	present(m)
 	name, _ := m.text("type")
 	short, ours := strings.CutPrefix(name, "io.meterd.")
 	e := plainEvent{}
 	if ours {
-		e.Type = ParseType([]byte(short))
+		e.Type = event.ParseType([]byte(short))
 	}
 	version, _ := m.text("specversion")
 	subject, _ := m.text("subject")
@@ -31,21 +33,21 @@ func oracleCloud(raw []byte) plainEvent {
 	_, hasBase64 := m["data_base64"]
 	switch {
 	case version != "1.0":
-		e.Fault = FaultSpecVersion
+		e.Fault = event.FaultSpecVersion
 	case !hasType:
-		e.Fault = FaultTypeMissing
+		e.Fault = event.FaultTypeMissing
 	case e.Type == 0:
-		e.Fault = FaultCloudType
+		e.Fault = event.FaultCloudType
 	case !hasSubject:
-		e.Fault = FaultSubjectMissing
-	case !ValidName([]byte(product)) || !ValidName([]byte(device)):
-		e.Fault = FaultSubject
+		e.Fault = event.FaultSubjectMissing
+	case !event.ValidName([]byte(product)) || !event.ValidName([]byte(device)):
+		e.Fault = event.FaultSubject
 	case hasBase64:
-		e.Fault = FaultDataBase64
+		e.Fault = event.FaultDataBase64
 	case m["data"] != nil && m["data"][0] != '{':
-		e.Fault = FaultData
+		e.Fault = event.FaultData
 	}
-	if e.Fault != FaultNone {
+	if e.Fault != event.FaultNone {
 		return e
 	}
 	if m["data"] != nil {
@@ -62,7 +64,7 @@ func oracleCloud(raw []byte) plainEvent {
 	maps.Copy(flat, m)
 	flat["product"], _ = json.Marshal(product) // Of a name it cannot fail.
 	flat["device"], _ = json.Marshal(device)
-	if fault := flat.fill(&e); fault != FaultNone {
+	if fault := flat.fill(&e); fault != event.FaultNone {
 		return plainEvent{Type: e.Type, Fault: fault}
 	}
 	return e
@@ -82,19 +84,19 @@ func FuzzDecodeCloudEvents(f *testing.F) {
 	f.Add(
 		[]byte(`{"specversion":"1.0","type":"io.meterd.ota_void","\u0069d":"o","subject":"p/d/","x":{"a":[1,2.5e3,null]}}`),
 	)
-	var one, array Batch
+	var one, array event.Batch
 	f.Fuzz(func(t *testing.T, body []byte) {
 		// What is nested deeper than skip follows has its own test; levels count otherwise within data.
 		if bytes.Count(body, []byte{'{'})+bytes.Count(body, []byte{'['}) > jsonDepthMax {
 			return
 		}
 		lent := slices.Clone(body)
-		p := one.DecodeCloudEvent(lent)
+		p := DecodeCloudEvent(&one, lent)
 		if !bytes.Equal(lent, body) {
 			t.Fatalf("%q was changed to %q", body, lent)
 		}
 		inArray := slices.Concat([]byte{'['}, body, []byte{']'})
-		pa := array.DecodeCloudEvents(inArray)
+		pa := DecodeCloudEvents(&array, inArray)
 		if !oracleValid(body) {
 			if p == nil {
 				t.Fatalf("%q is taken", body)
@@ -105,12 +107,12 @@ func FuzzDecodeCloudEvents(f *testing.F) {
 			t.Fatalf("%q is refused: %v, %v", body, p, pa)
 		}
 		want := []plainEvent{oracleCloud(body)}
-		for _, b := range []*Batch{&one, &array} {
+		for _, b := range []*event.Batch{&one, &array} {
 			got := resolve(t, b)
-			if got[0].Fault == FaultPayloadTooLarge {
+			if got[0].Fault == event.FaultPayloadTooLarge {
 				got[0] = plainEvent{
 					Type:  got[0].Type,
-					Fault: FaultPayloadTooLarge,
+					Fault: event.FaultPayloadTooLarge,
 				} // What the log keeps of it is FuzzDecodeNDJSON's.
 			}
 			if !slices.Equal(got, want) {

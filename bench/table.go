@@ -145,4 +145,10 @@ func span(seconds float64) string {
 	return fmt.Sprintf("%.3g µs", d.Seconds()*1e6)
 }
 
-func bytesText(n uint64) string { return fmt.Sprintf("%d MiB", n>>20) }
+// bytesText formats a size; 0 is one that is not known or does not apply.
+func bytesText(n uint64) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}

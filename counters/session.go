@@ -44,6 +44,20 @@ func (s *Slot) SetOffline(holder uint32, anyHolder bool) SessionOutcome {
 	}
 }
 
+// ClearHolder makes nobody hold the device if holder does.
+func (s *Slot) ClearHolder(holder uint32) SessionOutcome {
+	for {
+		old := s.Session()
+		want := old
+		if old.Holder() == holder {
+			want = old.WithHolder(0)
+		}
+		if out, done := s.turn(old, want); done {
+			return out
+		}
+	}
+}
+
 // SetSuspended suspends the device, which takes it offline in the same change, or lets it go (R20).
 func (s *Slot) SetSuspended(suspended bool) SessionOutcome {
 	for {

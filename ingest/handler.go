@@ -26,6 +26,7 @@ type Engine interface {
 	Settle(*shard.Request) error
 	Watch(*shard.Request, chan<- struct{}) bool
 	Offline(account uint32, producer string) (devices int, err error)
+	ForgetProducer(token string, account uint32, producer string) (found bool, err error)
 	Catalogue() *license.Catalogue
 	NowMs() int64
 	Sequences(account uint32, producer string) (s claims.Sequences, ok bool, err error)
@@ -99,13 +100,18 @@ func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
 // gateway checks method and token before a gateway's call.
 func (h *Handler) gateway(ctx *fasthttp.RequestCtx, method string, call func(*fasthttp.RequestCtx, *access.Token)) {
 	if string(ctx.Method()) != method {
-		ctx.Response.Header.Set("Allow", method)
-		refuse(ctx, &event.Problem{Code: event.MethodNotAllowed, Detail: "use " + method})
+		refuseMethod(ctx, method)
 		return
 	}
 	if token := h.authorize(ctx); token != nil {
 		call(ctx, token)
 	}
+}
+
+// refuseMethod answers a request whose method is not among those that its path takes.
+func refuseMethod(ctx *fasthttp.RequestCtx, allowed string) {
+	ctx.Response.Header.Set("Allow", allowed)
+	refuse(ctx, &event.Problem{Code: event.MethodNotAllowed, Detail: "use " + allowed})
 }
 
 // refuse answers a request that was not read to its end: the connection cannot be used again.

@@ -23,11 +23,14 @@ func (h *Handler) producer(ctx *fasthttp.RequestCtx, path string) {
 		)
 		return
 	}
-	h.gateway(
-		ctx,
-		fasthttp.MethodGet,
-		func(ctx *fasthttp.RequestCtx, token *access.Token) { h.sequences(ctx, token, name) },
-	)
+	switch method := string(ctx.Method()); method {
+	case fasthttp.MethodGet:
+		h.gateway(ctx, method, func(ctx *fasthttp.RequestCtx, token *access.Token) { h.sequences(ctx, token, name) })
+	case fasthttp.MethodDelete:
+		h.gateway(ctx, method, func(ctx *fasthttp.RequestCtx, token *access.Token) { h.forget(ctx, token, name) })
+	default:
+		refuseMethod(ctx, "GET, DELETE")
+	}
 }
 
 // sequences answers GET /v1/producers/{producer}: where a gateway goes on after its restart.
@@ -38,7 +41,7 @@ func (h *Handler) sequences(ctx *fasthttp.RequestCtx, token *access.Token, name 
 		return
 	}
 	if !known {
-		refuse(ctx, &event.Problem{Code: event.NotFound, Field: "producer", Detail: "producer: no request has named it"})
+		refuse(ctx, unknownProducer())
 		return
 	}
 	b := append([]byte(`{"producer":"`), name...) // Names need no escapes.
@@ -52,6 +55,23 @@ func (h *Handler) sequences(ctx *fasthttp.RequestCtx, token *access.Token, name 
 	}
 	ctx.SetContentType("application/json")
 	ctx.SetBody(b)
+}
+
+func unknownProducer() *event.Problem {
+	return &event.Problem{Code: event.NotFound, Field: "producer", Detail: "producer: no request has named it"}
+}
+
+// forget answers DELETE /v1/producers/{producer}: its name and sequences are forgotten.
+func (h *Handler) forget(ctx *fasthttp.RequestCtx, token *access.Token, name string) {
+	found, err := h.engine.ForgetProducer(token.Name, token.AccountID, name)
+	switch {
+	case err != nil:
+		fail(ctx, err)
+	case !found:
+		refuse(ctx, unknownProducer())
+	default:
+		ctx.SetStatusCode(fasthttp.StatusNoContent)
+	}
 }
 
 // offline answers POST /v1/producers/{producer}/offline.

@@ -190,4 +190,7 @@ func TestTooManyProducers(t *testing.T) {
 	d.answeredAs(d.sequenced("gateway-of-acme", "gw-0", "1"), 403, true)
 	d.answeredAs(d.sequenced("gateway-of-acme", "gw-9999", "2"), 403, false)
 	d.answeredAs(d.sequenced("gateway", "one-more", "1"), 403, false)
+	d.answeredAs(d.ask(d.handler, "gateway-of-acme", "DELETE /v1/producers/gw-7"), 204, false)
+	d.answeredAs(d.sequenced("gateway-of-acme", "one-more", "1"), 403, false)
+	d.answeredAs(d.sequenced("gateway-of-acme", "gw-7", "1"), 409, false)
 }

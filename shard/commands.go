@@ -33,7 +33,8 @@ func (e *Engine) newCommands() *commands.Commands {
 			}
 			return slot.Session().Change(), true
 		},
-		Gate: e.gate.mu.RLocker(), NowMs: e.NowMs, OldRefreshes: e.oldRefreshes,
+		IsHolder: func(n uint32) bool { return e.producers.ByOrdinal(n) != nil },
+		Gate:     e.gate.mu.RLocker(), NowMs: e.NowMs, OldRefreshes: e.oldRefreshes,
 	})
 }
 
@@ -56,6 +57,7 @@ func (l *lane) beginRun(c *commands.Commands) {
 
 // putOffline takes the device in hand offline, whoever holds it, and has its holder told.
 func (t *turn) putOffline(reason event.Code) {
+	t.disown()
 	if out := t.slot.SetOffline(0, true); out.WentOffline() {
 		t.session(out)
 		t.command(reason, out.After)

@@ -56,6 +56,7 @@ func (t *turn) disconnect() {
 		t.slot = t.e.table.Find(t.key)
 	}
 	if t.slot != nil {
+		t.disown()
 		t.session(t.slot.SetOffline(t.holder, false))
 	}
 	t.accepted()

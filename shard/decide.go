@@ -39,17 +39,8 @@ func (e *Engine) decideBatch(l *lane, r *Request) (logged bool, err error) {
 		return false, ErrClockLeap
 	}
 	t := turn{e: e, l: l, r: r, cat: e.catalogue.Load(), nowMs: nowMs, nowS: uint64(nowMs/1000 - epochS)}
-	if r.claim.Mine() {
-		if err := r.claim.Reserve(r.Batch.Events); err != nil {
-			return false, overloaded(err)
-		}
-	}
-	if len(r.Producer) > 0 {
-		p, err := e.producers.Bind(l.records, r.Account, r.Producer)
-		if err != nil {
-			return false, err
-		}
-		t.holder = p.Ordinal
+	if t.holder, err = t.enterProducer(); err != nil {
+		return false, err
 	}
 	l.begin(nowMs, t.holder)
 	rows := l.records.Rows()

@@ -66,7 +66,8 @@ type Options struct {
 	Lanes  int
 	Logger *slog.Logger
 
-	grow func(t *counters.Table, need, budgetBytes int) error // a test's Table.Grow
+	claims claims.Options                                       // a test's
+	grow   func(t *counters.Table, need, budgetBytes int) error // a test's Table.Grow
 }
 
 // Validate reports every fault at once.
@@ -138,6 +139,7 @@ type Engine struct {
 	commands *commands.Commands
 	expiry   expiry
 	verdicts verdictCounts
+	sweeping atomic.Bool // of holders
 	stats    stats
 	shortage shortage
 
@@ -168,7 +170,7 @@ func Open(o Options) (*Engine, error) {
 	}
 	o.fill()
 	e := &Engine{
-		o: o, logger: o.Logger, gate: newGate(o.Lanes), producers: claims.New(),
+		o: o, logger: o.Logger, gate: newGate(o.Lanes), producers: claims.New(o.claims),
 		commits: make(chan *group), idle: make(chan struct{}, 1),
 		stop: make(chan struct{}), failed: make(chan struct{}),
 	}

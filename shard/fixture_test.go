@@ -18,6 +18,7 @@ import (
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
+	"github.com/meterd/meterd/shard/claims"
 )
 
 // memLog is a commit log in memory. A test may hold Append back; what Append has not returned for is lost by crash.
@@ -209,6 +210,7 @@ type machine struct {
 	disk   *wideDisk
 	clock  *handClock
 	lanes  int
+	claims claims.Options
 	*Engine
 }
 
@@ -232,7 +234,7 @@ func (m *machine) options() Options {
 	}
 	return Options{
 		Log: m.log, Ledger: m.ledger, Checkpoints: checkpoints, Guard: m.disk, Clock: m.clock,
-		HashSeed: 42, Region: "default", Retention: 168 * time.Hour, Lanes: m.lanes,
+		HashSeed: 42, Region: "default", Retention: 168 * time.Hour, Lanes: m.lanes, claims: m.claims,
 	}
 }
 

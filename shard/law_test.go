@@ -90,7 +90,7 @@ func newJoiner(t testing.TB, o Options, control *memLedger) *lawJoiner {
 	t.Helper()
 	o.fill()
 	e := &Engine{
-		o: o, gate: newGate(o.Lanes), producers: claims.New(), stop: make(chan struct{}), failed: make(chan struct{}),
+		o: o, gate: newGate(o.Lanes), producers: claims.New(claims.Options{}), stop: make(chan struct{}), failed: make(chan struct{}),
 	}
 	e.o.Ledger = &memLedger{rows: control.rows}
 	e.rows.init()
@@ -118,6 +118,7 @@ func newJoiner(t testing.TB, o Options, control *memLedger) *lawJoiner {
 
 // bind applies all bindings first, as recovery does within a group.
 func (j *lawJoiner) bind(groups []retention.Group) {
+	var chunks []record.Chunk
 	for _, g := range groups {
 		for _, stored := range g.Chunks {
 			raw, err := j.e.compress.Decompress(nil, stored)
@@ -128,10 +129,11 @@ func (j *lawJoiner) bind(groups []retention.Group) {
 			if err != nil {
 				j.t.Fatal(err)
 			}
-			if err := c.Bindings(j.bindDevice, j.e.producers.Restore); err != nil {
-				j.t.Fatal(err)
-			}
+			chunks = append(chunks, c)
 		}
+	}
+	if err := j.bindings(chunks); err != nil {
+		j.t.Fatal(err)
 	}
 }
 

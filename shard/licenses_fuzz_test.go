@@ -131,7 +131,7 @@ func sectionJoiner(t testing.TB) *joiner {
 	step(next, err)
 	next, _, _, err = c.ApplyCredit(license.Actor{}, "p1", license.Credit{Order: "LOT", Quantity: 10})
 	step(next, err)
-	e := &Engine{gate: newGate(1), producers: claims.New()}
+	e := &Engine{gate: newGate(1), producers: claims.New(claims.Options{})}
 	e.totals.quarters = map[record.Quarter]*record.Totals{}
 	e.commands = e.newCommands()
 	return &joiner{e: e, cat: c}

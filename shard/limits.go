@@ -11,6 +11,10 @@ const (
 	// groupBytesBig ends the wait for the committer: a group of this size is worth encoding while the one before it is
 	// synced.
 	groupBytesBig = 256 << 10
+	// forgottenTriesMax bounds how often a request begins anew because its producer was deleted meanwhile.
+	forgottenTriesMax = 3
+	// sweepRowsATurn is how many session words a sweep writes before it lets a seal pass.
+	sweepRowsATurn = 4096
 	// chunkBytesMax cuts a lane into chunks: readers inflate one at a time.
 	chunkBytesMax = 4 << 20
 	// encodeBytesSmall is the largest chunk that is compressed where it is found: it takes 13 µs, hardly more than a

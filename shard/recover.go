@@ -49,6 +49,7 @@ func (e *Engine) recover() error {
 	e.sinceRows.Store(int64(j.rows))
 	e.commands.Start(cat.Seq)
 	e.clock = newDecidedClock(e.o.Clock, max(lastMs, j.lastMs))
+	e.producers.Restored(max(lastMs, j.lastMs))
 	if err := e.count(cat); err != nil {
 		return err
 	}

@@ -218,10 +218,8 @@ func (j *joiner) joinContent(d *decoded) error {
 	for i := range d.head.Totals {
 		j.e.totals.join(d.head.Totals[i].Quarter, &d.head.Totals[i].Totals)
 	}
-	for i := range d.chunks {
-		if err := d.chunks[i].Bindings(j.bindDevice, j.e.producers.Restore); err != nil {
-			return err
-		}
+	if err := j.bindings(d.chunks); err != nil {
+		return err
 	}
 	for i := range d.chunks {
 		if err := d.chunks[i].Effects(j); err != nil {
@@ -229,6 +227,37 @@ func (j *joiner) joinContent(d *decoded) error {
 		}
 	}
 	return j.joinWords(d)
+}
+
+// bindings joins the bindings of a group: what is forgotten counts last.
+func (j *joiner) bindings(chunks []record.Chunk) error {
+	b := binder{j: j}
+	for i := range chunks {
+		if err := chunks[i].Bindings(&b); err != nil {
+			return err
+		}
+	}
+	for _, ordinal := range b.forgotten {
+		if err := j.e.producers.RestoreForgotten(ordinal); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// binder implements record.Bindings.
+type binder struct {
+	j         *joiner
+	forgotten []uint32 // producers
+}
+
+func (b *binder) Device(d record.Device) error { return b.j.bindDevice(d) }
+
+func (b *binder) Producer(p record.Producer) error { return b.j.e.producers.Restore(p) }
+
+func (b *binder) Forgotten(producer uint32) error {
+	b.forgotten = append(b.forgotten, producer)
+	return nil
 }
 
 // joinWords joins what the rows say. Words may be joined in any order and by anybody, but an index has one goroutine a

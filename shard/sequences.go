@@ -8,7 +8,16 @@ import (
 )
 
 // decideClaimed is Decide for a request with a sequence.
-func (e *Engine) decideClaimed(r *Request) error {
+func (e *Engine) decideClaimed(r *Request) (err error) {
+	for range forgottenTriesMax {
+		if err = e.tryClaimed(r); !errors.Is(err, claims.ErrForgotten) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrOverloaded, err)
+}
+
+func (e *Engine) tryClaimed(r *Request) error {
 	p, err := e.producerOf(r)
 	if err != nil {
 		return err
@@ -30,27 +39,47 @@ func (e *Engine) decideClaimed(r *Request) error {
 	return nil
 }
 
-// producerOf returns the request's producer, giving its name an ordinal first if it has none: what is remembered of its
-// sequences must be there before the request enters the gate.
+// producerOf returns the request's producer, giving its name an ordinal first if it has none, for what is remembered of
+// its sequences must be there before the request enters the gate; from time to time it is noted that it is alive.
 func (e *Engine) producerOf(r *Request) (*claims.Producer, error) {
-	if p := e.producers.Find(r.Account, r.Producer); p != nil {
+	if p := e.producers.Find(r.Account, r.Producer); p != nil && p.IsNoted(e.clock.view()) {
 		return p, nil
 	}
 	l, err := e.enter(rowBytes, 0)
 	if err != nil {
 		return nil, err
 	}
-	p, err := e.producers.Bind(l.records, r.Account, r.Producer)
+	nowMs, ok := e.clock.now()
+	if !ok {
+		nowMs = e.clock.last.Load()
+	}
+	p, err := e.producers.Bind(l.records, r.Account, r.Producer, nowMs)
 	if err == nil {
-		nowMs, ok := e.clock.now()
-		if !ok {
-			nowMs = e.clock.last.Load()
-		}
 		l.begin(nowMs, p.Ordinal)
 	}
+	e.sweepHoldersIfDue(nowMs)
 	l.end(!l.records.Empty())
 	e.gate.leave(l)
-	return p, err
+	return p, overloaded(err)
+}
+
+// enterProducer returns the ordinal under which the devices of the request are held, 0 if it names no producer. After
+// an error nothing was recorded.
+func (t *turn) enterProducer() (holder uint32, err error) {
+	r := t.r
+	if r.claim.Mine() {
+		holder, err = r.claim.Enter(r.Batch.Events)
+		return holder, overloaded(err)
+	}
+	if len(r.Producer) == 0 {
+		return 0, nil
+	}
+	p, err := t.e.producers.Bind(t.l.records, r.Account, r.Producer, t.nowMs)
+	t.e.sweepHoldersIfDue(t.nowMs)
+	if err != nil {
+		return 0, overloaded(err)
+	}
+	return p.Ordinal, nil
 }
 
 // claim writes the claim of a decided request into its group.
@@ -60,14 +89,16 @@ func (t *turn) claim() {
 		Group: e.gate.open, GroupSeq: e.sealedSeq.Load() + 1, AtMs: t.nowMs, Single: r.Single, Result: &r.Result,
 	})
 	if long != nil {
-		t.l.answers = append(t.l.answers, answerRow{key: r.claim.Key(), value: long})
+		t.l.answers = append(t.l.answers, answerRow{key: claims.AnswerKey(r.claim.Place()), value: long})
 	}
 }
 
 // overloaded makes an error about memory or the ledger one that the next request may not have.
 func overloaded(err error) error {
-	if errors.Is(err, claims.ErrNoRoom) || errors.Is(err, claims.ErrUnavailable) {
-		return fmt.Errorf("%w: %w", ErrOverloaded, err)
+	for _, passing := range []error{claims.ErrNoRoom, claims.ErrUnavailable, claims.ErrNoOrdinal} {
+		if errors.Is(err, passing) {
+			return fmt.Errorf("%w: %w", ErrOverloaded, err)
+		}
 	}
 	return err
 }
@@ -81,7 +112,7 @@ func (e *Engine) settleClaim(r *Request) (err error) {
 	}
 	if inLedger {
 		// Nobody else needs this answer: a ledger that cannot be read stops this request alone.
-		answer, _, err := e.o.Ledger.Get(r.claim.Key())
+		answer, _, err := e.o.Ledger.Get(claims.AnswerKey(r.claim.Place()))
 		if err != nil {
 			return fmt.Errorf("%w: read an answer: %w", ErrOverloaded, err)
 		}

@@ -20,6 +20,7 @@ func (e *Engine) suspendDevice(cat *license.Catalogue, d *license.DeviceSuspensi
 	t := turn{e: e, l: l, cat: cat, nowMs: nowMs, slot: slot, product: cat.ProductByID(d.Product)}
 	e.gate.open.entered.Store(true)
 	l.begin(nowMs, 0)
+	t.disown()
 	out := slot.SetSuspended(d.Suspended)
 	t.session(out)
 	switch {

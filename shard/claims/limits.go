@@ -1,6 +1,10 @@
 package claims
 
-import "time"
+import (
+	"time"
+
+	"github.com/meterd/meterd/event"
+)
 
 const (
 	// keptMax is how many sequences of a producer are remembered: the 256 of the contract, and as many as may be in
@@ -12,17 +16,30 @@ const (
 	KeptFor = 24 * time.Hour
 	// shortBytesMax holds the answer to a batch that was accepted whole: 10 or 11 bytes.
 	shortBytesMax = 15
-	// mediumBytesMax is the largest answer that is kept as long as its sequence: one single event with the numbers of
-	// its quota, or two denials.
-	mediumBytesMax = 55
+	// AnswerBytesKept is the largest answer that memory keeps as long as its sequence: one single event with the numbers
+	// of its quota, or two denials. Longer ones are the ledger's.
+	AnswerBytesKept = 55
 	// longBytesMax bounds the long answers that the ledger does not have yet: 20 batches of 65,536 events whose denials
 	// all differ, or a million batches of a few denials.
 	longBytesMax = 64 << 20
 	// longOverheadBytes is what a long answer takes beside its own bytes: entries in the queue and in its producer's map,
 	// and what the allocator rounds up.
 	longOverheadBytes = 160
-	// answerBytesKept is how large the memory of a reused Ticket may be: 1300 denials that all differ.
-	answerBytesKept = 64 << 10
-	// OrdinalMax bounds the producers' ordinals: 20 bits of the device's word.
+	// scratchBytesKept is how large the memory of a reused Ticket may be: 1300 denials that all differ.
+	scratchBytesKept = 64 << 10
+
+	// accountMax is how many producers an account may have; the unbound tokens are one account here.
+	accountMax = event.ProducersPerAccountMax
+	// idleMin is how long a producer must be idle before another one of its account may take its place.
+	idleMin = 24 * time.Hour
+	// notedEvery is how often the log is told that a producer is alive that sends no sequences: after a crash it is taken
+	// to have been alive for so long after it was last told.
+	notedEvery = time.Hour
+	// OrdinalMax bounds the producers' ordinals: 20 bits of the device's word. A name takes 250 bytes with its 64, its
+	// place among its account's and its ordinal: 260 MB if there were as many as ordinals.
 	OrdinalMax = 1<<20 - 1
+	// ordinalsLow makes a sweep due: so many names can be bound while it runs.
+	ordinalsLow = 1 << 14
+	// sweepEvery is the shortest time between two sweeps: each one looks at every device.
+	sweepEvery = time.Minute
 )

@@ -27,6 +27,12 @@ func begun(t *testing.T, p *Producer, seq uint64) *Ticket {
 	return ticket
 }
 
+// enter is Enter without the ordinal.
+func enter(t *Ticket, events []event.Event) error {
+	_, err := t.Enter(events)
+	return err
+}
+
 // denied is a batch of which so many messages were denied, and no denial is like the one before.
 func denied(n int) *event.Result {
 	r := &event.Result{}
@@ -41,20 +47,20 @@ func denied(n int) *event.Result {
 // When the ledger is behind with all the long answers that there is memory for, requests whose answer could be long are
 // refused, and no others; as soon as the ledger has passed them there is room again.
 func TestLongAnswersAreBounded(t *testing.T) {
-	ps := New()
+	ps := New(Options{})
 	p := bind(t, ps, "gw")
-	group, kept := uint64(0), 0
+	group, kept, answer := uint64(0), 0, denied(event.EventsMax)
 	for {
 		group++
 		ticket := begun(t, p, group)
-		if err := ticket.Reserve(batch(event.EventsMax, event.Up)); err != nil {
+		if err := enter(ticket, batch(event.EventsMax, event.Up)); err != nil {
 			if !errors.Is(err, ErrNoRoom) {
 				t.Fatal(err)
 			}
 			ticket.GiveUp()
 			break
 		}
-		d := Decision{Group: doneGroup{}, GroupSeq: group, AtMs: 1, Result: denied(event.EventsMax)}
+		d := Decision{Group: doneGroup{}, GroupSeq: group, AtMs: 1, Result: answer}
 		long := ticket.Decide(&record.Builder{}, d)
 		ticket.Settle()
 		if kept += len(long); int64(kept) > longBytesMax {
@@ -67,7 +73,7 @@ func TestLongAnswersAreBounded(t *testing.T) {
 	}
 	for _, few := range []event.Type{event.Connect, event.Disconnect, event.Up, event.Down} {
 		ticket := begun(t, p, 1000)
-		if err := ticket.Reserve(batch(1, few)); err != nil {
+		if err := enter(ticket, batch(1, few)); err != nil {
 			t.Errorf("a single %v is refused: %v", few, err)
 		}
 		ticket.GiveUp()
@@ -76,18 +82,18 @@ func TestLongAnswersAreBounded(t *testing.T) {
 	if n := ps.LongBytes(); n != 0 || len(p.pending) != 0 {
 		t.Errorf("the ledger has all, and %d bytes in %d answers are held", n, len(p.pending))
 	}
-	if err := begun(t, p, 1000).Reserve(batch(event.EventsMax, event.Up)); err != nil {
+	if err := enter(begun(t, p, 1000), batch(event.EventsMax, event.Up)); err != nil {
 		t.Error(err)
 	}
 }
 
 // What is reserved and not needed is given back, whether the answer is short or the request refused.
 func TestReserved(t *testing.T) {
-	ps := New()
+	ps := New(Options{})
 	p := bind(t, ps, "gw")
 	for seq := range uint64(10) {
 		ticket := begun(t, p, seq)
-		if err := ticket.Reserve(batch(100, event.Up)); err != nil {
+		if err := enter(ticket, batch(100, event.Up)); err != nil {
 			t.Fatal(err)
 		}
 		if ps.LongBytes() == 0 {
@@ -114,18 +120,18 @@ func TestSingleMessageIsNotLong(t *testing.T) {
 		WindowStartMs: 70_000_000_000_000, ResetsAtMs: 70_000_000_000_000 + 25*3_600_000,
 	}
 	r := event.Result{Last: v, Denials: []event.Denial{{Verdict: v}}}
-	if n := 1 + len(r.Append(nil)); n > mediumBytesMax {
-		t.Errorf("%d bytes, at most %d", n, mediumBytesMax)
+	if n := 1 + len(r.Append(nil)); n > AnswerBytesKept {
+		t.Errorf("%d bytes, at most %d", n, AnswerBytesKept)
 	}
 }
 
 // A long answer is found in memory until the ledger has passed its group, then in the ledger alone. One that the ledger
 // ought to have and has not cannot be given now; one that it dropped after a day never.
 func TestLongAnswerIsInOnePlace(t *testing.T) {
-	ps := New()
+	ps := New(Options{})
 	p := bind(t, ps, "gw")
 	ticket := begun(t, p, 1)
-	if err := ticket.Reserve(batch(9, event.Up)); err != nil {
+	if err := enter(ticket, batch(9, event.Up)); err != nil {
 		t.Fatal(err)
 	}
 	d := Decision{Group: doneGroup{}, GroupSeq: 5, AtMs: 1, Result: denied(9)}
@@ -157,7 +163,7 @@ func TestLongAnswerIsInOnePlace(t *testing.T) {
 		}
 	}
 	// Recovery reads the claim again: of a group that the ledger has, no bytes are kept.
-	back := New()
+	back := New(Options{})
 	back.Passed(5)
 	if err := back.Restore(record.Producer{Ordinal: 1, Account: 1, Name: []byte("gw")}); err != nil {
 		t.Fatal(err)

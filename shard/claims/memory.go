@@ -20,6 +20,8 @@ var (
 	ErrReused = errors.New("the sequence was used for another body")
 	// ErrTooManyInFlight means that too many requests of the producer wait for their answers.
 	ErrTooManyInFlight = errors.New("too many requests of the producer are in flight")
+	// ErrForgotten means that the producer was forgotten since it was found: the request begins anew, as a new one.
+	ErrForgotten = errors.New("the producer is forgotten")
 	// ErrNoRoom means that the answer could be long, and that the ledger is so far behind with long answers that there is
 	// no memory for another one.
 	ErrNoRoom = errors.New("long answers wait for the ledger, and have no room for another one")
@@ -50,7 +52,7 @@ const (
 
 // mediumAnswer is an answer that is too long for the sequence's own bytes, but kept with it.
 type mediumAnswer struct {
-	bytes [mediumBytesMax]byte
+	bytes [AnswerBytesKept]byte
 	n     uint8
 }
 
@@ -134,7 +136,7 @@ func (p *memory) appendAnswer(dst []byte, i int) []byte {
 	return append(dst, a.bytes[:a.n]...)
 }
 
-// keep remembers an answer of at most mediumBytesMax bytes as that of the i-th sequence. p.mu is held.
+// keep remembers an answer of at most AnswerBytesKept bytes as that of the i-th sequence. p.mu is held.
 func (p *memory) keep(i int, answer []byte) {
 	have, seq := p.known.value(i), p.known.sequence(i)
 	if len(answer) <= shortBytesMax {
@@ -187,7 +189,7 @@ func (p *Producer) decide(seq uint64, g Group, group uint64, atMs int64, answer 
 		panic("BUG: a sequence is decided that nobody has begun")
 	}
 	p.known.value(i).atMs = atMs
-	if len(answer) <= mediumBytesMax {
+	if len(answer) <= AnswerBytesKept {
 		p.keep(i, answer)
 	} else {
 		long = p.keepLong(i, group, answer)

@@ -16,7 +16,7 @@ func (doneGroup) IsDone() bool { return true }
 // bind returns the producer of a name, bound if it is new.
 func bind(tb testing.TB, ps *Producers, name string) *Producer {
 	tb.Helper()
-	p, err := ps.Bind(&record.Builder{}, 1, []byte(name))
+	p, err := ps.Bind(&record.Builder{}, 1, []byte(name), 1)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -35,8 +35,8 @@ func claimOne(tb testing.TB, p *Producer, seq uint64, buf, answer []byte) {
 // A request with a sequence allocates nothing once its producer has sent as many as are remembered, in order or nearly
 // so.
 func TestClaimDoesNotAllocate(t *testing.T) {
-	for _, bytes := range []int{10, shortBytesMax, mediumBytesMax} {
-		p, answer, buf := bind(t, New(), "gw"), make([]byte, bytes), make([]byte, 0, 64)
+	for _, bytes := range []int{10, shortBytesMax, AnswerBytesKept} {
+		p, answer, buf := bind(t, New(Options{}), "gw"), make([]byte, bytes), make([]byte, 0, 64)
 		next := uint64(0)
 		step := func() {
 			for _, k := range []uint64{1, 0, 3, 2} {
@@ -63,12 +63,12 @@ func TestClaimDoesNotAllocate(t *testing.T) {
 // What is remembered of a producer is as large as its comment says.
 func TestMemory(t *testing.T) {
 	const producers = 1000
-	for _, test := range []struct{ answer, bytesMax int }{{11, 56}, {mediumBytesMax, 130}} {
+	for _, test := range []struct{ answer, bytesMax int }{{11, 56}, {AnswerBytesKept, 130}} {
 		var before, after runtime.MemStats
 		answer := make([]byte, test.answer)
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		ps := New()
+		ps := New(Options{})
 		for n := range producers {
 			p := bind(t, ps, fmt.Sprint("gw-", n))
 			for seq := range uint64(2 * keptMax) {
@@ -88,7 +88,7 @@ func TestMemory(t *testing.T) {
 
 // BenchmarkClaim is the whole cost of a sequence: begun, decided, durable.
 func BenchmarkClaim(b *testing.B) {
-	p, answer, buf := bind(b, New(), "gw"), make([]byte, 10), make([]byte, 0, 64)
+	p, answer, buf := bind(b, New(Options{}), "gw"), make([]byte, 10), make([]byte, 0, 64)
 	b.ReportAllocs()
 	for seq := uint64(0); b.Loop(); seq++ {
 		claimOne(b, p, seq, buf, answer)

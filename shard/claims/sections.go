@@ -3,7 +3,6 @@ package claims
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/shard/record"
@@ -15,7 +14,8 @@ import (
 
 // Kinds of entries of a section.
 const (
-	entryProducer = 1 // a name, and below which sequence nothing is remembered; before its claims
+	entryOrdinals = 1 // the largest ordinal that was ever given; before all others
+	entryProducer = 5 // a name, when it was seen, and below which sequence nothing is remembered; before its claims
 	entryClaim    = 2 // a sequence with its answer
 	entryStored   = 3 // a sequence whose answer the ledger has
 	entryLong     = 4 // a sequence whose answer the ledger does not have yet
@@ -23,11 +23,11 @@ const (
 
 const (
 	entryHeadBytes     = 4 + 1 + 4 // bytes of what follows, kind, ordinal
-	producerEntryBytes = entryHeadBytes + 4 + 8
+	producerEntryBytes = entryHeadBytes + 4 + 8 + 8
 	claimEntryBytes    = entryHeadBytes + 8 + 16 + 8
 	longEntryBytes     = claimEntryBytes + 8
 	// producerBytesMax is what one producer takes without its long answers.
-	producerBytesMax = producerEntryBytes + event.NameBytesMax + (keptMax+inFlightMax)*(claimEntryBytes+mediumBytesMax)
+	producerBytesMax = producerEntryBytes + event.NameBytesMax + (keptMax+inFlightMax)*(claimEntryBytes+AnswerBytesKept)
 )
 
 // Sections calls put with everything in pieces of at most bytesMax bytes, which end between two entries. A piece is
@@ -35,6 +35,9 @@ const (
 // may be in it.
 func (ps *Producers) Sections(bytesMax int, put func([]byte) error) error {
 	w := sectionWriter{bytesMax: bytesMax, put: put}
+	ps.mu.RLock()
+	w.end(w.entry(entryOrdinals, uint32(len(ps.byOrdinal)-1)))
+	ps.mu.RUnlock()
 	err := ps.Each(func(p *Producer) error {
 		if err := w.room(producerBytesMax); err != nil {
 			return err
@@ -84,11 +87,11 @@ func (w *sectionWriter) flush() error {
 	return err
 }
 
-// entry appends an entry of a producer; the caller appends what follows and calls end with what entry returned.
-func (w *sectionWriter) entry(kind byte, p *Producer) (at int) {
+// entry appends an entry; the caller appends what follows and calls end with what entry returned.
+func (w *sectionWriter) entry(kind byte, ordinal uint32) (at int) {
 	at = len(w.piece)
 	w.piece = append(w.piece, 0, 0, 0, 0, kind)
-	w.piece = binary.LittleEndian.AppendUint32(w.piece, p.Ordinal)
+	w.piece = binary.LittleEndian.AppendUint32(w.piece, ordinal)
 	return at
 }
 
@@ -100,8 +103,9 @@ func (w *sectionWriter) end(at int) {
 func (w *sectionWriter) producer(p *Producer) []longEntry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at := w.entry(entryProducer, p)
+	at := w.entry(entryProducer, p.Ordinal)
 	w.piece = binary.LittleEndian.AppendUint32(w.piece, p.Account)
+	w.piece = binary.LittleEndian.AppendUint64(w.piece, uint64(p.seenMs.Load()))
 	w.piece = binary.LittleEndian.AppendUint64(w.piece, p.floor)
 	w.piece = append(w.piece, p.Name...)
 	w.end(at)
@@ -119,7 +123,7 @@ func (w *sectionWriter) producer(p *Producer) []longEntry {
 		if c.kept == keptLong {
 			kind = entryStored
 		}
-		at := w.entry(kind, p)
+		at := w.entry(kind, p.Ordinal)
 		w.claim(seq, c)
 		w.piece = p.appendAnswer(w.piece, i)
 		w.end(at)
@@ -138,7 +142,7 @@ func (w *sectionWriter) long(p *Producer, e *longEntry) error {
 	if err := w.room(longEntryBytes + len(e.answer)); err != nil {
 		return err
 	}
-	at := w.entry(entryLong, p)
+	at := w.entry(entryLong, p.Ordinal)
 	w.claim(e.sequence, &e.known)
 	w.piece = binary.LittleEndian.AppendUint64(w.piece, e.group)
 	w.piece = append(w.piece, e.answer...)
@@ -167,10 +171,13 @@ func (ps *Producers) LoadSection(data []byte) error {
 }
 
 func (ps *Producers) loadEntry(kind byte, ordinal uint32, entry []byte) error {
-	if kind == entryProducer {
+	switch {
+	case kind == entryOrdinals && ordinal <= OrdinalMax && len(entry) == entryHeadBytes:
+		ps.reach(ordinal)
+		return nil
+	case kind == entryProducer:
 		return ps.loadProducer(ordinal, entry)
-	}
-	if ordinal == 0 || ordinal > OrdinalMax || len(entry) < claimEntryBytes {
+	case ordinal == 0 || ordinal > OrdinalMax || len(entry) < claimEntryBytes:
 		return errSection
 	}
 	seq, body := binary.LittleEndian.Uint64(entry[entryHeadBytes:]), entry[claimEntryBytes:]
@@ -179,7 +186,7 @@ func (ps *Producers) loadEntry(kind byte, ordinal uint32, entry []byte) error {
 	}
 	p := ps.ByOrdinal(ordinal)
 	switch {
-	case kind == entryClaim && len(body) <= mediumBytesMax:
+	case kind == entryClaim && len(body) <= AnswerBytesKept:
 		p.restore(seq, c, func(i int) { p.keep(i, body) })
 	case kind == entryStored && len(body) == 0:
 		p.restore(seq, c, func(i int) { p.known.value(i).kept = keptLong })
@@ -196,7 +203,8 @@ func (ps *Producers) loadProducer(ordinal uint32, entry []byte) error {
 		return errSection
 	}
 	r := record.Producer{
-		Ordinal: ordinal, Account: binary.LittleEndian.Uint32(entry[entryHeadBytes:]), Name: entry[producerEntryBytes:],
+		Ordinal: ordinal, Account: binary.LittleEndian.Uint32(entry[entryHeadBytes:]),
+		SeenMs: int64(binary.LittleEndian.Uint64(entry[entryHeadBytes+4:])), Name: entry[producerEntryBytes:],
 	}
 	if !event.ValidName(r.Name) {
 		return errSection
@@ -205,40 +213,6 @@ func (ps *Producers) loadProducer(ordinal uint32, entry []byte) error {
 		return err
 	}
 	p := ps.ByOrdinal(ordinal)
-	p.floor = max(p.floor, binary.LittleEndian.Uint64(entry[entryHeadBytes+4:]))
+	p.floor = max(p.floor, binary.LittleEndian.Uint64(entry[entryHeadBytes+12:]))
 	return nil
-}
-
-// RestoreClaim remembers a sequence as recovery reads it in the log; group is the number of the group that it was
-// decided in. It returns a copy of the answer if the ledger must get it under AnswerKey, nil if it is known or kept in
-// memory.
-func (ps *Producers) RestoreClaim(r record.Claim, group uint64) (long []byte, err error) {
-	if r.Producer == 0 || r.Producer > OrdinalMax {
-		return nil, fmt.Errorf("sequence %d belongs to producer %d", r.Sequence, r.Producer)
-	}
-	p := ps.ByOrdinal(r.Producer)
-	p.restore(r.Sequence, remembered{hash: r.Hash, atMs: r.AtMs}, func(i int) {
-		if len(r.Answer) <= mediumBytesMax {
-			p.keep(i, r.Answer)
-			return
-		}
-		long = p.keepLong(i, group, r.Answer)
-	})
-	return long, nil
-}
-
-// restore remembers a recovered sequence with the answer that keep gives it, unless it is known or forgotten already.
-func (p *Producer) restore(seq uint64, c remembered, keep func(i int)) {
-	if p == nil {
-		return // Its producer is bound behind the checkpoint, and so are the records of its sequences.
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	i, known := p.known.search(seq)
-	if known || seq < p.floor {
-		return
-	}
-	p.known.insert(i, seq, c)
-	keep(i)
-	p.trim(c.atMs)
 }

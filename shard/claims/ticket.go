@@ -7,7 +7,7 @@ import (
 	"github.com/meterd/meterd/shard/record"
 )
 
-// Ticket is the part of one request in a sequence: Begin, then, if the sequence is its to decide, Reserve and Decide,
+// Ticket is the part of one request in a sequence: Begin, then, if the sequence is its to decide, Enter and Decide,
 // or GiveUp, then Settle when its group is durable. The zero Ticket has no sequence. It is reused, with its memory, and
 // is not safe for concurrent use.
 type Ticket struct {
@@ -28,7 +28,7 @@ const (
 // Reset makes t one without a sequence.
 func (t *Ticket) Reset() {
 	answer := t.answer[:0]
-	if cap(answer) > answerBytesKept {
+	if cap(answer) > scratchBytesKept {
 		answer = nil
 	}
 	*t = Ticket{answer: answer}
@@ -39,6 +39,7 @@ func (t *Ticket) Reset() {
 // sequence.
 func (t *Ticket) Begin(p *Producer, c Claim, nowMs int64) (mine bool, err error) {
 	t.Reset()
+	p.see(nowMs)
 	t.before, t.mine, err = p.begin(c, nowMs, t.answer)
 	if err != nil {
 		return false, err
@@ -53,18 +54,20 @@ func (t *Ticket) Begin(p *Producer, c Claim, nowMs int64) (mine bool, err error)
 // Mine reports whether the request has a sequence that is its to decide.
 func (t *Ticket) Mine() bool { return t.mine }
 
-// Reserve makes sure that the answer can be remembered, whatever becomes of the events. Nothing may be decided after
-// ErrNoRoom. It is called inside the gate, where Decide follows, so that no more is reserved than lanes decide.
-func (t *Ticket) Reserve(events []event.Event) error {
-	n := answerBytesMax(events)
-	if n <= mediumBytesMax {
-		return nil
+// Enter makes sure that what becomes of the events can be remembered, and returns the producer's ordinal. After
+// ErrForgotten or ErrNoRoom nothing may be decided. It is called inside the gate, where Decide follows, so that no more
+// is reserved than lanes decide.
+func (t *Ticket) Enter(events []event.Event) (holder uint32, err error) {
+	if t.p.forgotten.Load() {
+		return 0, ErrForgotten
 	}
-	var ok bool
-	if t.reserved, ok = t.p.all.long.reserve(n); !ok {
-		return ErrNoRoom
+	if n := answerBytesMax(events); n > AnswerBytesKept {
+		var ok bool
+		if t.reserved, ok = t.p.all.long.reserve(n); !ok {
+			return 0, ErrNoRoom
+		}
 	}
-	return nil
+	return t.p.Ordinal, nil
 }
 
 // answerBytesMax returns how long the answer can be. A single event of a kind that OTA has no part in is short enough
@@ -74,7 +77,7 @@ func answerBytesMax(events []event.Event) int {
 		switch events[0].Type {
 		case event.OTA, event.OTAVoid:
 		default:
-			return mediumBytesMax
+			return AnswerBytesKept
 		}
 	}
 	return 1 + event.CompactBytesMax(len(events))
@@ -107,14 +110,16 @@ func (t *Ticket) Decide(b *record.Builder, d Decision) (long []byte) {
 	b.Claim(record.Claim{
 		Producer: t.p.Ordinal, Sequence: t.claim.Sequence, Hash: t.claim.Hash, AtMs: d.AtMs, Answer: t.answer,
 	})
+	t.p.see(d.AtMs)
+	t.p.notedMs.Store(d.AtMs)
 	long = t.p.decide(t.claim.Sequence, d.Group, d.GroupSeq, d.AtMs, t.answer)
 	t.p.all.long.bytes.Add(-t.reserved)
 	t.reserved = 0
 	return long
 }
 
-// Key returns the ledger's key of the answer, if it is long.
-func (t *Ticket) Key() []byte { return AnswerKey(t.p.Ordinal, t.claim.Sequence) }
+// Place names the answer, if it is long, to the ledger.
+func (t *Ticket) Place() (producer uint32, sequence uint64) { return t.p.Ordinal, t.claim.Sequence }
 
 // Group returns what a sequence that was decided before waits for, nil if it is durable.
 func (t *Ticket) Group() Group { return t.before.group }

@@ -15,6 +15,9 @@ type Options struct {
 	// Change returns the change number of a device's session, false if there is no such device. It is called inside the
 	// gate.
 	Change func(counters.Ordinal) (change uint64, ok bool)
+	// IsHolder reports whether there is a producer of this ordinal; else nobody holds what it held. Without it every
+	// ordinal is a producer's.
+	IsHolder func(holder uint32) bool
 	// Gate lets Page and Tidy inside the gate: while it is held the device table does not move.
 	Gate sync.Locker
 	// NowMs returns the time, Unix milliseconds.
@@ -119,6 +122,19 @@ func (c *Commands) Renew(o counters.Ordinal, from, to uint64) (m record.Command,
 		return record.Command{}, false
 	}
 	e.Change = to
+	return e.Command, true
+}
+
+// Disown is Renew for a session that changed because the device's holder was forgotten: every gateway of the account
+// hears what is kept. It is called inside the gate.
+func (c *Commands) Disown(o counters.Ordinal, from, to uint64) (m record.Command, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.kept.devices[uint64(o)]
+	if e == nil || e.Change != from {
+		return record.Command{}, false
+	}
+	e.Change, e.Holder = to, 0
 	return e.Command, true
 }
 

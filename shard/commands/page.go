@@ -134,12 +134,20 @@ func (p *pager) disconnects(steps int) (end bool) {
 			return false
 		}
 		p.Next.Command = e.Seq
-		if p.who.HasHolder && e.Holder != 0 && e.Holder != p.who.Holder || p.c.isOver(e, p.nowMs) {
+		if p.isOthers(e) || p.c.isOver(e, p.nowMs) {
 			return true
 		}
 		return p.add(Item{Device: counters.Ordinal(e.Ordinal), Reason: e.Reason})
 	})
 	return end || steps >= 0 && p.More == nil
+}
+
+// isOthers reports whether another producer than the listener's holds the device.
+func (p *pager) isOthers(e *entry) bool {
+	if !p.who.HasHolder || e.Holder == 0 || e.Holder == p.who.Holder {
+		return false
+	}
+	return p.c.o.IsHolder == nil || p.c.o.IsHolder(e.Holder)
 }
 
 // wait returns a channel that is closed when there may be something new for an account, for any account for 0.

@@ -159,7 +159,8 @@ func TestIsMessage(t *testing.T) {
 func sample() []byte {
 	var b Builder
 	b.BindDevice(Device{Ordinal: 1<<39 - 1, Product: 1, Name: []byte("d1")})
-	b.BindProducer(Producer{Ordinal: 1, Account: 2, Name: []byte("gw-1")})
+	b.BindProducer(Producer{Ordinal: 1, Account: 2, SeenMs: 3, Name: []byte("gw-1")})
+	b.ForgetProducer(4)
 	b.BeginBatch(1_800_000_000_000, 1)
 	b.Message(event.Up, 1<<39-1, 120, 2500, 1499, 1)
 	b.Attach(nil, []byte("topic"), []byte("payload"), 1_800_000_000_001)
@@ -284,7 +285,10 @@ func TestBindingsAndEffectsRefuseDamage(t *testing.T) {
 		{bindingDevice, 1, 1},
 		{bindingDevice, 1, 1, 2, 'x'},
 		{0, 1, 1, 1, 'x'},
-		{3, 1, 1, 1, 'x'},
+		{4, 1, 1, 1, 'x'},
+		{bindingProducer, 1, 1, 1, 'x'},
+		{bindingForgotten},
+		{bindingForgotten, 0x80, 0x80, 0x80, 0x80, 0x10},
 		{bindingDevice, 1, 0x80, 0x80, 0x80, 0x80, 0x10, 1, 'x'},
 		long,
 	} {
@@ -322,7 +326,7 @@ func TestBindingsAndEffectsRefuseDamage(t *testing.T) {
 // A producer's ordinal that no word can hold is damage, not another producer.
 func TestBindingsRefuseAProducerOutOfBounds(t *testing.T) {
 	var b Builder
-	b.cols[colBindings] = []byte{bindingProducer, 0x81, 0x80, 0x80, 0x80, 0x10, 1, 1, 'x'} // 2^32 + 1
+	b.cols[colBindings] = []byte{bindingProducer, 0x81, 0x80, 0x80, 0x80, 0x10, 1, 1, 'x', 0} // 2^32 + 1
 	if w, err := read(b.Finish(nil)); err == nil {
 		t.Errorf("read as %+v", w.producers)
 	}
@@ -335,7 +339,7 @@ func TestWalksHandOnErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop, calls := errors.New("stop"), 0
-	err = c.Bindings(func(Device) error { calls++; return stop }, func(Producer) error { calls++; return nil })
+	err = c.Bindings(bindingsLog{device: func(Device) error { calls++; return stop }})
 	if !errors.Is(err, stop) || calls != 1 {
 		t.Errorf("bindings: %v after %d calls", err, calls)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// Kinds of effects and bindings. The numbers are on disk.
+// Kinds of effects. The numbers are on disk.
 const (
 	effectSession = 1  // word 6: online, holder, suspended
 	effectGrant   = 2  // a licence was consumed
@@ -21,9 +21,6 @@ const (
 	effectUpgrade = 9  // an OTA with an id was accepted or voided
 	effectClaim   = 10 // a request with a sequence was decided
 	effectRun     = 11 // the daemon began to give out numbers
-
-	bindingDevice   = 1
-	bindingProducer = 2
 )
 
 // Grant is the consumption of one licence, with the totals after it.
@@ -41,20 +38,6 @@ type Grant struct {
 type Pool struct {
 	ID              uint32
 	Drawn, Returned uint64
-}
-
-// Device binds an ordinal to a name.
-type Device struct {
-	Ordinal uint64
-	Product uint32
-	Name    []byte
-}
-
-// Producer binds a holder's ordinal to a gateway's name. Account 0 is the space of unbound tokens.
-type Producer struct {
-	Ordinal uint32
-	Account uint32
-	Name    []byte
 }
 
 // End is the end of one licence (R3).
@@ -119,24 +102,6 @@ type Run struct {
 	Tag          uint32 // drawn at random
 	FirstCommand uint64
 	FirstRefresh uint64
-}
-
-// BindDevice says which device has this ordinal from now on.
-func (b *Builder) BindDevice(d Device) {
-	c := append(b.cols[colBindings], bindingDevice)
-	c = binary.AppendUvarint(c, d.Ordinal)
-	c = binary.AppendUvarint(c, uint64(d.Product))
-	c = binary.AppendUvarint(c, uint64(len(d.Name)))
-	b.cols[colBindings] = append(c, d.Name...)
-}
-
-// BindProducer says which producer has this ordinal from now on.
-func (b *Builder) BindProducer(p Producer) {
-	c := append(b.cols[colBindings], bindingProducer)
-	c = binary.AppendUvarint(c, uint64(p.Ordinal))
-	c = binary.AppendUvarint(c, uint64(p.Account))
-	c = binary.AppendUvarint(c, uint64(len(p.Name)))
-	b.cols[colBindings] = append(c, p.Name...)
 }
 
 func (b *Builder) word(kind byte, ordinal, word uint64) {
@@ -270,36 +235,6 @@ func (r *reader) upgrade() (u Upgrade) {
 		u.Packs = append(u.Packs, PackUnits{Pool: uint32(r.uvarint()), Units: uint32(r.uvarint())})
 	}
 	return u
-}
-
-// Bindings calls device and producer for every binding of the chunk. Names are in place. It must be done for all chunks
-// of a group before the rest of any.
-func (c *Chunk) Bindings(device func(Device) error, producer func(Producer) error) error {
-	r := reader{b: c.cols[colBindings]}
-	for len(r.b) > 0 {
-		kind := r.byte()
-		ordinal, owner := r.uvarint(), r.uvarint()
-		name := r.bytes(r.uvarint())
-		switch {
-		case r.err != nil:
-			return fmt.Errorf("bindings: %w", r.err)
-		case owner > 1<<32-1 || len(name) > event.NameBytesMax || (kind == bindingProducer && ordinal > 1<<32-1):
-			return fmt.Errorf("binding of %d is out of bounds", ordinal)
-		}
-		var err error
-		switch kind {
-		case bindingDevice:
-			err = device(Device{Ordinal: ordinal, Product: uint32(owner), Name: name})
-		case bindingProducer:
-			err = producer(Producer{Ordinal: uint32(ordinal), Account: uint32(owner), Name: name})
-		default:
-			err = fmt.Errorf("binding of unknown kind %d", kind)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Effects receives the effects of a chunk.

@@ -11,7 +11,8 @@ import (
 func TestChunkIsAsDrawn(t *testing.T) {
 	var b Builder
 	b.BindDevice(Device{Ordinal: 0x0102030405, Product: 300, Name: []byte("d1")})
-	b.BindProducer(Producer{Ordinal: 7, Account: 2, Name: []byte("gw")})
+	b.BindProducer(Producer{Ordinal: 7, Account: 2, SeenMs: 3, Name: []byte("gw")})
+	b.ForgetProducer(9)
 	b.BeginBatch(1000, 7)
 	b.Message(event.Up, 0x0102030405, 120, 2500, 200, 3)
 	b.Attach(nil, []byte("t"), []byte("xyz"), 999)
@@ -23,7 +24,7 @@ func TestChunkIsAsDrawn(t *testing.T) {
 	b.Session(1, 0x1122334455667788)
 
 	cols := [columns][]byte{
-		0: {1, 0x85, 0x88, 0x8c, 0x90, 0x10, 0xac, 2, 2, 'd', '1', 2, 7, 2, 2, 'g', 'w'},
+		0: {1, 0x85, 0x88, 0x8c, 0x90, 0x10, 0xac, 2, 2, 'd', '1', 2, 7, 2, 2, 'g', 'w', 6, 3, 9},
 		1: {0xd0, 0x0f, 7, 2, 2, 0, 2}, // +1000 ms, holder 7, 2 rows; +1 ms, none, 2 rows
 		2: {
 			3 | 1<<5 | 1<<6,
@@ -48,7 +49,7 @@ func TestChunkIsAsDrawn(t *testing.T) {
 		17: {3, 'x', 'y', 'z'},
 		18: {1, 1, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11},
 	}
-	want := []byte{1, 4}
+	want := []byte{2, 4}
 	for _, c := range cols {
 		want = append(want, byte(len(c)))
 	}
@@ -124,7 +125,7 @@ func TestHeadIsAsDrawn(t *testing.T) {
 			VoidAllowance: 7, VoidPacks: 8, Licenses: 9, Activations: 10,
 		},
 	}}}
-	want := []byte{1, 0xac, 2, 1, 7, 0xc8, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+	want := []byte{2, 0xac, 2, 1, 7, 0xc8, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 	if got := h.Append(nil); !bytes.Equal(got, want) {
 		t.Errorf("got %x, want %x", got, want)
 	}

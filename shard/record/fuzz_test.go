@@ -40,10 +40,11 @@ func FuzzOpen(f *testing.F) {
 				t.Fatalf("%d bytes give more than %d rows, bindings and effects", len(raw), steps)
 			}
 		}
-		bindings := c.Bindings(
-			func(d Device) error { inside(d.Name); count(); return nil },
-			func(p Producer) error { inside(p.Name); count(); return nil },
-		)
+		bindings := c.Bindings(bindingsLog{
+			device:    func(d Device) error { inside(d.Name); count(); return nil },
+			producer:  func(p Producer) error { inside(p.Name); count(); return nil },
+			forgotten: func(uint32) error { count(); return nil },
+		})
 		effects := c.Effects(counting{count: count, inside: inside})
 		s := c.Scan()
 		for s.Next() {

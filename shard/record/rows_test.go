@@ -14,6 +14,7 @@ type written struct {
 	rows      []Row
 	devices   []Device
 	producers []Producer
+	forgotten []uint32
 	effects   []string // as effectLog writes them
 }
 
@@ -175,14 +176,16 @@ func drawEffect(t *rapid.T) step {
 			log(&effectLog{&w.effects}, do)
 		}
 	}
-	switch rapid.SampledFrom([]string{"device", "producer", "session", "license", "ota", "closed", "grant", "pool", "end", "command", "upgrade", "claim", "run"}).
+	switch rapid.SampledFrom([]string{"device", "producer", "forgotten", "session", "license", "ota", "closed", "grant", "pool", "end", "command", "upgrade", "claim", "run"}).
 		Draw(t, "effect") {
 	case "device":
 		d := Device{Ordinal: ordinal, Product: uint32(below(t, 1<<24, "product")), Name: drawName(t)}
 		return func(b *Builder, w *written) { b.BindDevice(d); w.devices = append(w.devices, d) }
 	case "producer":
-		p := Producer{Ordinal: uint32(below(t, 1<<20, "holder")), Account: id, Name: drawName(t)}
+		p := Producer{Ordinal: uint32(below(t, 1<<20, "holder")), Account: id, SeenMs: int64(word), Name: drawName(t)}
 		return func(b *Builder, w *written) { b.BindProducer(p); w.producers = append(w.producers, p) }
+	case "forgotten":
+		return func(b *Builder, w *written) { b.ForgetProducer(id); w.forgotten = append(w.forgotten, id) }
 	case "session":
 		return effect(
 			func(b *Builder) { b.Session(ordinal, word) },
@@ -280,16 +283,28 @@ func (l *effectLog) Run(r Run) error { return l.write("run %+v", r) }
 
 func (l *effectLog) Upgrade(u Upgrade) error { return l.write("upgrade %+v", u) }
 
+// bindingsLog hands bindings to what a test does with them.
+type bindingsLog struct {
+	device    func(Device) error
+	producer  func(Producer) error
+	forgotten func(uint32) error
+}
+
+func (l bindingsLog) Device(d Device) error     { return l.device(d) }
+func (l bindingsLog) Producer(p Producer) error { return l.producer(p) }
+func (l bindingsLog) Forgotten(n uint32) error  { return l.forgotten(n) }
+
 // read walks a chunk whole, bindings first.
 func read(raw []byte) (w written, err error) {
 	c, err := Open(raw)
 	if err != nil {
 		return w, err
 	}
-	err = c.Bindings(
-		func(d Device) error { w.devices = append(w.devices, d); return nil },
-		func(p Producer) error { w.producers = append(w.producers, p); return nil },
-	)
+	err = c.Bindings(bindingsLog{
+		device:    func(d Device) error { w.devices = append(w.devices, d); return nil },
+		producer:  func(p Producer) error { w.producers = append(w.producers, p); return nil },
+		forgotten: func(n uint32) error { w.forgotten = append(w.forgotten, n); return nil },
+	})
 	if err != nil {
 		return w, err
 	}
@@ -313,6 +328,7 @@ func difference(got, want *written) string {
 		{"row", lines(got.rows, line), lines(want.rows, line)},
 		{"device", lines(got.devices, line), lines(want.devices, line)},
 		{"producer", lines(got.producers, line), lines(want.producers, line)},
+		{"forgotten producer", lines(got.forgotten, line), lines(want.forgotten, line)},
 		{"effect", got.effects, want.effects},
 	}
 	for _, l := range lists {

@@ -1,0 +1,127 @@
+package shard
+
+import (
+	"errors"
+
+	"github.com/meterd/meterd/license"
+)
+
+// A device's session word has the ordinal of the producer that holds it. When the producer is forgotten, the ordinal
+// stays there, and the device counts as held by nobody.
+
+// ForgetProducer forgets a producer at once, with its sequences; token is the name of the token that asks for it. found
+// is false if there is none of this name.
+func (e *Engine) ForgetProducer(token string, account uint32, producer string) (found bool, err error) {
+	if err := e.refuse(); err != nil {
+		return false, err
+	}
+	if e.producers.Find(account, []byte(producer)) == nil {
+		return false, e.settle()
+	}
+	l, err := e.enter(rowBytes, 0)
+	if err != nil {
+		return false, err
+	}
+	nowMs, ok := e.clock.now()
+	if !ok {
+		nowMs = e.clock.last.Load()
+	}
+	l.begin(nowMs, 0)
+	found = e.producers.Forget(l.records, account, []byte(producer))
+	l.end(!l.records.Empty())
+	if err := e.await(e.gate.leave(l)); err != nil || !found {
+		return false, err
+	}
+	note := func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+		next, ch := c.Note(by, "producer.forget", producer, nil)
+		return next, ch, nil
+	}
+	return true, e.Administer(token, note)
+}
+
+// disown makes nobody hold the device in hand if its holder is forgotten.
+func (t *turn) disown() {
+	holder := t.slot.Session().Holder()
+	if holder == 0 || holder == t.holder || t.e.producers.ByOrdinal(holder) != nil {
+		return
+	}
+	out := t.slot.ClearHolder(holder)
+	if !out.Changed() {
+		return // Somebody else has connected it.
+	}
+	t.session(out)
+	if m, ok := t.e.commands.Disown(t.slot.Ordinal(), out.Before.Change(), out.After.Change()); ok {
+		t.l.records.Command(m) // It has not obeyed yet.
+	}
+}
+
+// sweepHoldersIfDue begins a sweep of the holders, unless one runs. It is called inside the gate.
+func (e *Engine) sweepHoldersIfDue(nowMs int64) {
+	if !e.producers.SweepDue(nowMs) || !e.sweeping.CompareAndSwap(false, true) {
+		return
+	}
+	e.wg.Go(func() {
+		defer e.sweeping.Store(false)
+		if err := e.sweepHolders(); err != nil && !errors.Is(err, ErrStopped) {
+			e.logger.Warn("ordinals of forgotten producers could not be made free", "error", err)
+		}
+	})
+}
+
+// sweepHolders takes the ordinals of all forgotten producers out of the devices' words, so that they can be given anew.
+func (e *Engine) sweepHolders() error {
+	idle := e.producers.Idle(e.clock.view())
+	var forgotten []uint32
+	err := e.sweepTurn(func(t *turn) { forgotten = e.producers.SweepBegin(t.l.records, idle, t.nowMs) })
+	if err != nil {
+		return err
+	}
+	// Who is inside may have found one of them when it was a producer's, and connect a device under it.
+	if err := e.cut(0, nil); err != nil {
+		return err
+	}
+	for shard := range shards {
+		for rows := sweepRowsATurn; rows == sweepRowsATurn; {
+			if err := e.sweepTurn(func(t *turn) { rows = t.disownShard(shard) }); err != nil {
+				return err
+			}
+		}
+	}
+	e.producers.SweepEnd(forgotten)
+	return nil
+}
+
+// sweepTurn has fn do a part of a sweep inside the gate.
+func (e *Engine) sweepTurn(fn func(*turn)) error {
+	if err := e.refuse(); err != nil {
+		return err
+	}
+	l, err := e.enter(rowBytes*sweepRowsATurn, 0)
+	if err != nil {
+		return err
+	}
+	nowMs, ok := e.clock.now()
+	if !ok {
+		nowMs = e.clock.last.Load()
+	}
+	l.begin(nowMs, 0)
+	fn(&turn{e: e, l: l, cat: e.catalogue.Load(), nowMs: nowMs})
+	l.end(!l.records.Empty())
+	e.gate.leave(l)
+	return nil
+}
+
+// disownShard disowns devices of one shard of the table, at most sweepRowsATurn, and returns how many.
+func (t *turn) disownShard(shard int) (rows int) {
+	for slot := range t.e.table.Slots(shard) {
+		if rows == sweepRowsATurn {
+			break
+		}
+		before := slot.Session()
+		t.slot, t.product = slot, t.cat.ProductByID(slot.Product())
+		if t.disown(); slot.Session() != before {
+			rows++
+		}
+	}
+	return rows
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard"
 )
 
 // call is one request whose token was found and allows it.
@@ -121,10 +122,8 @@ func (c *call) answerMembers(name string, list any, next []byte) error {
 
 // administer makes one change in the token's name. What is looked up afterwards is looked up in a catalogue that has
 // it.
-func (c *call) administer(
-	change func(*license.Catalogue, license.Actor) (*license.Catalogue, *license.Change, error),
-) error {
-	if err := c.engine.Administer(c.token.Name, change); err != nil {
+func (c *call) administer(change shard.ChangeFunc) error {
+	if err := c.engine.Administer(c.token.Name, c.token, change); err != nil {
 		return err
 	}
 	c.catalogue = c.engine.Catalogue()

@@ -7,7 +7,7 @@ func (c *call) confirmClock() error {
 	if err := c.readNothing(); err != nil {
 		return err
 	}
-	if err := c.engine.ConfirmClock(c.token.Name); err != nil {
+	if err := c.engine.ConfirmClock(c.token.Name, c.token); err != nil {
 		return err
 	}
 	c.ctx.SetStatusCode(fasthttp.StatusNoContent)

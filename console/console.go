@@ -9,7 +9,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/access"
-	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/shard"
@@ -20,12 +19,11 @@ type Engine interface {
 	Catalogue() *license.Catalogue
 	NowMs() int64
 	ClockLeapt() bool
-	ConfirmClock(token string) error
+	ConfirmClock(name string, token *access.Token) error
 	View(fn func(*shard.View)) error
-	Administer(token string, fn func(*license.Catalogue, license.Actor) (*license.Catalogue, *license.Change, error)) error
+	Administer(name string, token *access.Token, fn shard.ChangeFunc) error
 	Licenses(p *license.Product, after uint64, fn func(*shard.License) bool) error
 	DeviceLog(ctx context.Context, q shard.LogQuery, fn func(*shard.LogEntry) bool) error
-	PutOffline(pick func(*license.Product) bool, reason event.Code) error
 	Forecast(p *license.Product, weeks int) (shard.Forecast, error)
 	Audit(before uint64, fn func(license.AuditEntry) bool) error
 }

@@ -19,9 +19,11 @@ import (
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
-	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
+	"github.com/meterd/meterd/retention/ledger"
+	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/usage"
 )
 
 var _ Engine = (*shard.Engine)(nil)
@@ -101,19 +103,19 @@ func (d *daemon) open() {
 		Space: disk.SpaceOptions{BallastBytes: 1 << 16, Free: func(string) (uint64, error) { return 1 << 40, nil }},
 	})
 	must(d.t, err)
-	log, err := retention.OpenLog(retention.LogOptions{Path: dir.CommitPath(), Retention: retentionOfTests})
+	log, err := commitlog.Open(commitlog.Options{Path: dir.LogPath(), Retention: retentionOfTests, SegmentBytes: 1 << 20})
 	must(d.t, err)
-	ledger, err := retention.OpenLedger(retention.LedgerOptions{Path: dir.LedgerPath()})
+	store, err := ledger.Open(ledger.Options{Path: dir.LedgerPath()})
 	must(d.t, err)
 	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	must(d.t, err)
 	d.engine, err = shard.Open(shard.Options{
-		Log: log, Ledger: ledger, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: d.clock, HashSeed: 42,
+		Log: log, Ledger: usage.New(store), Checkpoints: checkpoints, Guard: dir.Guard(), Clock: d.clock, HashSeed: 42,
 		Region: dir.Region(), Retention: retentionOfTests,
 	})
 	must(d.t, err)
 	d.t.Cleanup(func() {
-		must(d.t, errors.Join(d.engine.Close(), log.Close(), ledger.Close(), dir.Close()))
+		must(d.t, errors.Join(d.engine.Close(), log.Close(), store.Close(), dir.Close()))
 	})
 }
 
@@ -132,7 +134,7 @@ func (d *daemon) addToken(name string, role access.Role, account string) {
 	must(
 		d.t,
 		d.engine.Administer(
-			"setup",
+			"setup", nil,
 			func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 				if a := c.Account(account); a != nil {
 					token.AccountID = a.ID

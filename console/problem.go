@@ -25,9 +25,9 @@ func invalid(field, detail string) error {
 // fail answers an error. After ErrStopped nobody knows what reached the disk: the connection is closed without an
 // answer.
 func (h *Handler) fail(ctx *fasthttp.RequestCtx, err error) {
-	var p *event.Problem
+	p := shard.ProblemOf(err)
 	switch {
-	case errors.As(err, &p):
+	case p != nil:
 	case errors.Is(err, shard.ErrStopped):
 		ctx.SetConnectionClose()
 		_ = ctx.Conn().Close() // No answer may leave; what it fails with says nothing.

@@ -110,9 +110,6 @@ func (c *call) suspendAccount() error {
 			return next, ch, err
 		},
 	)
-	if err == nil && suspended {
-		err = c.engine.PutOffline(func(p *license.Product) bool { return p.AccountID == a.ID }, event.Suspended)
-	}
 	if err != nil {
 		return err
 	}
@@ -135,9 +132,6 @@ func (c *call) suspendProduct() error {
 			return next, ch, err
 		},
 	)
-	if err == nil && suspended {
-		err = c.engine.PutOffline(func(q *license.Product) bool { return q.ID == p.ID }, event.Suspended)
-	}
 	if err != nil {
 		return err
 	}

@@ -16,10 +16,12 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
+	"github.com/meterd/meterd/retention/ledger"
+	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/commands"
+	"github.com/meterd/meterd/usage"
 )
 
 // guardedDoor is a door before an engine that has two accounts with a product each, and a token of each role: one that
@@ -60,16 +62,16 @@ func (d *guardedDoor) open() {
 		Space: disk.SpaceOptions{BallastBytes: 1 << 16, Free: func(string) (uint64, error) { return 1 << 40, nil }},
 	})
 	d.must(err)
-	log, err := retention.OpenLog(retention.LogOptions{Path: dir.CommitPath(), Retention: time.Hour})
+	log, err := commitlog.Open(commitlog.Options{Path: dir.LogPath(), Retention: time.Hour, SegmentBytes: 1 << 20})
 	d.must(err)
 	d.disk = &slowDisk{Log: log}
-	ledger, err := retention.OpenLedger(retention.LedgerOptions{Path: dir.LedgerPath()})
+	store, err := ledger.Open(ledger.Options{Path: dir.LedgerPath()})
 	d.must(err)
 	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	d.must(err)
 	d.engine, err = shard.Open(shard.Options{
 		Log:         d.disk,
-		Ledger:      ledger,
+		Ledger:      usage.New(store),
 		Checkpoints: checkpoints,
 		Guard:       dir.Guard(),
 		Clock:       shard.NewSystemClock(),
@@ -78,7 +80,7 @@ func (d *guardedDoor) open() {
 		Retention:   time.Hour,
 	})
 	d.must(err)
-	d.Cleanup(func() { d.must(errors.Join(d.engine.Close(), log.Close(), ledger.Close(), dir.Close())) })
+	d.Cleanup(func() { d.must(errors.Join(d.engine.Close(), log.Close(), store.Close(), dir.Close())) })
 }
 
 func (d *guardedDoor) newHandler() *Handler { return d.newHandlerOf(d.engine) }
@@ -101,7 +103,7 @@ func (d *guardedDoor) must(err error) {
 
 func (d *guardedDoor) change(fn func(*license.Catalogue, license.Actor) (*license.Catalogue, *license.Change, error)) {
 	d.Helper()
-	d.must(d.engine.Administer("setup", fn))
+	d.must(d.engine.Administer("setup", nil, fn))
 }
 
 func (d *guardedDoor) token(t access.Token) {
@@ -243,7 +245,7 @@ func TestRevokedWhileItHears(t *testing.T) {
 	d := newGuardedDoor(t)
 	engine := &chattyEngine{Engine: d.engine, revoke: func() {
 		err := d.engine.Administer(
-			"setup",
+			"setup", nil,
 			func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 				return c.DeleteToken(by, "gateway")
 			},

@@ -105,9 +105,6 @@ func (d *guardedDoor) putOffline(product string) {
 			next, ch, _, err := c.SuspendProduct(by, product, on)
 			return next, ch, err
 		})
-		if on {
-			d.must(d.engine.PutOffline(func(p *license.Product) bool { return p.Name == product }, event.Suspended))
-		}
 	}
 }
 

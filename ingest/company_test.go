@@ -14,18 +14,18 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/meterd/meterd/retention"
+	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
 )
 
 // slowDisk is a log that counts its groups, and takes the next one only when a test lets it.
 type slowDisk struct {
-	*retention.Log
+	*commitlog.Log
 	groups atomic.Int64
 	busy   sync.Mutex // held by a test, it holds up who appends
 }
 
-func (d *slowDisk) Append(g *retention.Group) error {
+func (d *slowDisk) Append(g *commitlog.Group) error {
 	d.groups.Add(1)
 	d.busy.Lock()
 	defer d.busy.Unlock()

@@ -110,7 +110,8 @@ func fieldOf(h *fasthttp.RequestHeader, name string) field {
 
 // header takes what a request says about itself. Of the fields nothing is kept.
 func (c *call) header(token *access.Token, contentType []byte, producer, sequence field) *event.Problem {
-	c.request.Account, c.request.Producer, c.request.Claim = token.AccountID, nil, nil
+	c.request.Token, c.request.Account = token, token.AccountID
+	c.request.Producer, c.request.Claim = nil, nil
 	if c.format = formatOf(contentType); c.format == nil {
 		return unsupportedMedia()
 	}

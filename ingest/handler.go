@@ -26,7 +26,7 @@ type Engine interface {
 	Settle(*shard.Request) error
 	Watch(*shard.Request, chan<- struct{}) bool
 	Offline(account uint32, producer string) (devices int, err error)
-	ForgetProducer(token string, account uint32, producer string) (found bool, err error)
+	ForgetProducer(token *access.Token, account uint32, producer string) (found bool, err error)
 	Catalogue() *license.Catalogue
 	NowMs() int64
 	Sequences(account uint32, producer string) (s claims.Sequences, ok bool, err error)
@@ -128,50 +128,13 @@ func refuse(ctx *fasthttp.RequestCtx, p *event.Problem) {
 // fail answers what the engine could not do. After ErrStopped nobody knows what reached the disk: the connection is
 // closed.
 func fail(ctx *fasthttp.RequestCtx, err error) {
-	p := problemOf(err)
+	p := shard.ProblemOf(err)
 	if p == nil {
 		ctx.SetConnectionClose()
 		_ = ctx.Conn().Close() // No answer may leave; what it fails with says nothing.
 		return
 	}
 	writeProblem(&ctx.Response, p)
-}
-
-// problemOf says what to answer to an error of the engine; nil means that no answer may leave.
-func problemOf(err error) (p *event.Problem) {
-	switch {
-	case errors.As(err, &p):
-	case errors.Is(err, claims.ErrTooOld):
-		p = &event.Problem{
-			Code:   event.SequenceTooOld,
-			Field:  "Meterd-Sequence",
-			Detail: "Meterd-Sequence: it lies before what is remembered; ask GET /v1/producers/{producer}",
-		}
-	case errors.Is(err, claims.ErrReused):
-		p = &event.Problem{
-			Code:   event.SequenceReused,
-			Field:  "Meterd-Sequence",
-			Detail: "Meterd-Sequence: it was sent with another body",
-		}
-	case errors.Is(err, claims.ErrTooManyInFlight):
-		p = &event.Problem{Code: event.Overloaded, Detail: "64 requests of this producer wait for their answers already"}
-	case errors.Is(err, shard.ErrClockLeap):
-		p = &event.Problem{
-			Code:   event.ClockLeap,
-			Detail: "the clock leapt ahead by more than an hour; set it right, or confirm it with POST /v1/clock/confirm",
-		}
-	case errors.Is(err, shard.ErrDiskFull):
-		p = &event.Problem{Code: event.DiskFull, Detail: "the disk is nearly full; free some space"}
-	case errors.Is(err, shard.ErrOutOfMemory):
-		p = &event.Problem{
-			Code: event.OutOfMemory,
-			Detail: "a device connects for the first time, and memory for the device table cannot be had; " +
-				"give the daemon more memory; devices that were active before go on",
-		}
-	case errors.Is(err, shard.ErrOverloaded):
-		p = &event.Problem{Code: event.Overloaded, Detail: "too many requests at once; send it again"}
-	}
-	return p
 }
 
 func writeProblem(r *fasthttp.Response, p *event.Problem) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/shard"
 )
 
 // link is a connection that a loop looks after.
@@ -242,7 +243,7 @@ func (l *loop) answer(c *link) {
 		l.send(c)
 		return
 	}
-	if p := problemOf(k.err); p != nil {
+	if p := shard.ProblemOf(k.err); p != nil {
 		l.refuse(c, p)
 		return
 	}

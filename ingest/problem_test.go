@@ -22,14 +22,14 @@ func TestProblemsOfTheEngine(t *testing.T) {
 		{shard.ErrOverloaded, "overloaded", "too many requests at once"},
 	} {
 		var r fasthttp.Response
-		writeProblem(&r, problemOf(fmt.Errorf("submit: %w", c.err)))
+		writeProblem(&r, shard.ProblemOf(fmt.Errorf("submit: %w", c.err)))
 		body := string(r.Body())
 		if r.StatusCode() != 503 || len(r.Header.Peek("Retry-After")) == 0 ||
 			!strings.Contains(body, fmt.Sprintf(`"code":%q`, c.code)) || !strings.Contains(body, c.says) {
 			t.Errorf("%v: %d %s", c.err, r.StatusCode(), body)
 		}
 	}
-	if p := problemOf(shard.ErrStopped); p != nil {
+	if p := shard.ProblemOf(shard.ErrStopped); p != nil {
 		t.Errorf("an engine that stopped answers %v", p)
 	}
 }

@@ -63,7 +63,7 @@ func unknownProducer() *event.Problem {
 
 // forget answers DELETE /v1/producers/{producer}: its name and sequences are forgotten.
 func (h *Handler) forget(ctx *fasthttp.RequestCtx, token *access.Token, name string) {
-	found, err := h.engine.ForgetProducer(token.Name, token.AccountID, name)
+	found, err := h.engine.ForgetProducer(token, token.AccountID, name)
 	switch {
 	case err != nil:
 		fail(ctx, err)

@@ -2,113 +2,183 @@ package shard
 
 import (
 	"errors"
-	"fmt"
+	"sync"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention"
-	"github.com/meterd/meterd/shard/commands"
 )
 
-// Administer makes one administrative change between two groups, with nobody deciding: fn builds the next catalogue
-// from the one that holds, which is synced with its audit entry in one transaction and swapped in. It returns when the
-// first event decided after it sees the change. An error of fn, or a nil catalogue from it, changes nothing. Changes are
-// made one at a time.
-func (e *Engine) Administer(
-	token string,
-	fn func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error),
-) error {
-	e.adminMu.Lock()
-	defer e.adminMu.Unlock()
-	if e.Err() != nil {
+// Administration goes the way of events: it is decided, recorded in a group, and answered when the group is durable.
+//
+//	Administer ─► queue ─► seal of group g, gate closed: decide against the catalogue as it stands, take the time,
+//	                       record the result in g, swap the catalogue in ─► g is durable ─► answer
+//
+// A change is decided after all events of its group and before all events of the next. So two equal orders in one group
+// do not both see the old catalogue, and the first event decided after the answer sees the change (R9).
+
+// adminQueue holds what waits to be decided at the next seal.
+type adminQueue struct {
+	places  chan struct{} // one for each that may wait
+	mu      sync.Mutex
+	pending []*pendingChange
+}
+
+// ChangeFunc builds the next catalogue from the one that holds. A nil catalogue changes nothing. It runs with the gate
+// closed: it must be short, and must not call the engine.
+type ChangeFunc func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error)
+
+// pendingChange is one call of Administer on its way. The sealer writes the fields below done before it closes done.
+type pendingChange struct {
+	name  string
+	token *access.Token
+	fn    ChangeFunc
+	done  chan struct{}
+
+	group *group // nil: there is nothing to wait for
+	sweep uint64 // number of the sweep that it began, 0 without
+	err   error
+}
+
+func newAdminQueue() *adminQueue { return &adminQueue{places: make(chan struct{}, adminWaitingMax)} }
+
+func (q *adminQueue) add(p *pendingChange) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pending = append(q.pending, p)
+}
+
+// take returns the changes of one seal.
+func (q *adminQueue) take() []*pendingChange {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := min(len(q.pending), adminChangesASeal)
+	taken := q.pending[:n:n]
+	q.pending = q.pending[n:]
+	return taken
+}
+
+// putBack makes changes the first ones of the next seal.
+func (q *adminQueue) putBack(list []*pendingChange) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pending = append(append([]*pendingChange(nil), list...), q.pending...)
+}
+
+func (q *adminQueue) waits() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.pending) > 0
+}
+
+// Administer makes one administrative change in the name of a token, which is checked again when the change is decided;
+// token is nil for what the daemon does by itself. It returns when the change is durable, and if it suspends many
+// devices, when all of them are offline. An error of fn, or a nil catalogue from it, changes nothing; the error also
+// waits until what it was decided by is durable. Administration goes on while the clock has leapt, and within a reserve
+// while the disk is nearly full.
+func (e *Engine) Administer(name string, token *access.Token, fn ChangeFunc) error {
+	switch {
+	case e.Err() != nil:
+		return ErrStopped
+	case e.o.Guard.Exhausted():
+		return ErrDiskFull
+	}
+	e.admin.places <- struct{}{}
+	defer func() { <-e.admin.places }()
+	p := &pendingChange{name: name, token: token, fn: fn, done: make(chan struct{})}
+	e.admin.add(p)
+	signal(e.gate.kick)
+	select {
+	case <-p.done:
+	case <-e.stop:
 		return ErrStopped
 	}
-	var before, next *license.Catalogue
-	var ch *license.Change
-	var err error
-	cut := e.cut(0, func() {
-		before = e.catalogue.Load()
-		next, ch, err = fn(before, license.Actor{Token: token, AtMs: e.clock.view()})
-		if err != nil || next == nil {
-			return
+	if err := e.awaitNewest(p.group); err != nil {
+		return err
+	}
+	if p.err == nil && p.sweep != 0 {
+		return e.awaitSweep(p.sweep)
+	}
+	return p.err
+}
+
+// decideChanges decides what waits, in order, and records it in g. The gate is closed.
+func (e *Engine) decideChanges(g *group) (decided []*pendingChange) {
+	decided = e.admin.take()
+	if len(decided) == 0 {
+		return nil
+	}
+	nowMs, bytes := e.clock.seal(), 0
+	for i, p := range decided {
+		if bytes > changesBytesMax {
+			e.admin.putBack(decided[i:])
+			decided = decided[:i]
+			break
 		}
-		if failed := e.o.Ledger.Write(ControlEntries(next, ch)); failed != nil {
-			e.fail(fmt.Errorf("write control record %d: %w", next.Seq, failed))
-			err = ErrStopped
-			return
+		cat := e.catalogue.Load()
+		if p.token != nil && !cat.Honors(p.token, nowMs) {
+			p.err = ErrTokenRevoked
+			continue
 		}
-		e.catalogue.Store(next)
-		e.beginRun(ch)
-		if ch.Device != nil {
-			e.suspendDevice(next, ch.Device)
+		next, ch, err := p.fn(cat, license.Actor{Token: p.name, AtMs: nowMs})
+		if p.err = err; err != nil || next == nil {
+			continue
 		}
-	})
-	if cut != nil {
-		return cut
+		encoded := ch.Append(nil)
+		bytes += len(encoded)
+		g.changes = append(g.changes, encoded)
+		g.refreshes = append(g.refreshes, refreshOf(next, ch.Seq, ch.Refresh))
+		e.swap(cat, next, ch)
+		if sweeping(next, ch.Seq) {
+			p.sweep = ch.Seq
+		}
 	}
-	if err == nil && next != nil {
-		e.tellGateways(before, next, ch)
+	if len(g.changes) > 0 {
+		g.reach(nowMs)
+		g.entered.Store(true)
 	}
-	return err
+	if e.admin.waits() {
+		signal(e.gate.kick)
+	}
+	return decided
 }
 
-// errHead ends a walk over records behind the first.
-var errHead = errors.New("the head was read")
-
-// ControlEntries returns what the ledger keeps of a change that led to next.
-func ControlEntries(next *license.Catalogue, ch *license.Change) []retention.Entry {
-	var entries []retention.Entry
-	_ = next.Records(func(key, value []byte) error { // The head comes first.
-		entries = append(entries, retention.Entry{Key: key, Value: value})
-		return errHead
-	})
-	for _, p := range append(ch.Puts, ch.Audit.Record()) {
-		entries = append(entries, retention.Entry{Key: p.Key, Value: p.Value})
+// swap makes next the catalogue, and does to devices and timers what the change says. The gate is closed.
+func (e *Engine) swap(before, next *license.Catalogue, ch *license.Change) {
+	e.catalogue.Store(next)
+	if ch.Refresh != 0 {
+		// The first number that gateways are told begins the run of the daemon; lane 0 is nobody's now.
+		l := e.gate.all[0]
+		l.begin(ch.AtMs, 0)
+		l.beginRun(e.commands)
+		l.end(!l.records.Empty())
 	}
-	return entries
-}
-
-// beginRun records that the daemon was started if a change is the first thing that gateways are told of. It runs
-// between two groups.
-func (e *Engine) beginRun(ch *license.Change) {
-	if ch.Refresh == 0 {
-		return
+	if ch.Device != nil {
+		e.suspendDevice(next, ch.Device, ch.AtMs)
 	}
-	nowMs, ok := e.clock.now()
-	if !ok {
-		nowMs = e.clock.last.Load()
-	}
-	l := e.gate.all[0]
-	e.gate.open.entered.Store(true)
-	l.begin(nowMs, 0)
-	l.beginRun(e.commands)
-	l.end(!l.records.Empty())
-}
-
-// tellGateways does what follows from a change that is swapped in.
-func (e *Engine) tellGateways(before, next *license.Catalogue, ch *license.Change) {
-	p := next.ProductByID(ch.Refresh)
-	if p == nil {
-		e.commands.Changed(commands.Refresh{Seq: next.Seq}) // A stream whose token was revoked must notice.
-		return
-	}
-	e.commands.Changed(commands.Refresh{Seq: next.Seq, Product: p.ID, Account: p.AccountID})
-	if old := before.ProductByID(p.ID); old != nil && old.ValidityVersion() != p.ValidityVersion() {
-		e.expiry.searchNow() // Ends have moved, perhaps into the past.
+	if p := next.ProductByID(ch.Refresh); p != nil {
+		old := before.ProductByID(p.ID)
+		if old != nil && old.ValidityVersion() != p.ValidityVersion() {
+			e.expiry.searchNow() // Ends have moved, perhaps into the past.
+		}
 	}
 }
 
-// Audit calls fn for audit entries, newest first, beginning before control sequence before (0: with the newest), until
-// fn returns false.
+// decidedAt tells those whose changes were decided at a seal which group they wait for.
+func decidedAt(newest *group, decided []*pendingChange) {
+	for _, p := range decided {
+		p.group = newest
+		close(p.done)
+	}
+}
+
+// ErrTokenRevoked means that the token was deleted or has expired since the request came. Nothing was changed or counted.
+var ErrTokenRevoked = errors.New("the token was deleted or has expired")
+
+// Audit calls fn for audit entries, newest first, beginning before change before (0: with the newest), until fn returns
+// false. What was answered before the call is there.
 func (e *Engine) Audit(before uint64, fn func(license.AuditEntry) bool) error {
-	var start []byte
-	if before > 0 {
-		start = license.AuditKey(before - 1)
+	if err := e.settleView(); err != nil {
+		return err
 	}
-	return e.o.Ledger.Scan([]byte(license.KeyAudit), start, true, func(k, v []byte) (bool, error) {
-		entry, err := license.DecodeAudit(k, v)
-		if err != nil {
-			return false, err
-		}
-		return fn(entry), nil
-	})
+	return e.ledgerErr(e.o.Ledger.Audit(before, fn))
 }

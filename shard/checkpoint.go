@@ -26,12 +26,11 @@ const (
 	sectionCommands  = 6
 	sectionProducers = 8 // with what is remembered of their sequences
 	sectionRuns      = 9
+	sectionCatalogue = 10 // before those that name its objects
+	sectionUpgrades  = 11
 )
 
 const metaBytes = 8 * 4
-
-// keyTotals is followed by product and quarter of an hour: the ledger's usage.
-const keyTotals = "Q"
 
 // checkpointer remembers when the last checkpoint was made and how large it was.
 type checkpointer struct {
@@ -42,10 +41,10 @@ type checkpointer struct {
 	begin atomic.Uint64
 }
 
-// runCheckpoints makes checkpoints when they are due and drops directories of the log that nobody needs.
+// runCheckpoints makes checkpoints when they are due, and has the log let go of what nobody needs.
 func (e *Engine) runCheckpoints() {
-	span := max(e.o.Retention/7, 10*time.Second)
-	// A directory goes only when a checkpoint has passed it: with a short retention they cannot be a minute apart (R18).
+	span := max(e.o.Retention/7, time.Second)
+	// A segment goes only when a checkpoint has passed it: with a short retention they cannot be far apart (R18).
 	every := min(e.o.CheckpointEvery, span/2)
 	if every == 0 {
 		<-e.stop
@@ -66,20 +65,29 @@ func (e *Engine) runCheckpoints() {
 		case <-e.failed:
 			return
 		}
-		rows := e.sinceRows.Load()
-		if rows >= checkpointRecordsMax || e.sinceBytes.Load() > e.checkpoint.bytes.Load() ||
-			(rows > 0 && time.Since(made) >= span/2) {
+		if e.checkpointDue(time.Since(made), span) {
 			made = time.Now()
 			if err := e.Checkpoint(); err != nil {
 				e.fail(err)
 				return
 			}
 		}
-		if err := e.o.Log.Drop(e.clock.view(), e.checkpoint.begin.Load()); err != nil {
-			e.fail(fmt.Errorf("drop old log directories: %w", err))
+		passed := min(e.checkpoint.begin.Load(), e.views.Passed())
+		if err := e.o.Log.Release(e.clock.view(), passed); err != nil {
+			e.fail(fmt.Errorf("let go of old segments of the log: %w", err))
 			return
 		}
 	}
+}
+
+// checkpointDue reports whether a replay would take too long, and the log has grown by as much as a checkpoint writes;
+// or whether segments wait for a checkpoint to go.
+func (e *Engine) checkpointDue(since, span time.Duration) bool {
+	rows := e.sinceRows.Load()
+	if rows >= checkpointRowsMax && e.sinceBytes.Load() >= e.checkpoint.bytes.Load() {
+		return true
+	}
+	return e.durableSeq.Load() > e.checkpoint.begin.Load() && since >= span/2
 }
 
 // Checkpoint copies the state while events go on and installs the copy when the last group that it may reflect is
@@ -90,7 +98,9 @@ func (e *Engine) Checkpoint() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e.gate.mu.RLock()
-	begin := e.sealedSeq.Load() // Nobody is sealing: all that groups up to begin decided is in the words.
+	begin := e.sealedSeq.Load()   // Nobody is sealing: all that groups up to begin decided is in the words.
+	cat := e.catalogue.Load()     // As it stands after begin: the changes behind it are replayed.
+	floor := e.ledgerFloor.Load() // Ids and answers of later groups are in memory.
 	e.gate.mu.RUnlock()
 	e.sinceRows.Store(0)
 	e.sinceBytes.Store(0)
@@ -98,87 +108,98 @@ func (e *Engine) Checkpoint() error {
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	size, err := e.fillCheckpoint(w)
-	if err != nil {
+	s := sectionWriter{w: w}
+	if err := e.copyState(&s, cat, floor); err != nil {
 		return fmt.Errorf("checkpoint: %w", errors.Join(err, w.Abort()))
 	}
-	// Everything that was copied is durable now, and so is its log: this is the last group that the copy may reflect, or a
-	// later one.
+	// Everything that was copied is durable now, and so is its log: this is the last group that the copy may reflect, or
+	// a later one.
 	if err := w.Commit(e.durableSeq.Load()); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	c.bytes.Store(size)
+	c.bytes.Store(s.bytes)
 	c.begin.Store(begin)
 	c.last.Store(time.Now().UnixNano())
-	e.o.Guard.Reserve(uint64(size))
+	e.o.Guard.Reserve(uint64(s.bytes))
+	e.totals.forget(uint32(e.clock.last.Load()/record.QuarterMs), e.o.Ledger.Position().Seq)
 	return nil
 }
 
-// fillCheckpoint writes the copy, and to the ledger what the log need not keep for it any more.
-func (e *Engine) fillCheckpoint(w *disk.CheckpointWriter) (size int64, err error) {
-	size, dirty, err := e.copyState(w)
-	if err != nil {
-		return 0, err
-	}
-	if err := e.writeTotals(dirty); err != nil {
-		return 0, err
-	}
-	return size, e.flushRows()
+// sectionWriter writes sections and counts their bytes. After an error it does nothing.
+type sectionWriter struct {
+	w     *disk.CheckpointWriter
+	bytes int64
+	err   error
 }
 
-// copyState writes all sections and returns when the newest group they may reflect is durable. dirty are the quarters
-// of an hour that the ledger does not have as they are.
-func (e *Engine) copyState(w *disk.CheckpointWriter) (size int64, dirty []record.QuarterTotals, err error) {
-	put := func(kind uint16, data []byte) {
-		if err == nil {
-			size += int64(len(data))
-			err = w.Section(kind, data)
-		}
+func (s *sectionWriter) put(kind uint16, data []byte) {
+	if s.err == nil {
+		s.bytes += int64(len(data))
+		s.err = s.w.Section(kind, data)
+	}
+}
+
+// copyState writes all sections and returns when the newest group they may reflect is durable.
+func (e *Engine) copyState(s *sectionWriter, cat *license.Catalogue, floor uint64) error {
+	s.catalogue(cat)
+	for piece := range pieces(appendPools(nil, cat), disk.SectionBytesMax/poolBytes*poolBytes) {
+		s.put(sectionPools, piece)
 	}
 	var image []byte
-	for s := range shards {
-		image = e.table.AppendShard(append(image[:0], byte(s)), s)
+	for n := range shards {
+		image = e.table.AppendShard(append(image[:0], byte(n)), n)
 		for piece := range shardPieces(image, disk.SectionBytesMax) {
-			put(sectionShard, piece)
+			s.put(sectionShard, piece)
 		}
 	}
-	putAll := func(kind uint16, sections [][]byte) {
-		for _, section := range sections {
-			put(kind, section)
-		}
+	if err := e.producers.Sections(disk.SectionBytesMax, func(section []byte) error {
+		s.put(sectionProducers, section)
+		return s.err
+	}); err != nil {
+		return err
 	}
-	e.gate.mu.RLock()
-	cat := e.catalogue.Load()
-	e.gate.mu.RUnlock()
-	for piece := range pieces(appendPools(nil, cat), disk.SectionBytesMax/poolBytes*poolBytes) {
-		put(sectionPools, piece)
+	if err := e.writeCommands(func(kind uint16, data []byte) error {
+		s.put(kind, data)
+		return s.err
+	}); err != nil {
+		return err
 	}
-	if err == nil {
-		err = e.producers.Sections(disk.SectionBytesMax, func(piece []byte) error {
-			put(sectionProducers, piece)
-			return err
-		})
+	e.upgrades.sections(func(section []byte) { s.put(sectionUpgrades, section) })
+	for _, section := range e.totals.sections() {
+		s.put(sectionTotals, section)
 	}
-	if err == nil {
-		err = e.writeCommands(func(kind uint16, data []byte) error {
-			put(kind, data)
-			return err
-		})
-	}
-	all, dirty := e.totals.copy()
-	putAll(sectionTotals, all)
 	e.gate.mu.RLock()
 	meta := binary.LittleEndian.AppendUint64(nil, uint64(e.clock.last.Load()))
 	meta = binary.LittleEndian.AppendUint64(meta, e.serial.Load())
-	meta = binary.LittleEndian.AppendUint64(meta, e.catalogue.Load().Seq)
+	meta = binary.LittleEndian.AppendUint64(meta, floor)
 	meta = binary.LittleEndian.AppendUint64(meta, e.commands.Last())
 	g := e.gate.newest()
 	e.gate.mu.RUnlock()
-	put(sectionMeta, meta)
-	if err != nil {
-		return 0, nil, err
+	s.put(sectionMeta, meta)
+	if s.err != nil {
+		return s.err
 	}
-	return size, dirty, e.awaitNewest(g)
+	return e.awaitNewest(g)
+}
+
+// catalogue writes the records of all objects: key, its length before it, and value.
+func (s *sectionWriter) catalogue(cat *license.Catalogue) {
+	var section []byte
+	err := cat.Records(func(key, value []byte) error {
+		if len(section) > 0 && len(section)+len(key)+len(value)+6 > disk.SectionBytesMax {
+			s.put(sectionCatalogue, section)
+			section = section[:0]
+		}
+		section = binary.LittleEndian.AppendUint16(section, uint16(len(key)))
+		section = append(section, key...)
+		section = binary.LittleEndian.AppendUint32(section, uint32(len(value)))
+		section = append(section, value...)
+		return nil
+	})
+	if s.err == nil {
+		s.err = err
+	}
+	s.put(sectionCatalogue, section)
 }
 
 // shardPieces cuts an image that has its shard before it into pieces of at most n bytes that each have. The shard takes
@@ -256,58 +277,44 @@ func appendPools(dst []byte, cat *license.Catalogue) []byte {
 	return dst
 }
 
-// copy returns all quarters of an hour as a checkpoint holds them, and those that the ledger does not have.
-func (t *totals) copy() (all [][]byte, dirty []record.QuarterTotals) {
+// sections returns all quarters of an hour as a checkpoint holds them.
+func (t *totals) sections() [][]byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var s sections
 	for q, sum := range t.quarters {
 		s.add(func(dst []byte) []byte {
-			at := len(dst)
-			dst = append(dst, 0, 0)
-			dst = binary.LittleEndian.AppendUint32(dst, q.Product)
-			dst = binary.LittleEndian.AppendUint32(dst, q.Number)
-			dst = sum.Append(dst)
-			binary.LittleEndian.PutUint16(dst[at:], uint16(len(dst)-at-2))
-			return dst
+			return appendEntry(dst, func(row []byte) []byte {
+				row = binary.LittleEndian.AppendUint32(row, q.Product)
+				row = binary.LittleEndian.AppendUint32(row, q.Number)
+				return sum.Append(row)
+			})
 		})
 	}
-	for q := range t.dirty {
-		dirty = append(dirty, record.QuarterTotals{Quarter: q, Totals: *t.quarters[q]})
-	}
-	clear(t.dirty)
-	return s.all(), dirty
+	return s.all()
 }
 
-// writeTotals writes quarters of an hour to the ledger and forgets those that are over.
-func (e *Engine) writeTotals(dirty []record.QuarterTotals) error {
-	w := ledgerWriter{ledger: e.o.Ledger}
-	for i := range dirty {
-		q := dirty[i].Quarter
-		if err := w.put(totalsKey(q), dirty[i].Totals.Append(nil)); err != nil {
-			return fmt.Errorf("write totals: %w", err)
+// appendEntry appends what fn appends, with its length before it.
+func appendEntry(dst []byte, fn func([]byte) []byte) []byte {
+	at := len(dst)
+	dst = fn(append(dst, 0, 0))
+	binary.LittleEndian.PutUint16(dst[at:], uint16(len(dst)-at-2))
+	return dst
+}
+
+var errSection = errors.New("a section is damaged")
+
+// eachEntry calls fn for every entry of a section, each with its length of two bytes before it.
+func eachEntry(data []byte, fn func(entry []byte) error) error {
+	for len(data) > 0 {
+		if len(data) < 2 || len(data) < 2+int(binary.LittleEndian.Uint16(data)) {
+			return errSection
+		}
+		entry := data[2 : 2+int(binary.LittleEndian.Uint16(data))]
+		data = data[2+len(entry):]
+		if err := fn(entry); err != nil {
+			return err
 		}
 	}
-	if err := w.flush(); err != nil {
-		return fmt.Errorf("write totals: %w", err)
-	}
-	e.totals.forget(uint32(e.clock.last.Load() / record.QuarterMs))
 	return nil
-}
-
-func totalsKey(q record.Quarter) []byte {
-	k := binary.BigEndian.AppendUint32([]byte(keyTotals), q.Product)
-	return binary.BigEndian.AppendUint32(k, q.Number)
-}
-
-// forget drops quarters before the running one that the ledger has. Decided times never go back, so they do not change
-// any more.
-func (t *totals) forget(running uint32) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for q := range t.quarters {
-		if _, dirty := t.dirty[q]; q.Number < running && !dirty {
-			delete(t.quarters, q)
-		}
-	}
 }

@@ -68,6 +68,21 @@ func (d *decidedClock) now() (ms int64, ok bool) {
 	}
 }
 
+// seal returns the time of what is decided between two groups: not before any decision of the group that ends, not after
+// any of the next one. During a leap it is what the monotonic clock says.
+func (d *decidedClock) seal() int64 {
+	ms := d.view()
+	for {
+		last := d.last.Load()
+		if ms <= last {
+			return last
+		}
+		if d.last.CompareAndSwap(last, ms) {
+			return ms
+		}
+	}
+}
+
 // view returns the time for looking: never before the last decision; during a leap what the monotonic clock says.
 func (d *decidedClock) view() int64 {
 	wall, running := d.clock.Now()

@@ -100,21 +100,24 @@ func (e *Engine) Commands(
 	return list, page.Next, page.More, err
 }
 
+// refreshOf is what a change means to gateways; product 0 is nothing.
+func refreshOf(cat *license.Catalogue, seq uint64, product uint32) commands.Refresh {
+	r := commands.Refresh{Seq: seq}
+	if p := cat.ProductByID(product); p != nil {
+		r.Product, r.Account = p.ID, p.AccountID
+	}
+	return r
+}
+
 // oldRefreshes hands on the changes behind number after and up to number to, oldest first, from the audit log.
 func (e *Engine) oldRefreshes(after, to uint64, fn func(commands.Refresh) bool) error {
+	if err := e.settleView(); err != nil {
+		return err
+	}
 	cat := e.catalogue.Load()
-	start := license.AuditKey(after + 1)
-	return e.o.Ledger.Scan([]byte(license.KeyAudit), start, false, func(k, v []byte) (bool, error) {
-		entry, err := license.DecodeAudit(k, v)
-		if err != nil || entry.Seq > to {
-			return false, err
-		}
-		r := commands.Refresh{Seq: entry.Seq}
-		if p := cat.ProductByID(entry.Refresh); p != nil {
-			r.Product, r.Account = p.ID, p.AccountID
-		}
-		return fn(r), nil
-	})
+	return e.ledgerErr(e.o.Ledger.AuditFrom(after, func(entry license.AuditEntry) bool {
+		return entry.Seq <= to && fn(refreshOf(cat, entry.Seq, entry.Refresh))
+	}))
 }
 
 // writeCommands writes the sections of a checkpoint with commands.

@@ -1,12 +1,15 @@
 package shard
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/license"
+	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/views"
 )
 
 // runSealer closes groups: whenever somebody waits for what is in them, or wants a cut, and the committer is idle or
@@ -62,19 +65,24 @@ func (e *Engine) seal() *group {
 	gt.mu.Lock()
 	held := time.Now()
 	g := gt.open
-	full := e.collect(g)
-	// Somebody who was inside but left nothing that lasts waits, like views, for what came before.
+	under := e.catalogue.Load()
+	decided := e.decideChanges(g)
+	full := e.collect(g, under)
+	// Somebody may have entered and left no record; those who wait for this group then wait for the ones before it.
 	ended := full || g.entered.Load()
 	if ended {
 		gt.open, gt.sealed = newGroup(), g
 	}
+	newest := gt.newest()
 	for _, fn := range fns {
 		fn()
 	}
+	e.letGo()
 	grown := e.grow(need)
 	gt.mu.Unlock()
 	e.grew(grown)
 	e.stats.sealed(held.Sub(began), time.Since(held))
+	decidedAt(newest, decided)
 	if cutDone != nil {
 		close(cutDone)
 	}
@@ -84,50 +92,47 @@ func (e *Engine) seal() *group {
 	return g
 }
 
-// collect moves what the lanes hold into g and reports whether it is anything. The gate is closed.
-func (e *Engine) collect(g *group) bool {
-	full := false
+// collect moves what the lanes hold into g, whose events were decided under a catalogue, and reports whether it is
+// anything. The gate is closed.
+func (e *Engine) collect(g *group, under *license.Catalogue) bool {
+	full, seq := len(g.changes) > 0, e.sealedSeq.Load()+1
 	e.totals.mu.Lock()
 	defer e.totals.mu.Unlock()
 	touched := e.totals.touched[:0]
 	for _, l := range e.gate.all {
+		e.verdicts.take(l)
 		if l.records.Empty() && len(l.raw) == 0 {
-			e.verdicts.take(l)
 			continue
 		}
 		full = true
 		l.records, l.spare = l.spare, l.records
 		g.raw = append(g.raw, l.raw...)
-		g.licenses = append(g.licenses, l.licenses...)
-		g.ends = append(g.ends, l.ends...)
-		g.upgrades = append(g.upgrades, l.upgrades...)
-		g.answers = append(g.answers, l.answers...)
 		g.rows += l.rows + l.spare.Rows()
 		if g.firstMs == 0 || l.firstMs < g.firstMs {
 			g.firstMs = l.firstMs
 		}
 		g.lastMs = max(g.lastMs, l.lastMs)
 		for q, t := range l.totals {
-			touched = e.totals.add(q, t, touched)
+			touched = e.totals.add(q, t, seq, touched)
 		}
-		l.raw, l.licenses, l.ends, l.upgrades, l.answers = nil, nil, nil, nil, nil
+		l.raw = nil
 		l.rows, l.firstMs, l.lastMs = 0, 0, 0
 		l.total = nil
 		clear(l.totals)
-		e.verdicts.take(l)
 	}
 	if !full {
 		return false
 	}
-	g.seq = e.sealedSeq.Add(1)
-	g.controlSeq = e.catalogue.Load().Seq
+	g.seq = seq
+	e.sealedSeq.Store(seq)
 	g.commandLast = e.commands.Last()
-	head := record.Head{SerialLast: e.serial.Load()}
+	head := record.Head{SerialLast: e.serial.Load(), Changes: g.changes}
 	for _, q := range touched {
-		head.Totals = append(head.Totals, record.QuarterTotals{Quarter: q, Totals: *e.totals.quarters[q]})
+		head.Totals = append(head.Totals, record.QuarterTotals{Quarter: q, Totals: e.totals.quarters[q].Totals})
 	}
 	e.totals.touched = touched
 	g.head = head.Append(nil)
+	g.view = &views.Group{FirstMs: g.firstMs, LastMs: g.lastMs, Head: head, Catalogue: under}
 	return true
 }
 
@@ -143,10 +148,25 @@ func (e *Engine) finishLanes(g *group) {
 			g.raw = append(g.raw, l.spare.Finish(e.buffers.take()))
 		}
 	}
+	g.view.Effects = effectsOf(g.raw)
 	g.chunks = e.encode(g.raw)
 	e.buffers.give(g.raw)
 	g.raw = nil
 	g.encodeTook = time.Since(began)
+}
+
+// effectsOf copies what views need of raw chunks, whose memory is used again.
+func effectsOf(raw [][]byte) (columns [][]byte) {
+	for _, r := range raw {
+		c, err := record.Open(r)
+		if err != nil {
+			panic("BUG: a chunk that was just built cannot be read: " + err.Error())
+		}
+		if column := c.EffectsColumn(); len(column) > 0 {
+			columns = append(columns, bytes.Clone(column))
+		}
+	}
+	return columns
 }
 
 // runCommitter writes groups in their order, one synced transaction each, and wakes who waits for them.
@@ -168,9 +188,7 @@ func (e *Engine) commit(g *group) {
 		return
 	}
 	began := time.Now()
-	stored := retention.Group{
-		Seq: g.seq, ControlSeq: g.controlSeq, FirstMs: g.firstMs, LastMs: g.lastMs, Head: g.head, Chunks: g.chunks,
-	}
+	stored := commitlog.Group{Seq: g.seq, FirstMs: g.firstMs, LastMs: g.lastMs, Head: g.head, Chunks: g.chunks}
 	g.head, g.chunks = nil, nil // Who remembers the group must not hold its records.
 	if err := e.o.Log.Append(&stored); err != nil {
 		e.fail(fmt.Errorf("commit group %d: %w", g.seq, err))
@@ -178,19 +196,23 @@ func (e *Engine) commit(g *group) {
 		return
 	}
 	e.durableSeq.Store(g.seq)
-	bytes := len(stored.Head)
+	size := len(stored.Head)
 	for _, c := range stored.Chunks {
-		bytes += len(c)
+		size += len(c)
 	}
 	e.buffers.give(stored.Chunks)
-	e.stats.committed(g.rows, bytes, g.encodeTook, time.Since(began))
-	e.sinceBytes.Add(int64(bytes))
-	if e.sinceRows.Add(int64(g.rows)) >= checkpointRecordsMax {
+	e.stats.committed(g.rows, size, g.encodeTook, time.Since(began))
+	e.sinceBytes.Add(int64(size))
+	if e.sinceRows.Add(int64(g.rows)) >= checkpointRowsMax {
 		signal(e.checkpoint.now)
 	}
-	e.rows.add(g, e.failed)
+	g.view.Position = views.Position{Seq: g.seq, Chain: stored.Chain}
+	e.views.Durable(g.view)
 	e.commands.Publish(g.commandLast)
-	g.licenses, g.ends, g.upgrades, g.answers = nil, nil, nil, nil
+	for _, r := range g.refreshes { // Of every change: a stream whose token was revoked must notice, too.
+		e.commands.Changed(r)
+	}
+	g.changes, g.refreshes, g.view = nil, nil, nil
 }
 
 // encode compresses chunks, as many at a time as there are lanes. What is not worth a goroutine is done at once.

@@ -173,14 +173,6 @@ func (t *turn) grant(pool *license.Pool) {
 		Ordinal: uint64(ordinal), License: uint64(w), ActivationS: activation, Pool: pool.ID, PoolDrawn: pool.Drawn,
 		GiftsDrawn: t.product.State.GiftsDrawn, Serial: serial,
 	})
-	t.l.licenses = append(t.l.licenses, LicenseRow{
-		Serial:     serial,
-		Product:    t.product.ID,
-		Ordinal:    ordinal,
-		Pool:       pool.ID,
-		ActivatedS: activation,
-		Generation: w.Generation(),
-	})
 	t.e.expiry.add(expiry, ordinal)
 	total := t.l.totalOf(t.product.ID, t.nowMs)
 	total.Licenses++
@@ -227,5 +219,4 @@ func (t *turn) ended(how record.EndReason, w counters.LicenseWord) {
 		Ordinal: uint64(ordinal), Serial: t.e.table.Grant(ordinal).Serial, EndedS: int64(w.Expiry()) + epochS, How: how,
 	}
 	t.l.records.End(end)
-	t.l.ends = append(t.l.ends, endRow{End: end, product: t.product.ID})
 }

@@ -1,10 +1,6 @@
 package shard
 
-import (
-	"github.com/meterd/meterd/counters"
-	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/license"
-)
+import "github.com/meterd/meterd/event"
 
 // The hot path. Between enter and leave every event passes through decideBatch once: no lock, no allocation, no map and
 // no clock for a message of an active device. Budget beside the device table's own: 40 ns an event.
@@ -12,38 +8,20 @@ import (
 // epochS is where the device table counts seconds from: 1 January 2020, in Unix seconds.
 const epochS = 1_577_836_800
 
-// turn is one request inside the gate.
-type turn struct {
-	e      *Engine
-	l      *lane
-	r      *Request
-	cat    *license.Catalogue
-	nowMs  int64
-	nowS   uint64 // device table's seconds
-	holder uint32
-
-	// of the event in hand
-	ev      *event.Event
-	index   int
-	product *license.Product
-	window  *license.Window
-	key     counters.Key
-	slot    *counters.Slot
-	verdict event.Verdict
-}
-
-// decideBatch decides a request inside the gate. logged is false when nothing of it is to be waited for.
-func (e *Engine) decideBatch(l *lane, r *Request) (logged bool, err error) {
-	nowMs, ok := e.clock.now()
-	if !ok {
-		return false, ErrClockLeap
+// decideBatch decides a request.
+func (t *turn) decideBatch() error {
+	r := t.r
+	switch {
+	case r.Token != nil && !t.cat.Honors(r.Token, t.nowMs):
+		return ErrTokenRevoked
+	case r.hasIDs && t.e.upgrades.epoch != r.upgradeEpoch:
+		return errLookAgain
 	}
-	t := turn{e: e, l: l, r: r, cat: e.catalogue.Load(), nowMs: nowMs, nowS: uint64(nowMs/1000 - epochS)}
-	if t.holder, err = t.enterProducer(); err != nil {
-		return false, err
+	holder, err := t.enterProducer()
+	if err != nil {
+		return err
 	}
-	l.begin(nowMs, t.holder)
-	rows := l.records.Rows()
+	t.begin(holder)
 	for from := 0; from < len(r.Batch.Events); from += findBatch {
 		to := min(from+findBatch, len(r.Batch.Events))
 		t.find(from, to)
@@ -51,38 +29,14 @@ func (e *Engine) decideBatch(l *lane, r *Request) (logged bool, err error) {
 			t.decide(i)
 		}
 	}
-	r.Result.Last, r.DecidedMs = event.Verdict{}, nowMs
+	r.Result.Last, r.DecidedMs = event.Verdict{}, t.nowMs
 	if r.Single {
 		r.Result.Last = t.verdict
 	}
 	if r.claim.Mine() {
 		t.claim()
 	}
-	logged = l.records.Rows() > rows || !l.records.Empty()
-	l.end(logged)
-	return logged, nil
-}
-
-// begin starts the rows of a request.
-func (l *lane) begin(nowMs int64, holder uint32) {
-	if l.firstMs == 0 {
-		l.firstMs = nowMs
-	}
-	l.lastMs = nowMs
-	l.records.BeginBatch(nowMs, holder)
-}
-
-// end ends the rows of a request. Requests that leave nothing must not make an empty chunk grow.
-func (l *lane) end(logged bool) {
-	l.records.EndBatch()
-	if !logged {
-		l.records.Reset()
-		if len(l.raw) == 0 {
-			l.firstMs, l.lastMs = 0, 0 // The group's times are those of what is in it.
-		}
-		return
-	}
-	l.cutChunk()
+	return nil
 }
 
 // find looks up a block of devices. Products that were created after resolve are looked up again.

@@ -10,7 +10,7 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention"
+	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -39,7 +39,8 @@ type LogEntry struct {
 }
 
 // DeviceLog calls fn for the device's log entries that q asks for, newest first, until fn returns false. Devices that
-// were never active have one too: their events stand in it under their names.
+// were never active have one too: their events stand in it under their names. A bounded part of the log is copied, let
+// go, and then searched: however slow fn is, it holds nothing of the log.
 func (e *Engine) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) bool) error {
 	nowMs := e.clock.view()
 	s := logSearch{e: e, q: q, fn: fn}
@@ -48,8 +49,9 @@ func (e *Engine) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) b
 	if q.ToMs != 0 {
 		s.toMs = min(s.toMs, q.ToMs)
 	}
+	before := uint64(0)
 	if q.After.Seq != 0 {
-		s.toMs = min(s.toMs, q.After.DecidedMs+1)
+		s.toMs, before = min(s.toMs, q.After.DecidedMs+1), q.After.Seq+1
 	}
 	if s.fromMs >= s.toMs {
 		return nil
@@ -63,10 +65,21 @@ func (e *Engine) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) b
 	if err != nil {
 		return err
 	}
-	if err := e.o.Log.Scan(ctx, s.fromMs, s.toMs-1, true, s.group); err != nil {
-		return fmt.Errorf("scan the commit log: %w", err)
+	var block commitlog.Block
+	for {
+		if err := e.o.Log.ReadBack(ctx, before, s.fromMs, s.toMs-1, readBytesMax, &block); err != nil {
+			return fmt.Errorf("read the log: %w", err)
+		}
+		if len(block.Groups) == 0 {
+			return nil
+		}
+		for i := range block.Groups {
+			if more, err := s.group(&block.Groups[i]); err != nil || !more {
+				return err
+			}
+		}
+		before = block.Groups[len(block.Groups)-1].Seq
 	}
-	return nil
 }
 
 type logSearch struct {
@@ -80,13 +93,7 @@ type logSearch struct {
 	found        []LogEntry
 }
 
-func (s *logSearch) group(g *retention.Group) (more bool, err error) {
-	if s.q.After.Seq != 0 && g.Seq > s.q.After.Seq {
-		return true, nil
-	}
-	if err := g.Load(); err != nil {
-		return false, err
-	}
+func (s *logSearch) group(g *commitlog.Group) (more bool, err error) {
 	s.found = s.found[:0]
 	for _, stored := range g.Chunks {
 		if s.raw, err = s.e.compress.Decompress(s.raw[:0], stored); err != nil {
@@ -108,7 +115,8 @@ func (s *logSearch) group(g *retention.Group) (more bool, err error) {
 		if g.Seq == s.q.After.Seq && i <= s.q.After.Index {
 			continue
 		}
-		if r := &entry.Row; r.DecidedMs < s.fromMs || r.DecidedMs >= s.toMs || (s.q.Type != 0 && r.Type != s.q.Type) {
+		r := &entry.Row
+		if r.DecidedMs < s.fromMs || r.DecidedMs >= s.toMs || (s.q.Type != 0 && r.Type != s.q.Type) {
 			continue
 		}
 		if !s.fn(entry) {

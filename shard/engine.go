@@ -9,30 +9,39 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
+	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/claims"
 	"github.com/meterd/meterd/shard/commands"
 	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/views"
 )
 
 // Log is the commit log. One goroutine appends; what Append returned nil for is durable, and of its group's memory
-// nothing is kept.
+// nothing is kept. Reading copies: nothing of the log is held when a method has returned.
 type Log interface {
-	Append(*retention.Group) error
-	Replay(from uint64, fn func(*retention.Group) error) error
-	Last() (seq uint64, lastMs int64)
-	Scan(ctx context.Context, fromMs, toMs int64, newestFirst bool, fn func(*retention.Group) (more bool, err error)) error
-	Drop(nowMs int64, passed uint64) error
+	Append(*commitlog.Group) error
+	Replay(from uint64, fn func(*commitlog.Group) error) error
+	First() uint64
+	Last() (seq uint64, lastMs int64, chain commitlog.Chain)
+	ChainOf(seq uint64) (commitlog.Chain, error)
+	ReadBack(ctx context.Context, before uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block) error
+	ReadForward(ctx context.Context, after uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block) error
+	Release(nowMs int64, passed uint64) error
 }
 
-// Ledger keeps what outlives the log: an ordered store whose writes are durable when they return.
+// Ledger is the view of the log that keeps licences, totals and the audit log, and what memory has let go of.
 type Ledger interface {
-	Write(entries []retention.Entry) error
-	Scan(prefix, start []byte, reverse bool, fn func(k, v []byte) (more bool, err error)) error
-	Get(key []byte) (value []byte, found bool, err error)
+	views.View
+	Upgrade(product uint32, device, id []byte) (*record.Upgrade, error)
+	Answer(producer uint32, sequence uint64) ([]byte, error)
+	Audit(before uint64, fn func(license.AuditEntry) bool) error
+	AuditFrom(after uint64, fn func(license.AuditEntry) bool) error
+	Licenses(product uint32, after uint64, fn func([]views.License) (more bool, err error)) error
+	Activations(product, fromQuarter uint32, fn func(quarter uint32, activations uint64)) error
 }
 
 // Checkpoints keeps copies of the state.
@@ -44,7 +53,9 @@ type Checkpoints interface {
 
 // Guard watches the free space of the disk.
 type Guard interface {
+	// Stopped says that events must not be taken, Exhausted that administration must not either.
 	Stopped() bool
+	Exhausted() bool
 	Reserve(bytes uint64)
 }
 
@@ -62,6 +73,8 @@ type Options struct {
 	Retention time.Duration
 	// CheckpointEvery is the shortest time between two checkpoints; 0 leaves them to Close.
 	CheckpointEvery time.Duration
+	// AcceptViewGap has a view go on although groups that it lacks are gone from the log.
+	AcceptViewGap bool
 	// Lanes is how many requests decide at once; GOMAXPROCS by default.
 	Lanes  int
 	Logger *slog.Logger
@@ -117,6 +130,9 @@ var (
 	// ErrOverloaded means that nothing was counted because others took the room, in every group that was tried or for long
 	// answers, or that the answer to a sequence cannot be read now.
 	ErrOverloaded = errors.New("overloaded")
+	// ErrLedgerLags means that nothing was counted because the ledger, which would have to be asked, cannot be read or
+	// lacks what memory has let go of.
+	ErrLedgerLags = errors.New("the ledger cannot be asked")
 )
 
 // Engine decides and counts. All methods are safe for concurrent use.
@@ -127,16 +143,17 @@ type Engine struct {
 	gate      *gate
 	clock     *decidedClock
 	catalogue atomic.Pointer[license.Catalogue]
-	adminMu   sync.Mutex // one change at a time
+	admin     *adminQueue
 	producers *claims.Producers
 	compress  *record.Compressor
 	buffers   buffers
 	serial    atomic.Uint64 // the last serial given out
 
 	totals   totals
-	rows     rowQueue
 	upgrades upgrades
 	commands *commands.Commands
+	sweeps   sweeps
+	views    *views.Runner
 	expiry   expiry
 	verdicts verdictCounts
 	sweeping atomic.Bool // of holders
@@ -147,10 +164,12 @@ type Engine struct {
 	handed     atomic.Int32  // groups that the committer was given and has not finished
 	idle       chan struct{} // the committer has finished one
 	durableSeq atomic.Uint64
-	sealedSeq  atomic.Uint64
-	sinceRows  atomic.Int64 // rows logged since the last checkpoint
-	sinceBytes atomic.Int64
-	checkpoint checkpointer
+	// ledgerFloor is the group up to which memory has let go of what the ledger keeps.
+	ledgerFloor atomic.Uint64
+	sealedSeq   atomic.Uint64
+	sinceRows   atomic.Int64 // rows logged since the last checkpoint
+	sinceBytes  atomic.Int64
+	checkpoint  checkpointer
 
 	// inside, when a test sets it, is called by every request after its last decision, before it leaves the gate.
 	inside func()
@@ -170,16 +189,16 @@ func Open(o Options) (*Engine, error) {
 	}
 	o.fill()
 	e := &Engine{
-		o: o, logger: o.Logger, gate: newGate(o.Lanes), producers: claims.New(o.claims),
+		o: o, logger: o.Logger, gate: newGate(o.Lanes), producers: claims.New(o.claims), admin: newAdminQueue(),
 		commits: make(chan *group), idle: make(chan struct{}, 1),
 		stop: make(chan struct{}), failed: make(chan struct{}),
 	}
 	e.buffers.most = buffersALane * o.Lanes
-	e.rows.init()
+	e.totals.init()
+	e.sweeps.init()
 	e.upgrades.init()
 	e.commands = e.newCommands()
 	e.checkpoint.now = make(chan struct{}, 1)
-	e.totals.quarters = map[record.Quarter]*record.Totals{}
 	var err error
 	if e.table, err = counters.New(counters.Options{Seed: o.HashSeed}); err != nil {
 		return nil, refuseStart(err)
@@ -190,12 +209,19 @@ func Open(o Options) (*Engine, error) {
 	if err := e.recover(); err != nil {
 		return nil, errors.Join(refuseStart(err), e.table.Close())
 	}
+	e.views, err = views.Open(views.Options{
+		Views: []views.View{o.Ledger}, Source: logSource{e}, Devices: e.table, Catalogue: e.catalogue.Load(),
+		AcceptGap: o.AcceptViewGap, Logger: o.Logger, Moved: func(_ views.View, seq uint64) { e.producers.Passed(seq) },
+	})
+	if err != nil {
+		return nil, errors.Join(err, e.table.Close())
+	}
 	e.start()
 	return e, nil
 }
 
 func (e *Engine) start() {
-	for _, run := range []func(){e.runSealer, e.runCommitter, e.runLedger, e.runCheckpoints, e.runExpiry} {
+	for _, run := range []func(){e.runSealer, e.runCommitter, e.runSweeps, e.runCheckpoints, e.runExpiry} {
 		e.wg.Go(run)
 	}
 }
@@ -233,6 +259,7 @@ func (e *Engine) Close() error {
 	e.gate.mu.Unlock()
 	close(e.stop)
 	e.wg.Wait()
+	e.views.Close()
 	return errors.Join(err, e.Err(), e.table.Close())
 }
 
@@ -247,10 +274,14 @@ func (e *Engine) NowMs() int64 { return e.clock.view() }
 func (e *Engine) ClockLeapt() bool { return e.clock.leapt() }
 
 // ConfirmClock takes the wall clock for right after a leap (R12).
-func (e *Engine) ConfirmClock(token string) error {
-	return e.Administer(token, func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-		e.clock.confirm()
-		next, ch := c.Note(by, "clock.confirm", "clock", map[string]any{"wall_ms": e.clock.view()})
-		return next, ch, nil
-	})
+func (e *Engine) ConfirmClock(name string, token *access.Token) error {
+	return e.Administer(
+		name,
+		token,
+		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+			e.clock.confirm()
+			next, ch := c.Note(by, "clock.confirm", "clock", map[string]any{"wall_ms": e.clock.view()})
+			return next, ch, nil
+		},
+	)
 }

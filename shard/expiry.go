@@ -198,34 +198,18 @@ func (e *Engine) refreshEnds(found []due, stale []counters.Ordinal, to uint64) [
 	return found
 }
 
-// expireBatch decides ends inside the gate.
+// expireBatch decides ends inside the gate, and has them stored: nobody waits for them.
 func (e *Engine) expireBatch(list []due) error {
-	l, err := e.enter(rowBytes*len(list), 0)
-	if err != nil {
-		return err
-	}
-	nowMs, ok := e.clock.now()
-	if ok {
-		t := turn{
-			e:     e,
-			l:     l,
-			r:     &Request{},
-			ev:    &event.Event{},
-			cat:   e.catalogue.Load(),
-			nowMs: nowMs,
-			nowS:  uint64(nowMs/1000 - epochS),
-		}
-		l.begin(nowMs, 0)
+	_, err := e.withTurn(room{bytes: rowBytes * len(list)}, func(t *turn) error {
+		t.r, t.ev = &Request{}, &event.Event{}
+		t.begin(0)
 		for _, d := range list {
 			t.expire(d.ordinal)
 		}
-		l.end(!l.records.Empty())
-	}
-	e.gate.leave(l)
-	if !ok {
-		return ErrClockLeap
-	}
-	return nil
+		return nil
+	})
+	signal(e.gate.kick)
+	return err
 }
 
 // expire decides the end of one licence, if it is one.

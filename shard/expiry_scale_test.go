@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -15,7 +16,9 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention"
+	"github.com/meterd/meterd/retention/ledger"
+	commitlog "github.com/meterd/meterd/retention/log"
+	"github.com/meterd/meterd/usage"
 )
 
 // The benchmarks of this file need millions of devices: with -short they have some thousands, and show only that they
@@ -83,20 +86,26 @@ func newFleet(b *testing.B) *fleet {
 func newFleetOn(b *testing.B, instead Log) *fleet {
 	b.Helper()
 	f := &fleet{
-		machine: &machine{t: b, dir: b.TempDir(), clock: &handClock{wall: testStart}, disk: &wideDisk{}},
-		steady:  &steadyClock{since: time.Now()},
+		machine: &machine{
+			t:     b,
+			dir:   b.TempDir(),
+			clock: &handClock{wall: testStart},
+			disk:  &wideDisk{},
+			store: newMemStore(),
+		},
+		steady: &steadyClock{since: time.Now()},
 	}
 	o := f.options()
 	o.Clock, o.Lanes = f.steady, 0
-	log, err := retention.OpenLog(retention.LogOptions{Path: filepath.Join(f.dir, "commit"), Retention: o.Retention})
+	log, err := commitlog.Open(commitlog.Options{Path: filepath.Join(f.dir, "log"), Retention: o.Retention})
 	if err != nil {
 		b.Fatal(err)
 	}
-	ledger, err := retention.OpenLedger(retention.LedgerOptions{Path: filepath.Join(f.dir, "ledger")})
+	store, err := ledger.Open(ledger.Options{Path: filepath.Join(f.dir, "ledger"), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}
-	if o.Log, o.Ledger = log, ledger; instead != nil {
+	if o.Log, o.Ledger = log, usage.New(store); instead != nil {
 		o.Log = instead
 	}
 	if f.Engine, err = Open(o); err != nil {
@@ -106,7 +115,8 @@ func newFleetOn(b *testing.B, instead Log) *fleet {
 		f.fail(errors.New("the benchmark is over")) // No checkpoint of millions of devices for nobody.
 		close(f.stop)
 		f.wg.Wait()
-		if err := errors.Join(log.Close(), ledger.Close(), f.table.Close()); err != nil {
+		f.views.Close()
+		if err := errors.Join(log.Close(), store.Close(), f.table.Close()); err != nil {
 			b.Error(err)
 		}
 	})
@@ -233,7 +243,7 @@ func BenchmarkNothingEnds(b *testing.B) {
 		f := newFleet(b)
 		f.stock("p", `{"validity":"P5Y"}`, n)
 		f.fill("connect", "p", 0, n)
-		if err := f.flushRows(); err != nil {
+		if err := f.settleView(); err != nil {
 			b.Fatal(err)
 		}
 		var used time.Duration
@@ -279,7 +289,7 @@ func BenchmarkManyEnd(b *testing.B) {
 				f.steady.run(testStart.Add(time.Duration(f.steady.hold()-testStart.Unix()+1) * time.Second))
 				end := time.Unix(f.steady.hold()+60, 0)
 				f.fill("connect", name, 0, ends)
-				if err := f.flushRows(); err != nil {
+				if err := f.settleView(); err != nil {
 					b.Fatal(err)
 				}
 				t := f.traffic("others", n, 1000)
@@ -328,7 +338,7 @@ func BenchmarkUpgrade(b *testing.B) {
 			f := newFleet(b)
 			f.stock("p", `{"validity":"P5Y","messages_per_day":500000}`, n)
 			f.fill("connect", "p", 0, n)
-			if err := f.flushRows(); err != nil {
+			if err := f.settleView(); err != nil {
 				b.Fatal(err)
 			}
 			t := f.traffic("p", n, 1000)

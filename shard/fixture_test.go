@@ -15,22 +15,27 @@ import (
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/event/wire"
+	"github.com/zeebo/xxh3"
+
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
+	"github.com/meterd/meterd/retention/ledger"
+	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/claims"
+	"github.com/meterd/meterd/usage"
 )
 
 // memLog is a commit log in memory. A test may hold Append back; what Append has not returned for is lost by crash.
 type memLog struct {
 	mu     sync.Mutex
-	groups []retention.Group
+	groups []commitlog.Group
 	hold   chan struct{} // Append waits until it is closed, when not nil
 	began  chan struct{} // gets a value when an Append waits
 	err    error
 }
 
-func (l *memLog) Append(g *retention.Group) error {
+func (l *memLog) Append(g *commitlog.Group) error {
 	l.mu.Lock()
 	hold, began, err := l.hold, l.began, l.err
 	l.mu.Unlock()
@@ -47,18 +52,24 @@ func (l *memLog) Append(g *retention.Group) error {
 		return fmt.Errorf("group %d appended where %d was due", g.Seq, want)
 	}
 	if n := len(l.groups); n > 0 && g.FirstMs < l.groups[n-1].LastMs {
-		return fmt.Errorf("group %d was decided before group %d", g.Seq, n)
+		return fmt.Errorf("group %d was decided at %d, before group %d at %d", g.Seq, g.FirstMs, n, l.groups[n-1].LastMs)
 	}
 	kept := *g
 	kept.Head, kept.Chunks = bytes.Clone(g.Head), make([][]byte, len(g.Chunks))
 	for i, c := range g.Chunks {
 		kept.Chunks[i] = bytes.Clone(c)
 	}
+	var before commitlog.Chain
+	if n := len(l.groups); n > 0 {
+		before = l.groups[n-1].Chain
+	}
+	kept.Chain = xxh3.Hash128(slices.Concat(append(kept.Chunks, before[:], kept.Head)...)).Bytes()
+	g.Chain = kept.Chain
 	l.groups = append(l.groups, kept)
 	return nil
 }
 
-func (l *memLog) Replay(from uint64, fn func(*retention.Group) error) error {
+func (l *memLog) Replay(from uint64, fn func(*commitlog.Group) error) error {
 	for _, g := range l.snapshot() {
 		if g.Seq >= from {
 			if err := fn(&g); err != nil {
@@ -69,67 +80,131 @@ func (l *memLog) Replay(from uint64, fn func(*retention.Group) error) error {
 	return nil
 }
 
-func (l *memLog) snapshot() []retention.Group {
+func (l *memLog) snapshot() []commitlog.Group {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.groups)
 }
 
-func (l *memLog) Last() (uint64, int64) {
+func (l *memLog) First() uint64 { return 1 }
+
+func (l *memLog) Last() (uint64, int64, commitlog.Chain) {
 	groups := l.snapshot()
 	if len(groups) == 0 {
-		return 0, 0
+		return 0, 0, commitlog.Chain{}
 	}
-	return uint64(len(groups)), groups[len(groups)-1].LastMs
+	last := groups[len(groups)-1]
+	return last.Seq, last.LastMs, last.Chain
 }
 
-func (l *memLog) Scan(
-	_ context.Context,
-	fromMs, toMs int64,
-	newestFirst bool,
-	fn func(*retention.Group) (bool, error),
-) error {
-	groups := l.snapshot()
-	if newestFirst {
-		slices.Reverse(groups)
+func (l *memLog) ChainOf(seq uint64) (commitlog.Chain, error) {
+	if seq == 0 {
+		return commitlog.Chain{}, nil
 	}
+	return l.snapshot()[seq-1].Chain, nil
+}
+
+// ReadBack implements Log: one group a call.
+func (l *memLog) ReadBack(_ context.Context, before uint64, fromMs, toMs int64, _ int, b *commitlog.Block) error {
+	b.Groups = b.Groups[:0]
+	groups := l.snapshot()
+	slices.Reverse(groups)
 	for _, g := range groups {
-		if g.LastMs < fromMs || g.FirstMs > toMs {
-			continue
-		}
-		if more, err := fn(&g); err != nil || !more {
-			return err
+		if (before == 0 || g.Seq < before) && g.LastMs >= fromMs && g.FirstMs <= toMs {
+			b.Groups = append(b.Groups, g)
+			return nil
 		}
 	}
 	return nil
 }
 
-func (l *memLog) Drop(int64, uint64) error { return nil }
-
-// memLedger is an ordered map in memory.
-type memLedger struct {
-	mu   sync.Mutex
-	rows map[string][]byte
-	get  error // what Get fails with
+// ReadForward implements Log: one group a call.
+func (l *memLog) ReadForward(_ context.Context, after uint64, fromMs, toMs int64, _ int, b *commitlog.Block) error {
+	b.Groups = b.Groups[:0]
+	for _, g := range l.snapshot() {
+		if g.Seq > after && g.LastMs >= fromMs && g.FirstMs <= toMs {
+			b.Groups = append(b.Groups, g)
+			return nil
+		}
+	}
+	return nil
 }
 
-func (l *memLedger) Write(entries []retention.Entry) error {
+func (l *memLog) Release(int64, uint64) error { return nil }
+
+// memStore is a ledger's store in memory.
+type memStore struct {
+	mu   sync.Mutex
+	rows map[string][]byte
+	at   ledger.Position
+	err  error // of writing
+	get  error // of Get
+}
+
+func newMemStore() *memStore { return &memStore{rows: map[string][]byte{}} }
+
+// refuse has writes fail from now on; nil lets them succeed again.
+func (l *memStore) refuse(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.err = err
+}
+
+func (l *memStore) Position() ledger.Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at
+}
+
+func (l *memStore) Write(entries []ledger.Entry, to ledger.Position) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.at = to
+	}
+	return l.put(entries)
+}
+
+func (l *memStore) WritePart(entries []ledger.Entry) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.put(entries)
+}
+
+func (l *memStore) put(entries []ledger.Entry) error {
+	if l.err != nil {
+		return l.err
+	}
 	for _, e := range entries {
 		l.rows[string(e.Key)] = bytes.Clone(e.Value)
 	}
 	return nil
 }
 
-func (l *memLedger) Get(key []byte) ([]byte, bool, error) {
+func (l *memStore) Get(key []byte) ([]byte, bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v, ok := l.rows[string(key)]
 	return v, ok, l.get
 }
 
-func (l *memLedger) Scan(prefix, start []byte, reverse bool, fn func(k, v []byte) (bool, error)) error {
+// fail has Get fail from now on; nil lets it succeed again.
+func (l *memStore) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.get = err
+}
+
+// forget loses every row whose key begins with prefix.
+func (l *memStore) forget(prefix string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.rows, func(k string, _ []byte) bool { return strings.HasPrefix(k, prefix) })
+}
+
+func (l *memStore) Close() error { return nil }
+
+func (l *memStore) Scan(prefix, start []byte, reverse bool, fn func(k, v []byte) (bool, error)) error {
 	l.mu.Lock()
 	var keys []string
 	rows := map[string][]byte{}
@@ -154,25 +229,12 @@ func (l *memLedger) Scan(prefix, start []byte, reverse bool, fn func(k, v []byte
 	return nil
 }
 
-// fail makes every Get fail from now on, or work again.
-func (l *memLedger) fail(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.get = err
-}
-
-// forget drops the rows of a prefix.
-func (l *memLedger) forget(prefix string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	maps.DeleteFunc(l.rows, func(k string, _ []byte) bool { return strings.HasPrefix(k, prefix) })
-}
-
 // wideDisk never is full.
 type wideDisk struct{ full atomic.Bool }
 
-func (d *wideDisk) Stopped() bool  { return d.full.Load() }
-func (d *wideDisk) Reserve(uint64) {}
+func (d *wideDisk) Stopped() bool   { return d.full.Load() }
+func (d *wideDisk) Exhausted() bool { return false }
+func (d *wideDisk) Reserve(uint64)  {}
 
 // handClock is a clock that a test moves.
 type handClock struct {
@@ -205,7 +267,7 @@ func (c *handClock) set(t time.Time) {
 type machine struct {
 	t      testing.TB
 	log    *memLog
-	ledger *memLedger
+	store  *memStore
 	dir    string // of checkpoints
 	disk   *wideDisk
 	clock  *handClock
@@ -218,7 +280,7 @@ var testStart = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 
 func newMachine(t testing.TB) *machine {
 	m := &machine{
-		t: t, log: &memLog{}, ledger: &memLedger{rows: map[string][]byte{}}, dir: t.TempDir(), disk: &wideDisk{},
+		t: t, log: &memLog{}, store: newMemStore(), dir: t.TempDir(), disk: &wideDisk{},
 		clock: &handClock{wall: testStart}, lanes: 4,
 	}
 	m.start()
@@ -233,7 +295,7 @@ func (m *machine) options() Options {
 		m.t.Fatal(err)
 	}
 	return Options{
-		Log: m.log, Ledger: m.ledger, Checkpoints: checkpoints, Guard: m.disk, Clock: m.clock,
+		Log: m.log, Ledger: usage.New(m.store), Checkpoints: checkpoints, Guard: m.disk, Clock: m.clock,
 		HashSeed: 42, Region: "default", Retention: 168 * time.Hour, Lanes: m.lanes, claims: m.claims,
 	}
 }
@@ -262,6 +324,9 @@ func (m *machine) kill() {
 	m.log.mu.Unlock()
 	close(m.stop)
 	m.wg.Wait()
+	m.store.refuse(errors.New("killed")) // What the ledger lacks, it gets from the log at the next start.
+	m.views.Close()
+	m.store.refuse(nil)
 	// Somebody may still look at the table for a moment: it is given back at the end.
 	table := m.table
 	m.t.Cleanup(func() {
@@ -307,6 +372,17 @@ func (m *machine) product(name, plan string, licenses uint64) {
 	}
 }
 
+// admin returns a token that may do everything, making it first.
+func (m *machine) admin() *access.Token {
+	m.t.Helper()
+	if m.Catalogue().Token("admin") == nil {
+		m.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+			return c.CreateToken(by, access.Token{Name: "admin", Role: access.RoleAdmin})
+		})
+	}
+	return m.Catalogue().Token("admin")
+}
+
 func (m *machine) credit(product, order string, n uint64, units bool) {
 	m.t.Helper()
 	m.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
@@ -319,7 +395,7 @@ func (m *machine) administer(
 	fn func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error),
 ) {
 	m.t.Helper()
-	if err := m.Administer("test", fn); err != nil {
+	if err := m.Administer("test", nil, fn); err != nil {
 		m.t.Fatal(err)
 	}
 }

@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"github.com/meterd/meterd/counters"
@@ -124,22 +123,17 @@ func driesAt(week ForecastWeek, ends []int64, left int64) (at int64, met int) {
 // activations returns how many devices of a product connected for the first time since fromS, to the quarter of an
 // hour.
 func (e *Engine) activations(product uint32, fromS int64) (n uint64, err error) {
-	first := record.Quarter{Product: product, Number: uint32(max(0, fromS) * 1000 / record.QuarterMs)}
-	stored := map[record.Quarter]uint64{}
-	prefix := binary.BigEndian.AppendUint32([]byte(keyTotals), product)
-	err = e.o.Ledger.Scan(prefix, totalsKey(first), false, func(k, v []byte) (bool, error) {
-		t, err := record.DecodeTotals(v)
-		stored[record.Quarter{Product: product, Number: binary.BigEndian.Uint32(k[len(prefix):])}] = t.Activations
-		return true, err
-	})
+	first := uint32(max(0, fromS) * 1000 / record.QuarterMs)
+	stored := map[uint32]uint64{}
+	err = e.o.Ledger.Activations(product, first, func(quarter uint32, n uint64) { stored[quarter] = n })
 	if err != nil {
-		return 0, err
+		return 0, e.ledgerErr(err)
 	}
 	e.totals.mu.Lock()
 	defer e.totals.mu.Unlock()
 	for q, t := range e.totals.quarters {
-		if q.Product == product && q.Number >= first.Number {
-			stored[q] = max(stored[q], t.Activations)
+		if q.Product == product && q.Number >= first {
+			stored[q.Number] = max(stored[q.Number], t.Activations)
 		}
 	}
 	for _, a := range stored {

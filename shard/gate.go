@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/shard/commands"
 	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/views"
 )
 
 // group is what becomes one synced transaction. Its fields but entered, bytes, done and err belong to the sealer.
@@ -21,23 +23,30 @@ type group struct {
 	entered atomic.Bool  // somebody decided in it
 	bytes   atomic.Int64 // promised to those who entered
 
-	seq         uint64 // given when it is sealed; 0 while open and when it stayed empty
-	controlSeq  uint64
-	firstMs     int64
-	lastMs      int64
-	head        []byte
-	raw         [][]byte // chunks, not yet compressed
-	chunks      [][]byte // compressed
-	encodeTook  time.Duration
-	rows        int
-	licenses    []LicenseRow
-	ends        []endRow
-	commandLast uint64 // the last sequence of a command that it may have
-	upgrades    []upgradeRow
-	answers     []answerRow
+	seq        uint64 // given when it is sealed; 0 while open and when it stayed empty
+	firstMs    int64
+	lastMs     int64
+	head       []byte
+	raw        [][]byte // chunks, not yet compressed
+	chunks     [][]byte // compressed
+	encodeTook time.Duration
+	rows       int
+	// commandLast is the last number of a command that it may have.
+	commandLast uint64
+	changes     [][]byte // administrative changes that took effect as it was sealed
+	refreshes   []commands.Refresh
+	view        *views.Group // what the views get once it is durable
 }
 
 func newGroup() *group { return &group{done: make(chan struct{})} }
+
+// reach makes the group's times include ms, which is not before any time in it.
+func (g *group) reach(ms int64) {
+	if g.firstMs == 0 {
+		g.firstMs = ms
+	}
+	g.lastMs = max(g.lastMs, ms)
+}
 
 // finish wakes all who wait for the group.
 func (g *group) finish() {
@@ -113,15 +122,8 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// leave ends what enter began, has the group stored as soon as may be, and returns it to wait for.
+// leave ends what enter began, and returns the group to wait for. The group stays open until somebody waits for it.
 func (g *gate) leave(l *lane) *group {
-	open := g.leaveOpen(l)
-	signal(g.kick)
-	return open
-}
-
-// leaveOpen is leave, but the group stays open for company until somebody waits for it.
-func (g *gate) leaveOpen(l *lane) *group {
 	open := g.open
 	g.mu.RUnlock()
 	g.lanes <- l
@@ -164,14 +166,11 @@ func (c *cutList) take() (fns []func(), need int, done chan struct{}) {
 
 // lane is the memory that one request inside the gate writes to. It belongs to whoever received it from the gate.
 type lane struct {
+	turn     turn // of whoever holds the lane
 	records  *record.Builder
 	spare    *record.Builder // swapped in when a group is sealed
 	raw      [][]byte        // chunks that were cut within the group
 	rows     int
-	licenses []LicenseRow
-	ends     []endRow
-	upgrades []upgradeRow
-	answers  []answerRow
 	totals   map[record.Quarter]*record.Totals
 	quarter  record.Quarter // of the last total, so that a batch of one product looks it up once
 	total    *record.Totals

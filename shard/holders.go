@@ -3,40 +3,38 @@ package shard
 import (
 	"errors"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/license"
 )
 
 // A device's session word has the ordinal of the producer that holds it. When the producer is forgotten, the ordinal
 // stays there, and the device counts as held by nobody.
 
-// ForgetProducer forgets a producer at once, with its sequences; token is the name of the token that asks for it. found
+// ForgetProducer forgets a producer at once, with its sequences; token is the one that asks for it. found
 // is false if there is none of this name.
-func (e *Engine) ForgetProducer(token string, account uint32, producer string) (found bool, err error) {
+func (e *Engine) ForgetProducer(token *access.Token, account uint32, producer string) (found bool, err error) {
 	if err := e.refuse(); err != nil {
 		return false, err
 	}
 	if e.producers.Find(account, []byte(producer)) == nil {
 		return false, e.settle()
 	}
-	l, err := e.enter(rowBytes, 0)
-	if err != nil {
-		return false, err
+	g, err := e.withTurn(room{bytes: rowBytes, atLeap: true}, func(t *turn) error {
+		t.begin(0)
+		found = e.producers.Forget(t.l.records, account, []byte(producer))
+		return nil
+	})
+	if err == nil {
+		err = e.awaitNewest(g)
 	}
-	nowMs, ok := e.clock.now()
-	if !ok {
-		nowMs = e.clock.last.Load()
-	}
-	l.begin(nowMs, 0)
-	found = e.producers.Forget(l.records, account, []byte(producer))
-	l.end(!l.records.Empty())
-	if err := e.await(e.gate.leave(l)); err != nil || !found {
+	if err != nil || !found {
 		return false, err
 	}
 	note := func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 		next, ch := c.Note(by, "producer.forget", producer, nil)
 		return next, ch, nil
 	}
-	return true, e.Administer(token, note)
+	return true, e.Administer(token.Name, token, note)
 }
 
 // disown makes nobody hold the device in hand if its holder is forgotten.
@@ -96,19 +94,12 @@ func (e *Engine) sweepTurn(fn func(*turn)) error {
 	if err := e.refuse(); err != nil {
 		return err
 	}
-	l, err := e.enter(rowBytes*sweepRowsATurn, 0)
-	if err != nil {
-		return err
-	}
-	nowMs, ok := e.clock.now()
-	if !ok {
-		nowMs = e.clock.last.Load()
-	}
-	l.begin(nowMs, 0)
-	fn(&turn{e: e, l: l, cat: e.catalogue.Load(), nowMs: nowMs})
-	l.end(!l.records.Empty())
-	e.gate.leave(l)
-	return nil
+	_, err := e.withTurn(room{bytes: rowBytes * sweepRowsATurn, atLeap: true}, func(t *turn) error {
+		t.begin(0)
+		fn(t)
+		return nil
+	})
+	return err
 }
 
 // disownShard disowns devices of one shard of the table, at most sweepRowsATurn, and returns how many.

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard/claims"
 )
@@ -40,7 +39,7 @@ func (m *machine) holds(producer, device string, online bool) {
 
 func (m *machine) deletes(producer string) {
 	m.t.Helper()
-	if found, err := m.ForgetProducer("admin", 0, producer); !found || err != nil {
+	if found, err := m.ForgetProducer(m.admin(), 0, producer); !found || err != nil {
 		m.t.Fatal(found, err)
 	}
 }
@@ -57,10 +56,10 @@ func TestDeletedProducer(t *testing.T) {
 	if _, err := m.claimed("gw", 1, line("up", "p", "d0")); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := m.ForgetProducer("admin", 0, "nobody"); found || err != nil {
+	if found, err := m.ForgetProducer(m.admin(), 0, "nobody"); found || err != nil {
 		t.Fatal(found, err)
 	}
-	if found, err := m.ForgetProducer("admin", 7, "gw"); found || err != nil {
+	if found, err := m.ForgetProducer(m.admin(), 7, "gw"); found || err != nil {
 		t.Fatal("another account's:", found, err)
 	}
 	m.deletes("gw")
@@ -136,9 +135,10 @@ func TestCommandsOfForgottenHolders(t *testing.T) {
 		if before {
 			m.deletes("gw")
 		}
-		if err := m.PutOffline(func(*license.Product) bool { return true }, event.Suspended); err != nil {
-			t.Fatal(err)
-		}
+		m.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+			next, ch, _, err := c.SuspendProduct(by, "p", true)
+			return next, ch, err
+		})
 		if !before {
 			if got := m.hears("third"); len(got) != 0 {
 				t.Fatal("others' commands:", got)
@@ -229,12 +229,12 @@ func TestDeletedWhileItSends(t *testing.T) {
 		})
 	}
 	for range 50 {
-		if _, err := m.ForgetProducer("admin", 0, "gw"); err != nil {
+		if _, err := m.ForgetProducer(m.admin(), 0, "gw"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wg.Wait()
-	if _, err := m.ForgetProducer("admin", 0, "gw"); err != nil {
+	if _, err := m.ForgetProducer(m.admin(), 0, "gw"); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/meterd/meterd/retention"
+	commitlog "github.com/meterd/meterd/retention/log"
 )
 
 // Groups are cuts: a request that decided and has not left keeps its whole group back, so no acknowledged word reflects
@@ -24,7 +24,7 @@ func TestGroupWaitsForWhoIsInside(t *testing.T) {
 			<-release
 		}
 	}
-	before, _ := m.log.Last()
+	before, _, _ := m.log.Last()
 	x, y := make(chan error, 1), make(chan error, 1)
 	go func() { x <- m.Submit(request(t, line("up", "p", "d"))) }()
 	<-inside
@@ -34,7 +34,7 @@ func TestGroupWaitsForWhoIsInside(t *testing.T) {
 	for calls.Load() < 2 {
 		m.settleNothing()
 	}
-	if last, _ := m.log.Last(); last != before {
+	if last, _, _ := m.log.Last(); last != before {
 		t.Fatalf("group %d was written while a request was inside it", last)
 	}
 	select {
@@ -46,7 +46,7 @@ func TestGroupWaitsForWhoIsInside(t *testing.T) {
 	if err := errors.Join(<-x, <-y); err != nil {
 		t.Fatal(err)
 	}
-	if last, _ := m.log.Last(); last != before+1 {
+	if last, _, _ := m.log.Last(); last != before+1 {
 		t.Fatalf("two requests of one group made %d groups", last-before)
 	}
 	m.inside = nil
@@ -180,19 +180,6 @@ func TestLostTailRefusesStart(t *testing.T) {
 	}
 }
 
-// A group that was decided under a control record that the ledger does not have is refused too.
-func TestLostControlRefusesStart(t *testing.T) {
-	m := newMachine(t)
-	m.product("p", `{}`, 0)
-	m.submit(line("connect", "p", "d"))
-	m.kill()
-	m.log.groups[0].ControlSeq++
-	_, err := Open(m.options())
-	if err == nil || !strings.Contains(err.Error(), "the ledger lost its tail") {
-		t.Fatalf("opened on a ledger without its tail: %v", err)
-	}
-}
-
 // After a failed write nothing is acknowledged any more, not even what needs no write.
 func TestFailedWriteStopsEverything(t *testing.T) {
 	m := newMachine(t)
@@ -216,4 +203,4 @@ func TestFailedWriteStopsEverything(t *testing.T) {
 	}
 }
 
-var _ Log = (*retention.Log)(nil)
+var _ Log = (*commitlog.Log)(nil)

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -13,7 +14,7 @@ import (
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention"
+	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/claims"
 	"github.com/meterd/meterd/shard/record"
 )
@@ -28,11 +29,10 @@ func TestStateIsTheJoinOfRecords(t *testing.T) {
 		m.randomHistory(rand.New(rand.NewPCG(seed, 1)))
 		want := m.state()
 		groups := m.log.snapshot()
-		control := m.ledger
 		m.kill()
 
-		for _, shuffle := range []func(*rand.Rand, []retention.Group) []retention.Group{inOrder, shuffled, regrouped} {
-			j := newJoiner(t, m.options(), control)
+		for _, shuffle := range []func(*rand.Rand, []commitlog.Group) []commitlog.Group{inOrder, shuffled, regrouped} {
+			j := newLawJoiner(t, m.options())
 			r := rand.New(rand.NewPCG(seed, 2))
 			again := shuffle(r, groups)
 			j.bind(again)
@@ -41,17 +41,17 @@ func TestStateIsTheJoinOfRecords(t *testing.T) {
 					rt.Fatal(err)
 				}
 			}
-			if got := j.state(); got != want {
+			if got := j.state(m.store); got != want {
 				rt.Fatalf("state differs (seed %d):\n%s", seed, diff(want, got))
 			}
 		}
 	})
 }
 
-func inOrder(_ *rand.Rand, groups []retention.Group) []retention.Group { return groups }
+func inOrder(_ *rand.Rand, groups []commitlog.Group) []commitlog.Group { return groups }
 
 // shuffled doubles some groups and mixes all.
-func shuffled(r *rand.Rand, groups []retention.Group) []retention.Group {
+func shuffled(r *rand.Rand, groups []commitlog.Group) []commitlog.Group {
 	out := slices.Clone(groups)
 	for _, g := range groups {
 		if r.IntN(3) == 0 {
@@ -64,10 +64,10 @@ func shuffled(r *rand.Rand, groups []retention.Group) []retention.Group {
 
 // regrouped cuts groups into their chunks, doubles some, and deals all of them into new groups beside heads that are
 // not theirs.
-func regrouped(r *rand.Rand, groups []retention.Group) []retention.Group {
-	out := make([]retention.Group, len(groups))
+func regrouped(r *rand.Rand, groups []commitlog.Group) []commitlog.Group {
+	out := make([]commitlog.Group, len(groups))
 	for i, at := range r.Perm(len(groups)) {
-		out[at] = retention.Group{Seq: groups[i].Seq, Head: groups[i].Head}
+		out[at] = commitlog.Group{Seq: groups[i].Seq, Head: groups[i].Head}
 	}
 	for i := range groups {
 		for _, chunk := range groups[i].Chunks {
@@ -86,17 +86,15 @@ type lawJoiner struct {
 	t testing.TB
 }
 
-func newJoiner(t testing.TB, o Options, control *memLedger) *lawJoiner {
+func newLawJoiner(t testing.TB, o Options) *lawJoiner {
 	t.Helper()
 	o.fill()
 	e := &Engine{
 		o: o, gate: newGate(o.Lanes), producers: claims.New(claims.Options{}), stop: make(chan struct{}), failed: make(chan struct{}),
 	}
-	e.o.Ledger = &memLedger{rows: control.rows}
-	e.rows.init()
+	e.totals.init()
 	e.upgrades.init()
 	e.commands = e.newCommands()
-	e.totals.quarters = map[record.Quarter]*record.Totals{}
 	var err error
 	if e.table, err = counters.New(counters.Options{Seed: o.HashSeed}); err != nil {
 		t.Fatal(err)
@@ -105,19 +103,15 @@ func newJoiner(t testing.TB, o Options, control *memLedger) *lawJoiner {
 	if e.compress, err = record.NewCompressor(1); err != nil {
 		t.Fatal(err)
 	}
-	cat, err := license.Load(e.scanControl, o.Region, o.Retention)
-	if err != nil {
+	j := newJoiner(e)
+	if err := j.catalogueEnds(); err != nil {
 		t.Fatal(err)
 	}
-	e.catalogue.Store(cat)
-	return &lawJoiner{
-		joiner: &joiner{e: e, cat: cat, serials: map[uint32]uint64{}},
-		t:      t,
-	}
+	return &lawJoiner{joiner: j, t: t}
 }
 
-// bind applies all bindings first, as recovery does within a group.
-func (j *lawJoiner) bind(groups []retention.Group) {
+// bind applies all bindings first, as recovery does within a group, and administration, whose changes have an order.
+func (j *lawJoiner) bind(groups []commitlog.Group) {
 	var chunks []record.Chunk
 	for _, g := range groups {
 		for _, stored := range g.Chunks {
@@ -135,18 +129,35 @@ func (j *lawJoiner) bind(groups []retention.Group) {
 	if err := j.bindings(chunks); err != nil {
 		j.t.Fatal(err)
 	}
+	heads := slices.Clone(groups)
+	slices.SortFunc(heads, func(a, b commitlog.Group) int { return cmp.Compare(a.Seq, b.Seq) })
+	for _, g := range heads {
+		head, err := record.DecodeHead(g.Head)
+		if err != nil {
+			j.t.Fatal(err)
+		}
+		for _, change := range head.Changes {
+			if err := j.change(change); err != nil {
+				j.t.Fatal(err)
+			}
+		}
+	}
+	j.e.catalogue.Store(j.cat)
 }
 
-func (j *lawJoiner) state() string { return stateOf(j.e) }
+func (j *lawJoiner) state(store *memStore) string { return stateOf(j.e, store) }
 
 func (m *machine) state() string {
 	m.ends()
-	return stateOf(m.Engine)
+	if err := m.settleView(); err != nil {
+		m.t.Fatal(err)
+	}
+	return stateOf(m.Engine, m.store)
 }
 
 // stateOf writes everything that must survive as text: words, grants, pools, gifts, totals, producers and the last
 // serial.
-func stateOf(e *Engine) string {
+func stateOf(e *Engine, store *memStore) string {
 	var lines []string
 	e.table.Walk(0, func(o counters.Ordinal, product uint32, name []byte) bool {
 		s := e.table.SlotOf(o)
@@ -154,25 +165,35 @@ func stateOf(e *Engine) string {
 			s.Message(), s.Denied(), s.OTA(), s.License(), s.Session(), s.Seen(), e.table.Grant(o)))
 		return true
 	})
-	for id := uint32(1); e.catalogue.Load().Pool(id) != nil; id++ {
-		p := e.catalogue.Load().Pool(id)
-		lines = append(lines, fmt.Sprintf("pool %d %d %d", id, p.Drawn, p.Returned))
+	err := e.catalogue.Load().Records(func(key, value []byte) error {
+		lines = append(lines, fmt.Sprintf("record %q %s", key, value))
+		return nil
+	})
+	if err != nil {
+		lines = append(lines, err.Error())
 	}
-	for _, p := range e.catalogue.Load().Products("") {
-		lines = append(lines, fmt.Sprintf("gifts %s %d", p.Name, p.State.GiftsDrawn))
-	}
-	totals := e.totals.quarters
-	err := e.o.Ledger.Scan([]byte(keyTotals), nil, false, func(k, v []byte) (bool, error) {
+	e.catalogue.Load().EachPool(func(p *license.Pool) {
+		lines = append(lines, fmt.Sprintf("pool %+v", *p))
+	}, func(product uint32, drawn uint64) {
+		lines = append(lines, fmt.Sprintf("gifts %d %d", product, drawn))
+	})
+	totals := map[record.Quarter]record.Totals{}
+	err = store.Scan([]byte("Q"), nil, false, func(k, v []byte) (bool, error) {
 		q := record.Quarter{Product: binary.BigEndian.Uint32(k[1:]), Number: binary.BigEndian.Uint32(k[5:])}
 		sum, err := record.DecodeTotals(v)
-		e.totals.join(q, &sum)
+		totals[q] = sum
 		return true, err
 	})
 	if err != nil {
 		lines = append(lines, err.Error())
 	}
+	for q, sum := range e.totals.quarters {
+		joined := totals[q]
+		joined.Join(&sum.Totals)
+		totals[q] = joined
+	}
 	for q, sum := range totals {
-		lines = append(lines, fmt.Sprintf("total %+v %+v", q, *sum))
+		lines = append(lines, fmt.Sprintf("total %+v %+v", q, sum))
 	}
 	_ = e.producers.Each(func(p *claims.Producer) error {
 		lines = append(lines, fmt.Sprintf("producer %d %d %s", p.Ordinal, p.Account, p.Name))

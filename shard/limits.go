@@ -13,8 +13,8 @@ const (
 	groupBytesBig = 256 << 10
 	// forgottenTriesMax bounds how often a request begins anew because its producer was deleted meanwhile.
 	forgottenTriesMax = 3
-	// sweepRowsATurn is how many session words a sweep writes before it lets a seal pass.
-	sweepRowsATurn = 4096
+	// sweepRowsATurn is how many session words a sweep writes before it lets a seal pass: about two milliseconds.
+	sweepRowsATurn = 1000
 	// chunkBytesMax cuts a lane into chunks: readers inflate one at a time.
 	chunkBytesMax = 4 << 20
 	// encodeBytesSmall is the largest chunk that is compressed where it is found: it takes 13 µs, hardly more than a
@@ -33,19 +33,27 @@ const (
 	// findBatch is how many devices are looked up at once, so that their cache misses overlap.
 	findBatch = 256
 
-	// licenseRowsMax bounds the licence rows that wait for the ledger; the committer waits when they are more.
-	licenseRowsMax = 1 << 20
-	// licenseRowsMany are written before their time: while a million devices are activated, 30 MiB of rows and of slices
-	// that grew would wait.
-	licenseRowsMany = 1 << 16
-	// licenseBlockRows is how many rows one ledger entry holds at most: what a page of a licence list reads.
-	licenseBlockRows = 1000
-	// ledgerFlushEvery is how long licence rows may wait; a reader or a checkpoint does not wait for it.
-	ledgerFlushEvery = time.Second
+	// lookAgainMax bounds how often a request looks ids up again that memory let go of meanwhile, which it does about
+	// once a second.
+	lookAgainMax = 16
+	// upgradesPendingMax bounds the OTAs with ids in memory, some 200 bytes each, while the ledger lacks their groups.
+	upgradesPendingMax = 1 << 19
+	// letGoASeal bounds how many ids memory lets go of at a seal: about a millisecond.
+	letGoASeal = 4096
 
-	// checkpointRecordsMax makes a checkpoint due: replaying more would take longer than a restart may. Joining a row
-	// among ten million devices takes 70 to 90 ns of a core, decoding it 15, and several cores share both.
-	checkpointRecordsMax = 100_000_000
+	// adminWaitingMax bounds the administrative calls in hand; those beyond wait. Each waits for one group.
+	adminWaitingMax = 256
+	// adminChangesASeal bounds the changes that are decided at one seal, with the gate closed: some 10 µs each.
+	adminChangesASeal = 64
+	// changesBytesMax ends the changes of one seal, which the group's head holds: the next one comes in the next group.
+	// The largest is a product with 10,000 names that are excepted from renewal, 670 KB.
+	changesBytesMax = 4 << 20
+
+	// checkpointRowsMax makes a checkpoint due: replaying more takes longer than five seconds. Joining a row among ten
+	// million devices takes 70 to 90 ns of a core, decoding it 15, and several cores share both: 17 M rows a second.
+	checkpointRowsMax = 85_000_000
+	// readBytesMax is what is read of the log at once, for a view that lags or for a device's log.
+	readBytesMax = 4 << 20
 	// leapMax is how far the wall clock may run ahead of the monotonic one before ingest stops (R12).
 	leapMax = time.Hour
 )

@@ -33,17 +33,16 @@ func (e *Engine) grew(err error) {
 	}
 }
 
-// enterFor is enter for a batch with so many connects. Those of devices that the table holds need no room; they are
+// enterFor is enter for a caller that may add devices. Connects of devices that the table holds need no room; they are
 // told apart only when memory is short, since that costs a look-up each.
-func (e *Engine) enterFor(r *Request, connects int) (*lane, error) {
-	bytes := len(r.Batch.Data) + rowBytes*len(r.Batch.Events)
-	l, err := e.enter(bytes, connects)
-	if !errors.Is(err, ErrOutOfMemory) {
+func (e *Engine) enterFor(need room) (*lane, error) {
+	l, err := e.enter(need.bytes, need.devices)
+	if need.devices == 0 || !errors.Is(err, ErrOutOfMemory) {
 		return l, err
 	}
-	n := e.newDevices(r)
-	if n < connects {
-		l, err = e.enter(bytes, n)
+	n := e.newDevices(need.request)
+	if n < need.devices {
+		l, err = e.enter(need.bytes, n)
 	}
 	if errors.Is(err, ErrOutOfMemory) && e.shortage.refused.Swap(int64(n)) == 0 {
 		e.logger.Error("no memory for new devices: they are refused until there is some", "do", memoryAdvice)

@@ -142,57 +142,6 @@ func (t *turn) returnUnits(from record.PackUnits) {
 	panic(fmt.Sprintf("BUG: units came from pack %d, which the product does not have", from.Pool))
 }
 
-// upgrade returns what is known about the id of the event in hand, nil if nothing. The account is locked.
-func (t *turn) upgrade() *record.Upgrade {
-	key := appendUpgradeKey(nil, t.product.ID, t.r.Batch.Bytes(t.ev.Device), t.r.Batch.Bytes(t.ev.ID))
-	up, stale := t.e.upgrades.find(key, t.r.upgradeEpoch)
-	if up != nil {
-		return up
-	}
-	if !stale {
-		return t.r.upgrades[t.index]
-	}
-	// It came to the ledger since the request looked there: rare enough to look again inside the gate.
-	up, err := t.e.storedUpgrade(key)
-	if err != nil {
-		t.e.fail(fmt.Errorf("read an upgrade: %w", err))
-		return nil // Nothing of this group is acknowledged any more.
-	}
-	return up
-}
-
-// keepUpgrade remembers an upgrade by its id.
-func (t *turn) keepUpgrade(up *record.Upgrade) {
-	up.Ordinal = uint64(t.slot.Ordinal())
-	key := appendUpgradeKey(nil, t.product.ID, t.r.Batch.Bytes(t.ev.Device), up.ID)
-	t.e.upgrades.put(key, up)
-	t.l.records.Upgrade(*up)
-	t.l.upgrades = append(t.l.upgrades, upgradeRow{key: string(key), upgrade: *up})
-}
-
-// resolveUpgrades reads from the ledger what it knows about the ids of a batch, outside the gate.
-func (e *Engine) resolveUpgrades(r *Request) error {
-	clear(r.upgrades)
-	r.upgradeEpoch = e.upgrades.now()
-	for i := range r.Batch.Events {
-		ev := &r.Batch.Events[i]
-		if ev.ID.Len == 0 || r.products[i] == nil {
-			continue
-		}
-		if r.upgrades == nil {
-			r.upgrades = map[int]*record.Upgrade{}
-		}
-		up, err := e.storedUpgrade(appendUpgradeKey(nil, r.products[i].ID, r.Batch.Bytes(ev.Device), r.Batch.Bytes(ev.ID)))
-		if err != nil {
-			return fmt.Errorf("read an upgrade: %w", err)
-		}
-		if up != nil {
-			r.upgrades[i] = up
-		}
-	}
-	return nil
-}
-
 func (t *turn) pool(pool *license.Pool) {
 	t.l.records.Pool(record.Pool{ID: pool.ID, Drawn: pool.Drawn, Returned: pool.Returned})
 }

@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/meterd/meterd/counters"
-	"github.com/meterd/meterd/retention"
+	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -23,16 +23,16 @@ const joinShareMin = 2048
 
 // decoded is a group, ready to be joined. It is used again.
 type decoded struct {
-	seq, controlSeq uint64
-	lastMs          int64
-	head            record.Head
-	raw             [][]byte
-	chunks          []record.Chunk
-	ordinals        []counters.Ordinal
-	words           []joinWord // one for each ordinal
-	messages        record.Messages
-	rows            int
-	err             error
+	seq      uint64
+	lastMs   int64
+	head     record.Head
+	raw      [][]byte
+	chunks   []record.Chunk
+	ordinals []counters.Ordinal
+	words    []joinWord // one for each ordinal
+	messages record.Messages
+	rows     int
+	err      error
 }
 
 // joinWord is what one row says about its device.
@@ -56,7 +56,7 @@ func (j *joiner) replay(from uint64) error {
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		defer close(full)
-		done <- j.e.o.Log.Replay(from, func(g *retention.Group) error {
+		done <- j.e.o.Log.Replay(from, func(g *commitlog.Group) error {
 			var d *decoded
 			select {
 			case d = <-free:
@@ -94,15 +94,15 @@ func (j *joiner) close() error {
 }
 
 // content decodes and joins one group.
-func (j *joiner) content(g *retention.Group) error {
+func (j *joiner) content(g *commitlog.Group) error {
 	var d decoded
 	d.err = d.decode(j.e.compress, g)
 	return j.join(&d)
 }
 
 // decode reads everything of g that joining needs. Nothing of g is kept.
-func (d *decoded) decode(c *record.Compressor, g *retention.Group) (err error) {
-	d.seq, d.controlSeq, d.lastMs, d.rows = g.Seq, g.ControlSeq, g.LastMs, 0
+func (d *decoded) decode(c *record.Compressor, g *commitlog.Group) (err error) {
+	d.seq, d.lastMs, d.rows = g.Seq, g.LastMs, 0
 	d.chunks, d.ordinals, d.words = d.chunks[:0], d.ordinals[:0], d.words[:0]
 	if d.head, err = record.DecodeHead(g.Head); err != nil {
 		return err
@@ -191,16 +191,9 @@ func seenSecond(ms int64) uint64 {
 	return 0
 }
 
-// join joins one group: the bindings of all its chunks, then everything else.
+// join joins one group: the bindings of all its chunks, then words and effects, then its administrative changes.
 func (j *joiner) join(d *decoded) error {
-	if d.controlSeq > j.cat.Seq {
-		return fmt.Errorf(
-			"group %d was decided under control record %d, but the ledger ends at %d: the ledger lost its tail; restore the data directory from a backup",
-			d.seq,
-			d.controlSeq,
-			j.cat.Seq,
-		)
-	}
+	j.seq = d.seq
 	if err := j.joinContent(d); err != nil {
 		return fmt.Errorf("group %d: %w", d.seq, err)
 	}
@@ -216,7 +209,7 @@ func (j *joiner) joinContent(d *decoded) error {
 	j.seq = d.seq
 	j.serial(d.head.SerialLast)
 	for i := range d.head.Totals {
-		j.e.totals.join(d.head.Totals[i].Quarter, &d.head.Totals[i].Totals)
+		j.e.totals.join(d.head.Totals[i].Quarter, &d.head.Totals[i].Totals, d.seq)
 	}
 	if err := j.bindings(d.chunks); err != nil {
 		return err
@@ -226,7 +219,15 @@ func (j *joiner) joinContent(d *decoded) error {
 			return err
 		}
 	}
-	return j.joinWords(d)
+	if err := j.joinWords(d); err != nil {
+		return err
+	}
+	for _, change := range d.head.Changes {
+		if err := j.change(change); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bindings joins the bindings of a group: what is forgotten counts last.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/retention"
+	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -51,7 +51,7 @@ func messageGroup(
 	ordinals []uint64,
 	rows int,
 	said func(ordinal uint64, up uint32),
-) retention.Group {
+) commitlog.Group {
 	var builder record.Builder
 	for i := range rows {
 		if i%1000 == 0 {
@@ -62,7 +62,7 @@ func messageGroup(
 		said(ordinal, up)
 	}
 	head := record.Head{}
-	return retention.Group{Head: head.Append(nil), Chunks: [][]byte{e.compress.Compress(nil, builder.Finish(nil))}}
+	return commitlog.Group{Head: head.Append(nil), Chunks: [][]byte{e.compress.Compress(nil, builder.Finish(nil))}}
 }
 
 // A large group is joined by several goroutines: every device ends with its largest word, and an unknown one is still
@@ -134,7 +134,7 @@ func BenchmarkReplay(b *testing.B) {
 func benchReplay(b *testing.B, devices int) {
 	const rows = 100_000
 	e, ordinals := replayEngine(b, devices)
-	groups, all := make([]retention.Group, 20), make([]decoded, 20)
+	groups, all := make([]commitlog.Group, 20), make([]decoded, 20)
 	for i := range groups {
 		groups[i] = messageGroup(e, rand.New(rand.NewPCG(1, uint64(i))), ordinals, rows, func(uint64, uint32) {})
 		if err := all[i].decode(e.compress, &groups[i]); err != nil {

@@ -25,7 +25,12 @@ func TestSequenceRefusedInsideTheGate(t *testing.T) {
 	m.gate.mu.Lock()
 	for range doubles {
 		r := request(t, line("up", "p", "d"))
-		r.Producer, r.Claim = []byte("gw"), &claims.Claim{Sequence: 2, Hash: xxh3.Hash128([]byte(line("up", "p", "d"))).Bytes()}
+		r.Producer, r.Claim = []byte(
+			"gw",
+		), &claims.Claim{
+			Sequence: 2,
+			Hash:     xxh3.Hash128([]byte(line("up", "p", "d"))).Bytes(),
+		}
 		go func() { results <- m.Submit(r) }()
 	}
 	p := m.producers.Find(0, []byte("gw"))
@@ -80,21 +85,21 @@ func TestLongAnswerCannotBeRead(t *testing.T) {
 	if r, err := m.claimed("gw", 1, body); err != nil || !r.Replayed || answerOf(r) != answerOf(first) {
 		t.Fatal("before the ledger has it:", err)
 	}
-	if err := m.flushRows(); err != nil {
+	if err := m.settleView(); err != nil {
 		t.Fatal(err)
 	}
-	m.ledger.fail(errors.New("the ledger is unreadable"))
-	if _, err := m.claimed("gw", 1, body); !errors.Is(err, ErrOverloaded) || m.Err() != nil {
+	m.store.fail(errors.New("the ledger is unreadable"))
+	if _, err := m.claimed("gw", 1, body); !errors.Is(err, ErrLedgerLags) || m.Err() != nil {
 		t.Fatal("while it is unreadable:", err, m.Err())
 	}
 	if r, err := m.claimed("gw", 2, body); err != nil || r.Replayed {
 		t.Fatal("another sequence:", err)
 	}
-	m.ledger.fail(nil)
+	m.store.fail(nil)
 	if r, err := m.claimed("gw", 1, body); err != nil || !r.Replayed || answerOf(r) != answerOf(first) {
 		t.Fatal("from the ledger:", err)
 	}
-	m.ledger.forget("C")
+	m.store.forget("C")
 	if _, err := m.claimed("gw", 1, body); !errors.Is(err, ErrOverloaded) {
 		t.Fatal("when the ledger lacks it:", err)
 	}

@@ -199,7 +199,7 @@ func TestClock(t *testing.T) {
 		t.Fatalf("after the clock came back: %s", got[0])
 	}
 	m.clock.set(testStart.Add(48 * time.Hour))
-	if err := m.ConfirmClock("test"); err != nil {
+	if err := m.ConfirmClock("test", nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := m.submit(line("up", "p", "d")); got[0] != "accepted" {

@@ -45,21 +45,14 @@ func (e *Engine) producerOf(r *Request) (*claims.Producer, error) {
 	if p := e.producers.Find(r.Account, r.Producer); p != nil && p.IsNoted(e.clock.view()) {
 		return p, nil
 	}
-	l, err := e.enter(rowBytes, 0)
-	if err != nil {
-		return nil, err
-	}
-	nowMs, ok := e.clock.now()
-	if !ok {
-		nowMs = e.clock.last.Load()
-	}
-	p, err := e.producers.Bind(l.records, r.Account, r.Producer, nowMs)
-	if err == nil {
-		l.begin(nowMs, p.Ordinal)
-	}
-	e.sweepHoldersIfDue(nowMs)
-	l.end(!l.records.Empty())
-	e.gate.leave(l)
+	var p *claims.Producer
+	_, err := e.withTurn(room{bytes: rowBytes, atLeap: true}, func(t *turn) (err error) {
+		if p, err = e.producers.Bind(t.l.records, r.Account, r.Producer, t.nowMs); err == nil {
+			t.begin(p.Ordinal)
+		}
+		e.sweepHoldersIfDue(t.nowMs)
+		return err
+	})
 	return p, overloaded(err)
 }
 
@@ -85,12 +78,9 @@ func (t *turn) enterProducer() (holder uint32, err error) {
 // claim writes the claim of a decided request into its group.
 func (t *turn) claim() {
 	e, r := t.e, t.r
-	long := r.claim.Decide(t.l.records, claims.Decision{
+	r.claim.Decide(t.l.records, claims.Decision{
 		Group: e.gate.open, GroupSeq: e.sealedSeq.Load() + 1, AtMs: t.nowMs, Single: r.Single, Result: &r.Result,
 	})
-	if long != nil {
-		t.l.answers = append(t.l.answers, answerRow{key: claims.AnswerKey(r.claim.Place()), value: long})
-	}
 }
 
 // overloaded makes an error about memory or the ledger one that the next request may not have.
@@ -112,9 +102,12 @@ func (e *Engine) settleClaim(r *Request) (err error) {
 	}
 	if inLedger {
 		// Nobody else needs this answer: a ledger that cannot be read stops this request alone.
-		answer, _, err := e.o.Ledger.Get(claims.AnswerKey(r.claim.Place()))
+		if err := e.ledgerReaches(); err != nil {
+			return err
+		}
+		answer, err := e.o.Ledger.Answer(r.claim.Place())
 		if err != nil {
-			return fmt.Errorf("%w: read an answer: %w", ErrOverloaded, err)
+			return e.ledgerErr(fmt.Errorf("read an answer: %w", err))
 		}
 		if err := r.claim.Found(answer, e.clock.view()); err != nil {
 			return overloaded(err)
@@ -124,9 +117,6 @@ func (e *Engine) settleClaim(r *Request) (err error) {
 	r.DecidedMs, r.Single, err = r.claim.Answer(&r.Result)
 	return err
 }
-
-// answerRow is an answer on its way to the ledger.
-type answerRow struct{ key, value []byte }
 
 // Sequences returns what is remembered of a producer; ok is false if there is none of this name.
 func (e *Engine) Sequences(account uint32, producer string) (s claims.Sequences, ok bool, err error) {

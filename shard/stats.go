@@ -63,12 +63,16 @@ func (e *Engine) RegisterMetrics(set *metric.Set) {
 	gauge("meterd_table_mapped_bytes", "Bytes of address space that the device table has.", func() float64 {
 		return float64(e.table.ReadStats().MappedBytes)
 	})
+	e.views.RegisterMetrics(set, e.clock.view)
 	stopped := set.Gauges("meterd_ingest_stopped",
 		"Whether events are refused for this reason, 1 or 0; out_of_memory refuses those of new devices alone.")
 	stopped.Func(func() float64 { return number(e.clock.leapt()) }, "reason", "clock_leap")
 	stopped.Func(func() float64 { return number(e.o.Guard.Stopped()) }, "reason", "disk_full")
 	stopped.Func(func() float64 { return number(e.shortage.refused.Load() > 0) }, "reason", "out_of_memory")
 }
+
+// Views returns how far each view is behind the log, by its name.
+func (e *Engine) Views() map[string]time.Duration { return e.views.Lags(e.clock.view()) }
 
 func (e *Engine) registerEvents(set *metric.Set) {
 	events := set.Counters("meterd_events_total", "Events that were decided, by their type and the verdict.")

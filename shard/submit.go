@@ -1,6 +1,9 @@
 package shard
 
 import (
+	"errors"
+
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
@@ -12,6 +15,7 @@ import (
 // not safe for concurrent use.
 type Request struct {
 	Batch    *event.Batch
+	Token    *access.Token // checked again as the batch is decided; nil: not at all
 	Account  uint32        // ordinal of the account that the token is bound to, 0 for all
 	Producer []byte        // the gateway's name, empty without; it is not kept
 	Claim    *claims.Claim // the sequence that the request carries, nil without; it needs a Producer
@@ -28,6 +32,7 @@ type Request struct {
 	keys     []counters.Key
 	slots    []*counters.Slot
 	// what the ledger knew about ids of OTAs, by index, when the request was looked up
+	hasIDs       bool
 	upgrades     map[int]*record.Upgrade
 	upgradeEpoch uint64
 }
@@ -85,29 +90,26 @@ func (e *Engine) Settle(r *Request) error {
 }
 
 // decideFresh decides a request that nobody has decided before.
-func (e *Engine) decideFresh(r *Request) error {
-	r.Result.Reset()
-	connects, ids := e.resolve(r)
-	if ids {
-		if err := e.resolveUpgrades(r); err != nil {
-			e.fail(err)
-			return ErrStopped
+func (e *Engine) decideFresh(r *Request) (err error) {
+	for range lookAgainMax {
+		r.Result.Reset()
+		connects := e.resolve(r)
+		if r.hasIDs {
+			if err := e.resolveUpgrades(r); err != nil {
+				return err
+			}
+		}
+		need := room{request: r, bytes: len(r.Batch.Data) + rowBytes*len(r.Batch.Events), devices: connects}
+		r.group, err = e.withTurn(need, (*turn).decideBatch)
+		if err != errLookAgain { //nolint:errorlint // It is a value of this package that is never wrapped.
+			return err
 		}
 	}
-	l, err := e.enterFor(r, connects)
-	if err != nil {
-		return err
-	}
-	logged, err := e.decideBatch(l, r)
-	if e.inside != nil {
-		e.inside()
-	}
-	g := e.gate.leaveOpen(l)
-	if logged {
-		r.group = g
-	}
-	return err
+	return ErrOverloaded
 }
+
+// errLookAgain means that ids went from memory to the ledger since the request looked there: nothing was decided.
+var errLookAgain = errors.New("look the ids up again")
 
 // refuse says why nothing may be counted now.
 func (e *Engine) refuse() error {
@@ -134,9 +136,9 @@ func (e *Engine) await(g *group) error {
 }
 
 // resolve looks up products and hashes names, outside the gate: ordinals of products never change, so what an older
-// catalogue says of a name stays true. It returns how many devices the batch could add, and whether any event has an
-// id.
-func (e *Engine) resolve(r *Request) (connects int, ids bool) {
+// catalogue says of a name stays true. It returns how many devices the batch could add.
+func (e *Engine) resolve(r *Request) (connects int) {
+	r.hasIDs = false
 	events := r.Batch.Events
 	if cap(r.keys) < len(events) {
 		r.keys = make([]counters.Key, len(events))
@@ -168,9 +170,9 @@ func (e *Engine) resolve(r *Request) (connects int, ids bool) {
 		if ev.Type == event.Connect {
 			connects++
 		}
-		ids = ids || ev.ID.Len > 0
+		r.hasIDs = r.hasIDs || ev.ID.Len > 0
 	}
-	return connects, ids
+	return connects
 }
 
 // enter waits for a lane and for room, and enters the open group. bytes is what the request may add to the group,

@@ -9,15 +9,15 @@ import (
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/event/wire"
-	"github.com/meterd/meterd/retention"
 
+	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/claims"
 )
 
 // noLog takes groups and keeps nothing: what is left is the engine's own work.
 type noLog struct{ memLog }
 
-func (*noLog) Append(*retention.Group) error { return nil }
+func (*noLog) Append(*commitlog.Group) error { return nil }
 
 // BenchmarkSubmit is what the engine does with decoded batches, from Submit to the answer: uniform over a million
 // devices, with sequences, every caller a producer of its own. log=disk syncs every group; log=none is the same without

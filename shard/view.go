@@ -1,9 +1,12 @@
 package shard
 
 import (
+	"errors"
+
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/views"
 )
 
 // View is one look at the state, inside the gate. Nothing of it may be kept but values that were copied out.
@@ -30,6 +33,30 @@ func (e *Engine) View(fn func(*View)) error {
 
 // settle returns when everything that was decided before the call is durable.
 func (e *Engine) settle() error { return e.View(func(*View) {}) }
+
+// settleView returns when the ledger has everything that was decided before the call.
+func (e *Engine) settleView() error {
+	if err := e.settle(); err != nil {
+		return err
+	}
+	switch err := e.views.WaitFor(e.o.Ledger, e.durableSeq.Load()); {
+	case errors.Is(err, views.ErrLags):
+		return ErrLedgerLags
+	case err != nil:
+		return ErrStopped
+	}
+	return nil
+}
+
+// ledgerErr turns an error of reading the ledger into ErrLedgerLags: it concerns the request alone. The view's own
+// goroutine and metric say what is wrong with the ledger.
+func (e *Engine) ledgerErr(err error) error {
+	if err == nil {
+		return nil
+	}
+	e.logger.Error("the ledger cannot be read", "error", err)
+	return ErrLedgerLags
+}
 
 // newest returns the last group that anything decided so far can be in; nil if there was none. gate.mu is held for
 // reading, and what is to be covered was read before the call.
@@ -170,7 +197,7 @@ func (e *Engine) Totals(product uint32) (sum record.Totals) {
 	defer e.totals.mu.Unlock()
 	for q, t := range e.totals.quarters {
 		if q.Product == product {
-			sum.Add(t)
+			sum.Add(&t.Totals)
 		}
 	}
 	return sum

@@ -73,8 +73,8 @@ func (d *daemon) refuseWhole(t *testing.T, cases []badBatch) {
 
 // badDaemon has a product with an active device, a connected one and licences left, so that there is something to
 // change.
-func badDaemon(t *testing.T) *daemon {
-	d := newDaemon(t)
+func badDaemon(t *testing.T, flags ...string) *daemon {
+	d := newDaemon(t, flags...)
 	d.withProduct("p1", `{"messages_per_day":100}`)
 	d.credit("p1", "PO-1", 5)
 	d.topup("p1", "PACK", 5)

@@ -70,7 +70,12 @@ Scenarios:
 		"full", false, "all scenarios with all settings, which takes about fifty minutes and some 40 GB of disk")
 	f.StringSliceVar(&o.Formats, "format", nil, "protobuf, ndjson; several are one case each (default both)")
 	f.StringVar(&o.Draw, "draw", o.Draw, "how devices are drawn: uniform or zipf")
-	f.IntVar(&o.Rounds, "rounds", o.Rounds, "how often each side is measured where two are compared: by --against, or in checkpoint")
+	f.IntVar(
+		&o.Rounds,
+		"rounds",
+		o.Rounds,
+		"how often each side is measured where two are compared: by --against, or in checkpoint",
+	)
 	f.IntSliceVar(&o.Batches, "batch", nil, "events a batch; several, comma separated, are one case each")
 	f.IntSliceVar(&o.Connections,
 		"connections", nil, "connections, each with one batch in flight; several are one case each")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,7 +15,6 @@ import (
 	"github.com/meterd/meterd/console"
 	"github.com/meterd/meterd/ingest"
 	"github.com/meterd/meterd/metric"
-	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard"
 )
@@ -34,8 +32,7 @@ type daemon struct {
 	logger *slog.Logger
 	server *ingest.Server
 	dir    *disk.Dir
-	log    *retention.Log
-	ledger *retention.Ledger
+	state  *state
 	engine *shard.Engine
 	ready  atomic.Bool
 
@@ -73,9 +70,10 @@ func (d *daemon) open() error {
 	if d.server, err = ingest.Listen(o.listen, tls, ingest.Starting, d.logger); err != nil {
 		return err
 	}
-	if err := d.openState(); err != nil {
-		return fmt.Errorf("open data directory %q: %w", o.data, err)
+	if d.state, err = openState(o, d.dir, d.logger, d.failWith); err != nil {
+		return err
 	}
+	d.engine = d.state.engine
 	debug.FreeOSMemory() // What recovery needed, 20 bytes a device, would stay for minutes.
 	ctx, cancel := context.WithCancel(context.Background())
 	d.background = cancel
@@ -89,32 +87,6 @@ func (d *daemon) open() error {
 	d.ready.Store(true)
 	d.logger.Info("ready", "address", d.server.Address().String(), "data", o.data, "version", version)
 	return nil
-}
-
-func (d *daemon) openState() error {
-	o := d.o
-	var err error
-	if d.log, err = retention.OpenLog(retention.LogOptions{
-		Path: d.dir.CommitPath(), Retention: o.retention, Fatal: d.failWith, Logger: d.logger,
-	}); err != nil {
-		return err
-	}
-	if d.ledger, err = retention.OpenLedger(
-		retention.LedgerOptions{Path: d.dir.LedgerPath(), Fatal: d.failWith, Logger: d.logger},
-	); err != nil {
-		return err
-	}
-	checkpoints, err := disk.OpenCheckpoints(d.dir.CheckpointPath())
-	if err != nil {
-		return err
-	}
-	seed := d.dir.HashSeed()
-	d.engine, err = shard.Open(shard.Options{
-		Log: d.log, Ledger: d.ledger, Checkpoints: checkpoints, Guard: d.dir.Guard(), Clock: shard.NewSystemClock(),
-		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
-		CheckpointEvery: o.checkpointEvery, Logger: d.logger,
-	})
-	return err
 }
 
 func (d *daemon) openDoors() error {
@@ -193,14 +165,8 @@ func (d *daemon) close() error {
 		defer cancel()
 		errs = append(errs, d.server.Shutdown(ctx))
 	}
-	if d.engine != nil {
-		errs = append(errs, d.engine.Close())
-	}
-	if d.log != nil {
-		errs = append(errs, d.log.Close())
-	}
-	if d.ledger != nil {
-		errs = append(errs, d.ledger.Close())
+	if d.state != nil {
+		errs = append(errs, d.state.close())
 	}
 	if d.dir != nil {
 		errs = append(errs, d.dir.Close())

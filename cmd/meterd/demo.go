@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard"
 )
 
 // What the demo creates.
@@ -17,7 +18,7 @@ const (
 // demo creates an account with a product, licences and a top-up pack, unless they are there, and prints a first call to
 // paste.
 func (d *daemon) demo(out io.Writer) error {
-	steps := []func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error){
+	steps := []shard.ChangeFunc{
 		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 			if c.Account(demoName) != nil {
 				return nil, nil, nil
@@ -45,7 +46,7 @@ func (d *daemon) demo(out io.Writer) error {
 		},
 	}
 	for _, step := range steps {
-		if err := d.engine.Administer(demoName, step); err != nil {
+		if err := d.engine.Administer(demoName, nil, step); err != nil {
 			return fmt.Errorf("create the demo: %w", err)
 		}
 	}

@@ -51,11 +51,11 @@ func (tr *traffic) killAfter(while time.Duration) {
 	tr.wait()
 }
 
-// TestKillWhileDirectoriesRotate: the log's directories span ten seconds here, and half of the kills come at the
-// instant at which a new one appears. What is older than the retention cannot be read any more, and is still counted.
-func TestKillWhileDirectoriesRotate(t *testing.T) {
+// TestKillWhileSegmentsChange: the log's segments span four seconds here, and half of the kills come at the instant at
+// which a new one appears. What is older than the retention cannot be read any more, and is still counted.
+func TestKillWhileSegmentsChange(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a directory of the log spans ten seconds at least")
+		t.Skip("a segment of the log spans four seconds here")
 	}
 	t.Parallel()
 	n := seed(t)
@@ -66,12 +66,12 @@ func TestKillWhileDirectoriesRotate(t *testing.T) {
 	tr.pace = 60 * time.Millisecond
 	tr.prepare()
 	for round := range 6 {
-		directories := d.directories()
+		segments := d.segments()
 		tr.begin()
 		tr.answered(20)
 		while := time.Duration(dice.Int64N(int64(3 * time.Second)))
 		if round%2 == 0 {
-			await(t, "a new directory appears", func() bool { return d.directories() != directories })
+			await(t, "a new segment appears", func() bool { return d.segments() != segments })
 			while = time.Duration(dice.Int64N(int64(40 * time.Millisecond)))
 		}
 		tr.killAfter(while)
@@ -79,12 +79,12 @@ func TestKillWhileDirectoriesRotate(t *testing.T) {
 		tr.check()
 	}
 	tr.report(t)
-	t.Logf("directories at the end: %s", d.directories())
+	t.Logf("segments at the end: %s", d.segments())
 }
 
-// directories names the directories of the commit log, in order.
-func (d *daemon) directories() string {
-	names, err := filepath.Glob(filepath.Join(d.data, "commit", "g*"))
+// segments names the files of the log, in order.
+func (d *daemon) segments() string {
+	names, err := filepath.Glob(filepath.Join(d.data, "log", "segment-*"))
 	if err != nil {
 		d.t.Fatal(err)
 	}

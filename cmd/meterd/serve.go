@@ -26,11 +26,15 @@ type serveOptions struct {
 	drain                        time.Duration
 	tlsCert, tlsKey, tlsClientCA string
 	insecure, demo               bool
+	acceptViewGap                bool
 	diskStopBytes                uint64
 }
 
 // retentionMin is the shortest log retention: a directory of the log spans ten seconds at least.
 const retentionMin = time.Second
+
+// logRetentionDefault is how long the raw log is kept (R18).
+const logRetentionDefault = 168 * time.Hour
 
 func serveCommand() *cobra.Command {
 	o := &serveOptions{}
@@ -54,7 +58,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8480", "address; one that is not loopback needs TLS or --insecure")
 	f.StringVar(&o.zone, "time-zone", "UTC", "IANA name or ±HH:MM, given to products that name none")
 	f.StringVar(&o.region, "region", "default", "this data centre; fixed at the first start")
-	f.DurationVar(&o.retention, "log-retention", 168*time.Hour, "how long the raw log is kept")
+	f.DurationVar(&o.retention, "log-retention", logRetentionDefault, "how long the raw log is kept")
 	f.DurationVar(
 		&o.checkpointEvery,
 		"checkpoint-every",
@@ -65,6 +69,10 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate file for HTTPS, reloaded when it changes")
 	f.StringVar(&o.tlsKey, "tls-key", "", "key file for HTTPS")
 	f.StringVar(&o.tlsClientCA, "tls-client-ca", "", "certificates that clients must be signed by (mutual TLS)")
+	f.BoolVar(
+		&o.acceptViewGap, "accept-view-gap", false,
+		"go on although the ledger lacks groups that are gone from the log; what it shows begins behind them",
+	)
 	f.BoolVar(&o.insecure, "insecure", false, "listen on an address that is not loopback without TLS")
 	f.BoolVar(&o.demo, "demo", false, "create a demo account, product and licences, once, and print a first call")
 	f.Uint64Var(

@@ -23,7 +23,7 @@ func (d *daemon) firstToken() error {
 		return fmt.Errorf("write the administrator's token: %w", err)
 	}
 	err := d.engine.Administer(
-		adminName,
+		adminName, nil,
 		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 			return c.CreateToken(
 				by,

@@ -8,13 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/retention"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard"
 )
@@ -90,91 +88,62 @@ func createTokenOffline(o *tokenOptions, stdout io.Writer) (err error) {
 			return fmt.Errorf("--expires-in %q: %w", o.expiresIn, err)
 		}
 	}
-	ledger, closeAll, err := openStopped(o)
+	engine, closeAll, err := openStopped(o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
+	if engine.Catalogue().Seq == 0 {
+		return fmt.Errorf("the daemon never became ready in %s: start it, and it makes the first token itself", o.data)
+	}
 	secret := access.NewSecret()
-	entries, err := planToken(ledger, o, expiresIn, secret)
-	if err != nil {
-		return fmt.Errorf("create the token: %w", err)
+	token := access.Token{
+		Name: o.name, Role: access.Role(o.role), Account: o.account, Hash: sha256.Sum256([]byte(secret)),
+	}
+	if expiresIn != (license.Period{}) {
+		token.ExpiresAtMs = license.Actor{AtMs: engine.NowMs()}.After(expiresIn)
 	}
 	if o.out != "" {
 		if err := writeSecret(o.out, secret, os.O_EXCL); err != nil {
 			return fmt.Errorf("--out: %w; it must be a new file", err)
 		}
 	}
-	if err := ledger.Write(entries); err != nil {
-		return fmt.Errorf("create the token: %w; whether it is there is unknown: create one of another name", err)
-	}
-	if o.out != "" {
+	err = engine.Administer(offlineName, nil,
+		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+			return c.CreateToken(by, token)
+		})
+	switch {
+	case err != nil && o.out != "":
+		return errors.Join(fmt.Errorf("create the token: %w", err), os.Remove(o.out))
+	case err != nil:
+		return fmt.Errorf("create the token: %w", err)
+	case o.out != "":
 		return nil
 	}
 	if _, err := fmt.Fprintln(stdout, secret); err != nil {
-		return fmt.Errorf(
-			"token %s was created, but its secret could not be printed: delete it and create another one: %w",
-			o.name,
-			err,
-		)
+		return fmt.Errorf("token %s was created, but its secret could not be printed: delete it and create another one: %w",
+			o.name, err)
 	}
 	return nil
 }
 
-// openStopped takes the data directory, as a daemon does, and opens the ledger alone: tokens concern neither log nor
-// checkpoints.
-func openStopped(o *tokenOptions) (*retention.Ledger, func() error, error) {
-	if _, err := os.Stat(
-		filepath.Join(o.data, "VERSION"),
-	); err != nil { // The last file of a first start; OpenDir would begin one.
-		return nil, nil, fmt.Errorf(
-			"--data %s: no daemon was ever started there, and `meterd serve` makes the first token itself: %w",
-			o.data,
-			err,
-		)
+// openStopped takes the data directory as a daemon does, recovers its state, and closes it as a daemon that stops.
+func openStopped(o *tokenOptions) (*shard.Engine, func() error, error) {
+	if _, err := os.Stat(filepath.Join(o.data, "VERSION")); err != nil {
+		// It is the last file of a first start; OpenDir would begin one.
+		return nil, nil, fmt.Errorf("--data %s: no daemon was ever started there, and `meterd serve` makes the first "+
+			"token itself: %w", o.data, err)
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	dir, err := disk.OpenDir(disk.DirOptions{Path: o.data, Region: o.region, Logger: logger})
 	if err != nil {
-		return nil, nil, fmt.Errorf(
-			"only a stopped daemon's directory can be changed from here; a running one makes tokens with POST /v1/tokens: %w",
-			err,
-		)
+		return nil, nil, fmt.Errorf("only a stopped daemon's directory can be changed from here; a running one makes "+
+			"tokens with POST /v1/tokens: %w", err)
 	}
-	ledger, err := retention.OpenLedger(retention.LedgerOptions{Path: dir.LedgerPath(), Logger: logger})
+	serve := &serveOptions{region: o.region, retention: logRetentionDefault} // Nothing is let go of before it is closed.
+	state, err := openState(serve, dir, logger, func(error) {})
 	if err != nil {
 		return nil, nil, errors.Join(err, dir.Close())
 	}
-	return ledger, func() error { return errors.Join(ledger.Close(), dir.Close()) }, nil
-}
-
-// planToken returns what the ledger gets that adds the token to what the ledger says.
-func planToken(
-	ledger *retention.Ledger,
-	o *tokenOptions,
-	expiresIn license.Period,
-	secret string,
-) ([]retention.Entry, error) {
-	scan := func(prefix string, fn func(key, value []byte) error) error {
-		return ledger.Scan([]byte(prefix), nil, false, func(k, v []byte) (bool, error) { return true, fn(k, v) })
-	}
-	catalogue, err := license.Load(scan, o.region, 0) // The retention bounds plans, which are not touched.
-	if err != nil {
-		return nil, err
-	}
-	if catalogue.Seq == 0 {
-		return nil, fmt.Errorf("the daemon never became ready in %s: start it, and it makes the first token itself", o.data)
-	}
-	by := license.Actor{Token: offlineName, AtMs: time.Now().UnixMilli()}
-	token := access.Token{
-		Name: o.name, Role: access.Role(o.role), Account: o.account, Hash: sha256.Sum256([]byte(secret)),
-	}
-	if expiresIn != (license.Period{}) {
-		token.ExpiresAtMs = by.After(expiresIn)
-	}
-	next, change, err := catalogue.CreateToken(by, token)
-	if err != nil {
-		return nil, err
-	}
-	return shard.ControlEntries(next, change), nil
+	return state.engine, func() error { return errors.Join(state.close(), dir.Close()) }, nil
 }

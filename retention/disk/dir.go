@@ -17,8 +17,8 @@ import (
 // FormatVersion is the version of everything that lies in a data directory, as the FORMAT.md of each room draws it. A
 // first start writes it. VersionMin is the oldest one that is read. Directories of others are refused.
 const (
-	FormatVersion = 1
-	VersionMin    = 1
+	FormatVersion = 2
+	VersionMin    = 2
 )
 
 // DirOptions says which data directory to open and for whom.
@@ -107,7 +107,7 @@ func (d *Dir) open(o *DirOptions) error {
 	if d.identity, err = openIdentity(d.path, o.Region, o.Now(), first); err != nil {
 		return err
 	}
-	for _, sub := range []string{d.CommitPath(), d.LedgerPath(), d.CheckpointPath()} {
+	for _, sub := range []string{d.LogPath(), d.LedgerPath(), d.CheckpointPath()} {
 		if err := MakeDir(sub); err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ func checkVersion(path string, version, oldest, newest int) error {
 // checkVirgin refuses a directory that has something in it but no VERSION: it is somebody else's, or VERSION was lost.
 // What a first start that was cut short may have left is allowed.
 func (d *Dir) checkVirgin() error {
-	for _, sub := range []string{d.CommitPath(), d.LogPath(), d.LedgerPath(), d.CheckpointPath()} {
+	for _, sub := range []string{d.LogPath(), d.LedgerPath(), d.CheckpointPath()} {
 		entries, err := os.ReadDir(sub)
 		if err == nil && len(entries) > 0 {
 			return Damage(d.versionPath(), "it is missing although %q has content", filepath.Base(sub))
@@ -193,7 +193,7 @@ func (d *Dir) checkVirgin() error {
 	}
 	for _, e := range entries {
 		switch strings.TrimSuffix(e.Name(), TmpSuffix) {
-		case "LOCK", "VERSION", "IDENTITY", "BALLAST", "commit", "log", "ledger", "checkpoint", "lost+found":
+		case "LOCK", "VERSION", "IDENTITY", "BALLAST", "log", "ledger", "checkpoint", "lost+found":
 		default:
 			return fmt.Errorf("%q is not a meterd data directory: it has %q but no VERSION; name an empty directory with --data",
 				d.path, e.Name())
@@ -204,9 +204,6 @@ func (d *Dir) checkVirgin() error {
 
 // Path returns the data directory.
 func (d *Dir) Path() string { return d.path }
-
-// CommitPath returns where the commit log of Badger directories lies.
-func (d *Dir) CommitPath() string { return filepath.Join(d.path, "commit") }
 
 // LogPath returns where the log's segments lie.
 func (d *Dir) LogPath() string { return filepath.Join(d.path, "log") }

@@ -39,7 +39,7 @@ func TestDirIsTheSameAtTheNextStart(t *testing.T) {
 	if again.HashSeed() != seed || !again.CreatedAt().Equal(created) {
 		t.Fatalf("seed %x, created %s", again.HashSeed(), again.CreatedAt())
 	}
-	for _, sub := range []string{again.CommitPath(), again.LedgerPath(), again.CheckpointPath()} {
+	for _, sub := range []string{again.LogPath(), again.LedgerPath(), again.CheckpointPath()} {
 		if st, err := os.Stat(sub); err != nil || !st.IsDir() {
 			t.Errorf("%q: %v", sub, err)
 		}
@@ -77,9 +77,9 @@ func TestDirIsRefused(t *testing.T) {
 			write(t, path+"/VERSION", EncodeSealed(versionTitle, [][2]string{{"version", strconv.Itoa(FormatVersion + 1)}}))
 		}, []string{"version", "newer meterd"}, false},
 		{"no version", func(t *testing.T, path string, _ *DirOptions) {
-			write(t, path+"/commit/MARK", []byte("x"))
+			write(t, path+"/log/MARK", []byte("x"))
 			os.Remove(path + "/VERSION")
-		}, []string{"/VERSION", "commit"}, true},
+		}, []string{"/VERSION", "log"}, true},
 		{"no version, but a log", func(t *testing.T, path string, _ *DirOptions) {
 			if err := MakeDir(path + "/log"); err != nil {
 				t.Fatal(err)

@@ -63,7 +63,8 @@ func (c *Commands) Join(m record.Command) error {
 	if other := c.kept.all.at(m.Seq); other != nil && other.Ordinal != m.Ordinal {
 		return fmt.Errorf("command %d is of device %d and of device %d", m.Seq, other.Ordinal, m.Ordinal)
 	}
-	if have := c.kept.devices[m.Ordinal]; have == nil || m.Seq > have.Seq || (m.Seq == have.Seq && m.Change > have.Change) {
+	if have := c.kept.devices[m.Ordinal]; have == nil || m.Seq > have.Seq ||
+		(m.Seq == have.Seq && m.Change > have.Change) {
 		c.kept.put(m)
 	}
 	return nil

@@ -262,8 +262,14 @@ const (
 )
 
 // Effects calls e for every effect of the chunk, in order.
-func (c *Chunk) Effects(e Effects) error {
-	r := reader{b: c.cols[colEffects]}
+func (c *Chunk) Effects(e Effects) error { return ReadEffects(c.EffectsColumn(), e) }
+
+// EffectsColumn returns the encoded effects of the chunk, in place: what a view of the log reads who needs no rows.
+func (c *Chunk) EffectsColumn() []byte { return c.cols[colEffects] }
+
+// ReadEffects calls e for every effect of a chunk's column, in order.
+func ReadEffects(column []byte, e Effects) error {
+	r := reader{b: column}
 	for len(r.b) > 0 {
 		if err := oneEffect(&r, e); err != nil {
 			return fmt.Errorf("effects: %w", err)

@@ -124,8 +124,8 @@ func TestHeadIsAsDrawn(t *testing.T) {
 			MessagesUp: 1, MessagesDown: 2, MessagesDenied: 3, OTAAllowance: 4, OTAPacks: 5, OTADenied: 6,
 			VoidAllowance: 7, VoidPacks: 8, Licenses: 9, Activations: 10,
 		},
-	}}}
-	want := []byte{2, 0xac, 2, 1, 7, 0xc8, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+	}}, Changes: [][]byte{{0xaa, 0xbb}, {0xcc}}}
+	want := []byte{2, 0xac, 2, 1, 7, 0xc8, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 2, 2, 0xaa, 0xbb, 1, 0xcc}
 	if got := h.Append(nil); !bytes.Equal(got, want) {
 		t.Errorf("got %x, want %x", got, want)
 	}

@@ -84,6 +84,7 @@ type QuarterTotals struct {
 type Head struct {
 	SerialLast uint64          // the last serial of a licence that was given out
 	Totals     []QuarterTotals // of every product that the group's events touched, after the group
+	Changes    [][]byte        // administrative changes, opaque here, that took effect as the group was sealed, in order
 }
 
 // Append appends the encoded head to dst.
@@ -96,10 +97,15 @@ func (h *Head) Append(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, uint64(h.Totals[i].Number))
 		dst = h.Totals[i].Totals.Append(dst)
 	}
+	dst = binary.AppendUvarint(dst, uint64(len(h.Changes)))
+	for _, change := range h.Changes {
+		dst = binary.AppendUvarint(dst, uint64(len(change)))
+		dst = append(dst, change...)
+	}
 	return dst
 }
 
-// DecodeHead reads what Append wrote.
+// DecodeHead reads what Append wrote. Changes are in place.
 func DecodeHead(b []byte) (Head, error) {
 	if len(b) == 0 || b[0] != Version {
 		return Head{}, fmt.Errorf("group head has not version %d", Version)
@@ -112,8 +118,11 @@ func DecodeHead(b []byte) (Head, error) {
 		q.Totals = r.totals()
 		h.Totals = append(h.Totals, q)
 	}
+	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
+		h.Changes = append(h.Changes, r.bytes(r.uvarint()))
+	}
 	if r.err == nil && len(r.b) > 0 {
-		r.err = errors.New("bytes behind the last total")
+		r.err = errors.New("bytes behind the last change")
 	}
 	if r.err != nil {
 		return Head{}, fmt.Errorf("group head: %w", r.err)

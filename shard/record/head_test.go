@@ -105,6 +105,9 @@ func drawHead(t *rapid.T) Head {
 			Totals:  drawTotals(t),
 		})
 	}
+	for range rapid.IntRange(0, 2).Draw(t, "changes") {
+		h.Changes = append(h.Changes, rapid.SliceOfN(rapid.Byte(), 1, 200).Draw(t, "change"))
+	}
 	return h
 }
 
@@ -122,7 +125,7 @@ func TestHeadRoundTrip(t *testing.T) {
 			}
 		}
 		if _, err := DecodeHead(append(b[1:], 0)); err == nil {
-			t.Fatal("a byte behind the last total was taken")
+			t.Fatal("a byte behind the last change was taken")
 		}
 		b[1]++
 		if _, err := DecodeHead(b[1:]); err == nil {

@@ -225,7 +225,15 @@ func drawEffect(t *rapid.T) step {
 		end := End{Ordinal: ordinal, Serial: n, EndedS: int64(m), How: EndReason(rapid.IntRange(1, 4).Draw(t, "how"))}
 		return effect(func(b *Builder) { b.End(end) }, func(e Effects) error { return e.End(end) })
 	case "command":
-		c := Command{Seq: n, Ordinal: ordinal, Account: uint32(word), Holder: id, Change: m >> 24, AtMs: int64(word), Reason: drawCode(t)}
+		c := Command{
+			Seq:     n,
+			Ordinal: ordinal,
+			Account: uint32(word),
+			Holder:  id,
+			Change:  m >> 24,
+			AtMs:    int64(word),
+			Reason:  drawCode(t),
+		}
 		return effect(func(b *Builder) { b.Command(c) }, func(e Effects) error { return e.Command(c) })
 	case "run":
 		r := Run{Number: n, Tag: id, FirstCommand: m, FirstRefresh: word}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/meterd/meterd/retention/disk"
+	"github.com/meterd/meterd/retention/ledger"
+	commitlog "github.com/meterd/meterd/retention/log"
+	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/usage"
+)
+
+// state is the engine with the log and the ledger that it works on.
+type state struct {
+	log    *commitlog.Log
+	ledger *usage.Ledger
+	engine *shard.Engine
+}
+
+// openState recovers the state of a data directory. failed is told of what the log cannot go on after.
+func openState(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed func(error)) (*state, error) {
+	s := &state{}
+	if err := s.open(o, dir, logger, failed); err != nil {
+		return nil, errors.Join(fmt.Errorf("open data directory %q: %w", dir.Path(), err), s.close())
+	}
+	return s, nil
+}
+
+func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed func(error)) (err error) {
+	s.log, err = commitlog.Open(commitlog.Options{
+		Path: dir.LogPath(), Retention: o.retention, Fatal: failed, Logger: logger,
+		Room: func() bool { return !dir.Guard().Low() },
+	})
+	if err != nil {
+		return err
+	}
+	if s.ledger, err = openLedger(dir.LedgerPath(), s.log.First() == 1, logger); err != nil {
+		return err
+	}
+	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
+	if err != nil {
+		return err
+	}
+	seed := dir.HashSeed()
+	s.engine, err = shard.Open(shard.Options{
+		Log: s.log, Ledger: s.ledger, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: shard.NewSystemClock(),
+		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
+		CheckpointEvery: o.checkpointEvery, AcceptViewGap: o.acceptViewGap, Logger: logger,
+	})
+	return err
+}
+
+// openLedger opens the ledger. A damaged one is moved aside if the log is whole and can build it again; otherwise
+// somebody must decide.
+func openLedger(path string, rebuilds bool, logger *slog.Logger) (*usage.Ledger, error) {
+	o := ledger.Options{Path: path, Logger: logger}
+	store, err := ledger.Open(o)
+	switch {
+	case err == nil:
+	case !errors.Is(err, disk.ErrDamaged):
+		return nil, err
+	case !rebuilds:
+		return nil, fmt.Errorf("%w; the log no longer reaches back to its beginning: put the ledger back from a backup, or "+
+			"move %q away and start once with --accept-view-gap", err, path)
+	default:
+		aside := path + ".damaged"
+		logger.Error("the ledger is damaged: it is moved aside and built again from the log", "moved_to", aside, "error", err)
+		if err := errors.Join(os.RemoveAll(aside), os.Rename(path, aside)); err != nil {
+			return nil, fmt.Errorf("move the damaged ledger aside: %w", err)
+		}
+		if store, err = ledger.Open(o); err != nil {
+			return nil, err
+		}
+	}
+	return usage.New(store), nil
+}
+
+// close closes what is open, in the order in which it depends on each other.
+func (s *state) close() error {
+	var errs []error
+	if s.engine != nil {
+		errs = append(errs, s.engine.Close())
+	}
+	if s.log != nil {
+		errs = append(errs, s.log.Close())
+	}
+	if s.ledger != nil {
+		errs = append(errs, s.ledger.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,165 @@
+package shard
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/meterd/meterd/shard/record"
+)
+
+// checkpoint loads the newest checkpoint, if there is one.
+func (j *joiner) checkpoint() (begin, end uint64, err error) {
+	r, err := j.e.o.Checkpoints.Latest()
+	if err != nil {
+		return 0, 0, err
+	}
+	if r == nil {
+		return 0, 0, j.catalogueEnds()
+	}
+	defer r.Close()
+	j.seq = r.E()
+	loads := newShardLoader(j.e.table, j.e.o.Lanes)
+	defer func() { _ = loads.wait() }() // On every way out; its error is looked at below.
+	shard, image, bytes := -1, []byte(nil), int64(0)
+	load := func() error {
+		if shard < 0 {
+			return nil
+		}
+		full := image
+		image = nil // The loader's now.
+		return loads.load(shard, full)
+	}
+	err = r.Sections(func(kind uint16, data []byte) error {
+		bytes += int64(len(data))
+		if kind != sectionShard {
+			return j.section(kind, data)
+		}
+		if len(data) == 0 {
+			return errors.New("a section of the device table is empty")
+		}
+		if int(data[0]) != shard {
+			if err := load(); err != nil {
+				return err
+			}
+			shard = int(data[0])
+		}
+		image = append(image, data[1:]...)
+		return nil
+	})
+	if err == nil {
+		err = errors.Join(load(), j.catalogueEnds())
+	}
+	if loaded := loads.wait(); err == nil {
+		err = loaded
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("load the checkpoint: %w", err)
+	}
+	j.e.checkpoint.bytes.Store(bytes)
+	j.e.checkpoint.last.Store(time.Now().UnixNano())
+	return r.B(), r.E(), nil
+}
+
+func (j *joiner) section(kind uint16, data []byte) error {
+	if kind == sectionCatalogue {
+		return j.catalogueEntries(data)
+	}
+	if err := j.catalogueEnds(); err != nil {
+		return err
+	}
+	switch kind {
+	case sectionMeta:
+		if len(data) != metaBytes {
+			return errors.New("the section with the last times and serials has another length")
+		}
+		j.lastMs = max(j.lastMs, int64(binary.LittleEndian.Uint64(data)))
+		j.serial(binary.LittleEndian.Uint64(data[8:]))
+		j.e.ledgerFloor.Store(binary.LittleEndian.Uint64(data[16:]))
+		j.e.commands.JoinLast(binary.LittleEndian.Uint64(data[24:]))
+		return nil
+	case sectionProducers:
+		return j.e.producers.LoadSection(data)
+	case sectionPools:
+		return j.poolEntries(data)
+	case sectionTotals:
+		return j.totals(data)
+	case sectionCommands:
+		return j.e.commands.ReadKept(data)
+	case sectionRuns:
+		return j.e.commands.ReadRuns(data)
+	case sectionUpgrades:
+		return decodeUpgrades(data, j.upgrade)
+	default:
+		return fmt.Errorf("section of unknown kind %d: it was written by a newer version", kind)
+	}
+}
+
+var errCatalogue = errors.New("the section of accounts and products is damaged")
+
+func (j *joiner) catalogueEntries(data []byte) error {
+	if j.loader == nil {
+		return errCatalogue
+	}
+	for len(data) > 0 {
+		if len(data) < 2 || len(data) < 6+int(binary.LittleEndian.Uint16(data)) {
+			return errCatalogue
+		}
+		key := data[2 : 2+int(binary.LittleEndian.Uint16(data))]
+		data = data[2+len(key):]
+		n := uint64(binary.LittleEndian.Uint32(data))
+		if uint64(len(data)) < 4+n {
+			return errCatalogue
+		}
+		if err := j.loader.Put(key, data[4:4+n]); err != nil {
+			return err
+		}
+		data = data[4+n:]
+	}
+	return nil
+}
+
+// catalogueEnds completes the catalogue of the checkpoint; without one it is that of a new daemon.
+func (j *joiner) catalogueEnds() (err error) {
+	if j.loader != nil {
+		j.cat, err = j.loader.Catalogue()
+		j.loader = nil
+	}
+	return err
+}
+
+func (j *joiner) poolEntries(data []byte) error {
+	if len(data)%poolBytes != 0 {
+		return errors.New("the section of pools is damaged")
+	}
+	for ; len(data) > 0; data = data[poolBytes:] {
+		id := binary.LittleEndian.Uint32(data[1:])
+		drawn, returned := binary.LittleEndian.Uint64(data[5:]), binary.LittleEndian.Uint64(data[13:])
+		var err error
+		if data[0] == giftsEntry {
+			err = j.gifts(id, drawn)
+		} else {
+			err = j.Pool(record.Pool{ID: id, Drawn: drawn, Returned: returned})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *joiner) totals(data []byte) error {
+	return eachEntry(data, func(row []byte) error {
+		if len(row) < 8 {
+			return errSection
+		}
+		sum, err := record.DecodeTotals(row[8:])
+		if err != nil {
+			return err
+		}
+		q := record.Quarter{Product: binary.LittleEndian.Uint32(row), Number: binary.LittleEndian.Uint32(row[4:])}
+		j.e.totals.join(q, &sum, j.seq)
+		return nil
+	})
+}

@@ -1,0 +1,204 @@
+package shard
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard/claims"
+	"github.com/meterd/meterd/shard/record"
+)
+
+// safely makes a panic an error of its own kind: the input that causes it is reported, and the other tests go on.
+func safely(decode func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errPanicked{r}
+		}
+	}()
+	return decode()
+}
+
+type errPanicked struct{ with any }
+
+func (e errPanicked) Error() string { return fmt.Sprintf("panic: %v", e.with) }
+
+// sectionJoiner is what recovery reads a checkpoint with, for a ledger with one product, a lot and a pack.
+func sectionJoiner(t testing.TB) *joiner {
+	t.Helper()
+	c := license.New("default", 168*time.Hour)
+	step := func(next *license.Catalogue, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c = next
+	}
+	next, _, _, err := c.CreateAccount(license.Actor{}, "acme", license.Enterprise, "")
+	step(next, err)
+	next, _, _, err = c.CreateProduct(license.Actor{}, license.ProductSpec{Name: "p1", Account: "acme", Zone: "UTC"})
+	step(next, err)
+	next, _, _, err = c.ApplyCredit(license.Actor{}, "p1", license.Credit{Order: "LOT", Quantity: 10})
+	step(next, err)
+	e := &Engine{gate: newGate(1), producers: claims.New(claims.Options{})}
+	e.totals.init()
+	e.upgrades.init()
+	e.commands = e.newCommands()
+	return &joiner{e: e, cat: c}
+}
+
+// Arbitrary sections are refused, or joined: without a panic, without memory that nothing in them accounts for, and
+// twice over with the same result.
+func FuzzCheckpointSection(f *testing.F) {
+	u32, u64 := binary.LittleEndian.AppendUint32, binary.LittleEndian.AppendUint64
+	meta := u64(u64(u64(u64(nil, 1_800_000_000_000), 9), 3), 4)
+	pools := u64(u64(u32([]byte{poolEntry}, 2), 5), 1)
+	pools = u64(u64(u32(append(pools, giftsEntry), 1), 3), 0)
+	sum := (&record.Totals{MessagesUp: 300, Licenses: 1}).Append(u32(u32(nil, 1), 2_000_000))
+	totals := append(binary.LittleEndian.AppendUint16(nil, uint16(len(sum))), sum...)
+	commands := append(u64(u64(u32(u32(u64(u64(nil, 1), 1<<31), 1), 7), 3), 1_800_000_000_000),
+		byte(event.LicenseExhausted))
+	runs := u64(u64(u32(u64(nil, 1), 2), 3), 4)
+	for kind, data := range map[uint16][]byte{
+		0: nil, sectionMeta: meta, sectionPools: pools, sectionTotals: totals, sectionCommands: commands, sectionRuns: runs, 99: {1},
+	} {
+		f.Add(kind, data)
+		f.Add(kind, data[:len(data)/2])
+		f.Add(kind, append(slices.Clone(data), data...))
+		f.Add(kind, append(slices.Clone(data), 0))
+	}
+	f.Fuzz(func(t *testing.T, kind uint16, data []byte) {
+		if kind == sectionShard || kind == sectionProducers || kind == sectionUpgrades {
+			return // They have fuzz targets of their own.
+		}
+		j := sectionJoiner(t)
+		once := safely(func() error { return j.section(kind, slices.Clone(data)) })
+		if errors.As(once, &errPanicked{}) {
+			t.Fatal(once)
+		}
+		state := joined(t, j)
+		twice := j.section(kind, data)
+		if (once == nil) != (twice == nil) || joined(t, j) != state {
+			t.Fatalf("section %d, joined twice: %v, then %v;\n%s, then\n%s", kind, once, twice, state, joined(t, j))
+		}
+		if n := len(j.e.totals.quarters) + len(commandsOf(t, j.e)); n > len(data) {
+			t.Fatalf("%d entries of %d bytes", n, len(data))
+		}
+	})
+}
+
+// commandsOf returns the commands that are kept, and the runs, as a checkpoint has them.
+func commandsOf(t testing.TB, e *Engine) (all []byte) {
+	t.Helper()
+	err := e.writeCommands(func(_ uint16, data []byte) error {
+		all = append(all, data...)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// joined writes down what a joiner has gathered.
+func joined(t testing.TB, j *joiner) string {
+	t.Helper()
+	var b strings.Builder
+	fmt.Fprintln(&b, j.lastMs, j.e.serial.Load(), j.e.commands.Last(), commandsOf(t, j.e))
+	j.cat.EachPool(
+		func(p *license.Pool) { fmt.Fprintln(&b, "pool", p.ID, p.Drawn, p.Returned) },
+		func(product uint32, drawn uint64) { fmt.Fprintln(&b, "gifts", product, drawn) },
+	)
+	quarters := make([]string, 0, len(j.e.totals.quarters))
+	for q, sum := range j.e.totals.quarters {
+		quarters = append(quarters, fmt.Sprintln(q, *sum))
+	}
+	slices.Sort(quarters)
+	return b.String() + strings.Join(quarters, "")
+}
+
+// What does not fit one section is cut between two entries: each section is read alone.
+func TestCheckpointOfMoreThanASection(t *testing.T) {
+	const many = 100_000
+	tests := []struct {
+		name string
+		fill func(*Engine)
+		lost func(*Engine) int
+	}{
+		{
+			"totals",
+			func(e *Engine) {
+				e.totals.mu.Lock()
+				defer e.totals.mu.Unlock()
+				for n := uint32(1); n <= many; n++ {
+					sum := record.Totals{
+						MessagesUp:     1 << 60,
+						MessagesDown:   1 << 60,
+						MessagesDenied: uint64(n),
+						OTAAllowance:   1 << 60,
+						Licenses:       1 << 60,
+					}
+					e.totals.join(record.Quarter{Product: n, Number: 1<<32 - 1}, &sum, 0)
+				}
+			},
+			func(e *Engine) int { return many - len(e.totals.quarters) },
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMachine(t)
+			tt.fill(m.Engine)
+			if err := m.Checkpoint(); err != nil {
+				t.Fatal(err)
+			}
+			m.crash()
+			if n := tt.lost(m.Engine); n != 0 {
+				t.Errorf("%d of %d are lost", n, many)
+			}
+		})
+	}
+}
+
+// Arbitrary bytes are refused, or are ids of OTAs that are written and read again.
+func FuzzDecodeUpgrades(f *testing.F) {
+	var u upgrades
+	u.init()
+	u.put([]byte("k"), &record.Upgrade{Ordinal: 1 << 33, ID: []byte("id"), Size: 5, Month: 82, Allowance: 1}, 7)
+	u.put([]byte("l"), &record.Upgrade{
+		Ordinal: 2, ID: []byte("x"), Size: 1 << 40, Packs: []record.PackUnits{{Pool: 3, Units: 4}}, Voided: true,
+	}, 8)
+	u.sections(func(section []byte) { f.Add(slices.Clone(section)) })
+	f.Add([]byte{})
+	f.Add([]byte{3, 0, 1, 2, 3})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var first, second upgrades
+		read := func(into *upgrades, data []byte) error {
+			into.init()
+			return decodeUpgrades(data, func(seq uint64, u record.Upgrade) error {
+				into.put(fmt.Appendf(nil, "%d %q", u.Ordinal, u.ID), &u, seq)
+				return nil
+			})
+		}
+		err := safely(func() error { return read(&first, data) })
+		if errors.As(err, &errPanicked{}) {
+			t.Fatal(err)
+		}
+		if err != nil {
+			return
+		}
+		first.sections(func(section []byte) {
+			if err := read(&second, section); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if len(first.pending) != len(second.pending) && len(first.pending) > 0 {
+			t.Fatalf("%d ids are read again as %d", len(first.pending), len(second.pending))
+		}
+	})
+}

@@ -1,0 +1,23 @@
+// Package views lets views follow the log: the ledger, later the archive, the history, the webhooks. A view is whatever
+// can be computed from the log's groups. No decision reads one.
+//
+//	committer ──Durable(group)──► tail (memory, bounded) ─┐
+//	                                                      ├─► one goroutine a view: gather ─► View.Apply(groups)
+//	log on disk ──ReadForward (what the tail dropped)─────┘            │
+//	                                                                   └─► Position, stored by the view with its data
+//
+// Steps of one group: the committer appends it to the log, then hands it to Durable, which never waits. The view's
+// goroutine gathers groups for up to a second, or until somebody waits for one of them, and calls Apply once for all of
+// them. A view that falls behind the tail reads the log's files until it has caught up.
+//
+// Invariants:
+//
+//   - A view gets every group once the group is durable, in order, without a gap. After a crash it gets again what lies
+//     behind its stored position; records hold absolute values, so a group that is applied twice changes nothing.
+//   - A view stores its position (group and chain hash) in the same transaction as its data. Open compares it with the
+//     log: a view of another history is refused.
+//   - Each group comes with the catalogue that its events were decided under. Of groups from before the last start that
+//     is the catalogue of that start, which may be newer.
+//   - A view that fails is tried again, loudly, and holds the log's segments; it never stops enforcement.
+//   - Passed is the last group that every view has durably passed: what lies behind it may leave the log.
+package views

@@ -1,0 +1,127 @@
+package views
+
+import (
+	"fmt"
+	"time"
+)
+
+// run follows the log until the runner is closed, and then applies what is durable.
+func (f *follower) run() {
+	tick := time.NewTicker(gatherFor)
+	defer tick.Stop()
+	for stopped := false; ; {
+		err := f.catchUp()
+		if err != nil {
+			f.r.o.Logger.Error("a view cannot follow the log; it holds the log's segments until it can",
+				"view", f.view.Name(), "error", err)
+		}
+		f.failed.Store(err != nil)
+		if stopped {
+			return
+		}
+		var rest <-chan time.Time
+		if err != nil {
+			rest = time.After(retryAfter)
+		}
+		stopped = f.wait(tick.C, rest)
+	}
+}
+
+// wait returns when there may be something to apply, or true when the runner is closed. A view that failed rests first.
+func (f *follower) wait(tick, rest <-chan time.Time) (stopped bool) {
+	if rest != nil {
+		select {
+		case <-rest:
+			return false
+		case <-f.r.stop:
+			return true
+		}
+	}
+	select {
+	case <-tick:
+		return false
+	case <-f.kick:
+		return false
+	case <-f.r.stop:
+		return true
+	}
+}
+
+// catchUp applies everything that is durable now.
+func (f *follower) catchUp() error {
+	for {
+		groups, err := f.next()
+		if err != nil || len(groups) == 0 {
+			return err
+		}
+		if err := f.view.Apply(groups, f.r.o.Devices); err != nil {
+			return fmt.Errorf("apply groups %d to %d: %w", groups[0].Seq, groups[len(groups)-1].Seq, err)
+		}
+		f.advance(groups[len(groups)-1])
+	}
+}
+
+// next returns the groups behind the view's position, about applyBytesMax of them, none if it has them all.
+func (f *follower) next() ([]*Group, error) {
+	passed := f.passed.Load()
+	r := f.r
+	r.mu.Lock()
+	last := r.last
+	if n := len(r.tail); n > 0 && r.tail[0].Seq <= passed+1 {
+		groups := cut(r.tail[passed+1-r.tail[0].Seq:])
+		r.mu.Unlock()
+		return groups, nil
+	}
+	r.mu.Unlock()
+	if passed >= last {
+		return nil, nil
+	}
+	groups, err := r.o.Source.Read(passed, applyBytesMax)
+	if err != nil {
+		return nil, fmt.Errorf("read the log behind group %d: %w", passed, err)
+	}
+	if len(groups) == 0 || groups[0].Seq != passed+1 {
+		return nil, fmt.Errorf("group %d is gone from the log", passed+1)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, g := range groups {
+		g.Catalogue = r.catalogueOf(g.Seq)
+	}
+	return groups, nil
+}
+
+// cut returns a copy of the first groups, about applyBytesMax of them, at least one.
+func cut(groups []*Group) []*Group {
+	n, bytes := 0, 0
+	for n < len(groups) && (n == 0 || bytes+groups[n].bytes() <= applyBytesMax) {
+		bytes += groups[n].bytes()
+		n++
+	}
+	return append([]*Group(nil), groups[:n]...)
+}
+
+// advance notes how far the view is, gives back what no view needs any more, and wakes those who wait.
+func (f *follower) advance(g *Group) {
+	r := f.r
+	f.passed.Store(g.Seq)
+	f.passedMs.Store(g.LastMs)
+	if r.o.Moved != nil {
+		r.o.Moved(f.view, g.Seq)
+	}
+	passed := r.Passed()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(f.moved)
+	f.moved = make(chan struct{})
+	drop := 0
+	for drop < len(r.tail) && r.tail[drop].Seq <= passed {
+		r.bytes -= r.tail[drop].bytes()
+		r.tail[drop] = nil
+		drop++
+	}
+	r.tail = r.tail[drop:]
+	for len(r.catalogues) > 1 && r.catalogues[1].from <= passed+1 {
+		r.catalogues = r.catalogues[1:]
+	}
+}

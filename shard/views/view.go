@@ -1,0 +1,67 @@
+package views
+
+import (
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard/record"
+)
+
+// Position is a place in the log: a group and the hash of the chain that ends with it. The zero Position lies before
+// the first group.
+type Position struct {
+	Seq   uint64
+	Chain [16]byte
+}
+
+// Group is a durable group of the log as views get it. It must not be changed; its slices may be kept.
+type Group struct {
+	Position
+	FirstMs, LastMs int64       // decided times, Unix milliseconds
+	Head            record.Head // totals and administrative changes
+	Effects         [][]byte    // columns of record.ReadEffects
+	Catalogue       *license.Catalogue
+}
+
+func (g *Group) bytes() int {
+	n := groupOverheadBytes + len(g.Head.Totals)*groupTotalsBytes
+	for _, e := range g.Effects {
+		n += len(e)
+	}
+	for _, c := range g.Head.Changes {
+		n += len(c)
+	}
+	return n
+}
+
+// groupTotalsBytes is the size of one product's totals in a head.
+const groupTotalsBytes = 96
+
+// Devices says which device an ordinal of a record names. It is safe for concurrent use.
+type Devices interface {
+	Name(counters.Ordinal) (product uint32, name []byte)
+}
+
+// View is computed from the log's groups. Its methods are called by one goroutine, but Position by any.
+type View interface {
+	// Name is one word, for logs and metrics.
+	Name() string
+	// Position is the last group that the view holds durably.
+	Position() Position
+	// Apply adds groups, which follow each other and the view's position, and returns when they are durable, with the
+	// position moved. After an error it is called again with the same groups or more.
+	Apply(groups []*Group, devices Devices) error
+	// Skip moves the position over groups that the log no longer has: what the view shows begins behind them.
+	Skip(to Position, availableFromMs int64) error
+	// Close ends the view.
+	Close() error
+}
+
+// License is one consumption of a licence as the ledger keeps it, for ever (R7).
+type License struct {
+	Serial     uint64 // unique in the daemon; of one product they rise with time
+	Product    uint32
+	Device     string
+	Pool       uint32
+	ActivatedS int64 // Unix seconds
+	Generation uint32
+}

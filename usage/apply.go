@@ -1,0 +1,197 @@
+package usage
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention/ledger"
+	"github.com/meterd/meterd/shard/claims"
+	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/views"
+)
+
+// Apply implements views.View.
+func (l *Ledger) Apply(groups []*views.Group, devices views.Devices) error {
+	t := newRows(devices)
+	for i, g := range groups {
+		if err := t.group(g); err != nil {
+			return fmt.Errorf("group %d: %w", g.Seq, err)
+		}
+		if t.bytes >= transactionBytes || i == len(groups)-1 {
+			if err := l.write(t.entries(), g.Position); err != nil {
+				return err
+			}
+			t = newRows(devices)
+		}
+	}
+	return nil
+}
+
+// write writes entries in one transaction with the position, or the first ones of very many in transactions before.
+func (l *Ledger) write(entries []ledger.Entry, to views.Position) error {
+	from, bytes := 0, 0
+	for i := range entries {
+		n := len(entries[i].Key) + len(entries[i].Value) + rowBytes
+		if bytes+n > ledger.TransactionBytesMax || i-from == ledger.TransactionEntriesMax {
+			if err := l.store.WritePart(entries[from:i]); err != nil {
+				return err
+			}
+			from, bytes = i, 0
+		}
+		bytes += n
+	}
+	return l.store.Write(entries[from:], ledger.Position(to))
+}
+
+// rows gathers what groups say to the ledger. Of what is said twice the later holds.
+type rows struct {
+	devices  views.Devices
+	bytes    int
+	licenses []views.License
+	ends     []endRow
+	upgrades map[string]record.Upgrade
+	answers  map[string][]byte
+	totals   map[record.Quarter]record.Totals
+	audit    []license.AuditEntry
+}
+
+type endRow struct {
+	record.End
+	product uint32
+}
+
+func newRows(devices views.Devices) *rows {
+	return &rows{
+		devices: devices, upgrades: map[string]record.Upgrade{}, answers: map[string][]byte{},
+		totals: map[record.Quarter]record.Totals{},
+	}
+}
+
+func (t *rows) group(g *views.Group) error {
+	for i := range g.Head.Totals {
+		q := &g.Head.Totals[i]
+		if _, known := t.totals[q.Quarter]; !known {
+			t.bytes += 2 * rowBytes
+		}
+		t.totals[q.Quarter] = q.Totals
+	}
+	for _, encoded := range g.Head.Changes {
+		ch, err := license.DecodeChange(encoded)
+		if err != nil {
+			return err
+		}
+		if ch.Audit.Action != "" {
+			t.audit = append(t.audit, ch.Audit)
+			t.bytes += rowBytes + len(encoded)
+		}
+	}
+	for _, column := range g.Effects {
+		if err := record.ReadEffects(column, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Grant implements record.Effects.
+func (t *rows) Grant(g record.Grant) error {
+	product, name := t.devices.Name(counters.Ordinal(g.Ordinal))
+	if product == 0 {
+		return unknownDevice(g.Ordinal)
+	}
+	t.licenses = append(t.licenses, views.License{
+		Serial: g.Serial, Product: product, Device: string(name), Pool: g.Pool, ActivatedS: g.ActivationS,
+		Generation: counters.LicenseWord(g.License).Generation(),
+	})
+	t.bytes += rowBytes + len(name)
+	return nil
+}
+
+// End implements record.Effects.
+func (t *rows) End(e record.End) error {
+	product, _ := t.devices.Name(counters.Ordinal(e.Ordinal))
+	if product == 0 {
+		return unknownDevice(e.Ordinal)
+	}
+	t.ends = append(t.ends, endRow{End: e, product: product})
+	t.bytes += 2 * rowBytes
+	return nil
+}
+
+// Upgrade implements record.Effects. Of two states of one upgrade the voided one is the later (R17).
+func (t *rows) Upgrade(u record.Upgrade) error {
+	product, name := t.devices.Name(counters.Ordinal(u.Ordinal))
+	if product == 0 {
+		return unknownDevice(u.Ordinal)
+	}
+	key := string(upgradeKey(product, name, u.ID))
+	if have, known := t.upgrades[key]; known && have.Voided {
+		return nil
+	}
+	t.upgrades[key] = u
+	t.bytes += 2*rowBytes + len(key)
+	return nil
+}
+
+// Claim implements record.Effects: answers that memory does not keep.
+func (t *rows) Claim(c record.Claim) error {
+	if len(c.Answer) <= claims.AnswerBytesKept {
+		return nil
+	}
+	t.answers[string(key64(keyAnswers, c.Producer, c.Sequence))] = c.Answer
+	t.bytes += rowBytes + len(c.Answer)
+	return nil
+}
+
+// Word, Closed, Pool and Command implement record.Effects: the state's, not the ledger's.
+func (t *rows) Word(int, uint64, uint64) error   { return nil }
+func (t *rows) Closed(int, uint64, uint64) error { return nil }
+func (t *rows) Pool(record.Pool) error           { return nil }
+func (t *rows) Command(record.Command) error     { return nil }
+func (t *rows) Run(record.Run) error             { return nil }
+
+func unknownDevice(ordinal uint64) error {
+	return fmt.Errorf("a record names device %d, which no record has bound", ordinal)
+}
+
+// entries returns the rows as the ledger keeps them.
+func (t *rows) entries() (list []ledger.Entry) {
+	put := func(key, value []byte, keep time.Duration) {
+		list = append(list, ledger.Entry{Key: key, Value: value, Keep: keep})
+	}
+	slices.SortFunc(t.licenses, func(a, b views.License) int {
+		return cmp.Or(cmp.Compare(a.Product, b.Product), cmp.Compare(a.Serial, b.Serial))
+	})
+	for from := 0; from < len(t.licenses); {
+		to := from + 1
+		for to < len(t.licenses) && to-from < licenseBlockRows && t.licenses[to].Product == t.licenses[from].Product {
+			to++
+		}
+		last := &t.licenses[to-1]
+		put(key64(keyLicenses, last.Product, last.Serial), appendLicenses(nil, t.licenses[from:to]), 0)
+		from = to
+	}
+	for i := range t.ends {
+		e := &t.ends[i]
+		put(key64(keyEnds, e.product, e.Serial), binary.AppendVarint([]byte{byte(e.How)}, e.EndedS), 0)
+	}
+	for key, u := range t.upgrades {
+		put([]byte(key), u.AppendValue(nil), upgradesKept)
+	}
+	for key, answer := range t.answers {
+		put([]byte(key), answer, answersKept)
+	}
+	for q, sum := range t.totals {
+		put(binary.BigEndian.AppendUint32(key32(keyTotals, q.Product), q.Number), sum.Append(nil), 0)
+	}
+	for i := range t.audit {
+		r := t.audit[i].Record()
+		put(r.Key, r.Value, 0)
+	}
+	return list
+}

@@ -1,0 +1,18 @@
+// Package usage is the view of the log that billing reads: licences consumed and ended, totals of every product by
+// quarters of an hour, and the audit log. It outlives the log's retention. It also keeps what decisions look up once
+// memory has let go of it: OTA ids, and answers that are too long to be remembered.
+//
+//	views.Runner ─► Ledger.Apply(groups) ─► rows of several groups ─► one synced transaction with the position ─► DIR/ledger
+//	console      ◄─ Licenses, Audit, Activations ◄─ ordered scans
+//	shard        ◄─ Upgrade, Answer ◄─ one row
+//
+// Invariants:
+//
+//   - A row holds absolute values under a key of its own. Applying a group twice writes the same rows again.
+//   - The position moves in the transaction that completes a group. The rows of a group that is too large for one
+//     transaction may be there before it.
+//   - Rows of licences lie in blocks. After a crash a block may repeat rows of another one; serials of a product rise,
+//     so a reader passes over what it has seen.
+//
+// FORMAT.md draws the rows.
+package usage

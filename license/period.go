@@ -1,6 +1,7 @@
 package license
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -61,7 +62,7 @@ func ParsePeriod(s string) (Period, error) {
 	if p.Years > 100 || p.Months > 12*100 || p.Days > 366*100 || p.Seconds > 366*100*86400 {
 		return Period{}, errPeriod
 	}
-	if l := p.length(); l < time.Second || p.end(periodEpoch).After(periodEpoch.AddDate(100, 0, 0)) {
+	if l := p.length(); l < 1 || l > periodSecondsMax {
 		return Period{}, errPeriod
 	}
 	return p, nil
@@ -92,27 +93,28 @@ func eachAmount(s, units string, fn func(n int64, unit byte)) error {
 	return nil
 }
 
-// periodEpoch is where lengths of periods are compared from (R9).
-var periodEpoch = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+// Lengths of periods are compared from 1 January 2001 (R9); the longest is 100 years from there, of which 24 are leap
+// years.
+const (
+	periodEpoch      = 978_307_200 // Unix seconds
+	periodSecondsMax = (100*365 + 24) * 86_400
+)
 
-// length returns the period's length counted from 1 January 2001; it saturates at 292 years.
-func (p Period) length() time.Duration { return p.end(periodEpoch).Sub(periodEpoch) }
-
-// end returns the instant at which p is over that began at t, by the calendar of t's zone. A day that the month lacks
-// runs over into the next by the days missing (R2), which is how time.Date normalizes.
-func (p Period) end(t time.Time) time.Time {
-	if p.Years|p.Months|p.Days != 0 { // Going through the calendar forgets which of two equal local times t is.
-		t = t.AddDate(p.Years, p.Months, p.Days)
-	}
-	return t.Add(time.Duration(p.Seconds) * time.Second)
-}
+// length returns the period's length in seconds, counted from 1 January 2001.
+func (p Period) length() int64 { return p.End(periodEpoch, time.UTC) - periodEpoch }
 
 // Compare returns -1, 0 or 1 as p is shorter than, as long as, or longer than q, counted from 1 January 2001 (R9).
-func (p Period) Compare(q Period) int { return p.end(periodEpoch).Compare(q.end(periodEpoch)) }
+func (p Period) Compare(q Period) int { return cmp.Compare(p.length(), q.length()) }
 
-// End returns when a licence that was consumed at the Unix second from ends, in Unix seconds (R2).
+// End returns when a licence that was consumed at from ends, both in Unix seconds, by the calendar of zone (R2). A day
+// that the month lacks runs over into the next by the days missing, which is how time.Date normalizes.
 func (p Period) End(from int64, zone *time.Location) int64 {
-	return p.end(time.Unix(from, 0).In(zone)).Unix()
+	if p.Years|p.Months|p.Days != 0 { // Going through the calendar forgets which of two equal local times from is.
+		_, offset := time.Unix(from, 0).In(zone).Zone()
+		wall := time.Unix(from+int64(offset), 0).UTC().AddDate(p.Years, p.Months, p.Days).Unix()
+		from = instantOf(wall, zone)
+	}
+	return from + p.Seconds
 }
 
 // String returns the period as ISO 8601 writes it.

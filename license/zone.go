@@ -45,30 +45,36 @@ type Window struct {
 	MonthStartMs, MonthEndMs int64
 }
 
-// epochYear is where days and months count from.
-const epochYear = 2020
+// epochYear is where days and months count from, and epochDay its first day, counted from 1970.
+const epochYear, epochDay = 2020, 18_262
 
-// WindowAt returns the window that holds the instant ms in zone.
+// WindowAt returns the window that holds the instant ms in zone. A day begins with the first instant that has its date:
+// midnight may not exist. Once it has begun it is not taken back, although clocks may be set back over midnight (R12).
 func WindowAt(ms int64, zone *time.Location) Window {
-	t := time.UnixMilli(ms).In(zone)
-	y, m, d := t.Date()
+	at := time.UnixMilli(ms).Unix()
+	_, offset := time.Unix(at, 0).In(zone).Zone()
+	midnight := at + int64(offset)
+	midnight -= (midnight%daySeconds + daySeconds) % daySeconds
+	end := firstInstant(midnight+daySeconds, zone)
+	if at >= end {
+		midnight += daySeconds
+		end = firstInstant(midnight+daySeconds, zone)
+	}
+	y, m, _ := time.Unix(midnight, 0).UTC().Date()
+	month := func(m time.Month) int64 {
+		return firstInstant(time.Date(y, m, 1, 0, 0, 0, 0, time.UTC).Unix(), zone) * 1000
+	}
 	return Window{
-		Day:          uint32(dayNumber(y, m, d)),
+		Day:          uint32(midnight/daySeconds - epochDay), // Days before 2020 have no number.
 		Month:        uint32((y-epochYear)*12 + int(m) - 1),
-		DayStartMs:   firstInstant(y, m, d, zone),
-		DayEndMs:     firstInstant(y, m, d+1, zone),
-		MonthStartMs: firstInstant(y, m, 1, zone),
-		MonthEndMs:   firstInstant(y, m+1, 1, zone),
+		DayStartMs:   firstInstant(midnight, zone) * 1000,
+		DayEndMs:     end * 1000,
+		MonthStartMs: month(m),
+		MonthEndMs:   month(m + 1),
 	}
 }
 
-// dayNumber is below zero before 2020, so that days can be compared at the edge.
-func dayNumber(y int, m time.Month, d int) int {
-	days := time.Date(y, m, d, 0, 0, 0, 0, time.UTC).
-		Sub(time.Date(epochYear, 1, 1, 0, 0, 0, 0, time.UTC)) /
-		(24 * time.Hour)
-	return int(days)
-}
+const daySeconds = 86_400
 
 // DayName returns the calendar day with this number as 2006-01-02.
 func DayName(day uint32) string {
@@ -78,23 +84,4 @@ func DayName(day uint32) string {
 // MonthName returns the calendar month with this number as 2006-01.
 func MonthName(month uint32) string {
 	return time.Date(epochYear, 1+time.Month(month), 1, 0, 0, 0, 0, time.UTC).Format("2006-01")
-}
-
-// firstInstant returns the first millisecond whose local date is not before y-m-d. Midnight itself may not exist there,
-// or exist twice, where clocks change at midnight; so it is searched, not computed.
-func firstInstant(y int, m time.Month, d int, zone *time.Location) int64 {
-	want := dayNumber(y, m, d)
-	middle := time.Date(y, m, d, 0, 0, 0, 0, time.UTC).UnixMilli()
-	// No zone is more than 26 hours from UTC, changes of the date line included.
-	low, high := middle-50*3600_000, middle+50*3600_000
-	for low < high {
-		at := low + (high-low)/2
-		yy, mm, dd := time.UnixMilli(at).In(zone).Date()
-		if dayNumber(yy, mm, dd) >= want {
-			high = at
-		} else {
-			low = at + 1
-		}
-	}
-	return low
 }

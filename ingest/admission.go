@@ -2,13 +2,13 @@ package ingest
 
 import "sync/atomic"
 
-// admission is the budget of bytes that requests share.
+// admission is the memory budget, in bytes, that all requests share.
 type admission struct {
 	used atomic.Int64
 	most int64
 }
 
-// take takes n bytes, or none and returns false.
+// take reserves n bytes and returns true, or reserves nothing and returns false.
 func (a *admission) take(n int64) bool {
 	if a.used.Add(n) <= a.most {
 		return true

@@ -7,8 +7,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// authorize returns the token of a gateway's request. Without one it has answered: late if no token is valid at all, so
-// that who sends wrong ones is slowed down.
+// authorize returns the token of a gateway's request, or answers and returns nil. A request without a valid token is
+// answered late, so that guessing tokens is slow.
 func (h *Handler) authorize(ctx *fasthttp.RequestCtx) *access.Token {
 	nowMs := h.engine.NowMs()
 	token, problem := access.Authorize(

@@ -87,7 +87,10 @@ func (d *guardedDoor) newHandler() *Handler { return d.newHandlerOf(d.engine) }
 
 func (d *guardedDoor) newHandlerOf(e Engine) *Handler {
 	h, err := NewHandler(
-		Options{Engine: e, People: func(*fasthttp.RequestCtx) { d.Error("a gateway's call went to the people's door") }},
+		Options{
+			Engine: e,
+			People: func(*fasthttp.RequestCtx) { d.Error("a gateway's call went to the people's door") },
+		},
 	)
 	d.must(err)
 	h.penalties = access.NewPenalties(func(_ <-chan struct{}, held time.Duration) { d.held = append(d.held, held) })
@@ -144,8 +147,8 @@ func connect(product string) string {
 	return fmt.Sprintf(`POST /v1/events {"type":"connect","product":%q,"device":"d"}`, product)
 }
 
-// Gateways and administrators send events, take devices offline and hear commands; others do none of it. A token that
-// is bound to an account finds the product of another one as little as one that there is not.
+// Gateways and administrators may send events, take devices offline and read commands; other roles may not. To a token
+// that is bound to an account, another account's product looks like a product that does not exist.
 func TestAccessOfGateways(t *testing.T) {
 	d := newGuardedDoor(t)
 	for token, want := range map[string]int{
@@ -205,7 +208,7 @@ func TestProducersBelongToTheAccount(t *testing.T) {
 	}
 }
 
-// A token that was deleted opens nothing from then on.
+// A deleted token is refused from then on.
 func TestRevokedAtOnce(t *testing.T) {
 	d := newGuardedDoor(t)
 	if got := said(d.ask(d.handler, "gateway", connect("pa"))); got != `200 {"accepted":1}` {
@@ -219,8 +222,7 @@ func TestRevokedAtOnce(t *testing.T) {
 	}
 }
 
-// chattyEngine always has another command. At the third look somebody deletes the token that hears them; the tenth
-// fails.
+// chattyEngine always has another command. At the third call it deletes the token of the stream; the tenth call fails.
 type chattyEngine struct {
 	*shard.Engine
 	looks  int
@@ -240,7 +242,7 @@ func (e *chattyEngine) Commands(
 	return []shard.Command{{Product: "pa"}}, after, nil, nil
 }
 
-// A stream that is never silent ends with its token as well.
+// A stream ends with its token also while commands keep coming.
 func TestRevokedWhileItHears(t *testing.T) {
 	d := newGuardedDoor(t)
 	engine := &chattyEngine{Engine: d.engine, revoke: func() {
@@ -294,30 +296,26 @@ func TestWrongTokensWait(t *testing.T) {
 	}
 }
 
-// When as many answers are held back as may be, the next one is not, and its connection is closed.
+// When the most answers are held back, the next one is sent at once, and its connection is closed.
 func TestTooManyWrongTokens(t *testing.T) {
 	d := newGuardedDoor(t)
-	var full func()
-	d.handler.penalties = access.NewPenalties(func(<-chan struct{}, time.Duration) { full() })
+	var whenFull func()
+	d.handler.penalties = access.NewPenalties(func(<-chan struct{}, time.Duration) { whenFull() })
 	answered := 0
-	full = func() { // Called while every answer of before is held.
+	whenFull = func() { // Called while all earlier answers are held back.
 		if d.handler.penalties.Hold(nil, 0, nil) {
 			return
 		}
 		answered++
-		if ctx := d.ask(
-			d.handler,
-			"",
-			"GET /v1/commands",
-		); ctx.Response.StatusCode() != 401 ||
-			!ctx.Response.ConnectionClose() {
+		ctx := d.ask(d.handler, "", "GET /v1/commands")
+		if ctx.Response.StatusCode() != 401 || !ctx.Response.ConnectionClose() {
 			t.Errorf("%s, connection closed: %v", said(ctx), ctx.Response.ConnectionClose())
 		}
 		if got := said(d.ask(d.handler, "gateway", connect("pa"))); got != `200 {"accepted":1}` {
 			t.Errorf("a right token: %s", got)
 		}
 	}
-	full()
+	whenFull()
 	if answered != 1 {
 		t.Errorf("the bound was met %d times", answered)
 	}

@@ -18,9 +18,9 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-var errOverloaded = &event.Problem{Code: event.Overloaded, Detail: "too many bytes are in hand; send it again later"}
+var errOverloaded = &event.Problem{Code: event.Overloaded, Detail: "requests hold too many bytes; send it again later"}
 
-// readBody reads the request's body, inflated, into c.body. It takes what that costs from the budget before it is used.
+// readBody reads the request's body, inflated, into c.body. It charges the memory to the budget before it allocates it.
 func (c *call) readBody(ctx *fasthttp.RequestCtx) *event.Problem {
 	stream := ctx.RequestBodyStream()
 	if stream == nil {
@@ -33,7 +33,7 @@ func (c *call) readBody(ctx *fasthttp.RequestCtx) *event.Problem {
 	c.arriving = arriving{in: stream, conn: ctx.Conn(), left: length}
 	encoding := string(ctx.Request.Header.ContentEncoding())
 	if encoding != "" && len(ctx.Request.Header.PeekAll("Content-Encoding")) > 1 {
-		encoding = "several" // As many in one line are: none of them is taken.
+		encoding = "several" // Refused, like several encodings in one line.
 	}
 	in, problem := c.inflater(encoding, &c.arriving)
 	if problem != nil {
@@ -41,7 +41,7 @@ func (c *call) readBody(ctx *fasthttp.RequestCtx) *event.Problem {
 	}
 	isInflating := in != io.Reader(&c.arriving)
 	if isInflating {
-		length = 0 // It says nothing about what comes out.
+		length = 0 // The inflated size is unknown.
 	}
 	if !c.charge(int64(max(length, costMin/costFactor)) * costFactor) {
 		return errOverloaded
@@ -55,14 +55,14 @@ func (c *call) readBody(ctx *fasthttp.RequestCtx) *event.Problem {
 	return nil
 }
 
-// arriving is a body on its way. A body that ends before its Content-Length is no shorter body: fasthttp takes the end
-// of the connection for the end of the body, and lines up to there may be well-formed.
+// arriving reads a body from its connection. It reports an error if the body is shorter than its Content-Length:
+// fasthttp takes the end of the connection for the end of the body, and the lines up to there may be well-formed.
 //
-// Whoever sends at least progressBytes within readTimeout has as long again.
+// Each time progressBytes have arrived, the read deadline is moved to readTimeout from then.
 type arriving struct {
 	in       io.Reader
 	conn     net.Conn
-	left     int // bytes to come; negative if nobody said how many
+	left     int // bytes to come; negative if the length is unknown
 	progress int // bytes since the deadline was moved
 }
 
@@ -89,7 +89,7 @@ func (c *call) readAll(in io.Reader, want int, inflating bool) *event.Problem {
 	}
 	for {
 		if len(c.body) == cap(c.body) {
-			// Doubling: charge for what the larger buffer can hold before it is there.
+			// The buffer doubles. Its memory is charged before it is allocated.
 			more := max(cap(c.body), costMin)
 			if !c.charge(int64(more) * costFactor) {
 				return errOverloaded
@@ -148,7 +148,7 @@ func (c *call) inflater(encoding string, stream io.Reader) (io.Reader, *event.Pr
 		}
 	case "zstd":
 		if c.zstd == nil {
-			// One goroutine, no window above what a body may have: a hostile frame header costs nothing.
+			// One goroutine, and no more memory than a body may have, whatever a hostile frame header asks for.
 			c.zstd, err = zstd.NewReader(
 				nil,
 				zstd.WithDecoderConcurrency(1),

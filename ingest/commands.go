@@ -20,7 +20,7 @@ type streams struct {
 	closing chan struct{} // closed when the daemon stops
 }
 
-// commands answers GET /v1/commands: what gateways are told, as server-sent events, until the client goes or the daemon
+// commands answers GET /v1/commands with commands as server-sent events, until the client disconnects or the daemon
 // stops.
 func (h *Handler) commands(ctx *fasthttp.RequestCtx, token *access.Token) {
 	s := &commandStream{h: h, token: token, conn: ctx.Conn()}
@@ -52,8 +52,8 @@ func (h *Handler) commands(ctx *fasthttp.RequestCtx, token *access.Token) {
 	ctx.SetBodyStreamWriter(s.run)
 }
 
-// commandStream writes commands to one client. A client that takes nothing is dropped after streamWriteTimeout, and
-// resumes where it was.
+// commandStream writes commands to one client. A client that reads nothing is disconnected after streamWriteTimeout and
+// can resume with Last-Event-ID.
 type commandStream struct {
 	h     *Handler
 	token *access.Token
@@ -100,12 +100,12 @@ func (s *commandStream) run(w *bufio.Writer) {
 	}
 }
 
-// allowed reports whether the token is still good: a revoked one hears nothing more.
+// allowed reports whether the token is still valid: nothing is sent after it was revoked or has expired.
 func (s *commandStream) allowed() bool {
 	return s.h.engine.Catalogue().Honors(s.token, s.h.engine.NowMs())
 }
 
-// append adds one command as a server-sent event.
+// append encodes one command as a server-sent event.
 func (s *commandStream) append(c *shard.Command) {
 	b := append(s.line, "id: "...)
 	b = c.Place.AppendText(b)
@@ -124,7 +124,7 @@ func (s *commandStream) append(c *shard.Command) {
 	s.line = append(b, "\"}\n\n"...)
 }
 
-// write sends what was gathered and reports whether the client took it.
+// write sends the encoded events and reports whether that worked.
 func (s *commandStream) write(w *bufio.Writer) bool {
 	if len(s.line) == 0 {
 		return true
@@ -135,5 +135,5 @@ func (s *commandStream) write(w *bufio.Writer) bool {
 	return err == nil && w.Flush() == nil
 }
 
-// Close ends the open command streams; their clients resume elsewhere or later.
+// Close ends the open command streams; their clients connect again later.
 func (h *Handler) Close() { close(h.streams.closing) }

@@ -116,7 +116,7 @@ func (d *guardedDoor) credit(product, order string) {
 	})
 }
 
-// A stream over a real connection: the form of its events, who hears what, and that it goes on behind the last id.
+// A stream over a real connection: the form of its events, which commands it has, and that it resumes after an id.
 func TestCommandStream(t *testing.T) {
 	d := newGuardedDoor(t)
 	base := d.serve()
@@ -190,7 +190,7 @@ func withoutIDs(t *testing.T, blocks []string) (list []string) {
 
 func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
 
-// What a stream refuses; nothing of it keeps a place among the streams.
+// Requests for a stream that are refused; none of them counts as an open stream.
 func TestCommandStreamRefuses(t *testing.T) {
 	d := newGuardedDoor(t)
 	base := d.serve()
@@ -214,7 +214,7 @@ func TestCommandStreamRefuses(t *testing.T) {
 	}
 }
 
-// An id that no event of this daemon had, whoever made it up, counts as none: what is kept is sent, and every refresh.
+// An id that this daemon never sent counts as none: the kept commands are sent, and every refresh.
 func TestCommandStreamBehindAnUnknownID(t *testing.T) {
 	d := newGuardedDoor(t)
 	base := d.serve()
@@ -224,8 +224,9 @@ func TestCommandStreamBehindAnUnknownID(t *testing.T) {
 	all := d.blocks(d.hear(base, "gateway", "", "none").Body, 2)
 	tag, _, _ := strings.Cut(strings.TrimPrefix(all[1], "id: "), ".")
 	for _, id := range []string{
-		"1", "1.", ".1", "1.2", "a.b", "-1.0", "1.2.3", tag + ".0", tag + ".0.", tag + ".0.0.0", tag + ".-1.0", tag + ".00.0",
-		tag + ".18446744073709551616.0", tag + ".0.2", tag + ".1000.0", "f" + tag + ".0.0", strings.ToUpper("f0f0f0f0") + ".0.0",
+		"1", "1.", ".1", "1.2", "a.b", "-1.0", "1.2.3", tag + ".0", tag + ".0.", tag + ".0.0.0", tag + ".-1.0",
+		tag + ".00.0", tag + ".18446744073709551616.0", tag + ".0.2", tag + ".1000.0", "f" + tag + ".0.0",
+		strings.ToUpper("f0f0f0f0") + ".0.0",
 	} {
 		if got := d.blocks(d.hear(base, "gateway", "", id).Body, 2); !slices.Equal(got, all) {
 			t.Errorf("behind %s: %q, want %q", id, got, all)
@@ -239,7 +240,7 @@ func TestCommandStreamBehindAnUnknownID(t *testing.T) {
 	}
 }
 
-// When the daemon stops its streams end: their clients resume elsewhere or later.
+// When the daemon stops, its streams end.
 func TestCommandStreamsEndWithTheDaemon(t *testing.T) {
 	d := newGuardedDoor(t)
 	base := d.serve()
@@ -250,7 +251,7 @@ func TestCommandStreamsEndWithTheDaemon(t *testing.T) {
 	}
 }
 
-// toldEngine has the commands that a test gives it.
+// toldEngine returns the commands that a test gives it.
 type toldEngine struct {
 	Engine // nil: a stream asks nothing else
 	cat    *license.Catalogue
@@ -320,7 +321,7 @@ func newTold(
 	return s, far, done
 }
 
-// A silent stream says every fifteen seconds that it lives, so that both sides notice a dead one.
+// A silent stream sends a comment every fifteen seconds, so that both sides notice a dead connection.
 func TestCommandStreamBeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, client, done := newTold(t, 0, 0, 0)
@@ -343,8 +344,8 @@ func TestCommandStreamBeats(t *testing.T) {
 	})
 }
 
-// A client that takes nothing is dropped, and hears the rest when it comes again: from the last event that it had
-// whole.
+// A client that reads nothing is disconnected. When it connects again it gets the rest, from the last complete event
+// on.
 func TestSlowReaderIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 3000
@@ -391,7 +392,7 @@ func idOf(t *testing.T, line string) uint64 {
 	return n
 }
 
-// A stream ends when its token does, though nothing happens.
+// A silent stream ends when its token expires.
 func TestCommandStreamEndsWithItsToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, client, done := newTold(t, 1, 0, 40*time.Second)

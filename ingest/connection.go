@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// watchedListener hands out connections that remember their end. A body in chunks that stops between two of them looks
-// to a handler like one that is whole: fasthttp takes the end of the connection for the end of the body.
+// watchedListener returns connections that remember whether the client has closed its side. A chunked body that stops
+// between two chunks looks complete to a handler, because fasthttp takes the end of the connection for the end of the
+// body.
 type watchedListener struct {
 	net.Listener
-	places *places
+	limit *connLimit
 }
 
 // Accept implements net.Listener.
@@ -25,26 +26,26 @@ func (l watchedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if l.places.take() {
+		if l.limit.acquire() {
 			_, isTLS := c.(*tls.Conn)
-			return &connection{Conn: c, places: l.places, exact: isTLS}, nil
+			return &connection{Conn: c, limit: l.limit, exact: isTLS}, nil
 		}
-		_ = c.Close() // Nothing was said on it.
+		_ = c.Close() // Nothing was written to it.
 	}
 }
 
-// connection is a client's.
+// connection is a client's connection, served by fasthttp.
 type connection struct {
 	net.Conn
-	places   *places
+	limit    *connLimit
 	isClosed atomic.Bool
-	early    []byte      // was read already
+	early    []byte      // bytes that a loop had read already
 	ended    atomic.Bool // the client sends nothing more
-	hasRead  bool        // since giveWay
-	// unread says that a request was answered before all of it had come. Then closing waits until the client has sent it,
-	// for a while: the kernel answers what comes on a closed connection with a reset, which may overtake the answer.
+	hasRead  bool        // since yield
+	// unread means that a request was answered before all of it was read. Close then reads the rest for a while: the
+	// kernel answers data on a closed connection with a reset, and the reset may overtake the answer.
 	unread bool
-	// exact says that every deadline is armed as it is set: TLS cannot go on after a write that was cut off.
+	// exact means that every deadline is armed as it is set: TLS cannot continue after a write that was cut off.
 	exact         bool
 	readBy, putBy deadline
 }
@@ -52,16 +53,17 @@ type connection struct {
 // Close implements net.Conn.
 func (c *connection) Close() error {
 	if !c.isClosed.Swap(true) {
-		defer c.places.giveBack()
+		defer c.limit.release()
 	}
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.unread && half.CloseWrite() == nil {
 		_ = c.Conn.SetReadDeadline(time.Now().Add(lingerFor)) // It fails on a broken connection, as reading will.
-		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytesMax)   // What comes is nobody's any more.
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytesMax)   // Nobody needs what comes.
 	}
 	return c.Conn.Close()
 }
 
-// SyscallConn implements syscall.Conn: it gives the descriptor that is below everything, to ask the kernel about it.
+// SyscallConn implements syscall.Conn. It returns the descriptor of the socket, also below TLS, so that a handler can
+// ask the kernel whether the client is still connected.
 func (c *connection) SyscallConn() (syscall.RawConn, error) {
 	below := c.Conn
 	if over, ok := below.(*tls.Conn); ok {
@@ -74,10 +76,10 @@ func (c *connection) SyscallConn() (syscall.RawConn, error) {
 	return described.SyscallConn()
 }
 
-// giveWay lets others run before the next request of c, if that was here already: who need not wait for his requests
-// would have a processor for 10 ms at a time, and a hundred of them, each in turn, would keep a loop waiting for a
-// second.
-func (c *connection) giveWay() {
+// yield lets other goroutines run before the next request of c if that request was already read. A client that
+// pipelines requests never blocks in Read, so its goroutine would run until the scheduler preempts it after 10 ms; with
+// a hundred such clients a loop would wait for a second.
+func (c *connection) yield() {
 	if !c.hasRead {
 		runtime.Gosched()
 	}
@@ -140,8 +142,7 @@ func (c *connection) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// cutShort reports whether a body in chunks ended with its connection, not with its last chunk: what follows a last
-// chunk is not read.
+// cutShort reports whether a chunked body ended with its connection and not with its last chunk.
 func cutShort(c net.Conn) bool {
 	watched, ok := c.(*connection)
 	return ok && watched.ended.Load()

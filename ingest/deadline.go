@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// deadline is one of a connection's two. fasthttp moves each with every request, and moving one re-arms a timer of the
-// runtime: 4 % of what a single event costs. So a deadline that moves back is only noted. When the armed one fires too
-// early, reading or writing arms the noted one and goes on: once a minute instead of three times a request. No deadline
-// is missed: what moves forward is armed at once.
+// deadline is the read or the write deadline of a connection. fasthttp sets both with every request, and setting one
+// re-arms a timer of the runtime, which costs 4 % of a single event. So a later deadline is only stored. When the armed
+// timer fires before the stored deadline, Read or Write arms it again and continues: once a minute instead of three
+// times a request. An earlier deadline is armed at once, so none is missed.
 type deadline struct {
 	wanted atomic.Int64 // Unix nanoseconds, 0 for none
 	armed  atomic.Int64
 }
 
-// set notes t; arm is called if what is armed would fire later than that.
+// set stores t, and calls arm if the armed timer would fire later than t.
 func (d *deadline) set(t time.Time, arm func(time.Time) error) error {
 	wanted := int64(0)
 	if !t.IsZero() {
@@ -25,14 +25,14 @@ func (d *deadline) set(t time.Time, arm func(time.Time) error) error {
 	d.wanted.Store(wanted)
 	armed := d.armed.Load()
 	isSoonEnough := armed != 0 && armed <= wanted
-	if isSoonEnough || wanted == 0 { // Without a deadline the armed one fires once, to no effect.
+	if isSoonEnough || wanted == 0 { // Without a deadline the armed timer fires once, without effect.
 		return nil
 	}
 	d.armed.Store(wanted)
 	return arm(t)
 }
 
-// early reports whether err says only that the armed deadline came before the wanted one, which is armed then.
+// early reports whether err only means that the timer fired before the stored deadline. It then arms the deadline.
 func (d *deadline) early(err error, arm func(time.Time) error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false

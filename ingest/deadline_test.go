@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A deadline that was moved back again and again holds when nothing comes, at the instant that was asked for last; one
-// that was moved forward holds at once; one that was taken away never does.
+// A deadline that was moved back many times fires at the last instant that was set; one that was moved forward fires at
+// its new instant; one that was removed never fires.
 func TestDeadlinesAreLazyAndExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
@@ -68,7 +68,7 @@ func TestDeadlinesAreLazyAndExact(t *testing.T) {
 	})
 }
 
-// A write that an early deadline cut in two goes on where it stopped.
+// A write that was interrupted by an early timer continues where it stopped.
 func TestWriteGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Who handles a request can ask the kernel whether its client is still there, also over TLS, and takes nothing away of
-// what the client sent meanwhile.
+// A handler can ask the kernel whether its client is still connected, also over TLS, without reading what the client
+// sent meanwhile.
 func TestConnectionsHaveADescriptor(t *testing.T) {
 	forTLS := httptest.NewTLSServer(nil)
 	forTLS.Close()

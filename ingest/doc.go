@@ -1,26 +1,41 @@
-// Package ingest is the gateways' door: it reads batches of events over HTTP, has them decided, and answers.
+// Package ingest is the gateways' door: it accepts connections, reads batches of events over HTTP, has the engine
+// decide them, and answers. It also streams commands to gateways.
 //
-//	connection ──► loop ──► plain? ──► authorized? ──► admission ──► decode ──► engine.Decide ──► all that came? ──► durable ──► engine.Settle ──► answer
-//	                          │no         │no          (503)         (400)                         (engine.Watch)
-//	                          ▼           ▼
-//	               fasthttp ──► route ──► authenticate ──► admission ──► inflate ──► decode ──► engine.Submit ──► answer
-//	                             │         (401, 403)       (503)        (413, 415)   (400)      (durable)
-//	                             └──► everything that is no gateway's goes to the handler of the people's door
+//	connection ──► loop ──► plain? ─► token? ─► admission ─► decode ─► Decide ─► Watch ─► durable ─► Settle ─► answer
+//	                          │no       │no       (503)       (400)   └──────────── of the engine ────────┘
+//	                          ▼         ▼
+//	                       fasthttp ──► route ──► token ──► admission ──► inflate ──► decode ──► Submit ──► answer
+//	                                      │    (401, 403)     (503)      (413, 415)    (400)   (durable)
+//	                                      └──► every request that is not a gateway's: the console's handler
 //
-// There are two ways to the same answer. A plain request (plain.go) is all that a gateway with single events sends: it
-// is small, it is POST /v1/events, and nothing in its header needs HTTP's finer points. Few goroutines, the loops
-// (loop.go), read, decide and answer those of thousands of connections. With the first request that is not plain, or
-// has no valid token, its connection and what was read of it go to fasthttp for good: one goroutine a connection, every
-// body and every encoding, late answers to wrong tokens. The loops know no answer of their own: both ways fill a call
-// (events.go) and write what it says.
+// There are two ways to the same answer.
 //
-// Invariants:
+// A plain request (plain.go) is what gateways with single events send: it is small, it is POST /v1/events, and its
+// header has nothing that changes how HTTP is read. A few epoll loops (loop.go) read, decide and answer the plain
+// requests of thousands of connections. They batch: requests that arrive together are stored as one group.
 //
-//   - A request is refused whole, and then nothing of it was counted, or every event of it has a verdict and all of it
-//     is durable.
-//   - A request without a valid token is answered late, its body unread; one with a valid token never waits.
-//   - Memory is bounded before it is used: what a request may need is taken from one budget of bytes first, and a
-//     request that finds none is answered 503 and not read.
-//   - Bodies are read while they come, so a slow client holds its own buffer and a read deadline, nothing else.
-//   - Memory is kept for the next request; nothing of a request is looked at after its answer was made.
+// At the first request of a connection that is not plain, or has no valid token, the loop gives the connection and the
+// bytes that it has read to fasthttp, and never gets it back. fasthttp has a goroutine for each connection; it takes
+// every body and every encoding, and delays the answers to wrong tokens.
+//
+// Both ways fill a call (events.go) and write the answer that it makes, so the answers are the same.
+//
+// # Who owns a connection
+//
+//   - dispatcher.go accepts it, within the limit of connlimit.go, and gives it to a loop, or to fasthttp while the
+//     engine is recovering. With TLS every connection is fasthttp's.
+//   - A loop owns its connections alone: only the loop's goroutine reads, writes and closes them (loopconn.go).
+//   - fasthttp owns what it is given; connection.go is its view of a connection.
+//
+// # Invariants
+//
+//   - A request is refused as a whole, and then none of its events was counted, or each of its events has a verdict and
+//     all of them are durable.
+//   - A request without a valid token is answered late, and its body is not read; one with a valid token is never
+//     delayed.
+//   - Memory is charged before it is allocated: a request reserves what it may need from one budget of bytes, and is
+//     answered 503, unread, if the budget has too little.
+//   - A body is decoded after it was read to its end, so a slow client holds its own buffer until its read deadline and
+//     nothing else.
+//   - Memory of a request is reused for the next one; nothing refers to it after its answer was written.
 package ingest

@@ -16,11 +16,11 @@ import (
 	"github.com/meterd/meterd/shard/claims"
 )
 
-// call is the memory of one request; it is used again.
+// call holds the memory of one request. It is pooled.
 type call struct {
 	h        *Handler
 	format   *format
-	charged  int64 // taken from the budget
+	charged  int64 // bytes of the admission budget
 	arriving arriving
 	body     []byte
 	batch    event.Batch
@@ -28,7 +28,7 @@ type call struct {
 	claim    claims.Claim
 	producer []byte
 	answer   []byte
-	err      error // of deciding, for a loop
+	err      error // of Decide, set by a loop
 
 	gzip   *gzip.Reader
 	zstd   *zstd.Decoder
@@ -41,7 +41,7 @@ func newCall(h *Handler) *call {
 	return c
 }
 
-// charge takes n bytes from the budget until release.
+// charge reserves n bytes of the budget until release.
 func (c *call) charge(n int64) bool {
 	if !c.h.admission.take(n) {
 		return false
@@ -50,7 +50,7 @@ func (c *call) charge(n int64) bool {
 	return true
 }
 
-// release gives back what the request held.
+// release returns the request's share of the budget, and the call to its pool.
 func (c *call) release() {
 	c.h.admission.give(c.charged)
 	c.charged = 0
@@ -96,19 +96,19 @@ func (h *Handler) events(ctx *fasthttp.RequestCtx, token *access.Token) {
 
 // field is a header field of a request.
 type field struct {
-	value []byte // where it stands first
+	value []byte // of its first occurrence
 	times int
 }
 
 func fieldOf(h *fasthttp.RequestHeader, name string) field {
-	all := h.PeekAll(name) // The next call uses its memory again.
+	all := h.PeekAll(name) // Valid until the next call of PeekAll.
 	if len(all) == 0 {
 		return field{}
 	}
 	return field{all[0], len(all)}
 }
 
-// header takes what a request says about itself. Of the fields nothing is kept.
+// header sets format, producer and sequence from the header fields, and copies what it keeps.
 func (c *call) header(token *access.Token, contentType []byte, producer, sequence field) *event.Problem {
 	c.request.Token, c.request.Account = token, token.AccountID
 	c.request.Producer, c.request.Claim = nil, nil
@@ -138,7 +138,7 @@ func (c *call) header(token *access.Token, contentType []byte, producer, sequenc
 	}
 	n, err := strconv.ParseUint(string(sequence.value), 10, 64)
 	switch {
-	case err != nil || sequence.times > 1: // Also an empty one: who sends it believes that it may send again.
+	case err != nil || sequence.times > 1: // Also an empty one: its sender believes that it can retry safely.
 		return &event.Problem{
 			Code:   event.InvalidArgument,
 			Field:  "Meterd-Sequence",
@@ -156,7 +156,7 @@ func (c *call) header(token *access.Token, contentType []byte, producer, sequenc
 	return nil
 }
 
-// decode makes a batch of an inflated body, which is not kept, and charges for its events.
+// decode decodes an inflated body into the batch, and charges for its events. It keeps nothing of body.
 func (c *call) decode(body []byte) *event.Problem {
 	if c.request.Claim != nil {
 		c.claim.Hash = xxh3.Hash128Seed(body, c.format.seed).Bytes()
@@ -204,7 +204,7 @@ func (c *call) write(to *fasthttp.Response) {
 	to.SetBody(c.answer)
 }
 
-// rateLimit tells what is left of the quota that a single event was decided by.
+// rateLimit sets the RateLimit headers of a single event: what is left of its quota.
 func (c *call) rateLimit(to *fasthttp.Response, v *event.Verdict) {
 	name, left := `"messages"`, int64(v.Limit)-int64(v.Used)
 	if c.batch.Events[0].Type == event.OTA {
@@ -227,5 +227,5 @@ func (c *call) rateLimit(to *fasthttp.Response, v *event.Verdict) {
 	c.answer = header
 }
 
-// secondsUntil rounds up, so that who waits that long does not come too early.
+// secondsUntil rounds up, so that a client that waits that long is never too early.
 func secondsUntil(nowMs, thenMs int64) int64 { return max(0, (thenMs-nowMs+999)/1000) }

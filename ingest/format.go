@@ -8,10 +8,10 @@ import (
 	"github.com/meterd/meterd/event/wire"
 )
 
-// format is one of the ways to write a batch and its answer.
+// format is one encoding of a batch and its answer.
 type format struct {
 	contentType string
-	// seed tells bodies of different formats apart that happen to be the same bytes: a sequence answers one of them.
+	// seed makes equal bytes in different formats hash differently: a sequence belongs to one body in one format.
 	seed uint64
 	// decode fills a batch; single says that it was one event, not a batch of one.
 	decode func(b *event.Batch, body []byte) (single bool, p *event.Problem)
@@ -21,8 +21,8 @@ type format struct {
 	answerType string
 }
 
-// formats are all that there are. JSON and NDJSON share a seed, and so do CloudEvents: they remember in the answer
-// whether they were a batch.
+// formats lists all formats. JSON and NDJSON share a seed, and so do the two of CloudEvents: the remembered answer says
+// whether the body was a batch.
 var formats = [...]format{
 	{
 		contentType: "application/x-ndjson", answer: wire.AppendResult, answerType: "application/json",
@@ -39,11 +39,18 @@ var formats = [...]format{
 		seed:        1,
 		answer:      wire.AppendResultProtobuf,
 		answerType:  "application/x-protobuf",
-		decode:      func(b *event.Batch, body []byte) (bool, *event.Problem) { return false, wire.DecodeProtobuf(b, body) },
+		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) {
+			return false, wire.DecodeProtobuf(b, body)
+		},
 	},
 	{
-		contentType: "application/cloudevents+json", seed: 2, answer: wire.AppendResult, answerType: "application/json",
-		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) { return true, wire.DecodeCloudEvent(b, body) },
+		contentType: "application/cloudevents+json",
+		seed:        2,
+		answer:      wire.AppendResult,
+		answerType:  "application/json",
+		decode: func(b *event.Batch, body []byte) (bool, *event.Problem) {
+			return true, wire.DecodeCloudEvent(b, body)
+		},
 	},
 	{
 		contentType: "application/cloudevents-batch+json",

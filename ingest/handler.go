@@ -40,7 +40,7 @@ type Engine interface {
 // Options is what a Handler is made of.
 type Options struct {
 	Engine Engine
-	// People answers everything that is no gateway's call.
+	// People answers every request that is not a gateway's call.
 	People fasthttp.RequestHandler
 	// AdmissionBytes bounds the memory that requests hold at a time; 1 GiB by default.
 	AdmissionBytes int64
@@ -114,7 +114,7 @@ func refuseMethod(ctx *fasthttp.RequestCtx, allowed string) {
 	refuse(ctx, &event.Problem{Code: event.MethodNotAllowed, Detail: "use " + allowed})
 }
 
-// refuse answers a request that was not read to its end: the connection cannot be used again.
+// refuse answers a request whose body was not read: the connection cannot be used again.
 func refuse(ctx *fasthttp.RequestCtx, p *event.Problem) {
 	if ctx.Request.Header.ContentLength() != 0 {
 		ctx.SetConnectionClose()
@@ -125,13 +125,13 @@ func refuse(ctx *fasthttp.RequestCtx, p *event.Problem) {
 	writeProblem(&ctx.Response, p)
 }
 
-// fail answers what the engine could not do. After ErrStopped nobody knows what reached the disk: the connection is
-// closed.
+// fail answers an error of the engine. After ErrStopped it is unknown what reached the disk, so it closes the
+// connection without an answer.
 func fail(ctx *fasthttp.RequestCtx, err error) {
 	p := shard.ProblemOf(err)
 	if p == nil {
 		ctx.SetConnectionClose()
-		_ = ctx.Conn().Close() // No answer may leave; what it fails with says nothing.
+		_ = ctx.Conn().Close() // No answer may be sent, whether this works or not.
 		return
 	}
 	writeProblem(&ctx.Response, p)

@@ -8,64 +8,68 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// loop answers plain requests of many connections with one goroutine. A goroutine a connection is parked and woken for
-// every request and again for its group; here a request costs one read, one write, and its part of a wait for many and
-// of one wake-up a group. All that is there is decided before any of it is stored, and nothing more is read until the
-// disk has it: so its groups are as large as they can be.
+// loop answers plain requests of many connections with one goroutine: an epoll loop. With a goroutine a connection,
+// each goroutine is parked and woken for every request and again for its group. Here a request costs one read and one
+// write, and a wake-up is shared by all requests of a group.
 //
-//	accept ──► add ──► ready ──► read ──► parse ─┬─ plain ──► Decide ──► store ──► rest ──► durable: Settle, write ──┐
-//	                     ▲                       └─ anything else ──► handOver: fasthttp has it for good             │
+// The loop batches: it decides every request that has arrived before it has any of them stored, and reads nothing more
+// until the disk has that group. So its groups are as large as they can be.
+//
+//	accept ──► add ──► epoll ──► read ──► parse ─┬─ plain ──► Decide ──► store ──► idle ──► durable: Settle, write ──┐
+//	                     ▲                       └─ anything else ──► handOver: fasthttp serves it from now on       │
 //	                     └───────────────────────────────────────────────────────────────────────────────────────────┘
 //
-// What a loop knows belongs to the goroutine of run, but for what mu guards and for what watch fills while it is armed.
+// The goroutine of run owns the fields. Exceptions: mu guards incoming and finished; watch owns watched while armed is
+// true.
 type loop struct {
-	h       *Handler
-	doorman *doorman // has what a loop does not answer
+	h          *Handler
+	dispatcher *dispatcher // takes connections that a loop cannot serve
 
-	ready *readiness
-	wake  chan struct{} // something is to be done
-	arm   chan struct{} // watch is to say when a connection is ready
-	armed atomic.Bool   // it has been told to and has not done so yet
-	// watched are the events that watch has found; they are its own while it is armed.
-	watched []happening
+	poller *poller
+	wake   chan struct{} // there is something to do
+	arm    chan struct{} // tells watch to wait for events
+	armed  atomic.Bool   // watch is waiting
+	// watched are the events that watch found; watch owns them while armed is true.
+	watched []epollEvent
 
 	mu       sync.Mutex
-	incoming []socket // guarded by mu
-	finished []*link  // guarded by mu: decided by a goroutine of their own
+	incoming []socket    // guarded by mu
+	finished []*loopConn // guarded by mu: their request was decided by a goroutine of its own
 
 	stopping atomic.Bool
-	stopped  chan struct{} // closed when nothing is in hand any more
+	stopped  chan struct{} // closed when run has ended
 
-	links   []*link // by descriptor
+	conns   []*loopConn // by descriptor
 	open    atomic.Int64
-	waiting []*link // decided, in the order of their groups
-	durable []*link // were waiting, and are being answered
-	// unwatched is how many of waiting, the last ones, are not being stored yet; decidedAt is when the first of them was
-	// decided, company how many requests of any kind came since.
-	unwatched int
-	decidedAt time.Time
-	company   int
-	// patience ends waiting for a group alone; isImpatient says that it has, and no group came since.
-	patience    *time.Timer
-	isImpatient bool
-	again       []*link // had their turn, and more to say
-	events      []happening
-	in          []byte // what was read of the connection in hand
-	out         []byte
+	waiting []*loopConn // their request is decided and not durable yet, in the order of groups
+	durable []*loopConn // scratch of answerDurable
+	// The last unwatched ones of waiting are not being stored yet. The first of them was decided at decidedAt, and
+	// sinceFirst requests of any kind were read since then.
+	unwatched  int
+	decidedAt  time.Time
+	sinceFirst int
+	// groupTimer bounds the time in which idle waits for a group alone; hasTimedOut says that it fired, and that no
+	// group was durable since.
+	groupTimer  *time.Timer
+	hasTimedOut bool
+	again       []*loopConn // have used up their turn and may have more requests
+	events      []epollEvent
+	in          []byte // read buffer
+	out         []byte // write buffer
 	response    fasthttp.Response
 	now         time.Time
 	sweptAt     time.Time
 }
 
-func newLoop(h *Handler, d *doorman) (*loop, error) {
-	ready, err := newReadiness()
+func newLoop(h *Handler, d *dispatcher) (*loop, error) {
+	p, err := newPoller()
 	if err != nil {
 		return nil, err
 	}
 	l := &loop{
-		h: h, doorman: d, ready: ready,
+		h: h, dispatcher: d, poller: p,
 		wake: make(chan struct{}, 1), arm: make(chan struct{}, 1), stopped: make(chan struct{}),
-		patience: time.NewTimer(groupPatience), events: make([]happening, loopEvents), in: make([]byte, plainBytesMax),
+		groupTimer: time.NewTimer(groupWait), events: make([]epollEvent, loopEvents), in: make([]byte, plainBytesMax),
 	}
 	return l, nil
 }
@@ -91,20 +95,20 @@ func (l *loop) add(s socket) {
 	l.signal()
 }
 
-// stop has the loop answer what it has decided, close everything and end; stopped is closed then.
+// stop makes the loop answer what it has decided, close its connections and end. Then it closes stopped.
 func (l *loop) stop() {
 	l.stopping.Store(true)
 	l.signal()
 }
 
-// watch waits for connections to become ready, each time it is armed. It has the thread that the wait takes.
+// watch waits for epoll events each time it is armed. The wait blocks a thread, so it has a goroutine of its own.
 func (l *loop) watch() {
-	defer l.ready.close()
-	found := make([]happening, loopEvents)
+	defer l.poller.close()
+	found := make([]epollEvent, loopEvents)
 	for range l.arm {
 		n := 0
 		for n == 0 && !l.hasStopped() {
-			n = l.ready.wait(found, sweepEvery)
+			n = l.poller.wait(found, sweepEvery)
 		}
 		l.watched = found[:n]
 		l.armed.Store(false)
@@ -117,32 +121,32 @@ func (l *loop) run() {
 	defer tick.Stop()
 	for !l.isDone() {
 		isBusy := l.step()
-		if isBusy && l.now.Sub(l.decidedAt) < companyFor {
+		if isBusy && l.now.Sub(l.decidedAt) < batchWait {
 			continue
 		}
 		if !l.store() && !isBusy {
-			l.rest(tick.C)
+			l.idle(tick.C)
 		}
 	}
 	close(l.stopped)
-	close(l.arm) // It ends watch.
+	close(l.arm) // This ends watch.
 }
 
-// rest waits until there is something to do. While the disk has a group of the loop's in hand, what comes is left where
-// it is: it could be stored only after that group, and is read at one go then. So the next group is a large one, and
-// nobody is woken for each of its requests. If the disk takes its time, the time is used.
-func (l *loop) rest(tick <-chan time.Time) {
-	if len(l.waiting) > 0 && !l.isImpatient {
-		l.patience.Reset(groupPatience)
+// idle waits until there is something to do. While a group of this loop is being written to disk, new requests are left
+// in their sockets: they could be stored only after that group. They are read together when it is durable, so the next
+// group is large and no request wakes the loop by itself. If the disk takes longer than groupWait, the loop reads on.
+func (l *loop) idle(tick <-chan time.Time) {
+	if len(l.waiting) > 0 && !l.hasTimedOut {
+		l.groupTimer.Reset(groupWait)
 		select {
 		case <-l.wake:
-			l.patience.Stop()
+			l.groupTimer.Stop()
 			return
-		case <-l.patience.C:
-			l.isImpatient = true
+		case <-l.groupTimer.C:
+			l.hasTimedOut = true
 		}
 	}
-	if !l.armed.Load() { // Then it stays so.
+	if !l.armed.Load() { // Only this goroutine arms it.
 		if len(l.watched) > 0 {
 			return
 		}
@@ -174,16 +178,16 @@ func (l *loop) isDone() bool {
 	return l.open.Load() == 0 && len(l.incoming) == 0
 }
 
-// step does what is to be done now, and reports whether it was anything.
+// step does all that can be done without waiting, and reports whether there was anything.
 func (l *loop) step() bool {
 	l.now = time.Now()
-	isBusy := l.welcome()
+	isBusy := l.takeIncoming()
 	if !l.armed.Load() && len(l.watched) > 0 {
 		l.handle(l.watched)
 		l.watched = nil
 		isBusy = true
 	}
-	if n := l.ready.now(l.events); n > 0 {
+	if n := l.poller.now(l.events); n > 0 {
 		l.handle(l.events[:n])
 		isBusy = true
 	}

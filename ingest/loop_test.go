@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loopDoor is a whole server before an engine. Its clients come over socket pairs.
+// loopDoor is a server in front of an engine. Its clients connect over socket pairs.
 type loopDoor struct {
 	*guardedDoor
 	server *Server
@@ -64,16 +64,16 @@ type client struct {
 
 func (d *loopDoor) client() *client {
 	near, far := pair(d.T)
-	if !d.server.places.take() {
+	if !d.server.limit.acquire() {
 		d.Fatal("there is no place")
 	}
-	d.server.doorman.welcome(far, 0)
+	d.server.dispatcher.assign(far, 0)
 	return &client{d, near, bufio.NewReader(near)}
 }
 
-// inLoops returns how many connections loops look after.
+// inLoops returns how many connections the loops serve.
 func (d *loopDoor) inLoops() (n int64) {
-	for _, l := range *d.server.doorman.loops.Load() {
+	for _, l := range *d.server.dispatcher.loops.Load() {
 		n += l.open.Load()
 	}
 	return n
@@ -81,13 +81,11 @@ func (d *loopDoor) inLoops() (n int64) {
 
 // request writes a request with a body; lines are more of its header.
 func (d *loopDoor) request(contentType, body string, lines ...string) string {
-	return plainLine + "Host: meterd\r\nAuthorization: Bearer " + d.secrets["gateway"] + "\r\nContent-Type: " + contentType + "\r\nContent-Length: " +
-		strconv.Itoa(
-			len(body),
-		) + "\r\n" + strings.Join(
-		append(lines, ""),
-		"\r\n",
-	) + "\r\n" + body
+	header := append([]string{
+		"Host: meterd", "Authorization: Bearer " + d.secrets["gateway"], "Content-Type: " + contentType,
+		"Content-Length: " + strconv.Itoa(len(body)),
+	}, lines...)
+	return plainLine + strings.Join(header, "\r\n") + "\r\n\r\n" + body
 }
 
 const upOfPa = `{"type":"up","product":"pa","device":"d"}`
@@ -110,7 +108,7 @@ func (c *client) hear() *fasthttp.Response {
 	return r
 }
 
-// ended fails the test unless nothing more comes.
+// ended fails the test unless the connection ends without more bytes.
 func (c *client) ended() {
 	c.Helper()
 	if rest, err := io.ReadAll(c.in); err != nil || len(rest) > 0 {
@@ -132,8 +130,8 @@ func left(t *testing.T, r *fasthttp.Response) (n int) {
 	return n
 }
 
-// comparable is an answer without what time and chance put in. fasthttp closes a connection if it has not read the
-// body; a loop has read it.
+// comparable is an answer without its times and random parts. fasthttp closes a connection if it has not read the body;
+// a loop has read it.
 func comparable(r *fasthttp.Response) string {
 	var kept []string
 	for line := range strings.SplitSeq(r.Header.String(), "\r\n") {
@@ -148,7 +146,7 @@ func comparable(r *fasthttp.Response) string {
 	return strings.Join(kept, "\n") + string(r.Body())
 }
 
-// A loop answers what fasthttp answers, to the same bytes; only what keeps a request from being plain differs.
+// A loop gives the same answers as fasthttp. The requests differ only in a header that keeps one from being plain.
 func TestLoopAnswersLikeFasthttp(t *testing.T) {
 	d := newLoopDoor(t)
 	for i, sent := range []func(lines ...string) string{
@@ -197,8 +195,7 @@ func TestLoopAnswersLikeFasthttp(t *testing.T) {
 	}
 }
 
-// Requests that come before their predecessors are answered are answered in their order, also those that are
-// fasthttp's.
+// Pipelined requests are answered in their order, also when the connection goes to fasthttp in between.
 func TestLoopPipelines(t *testing.T) {
 	const requests = 200
 	d := newLoopDoor(t)
@@ -208,7 +205,9 @@ func TestLoopPipelines(t *testing.T) {
 		all.WriteString(d.up("Meterd-Producer: pipe", "Meterd-Sequence: "+strconv.Itoa(i)))
 	}
 	for _, kind := range []string{"ota", "ota_void"} { // Aside, for they read the ledger.
-		all.WriteString(d.request("application/json", `{"type":"`+kind+`","product":"pa","device":"d","size":5,"id":"u"}`))
+		all.WriteString(
+			d.request("application/json", `{"type":"`+kind+`","product":"pa","device":"d","size":5,"id":"u"}`),
+		)
 	}
 	all.WriteString(
 		"GET /v1/producers/pipe HTTP/1.1\r\nHost: meterd\r\nAuthorization: Bearer " + d.secrets["gateway"] + "\r\n\r\n",
@@ -237,7 +236,7 @@ func TestLoopPipelines(t *testing.T) {
 	}
 }
 
-// A request may come in pieces: in few of them it stays a loop's, in many fasthttp waits for it.
+// A request may arrive in pieces: with few of them the loop answers it, with many the connection goes to fasthttp.
 func TestLoopWaitsForTheRest(t *testing.T) {
 	d := newLoopDoor(t)
 	whole := d.up()
@@ -261,7 +260,7 @@ func TestLoopWaitsForTheRest(t *testing.T) {
 	}
 }
 
-// quiet returns when the loops had a turn.
+// quiet returns when every loop has made a step.
 func (d *loopDoor) quiet() {
 	c := d.client()
 	c.send(d.request("application/json", `{"type":"up","product":"none","device":"d"}`))
@@ -270,7 +269,7 @@ func (d *loopDoor) quiet() {
 	c.ended()
 }
 
-// settle waits until loops look after so many connections.
+// settle waits until the loops serve so many connections.
 func (d *loopDoor) settle(connections int64) {
 	for range 1000 {
 		if d.inLoops() == connections {
@@ -281,8 +280,9 @@ func (d *loopDoor) settle(connections int64) {
 	d.Fatalf("loops look after %d connections, not %d", d.inLoops(), connections)
 }
 
-// Who sends nothing more still gets the answer, and the end of the connection after it. Who is gone harms nobody.
-func TestLoopHearsTheEnd(t *testing.T) {
+// A client that closes its sending side still gets the answer, and then the end of the connection. A client that has
+// disconnected does no harm.
+func TestLoopAndHalfClosedConnections(t *testing.T) {
 	d := newLoopDoor(t)
 	for _, text := range []string{d.up(), d.up() + d.up(), ""} {
 		c := d.client()
@@ -343,7 +343,7 @@ func TestLoopWaitsForTheReader(t *testing.T) {
 	}
 }
 
-// Shutdown answers what was decided: what clients heard of is what was counted.
+// Shutdown answers every request that was decided: the answered events are exactly the counted ones.
 func TestLoopShutsDown(t *testing.T) {
 	const clients = 40
 	d := &loopDoor{guardedDoor: newGuardedDoor(t)}
@@ -391,10 +391,10 @@ func TestLoopShutsDown(t *testing.T) {
 	}
 }
 
-// What takes too long is closed, or fasthttp's.
+// Connections that take too long are closed or go to fasthttp.
 func TestLoopSweeps(t *testing.T) {
 	d := newGuardedDoor(t)
-	door := &doorman{places: &places{most: 2}, handed: make(chan net.Conn, 2), closing: make(chan struct{})}
+	door := &dispatcher{limit: &connLimit{max: 2}, forHTTP: make(chan net.Conn, 2), closing: make(chan struct{})}
 	l, err := newLoop(d.handler, door)
 	d.must(err)
 	look := func(text string) net.Conn {
@@ -409,10 +409,10 @@ func TestLoopSweeps(t *testing.T) {
 	began := l.now
 	l.now = began.Add(sweepEvery)
 	l.sweep()
-	if len(door.handed) != 1 || l.open.Load() != 1 {
-		t.Fatalf("after a second: %d handed over, %d open", len(door.handed), l.open.Load())
+	if len(door.forHTTP) != 1 || l.open.Load() != 1 {
+		t.Fatalf("after a second: %d handed over, %d open", len(door.forHTTP), l.open.Load())
 	}
-	handed := <-door.handed
+	handed := <-door.forHTTP
 	_, err = io.WriteString(begun, "/v1")
 	d.must(err)
 	b := make([]byte, 20)
@@ -433,5 +433,5 @@ func TestLoopSweeps(t *testing.T) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	d.must(handed.Close())
-	l.ready.close()
+	l.poller.close()
 }

@@ -10,10 +10,9 @@ import (
 // plainLine begins a plain request.
 const plainLine = "POST /v1/events HTTP/1.1\r\n"
 
-// plain is a request for POST /v1/events that needs nothing of HTTP but its framing: a body of known length without an
-// encoding, on a connection that stays open. Its bytes are those that were read. What is plain is read here exactly as
-// fasthttp reads it (FuzzPlainIsWhatFasthttpReads); everything else, also what is not well-formed, is fasthttp's to
-// judge.
+// plain is a request for POST /v1/events that a loop can read: its body has a known length and no encoding, and its
+// connection stays open. Its fields point into the bytes that were read. A plain request is read here exactly as
+// fasthttp reads it (FuzzPlainIsWhatFasthttpReads). Every other request, malformed ones included, is left to fasthttp.
 type plain struct {
 	authorization, contentType, producer, sequence field
 	body                                           []byte
@@ -21,12 +20,12 @@ type plain struct {
 	host, length, connection field
 }
 
-// shape is what the first bytes of a connection turn out to be.
+// shape says whether the bytes read from a connection begin with a plain request.
 type shape int
 
 const (
-	isForeign shape = iota // no plain request
-	isPartial              // the beginning of one, perhaps
+	isForeign shape = iota // they do not
+	isPartial              // perhaps: there are too few
 	isPlain
 )
 
@@ -112,7 +111,7 @@ func (p *plain) take(line []byte) bool {
 	return f.times == 1 && (f != &p.connection || same(f.value, "keep-alive")) && (f != &p.host || isHost(f.value))
 }
 
-// isHost reports whether a Host is one beyond doubt: a name or an address, and perhaps a port.
+// isHost reports whether v is a name or an address, and perhaps a port, that every parser accepts.
 func isHost(v []byte) bool {
 	end := 0
 	if len(v) > 0 && v[0] == '[' {
@@ -142,7 +141,7 @@ func isHost(v []byte) bool {
 
 func isAlphanumeric(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' }
 
-// fieldOf returns the field of a name that the answer depends on, nil for any other.
+// fieldOf returns where to keep the header field called name; nil if the answer does not depend on it.
 func (p *plain) fieldOf(name []byte) *field {
 	switch len(name) {
 	case len("host"):
@@ -185,8 +184,8 @@ func same(name []byte, want string) bool {
 	return true
 }
 
-// changesFraming reports whether a field could change how the request, or the connection after it, is read. Fields of
-// other names mean nothing to an event.
+// changesFraming reports whether a header field could change how the request, or the connection after it, is read. All
+// other fields are ignored.
 func changesFraming(name []byte) bool {
 	switch name[0] | 0x20 {
 	case 'c':

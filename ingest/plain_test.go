@@ -14,11 +14,10 @@ const plainBody = `{"type":"up","product":"p","device":"d"}`
 
 // plainWith is a plain request with some more lines in its header.
 func plainWith(lines ...string) string {
-	return plainLine + "Host: meterd:8080\r\nAuthorization: Bearer secret\r\nContent-Type: application/json\r\nContent-Length: 40\r\n" +
-		strings.Join(
-			append(lines, ""),
-			"\r\n",
-		) + "\r\n" + plainBody
+	header := append([]string{
+		"Host: meterd:8080", "Authorization: Bearer secret", "Content-Type: application/json", "Content-Length: 40",
+	}, lines...)
+	return plainLine + strings.Join(header, "\r\n") + "\r\n\r\n" + plainBody
 }
 
 // sameAsFasthttp fails unless fasthttp reads a plain request from b and finds in it what p says, and n bytes long.
@@ -43,7 +42,9 @@ func sameAsFasthttp(t *testing.T, b []byte, p *plain, n int) {
 		!bytes.Equal(h.Host(), p.host.value) {
 		t.Fatalf("%q: fasthttp reads %q %q %q", b, r.Body(), h.ContentType(), h.Host())
 	}
-	for name, f := range map[string]field{"Authorization": p.authorization, "Meterd-Producer": p.producer, "Meterd-Sequence": p.sequence} {
+	for name, f := range map[string]field{
+		"Authorization": p.authorization, "Meterd-Producer": p.producer, "Meterd-Sequence": p.sequence,
+	} {
 		if got := fieldOf(h, name); got.times != f.times || !bytes.Equal(got.value, f.value) {
 			t.Fatalf("%q: %s is %q to a loop, %q to fasthttp", b, name, f.value, got.value)
 		}
@@ -82,18 +83,27 @@ func TestForeign(t *testing.T) {
 	replaced := func(was, is string) string { return strings.Replace(whole, was, is, 1) }
 	var p plain
 	for _, b := range []string{
-		"GET /v1/events HTTP/1.1\r\n", "POST /v1/events/ HTTP/1.1\r\n", "POST /v1/events?a=b HTTP/1.1\r\n", "POST /v1/events HTTP/1.0\r\n", "post /v1/events HTTP/1.1\r\n",
-		"POST  /v1/events HTTP/1.1\r\n", "POST /v1/events HTTP/1.1\n", "\r\n" + whole, "PRI * HTTP/2.0\r\n", "X", "\x16\x03\x01",
-		replaced("Content-Length: 40\r\n", ""), replaced("Content-Length: 40", "Content-Length: 0"), replaced("Content-Length: 40", "Content-Length: 040"),
-		replaced("Content-Length: 40", "Content-Length: +40"), replaced("Content-Length: 40", "Content-Length: 40, 40"), replaced("Content-Length: 40", "Content-Length: 4 0"),
-		replaced("Content-Length: 40", "Content-Length : 40"), replaced("Content-Length: 40", " Content-Length: 40"), replaced("Content-Length: 40", "Content-Length: 16384"),
-		replaced("Content-Length: 40", "Content-Length: 999999"), replaced("Content-Length: 40", "Content-Length: -1"), replaced("Content-Length: 40\r", "Content-Length: 40"),
-		plainWith("Content-Length: 40"), plainWith("Content-Length: 41"), plainWith("Transfer-Encoding: chunked"), plainWith("transfer-encoding: identity"),
-		plainWith("Content-Encoding: gzip"), plainWith("Content-Encoding:"), plainWith("Expect: 100-continue"), plainWith("Connection: close"), plainWith("Connection: upgrade"),
-		plainWith("Connection: keep-alive", "Connection: close"), plainWith("Upgrade: h2c"), plainWith("Trailer: x"), plainWith("TE: trailers"), plainWith("Host: other"),
-		replaced("Host: meterd:8080\r\n", ""), replaced("Host: meterd:8080", "Host:"), replaced("Host: meterd:8080", "Host: a b"), replaced("Host: meterd:8080", "Host: a/b"),
-		plainWith("Authorization: Bearer other"), plainWith("Content-Type: text/plain"), plainWith("Meterd-Producer: a", "Meterd-Producer: a"), plainWith("Meterd-Sequence: 1", "Meterd-Sequence: 2"),
-		plainWith("no colon"), plainWith(": no name"), plainWith("a b: c"), plainWith("folded: a", " b"), plainWith("x: a\x00b"), plainWith("x: a\rb"), plainWith("x: a\x7fb"), plainWith("ü: x"),
+		"GET /v1/events HTTP/1.1\r\n", "POST /v1/events/ HTTP/1.1\r\n", "POST /v1/events?a=b HTTP/1.1\r\n",
+		"POST /v1/events HTTP/1.0\r\n", "post /v1/events HTTP/1.1\r\n", "POST  /v1/events HTTP/1.1\r\n",
+		"POST /v1/events HTTP/1.1\n", "\r\n" + whole, "PRI * HTTP/2.0\r\n", "X", "\x16\x03\x01",
+		replaced("Content-Length: 40\r\n", ""), replaced("Content-Length: 40", "Content-Length: 0"),
+		replaced("Content-Length: 40", "Content-Length: 040"), replaced("Content-Length: 40", "Content-Length: +40"),
+		replaced("Content-Length: 40", "Content-Length: 40, 40"), replaced("Content-Length: 40", "Content-Length: 4 0"),
+		replaced("Content-Length: 40", "Content-Length : 40"), replaced("Content-Length: 40", " Content-Length: 40"),
+		replaced("Content-Length: 40", "Content-Length: 16384"),
+		replaced("Content-Length: 40", "Content-Length: 999999"), replaced("Content-Length: 40", "Content-Length: -1"),
+		replaced("Content-Length: 40\r", "Content-Length: 40"), plainWith("Content-Length: 40"),
+		plainWith("Content-Length: 41"), plainWith("Transfer-Encoding: chunked"),
+		plainWith("transfer-encoding: identity"), plainWith("Content-Encoding: gzip"), plainWith("Content-Encoding:"),
+		plainWith("Expect: 100-continue"), plainWith("Connection: close"), plainWith("Connection: upgrade"),
+		plainWith("Connection: keep-alive", "Connection: close"), plainWith("Upgrade: h2c"), plainWith("Trailer: x"),
+		plainWith("TE: trailers"), plainWith("Host: other"), replaced("Host: meterd:8080\r\n", ""),
+		replaced("Host: meterd:8080", "Host:"), replaced("Host: meterd:8080", "Host: a b"),
+		replaced("Host: meterd:8080", "Host: a/b"), plainWith("Authorization: Bearer other"),
+		plainWith("Content-Type: text/plain"), plainWith("Meterd-Producer: a", "Meterd-Producer: a"),
+		plainWith("Meterd-Sequence: 1", "Meterd-Sequence: 2"), plainWith("no colon"), plainWith(": no name"),
+		plainWith("a b: c"), plainWith("folded: a", " b"), plainWith("x: a\x00b"), plainWith("x: a\rb"),
+		plainWith("x: a\x7fb"), plainWith("ü: x"),
 	} {
 		if n, is := p.parse([]byte(b)); is != isForeign || n != 0 {
 			t.Errorf("%q: %d bytes, %d", b, n, is)

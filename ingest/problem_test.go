@@ -10,7 +10,7 @@ import (
 	"github.com/meterd/meterd/shard"
 )
 
-// What stops ingest answers 503, says when to come again, and what is the matter in its own words.
+// Each error that stops ingest is answered 503 with Retry-After and a detail of its own.
 func TestProblemsOfTheEngine(t *testing.T) {
 	for _, c := range []struct {
 		err        error

@@ -64,16 +64,20 @@ func next(t *testing.T, answers <-chan *fasthttp.RequestCtx) *fasthttp.RequestCt
 	}
 }
 
-// Of the requests of one producer 64 wait for their answers at once; more are refused for the moment, and not
-// remembered. Doubles and other producers are not in the way.
+// At most 64 requests of a producer wait for answers at once. More are refused, and not remembered. Repeated sequences
+// and other producers do not count.
 func TestSixtyFourInFlight(t *testing.T) {
 	const most, more = 64, 7
 	d := newGuardedDoor(t)
-	d.answeredAs(d.ask(d.handler, "gateway", `POST /v1/events {"type":"connect","product":"pa","device":"d"}`), 200, false)
+	d.answeredAs(
+		d.ask(d.handler, "gateway", `POST /v1/events {"type":"connect","product":"pa","device":"d"}`),
+		200,
+		false,
+	)
 	d.answeredAs(d.sequenced("gateway", "busy", "1"), 200, false)
 	d.answeredAs(d.sequenced("gateway", "other", "1"), 200, false)
 
-	// Whoever looks keeps the group from being written: nobody is answered meanwhile.
+	// A view keeps the group from being sealed: no request is answered meanwhile.
 	looking, release := make(chan struct{}), make(chan struct{})
 	view := make(chan error, 1)
 	go func() {
@@ -135,7 +139,7 @@ func TestSixtyFourInFlight(t *testing.T) {
 	}
 }
 
-// A header that is there and empty, or there twice, is no sequence.
+// A header that is empty, or occurs twice, is not a valid sequence.
 func TestSequenceThatIsNone(t *testing.T) {
 	d := newGuardedDoor(t)
 	for _, values := range [][]string{{""}, {"1", "1"}, {"1", "2"}, {"", "2"}} {
@@ -168,7 +172,11 @@ func TestTooManyProducers(t *testing.T) {
 	for range 64 {
 		all.Go(func() {
 			for i := range names {
-				d.answeredAs(d.sequenced("gateway-of-acme", fmt.Sprint("gw-", i), "1"), 403, false) // The device never connected.
+				d.answeredAs(
+					d.sequenced("gateway-of-acme", fmt.Sprint("gw-", i), "1"),
+					403,
+					false,
+				) // The device never connected.
 			}
 		})
 	}

@@ -16,15 +16,15 @@ import (
 	"github.com/meterd/meterd/metric"
 )
 
-// Server listens and hands requests to a handler, which may be replaced while it runs: a daemon answers that it lives
-// while it still recovers.
+// Server listens and passes requests to a handler. The handler can be replaced while the server runs: while the engine
+// recovers, Starting answers /livez.
 type Server struct {
-	http     *fasthttp.Server
-	listener net.Listener
-	places   *places
-	doorman  *doorman // nil with TLS
-	handler  atomic.Pointer[fasthttp.RequestHandler]
-	served   chan error
+	http       *fasthttp.Server
+	listener   net.Listener
+	limit      *connLimit
+	dispatcher *dispatcher // nil with TLS
+	handler    atomic.Pointer[fasthttp.RequestHandler]
+	served     chan error
 }
 
 // Listen binds address and serves handler. With a TLS configuration it speaks HTTPS.
@@ -35,7 +35,7 @@ func Listen(address string, config *tls.Config, handler fasthttp.RequestHandler,
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
 	s := &Server{listener: ln, served: make(chan error, 1)}
-	if ln, err = s.furnish(ln.(*net.TCPListener), config); err != nil {
+	if ln, err = s.source(ln.(*net.TCPListener), config); err != nil {
 		return nil, errors.Join(err, s.listener.Close())
 	}
 	s.Handle(handler)
@@ -45,7 +45,7 @@ func Listen(address string, config *tls.Config, handler fasthttp.RequestHandler,
 		NoDefaultServerHeader: true,
 		NoDefaultContentType:  true,
 		StreamRequestBody:     true,
-		// Nothing here is a form: whatever a body claims to be, it is read by who handles it.
+		// No request here is a form: the handler reads the body, whatever its Content-Type says.
 		DisablePreParseMultipartForm: true,
 		ReadBufferSize:               headerBytesMax,
 		ReadTimeout:                  readTimeout,
@@ -60,64 +60,64 @@ func Listen(address string, config *tls.Config, handler fasthttp.RequestHandler,
 	return s, nil
 }
 
-// furnish returns where fasthttp gets its connections from.
-func (s *Server) furnish(ln *net.TCPListener, config *tls.Config) (from net.Listener, err error) {
-	if s.places, err = newPlaces(); err != nil {
+// source returns the listener that fasthttp accepts from: the dispatcher, or with TLS the port itself.
+func (s *Server) source(ln *net.TCPListener, config *tls.Config) (from net.Listener, err error) {
+	if s.limit, err = newConnLimit(); err != nil {
 		return nil, err
 	}
 	if config != nil {
-		return watchedListener{tls.NewListener(ln, config), s.places}, nil
+		return watchedListener{tls.NewListener(ln, config), s.limit}, nil
 	}
-	s.doorman, err = newDoorman(ln, s.places)
-	return s.doorman, err
+	s.dispatcher, err = newDispatcher(ln, s.limit)
+	return s.dispatcher, err
 }
 
 // RegisterMetrics adds the server's metrics to set.
 func (s *Server) RegisterMetrics(set *metric.Set) {
 	set.Gauges("meterd_connections", "Connections that are open.").Func(func() float64 {
-		return float64(s.places.taken.Load())
+		return float64(s.limit.open.Load())
 	})
 	set.Counters("meterd_connections_refused_total", "Connections that were refused because too many were open.").Func(
-		func() float64 { return float64(s.places.refused.Load()) },
+		func() float64 { return float64(s.limit.refused.Load()) },
 	)
 }
 
 func (s *Server) answer(ctx *fasthttp.RequestCtx) {
-	ctx.Conn().(*connection).giveWay()
+	ctx.Conn().(*connection).yield()
 	(*s.handler.Load())(ctx)
 }
 
 // Handle makes handler answer from now on.
 func (s *Server) Handle(handler fasthttp.RequestHandler) { s.handler.Store(&handler) }
 
-// Open makes h answer from now on, plain requests by loops unless they come over TLS.
+// Open makes h answer from now on. Without TLS, loops answer plain requests.
 func (s *Server) Open(h *Handler) error {
 	s.Handle(h.Handle)
-	if s.doorman == nil {
+	if s.dispatcher == nil {
 		return nil
 	}
-	return s.doorman.open(h)
+	return s.dispatcher.open(h)
 }
 
 // Address returns where the server listens.
 func (s *Server) Address() net.Addr { return s.listener.Addr() }
 
-// Shutdown takes no more connections and returns when every request in hand is answered, or ctx is over.
+// Shutdown accepts no more connections and returns when every request that was read is answered, or ctx is done.
 func (s *Server) Shutdown(ctx context.Context) error {
 	var loops error
-	if s.doorman != nil {
-		loops = s.doorman.stop(ctx)
+	if s.dispatcher != nil {
+		loops = s.dispatcher.stop(ctx)
 	}
 	err := errors.Join(loops, s.http.ShutdownWithContext(ctx))
-	// A server that does not accept yet knows no listener to close: it would accept afterwards, for ever.
+	// If Serve has not started yet, fasthttp has no listener to close and would accept later, for ever.
 	_ = s.listener.Close()
 	if err != nil {
-		return fmt.Errorf("finish requests in hand: %w", err)
+		return fmt.Errorf("finish the requests that were read: %w", err)
 	}
 	return <-s.served
 }
 
-// malformed answers what fasthttp could not read as a request.
+// malformed answers a request that fasthttp could not read.
 func malformed(ctx *fasthttp.RequestCtx, err error) {
 	p := &event.Problem{Code: event.BadRequest, Detail: "the request is not well-formed HTTP"}
 	if errors.Is(err, os.ErrDeadlineExceeded) {

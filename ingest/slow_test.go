@@ -16,7 +16,7 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// trickle gives a body piece by piece, each after a while, over a connection whose deadline counts.
+// trickle is a connection that delivers a body in pieces, each after a delay, and keeps to its read deadline.
 type trickle struct {
 	*connection
 	piece  []byte
@@ -48,8 +48,8 @@ type deadlineError struct{}
 func (deadlineError) Error() string   { return "i/o timeout" }
 func (deadlineError) Is(e error) bool { return e.Error() == "i/o timeout" }
 
-// A body may take as long as it likes while it goes on; one that hardly does is refused with 408, which says that
-// nothing was counted and that it may be sent again, never with 400, which would say that it is wrong.
+// A body may take any time as long as it makes progress. A body that is too slow is refused with 408, which means that
+// nothing was counted and that it may be sent again; never with 400, which would mean that it is malformed.
 func TestSlowBodies(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -74,15 +74,15 @@ func TestSlowBodies(t *testing.T) {
 			call := newCall(h)
 			call.arriving = arriving{in: slow, conn: slow, left: pieces * c.piece}
 			p := call.readAll(&call.arriving, pieces*c.piece, false)
-			if !c.refused && p != nil || c.refused && (p == nil || p.Code != event.RequestTimeout || p.Code.Status() != 408) {
+			if !c.refused && p != nil ||
+				c.refused && (p == nil || p.Code != event.RequestTimeout || p.Code.Status() != 408) {
 				t.Errorf("%s: %+v", c.name, p)
 			}
 		})
 	}
 }
 
-// A request that is refused before its body has come is answered all the same: the client that sends to the end reads
-// why.
+// A request that is refused before its body was read is answered: a client that sends the whole body can read why.
 func TestRefusalArrives(t *testing.T) {
 	server, err := Listen("127.0.0.1:0", nil, func(ctx *fasthttp.RequestCtx) { refuse(ctx, tooLarge()) }, nil)
 	if err != nil {

@@ -11,22 +11,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket is the descriptor of a connection that the runtime does not watch: for each packet that comes it would wake a
-// goroutine.
+// socket is the descriptor of a non-blocking connection that is not in the runtime's own poller: the runtime would wake
+// a goroutine for every packet.
 type socket int
 
-// read reads what is there: 0 bytes are the end of what the client sends, EAGAIN says that there is nothing yet.
+// read reads the bytes that have arrived. 0 bytes mean that the client sends nothing more, EAGAIN that none have
+// arrived.
 func (s socket) read(b []byte) (int, error) {
 	return uninterrupted(func() (int, error) { return unix.Read(int(s), b) })
 }
 
-// write writes what there is room for. If that is less than b, epoll tells when there is more.
+// write writes as much of b as the socket takes. If that is not all, epoll reports when the socket takes more.
 func (s socket) write(b []byte) (int, error) {
 	return writeUntilFull(func(rest []byte) (int, error) { return unix.Write(int(s), rest) }, b)
 }
 
-// uninterrupted calls do until no signal interrupts it. Whoever took an interruption for "nothing to do yet" would wait
-// for epoll to say so, which tells of a change only once, and there was none.
+// uninterrupted calls do again while it fails with EINTR. EINTR must not be treated like EAGAIN: epoll is
+// edge-triggered here, so it reports nothing for a socket that was never full or empty.
 func uninterrupted(do func() (int, error)) (int, error) {
 	for {
 		if n, err := do(); err != unix.EINTR {
@@ -35,8 +36,8 @@ func uninterrupted(do func() (int, error)) (int, error) {
 	}
 }
 
-// writeUntilFull writes until b is written or the socket says that it takes no more: only then does epoll tell when it
-// takes more again. A short write alone may have had another reason, say a signal.
+// writeUntilFull writes until all of b is written or write fails with EAGAIN. A short write is not enough: it may have
+// another reason, for example a signal, and only after EAGAIN is epoll sure to report that the socket takes more.
 func writeUntilFull(write func([]byte) (int, error), b []byte) (done int, err error) {
 	for done < len(b) {
 		n, err := uninterrupted(func() (int, error) { return write(b[done:]) })
@@ -51,24 +52,24 @@ func writeUntilFull(write func([]byte) (int, error), b []byte) (done int, err er
 	return done, nil
 }
 
-// close closes s. What it fails with says nothing: the descriptor is gone.
+// close closes s. Its error is ignored: the descriptor is closed in any case.
 func (s socket) close() { _ = unix.Close(int(s)) }
 
-// conn makes a net.Conn of s, which owns s from now on. It needs no other descriptor, unlike net.FileConn: there may be
-// none to have.
+// conn returns a net.Conn that owns s. Unlike net.FileConn it needs no second descriptor, of which there may be none
+// left.
 func (s socket) conn() (net.Conn, error) {
 	c := stream{os.NewFile(uintptr(s), "connection")}
-	if err := c.SetDeadline(time.Time{}); err != nil { // The runtime could not watch it.
+	if err := c.SetDeadline(time.Time{}); err != nil { // It is not in the runtime's poller.
 		_ = c.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// stream is a socket that the runtime watches.
+// stream is a socket in the runtime's poller.
 type stream struct{ *os.File }
 
-// control calls do with the descriptor, which is not closed meanwhile.
+// control calls do with the descriptor. It is not closed while do runs.
 func (c stream) control(do func(fd int) error) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -79,7 +80,7 @@ func (c stream) control(do func(fd int) error) error {
 	return errors.Join(err, failed)
 }
 
-// CloseWrite says that no more is written; what the client sends is still read.
+// CloseWrite closes the writing side; reading continues.
 func (c stream) CloseWrite() error {
 	return c.control(func(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) })
 }
@@ -90,10 +91,10 @@ func (c stream) LocalAddr() net.Addr { return c.address(unix.Getsockname) }
 // RemoteAddr implements net.Conn.
 func (c stream) RemoteAddr() net.Addr { return c.address(unix.Getpeername) }
 
-// address returns what get says of c; it is empty if that is none of TCP.
+// address returns the TCP address that get returns for c, or an empty one.
 func (c stream) address(get func(fd int) (unix.Sockaddr, error)) net.Addr {
 	var a unix.Sockaddr
-	_ = c.control(func(fd int) (err error) { // A connection that is closed has none.
+	_ = c.control(func(fd int) (err error) { // A closed connection has no address.
 		a, err = get(fd)
 		return err
 	})
@@ -121,7 +122,7 @@ func newAcceptor(ln *net.TCPListener) (*acceptor, error) {
 	return &acceptor{f, raw}, err
 }
 
-// accept waits for a connection. It is not open when the acceptor was closed.
+// accept waits for a connection. open is false when the acceptor was closed.
 func (a *acceptor) accept() (s socket, open bool, err error) {
 	closed := a.raw.Read(func(ln uintptr) bool {
 		var fd int
@@ -137,7 +138,8 @@ func (a *acceptor) accept() (s socket, open bool, err error) {
 
 func (a *acceptor) close() error { return a.file.Close() }
 
-// inherited sets options that Linux gives a connection from its listener; net would set them on each.
+// inherited sets socket options on the listener. On Linux its connections inherit them, so nothing has to be set for
+// each connection.
 func inherited(_, _ string, c syscall.RawConn) error {
 	var failed error
 	err := c.Control(func(fd uintptr) {
@@ -159,47 +161,47 @@ func inherited(_, _ string, c syscall.RawConn) error {
 	return failed
 }
 
-// readiness tells once for each change which sockets may be read or written again: an epoll descriptor. The runtime
-// does not watch it: for each packet that comes it would wake a thread of its own, to find that nobody is waiting.
-type readiness struct{ fd int }
+// poller is an edge-triggered epoll descriptor: it reports each change of a socket once. It is not in the runtime's own
+// poller, which would wake a thread for every packet.
+type poller struct{ fd int }
 
-// happening is what became of a socket.
-type happening = unix.EpollEvent
+// epollEvent says which socket changed, and how.
+type epollEvent = unix.EpollEvent
 
-func newReadiness() (*readiness, error) {
+func newPoller() (*poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("watch connections: %w", err)
+		return nil, fmt.Errorf("make an epoll descriptor: %w", err)
 	}
-	return &readiness{fd}, nil
+	return &poller{fd}, nil
 }
 
-func (r *readiness) add(s socket) error {
-	e := happening{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(s)}
+func (r *poller) add(s socket) error {
+	e := epollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(s)}
 	return unix.EpollCtl(r.fd, unix.EPOLL_CTL_ADD, int(s), &e)
 }
 
-// remove ends watching s. It fails if s was not watched, which is as well.
-func (r *readiness) remove(s socket) { _ = unix.EpollCtl(r.fd, unix.EPOLL_CTL_DEL, int(s), nil) }
+// remove stops watching s. Its error is ignored: s may not have been watched.
+func (r *poller) remove(s socket) { _ = unix.EpollCtl(r.fd, unix.EPOLL_CTL_DEL, int(s), nil) }
 
-// now returns how much has happened, without waiting.
-func (r *readiness) now(into []happening) int { return r.wait(into, 0) }
+// now stores events that are there already and returns their number, without waiting.
+func (r *poller) now(into []epollEvent) int { return r.wait(into, 0) }
 
-// wait returns how much has happened, as soon as anything has; 0 after some time, to the millisecond. It blocks a thread.
-// After a signal it waits for all of that time again.
-func (r *readiness) wait(into []happening, atMost time.Duration) int {
-	n, _ := uninterrupted(func() (int, error) { // It fails on nothing but a signal.
+// wait waits for events, at most for some milliseconds, stores them and returns their number. It blocks a thread. After
+// a signal the time begins anew.
+func (r *poller) wait(into []epollEvent, atMost time.Duration) int {
+	n, _ := uninterrupted(func() (int, error) { // EINTR is its only possible error.
 		return unix.EpollWait(r.fd, into, int(atMost.Milliseconds()))
 	})
 	return max(n, 0)
 }
 
-func (r *readiness) close() { _ = unix.Close(r.fd) }
+func (r *poller) close() { _ = unix.Close(r.fd) }
 
-// mayRead reports whether there may be something to read, hasHung whether reading will come to an end or fail.
-func mayRead(h *happening) bool { return h.Events&^unix.EPOLLOUT != 0 }
-func hasHung(h *happening) bool { return h.Events&^(unix.EPOLLOUT|unix.EPOLLIN) != 0 }
+// mayRead reports whether there may be something to read, hasHung whether reading will end or fail.
+func mayRead(h *epollEvent) bool { return h.Events&^unix.EPOLLOUT != 0 }
+func hasHung(h *epollEvent) bool { return h.Events&^(unix.EPOLLOUT|unix.EPOLLIN) != 0 }
 
-// isNothingYet and isAborted say what an error of a socket means.
+// isNothingYet: no bytes have arrived. isAborted: the client closed the connection before it was accepted.
 func isNothingYet(err error) bool { return err == unix.EAGAIN }
 func isAborted(err error) bool    { return err == unix.ECONNABORTED }

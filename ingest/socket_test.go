@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// scripted answers one call after the other; a call beyond the last fails the test.
+// scripted is a write call with given results; a call beyond the last one fails the test.
 type scripted struct {
 	t       *testing.T
 	answers []answer
@@ -33,7 +33,7 @@ func (s *scripted) write(b []byte) (int, error) {
 	return a.n, a.err
 }
 
-// Only EAGAIN may end a write that is not complete: epoll tells of nothing else.
+// Only EAGAIN or an error may end a write that is not complete.
 func TestWriteUntilFull(t *testing.T) {
 	for _, c := range []struct {
 		what    string
@@ -57,9 +57,9 @@ func TestWriteUntilFull(t *testing.T) {
 	}
 }
 
-// A storm of signals neither ends a wait for connections nor loses one.
+// Signals neither end a wait for events nor lose an event.
 func TestWaitBetweenSignals(t *testing.T) {
-	r, err := newReadiness()
+	r, err := newPoller()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestWaitBetweenSignals(t *testing.T) {
 	near, far := socket(pair[0]), socket(pair[1])
 	defer near.close()
 	defer far.close()
-	into := make([]happening, 8)
+	into := make([]epollEvent, 8)
 	if err := r.add(near); err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// Starting answers while the daemon recovers its state: it lives, and is not ready. Who asks again comes with a new
-// connection, which a loop may look after then.
+// Starting answers while the daemon recovers its state: it is alive but not ready. It closes the connection, so that
+// the client's next request comes on a new one, which a loop can serve.
 func Starting(ctx *fasthttp.RequestCtx) {
 	ctx.SetConnectionClose()
 	if string(ctx.Path()) == "/livez" {

@@ -14,8 +14,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Of two clients that sent all their requests at once, none waits until the other has all its answers.
-func TestPipelinesTakeTurns(t *testing.T) {
+// Two clients that pipeline many requests are served alternately: neither waits until the other has all its answers.
+func TestPipeliningIsFair(t *testing.T) {
 	const requests = 200
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	var mu sync.Mutex
@@ -30,7 +30,7 @@ func TestPipelinesTakeTurns(t *testing.T) {
 	}
 	paths := []string{"/a", "/b"}
 	var conns []net.Conn
-	mu.Lock() // Nobody is answered before both have sent.
+	mu.Lock() // No request is answered before both have sent.
 	for _, path := range paths {
 		conn, err := net.Dial("tcp", server.Address().String())
 		if err == nil {

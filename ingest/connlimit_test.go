@@ -13,24 +13,26 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-func TestPlacesLeaveDescriptors(t *testing.T) {
+// The limit leaves descriptors to files.
+func TestConnLimitLeavesDescriptors(t *testing.T) {
 	for descriptors, want := range map[uint64]int64{
-		16: 4, 64: 16, 128: 32, 200: 72, 256: 128, 1024: 512, 4096: 3584, 20_000: 19_488, 1 << 20: 2 * connectionsMax, 1<<64 - 1: 2 * connectionsMax,
+		16: 4, 64: 16, 128: 32, 200: 72, 256: 128, 1024: 512, 4096: 3584, 20_000: 19_488, 1 << 20: 2 * connectionsMax,
+		1<<64 - 1: 2 * connectionsMax,
 	} {
-		if got := placesOf(descriptors); got != want {
-			t.Errorf("%d descriptors are %d places, want %d", descriptors, got, want)
+		if got := connsFor(descriptors); got != want {
+			t.Errorf("of %d descriptors %d are for connections, want %d", descriptors, got, want)
 		}
 	}
 }
 
-// Who finds no place is told so, over TCP as a client would; a place is free again whoever looked after its connection.
-func TestNoPlace(t *testing.T) {
+// A connection above the limit is answered 503; a closed connection makes room, whether a loop or fasthttp served it.
+func TestTooManyConnections(t *testing.T) {
 	d := newGuardedDoor(t)
 	server, err := Listen("127.0.0.1:0", nil, Starting, slog.New(slog.DiscardHandler))
 	d.must(err)
 	d.Cleanup(func() { d.must(server.Shutdown(context.Background())) })
-	others := server.places.most - 2
-	server.places.taken.Store(others)
+	others := server.limit.max - 2
+	server.limit.open.Store(others)
 	dial := func() net.Conn {
 		conn, err := net.Dial("tcp", server.Address().String())
 		d.must(err)
@@ -48,28 +50,28 @@ func TestNoPlace(t *testing.T) {
 		}
 	}
 	const general = "GET /v1/producers/p HTTP/1.1\r\nHost: meterd\r\n\r\n"
-	ask(dial(), general, fasthttp.StatusServiceUnavailable) // The daemon starts, and closes it.
+	ask(dial(), general, fasthttp.StatusServiceUnavailable) // The daemon is starting and closes the connection.
 	d.must(server.Open(d.handler))
 	plain := plainLine + "Host: meterd\r\nAuthorization: Bearer " + d.secrets["gateway"] +
 		"\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(upOfPa)) + "\r\n\r\n" + upOfPa
 	for range 3 {
-		for server.places.taken.Load() > others {
+		for server.limit.open.Load() > others {
 			runtime.Gosched()
 		}
-		looped, handed := dial(), dial()
-		ask(looped, plain, fasthttp.StatusForbidden) // It never connected.
-		ask(handed, general, fasthttp.StatusUnauthorized)
+		onLoop, onHTTP := dial(), dial()
+		ask(onLoop, plain, fasthttp.StatusForbidden) // The device never connected.
+		ask(onHTTP, general, fasthttp.StatusUnauthorized)
 		var r fasthttp.Response
 		d.must(r.Read(bufio.NewReader(dial())))
 		if r.StatusCode() != fasthttp.StatusServiceUnavailable || len(r.Header.Peek("Retry-After")) == 0 ||
 			!r.ConnectionClose() {
-			t.Fatalf("without a place: %s", &r)
+			t.Fatalf("above the limit: %s", &r)
 		}
-		ask(looped, plain, fasthttp.StatusForbidden)
-		d.must(looped.Close())
-		d.must(handed.Close())
+		ask(onLoop, plain, fasthttp.StatusForbidden)
+		d.must(onLoop.Close())
+		d.must(onHTTP.Close())
 	}
-	if n := server.places.refused.Load(); n != 3 {
+	if n := server.limit.refused.Load(); n != 3 {
 		t.Errorf("%d refused, want 3", n)
 	}
 }

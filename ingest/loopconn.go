@@ -8,33 +8,34 @@ import (
 	"github.com/meterd/meterd/shard"
 )
 
-// link is a connection that a loop looks after.
-type link struct {
+// loopConn is a connection that a loop serves.
+type loopConn struct {
 	socket socket
-	in     []byte // what was read and is not a whole request yet
-	isPart bool   // in is the beginning of a request, and was looked at
-	pieces int    // reads that in is made of
-	out    []byte // of an answer, what the connection did not take yet
-	call   *call  // the request in hand, nil if none is
+	in     []byte // bytes that were read and not answered yet
+	isPart bool   // in was parsed: it is the beginning of a request
+	pieces int    // the number of reads that filled in
+	out    []byte // the rest of an answer that the socket did not take yet
+	call   *call  // the request that is being decided or stored; nil if there is none
 	since  time.Time
-	// isReadable says that there may be more to read: the loop hears of it once only. hasEnded says that the client sends
-	// nothing more, isEnding that reading will come to that.
+	// isReadable means that there may be more to read; epoll reports that only once. hasEnded means that the client
+	// sends nothing more, isEnding that reading will end.
 	isReadable, isEnding, hasEnded bool
 	isUsed                         bool // a request was answered on it
-	isGone                         bool // it was closed or handed over: its descriptor may be another connection's by now
+	isGone                         bool // closed or handed over: its descriptor may be another connection's now
 }
 
-// isFree reports whether the next request may be looked at.
-func (c *link) isFree() bool { return c.call == nil && len(c.out) == 0 && !c.isGone }
+// isFree reports whether the next request may be read.
+func (c *loopConn) isFree() bool { return c.call == nil && len(c.out) == 0 && !c.isGone }
 
-// welcome takes over what others gave the loop.
-func (l *loop) welcome() bool {
+// takeIncoming takes new connections and requests that other goroutines have decided. It reports whether there were
+// any.
+func (l *loop) takeIncoming() bool {
 	l.mu.Lock()
 	incoming, finished := l.incoming, l.finished
 	l.incoming, l.finished = nil, nil
 	l.mu.Unlock()
 	for _, s := range incoming {
-		l.look(s)
+		l.register(s)
 	}
 	for _, c := range finished {
 		l.finish(c)
@@ -43,27 +44,27 @@ func (l *loop) welcome() bool {
 	return len(incoming)+len(finished) > 0
 }
 
-// look begins to look after a connection.
-func (l *loop) look(s socket) {
-	for int(s) >= len(l.links) {
-		l.links = append(l.links, make([]*link, max(256, len(l.links)))...)
+// register begins to serve a connection.
+func (l *loop) register(s socket) {
+	for int(s) >= len(l.conns) {
+		l.conns = append(l.conns, make([]*loopConn, max(256, len(l.conns)))...)
 	}
-	c := &link{socket: s, since: l.now, isReadable: true}
-	l.links[s] = c
-	if l.ready.add(s) != nil {
+	c := &loopConn{socket: s, since: l.now, isReadable: true}
+	l.conns[s] = c
+	if l.poller.add(s) != nil {
 		l.handOver(c, nil)
 		return
 	}
 	l.advance(c)
 }
 
-// handle goes on with the connections that have something to say.
-func (l *loop) handle(events []happening) {
+// handle continues with the connections that epoll reported.
+func (l *loop) handle(events []epollEvent) {
 	for i := range events {
 		e := &events[i]
-		c := l.links[e.Fd]
+		c := l.conns[e.Fd]
 		if c == nil {
-			continue // It was closed since.
+			continue // It was closed after the event.
 		}
 		c.isReadable = c.isReadable || mayRead(e)
 		c.isEnding = c.isEnding || hasHung(e)
@@ -74,8 +75,9 @@ func (l *loop) handle(events []happening) {
 	}
 }
 
-// advance reads and decides what the connection has to say, as long as nothing is in hand.
-func (l *loop) advance(c *link) {
+// advance reads and decides requests of the connection until one has to wait, until there are no more, or until its
+// turn is over.
+func (l *loop) advance(c *loopConn) {
 	var p plain
 	for turn := 0; c.isFree() && !l.stopping.Load(); turn++ {
 		if turn == turnRequests {
@@ -110,8 +112,8 @@ func (l *loop) advance(c *link) {
 	}
 }
 
-// read reads what the connection has into b. It is not ok if the connection broke.
-func (l *loop) read(c *link, b []byte) (n int, ok bool) {
+// read reads from the connection into b. ok is false if the connection is broken.
+func (l *loop) read(c *loopConn, b []byte) (n int, ok bool) {
 	n, err := c.socket.read(b)
 	switch {
 	case isNothingYet(err):
@@ -125,13 +127,13 @@ func (l *loop) read(c *link, b []byte) (n int, ok bool) {
 	}
 	c.pieces++
 	c.since = l.now
-	c.isReadable = c.isEnding || n == len(b) // It was less than there was room for: there is no more.
+	c.isReadable = c.isEnding || n == len(b) // A read that does not fill b has emptied the socket.
 	return n, true
 }
 
-// begin decides a request, and answers it if there is nothing to wait for. It returns false, and has done nothing, if
-// the request is not a loop's to answer: who has no valid token waits for the answer.
-func (l *loop) begin(c *link, p *plain) bool {
+// begin decides a request, and answers it if nothing has to be stored. It returns false, and has done nothing, if the
+// token is not valid: fasthttp's goroutine answers that request late.
+func (l *loop) begin(c *loopConn, p *plain) bool {
 	token, problem := access.Authorize(
 		l.h.engine.Catalogue(),
 		p.authorization.value,
@@ -159,13 +161,13 @@ func (l *loop) begin(c *link, p *plain) bool {
 		k.err = l.h.engine.Decide(&k.request)
 		l.finish(c)
 	}
-	if l.company++; l.company >= companyMax {
+	if l.sinceFirst++; l.sinceFirst >= batchRequestsMax {
 		l.store()
 	}
 	return true
 }
 
-// readsLedger reports whether deciding may read the disk: for upgrades, whose ids the ledger knows.
+// readsLedger reports whether deciding may read the ledger from disk: it does for OTAs with ids.
 func (c *call) readsLedger() bool {
 	for i := range c.batch.Events {
 		if e := &c.batch.Events[i]; e.ID.Len > 0 && (e.Type == event.OTA || e.Type == event.OTAVoid) {
@@ -175,8 +177,8 @@ func (c *call) readsLedger() bool {
 	return false
 }
 
-// decideAside decides a request without holding up the others.
-func (l *loop) decideAside(c *link) {
+// decideAside decides a request in a goroutine of its own, so that a read from disk does not delay other requests.
+func (l *loop) decideAside(c *loopConn) {
 	go func() {
 		c.call.err = l.h.engine.Decide(&c.call.request)
 		l.mu.Lock()
@@ -186,32 +188,32 @@ func (l *loop) decideAside(c *link) {
 	}()
 }
 
-// finish goes on with a request that was decided.
-func (l *loop) finish(c *link) {
+// finish continues after a request was decided: it waits for its group, or is answered.
+func (l *loop) finish(c *loopConn) {
 	k := c.call
 	if k.err == nil && !k.request.IsDurable() {
 		l.waiting = append(l.waiting, c)
 		if l.unwatched++; l.unwatched == 1 {
-			l.company, l.decidedAt = 0, l.now
+			l.sinceFirst, l.decidedAt = 0, l.now
 		}
 		return
 	}
 	l.answer(c)
 }
 
-// store has what was decided stored. It returns true if some of it is durable already: then it may be that nothing
-// wakes the loop.
+// store asks the engine to store the requests that were decided since the last call. It returns true if some of them
+// are durable already: no wake-up comes for those.
 func (l *loop) store() (isDurable bool) {
 	for _, c := range l.waiting[len(l.waiting)-l.unwatched:] {
 		if !l.h.engine.Watch(&c.call.request, l.wake) {
 			isDurable = true
 		}
 	}
-	l.unwatched, l.company = 0, 0
+	l.unwatched, l.sinceFirst = 0, 0
 	return isDurable
 }
 
-// answerDurable answers those whose groups the disk has, and goes on with their connections.
+// answerDurable answers the requests whose groups are durable, and continues with their connections.
 func (l *loop) answerDurable() bool {
 	n := 0
 	for n < len(l.waiting) && l.waiting[n].call.request.IsDurable() {
@@ -220,11 +222,11 @@ func (l *loop) answerDurable() bool {
 	if n == 0 {
 		return false
 	}
-	// They wait no more before any of them goes on: its next request may be decided at once.
+	// All of them leave waiting first: advance may append to it.
 	l.durable = append(l.durable[:0], l.waiting[:n]...)
 	l.waiting = append(l.waiting[:0], l.waiting[n:]...)
 	l.unwatched = min(l.unwatched, len(l.waiting))
-	l.isImpatient = false
+	l.hasTimedOut = false
 	for _, c := range l.durable {
 		l.answer(c)
 		l.advance(c)
@@ -232,8 +234,8 @@ func (l *loop) answerDurable() bool {
 	return true
 }
 
-// answer answers the request in hand. If nobody knows what became of it, the connection is closed instead.
-func (l *loop) answer(c *link) {
+// answer answers the request of c. If it is unknown whether it was stored, the connection is closed without an answer.
+func (l *loop) answer(c *loopConn) {
 	k := c.call
 	if k.err == nil {
 		k.err = l.h.engine.Settle(&k.request)
@@ -251,20 +253,20 @@ func (l *loop) answer(c *link) {
 	l.close(c)
 }
 
-func (l *loop) refuse(c *link, p *event.Problem) {
+func (l *loop) refuse(c *loopConn, p *event.Problem) {
 	writeProblem(&l.response, p)
 	l.send(c)
 }
 
-// drop ends the request in hand.
-func (l *loop) drop(c *link) {
+// drop ends the request of c.
+func (l *loop) drop(c *loopConn) {
 	c.call.err = nil
 	c.call.release()
 	c.call = nil
 }
 
-// send sends the response, and is ready for the next request.
-func (l *loop) send(c *link) {
+// send sends the response and ends the request.
+func (l *loop) send(c *loopConn) {
 	l.drop(c)
 	if l.stopping.Load() {
 		l.response.SetConnectionClose()
@@ -283,8 +285,8 @@ func (l *loop) send(c *link) {
 	}
 }
 
-// flush sends what the connection did not take before, and reports whether it still exists.
-func (l *loop) flush(c *link) bool {
+// flush sends the rest of an answer. It returns false if the connection broke and was closed.
+func (l *loop) flush(c *loopConn) bool {
 	n, err := c.socket.write(c.out)
 	if err != nil {
 		l.close(c)
@@ -294,31 +296,32 @@ func (l *loop) flush(c *link) bool {
 	return true
 }
 
-// forget ends looking after a connection; its descriptor is the caller's.
-func (l *loop) forget(c *link) {
-	l.links[c.socket] = nil
+// forget stops serving a connection; the caller owns its descriptor then.
+func (l *loop) forget(c *loopConn) {
+	l.conns[c.socket] = nil
 	c.isGone = true
 	l.open.Add(-1)
 }
 
-func (l *loop) close(c *link) {
+func (l *loop) close(c *loopConn) {
 	l.forget(c)
-	c.socket.close() // It ends watching it, too.
-	l.doorman.places.giveBack()
+	c.socket.close() // This removes it from epoll, too.
+	l.dispatcher.limit.release()
 }
 
-// handOver gives a connection to fasthttp, with what was read of its next request.
-func (l *loop) handOver(c *link, read []byte) {
+// handOver gives a connection to fasthttp, together with the bytes that were read of its next request.
+func (l *loop) handOver(c *loopConn, read []byte) {
 	l.forget(c)
-	l.ready.remove(c.socket)
-	l.doorman.hand(c.socket, read)
+	l.poller.remove(c.socket)
+	l.dispatcher.giveToHTTP(c.socket, read)
 }
 
-// sweep closes connections that take too long, and hands over those that began a request and do not go on: fasthttp
-// knows how long a request may take. When the loop is being stopped it closes all that have nothing in hand.
+// sweep closes connections that are idle or read too slowly. A connection that began a request and sent no more for a
+// while goes to fasthttp, which has the timeouts of slow requests. When the loop is stopping, sweep closes every
+// connection without a request.
 func (l *loop) sweep() {
 	l.sweptAt = l.now
-	for _, c := range l.links {
+	for _, c := range l.conns {
 		if c == nil || c.call != nil {
 			continue
 		}

@@ -18,11 +18,11 @@ import (
 	"github.com/meterd/meterd/shard"
 )
 
-// slowDisk is a log that counts its groups, and takes the next one only when a test lets it.
+// slowDisk is a log that counts its groups and writes one only when the test allows it.
 type slowDisk struct {
 	*commitlog.Log
 	groups atomic.Int64
-	busy   sync.Mutex // held by a test, it holds up who appends
+	busy   sync.Mutex // while a test holds it, Append waits
 }
 
 func (d *slowDisk) Append(g *commitlog.Group) error {
@@ -32,25 +32,25 @@ func (d *slowDisk) Append(g *commitlog.Group) error {
 	return d.Log.Append(g)
 }
 
-// loop returns a loop that runs when a test says so, step by step.
+// loop returns a loop whose steps the test calls.
 func (d *loopDoor) loop() *loop {
-	l, err := newLoop(d.handler, &doorman{places: &places{most: connectionsMax}})
+	l, err := newLoop(d.handler, &dispatcher{limit: &connLimit{max: connectionsMax}})
 	d.must(err)
 	d.Cleanup(func() {
-		for _, c := range l.links {
+		for _, c := range l.conns {
 			if c != nil {
 				l.close(c)
 			}
 		}
-		l.ready.close()
+		l.poller.close()
 	})
 	return l
 }
 
-// All that has come when a loop looks waits to be stored until the loop has seen the last of it, or companyMax; and it
-// is one group, read while the disk has the one before.
-func TestLoopStoresTogether(t *testing.T) {
-	for _, c := range []struct{ clients, unwatched int }{{1, 1}, {40, 40}, {companyMax + 10, 10}} {
+// A loop decides all requests that have arrived, or batchRequestsMax of them, before it has them stored. They become
+// one group, also while the disk is busy with the group before.
+func TestLoopBatches(t *testing.T) {
+	for _, c := range []struct{ clients, unwatched int }{{1, 1}, {40, 40}, {batchRequestsMax + 10, 10}} {
 		t.Run(strconv.Itoa(c.clients), func(t *testing.T) {
 			d := &loopDoor{guardedDoor: newGuardedDoor(t)}
 			d.ask(d.handler, "gateway", connect("pa"))
@@ -59,7 +59,7 @@ func TestLoopStoresTogether(t *testing.T) {
 			before := d.disk.groups.Load()
 			first := make(chan *fasthttp.RequestCtx)
 			go func() { first <- d.ask(d.handler, "gateway", "POST /v1/events "+upOfPa) }()
-			for d.disk.groups.Load() == before { // Until the disk has it nothing else is sealed.
+			for d.disk.groups.Load() == before { // Until the disk writes it no other group is sealed.
 				runtime.Gosched()
 			}
 			var clients []*client
@@ -91,7 +91,7 @@ func TestLoopStoresTogether(t *testing.T) {
 	}
 }
 
-// decider tells of each request that is decided.
+// decider reports each request that was decided.
 type decider struct {
 	*shard.Engine
 	decided chan struct{}
@@ -102,8 +102,8 @@ func (d decider) Decide(r *shard.Request) error {
 	return d.Engine.Decide(r)
 }
 
-// While the disk takes its time over a group, a loop decides what comes.
-func TestLoopIsImpatient(t *testing.T) {
+// While the disk is slow with a group, a loop decides requests that arrive.
+func TestLoopDecidesWhileTheDiskIsSlow(t *testing.T) {
 	d := &loopDoor{guardedDoor: newGuardedDoor(t)}
 	d.ask(d.handler, "gateway", connect("pa"))
 	engine := decider{d.engine, make(chan struct{}, 10)}
@@ -126,14 +126,14 @@ func TestLoopIsImpatient(t *testing.T) {
 	}
 }
 
-// Who keeps a loop busy with requests that are answered at once does not keep it from storing what others sent.
-func TestLoopStoresBesideAFlood(t *testing.T) {
+// Clients that flood a loop with requests that it refuses do not delay the storing of other requests.
+func TestLoopStoresDuringAFlood(t *testing.T) {
 	const flooders = 20
 	d := &loopDoor{guardedDoor: newGuardedDoor(t)}
 	d.ask(d.handler, "gateway", connect("pa"))
-	for refused, unwatched := range map[int]int{companyMax/flooders - 1: 1, companyMax/flooders + 1: 0} {
+	for refused, unwatched := range map[int]int{batchRequestsMax/flooders - 1: 1, batchRequestsMax/flooders + 1: 0} {
 		l := d.loop()
-		d.disk.busy.Lock() // Nobody is answered.
+		d.disk.busy.Lock() // No request is answered.
 		add := func(text string) {
 			near, far := pair(t)
 			_, err := io.WriteString(near, text)
@@ -152,14 +152,14 @@ func TestLoopStoresBesideAFlood(t *testing.T) {
 	}
 }
 
-// Requests that came in one go are decided while their predecessors are answered; what is no longer waited for is not
-// stored again.
-func TestLoopStoresWhileItAnswers(t *testing.T) {
+// While a loop answers requests it decides the ones pipelined behind them, and its count of requests to be stored stays
+// right.
+func TestLoopDecidesWhileItAnswers(t *testing.T) {
 	d := &loopDoor{guardedDoor: newGuardedDoor(t)}
 	d.ask(d.handler, "gateway", connect("pa"))
 	l := d.loop()
 	var clients []*client
-	for i := range companyMax * 4 / 5 {
+	for i := range batchRequestsMax * 4 / 5 {
 		near, far := pair(t)
 		_, err := io.WriteString(near, strings.Repeat(d.up(), 1+i%2))
 		d.must(err)
@@ -167,7 +167,7 @@ func TestLoopStoresWhileItAnswers(t *testing.T) {
 		clients = append(clients, &client{d, near, bufio.NewReader(near)})
 	}
 	l.step()
-	d.must(d.engine.View(func(*shard.View) {})) // Who looks has everything stored.
+	d.must(d.engine.View(func(*shard.View) {})) // A view has everything stored.
 	for l.step() || l.store() || len(l.waiting) > 0 {
 		if l.unwatched == 0 && len(l.waiting) > 0 && !l.step() {
 			<-l.wake

@@ -15,38 +15,39 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// doorman accepts connections and gives them to loops, or to fasthttp while there are none: a daemon that starts has no
-// engine that they could ask. To fasthttp he is a listener.
-type doorman struct {
+// dispatcher accepts connections and gives each to a loop. While there are no loops, because the engine is still
+// recovering, it gives them to fasthttp, which sees the dispatcher as its net.Listener.
+type dispatcher struct {
 	listener net.Listener // holds the port
 	acceptor *acceptor
-	places   *places
-	full     []byte // what is answered when there is no place
-	handed   chan net.Conn
+	limit    *connLimit
+	refusal  []byte // the answer to a connection above the limit
+	forHTTP  chan net.Conn
 	closing  chan struct{}
 	once     sync.Once
 	loops    atomic.Pointer[[]*loop]
 }
 
-func newDoorman(ln *net.TCPListener, p *places) (*doorman, error) {
+func newDispatcher(ln *net.TCPListener, limit *connLimit) (*dispatcher, error) {
 	a, err := newAcceptor(ln)
 	if err != nil {
 		return nil, err
 	}
-	d := &doorman{
+	d := &dispatcher{
 		listener: ln,
 		acceptor: a,
-		places:   p,
-		full:     full(),
-		handed:   make(chan net.Conn, handedOver),
+		limit:    limit,
+		refusal:  refusal(),
+		forHTTP:  make(chan net.Conn, handedOver),
 		closing:  make(chan struct{}),
 	}
 	go d.run()
 	return d, nil
 }
 
-// open has loops answer plain requests for h from now on, one for every two processors: the other is for the groups.
-func (d *doorman) open(h *Handler) error {
+// open starts the loops: from now on they answer plain requests for h. There is one for every two processors; the other
+// processor is left to the storing of groups.
+func (d *dispatcher) open(h *Handler) error {
 	loops := make([]*loop, (runtime.GOMAXPROCS(0)+1)/2)
 	for i := range loops {
 		l, err := newLoop(h, d)
@@ -61,19 +62,19 @@ func (d *doorman) open(h *Handler) error {
 }
 
 // run accepts until the listener is closed.
-func (d *doorman) run() {
+func (d *dispatcher) run() {
 	for next := 0; ; next++ {
 		s, open, err := d.acceptor.accept()
 		switch {
 		case !open:
 			return
-		case err == nil && d.places.take():
-			d.welcome(s, next)
+		case err == nil && d.limit.acquire():
+			d.assign(s, next)
 		case err == nil:
-			_, _ = s.write(d.full) // What it fails with says nothing: the connection is closed.
+			_, _ = s.write(d.refusal) // The connection is closed whether this works or not.
 			s.close()
 		case isAborted(err):
-		default: // There are no descriptors, or no memory: what is open goes on.
+		default: // No descriptors or no memory: connections that are open continue.
 			pause := time.NewTimer(acceptPause)
 			select {
 			case <-pause.C:
@@ -84,8 +85,9 @@ func (d *doorman) run() {
 	}
 }
 
-// welcome gives a new connection to the next loop, if there are any and they do not look after too many already.
-func (d *doorman) welcome(s socket, next int) {
+// assign gives a new connection to the next loop, or to fasthttp if there are no loops or that loop has too many
+// connections.
+func (d *dispatcher) assign(s socket, next int) {
 	if loops := d.loops.Load(); loops != nil {
 		l := (*loops)[next%len(*loops)]
 		if l.open.Load() < int64(connectionsMax/len(*loops)) {
@@ -93,26 +95,27 @@ func (d *doorman) welcome(s socket, next int) {
 			return
 		}
 	}
-	d.hand(s, nil)
+	d.giveToHTTP(s, nil)
 }
 
-// hand gives a connection to fasthttp, with what was read of its next request. It is closed if fasthttp takes no more.
-func (d *doorman) hand(s socket, read []byte) {
+// giveToHTTP gives a connection to fasthttp, together with the bytes that were read of its next request. After Close it
+// closes the connection instead.
+func (d *dispatcher) giveToHTTP(s socket, read []byte) {
 	conn, err := s.conn()
 	if err != nil {
-		d.places.giveBack()
+		d.limit.release()
 		return
 	}
-	c := &connection{Conn: conn, places: d.places, early: append([]byte(nil), read...)}
+	c := &connection{Conn: conn, limit: d.limit, early: append([]byte(nil), read...)}
 	select {
-	case d.handed <- c:
+	case d.forHTTP <- c:
 	case <-d.closing:
 		_ = c.Close()
 	}
 }
 
-// full returns the answer to a connection that has no place: 503, and when to come again.
-func full() []byte {
+// refusal returns the answer to a connection above the limit: 503 with Retry-After.
+func refusal() []byte {
 	var r fasthttp.Response
 	writeProblem(&r, &event.Problem{Code: event.Overloaded, Detail: "too many connections are open"})
 	r.SetConnectionClose()
@@ -121,9 +124,9 @@ func full() []byte {
 }
 
 // Accept implements net.Listener.
-func (d *doorman) Accept() (net.Conn, error) {
+func (d *dispatcher) Accept() (net.Conn, error) {
 	select {
-	case c := <-d.handed:
+	case c := <-d.forHTTP:
 		return c, nil
 	case <-d.closing:
 		return nil, io.EOF
@@ -131,10 +134,10 @@ func (d *doorman) Accept() (net.Conn, error) {
 }
 
 // Addr implements net.Listener.
-func (d *doorman) Addr() net.Addr { return d.listener.Addr() }
+func (d *dispatcher) Addr() net.Addr { return d.listener.Addr() }
 
 // Close implements net.Listener: no connection is accepted any more.
-func (d *doorman) Close() error {
+func (d *dispatcher) Close() error {
 	var err error
 	d.once.Do(func() {
 		close(d.closing)
@@ -143,8 +146,8 @@ func (d *doorman) Close() error {
 	return err
 }
 
-// stop closes the listener and returns when the loops have answered what they had in hand, or ctx is over.
-func (d *doorman) stop(ctx context.Context) error {
+// stop closes the listener and returns when the loops have answered every request that they decided, or ctx is done.
+func (d *dispatcher) stop(ctx context.Context) error {
 	err := d.Close()
 	loops := d.loops.Load()
 	if loops == nil {

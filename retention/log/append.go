@@ -16,6 +16,7 @@ type writer struct {
 	limit   int64 // a frame that would go beyond begins the next segment
 	begins  bool  // the header page is written with the next frame
 	header  []byte
+	staged  []byte // a small group in one piece
 	page    []byte // header page
 	zeroes  []byte // a page
 }
@@ -90,14 +91,18 @@ func (l *Log) write(g *Group) error {
 		w.segment.page(w.page)
 		pieces = append(pieces, w.page)
 	}
-	pieces = append(pieces, w.header)
-	if len(g.Head) > 0 {
-		pieces = append(pieces, g.Head)
-	}
-	pieces = append(pieces, g.Chunks...)
 	end := w.off + l.frame.bytes()
-	if padding := align(end, pageBytes) - end; padding > 0 {
-		pieces = append(pieces, w.zeroes[:padding])
+	padding := w.zeroes[:align(end, pageBytes)-end]
+	if l.frame.bytes() <= stagedBytes {
+		w.staged = append(append(w.staged[:0], w.header...), g.Head...)
+		for _, c := range g.Chunks {
+			w.staged = append(w.staged, c...)
+		}
+		w.staged = append(w.staged, padding...)
+		pieces = append(pieces, w.staged)
+	} else {
+		pieces = append(pieces, w.header, g.Head)
+		pieces = append(append(pieces, g.Chunks...), padding)
 	}
 	err := writePieces(w.f, pieces, at)
 	clear(pieces) // Nothing of the group is kept.
@@ -151,7 +156,7 @@ func (l *Log) switchSegment() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := header{number: next.number, salt: newSalt(), first: l.last + 1, before: l.chain, beforeFirstMs: l.firstMs, beforeLastMs: l.lastMs}
-	w.take(next.f, newSegment(l.opts.Path, h, next.bytes), max(next.bytes, l.smallBytes()))
+	w.take(next.f, newSegment(l.opts.Path, h, next.bytes), next.limit)
 	w.begins = true
 	return nil
 }

@@ -112,8 +112,12 @@ func (l *Log) readBlock(ctx context.Context, b *Block, bytesMax int, next func()
 		if err == nil {
 			end, err = read(v)
 		}
-		if err != nil || end {
+		if err != nil {
+			b.reset()
 			return damagedAt(v.path, err)
+		}
+		if end {
+			return nil
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -307,6 +308,36 @@ func TestPayloadWithAFrameOfAnotherSegment(t *testing.T) {
 	}
 }
 
+// What an earlier use of the file left lies where the next frame will: whole, but with another salt.
+func TestOldFramesBehindTheEnd(t *testing.T) {
+	l, groups := newLog(t, 0)
+	aPage := pageBytes - frameFixedBytes - 2*partBytes - len("head of 10")
+	groups = append(groups, appendGroups(t, l, 9, aPage+1)...)
+	groups = append(groups, appendGroups(t, l, 40, aPage)...)
+	if err := l.Release(1<<40, 49); err != nil {
+		t.Fatal(err)
+	}
+	old := 0
+	for seq := uint64(50); seq <= 90; seq++ {
+		groups = append(groups, appendGroups(t, l, 1, aPage)...)
+		b := make([]byte, pageBytes)
+		n, _ := l.writer.f.ReadAt(b, l.writer.off)
+		var f frame
+		var g Group
+		if _, _, err := f.decodeGroup(b[:n], binary.LittleEndian.Uint64(b[8:]), &g, nil); err == nil && g.Seq < seq {
+			old++
+		}
+		path := clone(t, l.opts.Path)
+		setMark(t, path, 49)
+		if last, err := verify(path, groups); err != nil || last != seq {
+			t.Fatal(last, seq, err)
+		}
+	}
+	if old < 10 {
+		t.Fatalf("only %d times an old frame was behind the end", old)
+	}
+}
+
 func (l *Log) segmentIn(path string) string {
 	return filepath.Join(path, filepath.Base(l.writer.segment.path))
 }
@@ -337,16 +368,8 @@ func TestAnyFlippedByte(t *testing.T) {
 	noticed := 0
 	for range 60 {
 		path := clone(t, l.opts.Path)
-		list := names(t, path)
-		name := filepath.Join(path, list[rng.IntN(len(list))])
-		info, err := os.Stat(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if info.Size() == 0 {
-			continue
-		}
-		at := rng.Int64N(info.Size())
+		s := l.segments[rng.IntN(len(l.segments))]
+		name, at := filepath.Join(path, filepath.Base(s.path)), rng.Int64N(s.end)
 		flip(t, name, at)
 		last, err := verify(path, groups)
 		switch {

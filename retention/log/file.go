@@ -60,7 +60,13 @@ func syncData(f *os.File) error {
 // writePieces writes pieces one behind the other from byte `at` on, in one pwritev unless the kernel takes less. The
 // slice, not the pieces, may be changed.
 func writePieces(f *os.File, pieces [][]byte, at int64) error {
-	for len(pieces) > 0 {
+	for {
+		for len(pieces) > 0 && len(pieces[0]) == 0 {
+			pieces = pieces[1:]
+		}
+		if len(pieces) == 0 {
+			return nil
+		}
 		n, err := unix.Pwritev(int(f.Fd()), pieces, at)
 		if err == unix.EINTR {
 			continue
@@ -80,7 +86,6 @@ func writePieces(f *os.File, pieces [][]byte, at int64) error {
 			pieces[0] = pieces[0][n:]
 		}
 	}
-	return nil
 }
 
 // allocate gives a file its blocks, without content. It reports false where the file system cannot do that: the file

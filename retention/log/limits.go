@@ -32,6 +32,10 @@ const (
 	// zeroBytes is one step of writing zeroes: a commit's sync waits for one step at most, 1 ms on a disk of 1 GB/s.
 	zeroBytes = 1 << 20
 
+	// stagedBytes: smaller groups are copied to one piece in about a microsecond, which is what the list of pieces of a
+	// pwritev costs to allocate.
+	stagedBytes = 16 << 10
+
 	// indexBytes is the distance of two entries of a segment's index: a reader reads so much to find its group.
 	indexBytes = 256 << 10
 	// indexesMax bounds the indexes in memory, of 8 KiB each at 64 MiB a segment, beside that of the open segment.

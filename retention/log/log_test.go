@@ -259,6 +259,9 @@ func TestWithoutRoom(t *testing.T) {
 	if n := l.Bytes(); n > 100*(3000+pageBytes) {
 		t.Fatalf("%d bytes", n)
 	}
+	if n := l.Segments(); n > 3+100*3200/testSegmentBytes { // Also without room the segments become large.
+		t.Fatalf("%d segments", n)
+	}
 	if err := l.Release(1<<40, 100); err != nil {
 		t.Fatal(err)
 	}
@@ -319,5 +322,27 @@ func TestErrorInTheBackgroundIsFatal(t *testing.T) {
 	}
 	if err := l.Append(testGroup(seq, int64(seq)*1000)); err == nil {
 		t.Fatal("it was appended")
+	}
+}
+
+// An Append allocates nothing, except the list of pieces for the kernel when a group is large.
+func TestAppendAllocates(t *testing.T) {
+	l := openLog(t, Options{Path: filepath.Join(t.TempDir(), "commit"), SegmentBytes: 16 << 20, Retention: time.Hour})
+	for chunks, most := range map[int]float64{20: 0, 200: 8} {
+		sizes := make([]int, chunks)
+		for i := range sizes {
+			sizes[i] = 500
+		}
+		last, _, _ := l.Last()
+		g := testGroup(last+1, 0, sizes...)
+		got := testing.AllocsPerRun(20, func() {
+			if err := l.Append(g); err != nil {
+				t.Fatal(err)
+			}
+			g.Seq++
+		})
+		if got > most {
+			t.Errorf("%d chunks: %.1f allocations", chunks, got)
+		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // names lists the segment files and leftovers of a log.
-func names(t *testing.T, path string) (list []string) {
+func names(t testing.TB, path string) (list []string) {
 	t.Helper()
 	entries, err := os.ReadDir(path)
 	if err != nil {

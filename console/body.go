@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -162,12 +163,14 @@ func text(to *string) func(json.RawMessage) error {
 	}
 }
 
-// amount reads a whole number written as one: 1e3 and 1.0 are not. Its bounds are the business of who takes it.
+// amount reads a whole number, however it is written: 1000, 1000.0, 1e3. Its bounds are the business of who takes it.
 func amount(to *uint64) func(json.RawMessage) error {
 	return func(raw json.RawMessage) error {
-		if raw[0] == 'n' || json.Unmarshal(raw, to) != nil {
+		n, ok := event.ParseWhole(raw, math.MaxUint64)
+		if !ok {
 			return errors.New("must be a whole number, not negative")
 		}
+		*to = n
 		return nil
 	}
 }

@@ -248,11 +248,11 @@ var planReaders = map[string]planReader{
 
 func isNull(raw json.RawMessage) bool { return strings.TrimSpace(string(raw)) == "null" }
 
-// readNumber reads a whole number between low and high.
+// readNumber reads a whole number between low and high, however it is written: 1000, 1000.0, 1e3.
 func readNumber(raw json.RawMessage, low, high int64, more string) (int64, error) {
-	var n int64
-	if err := json.Unmarshal(raw, &n); err != nil || isNull(raw) || n < low || n > high {
+	n, ok := event.ParseWhole(raw, uint64(high))
+	if !ok || int64(n) < low {
 		return 0, fmt.Errorf("must be a whole number from %d to %d%s", low, high, more)
 	}
-	return n, nil
+	return int64(n), nil
 }

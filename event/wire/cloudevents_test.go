@@ -55,6 +55,7 @@ func TestDecodeCloudValid(t *testing.T) {
 		{cloudHead + `,"time":"2026-11-23T18:12:43.5Z"}`, with(func(e *plainEvent) { e.TimeMs = 1795457563500 })},
 		{cloudHead + `,"time":null,"data":null,"data_base64":null}`, up},
 		// the data before what it belongs to
+		{cloudHead + `,"data":{"size":12e1}}`, plainEvent{Type: event.Up, Product: "p1", Device: "d1", Size: 120}},
 		{
 			` { "data" : { "size" : 5 } , "id" : "x" , "subject" : "p1/d1" , "type" : "io.meterd.up" , "specversion" : "1.0" } ` + "\n",
 			with(func(e *plainEvent) { e.Size = 5 }),

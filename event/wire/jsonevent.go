@@ -272,10 +272,23 @@ func (d *decoder) sizeValue(i int) int {
 		d.plain(fieldSize)
 		return j
 	}
-	return d.oddValue(i, fieldSize)
+	return d.oddSize(i)
 }
 
-// goesOn reports whether c behind the digits of a number makes it something else than a whole number of that size.
+// oddSize reads a size that is no plain integer. It may be one all the same: 120.0, 12e1.
+func (d *decoder) oddSize(i int) int {
+	j := d.oddValue(i, fieldSize)
+	if j < 0 {
+		return -1
+	}
+	if n, ok := event.ParseWhole(d.src[i:j], event.OTABytesMax); ok {
+		d.ev.Size = int64(n)
+		d.plain(fieldSize)
+	}
+	return j
+}
+
+// goesOn reports whether c behind the digits of a number makes it another number than those say.
 func goesOn(c byte) bool { return c == '.' || c|0x20 == 'e' || isDigit(c) }
 
 func (d *decoder) timeValue(i int) int {

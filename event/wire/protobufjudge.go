@@ -85,9 +85,9 @@ func (r *protoReader) judgeAll() bool {
 			}
 			return false
 		}
-		isPlain := (e.Type == event.Up || e.Type == event.Down) && e.Product.Len != 0 && e.Device.Len != 0 && e.Size <= event.MessageBytesMax &&
-			e.ID == event.Ref{} && e.Topic.Off != illOff && e.Payload.Len <= event.PayloadBytesMax &&
-			e.TimeMs == 0
+		isPlain := (e.Type == event.Up || e.Type == event.Down) && e.Product.Len != 0 && e.Device.Len != 0 &&
+			e.Size <= event.MessageBytesMax && e.ID == event.Ref{} && e.Topic.Off != illOff &&
+			e.Payload.Len <= event.PayloadBytesMax && e.TimeMs == 0
 		if !isPlain {
 			r.judge(e)
 		}

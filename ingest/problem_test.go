@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/claims"
 )
 
 // Each error that stops ingest is answered 503 with Retry-After and a detail of its own.
@@ -20,6 +21,11 @@ func TestProblemsOfTheEngine(t *testing.T) {
 		{shard.ErrDiskFull, "overloaded", "the disk is nearly full"},
 		{shard.ErrOutOfMemory, "overloaded", "memory for the device table cannot be had"},
 		{shard.ErrOverloaded, "overloaded", "too many requests at once"},
+		{shard.ErrLedgerLags, "overloaded", "lags behind"},
+		{claims.ErrTooManyInFlight, "overloaded", "64 requests of this producer"},
+		{claims.ErrNoRoom, "overloaded", "take all the memory"},
+		{claims.ErrUnavailable, "overloaded", "cannot be read now"},
+		{claims.ErrNoOrdinal, "overloaded", "room for another producer"},
 	} {
 		var r fasthttp.Response
 		writeProblem(&r, shard.ProblemOf(fmt.Errorf("submit: %w", c.err)))

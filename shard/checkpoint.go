@@ -152,6 +152,7 @@ func (e *Engine) copyState(s *sectionWriter, cat *license.Catalogue, floor uint6
 			s.put(sectionShard, piece)
 		}
 	}
+	e.producers.Tidy(e.clock.view())
 	if err := e.producers.Sections(disk.SectionBytesMax, func(section []byte) error {
 		s.put(sectionProducers, section)
 		return s.err

@@ -127,9 +127,9 @@ var (
 	ErrDiskFull = errors.New("the disk is nearly full")
 	// ErrOutOfMemory means that nothing was counted because there is no memory for the new devices of the request.
 	ErrOutOfMemory = errors.New("no memory for new devices")
-	// ErrOverloaded means that nothing was counted because others took the room, in every group that was tried or for long
-	// answers, or that the answer to a sequence cannot be read now.
-	ErrOverloaded = errors.New("overloaded")
+	// ErrOverloaded means that nothing was counted because others took the room, or changed what was looked up, at every
+	// try.
+	ErrOverloaded = errors.New("too many requests at once")
 	// ErrLedgerLags means that nothing was counted because the ledger, which would have to be asked, cannot be read or
 	// lacks what memory has let go of.
 	ErrLedgerLags = errors.New("the ledger cannot be asked")

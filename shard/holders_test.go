@@ -175,7 +175,7 @@ func TestOrdinalsAreGivenAnew(t *testing.T) {
 	for i := range 60 {
 		producer, device := fmt.Sprint("gw-", i), fmt.Sprint("d", i)
 		got, err := m.as(producer, line("connect", "p", device))
-		for try := 0; errors.Is(err, ErrOverloaded) && try < 3; try++ {
+		for try := 0; errors.Is(err, claims.ErrNoOrdinal) && try < 3; try++ {
 			for m.sweeping.Load() {
 				runtime.Gosched()
 			}

@@ -19,6 +19,15 @@ var refusals = map[error]event.Problem{ //nolint:gochecknoglobals // A table tha
 	claims.ErrTooManyInFlight: {
 		Code: event.Overloaded, Detail: "64 requests of this producer wait for their answers already",
 	},
+	claims.ErrNoRoom: {
+		Code: event.Overloaded,
+		Detail: "what is remembered of sequences, or long answers that the ledger does not have yet, take all the memory " +
+			"there is for them; send it again later",
+	},
+	claims.ErrUnavailable: {Code: event.Overloaded, Detail: "what was answered cannot be read now; send it again later"},
+	claims.ErrNoOrdinal: {
+		Code: event.Overloaded, Detail: "room for another producer is being made; send it again",
+	},
 	ErrTokenRevoked: {
 		Code: event.Unauthorized, Detail: "the token was deleted or has expired while the request was on its way",
 	},

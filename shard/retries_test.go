@@ -100,7 +100,7 @@ func TestLongAnswerCannotBeRead(t *testing.T) {
 		t.Fatal("from the ledger:", err)
 	}
 	m.store.forget("C")
-	if _, err := m.claimed("gw", 1, body); !errors.Is(err, ErrOverloaded) {
+	if _, err := m.claimed("gw", 1, body); !errors.Is(err, claims.ErrUnavailable) {
 		t.Fatal("when the ledger lacks it:", err)
 	}
 	m.clock.pass(claims.KeptFor)

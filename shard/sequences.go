@@ -42,10 +42,15 @@ func (e *Engine) tryClaimed(r *Request) error {
 // producerOf returns the request's producer, giving its name an ordinal first if it has none, for what is remembered of
 // its sequences must be there before the request enters the gate; from time to time it is noted that it is alive.
 func (e *Engine) producerOf(r *Request) (*claims.Producer, error) {
-	if p := e.producers.Find(r.Account, r.Producer); p != nil && p.IsNoted(e.clock.view()) {
+	p, nowMs := e.producers.Find(r.Account, r.Producer), e.clock.view()
+	switch {
+	case p == nil:
+		if err := e.producers.Admit(nowMs); err != nil {
+			return nil, err
+		}
+	case p.IsNoted(nowMs):
 		return p, nil
 	}
-	var p *claims.Producer
 	_, err := e.withTurn(room{bytes: rowBytes, atLeap: true}, func(t *turn) (err error) {
 		if p, err = e.producers.Bind(t.l.records, r.Account, r.Producer, t.nowMs); err == nil {
 			t.begin(p.Ordinal)
@@ -53,7 +58,7 @@ func (e *Engine) producerOf(r *Request) (*claims.Producer, error) {
 		e.sweepHoldersIfDue(t.nowMs)
 		return err
 	})
-	return p, overloaded(err)
+	return p, err
 }
 
 // enterProducer returns the ordinal under which the devices of the request are held, 0 if it names no producer. After
@@ -61,8 +66,7 @@ func (e *Engine) producerOf(r *Request) (*claims.Producer, error) {
 func (t *turn) enterProducer() (holder uint32, err error) {
 	r := t.r
 	if r.claim.Mine() {
-		holder, err = r.claim.Enter(r.Batch.Events)
-		return holder, overloaded(err)
+		return r.claim.Enter(r.Batch.Events)
 	}
 	if len(r.Producer) == 0 {
 		return 0, nil
@@ -70,7 +74,7 @@ func (t *turn) enterProducer() (holder uint32, err error) {
 	p, err := t.e.producers.Bind(t.l.records, r.Account, r.Producer, t.nowMs)
 	t.e.sweepHoldersIfDue(t.nowMs)
 	if err != nil {
-		return 0, overloaded(err)
+		return 0, err
 	}
 	return p.Ordinal, nil
 }
@@ -81,16 +85,6 @@ func (t *turn) claim() {
 	r.claim.Decide(t.l.records, claims.Decision{
 		Group: e.gate.open, GroupSeq: e.sealedSeq.Load() + 1, AtMs: t.nowMs, Single: r.Single, Result: &r.Result,
 	})
-}
-
-// overloaded makes an error about memory or the ledger one that the next request may not have.
-func overloaded(err error) error {
-	for _, passing := range []error{claims.ErrNoRoom, claims.ErrUnavailable, claims.ErrNoOrdinal} {
-		if errors.Is(err, passing) {
-			return fmt.Errorf("%w: %w", ErrOverloaded, err)
-		}
-	}
-	return err
 }
 
 // settleClaim completes a request with a sequence when its group is durable.
@@ -110,7 +104,7 @@ func (e *Engine) settleClaim(r *Request) (err error) {
 			return e.ledgerErr(fmt.Errorf("read an answer: %w", err))
 		}
 		if err := r.claim.Found(answer, e.clock.view()); err != nil {
-			return overloaded(err)
+			return err
 		}
 	}
 	r.Replayed = true

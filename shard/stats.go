@@ -57,6 +57,10 @@ func (e *Engine) RegisterMetrics(set *metric.Set) {
 	gauge("meterd_devices_online", "Devices that are online.", func() float64 {
 		return float64(e.sumProducts(func(s *license.ProductState) int64 { return s.Online.Load() }))
 	})
+	gauge("meterd_producers", "Producers that are remembered.", func() float64 { return float64(e.producers.Len()) })
+	gauge("meterd_sequences_bytes", "Bytes that remembered sequences take, long answers apart.", func() float64 {
+		return float64(e.producers.MemoryBytes())
+	})
 	gauge("meterd_answers_pending_bytes", "Bytes of long answers that wait for the ledger.", func() float64 {
 		return float64(e.producers.LongBytes())
 	})

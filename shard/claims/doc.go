@@ -8,11 +8,16 @@
 // A producer's sequences lie in a ring, sorted: the hash of the body, the time, and the answer if it is short. An
 // answer that is too long for that is kept whole until the ledger has it (Passed), and read from there afterwards.
 //
+// A name has an ordinal, which is the holder in the words of the devices that it connects. The producer of an account
+// that was idle for longest, and for a day, makes room when there are too many; one is deleted on request. Its ordinal
+// is nobody's then, and is given anew only when no device has it any more (sweep.go).
+//
 // Invariants:
 //
 //   - A sequence is decided once. Who sends it meanwhile waits; who sends it later is given the first answer.
 //   - The claim is a record in the group of its events: effect and memory of it are one write.
 //   - Remembering is state: everything comes back from checkpoint and log. The ledger is only asked for an answer
 //     that it is known to have.
-//   - An ordinal belongs to one name. Recovery may apply records twice and beside a newer checkpoint.
+//   - An ordinal belongs to one name at a time. Recovery may apply records twice and beside a newer checkpoint.
+//   - Memory is bounded over all accounts (budget.go, longanswers.go): what is refused at a bound was not decided.
 package claims

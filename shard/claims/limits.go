@@ -19,6 +19,16 @@ const (
 	// AnswerBytesKept is the largest answer that memory keeps as long as its sequence: one single event with the numbers
 	// of its quota, or two denials. Longer ones are the ledger's.
 	AnswerBytesKept = 55
+	// memoryBytesMax bounds what is remembered of all producers' sequences, their long answers apart: 30,000 producers
+	// with keptMax short answers each, or 12,900 that only send single events or are always denied. At the bound requests
+	// that need more are refused as overload; what they decide already may take some kilobytes more each.
+	memoryBytesMax = 512 << 20
+	// memoryBytesNew is where new producers are refused, so that there is room for those that are there to remember their
+	// 256 sequences. The 10,000 of one account take 413 MB at worst.
+	memoryBytesNew = memoryBytesMax / 8 * 7
+	// reclaimEvery is how often memory is searched for producers that are idle for a day when there is none left: each
+	// search looks at all producers.
+	reclaimEvery = time.Minute
 	// longBytesMax bounds the long answers that the ledger does not have yet: 20 batches of 65,536 events whose denials
 	// all differ, or a million batches of a few denials.
 	longBytesMax = 64 << 20

@@ -22,9 +22,10 @@ var (
 	ErrTooManyInFlight = errors.New("too many requests of the producer are in flight")
 	// ErrForgotten means that the producer was forgotten since it was found: the request begins anew, as a new one.
 	ErrForgotten = errors.New("the producer is forgotten")
-	// ErrNoRoom means that the answer could be long, and that the ledger is so far behind with long answers that there is
-	// no memory for another one.
-	ErrNoRoom = errors.New("long answers wait for the ledger, and have no room for another one")
+	// ErrNoRoom means that there is no memory for another sequence, or for its answer, which could be long while the
+	// ledger is far behind with long answers.
+	ErrNoRoom   = errors.New("there is no room for another sequence or a long answer")
+	errNoMemory = errors.New("there is no memory for another sequence")
 	// ErrUnavailable means that the sequence was decided, but that its answer cannot be read from the ledger now.
 	ErrUnavailable = errors.New("the answer cannot be read now")
 )
@@ -73,6 +74,7 @@ type memory struct {
 	pending   map[uint64]longAnswer // that the ledger does not have yet
 	unsettled []unsettled
 	floor     uint64 // below it nothing is remembered
+	takes     int64  // bytes, as the budget knows them
 	inFlight  int
 }
 
@@ -85,7 +87,7 @@ type found struct {
 
 // begin claims a sequence. mine is true if the caller is to decide it; otherwise it was decided by somebody, and its
 // answer is appended to buf. It waits for a request with the same sequence that is being decided.
-func (p *memory) begin(c Claim, nowMs int64, buf []byte) (before found, mine bool, err error) {
+func (p *Producer) begin(c Claim, nowMs int64, buf []byte) (before found, mine bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
@@ -94,11 +96,14 @@ func (p *memory) begin(c Claim, nowMs int64, buf []byte) (before found, mine boo
 			switch {
 			case c.Sequence < p.floor, p.known.n >= keptMax && i == 0:
 				return before, false, ErrTooOld // Or it was never sent, and would be forgotten as soon as it is decided.
-			case p.inFlight >= inFlightMax:
+			case p.inFlight >= inFlightMax && !p.settleDone():
 				return before, false, ErrTooManyInFlight
+			case p.known.isFull() && !p.all.mayGrow(len(p.known.values) == 0):
+				return before, false, errNoMemory
 			}
 			p.known.insert(i, c.Sequence, remembered{hash: c.Hash, atMs: nowMs, kept: undecided})
 			p.inFlight++
+			p.account()
 			return before, true, nil
 		}
 		have := p.known.value(i)
@@ -197,6 +202,7 @@ func (p *Producer) decide(seq uint64, g Group, group uint64, atMs int64, answer 
 	p.unsettled = append(p.unsettled, unsettled{seq, g})
 	p.changed.Broadcast()
 	p.trim(atMs)
+	p.account()
 	return long
 }
 
@@ -236,6 +242,15 @@ func (p *memory) settle(seq uint64) {
 			return
 		}
 	}
+}
+
+// settleDone settles sequences whose groups are done although nobody has said so yet, and returns false if none is. p.mu
+// is held.
+func (p *memory) settleDone() bool {
+	before := len(p.unsettled)
+	p.unsettled = slices.DeleteFunc(p.unsettled, func(u unsettled) bool { return u.group.IsDone() })
+	p.inFlight -= before - len(p.unsettled)
+	return len(p.unsettled) < before
 }
 
 // Sequences is what is remembered of a producer.

@@ -79,6 +79,9 @@ func TestMemory(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		each := float64(after.HeapAlloc-before.HeapAlloc) / producers
 		t.Logf("answers of %d bytes: %.0f bytes a producer, %.1f a sequence", test.answer, each, each/keptMax)
+		if said := float64(ps.MemoryBytes()) / producers; said < each*0.9 || said > each*1.01 {
+			t.Errorf("the budget is told %.0f bytes a producer", said)
+		}
 		if each > float64(test.bytesMax*keptMax) {
 			t.Errorf("%.1f bytes a sequence, at most %d", each/keptMax, test.bytesMax)
 		}

@@ -15,6 +15,7 @@ type Options struct {
 	AccountMax  int    // producers of an account
 	OrdinalMax  uint32 // the largest ordinal
 	OrdinalsLow uint32 // a sweep is due when fewer are left
+	MemoryBytes int64  // of what is remembered of sequences
 }
 
 func (o *Options) fill() {
@@ -24,13 +25,17 @@ func (o *Options) fill() {
 	if o.OrdinalMax == 0 {
 		o.OrdinalMax, o.OrdinalsLow = OrdinalMax, ordinalsLow
 	}
+	if o.MemoryBytes == 0 {
+		o.MemoryBytes = memoryBytesMax
+	}
 }
 
 // Producers gives every gateway's name an ordinal, which fits a device's word as its holder. All methods are safe for
 // concurrent use, but for those of recovery, which nobody else may call beside.
 type Producers struct {
-	o    Options
-	long longAnswers
+	o      Options
+	long   longAnswers
+	budget budget
 
 	mu        sync.RWMutex
 	accounts  map[uint32]*account
@@ -126,11 +131,13 @@ func (ps *Producers) Bind(b *record.Builder, account uint32, name []byte, nowMs 
 }
 
 func (ps *Producers) tooMany() error {
+	return tooMany(fmt.Sprintf("at most %d names an account are remembered, and all were used within a day; "+
+		"use one of them, or DELETE /v1/producers/{producer} what is not needed", ps.o.AccountMax))
+}
+
+func tooMany(detail string) error {
 	return &event.Problem{
-		Code:  event.TooManyProducers,
-		Field: "Meterd-Producer",
-		Detail: fmt.Sprintf("Meterd-Producer: at most %d names an account are remembered, and all were used within a day; "+
-			"use one of them, or DELETE /v1/producers/{producer} what is not needed", ps.o.AccountMax),
+		Code: event.TooManyProducers, Field: "Meterd-Producer", Detail: "Meterd-Producer: " + detail,
 	}
 }
 
@@ -230,6 +237,7 @@ func (ps *Producers) forget(p *Producer) {
 	p.forgotten.Store(true)
 	ps.byOrdinal[p.Ordinal] = nil
 	ps.live--
+	p.leave()
 	a := ps.accounts[p.Account]
 	if a.names[p.Name] != p {
 		return // Recovery has read of another one of this name.

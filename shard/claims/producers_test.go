@@ -13,8 +13,8 @@ import (
 
 const hourMs = 3_600_000
 
-// tooMany reports whether err is the problem of too many producers.
-func tooMany(err error) bool {
+// isTooMany reports whether err is the problem of too many producers.
+func isTooMany(err error) bool {
 	var p *event.Problem
 	return errors.As(err, &p) && p.Code == event.TooManyProducers
 }
@@ -40,7 +40,7 @@ func TestIdleProducerMakesRoom(t *testing.T) {
 	}
 	refused := func(name string, atMs int64) {
 		t.Helper()
-		if p, err := ps.Bind(b, 1, []byte(name), atMs); !tooMany(err) {
+		if p, err := ps.Bind(b, 1, []byte(name), atMs); !isTooMany(err) {
 			t.Fatal(p, err)
 		}
 	}
@@ -128,7 +128,7 @@ func TestSweepFreesOrdinals(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := bindAt("more"); !tooMany(err) { // Nothing that a sweep could change.
+	if err := bindAt("more"); !isTooMany(err) { // Nothing that a sweep could change.
 		t.Fatal(err)
 	}
 	ps.Forget(b, 1, []byte("gw-1"))

@@ -80,6 +80,7 @@ func (p *Producer) restore(seq uint64, c remembered, keep func(i int)) {
 	p.known.insert(i, seq, c)
 	keep(i)
 	p.trim(c.atMs)
+	p.account()
 }
 
 // Restored ends recovery; lastMs is the last decided time. What the log was not told of is made good: a producer may

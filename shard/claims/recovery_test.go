@@ -60,7 +60,7 @@ func (l *life) seal() {
 
 func (l *life) bind() {
 	account, name := uint32(l.IntRange("account", 1, 2)), fmt.Sprint("gw-", l.IntRange("name", 0, 5))
-	if _, err := l.ps.Bind(&l.b, account, []byte(name), l.nowMs); err != nil && !tooMany(err) && err != ErrNoOrdinal {
+	if _, err := l.ps.Bind(&l.b, account, []byte(name), l.nowMs); err != nil && !isTooMany(err) && err != ErrNoOrdinal {
 		l.Fatal(err)
 	}
 }
@@ -193,6 +193,9 @@ func (l *life) recover() {
 		}
 		return nil
 	})
+	if n := back.MemoryBytes(); n != takes(back) {
+		l.Fatalf("%d bytes are taken, %d are said to be", takes(back), n)
+	}
 	l.ps, l.swept = back, false
 }
 

@@ -41,9 +41,12 @@ func (r *ring[T]) search(sequence uint64) (i int, found bool) {
 	return i, r.sequence(i) == sequence
 }
 
+// isFull reports whether the next insert must grow.
+func (r *ring[T]) isFull() bool { return r.n == len(r.values) }
+
 // insert makes v the i-th.
 func (r *ring[T]) insert(i int, sequence uint64, v T) {
-	if r.n == len(r.values) {
+	if r.isFull() {
 		r.grow()
 	}
 	for k := r.n; k > i; k-- {

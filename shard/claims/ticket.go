@@ -41,7 +41,13 @@ func (t *Ticket) Begin(p *Producer, c Claim, nowMs int64) (mine bool, err error)
 	t.Reset()
 	p.see(nowMs)
 	t.before, t.mine, err = p.begin(c, nowMs, t.answer)
-	if err != nil {
+	if errors.Is(err, errNoMemory) && p.all.reclaim(nowMs) {
+		t.before, t.mine, err = p.begin(c, nowMs, t.answer)
+	}
+	switch {
+	case errors.Is(err, errNoMemory):
+		return false, p.noMemory(nowMs)
+	case err != nil:
 		return false, err
 	}
 	t.p, t.claim = p, c
@@ -61,7 +67,7 @@ func (t *Ticket) Enter(events []event.Event) (holder uint32, err error) {
 	if t.p.forgotten.Load() {
 		return 0, ErrForgotten
 	}
-	if n := answerBytesMax(events); n > AnswerBytesKept {
+	if n := answerBytesMax(events); n > AnswerBytesKept && t.reserved == 0 {
 		var ok bool
 		if t.reserved, ok = t.p.all.long.reserve(n); !ok {
 			return 0, ErrNoRoom

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/license/calendar"
 )
 
 // TestZoneOfMidnight: at every minute of a day there is a zone in which one begins.
@@ -12,7 +12,7 @@ func TestZoneOfMidnight(t *testing.T) {
 	for minute := range 24 * 60 {
 		at := time.Date(2026, 11, 24, 0, minute, 0, 0, time.UTC)
 		name := zoneOfMidnight(at)
-		zone, err := license.ParseZone(name)
+		zone, err := calendar.ParseZone(name)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

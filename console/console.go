@@ -10,6 +10,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/shard"
 )
@@ -66,7 +67,7 @@ func (o Options) Validate() error {
 	need(o.Metrics != nil, "Metrics is needed")
 	need(o.Ready != nil, "Ready is needed")
 	need(o.DiskFree != nil, "DiskFree is needed")
-	if _, err := license.ParseZone(o.TimeZone); err != nil {
+	if _, err := calendar.ParseZone(o.TimeZone); err != nil {
 		errs = append(errs, fmt.Errorf("console: TimeZone %q: %w", o.TimeZone, err))
 	}
 	return errors.Join(errs...)

@@ -6,6 +6,7 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/shard"
 )
 
@@ -66,10 +67,10 @@ func showDeviceOf(p *license.Product, d *shard.Device) deviceAnswer {
 		ExpiresAt:   instantS(d.ExpiresS),
 		LastSeenAt:  maybe(instantS(d.LastSeenS)),
 		Messages: deviceMessages{
-			Day: license.DayName(d.Window.Day), Up: d.Up, Down: d.Down, Denied: d.Denied, ResetsAt: instant(d.Window.DayEndMs),
+			Day: calendar.DayName(d.Window.Day), Up: d.Up, Down: d.Down, Denied: d.Denied, ResetsAt: instant(d.Window.DayEndMs),
 		},
 		OTA: deviceOTA{
-			Month: license.MonthName(
+			Month: calendar.MonthName(
 				d.Window.Month,
 			),
 			AllowanceUsed: d.OTA.Allowance(),

@@ -9,6 +9,7 @@ import (
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/license/calendar"
 )
 
 type tokenAnswer struct {
@@ -34,7 +35,7 @@ func showToken(t *access.Token) tokenAnswer {
 func (c *call) createToken() error {
 	var t access.Token
 	var role string
-	var expiresIn license.Period
+	var expiresIn calendar.Period
 	err := c.read(fields{
 		"name": text(&t.Name), "role": text(&role), "account": boundTo(&t.Account), "expires_in": period(&expiresIn),
 	})
@@ -45,7 +46,7 @@ func (c *call) createToken() error {
 	t.Role, t.Hash = access.Role(role), sha256.Sum256([]byte(secret))
 	var answer tokenAnswer
 	err = c.administer(func(cat *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-		if expiresIn != (license.Period{}) {
+		if expiresIn != (calendar.Period{}) {
 			t.ExpiresAtMs = by.After(expiresIn)
 		}
 		next, ch, err := cat.CreateToken(by, t)
@@ -77,11 +78,11 @@ func boundTo(to *string) func(json.RawMessage) error {
 }
 
 // period reads an ISO 8601 period.
-func period(to *license.Period) func(json.RawMessage) error {
+func period(to *calendar.Period) func(json.RawMessage) error {
 	return func(raw json.RawMessage) (err error) {
 		var value string
 		if err = text(&value)(raw); err == nil {
-			*to, err = license.ParsePeriod(value)
+			*to, err = calendar.ParsePeriod(value)
 		}
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license/calendar"
 )
 
 // Gifts of each kind of account (R6).
@@ -87,7 +88,7 @@ func (c *Catalogue) CreateProduct(by Actor, spec ProductSpec) (*Catalogue, *Chan
 			Detail: "account: there is none called " + spec.Account,
 		}
 	}
-	zone, err := ParseZone(spec.Zone)
+	zone, err := calendar.ParseZone(spec.Zone)
 	if err != nil {
 		return nil, nil, nil, invalid("time_zone", err.Error())
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license/calendar"
 )
 
 var badNames = []string{"", " ", "a b", "a/b", "ü", "a\x00", "a\n", strings.Repeat("x", 65), "a,b", "{}"}
@@ -97,7 +98,7 @@ func TestCreateProduct(t *testing.T) {
 		b.cat.Scope(p) != event.ScopeNone {
 		t.Errorf("made %+v", p)
 	}
-	if !slices.Equal(p.Validities, []ValidityStep{{FromS: b.atMs / 1000, Validity: Period{Years: 5}}}) ||
+	if !slices.Equal(p.Validities, []ValidityStep{{FromS: b.atMs / 1000, Validity: calendar.Period{Years: 5}}}) ||
 		p.ValidityVersion() != 0 {
 		t.Errorf("validities %+v", p.Validities)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/license/persist"
 )
 
@@ -68,13 +69,13 @@ type ProductState struct {
 	lotFirst   int    // lots before it are empty for ever; guarded by the account's lock
 	// Active and Online count devices for views; recovery counts them anew.
 	Active, Online atomic.Int64
-	window         atomic.Pointer[Window]
+	window         atomic.Pointer[calendar.Window]
 }
 
 // ValidityStep says from when the plan had which validity.
 type ValidityStep struct {
-	FromS    int64  `json:"from"` // Unix seconds
-	Validity Period `json:"validity"`
+	FromS    int64           `json:"from"` // Unix seconds
+	Validity calendar.Period `json:"validity"`
 }
 
 // Lot is one credit: licences of a purchase, or OTA units of a top-up pack (R8).
@@ -207,12 +208,12 @@ func (c *Catalogue) putProduct(p *Product) {
 
 // Window returns the product's running day and month at nowMs, Unix milliseconds. It computes the calendar once a day;
 // nowMs must never go back, which decided times do not.
-func (p *Product) Window(nowMs int64) *Window {
+func (p *Product) Window(nowMs int64) *calendar.Window {
 	w := p.State.window.Load()
 	if w != nil && nowMs >= w.DayStartMs && nowMs < w.DayEndMs {
 		return w
 	}
-	fresh := WindowAt(nowMs, p.Zone)
+	fresh := calendar.WindowAt(nowMs, p.Zone)
 	p.State.window.Store(&fresh)
 	return &fresh
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license/calendar"
 )
 
 // R8: crediting is idempotent by order number, and top-ups share the numbers.
@@ -70,7 +71,7 @@ func TestCreditPlan(t *testing.T) {
 		Credit{Order: "PO-1", Quantity: 1, Plan: named(`{"messages_per_day":100,"validity":"P1Y"}`)},
 	) // R9: the first lot may name it
 	p := b.get("p1")
-	if p.Plan.MessagesPerDay != 100 || p.Plan.Validity != (Period{Years: 1}) || p.Plan.OTAPerMonth != 1 ||
+	if p.Plan.MessagesPerDay != 100 || p.Plan.Validity != (calendar.Period{Years: 1}) || p.Plan.OTAPerMonth != 1 ||
 		p.ValidityVersion() != 1 ||
 		p.PlanSinceMs != b.atMs {
 		t.Fatalf("the first lot named another plan: %+v", p)

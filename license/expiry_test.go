@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/meterd/meterd/license/calendar"
 )
 
 // R9: the end of a licence is counted anew from its activation by every upgrade that finds it running, and by no other.
@@ -63,7 +65,7 @@ func TestExpiryIsWhatOneSawHappen(t *testing.T) {
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			p.Validities = append(
 				p.Validities,
-				ValidityStep{FromS: now, Validity: Period{Seconds: rapid.Int64Range(1, 100).Draw(t, "validity")}},
+				ValidityStep{FromS: now, Validity: calendar.Period{Seconds: rapid.Int64Range(1, 100).Draw(t, "validity")}},
 			)
 			now += rapid.Int64Range(0, 60).Draw(t, "later")
 		}
@@ -98,11 +100,55 @@ func steps(fromAndValidity ...any) (list []ValidityStep) {
 		case int64:
 			from = v
 		}
-		var p Period
+		var p calendar.Period
 		if err := p.UnmarshalText([]byte(fromAndValidity[i+1].(string))); err != nil {
 			panic(err)
 		}
 		list = append(list, ValidityStep{FromS: from, Validity: p})
 	}
 	return list
+}
+
+// A product's window is computed once a day and is the same as computed anew.
+func TestProductWindow(t *testing.T) {
+	p := &Product{Zone: mustZone(t, "Europe/Berlin"), State: &ProductState{}}
+	from := at(t, time.UTC, "2027-03-27T00:00:00").UnixMilli()
+	computed := 0
+	var last *calendar.Window
+	for ms := from; ms < from+3*86_400_000; ms += 10 * 60_000 {
+		w := p.Window(ms)
+		if *w != calendar.WindowAt(ms, p.Zone) {
+			t.Fatalf("at %d: %+v", ms, *w)
+		}
+		if w != last {
+			last, computed = w, computed+1
+		}
+	}
+	if computed != 4 {
+		t.Errorf("computed %d times in 4 days", computed)
+	}
+	if n := testing.AllocsPerRun(100, func() { p.Window(last.DayStartMs) }); n != 0 {
+		t.Errorf("%v allocations an event", n)
+	}
+}
+
+// local is how tests write local times.
+const local = "2006-01-02T15:04:05"
+
+func at(t fataler, zone *time.Location, s string) time.Time {
+	t.Helper()
+	at, err := time.ParseInLocation(local, s, zone)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return at
+}
+
+func mustZone(t fataler, name string) *time.Location {
+	t.Helper()
+	zone, err := calendar.ParseZone(name)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return zone
 }

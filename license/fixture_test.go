@@ -112,20 +112,29 @@ func (b *book) take(product string) string {
 }
 
 // load builds the catalogue from the ledger again.
-func (b *book) load() (*Catalogue, error) { return Load(scanOf(b.ledger), "default", week) }
+func (b *book) load() (*Catalogue, error) { return load(b.ledger, "default", week) }
 
-// scanOf is a ledger in memory.
-func scanOf(ledger map[string][]byte) ScanFunc {
-	return func(prefix string, fn func(key, value []byte) error) error {
+// load builds the catalogue from a ledger.
+func load(ledger map[string][]byte, region string, retention time.Duration) (*Catalogue, error) {
+	l := NewLoader(region, retention)
+	if err := putAll(l, ledger); err != nil {
+		return nil, err
+	}
+	return l.Catalogue()
+}
+
+// putAll hands the records of a ledger to a loader, in an order that it takes.
+func putAll(l *Loader, ledger map[string][]byte) error {
+	for _, kind := range "HAPROVTS" {
 		for _, k := range sortedKeys(ledger) {
-			if strings.HasPrefix(k, prefix) {
-				if err := fn([]byte(k), ledger[k]); err != nil {
+			if strings.HasPrefix(k, string(kind)) {
+				if err := l.Put([]byte(k), ledger[k]); err != nil {
 					return err
 				}
 			}
 		}
-		return nil
 	}
+	return nil
 }
 
 type fataler interface {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
-	"strings"
 	"testing"
 	"time"
 
@@ -83,23 +82,27 @@ func TestLoadSharesTheAccount(t *testing.T) {
 }
 
 func TestLoadOfNothing(t *testing.T) {
-	c, err := Load(scanOf(nil), "eu-1", time.Hour)
+	c, err := load(nil, "eu-1", time.Hour)
 	if err != nil || c.dump() != New("eu-1", time.Hour).dump() {
 		t.Errorf("%s, %v", c.dump(), err)
 	}
 }
 
-func TestLoadHandsOnErrors(t *testing.T) {
+func TestRecordsHandsOnErrors(t *testing.T) {
+	c, err := load(sample(t), "default", week)
+	if err != nil {
+		t.Fatal(err)
+	}
 	disk := errors.New("the disk is gone")
-	for _, prefix := range []string{"H", "A", "P", "O", "T"} {
-		_, err := Load(func(p string, _ func(_, _ []byte) error) error {
-			if p == prefix {
+	for _, kind := range "HAPOT" {
+		err := c.Records(func(key, _ []byte) error {
+			if rune(key[0]) == kind {
 				return disk
 			}
 			return nil
-		}, "default", week)
-		if !errors.Is(err, disk) || !strings.Contains(err.Error(), prefix) {
-			t.Errorf("%s: %v", prefix, err)
+		})
+		if !errors.Is(err, disk) {
+			t.Errorf("%c: %v", kind, err)
 		}
 	}
 }
@@ -117,7 +120,7 @@ func sample(t testing.TB) map[string][]byte {
 
 func TestLoadRefusesDamage(t *testing.T) {
 	whole := sample(t)
-	if _, err := Load(scanOf(whole), "default", week); err != nil {
+	if _, err := load(whole, "default", week); err != nil {
 		t.Fatal(err)
 	}
 	account, product, order := string(key32('A', 1)), string(key32('P', 1)), string(key32('O', 1, 2))
@@ -172,7 +175,7 @@ func TestLoadRefusesDamage(t *testing.T) {
 		t.Run(tt.why, func(t *testing.T) {
 			ledger := maps.Clone(whole)
 			tt.damage(ledger)
-			if c, err := Load(scanOf(ledger), "default", week); err == nil {
+			if c, err := load(ledger, "default", week); err == nil {
 				t.Errorf("loaded as\n%s", c.dump())
 			}
 		})
@@ -194,14 +197,14 @@ func edit(key, name string, value any) func(map[string][]byte) {
 // Records of a newer version may have more fields.
 func TestLoadIgnoresFieldsThatItDoesNotKnow(t *testing.T) {
 	ledger := sample(t)
-	want, err := Load(scanOf(ledger), "default", week)
+	want, err := load(ledger, "default", week)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range sortedKeys(ledger) {
 		edit(key, "colour", "red")(ledger)
 	}
-	got, err := Load(scanOf(ledger), "default", week)
+	got, err := load(ledger, "default", week)
 	if err != nil || got.dump() != want.dump() {
 		t.Errorf("%v", err)
 	}
@@ -289,7 +292,7 @@ func FuzzLoad(f *testing.F) {
 			string(key32('O', id, pool)): order,
 			"T" + name:                   token,
 		}
-		c, err := Load(scanOf(ledger), "default", week)
+		c, err := load(ledger, "default", week)
 		if err != nil {
 			return
 		}
@@ -313,11 +316,8 @@ func FuzzPut(f *testing.F) {
 	records := sample(f)
 	f.Fuzz(func(t *testing.T, key, value []byte, applied bool) {
 		l := NewLoader("default", week)
-		load := l.Put
-		for _, kind := range "HAPOT" {
-			if err := scanOf(records)(string(kind), load); err != nil {
-				t.Fatal(err)
-			}
+		if err := putAll(l, records); err != nil {
+			t.Fatal(err)
 		}
 		c, err := l.Catalogue()
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/license/calendar"
 )
 
 // Loader builds a catalogue from its records: the way back of Records. It is for one goroutine.
@@ -34,7 +35,7 @@ func (l *Loader) Catalogue() (*Catalogue, error) {
 // keep their pools and states, whose totals are raised to what the records say.
 func (c *Catalogue) Apply(ch *Change) (*Catalogue, error) {
 	if ch.Seq != c.Seq+1 {
-		return nil, fmt.Errorf("administrative change %d follows change %d: changes in between are missing", ch.Seq, c.Seq)
+		return nil, fmt.Errorf("administrative change %d follows change %d: some in between are missing", ch.Seq, c.Seq)
 	}
 	l := Loader{c: c.next()}
 	for i := range ch.Puts {
@@ -116,7 +117,8 @@ func (l *Loader) account(key, value []byte) error {
 	}
 	id := binary.BigEndian.Uint32(key[1:])
 	a, old := &Account{State: &AccountState{}}, l.c.accountsByID.Get(id)
-	if named := l.c.Account(r.Name); id == 0 || int(id) > l.c.accountsByID.Len() || named != old || (l.whole && old != nil) {
+	taken := l.c.Account(r.Name) != old || (l.whole && old != nil)
+	if id == 0 || int(id) > l.c.accountsByID.Len() || taken {
 		return fmt.Errorf("account %q has the number %d, which is another one's, or not the next", r.Name, id)
 	}
 	if old != nil {
@@ -127,10 +129,10 @@ func (l *Loader) account(key, value []byte) error {
 		return fmt.Errorf("account %q: %w", r.Name, err)
 	}
 	if old != nil && gifts != old.Gifts {
-		return fmt.Errorf("account %q has its gifts in pool %d, but had them in pool %d", r.Name, gifts.ID, old.Gifts.ID)
+		return fmt.Errorf("account %q has its gifts in pool %d, and had them in %d", r.Name, gifts.ID, old.Gifts.ID)
 	}
-	a.ID, a.Name, a.Kind, a.Region, a.Suspended, a.CreatedAtMs = id, r.Name, r.Kind, r.Region, r.Suspended, r.CreatedAtMs
-	a.Gifts, a.gifted = gifts, r.Gifts
+	a.ID, a.Name, a.Kind, a.Region, a.Suspended = id, r.Name, r.Kind, r.Region, r.Suspended
+	a.CreatedAtMs, a.Gifts, a.gifted = r.CreatedAtMs, gifts, r.Gifts
 	a.State.Lock()
 	gifts.Credited = max(gifts.Credited, r.Gifts)
 	a.State.Unlock()
@@ -144,20 +146,22 @@ func (l *Loader) product(key, value []byte) error {
 		return err
 	}
 	id, a := binary.BigEndian.Uint32(key[1:]), l.c.accountsByID.Get(r.AccountID)
-	zone, zoneErr := ParseZone(r.Zone)
-	old, named := l.c.ProductByID(id), l.c.Product([]byte(r.Name))
+	zone, zoneErr := calendar.ParseZone(r.Zone)
+	old := l.c.ProductByID(id)
+	taken := l.c.Product([]byte(r.Name)) != old || (l.whole && old != nil)
+	none := func(s ValidityStep) bool { return s.Validity == calendar.Period{} }
 	switch {
 	case a == nil:
 		return fmt.Errorf("product %q belongs to account %d, of which there is no record", r.Name, r.AccountID)
 	case zoneErr != nil:
 		return fmt.Errorf("product %q: time zone %q: %w", r.Name, r.Zone, zoneErr)
-	case id == 0 || id > productIDMax || int(id) > l.c.productsByID.Len() || named != old || (l.whole && old != nil):
+	case id == 0 || id > productIDMax || int(id) > l.c.productsByID.Len() || taken:
 		return fmt.Errorf("product %q has the number %d, which is another one's, or not the next", r.Name, id)
 	case old != nil && old.AccountID != a.ID:
 		return fmt.Errorf("product %q belongs to account %d, but belonged to account %d", r.Name, a.ID, old.AccountID)
-	case len(r.Validities) == 0 || slices.ContainsFunc(r.Validities, func(s ValidityStep) bool { return s.Validity == Period{} }):
+	case len(r.Validities) == 0 || slices.ContainsFunc(r.Validities, none):
 		return fmt.Errorf("product %q has no validity", r.Name)
-	case r.Plan.Validity == Period{} || r.Plan.OTAUnitBytes <= 0:
+	case r.Plan.Validity == calendar.Period{} || r.Plan.OTAUnitBytes <= 0:
 		return fmt.Errorf("product %q has no plan", r.Name)
 	}
 	p := &Product{State: &ProductState{Account: a.State}}
@@ -253,11 +257,13 @@ func (l *Loader) void(key, value []byte) error {
 	units, at, found := p.creditOf(id)
 	used, _ := p.order(v.Order)
 	if !found || used != nil {
-		return fmt.Errorf("order %q takes back from pool %d of product %q, which is not there, or a second time", v.Order, id, p.Name)
+		return fmt.Errorf("order %q of product %q takes back from pool %d, which is not there, or does so twice",
+			v.Order, p.Name, id)
 	}
 	lot := *(*p.credits(units))[at]
 	if nth != uint32(len(lot.Voids)) || v.Quantity > lot.Credited-lot.takenBack {
-		return fmt.Errorf("order %q is not the next to take back from order %q, or takes back too much", v.Order, lot.Order)
+		return fmt.Errorf("order %q is not the next to take back from order %q, or takes back too much",
+			v.Order, lot.Order)
 	}
 	if !l.whole {
 		lot.Voids = slices.Clip(lot.Voids)
@@ -282,7 +288,8 @@ func (l *Loader) token(key, value []byte) error {
 		return nil
 	}
 	if a := l.c.Account(r.Account); r.Account != "" && (a == nil || a.ID != r.AccountID) {
-		return fmt.Errorf("token %q is bound to account %q, number %d, of which there is no record", key[1:], r.Account, r.AccountID)
+		return fmt.Errorf("token %q is bound to account %q, number %d, of which there is no record",
+			key[1:], r.Account, r.AccountID)
 	}
 	t := &access.Token{
 		Name: string(key[1:]), Role: r.Role, Account: r.Account, AccountID: r.AccountID,

@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license/calendar"
 )
 
 // Plan is what a product's licences grant each device.
 type Plan struct {
-	Validity         Period
+	Validity         calendar.Period
 	MessagesPerDay   uint32 // units; event.MessagesPerDayMax is "no limit" (R10)
 	MessageUnitBytes uint32 // 0: every message counts as one (R13)
 	OTAPerMonth      uint32 // units (R15)
@@ -34,7 +35,7 @@ const (
 // DefaultPlan returns the plan of a product that names none, on a daemon that keeps the raw log for retention.
 func DefaultPlan(retention time.Duration) Plan {
 	return Plan{
-		Validity:       Period{Years: 5},
+		Validity:       calendar.Period{Years: 5},
 		MessagesPerDay: 1500,
 		OTAPerMonth:    1,
 		OTAUnitBytes:   5 << 20,
@@ -96,12 +97,12 @@ func (p *Plan) Downgrade(next *Plan) []string {
 
 // planJSON is a plan as the contract shows it, and as it is stored.
 type planJSON struct {
-	Validity         Period  `json:"validity"`
-	MessagesPerDay   *uint32 `json:"messages_per_day"`
-	MessageUnitBytes uint32  `json:"message_unit_bytes"`
-	OTAPerMonth      uint32  `json:"ota_per_month"`
-	OTAUnitBytes     int64   `json:"ota_unit_bytes"`
-	LogDays          *uint32 `json:"log_days"`
+	Validity         calendar.Period `json:"validity"`
+	MessagesPerDay   *uint32         `json:"messages_per_day"`
+	MessageUnitBytes uint32          `json:"message_unit_bytes"`
+	OTAPerMonth      uint32          `json:"ota_per_month"`
+	OTAUnitBytes     int64           `json:"ota_unit_bytes"`
+	LogDays          *uint32         `json:"log_days"`
 }
 
 // MarshalJSON shows the plan as the contract has it: null for no limit, and for log days under one day.
@@ -198,9 +199,9 @@ var planReaders = map[string]planReader{
 	"validity": func(p *Plan, raw json.RawMessage, _ time.Duration) error {
 		var s string
 		if json.Unmarshal(raw, &s) != nil {
-			return errPeriod
+			return calendar.ErrPeriod
 		}
-		v, err := ParsePeriod(s)
+		v, err := calendar.ParsePeriod(s)
 		p.Validity = v
 		return err
 	},

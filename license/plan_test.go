@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license/calendar"
 )
 
 func TestDefaultPlan(t *testing.T) {
@@ -24,7 +25,7 @@ func TestDefaultPlan(t *testing.T) {
 	}
 	for _, tt := range tests {
 		want := Plan{
-			Validity:       Period{Years: 5},
+			Validity:       calendar.Period{Years: 5},
 			MessagesPerDay: 1500,
 			OTAPerMonth:    1,
 			OTAUnitBytes:   5_242_880,
@@ -134,7 +135,7 @@ func TestPlanJSON(t *testing.T) {
 		},
 		{
 			Plan{
-				Validity:         Period{Days: 30},
+				Validity:         calendar.Period{Days: 30},
 				MessagesPerDay:   16_000_000,
 				MessageUnitBytes: 64,
 				OTAUnitBytes:     1024,
@@ -144,7 +145,7 @@ func TestPlanJSON(t *testing.T) {
 			`{"validity":"P30D","messages_per_day":null,"message_unit_bytes":64,"ota_per_month":1000,"ota_unit_bytes":1024,"log_days":1}`,
 		},
 		{
-			Plan{Validity: Period{Seconds: 10}, MessagesPerDay: 15_999_999, OTAUnitBytes: 1 << 40},
+			Plan{Validity: calendar.Period{Seconds: 10}, MessagesPerDay: 15_999_999, OTAUnitBytes: 1 << 40},
 			`{"validity":"PT10S","messages_per_day":15999999,"message_unit_bytes":0,"ota_per_month":0,"ota_unit_bytes":1099511627776,"log_days":null}`,
 		},
 	}
@@ -233,9 +234,9 @@ func TestDowngrade(t *testing.T) {
 }
 
 func TestDowngradeOfSeveralValues(t *testing.T) {
-	from := Plan{Validity: Period{Years: 5}, MessagesPerDay: 16_000_000, OTAPerMonth: 3, OTAUnitBytes: 4096, LogDays: 7}
+	from := Plan{Validity: calendar.Period{Years: 5}, MessagesPerDay: 16_000_000, OTAPerMonth: 3, OTAUnitBytes: 4096, LogDays: 7}
 	to := Plan{
-		Validity:         Period{Years: 4},
+		Validity:         calendar.Period{Years: 4},
 		MessagesPerDay:   15_999_999,
 		MessageUnitBytes: 262_144,
 		OTAPerMonth:      2,

@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license/calendar"
 )
 
 func TestPlanPatch(t *testing.T) {
 	base := Plan{
-		Validity: Period{
+		Validity: calendar.Period{
 			Years: 1,
 		},
 		MessagesPerDay:   100,
@@ -26,8 +27,8 @@ func TestPlanPatch(t *testing.T) {
 		{``, func(*Plan) {}},
 		{`null`, func(*Plan) {}},
 		{`{}`, func(*Plan) {}},
-		{`{"validity":"PT1S"}`, func(p *Plan) { p.Validity = Period{Seconds: 1} }},
-		{`{"validity":"P100Y"}`, func(p *Plan) { p.Validity = Period{Years: 100} }},
+		{`{"validity":"PT1S"}`, func(p *Plan) { p.Validity = calendar.Period{Seconds: 1} }},
+		{`{"validity":"P100Y"}`, func(p *Plan) { p.Validity = calendar.Period{Years: 100} }},
 		{`{"messages_per_day":1}`, func(p *Plan) { p.MessagesPerDay = 1 }},
 		{`{"messages_per_day":16000000}`, func(p *Plan) { p.MessagesPerDay = 16_000_000 }},
 		{`{"messages_per_day":1e3}`, func(p *Plan) { p.MessagesPerDay = 1000 }},
@@ -48,7 +49,7 @@ func TestPlanPatch(t *testing.T) {
 		{
 			`{"log_days":7,"ota_per_month":9,"validity":"P2Y","message_unit_bytes":0,"messages_per_day":null,"ota_unit_bytes":5242880}`,
 			func(p *Plan) {
-				*p = Plan{Validity: Period{Years: 2}, MessagesPerDay: 16_000_000, OTAPerMonth: 9, OTAUnitBytes: 5 << 20, LogDays: 7}
+				*p = Plan{Validity: calendar.Period{Years: 2}, MessagesPerDay: 16_000_000, OTAPerMonth: 9, OTAUnitBytes: 5 << 20, LogDays: 7}
 			},
 		},
 	}
@@ -199,7 +200,7 @@ func FuzzPlanPatch(f *testing.F) {
 
 // inContract reports whether every value of p is one that the contract has.
 func inContract(p *Plan, retention time.Duration) bool {
-	_, err := ParsePeriod(p.Validity.String())
+	_, err := calendar.ParsePeriod(p.Validity.String())
 	days := uint32(retention / (24 * time.Hour))
 	return err == nil &&
 		p.MessagesPerDay >= 1 && p.MessagesPerDay <= 16_000_000 &&

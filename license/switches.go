@@ -34,8 +34,8 @@ func nameList(names []string) []string {
 	return slices.Compact(list)
 }
 
-// SetRenewal switches the renewal of a product's devices on or off, except some that are never renewed (R19). Names that
-// are sorted already, each once, are not sorted again, which takes milliseconds for the most that there may be.
+// SetRenewal switches the renewal of a product's devices on or off, except some that are never renewed (R19). The caller
+// does well to sort them: that takes milliseconds for the most that there may be, and nobody decides meanwhile.
 func (c *Catalogue) SetRenewal(
 	by Actor,
 	product string,
@@ -107,8 +107,8 @@ func (c *Catalogue) SuspendProduct(by Actor, product string, suspended bool) (*C
 	return n, ch, &p, nil
 }
 
-// SuspendDevice suspends one device, or lets it go (R20). The caller has seen to it that the device is known, and writes
-// the device's word: the catalogue holds nothing of it.
+// SuspendDevice suspends one device, or lets it go (R20). The caller has seen to it that the device is known, and
+// writes the device's word: the catalogue holds nothing of it.
 func (c *Catalogue) SuspendDevice(by Actor, product, device string, suspended bool) (*Catalogue, *Change, error) {
 	p := c.Product([]byte(product))
 	n := c.next()

@@ -67,7 +67,9 @@ func (p *Product) addVoid(seq uint64, at int, lot *Lot) {
 // creditOf finds a lot or pack by its pool: pools of both rise in the order of their making.
 func (p *Product) creditOf(pool uint32) (units bool, at int, found bool) {
 	for _, units = range []bool{false, true} {
-		at, found = slices.BinarySearchFunc(*p.credits(units), pool, func(l *Lot, id uint32) int { return cmp.Compare(l.Pool.ID, id) })
+		at, found = slices.BinarySearchFunc(*p.credits(units), pool, func(l *Lot, id uint32) int {
+			return cmp.Compare(l.Pool.ID, id)
+		})
 		if found {
 			break
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license/calendar"
 )
 
 // Authenticate returns the token whose secret this is, nil if there is none or it has expired at nowMs. What is
@@ -66,7 +67,7 @@ func (c *Catalogue) dropToken(t *access.Token) {
 }
 
 // After returns when a period is over that begins as the actor acts, Unix milliseconds, by the calendar of UTC.
-func (a Actor) After(p Period) int64 { return p.End(a.AtMs/1000, time.UTC)*1000 + a.AtMs%1000 }
+func (a Actor) After(p calendar.Period) int64 { return p.End(a.AtMs/1000, time.UTC)*1000 + a.AtMs%1000 }
 
 // CreateToken adds t, whose Hash is that of a secret which only its owner keeps. The account is looked up by its name,
 // so that a token which names one is bound or not made at all.

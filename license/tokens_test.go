@@ -13,6 +13,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license/calendar"
 )
 
 // newToken creates a token and returns its secret.
@@ -117,7 +118,7 @@ func TestPeriodsOfTokens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := ParsePeriod(c.period)
+		p, err := calendar.ParsePeriod(c.period)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/retention/ledger"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/usage"
@@ -391,13 +392,13 @@ func BenchmarkExpiryS(b *testing.B) {
 	for _, name := range []string{"UTC", "Asia/Shanghai", "Europe/Berlin"} {
 		for _, steps := range []int{2, 11} {
 			b.Run(fmt.Sprintf("%s/validities=%d", name, steps), func(b *testing.B) {
-				zone, err := license.ParseZone(name)
+				zone, err := calendar.ParseZone(name)
 				if err != nil {
 					b.Fatal(err)
 				}
 				p := &license.Product{Zone: zone}
 				for i := range steps {
-					p.Validities = append(p.Validities, license.ValidityStep{FromS: int64(i), Validity: license.Period{Years: 5 + i}})
+					p.Validities = append(p.Validities, license.ValidityStep{FromS: int64(i), Validity: calendar.Period{Years: 5 + i}})
 				}
 				b.ReportAllocs()
 				at := testStart.Unix()

@@ -4,6 +4,7 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/license/calendar"
 )
 
 // turn is one caller inside the gate, at one decided time and under one catalogue. It belongs to its lane.
@@ -20,7 +21,7 @@ type turn struct {
 	ev      *event.Event
 	index   int
 	product *license.Product
-	window  *license.Window
+	window  *calendar.Window
 	key     counters.Key
 	slot    *counters.Slot
 	verdict event.Verdict

@@ -5,6 +5,7 @@ import (
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/shard/record"
 	"github.com/meterd/meterd/shard/views"
 )
@@ -90,7 +91,7 @@ type Device struct {
 	ActivatedS  int64
 	ExpiresS    int64
 	LastSeenS   int64
-	Window      license.Window
+	Window      calendar.Window
 	Up, Down    uint32
 	Denied      uint64
 	OTA         counters.OTAWord // of the running month

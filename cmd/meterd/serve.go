@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/license/calendar"
 )
 
 // serveOptions are the flags of serve, as the contract names them.
@@ -114,7 +114,7 @@ func (o *serveOptions) validate() error {
 			o.listen,
 		)
 	}
-	if _, err := license.ParseZone(o.zone); err != nil {
+	if _, err := calendar.ParseZone(o.zone); err != nil {
 		fault("--time-zone %q: %w", o.zone, err)
 	}
 	if o.retention < retentionMin {

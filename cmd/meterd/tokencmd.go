@@ -13,6 +13,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard"
 )
@@ -82,9 +83,9 @@ POST /v1/tokens.`,
 // createTokenOffline makes a token in a directory that no daemon has open. The file is written first, as that of the
 // first token is.
 func createTokenOffline(o *tokenOptions, stdout io.Writer) (err error) {
-	var expiresIn license.Period
+	var expiresIn calendar.Period
 	if o.expiresIn != "" {
-		if expiresIn, err = license.ParsePeriod(o.expiresIn); err != nil {
+		if expiresIn, err = calendar.ParsePeriod(o.expiresIn); err != nil {
 			return fmt.Errorf("--expires-in %q: %w", o.expiresIn, err)
 		}
 	}
@@ -100,7 +101,7 @@ func createTokenOffline(o *tokenOptions, stdout io.Writer) (err error) {
 	token := access.Token{
 		Name: o.name, Role: access.Role(o.role), Account: o.account, Hash: sha256.Sum256([]byte(secret)),
 	}
-	if expiresIn != (license.Period{}) {
+	if expiresIn != (calendar.Period{}) {
 		token.ExpiresAtMs = license.Actor{AtMs: engine.NowMs()}.After(expiresIn)
 	}
 	if o.out != "" {

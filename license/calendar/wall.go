@@ -1,4 +1,4 @@
-package license
+package calendar
 
 import (
 	"iter"
@@ -34,8 +34,8 @@ func stretchAt(at int64, zone *time.Location) stretch {
 		s.end = end.Unix()
 	}
 	if s.end <= at {
-		// Where the history of a zone is given by a rule, package time ends a stretch with the year, which it takes to have
-		// 365 days: on the last day of a leap year the end has passed. The day is over at midnight in UTC.
+		// Where a zone's changes follow a rule, package time ends a stretch with the year, which it takes to have 365
+		// days: on the last day of a leap year the end has passed. The day is over at midnight in UTC.
 		s.end = at + daySeconds - at%daySeconds
 	}
 	return s
@@ -60,8 +60,8 @@ func stretches(wall int64, zone *time.Location) iter.Seq[stretch] {
 	}
 }
 
-// instantOf returns the Unix second at which clocks of a zone show a local time: the first if they do twice, and if they
-// skip it, as much later than the change as they skipped (R2).
+// instantOf returns the Unix second at which clocks of a zone show a local time: the first if they do twice. If they
+// skip it, it is moved forward by the gap (R2).
 func instantOf(wall int64, zone *time.Location) int64 {
 	s := stretchAt(wall, zone)
 	if s.steady(wall) {

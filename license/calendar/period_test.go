@@ -1,4 +1,4 @@
-package license
+package calendar
 
 import (
 	"fmt"
@@ -241,6 +241,11 @@ func drawPeriod(t *rapid.T) Period {
 
 // local is how tests write local times.
 const local = "2006-01-02T15:04:05"
+
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
 
 func at(t fataler, zone *time.Location, s string) time.Time {
 	t.Helper()

@@ -1,4 +1,4 @@
-package license
+package calendar
 
 import (
 	"testing"
@@ -341,27 +341,4 @@ func drawInstantMs(t *rapid.T, zone *time.Location) int64 {
 		return ms
 	}
 	return change.UnixMilli() + rapid.Int64Range(-30*3600_000, 30*3600_000).Draw(t, "off")
-}
-
-// A product's window is computed once a day and is the same as computed anew.
-func TestProductWindow(t *testing.T) {
-	p := &Product{Zone: mustZone(t, "Europe/Berlin"), State: &ProductState{}}
-	from := at(t, time.UTC, "2027-03-27T00:00:00").UnixMilli()
-	computed := 0
-	var last *Window
-	for ms := from; ms < from+3*86_400_000; ms += 10 * 60_000 {
-		w := p.Window(ms)
-		if *w != WindowAt(ms, p.Zone) {
-			t.Fatalf("at %d: %+v", ms, *w)
-		}
-		if w != last {
-			last, computed = w, computed+1
-		}
-	}
-	if computed != 4 {
-		t.Errorf("computed %d times in 4 days", computed)
-	}
-	if n := testing.AllocsPerRun(100, func() { p.Window(last.DayStartMs) }); n != 0 {
-		t.Errorf("%v allocations an event", n)
-	}
 }

@@ -1,9 +1,8 @@
-package license
+package calendar
 
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +14,8 @@ type Period struct {
 	Seconds             int64 // the part behind the T
 }
 
-var errPeriod = errors.New("must be an ISO 8601 period such as P5Y, P30D or PT10S, from one second to 100 years")
+// ErrPeriod says to people what a period must be.
+var ErrPeriod = errors.New("must be an ISO 8601 period such as P5Y, P30D or PT10S, from one second to 100 years")
 
 // The designators before and behind the T, in the order that ISO 8601 allows them.
 const dateUnits, timeUnits = "YMWD", "HMS"
@@ -25,11 +25,11 @@ func ParsePeriod(s string) (Period, error) {
 	var p Period
 	rest, ok := strings.CutPrefix(s, "P")
 	if !ok || rest == "" {
-		return Period{}, errPeriod
+		return Period{}, ErrPeriod
 	}
 	date, clock, hasClock := strings.Cut(rest, "T")
 	if hasClock && clock == "" {
-		return Period{}, errPeriod
+		return Period{}, ErrPeriod
 	}
 	err := eachAmount(date, dateUnits, func(n int64, unit byte) {
 		switch unit {
@@ -60,10 +60,10 @@ func ParsePeriod(s string) (Period, error) {
 	}
 	// Bounded before the calendar is asked, whose arithmetic would wrap.
 	if p.Years > 100 || p.Months > 12*100 || p.Days > 366*100 || p.Seconds > 366*100*86400 {
-		return Period{}, errPeriod
+		return Period{}, ErrPeriod
 	}
 	if l := p.length(); l < 1 || l > periodSecondsMax {
-		return Period{}, errPeriod
+		return Period{}, ErrPeriod
 	}
 	return p, nil
 }
@@ -77,15 +77,15 @@ func eachAmount(s, units string, fn func(n int64, unit byte)) error {
 		}
 		// Ten digits hold 100 years of seconds; more would overflow what follows.
 		if digits == 0 || digits > 10 || digits == len(s) {
-			return errPeriod
+			return ErrPeriod
 		}
 		at := strings.IndexByte(units, s[digits])
 		if at < 0 {
-			return errPeriod
+			return ErrPeriod
 		}
 		n, err := strconv.ParseInt(s[:digits], 10, 64)
 		if err != nil {
-			return errPeriod
+			return ErrPeriod
 		}
 		fn(n, s[digits])
 		units, s = units[at+1:], s[digits+1:]
@@ -119,23 +119,22 @@ func (p Period) End(from int64, zone *time.Location) int64 {
 
 // String returns the period as ISO 8601 writes it.
 func (p Period) String() string {
-	var b strings.Builder
-	b.WriteByte('P')
+	b := append(make([]byte, 0, 32), 'P')
 	part := func(n int64, unit byte) {
 		if n != 0 {
-			fmt.Fprintf(&b, "%d%c", n, unit)
+			b = append(strconv.AppendInt(b, n, 10), unit)
 		}
 	}
 	part(int64(p.Years), 'Y')
 	part(int64(p.Months), 'M')
 	part(int64(p.Days), 'D')
 	if p.Seconds != 0 {
-		b.WriteByte('T')
+		b = append(b, 'T')
 		part(p.Seconds/3600, 'H')
 		part(p.Seconds/60%60, 'M')
 		part(p.Seconds%60, 'S')
 	}
-	return b.String()
+	return string(b)
 }
 
 // MarshalText writes the period as ISO 8601 has it.

@@ -2,9 +2,7 @@ package disk
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -14,36 +12,36 @@ import (
 // The caller has renamed the file to what the next start removes.
 func RemoveGently(path string) error {
 	info, err := os.Stat(path)
+	if err == nil {
+		err = truncateGently(path, info.Size(), 0)
+	}
+	if err == nil {
+		err = os.Remove(path)
+	}
 	if err != nil {
-		return fmt.Errorf("remove %q: %w", path, err)
-	}
-	pause := time.NewTicker(removeEvery)
-	defer pause.Stop()
-	for size := info.Size() - removeBytes; size > 0; size -= removeBytes {
-		if err := os.Truncate(path, size); err != nil {
-			return fmt.Errorf("remove %q: %w", path, err)
-		}
-		<-pause.C
-	}
-	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("remove %q: %w", path, err)
 	}
 	return nil
 }
 
-// RemoveAllGently removes a directory with its files, each as RemoveGently does.
-func RemoveAllGently(dir string) error {
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		return RemoveGently(path)
-	})
-	if err == nil {
-		err = os.RemoveAll(dir)
-	}
-	if err != nil {
-		return fmt.Errorf("drop %q: %w", dir, err)
+// ShortenGently cuts a file that has from bytes to some, in small pieces as RemoveGently does.
+func ShortenGently(path string, from, to int64) error {
+	if err := truncateGently(path, from, to); err != nil {
+		return fmt.Errorf("shorten %q: %w", path, err)
 	}
 	return nil
+}
+
+func truncateGently(path string, from, to int64) error {
+	pause := time.NewTicker(removeEvery)
+	defer pause.Stop()
+	for size := from - removeBytes; ; size -= removeBytes {
+		if err := os.Truncate(path, max(size, to)); err != nil {
+			return err
+		}
+		if size <= to {
+			return nil
+		}
+		<-pause.C
+	}
 }

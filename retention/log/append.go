@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // writer is the segment that is written.
@@ -110,7 +112,7 @@ func (l *Log) write(g *Group) error {
 	if err != nil {
 		return err
 	}
-	return syncData(w.f)
+	return disk.SyncData(w.f)
 }
 
 // account makes the group that is on disk visible.

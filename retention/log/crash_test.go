@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// disk is the content of a log's directory, by name.
-type disk map[string][]byte
+// image is the content of a log's directory, by name.
+type image map[string][]byte
 
-func readDisk(t testing.TB, path string) disk {
+func readImage(t testing.TB, path string) image {
 	t.Helper()
-	d := disk{}
+	d := image{}
 	for _, name := range names(t, path) {
 		data, err := os.ReadFile(filepath.Join(path, name))
 		if err != nil {
@@ -25,7 +25,7 @@ func readDisk(t testing.TB, path string) disk {
 	return d
 }
 
-func (d disk) write(t testing.TB, path string) {
+func (d image) write(t testing.TB, path string) {
 	t.Helper()
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ type piece struct {
 }
 
 // pieces returns what was written between two disks, cut into units, without the mark: it is written after the sync.
-func pieces(before, after disk, unit int) (list []piece) {
+func pieces(before, after image, unit int) (list []piece) {
 	for name, data := range after {
 		old := before[name]
 		for from := 0; from < len(data) && name != "MARK"; from += unit {
@@ -60,8 +60,8 @@ func pieces(before, after disk, unit int) (list []piece) {
 
 // torn is the disk after a power cut during the last write: some of its pieces arrived. A file's new length may be lost;
 // a name that was given is durable, for the directory was synced.
-func torn(before, after disk, list []piece, arrived func(i int) bool, longer bool) disk {
-	d := disk{}
+func torn(before, after image, list []piece, arrived func(i int) bool, longer bool) image {
+	d := image{}
 	for name, data := range after {
 		old := bytes.Clone(before[name])
 		if name != "MARK" && longer && len(old) < len(data) {
@@ -85,7 +85,7 @@ func torn(before, after disk, list []piece, arrived func(i int) bool, longer boo
 
 // checkTorn opens a torn disk. The groups that were acknowledged are there, and the last one, which was not, is there
 // whole or not at all; a next one can take its place, and then it is that one that is there.
-func checkTorn(t testing.TB, d disk, groups []*Group, acknowledged uint64) (kept bool) {
+func checkTorn(t testing.TB, d image, groups []*Group, acknowledged uint64) (kept bool) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "torn")
 	d.write(t, path)
@@ -115,7 +115,7 @@ func checkTorn(t testing.TB, d disk, groups []*Group, acknowledged uint64) (kept
 }
 
 // everySubset tries each subset of what a write left, or many if there are too many.
-func everySubset(t *testing.T, before, after disk, groups []*Group, acknowledged uint64, unit int) {
+func everySubset(t *testing.T, before, after image, groups []*Group, acknowledged uint64, unit int) {
 	t.Helper()
 	list := pieces(before, after, unit)
 	if len(list) == 0 {
@@ -183,7 +183,7 @@ func TestTornWrites(t *testing.T) {
 					groups = append(groups, testGroup(uint64(len(groups)+1), 0))
 				}
 				first := l.First()
-				before := readDisk(t, l.opts.Path)
+				before := readImage(t, l.opts.Path)
 				g := testGroup(last+1, lastMs, c.second)
 				if err := l.Append(g); err != nil {
 					t.Fatal(err)
@@ -193,7 +193,7 @@ func TestTornWrites(t *testing.T) {
 				if first > 1 { // What was released is not compared.
 					groups = append(make([]*Group, first-1), groups[first-1:]...)
 				}
-				everySubset(t, before, readDisk(t, l.opts.Path), groups, last, unit)
+				everySubset(t, before, readImage(t, l.opts.Path), groups, last, unit)
 			})
 		}
 	}
@@ -216,11 +216,11 @@ func recycleTwo(t *testing.T, l *Log) {
 func TestTornHeaderBegunByAge(t *testing.T) {
 	for _, unit := range []int{512, pageBytes} {
 		l, groups := newLog(t, 3, 100)
-		before := readDisk(t, l.opts.Path)
+		before := readImage(t, l.opts.Path)
 		if err := l.Release(1<<40, 0); err != nil {
 			t.Fatal(err)
 		}
-		after := readDisk(t, l.opts.Path)
+		after := readImage(t, l.opts.Path)
 		list := pieces(before, after, unit)
 		for bits := range 1 << len(list) {
 			d := torn(before, after, list, func(i int) bool { return bits>>i&1 == 1 }, true)
@@ -255,12 +255,12 @@ func TestManyPowerCuts(t *testing.T) {
 		if err := l.Replay(l.First(), func(g *Group) error { return sameGroup(g, groups[g.Seq-1]) }); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		var before disk
+		var before image
 		n := 1 + rng.IntN(5)
 		for i := range n {
 			if i == n-1 {
 				l.wg.Wait()
-				before = readDisk(t, path)
+				before = readImage(t, path)
 			}
 			ms += int64(rng.IntN(2000))
 			size := 1 + rng.IntN(4000)
@@ -279,7 +279,7 @@ func TestManyPowerCuts(t *testing.T) {
 			}
 		}
 		l.wg.Wait()
-		after := readDisk(t, path)
+		after := readImage(t, path)
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"math"
 	"os"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // batch is the memory of groups that were read at once. They point into arena and chunks and are valid until the batch is
@@ -117,11 +119,11 @@ func (c *cursor) parse(b *batch, groupsMax int) (need int, err error) {
 func (c *cursor) follows(g *Group) error {
 	switch {
 	case g.Seq != c.next:
-		return damage(c.f.Name(), "at byte %d is group %d where group %d must come", c.off, g.Seq, c.next)
+		return disk.Damage(c.f.Name(), "at byte %d is group %d where group %d must come", c.off, g.Seq, c.next)
 	case c.known && c.frame.before != c.before:
-		return damage(c.f.Name(), "group %d at byte %d does not continue the group before: the hash chain is broken", g.Seq, c.off)
+		return disk.Damage(c.f.Name(), "group %d at byte %d does not continue the group before: the hash chain is broken", g.Seq, c.off)
 	case g.FirstMs > g.LastMs || c.known && (g.FirstMs < c.firstMs || g.LastMs < c.lastMs):
-		return damage(c.f.Name(), "group %d at byte %d was decided before the group before", g.Seq, c.off)
+		return disk.Damage(c.f.Name(), "group %d at byte %d was decided before the group before", g.Seq, c.off)
 	}
 	return nil
 }

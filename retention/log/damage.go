@@ -4,22 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-)
 
-// ErrDamaged is wrapped by every error about bytes that are not what was written.
-var ErrDamaged = errors.New("damaged")
+	"github.com/meterd/meterd/retention/disk"
+)
 
 // ErrGone says that a group lies before everything that is kept.
 var ErrGone = errors.New("the group is no longer kept")
 
 // castagnoli is computed in hardware.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// damage names the file or directory, what is wrong with it and what to do.
-func damage(path, format string, args ...any) error {
-	return fmt.Errorf("%q is %w: %s; check the disk, and put this data directory back from a backup "+
-		"(or move it away to start empty)", path, ErrDamaged, fmt.Sprintf(format, args...))
-}
 
 // badFrame is a place of a segment that holds no whole frame of the group that must come. Recovery takes it for the
 // log's end if nothing speaks against it; for everybody else it is damage.
@@ -36,7 +29,7 @@ func (b *badFrame) Error() string {
 // damagedAt makes damage of a bad frame and leaves other errors as they are.
 func damagedAt(path string, err error) error {
 	if bad := (*badFrame)(nil); errors.As(err, &bad) {
-		return damage(path, "%v", bad)
+		return disk.Damage(path, "%v", bad)
 	}
 	return err
 }

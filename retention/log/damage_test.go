@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // clone copies the files of a log as they are. Of one that is open it is what a kill -9 at this instant would leave.
@@ -69,7 +71,7 @@ func setMark(t testing.TB, path string, seq uint64) {
 func refused(t testing.TB, err error, path string, at int64) {
 	t.Helper()
 	switch {
-	case !errors.Is(err, ErrDamaged):
+	case !errors.Is(err, disk.ErrDamaged):
 		t.Fatalf("it was not refused: %v", err)
 	case !strings.Contains(err.Error(), fmt.Sprintf("%q", path)) || !strings.Contains(err.Error(), "backup"):
 		t.Fatalf("%s is not named, or not what to do: %v", path, err)
@@ -233,7 +235,7 @@ func TestMissingFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := verify(path, groups); !errors.Is(err, ErrDamaged) {
+		if _, err := verify(path, groups); !errors.Is(err, disk.ErrDamaged) {
 			t.Fatal(err)
 		}
 		setMark(t, path, 0)

@@ -1,61 +1,14 @@
 package log
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-const (
-	tmpSuffix      = ".tmp"      // of a file that is not finished; the next start removes it
-	removingSuffix = ".removing" // of a segment that is being removed; the next start removes it
-)
-
-// syncDir makes the names in a directory durable.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("open %q to sync it: %w", path, err)
-	}
-	err = d.Sync()
-	if cerr := d.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return fmt.Errorf("sync %q: %w", path, err)
-	}
-	return nil
-}
-
-// makeDir makes a directory that survives a power cut, if it is missing.
-func makeDir(path string) error {
-	err := os.Mkdir(path, 0o700)
-	if errors.Is(err, os.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("make %q: %w", path, err)
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncData makes what was written to a file durable, and its size if that changed.
-func syncData(f *os.File) error {
-	for {
-		err := unix.Fdatasync(int(f.Fd()))
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("sync %q: %w", f.Name(), err)
-		}
-		return nil
-	}
-}
+// removingSuffix marks a segment that is being removed; the next start removes it.
+const removingSuffix = ".removing"
 
 // writePieces writes pieces one behind the other from byte `at` on, in one pwritev unless the kernel takes less. The
 // slice, not the pieces, may be changed.
@@ -119,29 +72,3 @@ func writeOut(f *os.File, from, bytes int64) error {
 // forget drops a file's clean pages, so that the next read comes from the disk. It is advice: a file system without a
 // page cache of the kernel has nothing to drop.
 func forget(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }
-
-// truncateGently shortens a file in small steps.
-func truncateGently(path string, from, to int64) error {
-	pause := time.NewTicker(removeEvery)
-	defer pause.Stop()
-	for size := from - removeBytes; ; size -= removeBytes {
-		if err := os.Truncate(path, max(size, to)); err != nil {
-			return fmt.Errorf("shorten %q: %w", path, err)
-		}
-		if size <= to {
-			return nil
-		}
-		<-pause.C
-	}
-}
-
-// removeGently removes a file in small steps. The caller has renamed it to what the next start removes.
-func removeGently(path string, bytes int64) error {
-	if err := truncateGently(path, bytes, 0); err != nil {
-		return err
-	}
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("remove %q: %w", path, err)
-	}
-	return nil
-}

@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 	"reflect"
 	"testing"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // encoded returns the whole frame of a group.
@@ -92,13 +94,13 @@ func TestHeaderPage(t *testing.T) {
 		if (err != nil) != c.fail || err == nil && (b.is != c.is || b.half != c.half) || b.is && b.header != h {
 			t.Errorf("%s: %+v, %v", c.name, b, err)
 		}
-		if c.fail && !errors.Is(err, ErrDamaged) {
+		if c.fail && !errors.Is(err, disk.ErrDamaged) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 	binary.LittleEndian.PutUint32(own[4:], 2)
 	binary.LittleEndian.PutUint32(own[headerBytes-4:], crc32.Checksum(own[:headerBytes-4], castagnoli))
-	if _, err := decodeBegun(own, 7); err == nil || errors.Is(err, ErrDamaged) {
+	if _, err := decodeBegun(own, 7); err == nil || errors.Is(err, disk.ErrDamaged) {
 		t.Errorf("a newer version: %v", err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // header is the first page of a segment, written with its first frame. It says where the log stood before, so that the
@@ -115,10 +117,10 @@ func decodeBegun(page []byte, number uint64) (b begun, err error) {
 		}
 	}
 	if own == 0 && other == 0 {
-		return b, fmt.Errorf("both copies of the header at byte 0 are %w", ErrDamaged)
+		return b, fmt.Errorf("both copies of the header at byte 0 are %w", disk.ErrDamaged)
 	}
 	if b.is = own > 0; b.is && b.first == 0 {
-		return b, fmt.Errorf("the header at byte 0 is %w: its first group is 0", ErrDamaged)
+		return b, fmt.Errorf("the header at byte 0 is %w: its first group is 0", disk.ErrDamaged)
 	}
 	b.half = own == 1
 	return b, nil
@@ -132,8 +134,8 @@ func readBegun(f *os.File, number uint64) (begun, error) {
 	}
 	b, err := decodeBegun(page, number)
 	switch {
-	case errors.Is(err, ErrDamaged):
-		return b, damage(f.Name(), "%v", err)
+	case errors.Is(err, disk.ErrDamaged):
+		return b, disk.Damage(f.Name(), "%v", err)
 	case err != nil:
 		return b, fmt.Errorf("read %q: %w", f.Name(), err)
 	}

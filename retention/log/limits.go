@@ -52,12 +52,6 @@ const (
 	// replayBatchGroups bounds the groups of a batch: groups of one event have 200 bytes.
 	replayBatchGroups = 4096
 
-	// removeBytes and removeEvery are the steps in which files are removed: 1.3 GB a second at most. A file system that
-	// tells its disk of every freed block (ext4 with `discard`) has the next sync wait for all of them: beside the
-	// removal of 75 MB at once a sync took up to 19 ms, in steps 3 to 5.
-	removeBytes = 4 << 20
-	removeEvery = 3 * time.Millisecond
-
 	// spansARetention is how many segments by age a retention has: disk is free a seventh after it (R18).
 	spansARetention = 7
 	// spanMin is the shortest age at which a segment is ended.

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // Options says where the log lies and how it is cut into segments.
@@ -94,7 +96,7 @@ func Open(o Options) (*Log, error) {
 		return nil, err
 	}
 	o.fill()
-	if err := makeDir(o.Path); err != nil {
+	if err := disk.MakeDir(o.Path); err != nil {
 		return nil, err
 	}
 	l := &Log{opts: o, read: make(chan struct{}, ReadersMax), number: 1}

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // mark remembers how far the log went, so that a lost tail is seen: what is left looks whole. It is written after each
@@ -31,7 +33,7 @@ func markPath(dir string) string { return filepath.Join(dir, "MARK") }
 // createMark makes the mark of an empty log, durable before anything is written to the log.
 func createMark(dir string) (*mark, error) {
 	path := markPath(dir)
-	tmp := path + tmpSuffix
+	tmp := path + disk.TmpSuffix
 	data := make([]byte, markStride+markBytes)
 	encodeMark(data, 0)
 	encodeMark(data[markStride:], 0)
@@ -47,7 +49,7 @@ func createMark(dir string) (*mark, error) {
 		err = os.Rename(tmp, path)
 	}
 	if err == nil {
-		err = syncDir(dir)
+		err = disk.SyncDir(dir)
 	}
 	if err != nil {
 		f.Close()
@@ -80,7 +82,7 @@ func openMark(dir string, logger *slog.Logger) (*mark, error) {
 	}
 	if found == 0 {
 		f.Close()
-		return nil, damage(path, "both of its copies have bad checksums")
+		return nil, disk.Damage(path, "both of its copies have bad checksums")
 	}
 	if found == 1 {
 		for i := range uint64(2) {

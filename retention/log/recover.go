@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // recover finds what the log holds and refuses what it must not go on with.
@@ -18,7 +20,7 @@ func (l *Log) recover() error {
 		l.mark, err = createMark(l.opts.Path)
 		return err
 	case errors.Is(err, os.ErrNotExist):
-		return damage(markPath(l.opts.Path), "it is missing, so nobody knows how far the log went")
+		return disk.Damage(markPath(l.opts.Path), "it is missing, so nobody knows how far the log went")
 	case err != nil:
 		return err
 	}
@@ -73,7 +75,7 @@ func (l *Log) recoverSegment(f *os.File, number uint64) (kept bool, err error) {
 	case err != nil:
 		return false, err
 	case !page.is && !isTail:
-		return false, damage(f.Name(), "it was never begun, but %q was", l.segments[0].path)
+		return false, disk.Damage(f.Name(), "it was never begun, but %q was", l.segments[0].path)
 	case !page.is:
 		s := &spare{number: number, f: f, bytes: info.Size(), limit: max(info.Size(), l.smallBytes()), done: make(chan struct{})}
 		close(s.done)
@@ -98,7 +100,7 @@ func (l *Log) recoverSegment(f *os.File, number uint64) (kept bool, err error) {
 // closedBy takes the end of a closed segment from the header of the next one.
 func (s *segment) closedBy(next *segment) error {
 	if next.first <= s.first || next.beforeFirstMs < s.beforeFirstMs || next.beforeLastMs < s.beforeLastMs {
-		return damage(s.path, "it begins with group %d, and %q goes on with group %d", s.first, next.path, next.first)
+		return disk.Damage(s.path, "it begins with group %d, and %q goes on with group %d", s.first, next.path, next.first)
 	}
 	s.last, s.chain, s.firstMs, s.lastMs = next.first-1, next.before, next.beforeFirstMs, next.beforeLastMs
 	return nil
@@ -108,7 +110,7 @@ func (s *segment) closedBy(next *segment) error {
 // that was killed, the page cache still shows what the disk may not have. What was not written yet is written now: it was
 // never acknowledged, but it may be whole. Pages whose writing failed before are clean for the kernel, and are dropped.
 func readTrue(f *os.File) error {
-	if err := syncData(f); err != nil {
+	if err := disk.SyncData(f); err != nil {
 		return err
 	}
 	forget(f)
@@ -119,9 +121,9 @@ func readTrue(f *os.File) error {
 func (l *Log) checkNeverBegun(numbers []uint64) error {
 	switch {
 	case l.mark.seq > 0:
-		return damage(l.opts.Path, "no segment in it was begun, but group %d was acknowledged", l.mark.seq)
+		return disk.Damage(l.opts.Path, "no segment in it was begun, but group %d was acknowledged", l.mark.seq)
 	case len(numbers) > 0 && numbers[0] != 1:
-		return damage(segmentPath(l.opts.Path, numbers[0]), "it was never begun, and the segments before it are missing")
+		return disk.Damage(segmentPath(l.opts.Path, numbers[0]), "it was never begun, and the segments before it are missing")
 	}
 	return nil
 }

@@ -1,6 +1,10 @@
 package log
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/meterd/meterd/retention/disk"
+)
 
 // Release frees the disk of what is older than the retention: whole segments, oldest first, each only when its newest
 // group was decided more than Retention before nowMs and is not newer than `passed`, the group that every view has
@@ -33,7 +37,7 @@ func (l *Log) release(nowMs int64, passed uint64) error {
 		}
 		leftover, err := l.recycle(s)
 		if err == nil && leftover != "" {
-			err = removeGently(leftover, s.bytes)
+			err = disk.RemoveGently(leftover)
 		}
 		if err != nil {
 			return err
@@ -117,7 +121,7 @@ func (l *Log) beginEmpty(nowMs int64) (*segment, error) {
 	if err := writePieces(w.f, [][]byte{w.page}, 0); err != nil {
 		return nil, err
 	}
-	if err := syncData(w.f); err != nil {
+	if err := disk.SyncData(w.f); err != nil {
 		return nil, err
 	}
 	w.begins = false
@@ -136,7 +140,7 @@ func (l *Log) trim(s *segment) error {
 	if used > bytes/2 {
 		return nil
 	}
-	if err := truncateGently(s.path, bytes, used); err != nil {
+	if err := disk.ShortenGently(s.path, bytes, used); err != nil {
 		return err
 	}
 	l.mu.Lock()

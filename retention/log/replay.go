@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // Replay calls fn for every group from `from` on, in order and whole. It proves on the way that nothing is missing and
@@ -57,7 +59,7 @@ func (l *Log) newReplay(from uint64) (*replay, error) {
 	first := l.firstLocked()
 	switch {
 	case from > l.last+1:
-		return nil, damage(l.opts.Path, "it ends with group %d, but a checkpoint or its caller saw group %d", l.last, from-1)
+		return nil, disk.Damage(l.opts.Path, "it ends with group %d, but a checkpoint or its caller saw group %d", l.last, from-1)
 	case from < first:
 		return nil, fmt.Errorf("%q: group %d: %w, the log begins with group %d", l.opts.Path, from, ErrGone, first)
 	}
@@ -112,7 +114,7 @@ func (r *replay) readSegment() error {
 		}
 	}
 	if c.until == v.last && c.before != v.chain {
-		return damage(v.path, "its last group %d is not the one that the next segment follows: the hash chain is broken", c.until)
+		return disk.Damage(v.path, "its last group %d is not the one that the next segment follows: the hash chain is broken", c.until)
 	}
 	r.before, r.known = c.before, true
 	return nil
@@ -135,7 +137,7 @@ func (r *replay) hold() *view {
 func (r *replay) cursor(v *view) (c cursor, err error) {
 	if r.next == v.first {
 		if r.known && v.before != r.before {
-			return c, damage(v.path, "its header does not continue group %d: the hash chain is broken", r.next-1)
+			return c, disk.Damage(v.path, "its header does not continue group %d: the hash chain is broken", r.next-1)
 		}
 		if err := v.openFile(); err != nil {
 			return c, err

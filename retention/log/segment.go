@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // segment is a begun segment file. Log.mu guards all fields but those that its header fixed, and building.
@@ -58,7 +60,7 @@ func listSegments(dir string) ([]uint64, error) {
 	var numbers []uint64
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if strings.HasSuffix(e.Name(), removingSuffix) || strings.HasSuffix(e.Name(), tmpSuffix) {
+		if strings.HasSuffix(e.Name(), removingSuffix) || strings.HasSuffix(e.Name(), disk.TmpSuffix) {
 			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return nil, fmt.Errorf("remove %q, left by a crash: %w", path, err)
 			}
@@ -71,7 +73,7 @@ func listSegments(dir string) ([]uint64, error) {
 	slices.Sort(numbers)
 	for i, number := range numbers {
 		if want := numbers[0] + uint64(i); number != want {
-			return nil, damage(segmentPath(dir, want), "it is missing, and %q is there", segmentPath(dir, number))
+			return nil, disk.Damage(segmentPath(dir, want), "it is missing, and %q is there", segmentPath(dir, number))
 		}
 	}
 	return numbers, nil

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // spare is a file that is prepared to be the next segment: it has its final name, durably, and is not begun. Its header
@@ -94,7 +96,7 @@ func (l *Log) give(s *spare) error {
 			s.bytes = s.limit
 		}
 	}
-	if err := syncDir(l.opts.Path); err != nil {
+	if err := disk.SyncDir(l.opts.Path); err != nil {
 		return err
 	}
 	l.number++
@@ -120,7 +122,7 @@ func (s *spare) zero() (bytes int64, err error) {
 		}
 		bytes += n
 	}
-	return bytes, syncData(s.f)
+	return bytes, disk.SyncData(s.f)
 }
 
 // takeSpare returns the next file. It is made if nobody had the time to.
@@ -169,7 +171,7 @@ func (l *Log) recycle(s *segment) (leftover string, err error) {
 			l.putBack(s)
 			return "", fmt.Errorf("remove %q: %w", s.path, err)
 		}
-		if err = syncDir(l.opts.Path); err != nil {
+		if err = disk.SyncDir(l.opts.Path); err != nil {
 			l.stop(err)
 		}
 		return leftover, err

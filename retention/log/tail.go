@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // recoverTail reads the last segment whole, frame by frame, and takes over where the last group ends. One group is
@@ -25,9 +27,9 @@ func (l *Log) recoverTail() error {
 	case err != nil:
 		return err
 	case behind > 0:
-		return damage(s.path, "no whole frame is at %v; but the log goes on at byte %d", bad, behind)
+		return disk.Damage(s.path, "no whole frame is at %v; but the log goes on at byte %d", bad, behind)
 	case s.last < l.mark.seq:
-		return damage(s.path, "the log ends with group %d, but group %d was acknowledged (%v)", s.last, l.mark.seq, bad)
+		return disk.Damage(s.path, "the log ends with group %d, but group %d was acknowledged (%v)", s.last, l.mark.seq, bad)
 	}
 	if err := l.clearTorn(bad); err != nil {
 		return err
@@ -39,7 +41,7 @@ func (l *Log) recoverTail() error {
 			return fmt.Errorf("write %q: %w", s.path, err)
 		}
 	}
-	if err := syncData(w.f); err != nil {
+	if err := disk.SyncData(w.f); err != nil {
 		return err
 	}
 	w.take(w.f, s, max(s.bytes, l.smallBytes()))

@@ -12,7 +12,7 @@ const environment = "METERD_POWERCUT"
 
 // The server's end of the control pipes: descriptors that Mount passes to it.
 const (
-	commandsFD = 3 // one line a command; its end means that the test is gone
+	commandsFD = 3 // one line a command, a question; its end means that the test is gone
 	answersFD  = 4 // one line an answer
 )
 
@@ -27,9 +27,16 @@ type order struct {
 type answer struct {
 	Error string `json:"error,omitempty"`
 	Stats Stats  `json:"stats"`
+	CutAt string `json:"cut_at,omitempty"` // the last answer of a disk that was cut by itself
 }
 
-const commandStats = "stats"
+// question is what the test asks; the zero one is for Stats.
+type question struct {
+	Cut      bool   `json:"cut,omitempty"`       // keep what Seed lets survive, then end
+	FailSync bool   `json:"fail_sync,omitempty"` // the next one of a file whose path begins with Path
+	Path     string `json:"path,omitempty"`
+	Seed     uint64 `json:"seed,omitempty"`
+}
 
 func writeAnswer(w io.Writer, a answer) error {
 	line, err := json.Marshal(a)

@@ -31,6 +31,8 @@ type disk struct {
 	lastFH  uint64
 	journal []*op
 	early   *early // nil without a seed
+	power   power
+	failing *failure // nil: the next sync does not fail
 	stats   Stats
 
 	hole    *page // stands in content.pages for a hole punched over lower bytes; never written to, costs no page
@@ -44,6 +46,7 @@ func openDisk(lower string, o Options) (*disk, error) {
 	d := &disk{
 		options: o.withDefaults(), inodes: make(map[uint64]*inode), lastID: rootID,
 		handles: make(map[uint64]*dirHandle), hole: new(page), now: time.Now,
+		power: power{left: o.CutAt, seed: o.CutSeed},
 	}
 	if o.Seed != 0 {
 		d.early = newEarly(o.Seed)

@@ -1,6 +1,9 @@
 package powercut
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"os"
+)
 
 // early is the disk's own initiative: write-back that nobody asked for, so that a cut finds states between "nothing
 // of it" and "all of it". It never takes back, and it never writes what an ordering of a real disk could not have
@@ -61,8 +64,7 @@ func (d *disk) gustOps(o *op) error {
 // held back: a sync must not depend on what came early.
 func (d *disk) gustSectors(r recentPage) error {
 	i, c, e := r.node, &r.node.content, d.early
-	p := c.pages[r.index]
-	if p == nil || i.removed() {
+	if c.pages[r.index] == nil || i.removed() {
 		return nil
 	}
 	if i.kept.dir == nil {
@@ -80,11 +82,14 @@ func (d *disk) gustSectors(r recentPage) error {
 	if err := c.dropStale(file); err != nil {
 		return err
 	}
-	const sectors = pageBytes / sectorBytes
-	from := e.random.IntN(sectors)
-	to := from + 1 + e.random.IntN(sectors-from)
-	off := r.index*pageBytes + int64(from*sectorBytes)
-	data := p[from*sectorBytes : to*sectorBytes]
+	from, to := drawSectors(e.random)
+	return d.keepSectors(c, file, r.index, from, to)
+}
+
+// keepSectors writes a part of a page that is held back, as far as it lies in the file.
+func (d *disk) keepSectors(c *content, file *os.File, index int64, from, to int) error {
+	off := index*pageBytes + int64(from)
+	data := c.pages[index][from:to]
 	if beyond := off + int64(len(data)) - c.size; beyond > 0 {
 		data = data[:max(0, int64(len(data))-beyond)]
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +31,7 @@ type FS struct {
 	endState   *os.ProcessState
 	detached   sync.Once
 	detachErr  error
+	cutAt      string
 }
 
 // Mount starts the file system over the directory lower, in a process of its own, and returns when it is usable at the
@@ -53,7 +53,7 @@ func Mount(lower, mountpoint string, o Options) (*FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the file system process: %w", err)
 	}
-	a, err := f.ask("", mountWithin)
+	a, err := f.ask(nil, mountWithin)
 	if err == nil && a.Error != "" {
 		err = errors.New(a.Error)
 	}
@@ -106,6 +106,16 @@ func (f *FS) Cut() error {
 	return f.detach()
 }
 
+// CutKeeping is Cut of a disk with a cache: beside what was synced an arbitrary part of the rest survives, drawn from seed:
+// changes of names, pages of each file, here and there a part of a page.
+func (f *FS) CutKeeping(seed uint64) error {
+	_, _ = f.ask(&question{Cut: true, Seed: seed}, endWithin) // It may be gone already.
+	return f.Cut()
+}
+
+// CutAt says at which change the power went, when Options.CutAt cut it and Cut was called since; else it is empty.
+func (f *FS) CutAt() string { return f.cutAt }
+
 // Unmount is the orderly end: everything, synced or not, is written to lower, under IgnoreSync as well. While files are
 // open on the mount it fails with EBUSY and the file system goes on.
 func (f *FS) Unmount() error {
@@ -129,22 +139,32 @@ func (f *FS) Unmount() error {
 
 // Stats asks the file system what it has seen. It fails once the file system is gone.
 func (f *FS) Stats() (Stats, error) {
-	a, err := f.ask(commandStats, endWithin)
+	a, err := f.ask(&question{}, endWithin)
 	if err != nil {
 		return Stats{}, fmt.Errorf("ask for stats: %w", err)
 	}
 	return a.Stats, nil
 }
 
-// ask sends a command, none if it is empty, and reads the answer.
-func (f *FS) ask(command string, within time.Duration) (answer, error) {
+// FailSync lets the next sync of a file whose path on the mount begins with prefix fail with EIO. Of each of its pages seed
+// draws whether it was written, still is in the disk's cache, or is lost; with 0 all are lost. The kernel goes on showing
+// what was written, until its pages are dropped.
+func (f *FS) FailSync(prefix string, seed uint64) error {
+	if _, err := f.ask(&question{FailSync: true, Path: prefix, Seed: seed}, endWithin); err != nil {
+		return fmt.Errorf("let a sync fail: %w", err)
+	}
+	return nil
+}
+
+// ask sends a question, unless there is none, and reads the answer.
+func (f *FS) ask(q *question, within time.Duration) (answer, error) {
 	f.asking.Lock()
 	defer f.asking.Unlock()
 	if err := f.answers.SetReadDeadline(time.Now().Add(within)); err != nil {
 		return answer{}, err
 	}
-	if command != "" {
-		if _, err := io.WriteString(f.commands, command+"\n"); err != nil {
+	if q != nil {
+		if err := json.NewEncoder(f.commands).Encode(q); err != nil {
 			return answer{}, err
 		}
 	}
@@ -154,6 +174,9 @@ func (f *FS) ask(command string, within time.Duration) (answer, error) {
 // detach takes the mount away after the process is gone.
 func (f *FS) detach() error {
 	f.detached.Do(func() {
+		if a, err := f.ask(nil, endWithin); err == nil { // The process is gone: this does not wait.
+			f.cutAt = a.CutAt
+		}
 		f.closePipes()
 		if err := detach(f.mountpoint); err != nil {
 			f.detachErr = fmt.Errorf("detach %q: %w", f.mountpoint, err)

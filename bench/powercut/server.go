@@ -59,22 +59,34 @@ func serve(commands io.Reader, answers io.Writer) error {
 	if err := server.WaitMount(); err != nil {
 		return errors.Join(fmt.Errorf("wait for mount on %q: %w", o.Mountpoint, err), detach(o.Mountpoint))
 	}
-	// The last answer, after unmounting, must not be written into the middle of one to a command.
+	// The last answer, after unmounting, must not be written into the middle of one to a question.
 	var answering sync.Mutex
+	write := func(a answer) error {
+		answering.Lock()
+		defer answering.Unlock()
+		return writeAnswer(answers, a)
+	}
 	say := func() error {
 		d.mu.Lock()
 		s := d.stats
 		d.mu.Unlock()
-		answering.Lock()
-		defer answering.Unlock()
-		return writeAnswer(answers, answer{Stats: s})
+		return write(answer{Stats: s})
 	}
+	d.mu.Lock()
+	d.power.gone = func(what string) {
+		_ = write(answer{Stats: d.stats, CutAt: what}) // Without it the test knows only that the power is gone.
+		os.Exit(0)
+	}
+	d.mu.Unlock()
 	if err := say(); err != nil {
 		return errors.Join(fmt.Errorf("report the mount: %w", err), detach(o.Mountpoint))
 	}
 	var orphaned atomic.Bool
 	go func() {
-		listen(commands, say)
+		listen(commands, func(q question) error {
+			d.obey(q)
+			return say()
+		})
 		// The test ended without Cut or Unmount: to the lower directory that is a cut too. Only this process is left
 		// to take the mount away, and taking it away must not look like an orderly end below.
 		orphaned.Store(true)
@@ -94,16 +106,27 @@ func serve(commands io.Reader, answers io.Writer) error {
 	return say()
 }
 
-// listen answers commands until their pipe ends.
-func listen(commands io.Reader, say func() error) {
+// listen answers questions until their pipe ends.
+func listen(commands io.Reader, answer func(question) error) {
 	lines := bufio.NewScanner(commands)
 	for lines.Scan() {
-		if lines.Text() != commandStats {
+		var q question
+		if json.Unmarshal(lines.Bytes(), &q) != nil || answer(q) != nil {
 			return
 		}
-		if err := say(); err != nil {
-			return
-		}
+	}
+}
+
+// obey does what a question asks for beside an answer. It does not return from a cut.
+func (d *disk) obey(q question) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case q.Cut:
+		_ = d.keepSome(q.Seed) // What an error leaves is a state like any other.
+		d.power.gone("the end of the test")
+	case q.FailSync:
+		d.failing = &failure{q.Path, q.Seed}
 	}
 }
 

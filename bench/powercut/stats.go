@@ -5,6 +5,8 @@ type Stats struct {
 	FileSyncs  uint64 `json:"file_syncs"`  // fsync, fdatasync, msync and O_SYNC writes that were answered, ignored ones included
 	DirSyncs   uint64 `json:"dir_syncs"`   // fsync of a directory, alike
 	Ignored    uint64 `json:"ignored"`     // of both: answered with success under IgnoreSync
+	Failed     uint64 `json:"failed"`      // of FileSyncs: answered with EIO as FailSync asked
+	Reads      uint64 `json:"reads"`       // READ requests: what the kernel did not have in its page cache
 	Writes     uint64 `json:"writes"`      // WRITE requests, those of mapped pages included
 	WriteBytes uint64 `json:"write_bytes"` // their bytes
 	KeptBytes  uint64 `json:"kept_bytes"`  // bytes of files written to the lower directory

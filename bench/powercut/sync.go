@@ -1,8 +1,15 @@
 package powercut
 
+import "strings"
+
 // syncFile answers fsync, fdatasync and msync of a file.
 func (d *disk) syncFile(i *inode) error {
+	d.changing("sync", i)
 	d.stats.FileSyncs++
+	if f := d.failing; f != nil && strings.HasPrefix(i.path(), f.prefix) {
+		d.failing = nil
+		return d.failSync(i, f.seed)
+	}
 	if d.options.IgnoreSync {
 		d.stats.Ignored++
 		return nil
@@ -12,6 +19,7 @@ func (d *disk) syncFile(i *inode) error {
 
 // syncDir answers fsync of a directory.
 func (d *disk) syncDir(dir *inode) error {
+	d.changing("sync of directory", dir)
 	d.stats.DirSyncs++
 	if d.options.IgnoreSync {
 		d.stats.Ignored++

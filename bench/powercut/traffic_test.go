@@ -153,6 +153,13 @@ func TestWhatMustSurvive(t *testing.T) {
 		if err := r.model.check(lower, o.Seed != 0); err != nil {
 			rt.Fatal(err)
 		}
+		if seed := rapid.SampledFrom([]uint64{0, 0, 1, 2, 3, 4, 5, 6, 7, 8}).Draw(rt, "last instant"); seed != 0 {
+			must(d.keepSome(seed))
+			if err := r.model.check(lower, true); err != nil {
+				rt.Fatalf("after the last instant: %v", err)
+			}
+			return
+		}
 		must(d.keepAll())
 		for dir := range r.dirs {
 			r.model.syncDir(dir)

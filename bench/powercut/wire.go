@@ -128,6 +128,7 @@ func (w *wire) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut)
 		i.ctime, i.attrsDirty = now, true
 		out.SetTimeout(cacheFor)
 		i.fillAttr(&out.Attr)
+		w.disk.changing("change of attributes", i)
 		return w.disk.gust()
 	})
 }
@@ -142,6 +143,7 @@ func (w *wire) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fu
 		i.opens++
 		i.fillEntry(&out.EntryOut)
 		out.OpenFlags = fuse.FOPEN_KEEP_CACHE
+		w.disk.changing("creation", i)
 		return w.disk.gust()
 	})
 }
@@ -164,6 +166,7 @@ func (w *wire) make(dirID uint64, name string, mode uint32, owner fuse.Owner, ou
 			return err
 		}
 		i.fillEntry(out)
+		w.disk.changing("creation", i)
 		return w.disk.gust()
 	})
 }
@@ -181,6 +184,7 @@ func (w *wire) remove(dirID uint64, name string, wantDir bool) fuse.Status {
 		if err := w.disk.remove(dir, name, wantDir); err != nil {
 			return err
 		}
+		w.disk.changing("removal in", dir)
 		return w.disk.gust()
 	})
 }
@@ -194,6 +198,7 @@ func (w *wire) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName str
 		if err := w.disk.rename(place{from, oldName}, place{to, newName}, in.Flags); err != nil {
 			return err
 		}
+		w.disk.changing("rename in", to)
 		return w.disk.gust()
 	})
 }
@@ -218,6 +223,7 @@ func (w *wire) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 func (w *wire) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
 	n := 0
 	status := w.on(in.NodeId, func(i *inode) (err error) {
+		w.disk.stats.Reads++
 		n, err = w.disk.read(i, buf[:min(len(buf), int(in.Size))], int64(min(in.Offset, 1<<62)))
 		return err
 	})
@@ -239,6 +245,7 @@ func (w *wire) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, 
 		if d.early != nil {
 			d.early.saw(i, off, off+int64(len(data)))
 		}
+		d.changing("write", i)
 		return d.gust()
 	})
 	return uint32(len(data)), status
@@ -275,7 +282,7 @@ func (w *wire) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 			return syscall.EFBIG
 		}
 		d, off, end := w.disk, int64(in.Offset), int64(in.Offset+in.Length)
-		if in.Mode&^(unix.FALLOC_FL_KEEP_SIZE|unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_ZERO_RANGE) != 0 {
+		if d.options.NoFallocate || in.Mode&^(unix.FALLOC_FL_KEEP_SIZE|unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_ZERO_RANGE) != 0 {
 			return syscall.EOPNOTSUPP
 		}
 		if in.Mode&(unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_ZERO_RANGE) != 0 {
@@ -289,6 +296,7 @@ func (w *wire) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 			}
 		}
 		i.touch(d.now())
+		d.changing("fallocate", i)
 		return d.gust()
 	})
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -32,7 +33,8 @@ func (h *Handler) guard(right access.Right, answer func(*call) error) fasthttp.R
 			return
 		}
 		c := &call{Handler: h, ctx: ctx, token: token, catalogue: catalogue}
-		if err := answer(c); err != nil {
+		// What was read from a catalogue leaves when the catalogue is durable, a refusal too.
+		if err := errors.Join(answer(c), h.engine.Durable()); err != nil {
 			h.fail(ctx, err)
 		}
 	}

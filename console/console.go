@@ -21,6 +21,7 @@ type Engine interface {
 	NowMs() int64
 	ClockLeapt() bool
 	ConfirmClock(name string, token *access.Token) error
+	Durable() error
 	View(fn func(*shard.View)) error
 	Administer(name string, token *access.Token, fn shard.ChangeFunc) error
 	Licenses(p *license.Product, after uint64, fn func(*shard.License) bool) error

@@ -62,7 +62,10 @@ func (c *call) pageLogs(q shard.LogQuery, limit int) error {
 	err := p.read(ctx, c.engine, q, limit, logAnswerBytesMax, true)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return &event.Problem{Code: event.Overloaded, Detail: "the log took too long to search; name a shorter time, from and to"}
+		return &event.Problem{
+			Code:   event.Overloaded,
+			Detail: "the log took too long to search; name a shorter time, from and to",
+		}
 	case err != nil:
 		return fmt.Errorf("read the log of a device of %s: %w", q.Product.Name, err)
 	}

@@ -53,7 +53,8 @@ type Checkpoints interface {
 
 // Guard watches the free space of the disk.
 type Guard interface {
-	// Stopped says that events must not be taken, Exhausted that administration must not either.
+	// Low says that views must yield, Stopped that events must not be taken, Exhausted that administration must not either.
+	Low() bool
 	Stopped() bool
 	Exhausted() bool
 	Reserve(bytes uint64)
@@ -210,8 +211,16 @@ func Open(o Options) (*Engine, error) {
 		return nil, errors.Join(refuseStart(err), e.table.Close())
 	}
 	e.views, err = views.Open(views.Options{
-		Views: []views.View{o.Ledger}, Source: logSource{e}, Devices: e.table, Catalogue: e.catalogue.Load(),
-		AcceptGap: o.AcceptViewGap, Logger: o.Logger, Moved: func(_ views.View, seq uint64) { e.producers.Passed(seq) },
+		Views: []views.View{
+			o.Ledger,
+		},
+		Short:     o.Guard.Low,
+		Source:    logSource{e},
+		Devices:   e.table,
+		Catalogue: e.catalogue.Load(),
+		AcceptGap: o.AcceptViewGap,
+		Logger:    o.Logger,
+		Moved:     func(_ views.View, seq uint64) { e.producers.Passed(seq) },
 	})
 	if err != nil {
 		return nil, errors.Join(err, e.table.Close())

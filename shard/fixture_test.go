@@ -33,6 +33,8 @@ type memLog struct {
 	hold   chan struct{} // Append waits until it is closed, when not nil
 	began  chan struct{} // gets a value when an Append waits
 	err    error
+	// stopAfter lets so many groups more in; those behind fail. 0: it lets all in.
+	stopAfter int
 }
 
 func (l *memLog) Append(g *commitlog.Group) error {
@@ -47,6 +49,14 @@ func (l *memLog) Append(g *commitlog.Group) error {
 	defer l.mu.Unlock()
 	if err = errors.Join(err, l.err); err != nil {
 		return err
+	}
+	if l.stopAfter < 0 {
+		return errors.New("the disk takes no more")
+	}
+	if l.stopAfter > 0 {
+		if l.stopAfter--; l.stopAfter == 0 {
+			l.stopAfter = -1
+		}
 	}
 	if want := uint64(len(l.groups) + 1); g.Seq != want {
 		return fmt.Errorf("group %d appended where %d was due", g.Seq, want)
@@ -233,6 +243,7 @@ func (l *memStore) Scan(prefix, start []byte, reverse bool, fn func(k, v []byte)
 type wideDisk struct{ full atomic.Bool }
 
 func (d *wideDisk) Stopped() bool   { return d.full.Load() }
+func (d *wideDisk) Low() bool       { return d.full.Load() }
 func (d *wideDisk) Exhausted() bool { return false }
 func (d *wideDisk) Reserve(uint64)  {}
 
@@ -372,8 +383,8 @@ func (m *machine) product(name, plan string, licenses uint64) {
 	}
 }
 
-// admin returns a token that may do everything, making it first.
-func (m *machine) admin() *access.Token {
+// administrator returns a token that may do everything, making it first.
+func (m *machine) administrator() *access.Token {
 	m.t.Helper()
 	if m.Catalogue().Token("admin") == nil {
 		m.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {

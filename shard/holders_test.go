@@ -39,7 +39,7 @@ func (m *machine) holds(producer, device string, online bool) {
 
 func (m *machine) deletes(producer string) {
 	m.t.Helper()
-	if found, err := m.ForgetProducer(m.admin(), 0, producer); !found || err != nil {
+	if found, err := m.ForgetProducer(m.administrator(), 0, producer); !found || err != nil {
 		m.t.Fatal(found, err)
 	}
 }
@@ -56,10 +56,10 @@ func TestDeletedProducer(t *testing.T) {
 	if _, err := m.claimed("gw", 1, line("up", "p", "d0")); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := m.ForgetProducer(m.admin(), 0, "nobody"); found || err != nil {
+	if found, err := m.ForgetProducer(m.administrator(), 0, "nobody"); found || err != nil {
 		t.Fatal(found, err)
 	}
-	if found, err := m.ForgetProducer(m.admin(), 7, "gw"); found || err != nil {
+	if found, err := m.ForgetProducer(m.administrator(), 7, "gw"); found || err != nil {
 		t.Fatal("another account's:", found, err)
 	}
 	m.deletes("gw")
@@ -229,12 +229,12 @@ func TestDeletedWhileItSends(t *testing.T) {
 		})
 	}
 	for range 50 {
-		if _, err := m.ForgetProducer(m.admin(), 0, "gw"); err != nil {
+		if _, err := m.ForgetProducer(m.administrator(), 0, "gw"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wg.Wait()
-	if _, err := m.ForgetProducer(m.admin(), 0, "gw"); err != nil {
+	if _, err := m.ForgetProducer(m.administrator(), 0, "gw"); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/claims"
@@ -90,7 +92,11 @@ func newLawJoiner(t testing.TB, o Options) *lawJoiner {
 	t.Helper()
 	o.fill()
 	e := &Engine{
-		o: o, gate: newGate(o.Lanes), producers: claims.New(claims.Options{}), stop: make(chan struct{}), failed: make(chan struct{}),
+		o:         o,
+		gate:      newGate(o.Lanes),
+		producers: claims.New(claims.Options{}),
+		stop:      make(chan struct{}),
+		failed:    make(chan struct{}),
 	}
 	e.totals.init()
 	e.upgrades.init()
@@ -161,6 +167,8 @@ func stateOf(e *Engine, store *memStore) string {
 	var lines []string
 	e.table.Walk(0, func(o counters.Ordinal, product uint32, name []byte) bool {
 		s := e.table.SlotOf(o)
+		// Ends are computed anew when somebody looks (R9); now somebody does.
+		e.currentEnd(s, e.catalogue.Load().ProductByID(product))
 		lines = append(lines, fmt.Sprintf("device %d %d/%s %x %x %x %x %x %x %+v", o, product, name,
 			s.Message(), s.Denied(), s.OTA(), s.License(), s.Session(), s.Seen(), e.table.Grant(o)))
 		return true
@@ -245,6 +253,7 @@ func (m *machine) randomHistory(r *rand.Rand) {
 				m.t.Fatal(err, m.Err())
 			}
 		}
+		m.randomChange(r)
 		switch r.IntN(6) {
 		case 0:
 			m.clock.pass(25 * 3600e9)
@@ -259,5 +268,45 @@ func (m *machine) randomHistory(r *rand.Rand) {
 		case 4:
 			m.crash()
 		}
+	}
+}
+
+// randomChange lets an administrator do something to product p, or nothing; what is refused changes nothing.
+func (m *machine) randomChange(r *rand.Rand) {
+	m.t.Helper()
+	var refused *event.Problem
+	on := r.IntN(2) == 0
+	err := m.Administer("test", nil, func(c *license.Catalogue, by license.Actor) (
+		next *license.Catalogue, ch *license.Change, err error,
+	) {
+		switch r.IntN(7) {
+		case 0:
+			var patch license.PlanPatch
+			if err := patch.UnmarshalJSON(fmt.Appendf(nil, `{"validity":"P%dD","messages_per_day":%d}`,
+				2+r.IntN(20), 5+r.IntN(5))); err != nil {
+				return nil, nil, err
+			}
+			next, ch, _, err = c.SetPlan(by, "p", patch)
+		case 1:
+			next, ch, _, err = c.SuspendAccount(by, "acc-p", on)
+		case 2:
+			next, ch, _, err = c.SuspendProduct(by, "p", on)
+		case 3:
+			next, ch, err = c.SuspendDevice(by, "p", fmt.Sprint("d", r.IntN(8)), on)
+		case 4:
+			next, ch, _, err = c.TakeBack(
+				by,
+				"p",
+				"LOT-1",
+				false,
+				license.Void{Order: fmt.Sprint("RV-", r.IntN(3)), Quantity: 1},
+			)
+		case 5:
+			next, ch, _, err = c.SetRenewal(by, "p", on, []string{"d1"})
+		}
+		return next, ch, err
+	})
+	if err != nil && !errors.As(err, &refused) {
+		m.t.Fatal(err)
 	}
 }

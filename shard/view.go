@@ -35,6 +35,10 @@ func (e *Engine) View(fn func(*View)) error {
 // settle returns when everything that was decided before the call is durable.
 func (e *Engine) settle() error { return e.View(func(*View) {}) }
 
+// Durable returns when everything that was decided before the call is durable: what was read from the catalogue before
+// may leave then.
+func (e *Engine) Durable() error { return e.settle() }
+
 // settleView returns when the ledger has everything that was decided before the call.
 func (e *Engine) settleView() error {
 	if err := e.settle(); err != nil {

@@ -10,7 +10,10 @@ func (f *follower) run() {
 	tick := time.NewTicker(gatherFor)
 	defer tick.Stop()
 	for stopped := false; ; {
-		err := f.catchUp()
+		var err error
+		if !f.yields || !f.r.o.Short() {
+			err = f.catchUp()
+		}
 		if err != nil {
 			f.r.o.Logger.Error("a view cannot follow the log; it holds the log's segments until it can",
 				"view", f.view.Name(), "error", err)

@@ -25,7 +25,10 @@ type Source interface {
 
 // Options says which views follow which log.
 type Options struct {
+	// Views come in the order in which they yield: while Short says that the disk runs short of space, all but the last
+	// one rest. The last one frees segments of the log.
 	Views   []View
+	Short   func() bool // nil: never
 	Source  Source
 	Devices Devices
 	// Catalogue is what held at the end of the log when the runner is opened.
@@ -71,6 +74,7 @@ type catalogueFrom struct {
 type follower struct {
 	r        *Runner
 	view     View
+	yields   bool
 	kick     chan struct{} // there are many groups, or somebody waits
 	passed   atomic.Uint64 // as Position
 	passedMs atomic.Int64
@@ -83,11 +87,17 @@ type follower struct {
 func Open(o Options) (*Runner, error) {
 	r := &Runner{o: o, stop: make(chan struct{}), last: o.Source.Last().Seq}
 	r.catalogues = []catalogueFrom{{0, o.Catalogue}}
-	for _, v := range o.Views {
+	for i, v := range o.Views {
 		if err := r.check(v); err != nil {
 			return nil, fmt.Errorf("view %s: %w", v.Name(), err)
 		}
-		f := &follower{r: r, view: v, kick: make(chan struct{}, 1), moved: make(chan struct{})}
+		f := &follower{
+			r:      r,
+			view:   v,
+			yields: o.Short != nil && i < len(o.Views)-1,
+			kick:   make(chan struct{}, 1),
+			moved:  make(chan struct{}),
+		}
 		f.passed.Store(v.Position().Seq)
 		r.followers = append(r.followers, f)
 	}

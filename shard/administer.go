@@ -145,12 +145,11 @@ func (e *Engine) decideChanges(g *group) (decided []*pendingChange) {
 // swap makes next the catalogue, and does to devices and timers what the change says. The gate is closed.
 func (e *Engine) swap(before, next *license.Catalogue, ch *license.Change) {
 	e.catalogue.Store(next)
-	if ch.Refresh != 0 {
-		// The first number that gateways are told begins the run of the daemon; lane 0 is nobody's now.
-		l := e.gate.all[0]
+	if run, first := e.commands.Run(); first {
+		l := e.gate.all[0] // It is nobody's now.
 		l.begin(ch.AtMs, 0)
-		l.beginRun(e.commands)
-		l.end(!l.records.Empty())
+		l.records.Run(run)
+		l.end(true)
 	}
 	if ch.Device != nil {
 		e.suspendDevice(next, ch.Device, ch.AtMs)

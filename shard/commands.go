@@ -38,29 +38,40 @@ func (e *Engine) newCommands() *commands.Commands {
 	})
 }
 
-// command tells the holder of the device in hand, or every gateway of its account, that it is offline now. It is heard
-// when the group is durable.
-func (t *turn) command(reason event.Code, session counters.SessionWord) {
-	t.l.beginRun(t.e.commands)
-	t.l.records.Command(t.e.commands.Add(record.Command{
-		Ordinal: uint64(t.slot.Ordinal()), Account: t.product.AccountID, Holder: session.Holder(), Change: session.Change(),
-		AtMs: t.nowMs, Reason: reason,
-	}))
+// putOffline takes the device in hand offline, whoever holds it, and has its holder told, or every gateway of its
+// account.
+func (t *turn) putOffline(reason event.Code) {
+	if !t.slot.Session().Online() {
+		return
+	}
+	t.disown()
+	t.tell(reason, func() counters.SessionOutcome { return t.slot.SetOffline(0, true) })
 }
 
-// beginRun records that the daemon was started, before the first number that it gives out.
+// tell changes the session of the device in hand. If that takes it offline, its holder is told why when the group is
+// durable.
+func (t *turn) tell(reason event.Code, change func() counters.SessionOutcome) counters.SessionOutcome {
+	var out counters.SessionOutcome
+	m, offline := t.e.commands.Add(func(m *record.Command) bool {
+		out = change()
+		*m = record.Command{
+			Ordinal: uint64(t.slot.Ordinal()), Account: t.product.AccountID, Holder: out.After.Holder(),
+			Change: out.After.Change(), AtMs: t.nowMs, Reason: reason,
+		}
+		return out.WentOffline()
+	})
+	t.session(out)
+	if offline {
+		t.l.beginRun(t.e.commands)
+		t.l.records.Command(m)
+	}
+	return out
+}
+
+// beginRun records that the daemon was started, in the group of the first number that it gives out.
 func (l *lane) beginRun(c *commands.Commands) {
 	if run, first := c.Run(); first {
 		l.records.Run(run)
-	}
-}
-
-// putOffline takes the device in hand offline, whoever holds it, and has its holder told.
-func (t *turn) putOffline(reason event.Code) {
-	t.disown()
-	if out := t.slot.SetOffline(0, true); out.WentOffline() {
-		t.session(out)
-		t.command(reason, out.After)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
 )
 
@@ -43,12 +44,13 @@ func (t *turn) disown() {
 	if holder == 0 || holder == t.holder || t.e.producers.ByOrdinal(holder) != nil {
 		return
 	}
-	out := t.slot.ClearHolder(holder)
-	if !out.Changed() {
-		return // Somebody else has connected it.
-	}
+	var out counters.SessionOutcome
+	m, kept := t.e.commands.Disown(t.slot.Ordinal(), func() (from, to uint64) {
+		out = t.slot.ClearHolder(holder) // Unless somebody else has connected it.
+		return out.Before.Change(), out.After.Change()
+	})
 	t.session(out)
-	if m, ok := t.e.commands.Disown(t.slot.Ordinal(), out.Before.Change(), out.After.Change()); ok {
+	if kept {
 		t.l.records.Command(m) // It has not obeyed yet.
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/meterd/meterd/license"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/claims"
+	"github.com/meterd/meterd/shard/commands"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -151,7 +152,11 @@ func (j *lawJoiner) bind(groups []commitlog.Group) {
 	j.e.catalogue.Store(j.cat)
 }
 
-func (j *lawJoiner) state(store *memStore) string { return stateOf(j.e, store) }
+func (j *lawJoiner) state(store *memStore) string {
+	j.e.clock = newDecidedClock(j.e.o.Clock, j.lastMs)
+	j.e.commands.Start(j.cat.Seq)
+	return stateOf(j.e, store)
+}
 
 func (m *machine) state() string {
 	m.ends()
@@ -161,8 +166,8 @@ func (m *machine) state() string {
 	return stateOf(m.Engine, m.store)
 }
 
-// stateOf writes everything that must survive as text: words, grants, pools, gifts, totals, producers and the last
-// serial.
+// stateOf writes everything that must survive as text: words, grants, pools, gifts, totals, producers, commands and the
+// last serial.
 func stateOf(e *Engine, store *memStore) string {
 	var lines []string
 	e.table.Walk(0, func(o counters.Ordinal, product uint32, name []byte) bool {
@@ -207,7 +212,14 @@ func stateOf(e *Engine, store *memStore) string {
 		lines = append(lines, fmt.Sprintf("producer %d %d %s", p.Ordinal, p.Account, p.Name))
 		return nil
 	})
-	lines = append(lines, fmt.Sprintf("serial %d", e.serial.Load()))
+	page, err := e.commands.Page(e.commands.Now(), commands.Listener{}) // There are fewer devices than a page has items.
+	for _, it := range page.Items {
+		lines = append(lines, fmt.Sprintf("command %d to disconnect %d: %s", it.Place.Command, it.Device, it.Reason))
+	}
+	if err != nil {
+		lines = append(lines, err.Error())
+	}
+	lines = append(lines, fmt.Sprintf("serial %d, command %d", e.serial.Load(), e.commands.Last()))
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }

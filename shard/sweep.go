@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 )
@@ -148,16 +149,24 @@ func (e *Engine) suspendDevice(cat *license.Catalogue, d *license.DeviceSuspensi
 	t := turn{e: e, l: l, cat: cat, nowMs: nowMs, slot: slot, product: cat.ProductByID(d.Product)}
 	t.begin(0)
 	t.disown()
-	out := slot.SetSuspended(d.Suspended)
-	t.session(out)
-	switch {
-	case out.WentOffline():
-		t.command(event.Suspended, out.After)
-	case out.Changed():
-		// It was offline already. A command that it has not obeyed yet goes on under its new session.
-		if m, ok := e.commands.Renew(slot.Ordinal(), out.Before.Change(), out.After.Change()); ok {
-			l.records.Command(m)
-		}
+	if slot.Session().Online() {
+		t.tell(event.Suspended, func() counters.SessionOutcome { return slot.SetSuspended(d.Suspended) })
+	} else {
+		t.suspendOffline(d.Suspended)
 	}
 	l.end(!l.records.Empty())
+}
+
+// suspendOffline suspends the device in hand, which is offline, or lets it go. A command that it has not obeyed yet goes
+// on under its new session.
+func (t *turn) suspendOffline(suspended bool) {
+	var out counters.SessionOutcome
+	m, kept := t.e.commands.Renew(t.slot.Ordinal(), func() (from, to uint64) {
+		out = t.slot.SetSuspended(suspended)
+		return out.Before.Change(), out.After.Change()
+	})
+	t.session(out)
+	if kept {
+		t.l.records.Command(m)
+	}
 }

@@ -51,22 +51,25 @@ func New(o Options) *Commands {
 	return c
 }
 
-// Join takes over a disconnect that a record or a checkpoint has. The latest about a device is the one that counts, in
-// whatever order they come. It is called before Start.
+// Join takes over a disconnect that a record has, in whatever order they come. The device was bound before. It is
+// called before Start.
 func (c *Commands) Join(m record.Command) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := c.join(m)
+	c.tidy(m.AtMs, addSteps)
+	return err
+}
+
+func (c *Commands) join(m record.Command) error {
 	if m.Seq == 0 || m.Reason == event.Accepted || m.Reason >= event.Codes {
 		return fmt.Errorf("command %d has the reason %d", m.Seq, m.Reason)
 	}
 	c.JoinLast(m.Seq)
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if other := c.kept.all.at(m.Seq); other != nil && other.Ordinal != m.Ordinal {
 		return fmt.Errorf("command %d is of device %d and of device %d", m.Seq, other.Ordinal, m.Ordinal)
 	}
-	if have := c.kept.devices[m.Ordinal]; have == nil || m.Seq > have.Seq ||
-		(m.Seq == have.Seq && m.Change > have.Change) {
-		c.kept.put(m)
-	}
+	c.kept.put(m)
 	return nil
 }
 
@@ -90,7 +93,7 @@ func (c *Commands) Start(change uint64) {
 }
 
 // Run returns, to the first caller alone, the run that must be recorded in the open group before its first disconnect
-// or refresh. It is called inside the gate.
+// or change of administration. It is called inside the gate.
 func (c *Commands) Run() (r record.Run, first bool) {
 	if c.recorded.Load() || !c.recorded.CompareAndSwap(false, true) {
 		return record.Run{}, false
@@ -101,42 +104,58 @@ func (c *Commands) Run() (r record.Run, first bool) {
 	return c.history.current, true
 }
 
-// Add gives m a sequence and keeps it, in the place of what is kept for its device, and returns it for the record. It
-// is heard when Publish says that its group is durable. It is called inside the gate, after the session has changed.
-func (c *Commands) Add(m record.Command) record.Command {
+// Add runs decide, which takes a device offline and says in m whom to tell, gives m a sequence, keeps it in the place of
+// what is kept for the device, and returns it for the record. If decide returns false, nothing is kept. It is heard when
+// Publish says that its group is durable. Add is called inside the gate.
+//
+// Whatever changes a session but a connect does so in here, in Renew or in Disown, under the lock: a change between
+// taking a device offline and keeping the disconnect would make it look as if the device had connected.
+func (c *Commands) Add(decide func(m *record.Command) (offline bool)) (m record.Command, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !decide(&m) {
+		return record.Command{}, false
+	}
 	m.Seq = c.last.Add(1) // Under the lock: the lists are in this order.
 	c.kept.put(m)
 	c.tidy(m.AtMs, addSteps)
-	return m
+	return m, true
 }
 
-// Renew gives what is kept for a device whose session changed from change number from, and not by a connect, the change
-// number to, under its old sequence: who heard it does not hear it again. It returns the disconnect for the record;
-// ok is false if none is kept. It is called inside the gate.
-func (c *Commands) Renew(o counters.Ordinal, from, to uint64) (m record.Command, ok bool) {
+// Renew runs change, which changes the session of a device otherwise than by a connect and returns the change numbers
+// before and after. What is kept for the device goes on under its old sequence, so that who heard it does not hear it
+// again, and is returned for the record; ok is false if none is kept. Renew is called inside the gate.
+func (c *Commands) Renew(o counters.Ordinal, change func() (from, to uint64)) (m record.Command, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.kept.devices[uint64(o)]
-	if e == nil || e.Change != from {
+	e := c.renewed(o, change)
+	if e == nil {
 		return record.Command{}, false
+	}
+	return e.Command, true
+}
+
+// Disown is Renew for a session whose holder was forgotten: every gateway of the account hears what is kept.
+func (c *Commands) Disown(o counters.Ordinal, change func() (from, to uint64)) (m record.Command, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.renewed(o, change)
+	if e == nil {
+		return record.Command{}, false
+	}
+	e.Holder = 0
+	return e.Command, true
+}
+
+// renewed gives what is kept for a device the change number after change, nil if none is kept or nothing changed.
+func (c *Commands) renewed(o counters.Ordinal, change func() (from, to uint64)) *entry {
+	from, to := change()
+	e := c.kept.devices[uint64(o)]
+	if from == to || e == nil || e.Change != from {
+		return nil
 	}
 	e.Change = to
-	return e.Command, true
-}
-
-// Disown is Renew for a session that changed because the device's holder was forgotten: every gateway of the account
-// hears what is kept. It is called inside the gate.
-func (c *Commands) Disown(o counters.Ordinal, from, to uint64) (m record.Command, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := c.kept.devices[uint64(o)]
-	if e == nil || e.Change != from {
-		return record.Command{}, false
-	}
-	e.Change, e.Holder = to, 0
-	return e.Command, true
+	return e
 }
 
 // Last returns the last sequence given out.
@@ -163,6 +182,7 @@ func (c *Commands) Publish(seq uint64) {
 func (c *Commands) Changed(r Refresh) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.refreshes.last = r.Seq
 	if r.Product != 0 {
 		c.refreshes.add(r)
 	}

@@ -43,8 +43,8 @@ func (h *history) join(r record.Run) {
 }
 
 // begin draws a tag for this start of the daemon, which gives the numbers from those on.
-func (h *history) begin(firstCommand, firstRefresh uint64) {
-	h.current = record.Run{Number: 1, FirstCommand: firstCommand, FirstRefresh: firstRefresh}
+func (h *history) begin(firstCommand, firstChange uint64) {
+	h.current = record.Run{Number: 1, FirstCommand: firstCommand, FirstChange: firstChange}
 	known := func(tag uint32) bool {
 		return slices.ContainsFunc(h.runs, func(r record.Run) bool { return r.Tag == tag })
 	}
@@ -62,7 +62,7 @@ func (h *history) begin(firstCommand, firstRefresh uint64) {
 // tag returns the tag for a place that was named when these were the last durable numbers. The own tag is durable with
 // the first number of the run; until then the last start's goes, since no number is younger than it.
 func (h *history) tag(lastCommand, lastRefresh uint64) uint32 {
-	if lastCommand >= h.current.FirstCommand || lastRefresh >= h.current.FirstRefresh {
+	if lastCommand >= h.current.FirstCommand || lastRefresh >= h.current.FirstChange {
 		return h.current.Tag
 	}
 	return h.previous
@@ -76,7 +76,7 @@ func (h *history) knows(p Place, lastCommand, lastRefresh uint64) bool {
 		return false
 	case i >= 0 && i+1 < len(h.runs):
 		lastCommand = min(lastCommand, h.runs[i+1].FirstCommand-1)
-		lastRefresh = min(lastRefresh, h.runs[i+1].FirstRefresh-1)
+		lastRefresh = min(lastRefresh, h.runs[i+1].FirstChange-1)
 	}
 	return p.Command <= lastCommand && p.Refresh <= lastRefresh
 }

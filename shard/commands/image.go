@@ -66,8 +66,10 @@ func appendEntry(dst []byte, m *record.Command) []byte {
 	return append(dst, byte(m.Reason))
 }
 
-// ReadKept joins a piece that WriteKept wrote.
+// ReadKept joins a piece that WriteKept wrote. It is called before Start, perhaps before the devices are there.
 func (c *Commands) ReadKept(data []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if len(data)%entryBytes != 0 {
 		return errors.New("the section of commands is damaged")
 	}
@@ -81,7 +83,7 @@ func (c *Commands) ReadKept(data []byte) error {
 		if m.Ordinal > uint64(counters.OrdinalMax) || m.Account == 0 {
 			return errors.New("the section of commands is damaged")
 		}
-		if err := c.Join(m); err != nil {
+		if err := c.join(m); err != nil {
 			return err
 		}
 	}
@@ -93,15 +95,19 @@ func (c *Commands) AppendRuns(dst []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range c.history.runs {
-		dst = binary.LittleEndian.AppendUint64(dst, r.Number)
-		dst = binary.LittleEndian.AppendUint32(dst, r.Tag)
-		dst = binary.LittleEndian.AppendUint64(dst, r.FirstCommand)
-		dst = binary.LittleEndian.AppendUint64(dst, r.FirstRefresh)
+		dst = appendRun(dst, r)
 	}
 	return dst
 }
 
-// ReadRuns joins what AppendRuns wrote.
+func appendRun(dst []byte, r record.Run) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, r.Number)
+	dst = binary.LittleEndian.AppendUint32(dst, r.Tag)
+	dst = binary.LittleEndian.AppendUint64(dst, r.FirstCommand)
+	return binary.LittleEndian.AppendUint64(dst, r.FirstChange)
+}
+
+// ReadRuns joins what AppendRuns wrote. It is called before Start.
 func (c *Commands) ReadRuns(data []byte) error {
 	if len(data)%runBytes != 0 {
 		return errors.New("the section of runs is damaged")
@@ -109,7 +115,7 @@ func (c *Commands) ReadRuns(data []byte) error {
 	for ; len(data) > 0; data = data[runBytes:] {
 		c.JoinRun(record.Run{
 			Number: binary.LittleEndian.Uint64(data), Tag: binary.LittleEndian.Uint32(data[8:]),
-			FirstCommand: binary.LittleEndian.Uint64(data[12:]), FirstRefresh: binary.LittleEndian.Uint64(data[20:]),
+			FirstCommand: binary.LittleEndian.Uint64(data[12:]), FirstChange: binary.LittleEndian.Uint64(data[20:]),
 		})
 	}
 	return nil

@@ -20,12 +20,15 @@ type list struct {
 	n      int
 }
 
-type block struct{ entries []*entry }
+type block struct {
+	last    uint64 // the highest sequence, so that a search among blocks reads no entries
+	entries []*entry
+}
 
 // find returns the place of the first entry whose sequence is at least seq; b is len(l.blocks) if there is none.
 func (l *list) find(seq uint64) (b, i int) {
 	b, _ = slices.BinarySearchFunc(l.blocks, seq, func(bl *block, seq uint64) int {
-		return cmp.Compare(bl.entries[len(bl.entries)-1].Seq, seq)
+		return cmp.Compare(bl.last, seq)
 	})
 	if b < len(l.blocks) {
 		i, _ = slices.BinarySearchFunc(l.blocks[b].entries, seq, func(e *entry, seq uint64) int {
@@ -51,8 +54,7 @@ func (l *list) lastSeq() uint64 {
 	if l.n == 0 {
 		return 0
 	}
-	entries := l.blocks[len(l.blocks)-1].entries
-	return entries[len(entries)-1].Seq
+	return l.blocks[len(l.blocks)-1].last
 }
 
 // insert adds an entry whose sequence no other has.
@@ -65,18 +67,19 @@ func (l *list) insert(e *entry) {
 			b++
 		}
 		b, i = b-1, len(l.blocks[b-1].entries)
-	}
-	bl := l.blocks[b]
-	if len(bl.entries) == blockEntries {
+	} else if len(l.blocks[b].entries) == blockEntries {
 		const half = blockEntries / 2
-		l.blocks = slices.Insert(l.blocks, b+1, &block{slices.Clone(bl.entries[half:])})
+		bl := l.blocks[b]
+		l.blocks = slices.Insert(l.blocks, b+1, &block{bl.last, slices.Clone(bl.entries[half:])})
 		bl.entries = slices.Delete(bl.entries, half, blockEntries)
+		bl.last = bl.entries[half-1].Seq
 		if i >= half {
 			b, i = b+1, i-half
-			bl = l.blocks[b]
 		}
 	}
+	bl := l.blocks[b]
 	bl.entries = slices.Insert(bl.entries, i, e)
+	bl.last = max(bl.last, e.Seq)
 }
 
 // remove takes out an entry that is there.
@@ -84,11 +87,16 @@ func (l *list) remove(e *entry) {
 	l.n--
 	b, i := l.find(e.Seq)
 	bl := l.blocks[b]
-	if bl.entries = slices.Delete(bl.entries, i, i+1); len(bl.entries) == 0 {
+	bl.entries = slices.Delete(bl.entries, i, i+1)
+	switch n := len(bl.entries); {
+	case n == 0:
 		l.blocks = slices.Delete(l.blocks, b, b+1)
-		return
+	case i == n:
+		bl.last = bl.entries[n-1].Seq
+		fallthrough
+	default:
+		l.merge(b)
 	}
-	l.merge(b)
 	l.merge(b - 1)
 }
 
@@ -100,6 +108,7 @@ func (l *list) merge(b int) {
 	bl, next := l.blocks[b], l.blocks[b+1]
 	if len(bl.entries)+len(next.entries) < blockEntries/2 {
 		bl.entries = append(bl.entries, next.entries...)
+		bl.last = next.last
 		l.blocks = slices.Delete(l.blocks, b+1, b+2)
 	}
 }

@@ -114,6 +114,7 @@ func (p *pager) hold() {
 			return
 		}
 	}
+	p.Next.Refresh = max(p.Next.Refresh, c.refreshes.last)
 	if p.disconnects(steps) {
 		p.Next.Command = max(p.Next.Command, c.durable)
 		p.More = c.wait(p.who.Account)

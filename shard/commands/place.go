@@ -10,7 +10,7 @@ import (
 // Place is a place in the stream of commands: everything up to it was heard. It stays valid across restarts.
 type Place struct {
 	Tag     uint32 // of the run of the daemon that named it
-	Refresh uint64 // number of the last refresh
+	Refresh uint64 // number of the last change of administration: refreshes up to it were heard
 	Command uint64 // sequence of the last disconnect
 }
 

@@ -16,7 +16,7 @@ type Refresh struct {
 type refreshes struct {
 	list  []Refresh
 	floor uint64 // up to here they are in the audit log only
-	last  uint64 // of the newest one
+	last  uint64 // the newest change, refresh or not
 }
 
 func (r *refreshes) add(n Refresh) {
@@ -26,7 +26,6 @@ func (r *refreshes) add(n Refresh) {
 		r.list = slices.Clone(r.list[half:])
 	}
 	r.list = append(r.list, n)
-	r.last = n.Seq
 }
 
 // after returns those in memory behind number seq.

@@ -190,7 +190,7 @@ func sample() []byte {
 		},
 	)
 	b.Claim(Claim{Producer: 1, Sequence: 2, Hash: [16]byte{3}, AtMs: 1_800_000_000_000, Answer: []byte("answer")})
-	b.Run(Run{Number: 1, Tag: 2, FirstCommand: 3, FirstRefresh: 4})
+	b.Run(Run{Number: 1, Tag: 2, FirstCommand: 3, FirstChange: 4})
 	return b.Finish(nil)
 }
 

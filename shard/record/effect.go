@@ -101,7 +101,7 @@ type Run struct {
 	Number       uint64 // rises with every start that gave out any
 	Tag          uint32 // drawn at random
 	FirstCommand uint64
-	FirstRefresh uint64
+	FirstChange  uint64
 }
 
 func (b *Builder) word(kind byte, ordinal, word uint64) {
@@ -193,7 +193,7 @@ func (b *Builder) Run(m Run) {
 	c = binary.AppendUvarint(c, m.Number)
 	c = binary.AppendUvarint(c, uint64(m.Tag))
 	c = binary.AppendUvarint(c, m.FirstCommand)
-	b.cols[colEffects] = binary.AppendUvarint(c, m.FirstRefresh)
+	b.cols[colEffects] = binary.AppendUvarint(c, m.FirstChange)
 }
 
 // AppendValue appends everything of u but the device and the id: how the ledger keeps it under them.
@@ -350,7 +350,7 @@ func laterEffect(kind byte, r *reader, e Effects) error {
 		}
 		return e.Claim(c)
 	case effectRun:
-		m := Run{Number: r.uvarint(), Tag: uint32(r.uvarint()), FirstCommand: r.uvarint(), FirstRefresh: r.uvarint()}
+		m := Run{Number: r.uvarint(), Tag: uint32(r.uvarint()), FirstCommand: r.uvarint(), FirstChange: r.uvarint()}
 		if r.err != nil {
 			return r.err
 		}

@@ -101,7 +101,7 @@ func TestEffectsAreAsDrawn(t *testing.T) {
 			b.Claim(Claim{Producer: 200, Sequence: 2, Hash: hash, AtMs: 3, Answer: []byte("ok")})
 		}, [][]byte{{10, 0xc8, 1, 2}, hash[:], {6, 2, 'o', 'k'}}},
 		{"run", func(b *Builder) {
-			b.Run(Run{Number: 1, Tag: 300, FirstCommand: 200, FirstRefresh: 2})
+			b.Run(Run{Number: 1, Tag: 300, FirstCommand: 200, FirstChange: 2})
 		}, [][]byte{{11, 1, 0xac, 2, 0xc8, 1, 2}}},
 	}
 	for _, tt := range tests {

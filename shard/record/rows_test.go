@@ -236,7 +236,7 @@ func drawEffect(t *rapid.T) step {
 		}
 		return effect(func(b *Builder) { b.Command(c) }, func(e Effects) error { return e.Command(c) })
 	case "run":
-		r := Run{Number: n, Tag: id, FirstCommand: m, FirstRefresh: word}
+		r := Run{Number: n, Tag: id, FirstCommand: m, FirstChange: word}
 		return effect(func(b *Builder) { b.Run(r) }, func(e Effects) error { return e.Run(r) })
 	case "claim":
 		c := Claim{

@@ -130,7 +130,7 @@ func TestBadAdministration(t *testing.T) {
 		{"POST /v1/products", `{"product":"p2","account":"p1","plan":{"speed":1}}`, 400, "unknown_field", "plan.speed"},
 		{"POST /v1/products/p1/lots", `{"order":"PO-9","quantity":0}`, 400, "invalid_argument", "quantity"},
 		{"POST /v1/products/p1/lots", `{"order":"PO-9","quantity":-1}`, 400, "invalid_argument", "quantity"},
-		{"POST /v1/products/p1/lots", `{"order":"PO-9","quantity":1e9}`, 400, "invalid_argument", "quantity"},
+		{"POST /v1/products/p1/lots", `{"order":"PO-9","quantity":1e10}`, 400, "invalid_argument", "quantity"},
 		{"POST /v1/products/p1/lots", `{"order":"PO-9","quantity":1000000001}`, 400, "invalid_argument", "quantity"},
 		{"POST /v1/products/p1/lots", `{"order":"PO 9","quantity":1}`, 400, "invalid_argument", "order"},
 		{"POST /v1/products/p1/lots", `{"order":"PO-1","quantity":6}`, 409, "order_reused", "order"},

@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 
@@ -32,6 +33,8 @@ type Store interface {
 	WritePart(entries []ledger.Entry) error
 	Get(key []byte) (value []byte, found bool, err error)
 	Scan(prefix, start []byte, reverse bool, fn func(key, value []byte) (more bool, err error)) error
+	// Maintain gives back some space of rows whose time is over.
+	Maintain(ctx context.Context) error
 	Close() error
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -77,6 +78,13 @@ func openLedger(path string, rebuilds bool, logger *slog.Logger) (*usage.Ledger,
 		}
 	}
 	return usage.New(store), nil
+}
+
+// maintain gives back the ledger's space until ctx ends. A ledger that has failed stops nothing else.
+func (s *state) maintain(ctx context.Context, logger *slog.Logger) {
+	if err := s.ledger.Maintain(ctx); err != nil {
+		logger.Error("the ledger has failed", "error", err)
+	}
 }
 
 // close closes what is open, in the order in which it depends on each other.

@@ -1,0 +1,23 @@
+package usage
+
+import (
+	"context"
+	"time"
+)
+
+// Maintain has the store give back the space of rows whose time is over, until ctx ends. An error is the store's last
+// word: the next Apply is told the same.
+func (l *Ledger) Maintain(ctx context.Context) error {
+	ticker := time.NewTicker(maintainEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			if err := l.store.Maintain(ctx); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package usage
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// maintained counts how often it is maintained, and fails at last.
+type maintained struct {
+	Store
+	calls, callsMax int
+}
+
+var errFailed = errors.New("the disk is on fire")
+
+func (m *maintained) Maintain(context.Context) error {
+	if m.calls++; m.calls == m.callsMax {
+		return errFailed
+	}
+	return nil
+}
+
+func TestMaintain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &maintained{callsMax: 3}
+		if err := New(store).Maintain(t.Context()); !errors.Is(err, errFailed) || store.calls != 3 {
+			t.Fatalf("%d calls, %v", store.calls, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*maintainEvery+time.Second)
+		defer cancel()
+		store = &maintained{}
+		if err := New(store).Maintain(ctx); err != nil || store.calls != 5 {
+			t.Fatalf("%d calls, %v", store.calls, err)
+		}
+	})
+}

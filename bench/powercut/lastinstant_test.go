@@ -88,7 +88,7 @@ func TestCutAtEachChange(t *testing.T) {
 		must(errOf(w.FsyncDir(nil, &fuse.FsyncIn{InHeader: header(rootID)})))
 		must(errOf(w.Unlink(nil, &fuse.InHeader{NodeId: rootID}, "g")))
 	}
-	changes := []string{"creation f", "fallocate f", "write f", "sync f", "rename in .", "sync of directory .", "removal in ."}
+	changes := []string{"creation f", "fallocate f", "write f", "sync f", "rename to g in .", "sync of directory .", "removal of g in ."}
 	for at := range len(changes) + 1 {
 		lower := t.TempDir()
 		d, err := openDisk(lower, Options{CutAt: uint64(at + 1)})

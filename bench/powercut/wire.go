@@ -184,7 +184,7 @@ func (w *wire) remove(dirID uint64, name string, wantDir bool) fuse.Status {
 		if err := w.disk.remove(dir, name, wantDir); err != nil {
 			return err
 		}
-		w.disk.changing("removal in", dir)
+		w.disk.changing("removal of "+name+" in", dir)
 		return w.disk.gust()
 	})
 }
@@ -198,7 +198,7 @@ func (w *wire) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName str
 		if err := w.disk.rename(place{from, oldName}, place{to, newName}, in.Flags); err != nil {
 			return err
 		}
-		w.disk.changing("rename in", to)
+		w.disk.changing("rename to "+newName+" in", to)
 		return w.disk.gust()
 	})
 }

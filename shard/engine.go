@@ -220,13 +220,20 @@ func Open(o Options) (*Engine, error) {
 		Catalogue: e.catalogue.Load(),
 		AcceptGap: o.AcceptViewGap,
 		Logger:    o.Logger,
-		Moved:     func(_ views.View, seq uint64) { e.producers.Passed(seq) },
+		Moved:     e.viewMoved,
 	})
 	if err != nil {
 		return nil, errors.Join(err, e.table.Close())
 	}
 	e.start()
 	return e, nil
+}
+
+// viewMoved is told how far a view has come.
+func (e *Engine) viewMoved(v views.View, seq uint64) {
+	if v == views.View(e.o.Ledger) {
+		e.producers.Passed(seq)
+	}
 }
 
 func (e *Engine) start() {

@@ -111,8 +111,7 @@ func (j *joiner) upgrade(seq uint64, u record.Upgrade) error {
 
 // Claim implements record.Effects.
 func (j *joiner) Claim(r record.Claim) error {
-	_, err := j.e.producers.RestoreClaim(r, j.seq)
-	return err
+	return j.e.producers.RestoreClaim(r, j.seq)
 }
 
 // Pool implements record.Effects.

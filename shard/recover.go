@@ -12,6 +12,7 @@ import (
 // recover joins checkpoint and log into the state. Whatever of them overlaps changes nothing.
 func (e *Engine) recover() error {
 	began := time.Now()
+	e.producers.Passed(e.o.Ledger.Position().Seq) // Of these groups memory needs no long answers. Open checks it.
 	j := newJoiner(e)
 	begin, end, err := j.checkpoint()
 	if err != nil {

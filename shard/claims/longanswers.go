@@ -1,7 +1,6 @@
 package claims
 
 import (
-	"encoding/binary"
 	"sync"
 	"sync/atomic"
 )
@@ -79,13 +78,4 @@ func (ps *Producers) Passed(seq uint64) {
 		}
 		r.producer.mu.Unlock()
 	}
-}
-
-// keyAnswers is followed by the producer's ordinal and the sequence: the ledger's long answers.
-const keyAnswers = "C"
-
-// AnswerKey returns the ledger's key of a long answer.
-func AnswerKey(producer uint32, sequence uint64) []byte {
-	k := binary.BigEndian.AppendUint32([]byte(keyAnswers), producer)
-	return binary.BigEndian.AppendUint64(k, sequence)
 }

@@ -155,20 +155,17 @@ func (p *memory) keep(i int, answer []byte) {
 	p.medium.insert(at, seq, a)
 }
 
-// keepLong remembers an answer of a group until the ledger has it, and returns the copy, nil if the ledger has it now.
-// p.mu is held.
-func (p *Producer) keepLong(i int, group uint64, answer []byte) []byte {
+// keepLong remembers an answer of a group until the ledger has it. p.mu is held.
+func (p *Producer) keepLong(i int, group uint64, answer []byte) {
 	p.known.value(i).kept = keptLong
 	seq := p.known.sequence(i)
 	if !p.all.long.add(longRef{p, seq, group, int64(len(answer) + longOverheadBytes)}) {
-		return nil
+		return
 	}
 	if p.pending == nil {
 		p.pending = map[uint64]longAnswer{}
 	}
-	kept := slices.Clone(answer)
-	p.pending[seq] = longAnswer{group: group, answer: kept}
-	return kept
+	p.pending[seq] = longAnswer{group: group, answer: slices.Clone(answer)}
 }
 
 // forget removes the i-th sequence. p.mu is held.
@@ -184,9 +181,8 @@ func (p *memory) forget(i int) {
 	p.known.remove(i)
 }
 
-// decide notes the answer, inside the gate; it is good when the group is durable. It returns the copy of an answer that
-// the ledger must get, nil if memory keeps it.
-func (p *Producer) decide(seq uint64, g Group, group uint64, atMs int64, answer []byte) (long []byte) {
+// decide notes the answer, inside the gate; it is good when the group is durable.
+func (p *Producer) decide(seq uint64, g Group, group uint64, atMs int64, answer []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i, known := p.known.search(seq)
@@ -197,13 +193,12 @@ func (p *Producer) decide(seq uint64, g Group, group uint64, atMs int64, answer 
 	if len(answer) <= AnswerBytesKept {
 		p.keep(i, answer)
 	} else {
-		long = p.keepLong(i, group, answer)
+		p.keepLong(i, group, answer)
 	}
 	p.unsettled = append(p.unsettled, unsettled{seq, g})
 	p.changed.Broadcast()
 	p.trim(atMs)
 	p.account()
-	return long
 }
 
 // giveUp frees a sequence whose request was refused whole. One that was decided stays: nobody knows whether it will be
@@ -244,8 +239,8 @@ func (p *memory) settle(seq uint64) {
 	}
 }
 
-// settleDone settles sequences whose groups are done although nobody has said so yet, and returns false if none is. p.mu
-// is held.
+// settleDone settles sequences whose groups are done although nobody has said so yet, and returns false if none is.
+// p.mu is held.
 func (p *memory) settleDone() bool {
 	before := len(p.unsettled)
 	p.unsettled = slices.DeleteFunc(p.unsettled, func(u unsettled) bool { return u.group.IsDone() })

@@ -192,7 +192,10 @@ func (g *gateway) inFlight() (n int) {
 // sequence is refused only if it could have been forgotten, was used for another body, or too many are in flight.
 func TestSequencesOfAGateway(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		g := &gateway{T: t, ps: New(Options{}), decided: map[uint64]decidedOnce{}, open: map[uint64]*Ticket{}, nowMs: 1, group: &anyGroup{seq: 1}}
+		g := &gateway{
+			T: t, ps: New(Options{}), decided: map[uint64]decidedOnce{}, open: map[uint64]*Ticket{}, nowMs: 1,
+			group: &anyGroup{seq: 1},
+		}
 		var err error
 		if g.p, err = g.ps.Bind(&record.Builder{}, 1, []byte("gw"), g.nowMs); err != nil {
 			t.Fatal(err)

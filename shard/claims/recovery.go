@@ -47,11 +47,10 @@ func (ps *Producers) RestoreForgotten(ordinal uint32) error {
 }
 
 // RestoreClaim remembers a sequence as recovery reads it in the log; group is the number of the group that it was
-// decided in. It returns a copy of the answer if the ledger must get it under AnswerKey, nil if it is known or kept in
-// memory. The sequences of a producer that is not there are forgotten with it.
-func (ps *Producers) RestoreClaim(r record.Claim, group uint64) (long []byte, err error) {
+// decided in. The sequences of a producer that is not there are forgotten with it.
+func (ps *Producers) RestoreClaim(r record.Claim, group uint64) error {
 	if r.Producer == 0 || r.Producer > OrdinalMax {
-		return nil, fmt.Errorf("sequence %d belongs to producer %d", r.Sequence, r.Producer)
+		return fmt.Errorf("sequence %d belongs to producer %d", r.Sequence, r.Producer)
 	}
 	p := ps.ByOrdinal(r.Producer)
 	p.restore(r.Sequence, remembered{hash: r.Hash, atMs: r.AtMs}, func(i int) {
@@ -59,9 +58,9 @@ func (ps *Producers) RestoreClaim(r record.Claim, group uint64) (long []byte, er
 			p.keep(i, r.Answer)
 			return
 		}
-		long = p.keepLong(i, group, r.Answer)
+		p.keepLong(i, group, r.Answer)
 	})
-	return long, nil
+	return nil
 }
 
 // restore remembers a recovered sequence with the answer that keep gives it, unless it is known or forgotten already.

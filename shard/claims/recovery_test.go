@@ -104,13 +104,11 @@ func (l *life) claim() {
 		l.Fatal(err)
 	}
 	result := denied(rapid.SampledFrom([]int{0, 1, 2, 3, 200}).Draw(l.T, "denials"))
-	long := ticket.Decide(&l.b, Decision{
+	ticket.Decide(&l.b, Decision{
 		Group: doneGroup{}, GroupSeq: uint64(len(l.groups)) + 1, AtMs: l.nowMs, Result: result,
 	})
 	ticket.Settle()
-	if long != nil {
-		l.answers[string(AnswerKey(ticket.Place()))] = long
-	}
+	l.answers[fmt.Sprint(ticket.Place())] = bytes.Clone(ticket.answer)
 	l.claims = append(l.claims, record.Claim{
 		Producer: p.Ordinal, Sequence: seq, Hash: [16]byte{byte(seq)}, AtMs: l.nowMs,
 		Answer: bytes.Clone(ticket.answer),
@@ -172,8 +170,7 @@ func (l *life) crash() *Producers {
 			must(back.RestoreForgotten(n))
 		}
 		for _, claim := range g.claims {
-			_, err := back.RestoreClaim(claim, uint64(l.began+i)+1)
-			must(err)
+			must(back.RestoreClaim(claim, uint64(l.began+i)+1))
 		}
 	}
 	back.Restored(l.nowMs)
@@ -208,7 +205,7 @@ func (l *life) told(ps *Producers) string {
 			seq, c := p.known.sequence(i), p.known.value(i)
 			answer := p.appendAnswer(nil, i)
 			if len(answer) == 0 {
-				answer = l.answers[string(AnswerKey(p.Ordinal, seq))]
+				answer = l.answers[fmt.Sprint(p.Ordinal, seq)]
 			}
 			fmt.Fprintf(&b, "  %d: %x at %d, %x\n", seq, c.hash, c.atMs, answer)
 		}

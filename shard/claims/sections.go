@@ -15,10 +15,10 @@ import (
 // Kinds of entries of a section.
 const (
 	entryOrdinals = 1 // the largest ordinal that was ever given; before all others
-	entryProducer = 5 // a name, when it was seen, and below which sequence nothing is remembered; before its claims
-	entryClaim    = 2 // a sequence with its answer
-	entryStored   = 3 // a sequence whose answer the ledger has
-	entryLong     = 4 // a sequence whose answer the ledger does not have yet
+	entryProducer = 2 // a name, when it was seen, and below which sequence nothing is remembered; before its claims
+	entryClaim    = 3 // a sequence with its answer
+	entryStored   = 4 // a sequence whose answer the ledger has
+	entryLong     = 5 // a sequence whose answer the ledger does not have yet
 )
 
 const (

@@ -103,7 +103,7 @@ func TestSectionOfUnknownProducer(t *testing.T) {
 	if err := back.LoadSection(entry[claimAt : claimAt+4+int(n)]); err != nil || stateOf(back) != "" {
 		t.Fatal(err, stateOf(back))
 	}
-	if _, err := back.RestoreClaim(record.Claim{Producer: 7, Sequence: 1}, 1); err != nil || stateOf(back) != "" {
+	if err := back.RestoreClaim(record.Claim{Producer: 7, Sequence: 1}, 1); err != nil || stateOf(back) != "" {
 		t.Fatal(err, stateOf(back))
 	}
 }
@@ -163,4 +163,36 @@ func farOrdinal(data []byte) bool {
 		data = data[n:]
 	}
 	return false
+}
+
+// A section is what FORMAT.md draws, byte by byte. A change here is a change of the format.
+func TestSectionIsAsDrawn(t *testing.T) {
+	ps := New(Options{})
+	bind(t, ps, "deleted")
+	p := bind(t, ps, "gw")
+	ps.Forget(&record.Builder{}, 1, []byte("deleted"))
+	p.floor = 7
+	long := bytes.Repeat([]byte{0xbb}, AnswerBytesKept+1)
+	for i, answer := range [][]byte{{0xaa}, long, long} {
+		seq, group := uint64(8+i), uint64(1+i)
+		if _, mine, err := p.begin(Claim{Sequence: seq, Hash: [16]byte{0xcc}}, 1, nil); !mine || err != nil {
+			t.Fatal(mine, err)
+		}
+		p.decide(seq, doneGroup{}, group, 0x0102, answer)
+	}
+	ps.Passed(2)
+	claim := func(size, kind, seq byte) []byte {
+		return slices.Concat([]byte{size, 0, 0, 0, kind, 2, 0, 0, 0, seq, 0, 0, 0, 0, 0, 0, 0, 0xcc}, make([]byte, 15),
+			[]byte{2, 1, 0, 0, 0, 0, 0, 0})
+	}
+	want := slices.Concat(
+		[]byte{5, 0, 0, 0, 1, 2, 0, 0, 0},
+		[]byte{27, 0, 0, 0, 2, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 'g', 'w'},
+		claim(38, 3, 8), []byte{0xaa},
+		claim(37, 4, 9),
+		claim(37+8+56, 5, 10), []byte{3, 0, 0, 0, 0, 0, 0, 0}, long,
+	)
+	if got := pieces(t, ps, 4<<20); len(got) != 1 || !bytes.Equal(got[0], want) {
+		t.Errorf("got\n%x, want\n%x", got, want)
+	}
 }

@@ -105,9 +105,8 @@ type Decision struct {
 	Result   *event.Result
 }
 
-// Decide records the decision in b and remembers it, inside the gate: claim and effect are one write. It returns the
-// answer if the ledger must get it under AnswerKey, nil if memory keeps it.
-func (t *Ticket) Decide(b *record.Builder, d Decision) (long []byte) {
+// Decide records the decision in b and remembers it, inside the gate: claim and effect are one write.
+func (t *Ticket) Decide(b *record.Builder, d Decision) {
 	form := byte(formBatch)
 	if d.Single {
 		form = formSingle
@@ -118,10 +117,9 @@ func (t *Ticket) Decide(b *record.Builder, d Decision) (long []byte) {
 	})
 	t.p.see(d.AtMs)
 	t.p.notedMs.Store(d.AtMs)
-	long = t.p.decide(t.claim.Sequence, d.Group, d.GroupSeq, d.AtMs, t.answer)
+	t.p.decide(t.claim.Sequence, d.Group, d.GroupSeq, d.AtMs, t.answer)
 	t.p.all.long.bytes.Add(-t.reserved)
 	t.reserved = 0
-	return long
 }
 
 // Place names the answer, if it is long, to the ledger.

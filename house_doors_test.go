@@ -145,7 +145,10 @@ var doors = []door{
 	{
 		name:    "metrics",
 		keepers: []string{"metric"},
-		imports: []string{"github.com/prometheus/client_golang/...", module + "/metric/metrictest"}, // its linter is for tests
+		imports: []string{
+			"github.com/prometheus/client_golang/...",
+			module + "/metric/metrictest",
+		}, // its linter is for tests
 		uses: map[string][]string{
 			"github.com/VictoriaMetrics/metrics": {"New*", "GetOrCreate*", "Register*", "Write*", "Expose*", "Init*"},
 		},

@@ -32,7 +32,8 @@ func TestPenaltiesGrowByCaller(t *testing.T) {
 		{[]byte{10, 0, 0, 1}, 0, 100 * time.Millisecond},
 		{[]byte{10, 0, 0, 1}, 1000, 200 * time.Millisecond},
 		{[]byte{10, 0, 0, 2}, 1000, 100 * time.Millisecond},
-		{[]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1}, 1500, 400 * time.Millisecond}, // The same, written as IPv6.
+		// The same, written as IPv6.
+		{[]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1}, 1500, 400 * time.Millisecond},
 		{[]byte{10, 0, 0, 1}, 2000, 800 * time.Millisecond},
 		{[]byte{10, 0, 0, 1}, 3000, time.Second},
 		{v6(1), 3000, 100 * time.Millisecond},

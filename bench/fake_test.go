@@ -108,7 +108,8 @@ func (f *fake) metrics(w http.ResponseWriter, _ *http.Request) {
 	defer f.mu.Unlock()
 	_, _ = fmt.Fprintf(
 		w,
-		"meterd_events_total{type=\"up\",verdict=\"accepted\"} %d\nmeterd_events_total{type=\"up\",verdict=\"suspended\"} %d\nmeterd_log_rows_total %d\n",
+		"meterd_events_total{type=\"up\",verdict=\"accepted\"} %d\nmeterd_events_total{type=\"up\",verdict=\"suspended\"} "+
+			"%d\nmeterd_log_rows_total %d\n",
 		f.accepted+f.lieAccepted,
 		f.lieDenied,
 		f.accepted+f.lieLogged,

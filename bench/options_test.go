@@ -64,8 +64,11 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		t.Fatal("valid")
 	}
 	for _, want := range []string{
-		`scenario "nothing" is unknown, there are activate, steady, reconnect`, `address "https://x"`, "a token is needed", `product "a b"`,
-		"devices 10000001", "samples 0", "log samples -1", "batch 0", "connections 0", "payload -1", "more than a body may have", "duration 1s", "must be positive", `format "xml"`, `draw "coins"`, "rounds 0", "full suite", "two daemons",
+		`scenario "nothing" is unknown, there are activate, steady, reconnect`, `address "https://x"`, "a token is needed",
+		`product "a b"`,
+		"devices 10000001", "samples 0", "log samples -1", "batch 0", "connections 0", "payload -1",
+		"more than a body may have", "duration 1s", "must be positive", `format "xml"`, `draw "coins"`, "rounds 0",
+		"full suite", "two daemons",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in: %v", want, err)

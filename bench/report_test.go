@@ -73,7 +73,8 @@ func TestReportJSON(t *testing.T) {
 	}
 	if b.String() != string(want) {
 		t.Errorf(
-			"the report changed; if that is meant, raise reportFormat when a member changes its meaning, and put this into testdata/report.json:\n%s",
+			"the report changed; if that is meant, raise reportFormat when a member changes its meaning, and put this into "+
+				"testdata/report.json:\n%s",
 			&b,
 		)
 	}

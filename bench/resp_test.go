@@ -73,7 +73,8 @@ func TestPipelineReadsEachReply(t *testing.T) {
 // TestSeriesAreLines that VictoriaMetrics reads.
 func TestSeriesAreLines(t *testing.T) {
 	got := string(newSeries("p").appendBatch(nil, []message{{device: 42, size: 128}, {device: devicesMax - 1, size: 639}}))
-	want := "message_bytes{product=\"p\",device=\"dev-0000042\"} 128\nmessage_bytes{product=\"p\",device=\"dev-9999999\"} 639\n"
+	want := "message_bytes{product=\"p\",device=\"dev-0000042\"} 128\nmessage_bytes{product=\"p\"," +
+		"device=\"dev-9999999\"} 639\n"
 	if got != want {
 		t.Errorf("%s", got)
 	}

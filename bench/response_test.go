@@ -12,7 +12,8 @@ import (
 )
 
 func TestParseResponse(t *testing.T) {
-	const whole = "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Type: application/json\r\nContent-Length: 27\r\n\r\n{\"accepted\":1,\"denied\":[]}\n"
+	const whole = "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Type: application/json\r\nContent-Length: 27\r\n\r\n" +
+		"{\"accepted\":1,\"denied\":[]}\n"
 	long := "HTTP/1.1 200 OK\r\nContent-Length: " + strconv.Itoa(answerBytesMax+1) + "\r\n\r\n"
 	cases := []struct {
 		name, text string
@@ -107,7 +108,8 @@ func FuzzParseResponse(f *testing.F) {
 
 func BenchmarkParseResponse(b *testing.B) {
 	text := []byte(
-		"HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: 29\r\n\r\n{\"accepted\":1000,\"denied\":[]}",
+		"HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: 29\r\n" +
+			"\r\n{\"accepted\":1000,\"denied\":[]}",
 	)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -134,7 +134,8 @@ func checkResult(t *testing.T, x *Result, o *Options) {
 		licenses = 0
 	}
 	if !isPeer &&
-		(x.Check.LicensesUsed != licenses || x.Check.DevicesCompared != o.Samples || x.Check.DeviceLogsCompared != o.LogSamples) {
+		(x.Check.LicensesUsed != licenses || x.Check.DevicesCompared != o.Samples ||
+			x.Check.DeviceLogsCompared != o.LogSamples) {
 		t.Errorf("%s: %+v", x.name(), x.Check)
 	}
 	if m := x.Memory; m == nil || m.AnonymousBytes == 0 || m.FileBytes == 0 || m.AnonymousBytes+m.FileBytes > m.RSSBytes ||

@@ -73,7 +73,8 @@ func TestVerifyAgrees(t *testing.T) {
 		t.Errorf("%+v, want %+v", *check, want)
 	}
 	for _, want := range []string{
-		`/v1/accounts {"account":"p1","kind":"enterprise"}`, `"messages_per_day":null`, `/v1/products/p1/lots {"order":"bench","quantity":300}`,
+		`/v1/accounts {"account":"p1","kind":"enterprise"}`, `"messages_per_day":null`,
+		`/v1/products/p1/lots {"order":"bench","quantity":300}`,
 	} {
 		if !strings.Contains(f.createdText(), want) {
 			t.Errorf("%s was not asked for:\n%s", want, f.createdText())

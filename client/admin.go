@@ -20,7 +20,8 @@ type AdminOptions struct {
 	URL     string        // of meterd, http or https, a path prefix allowed
 	Token   string        // bearer token; empty sends none
 	Timeout time.Duration // of one call, and of silence within an answer that is streamed; default 30 s
-	TLS     *tls.Config   // for https: a certificate authority of one's own, a certificate for mutual TLS; default: the system's authorities
+	// for https: a certificate authority of one's own, a certificate for mutual TLS; default: the system's authorities
+	TLS *tls.Config
 
 	// HTTPClient replaces the transport, TLS included, for tests. Its Timeout must be 0, redirects are never followed.
 	HTTPClient *http.Client

@@ -48,9 +48,22 @@ func TestAdminCalls(t *testing.T) {
 		want         string
 	}{
 		{"GET", Path("v1", "accounts"), nil, nil, "GET /base/v1/accounts "},
-		{"GET", Path("v1", "products", "a/b c", "lots"), url.Values{"limit": {"5"}}, nil, "GET /base/v1/products/a%2Fb%20c/lots?limit=5 "},
-		{"PUT", Path("v1", "products", "..", "suspended"), nil, map[string]bool{"suspended": true}, `PUT /base/v1/products/%2E%2E/suspended {"suspended":true}`},
-		{"POST", Path("v1", "products", ".", "topups"), nil, struct{ Units uint64 }{7}, `POST /base/v1/products/%2E/topups {"Units":7}`},
+		{
+			"GET", Path("v1", "products", "a/b c", "lots"),
+			url.Values{"limit": {"5"}},
+			nil,
+			"GET /base/v1/products/a%2Fb%20c/lots?limit=5 ",
+		},
+		{
+			"PUT", Path("v1", "products", "..", "suspended"), nil,
+			map[string]bool{"suspended": true},
+			`PUT /base/v1/products/%2E%2E/suspended {"suspended":true}`,
+		},
+		{
+			"POST", Path("v1", "products", ".", "topups"), nil,
+			struct{ Units uint64 }{7},
+			`POST /base/v1/products/%2E/topups {"Units":7}`,
+		},
 	} {
 		var got struct{ Asked string }
 		if err := a.Call(t.Context(), tc.method, tc.path, tc.query, tc.body, &got); err != nil || got.Asked != tc.want {
@@ -78,7 +91,8 @@ func TestAdminCalls(t *testing.T) {
 }
 
 func TestAdminRefusals(t *testing.T) {
-	const detail = `{"type":"urn:x","title":"Title","status":409,"detail":"order: was used","code":"order_reused","field":"order","more":1}`
+	const detail = `{"type":"urn:x","title":"Title","status":409,"detail":"order: was used","code":"order_reused",` +
+		`"field":"order","more":1}`
 	for _, tc := range []struct {
 		status int
 		body   string
@@ -86,8 +100,17 @@ func TestAdminRefusals(t *testing.T) {
 		want   Problem
 		text   string
 	}{
-		{409, detail, "", Problem{Code: "order_reused", Title: "Title", Detail: "order: was used", Field: "order"}, "status 409 order_reused: order: was used"},
-		{503, `{"code":"overloaded","title":"Too much load"}`, "7", Problem{Code: "overloaded", Title: "Too much load", RetryAfter: 7 * time.Second}, "status 503 overloaded: Too much load"},
+		{
+			409, detail, "",
+			Problem{Code: "order_reused", Title: "Title", Detail: "order: was used", Field: "order"},
+			"status 409 order_reused: order: was used",
+		},
+		{
+			503, `{"code":"overloaded","title":"Too much load"}`, "7", Problem{
+				Code: "overloaded", Title: "Too much load",
+				RetryAfter: 7 * time.Second,
+			}, "status 503 overloaded: Too much load",
+		},
 		{429, `{}`, "999999999999", Problem{RetryAfter: time.Hour}, "status 429"},
 		{429, `{}`, "99999", Problem{RetryAfter: time.Hour}, "status 429"},
 		{502, "<html>bad gateway", "-1", Problem{}, "status 502"},
@@ -107,8 +130,10 @@ func TestAdminRefusals(t *testing.T) {
 			if !errors.As(err, &p) {
 				t.Fatalf("%d: %v", tc.status, err)
 			}
-			if p.Error() != tc.text || p.Status != tc.status || p.Code != tc.want.Code || p.Title != tc.want.Title || p.Detail != tc.want.Detail ||
-				p.Field != tc.want.Field || p.RetryAfter != tc.want.RetryAfter ||
+			if p.Error() != tc.text || p.Status != tc.status || p.Code != tc.want.Code || p.Title != tc.want.Title ||
+				p.Detail != tc.want.Detail ||
+				p.Field != tc.want.Field ||
+				p.RetryAfter != tc.want.RetryAfter ||
 				p.Code != "" && string(p.Body) != tc.body ||
 				p.Code == "" && p.Body != nil {
 				t.Errorf("%d: %+v, %q", tc.status, p, p)

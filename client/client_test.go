@@ -55,7 +55,8 @@ func TestLoneEventGoesAtOnce(t *testing.T) {
 			t.Errorf("a lone event waited %v", waited)
 		}
 		r := f.requests[0]
-		want := `{"type":"up","product":"p1","device":"d1","size":8,"topic":"a\"b","time":"1970-01-01T00:00:01.500Z","payload":"21.5 °C"}` + "\n"
+		want := `{"type":"up","product":"p1","device":"d1","size":8,"topic":"a\"b","time":"1970-01-01T00:00:01.500Z",` +
+			`"payload":"21.5 °C"}` + "\n"
 		if r.body != want || r.path != "/base/v1/events" || r.producer != "gw-1" || r.token != "Bearer secret" {
 			t.Errorf("request %+v\nwant body %s", r, want)
 		}
@@ -255,7 +256,8 @@ func TestDenialsAreHandedToTheirEvents(t *testing.T) {
 					t.Error(err)
 				case size == 1 && !v.Accepted:
 					t.Errorf("size 1: %+v", v)
-				case size == 2 && (!v.Is(event.MessageQuotaExceeded) || v.Limit != 1500 || v.Used != 1500 || v.ResetsAt.Year() != 2027 || v.Accepted):
+				case size == 2 && (!v.Is(event.MessageQuotaExceeded) || v.Limit != 1500 || v.Used != 1500 ||
+					v.ResetsAt.Year() != 2027 || v.Accepted):
 					t.Errorf("size 2: %+v", v)
 				case size == 3 && (v.Accepted || v.Code != "code_of_the_future"):
 					t.Errorf("size 3: %+v", v)

@@ -35,8 +35,9 @@ func (k CommandKind) String() string {
 
 // Command is what meterd tells a gateway.
 type Command struct {
-	Kind    CommandKind
-	Product string // "" with CommandRefresh stands for every product: the place in the stream was lost, and refreshes with it
+	Kind CommandKind
+	// "" with CommandRefresh stands for every product: the place in the stream was lost, and refreshes with it
+	Product string
 	Device  string // with CommandDisconnect
 	Reason  string // with CommandDisconnect: license_exhausted, renewal_off, suspended; new ones may appear
 }

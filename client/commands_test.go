@@ -88,7 +88,8 @@ func disconnect(id, device string) string {
 }
 
 func TestCommandsOverSockets(t *testing.T) {
-	first := ": hello\n\nevent: disconnect\r\ndata: {\"product\":\"p1\",\"device\":\"d1\",\r\ndata: \"reason\":\"license_exhausted\",\"new\":1}\r\n" +
+	first := ": hello\n\nevent: disconnect\r\ndata: {\"product\":\"p1\",\"device\":\"d1\",\r\ndata: " +
+		"\"reason\":\"license_exhausted\",\"new\":1}\r\n" +
 		"id: 1.1\r\nfuture: x\r\n\r\n" +
 		"event: reboot\ndata: {}\n\n" + // Of a later version.
 		"event: disconnect\ndata: not JSON\n\n" +

@@ -30,16 +30,18 @@ type Options struct {
 
 	MaxDelay       time.Duration // an event waits at most this long for company; default 1 ms
 	BatchEventsMax int           // events a request; default 4096, at most event.EventsMax
-	BatchBytesMax  int           // bytes a request; default 4 MiB, at most event.BodyBytesMax; one event alone may exceed it
-	InFlightMax    int           // requests at once, and lanes; default 8, at most 64
-	QueueEventsMax int           // events waiting for their turn; default 65,536
-	QueueBytesMax  int           // their bytes, encoded; default 64 MiB
+	// bytes a request; default 4 MiB, at most event.BodyBytesMax; one event alone may exceed it
+	BatchBytesMax  int
+	InFlightMax    int // requests at once, and lanes; default 8, at most 64
+	QueueEventsMax int // events waiting for their turn; default 65,536
+	QueueBytesMax  int // their bytes, encoded; default 64 MiB
 	// Timeout bounds the wait for a turn, and again asking with all its retries, of which each has a third of it; default
 	// 5 s. Longer than a restart of meterd takes, it lets a restart go unnoticed.
 	Timeout time.Duration
 
-	OnUnavailable    Policy // default FailClosed
-	UnaskedEventsMax int    // events kept to be reported later; default 262,144; what was sent and is in doubt may come on top, a batch a lane
+	OnUnavailable Policy // default FailClosed
+	// events kept to be reported later; default 262,144; what was sent and is in doubt may come on top, a batch a lane
+	UnaskedEventsMax int
 
 	// Reported, when set, is told meterd's verdict about an event that had passed unasked (without topic and payload). It
 	// is called from the goroutine that asks, one call at a time a lane, and must not block or call the Client.

@@ -74,8 +74,8 @@ func page[T any](
 	return elements, next, nil
 }
 
-// Lines returns what is streamed as a line an element, a device's log, each decoded into a T. It ends with an error when
-// the stream broke off before its end, or was silent for the Timeout; time that the caller takes does not count.
+// Lines returns what is streamed as a line an element, a device's log, each decoded into a T. It ends with an error
+// when the stream broke off before its end, or was silent for the Timeout; time that the caller takes does not count.
 func Lines[T any](ctx context.Context, a *Admin, path string, query url.Values) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for line, err := range a.stream(ctx, path, query, "application/x-ndjson") {

@@ -12,8 +12,9 @@ import (
 
 // Problem is an answer that refuses: RFC 9457 with what meterd adds, or what can be said of an answer that is none.
 type Problem struct {
-	Status     int             // of HTTP
-	Code       string          // stable, to be compared; "" when something else than meterd answered. New codes may appear.
+	Status int // of HTTP
+	// stable, to be compared; "" when something else than meterd answered. New codes may appear.
+	Code       string
 	Title      string          // the code in words
 	Detail     string          // what is wrong with this request
 	Field      string          // the member, parameter or name that is wrong, if it is one

@@ -31,12 +31,17 @@ func TestSequencesGoOn(t *testing.T) {
 		status int
 		last   uint64
 	}{
-		"unknown":       {`{"code":"not_found"}`, 404, 0},
-		"no sequence":   {`{"producer":"gw-1","last_sequence":null,"oldest_remembered":null}`, 200, 0},
-		"some":          {`{"producer":"gw-1","last_sequence":41,"oldest_remembered":1}`, 200, 41},
-		"beyond 2^53":   {`{"producer":"gw-1","last_sequence":9007199254740993,"oldest_remembered":1}`, 200, 9007199254740993},
-		"a new member":  {`{"producer":"gw-1","last_sequence":7,"oldest_remembered":1,"whatever":[]}`, 200, 7},
-		"the last bits": {fmt.Sprintf(`{"producer":"gw-1","last_sequence":%d}`, uint64(math.MaxUint64-sequenceRoom)), 200, math.MaxUint64 - sequenceRoom},
+		"unknown":     {`{"code":"not_found"}`, 404, 0},
+		"no sequence": {`{"producer":"gw-1","last_sequence":null,"oldest_remembered":null}`, 200, 0},
+		"some":        {`{"producer":"gw-1","last_sequence":41,"oldest_remembered":1}`, 200, 41},
+		"beyond 2^53": {
+			`{"producer":"gw-1","last_sequence":9007199254740993,"oldest_remembered":1}`, 200, 9007199254740993,
+		},
+		"a new member": {`{"producer":"gw-1","last_sequence":7,"oldest_remembered":1,"whatever":[]}`, 200, 7},
+		"the last bits": {
+			fmt.Sprintf(`{"producer":"gw-1","last_sequence":%d}`, uint64(math.MaxUint64-sequenceRoom)), 200,
+			math.MaxUint64 - sequenceRoom,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -70,15 +75,19 @@ func TestSequencesCannotBeLearned(t *testing.T) {
 		answer func() (*http.Response, error)
 		tries  int // at least
 	}{
-		"dead":     {cut, 8},
-		"starting": {func() (*http.Response, error) { return respond(503, `{"code":"overloaded"}`, "Retry-After", "2"), nil }, 5},
+		"dead": {cut, 8},
+		"starting": {
+			func() (*http.Response, error) { return respond(503, `{"code":"overloaded"}`, "Retry-After", "2"), nil }, 5,
+		},
 		"used up": {func() (*http.Response, error) {
 			return respond(200, `{"producer":"x","last_sequence":18446744073709551615}`), nil
 		}, 1},
-		"unauthorized":   {func() (*http.Response, error) { return respond(401, `{"code":"unauthorized"}`), nil }, 1},
-		"elsewhere":      {func() (*http.Response, error) { return respond(404, `no such page`), nil }, 1},
-		"not an answer":  {func() (*http.Response, error) { return respond(200, `{}`), nil }, 8},
-		"not a sequence": {func() (*http.Response, error) { return respond(200, `{"producer":"x","last_sequence":-1}`), nil }, 8},
+		"unauthorized":  {func() (*http.Response, error) { return respond(401, `{"code":"unauthorized"}`), nil }, 1},
+		"elsewhere":     {func() (*http.Response, error) { return respond(404, `no such page`), nil }, 1},
+		"not an answer": {func() (*http.Response, error) { return respond(200, `{}`), nil }, 8},
+		"not a sequence": {
+			func() (*http.Response, error) { return respond(200, `{"producer":"x","last_sequence":-1}`), nil }, 8,
+		},
 	} {
 		for _, policy := range []Policy{FailClosed, FailOpen} {
 			t.Run(fmt.Sprint(name, policy), func(t *testing.T) {
@@ -236,7 +245,8 @@ func TestClientGoesOnAfterACollision(t *testing.T) {
 func FuzzParseProducer(f *testing.F) {
 	for _, s := range []string{
 		`{"producer":"gw","last_sequence":41,"oldest_remembered":1}`, `{"producer":"gw","last_sequence":null}`, `{}`, ``,
-		`{"producer":"gw","last_sequence":1e3}`, `{"producer":"gw","last_sequence":18446744073709551616}`, `{"producer":"gw","last_sequence":"1"}`,
+		`{"producer":"gw","last_sequence":1e3}`, `{"producer":"gw","last_sequence":18446744073709551616}`,
+		`{"producer":"gw","last_sequence":"1"}`,
 	} {
 		f.Add([]byte(s))
 	}

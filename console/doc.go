@@ -16,6 +16,6 @@
 //     the request is refused naming the member; then nothing was changed.
 //   - What an answer says was durable before it left: numbers are read in Engine.View, never beside it.
 //   - Nothing is read in one piece whose size others decide: devices are met in steps, lists have pages.
-//   - A log is read a page at a time: what one scan finds is gathered, the scan returns, and only then is it written. So
-//     a slow client holds its page and its goroutine, and nothing of the log; when it has gone, its scan ends.
+//   - A log is read a page at a time: what one scan finds is gathered, the scan returns, and only then is it written.
+//     So a slow client holds its page and its goroutine, and nothing of the log; when it has gone, its scan ends.
 package console

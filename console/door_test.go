@@ -262,7 +262,8 @@ func TestMetrics(t *testing.T) {
 
 	text := string(d.expect(200, "GET", "/metrics", ""))
 	for _, sample := range []string{
-		`meterd_events_total{type="connect",verdict="accepted"} 1`, `meterd_events_total{type="up",verdict="message_quota_exceeded"} 0`,
+		`meterd_events_total{type="connect",verdict="accepted"} 1`,
+		`meterd_events_total{type="up",verdict="message_quota_exceeded"} 0`,
 		`meterd_commit_duration_seconds_count `, `meterd_checkpoint_age_seconds `, "meterd_disk_free_bytes 123456789\n",
 		`meterd_ingest_stopped{reason="clock_leap"} 0`, `meterd_ingest_stopped{reason="disk_full"} 0`, "meterd_devices 1\n",
 		`meterd_build_info{version="1.2.3"} 1`, "process_resident_memory_bytes ", "go_goroutines ",

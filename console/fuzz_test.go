@@ -16,8 +16,10 @@ import (
 func FuzzBody(f *testing.F) {
 	for _, seed := range []string{
 		`{"order":"PO-1","quantity":1000,"plan":{"validity":"P5Y","messages_per_day":1500}}`,
-		`{"validity":"PT10S","messages_per_day":null,"message_unit_bytes":64,"ota_per_month":0,"ota_unit_bytes":1024,"log_days":1}`,
-		`{"order":"a","order":"b"}`, `{"plan":null}`, `{"quantity":1e3}`, "{\"order\":\"\xff\"}", `[]`, ``, `{`, `{} {}`, `{"\u006frder":"x"}`,
+		`{"validity":"PT10S","messages_per_day":null,"message_unit_bytes":64,"ota_per_month":0,"ota_unit_bytes":1024,` +
+			`"log_days":1}`,
+		`{"order":"a","order":"b"}`, `{"plan":null}`, `{"quantity":1e3}`, "{\"order\":\"\xff\"}", `[]`, ``, `{`, `{} {}`,
+		`{"\u006frder":"x"}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/meterd/meterd/shard"
 )
 
-// logPage is a part of a device's log, encoded: what one scan gathers before anything is written to a client. Nothing of
-// the log is held between two pages.
+// logPage is a part of a device's log, encoded: what one scan gathers before anything is written to a client. Nothing
+// of the log is held between two pages.
 type logPage struct {
 	lines   []byte // of NDJSON
 	entries int

@@ -91,7 +91,10 @@ func TestLicensePagesWhileLicensesAreConsumed(t *testing.T) {
 			}
 		})
 	}
-	for _, uri := range []string{"/v1/products/p/licenses", "/v1/accounts/acme/licenses", "/v1/products/q/licenses?limit=1000"} {
+	for _, uri := range []string{
+		"/v1/products/p/licenses", "/v1/accounts/acme/licenses",
+		"/v1/products/q/licenses?limit=1000",
+	} {
 		if !strings.Contains(uri, "?") {
 			uri += "?limit=7"
 		}

@@ -173,18 +173,58 @@ func TestTake(t *testing.T) {
 	}{
 		{"allowance", 0, 5, 1, 1, 0, OTAOutcome{After: NewOTAWord(5, 0, 1, 0, 0), FromAllowance: 1, OK: true}},
 		{"6 MB without packs", 0, 5, 2, 1, 0, OTAOutcome{After: NewOTAWord(5, 0, 0, 0, 1)}},
-		{"6 MB with a pack", 0, 5, 2, 1, 1, OTAOutcome{After: NewOTAWord(5, 0, 1, 1, 0), FromAllowance: 1, FromPacks: 1, OK: true}},
-		{"packs only", NewOTAWord(5, 2, 1, 3, 4), 5, 2, 1, 9, OTAOutcome{After: NewOTAWord(5, 2, 1, 5, 4), FromPacks: 2, OK: true}},
-		{"next month", NewOTAWord(5, 2, 1, 3, 4), 6, 1, 1, 0, OTAOutcome{After: NewOTAWord(6, 0, 1, 0, 0), Closed: NewOTAWord(5, 2, 1, 3, 4), FromAllowance: 1, OK: true}},
-		{"next month, denied", NewOTAWord(5, 0, 0, 0, 1), 6, 2, 1, 0, OTAOutcome{After: NewOTAWord(6, 0, 0, 0, 1), Closed: NewOTAWord(5, 0, 0, 0, 1)}},
-		{"next month, nothing counted", NewOTAWord(5, 2, 0, 0, 0), 6, 1, 1, 0, OTAOutcome{After: NewOTAWord(6, 0, 1, 0, 0), FromAllowance: 1, OK: true}},
+		{
+			"6 MB with a pack", 0, 5, 2, 1, 1, OTAOutcome{
+				After: NewOTAWord(5, 0, 1, 1, 0), FromAllowance: 1, FromPacks: 1, OK: true,
+			},
+		},
+		{
+			"packs only", NewOTAWord(5, 2, 1, 3, 4), 5, 2, 1, 9, OTAOutcome{
+				After: NewOTAWord(5, 2, 1, 5, 4), FromPacks: 2, OK: true,
+			},
+		},
+		{
+			"next month", NewOTAWord(5, 2, 1, 3, 4), 6, 1, 1, 0, OTAOutcome{
+				After: NewOTAWord(6, 0, 1, 0, 0), Closed: NewOTAWord(5, 2, 1, 3, 4), FromAllowance: 1, OK: true,
+			},
+		},
+		{
+			"next month, denied", NewOTAWord(5, 0, 0, 0, 1), 6, 2, 1, 0, OTAOutcome{
+				After: NewOTAWord(6, 0, 0, 0, 1), Closed: NewOTAWord(5, 0, 0, 0, 1),
+			},
+		},
+		{
+			"next month, nothing counted", NewOTAWord(5, 2, 0, 0, 0), 6, 1, 1, 0, OTAOutcome{
+				After: NewOTAWord(6, 0, 1, 0, 0), FromAllowance: 1, OK: true,
+			},
+		},
 		{"clock stepped back", NewOTAWord(5, 0, 1, 0, 0), 4, 1, 1, 0, OTAOutcome{After: NewOTAWord(5, 0, 1, 0, 1)}},
-		{"last pack unit", NewOTAWord(5, 0, 0, 65534, 0), 5, 1, 0, 9, OTAOutcome{After: NewOTAWord(5, 0, 0, 65535, 0), FromPacks: 1, OK: true}},
-		{"pack units of the month used up", NewOTAWord(5, 0, 0, 65534, 0), 5, 2, 0, 9, OTAOutcome{After: NewOTAWord(5, 0, 0, 65534, 1)}},
-		{"denied saturates", NewOTAWord(5, 0, 0, 0, OTADeniedMax), 5, 1, 0, 0, OTAOutcome{After: NewOTAWord(5, 0, 0, 0, OTADeniedMax)}},
+		{
+			"last pack unit", NewOTAWord(5, 0, 0, 65534, 0), 5, 1, 0, 9, OTAOutcome{
+				After: NewOTAWord(5, 0, 0, 65535, 0), FromPacks: 1, OK: true,
+			},
+		},
+		{
+			"pack units of the month used up", NewOTAWord(5, 0, 0, 65534, 0), 5, 2, 0, 9, OTAOutcome{
+				After: NewOTAWord(5, 0, 0, 65534, 1),
+			},
+		},
+		{
+			"denied saturates", NewOTAWord(5, 0, 0, 0, OTADeniedMax), 5, 1, 0, 0, OTAOutcome{
+				After: NewOTAWord(5, 0, 0, 0, OTADeniedMax),
+			},
+		},
 		{"huge", 0, 5, 1<<32 - 1, 1<<32 - 1, 1 << 63, OTAOutcome{After: NewOTAWord(5, 0, 0, 0, 1)}},
-		{"allowance lowered below use", NewOTAWord(5, 0, 3, 0, 0), 5, 1, 2, 1, OTAOutcome{After: NewOTAWord(5, 0, 3, 1, 0), FromPacks: 1, OK: true}},
-		{"largest allowance", NewOTAWord(5, 0, 999, 0, 0), 5, 1, 1000, 0, OTAOutcome{After: NewOTAWord(5, 0, 1000, 0, 0), FromAllowance: 1, OK: true}},
+		{
+			"allowance lowered below use", NewOTAWord(5, 0, 3, 0, 0), 5, 1, 2, 1, OTAOutcome{
+				After: NewOTAWord(5, 0, 3, 1, 0), FromPacks: 1, OK: true,
+			},
+		},
+		{
+			"largest allowance", NewOTAWord(5, 0, 999, 0, 0), 5, 1, 1000, 0, OTAOutcome{
+				After: NewOTAWord(5, 0, 1000, 0, 0), FromAllowance: 1, OK: true,
+			},
+		},
 	} {
 		if got := c.w.Take(c.month, c.units, c.limit, c.packs); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)

@@ -78,18 +78,21 @@ func TestLoadShardRefusesDamage(t *testing.T) {
 	used := int(binary.LittleEndian.Uint64(good[8:]))
 	names := imageHeadBytes + used*imageSlotBytes
 	for name, damage := range map[string]func(b []byte) []byte{
-		"empty":            func([]byte) []byte { return nil },
-		"cut head":         func(b []byte) []byte { return b[:imageHeadBytes-1] },
-		"cut":              func(b []byte) []byte { return b[:len(b)-8] },
-		"longer":           func(b []byte) []byte { return append(b, 0, 0, 0, 0, 0, 0, 0, 0) },
-		"version":          func(b []byte) []byte { b[0]++; return b },
-		"shard":            func(b []byte) []byte { b[4]++; return b },
-		"slots":            func(b []byte) []byte { b[8]--; return b },
-		"slots overflow":   func(b []byte) []byte { b[15] = 0xff; return b },
-		"name bytes":       func(b []byte) []byte { b[23] = 0xff; return b },
-		"place":            func(b []byte) []byte { b[imageHeadBytes+40]++; return b },
-		"place far away":   func(b []byte) []byte { b[imageHeadBytes+43] ^= 0x40; return b },
-		"place twice":      func(b []byte) []byte { copy(b[imageHeadBytes+88:], b[imageHeadBytes+40:imageHeadBytes+48]); return b },
+		"empty":          func([]byte) []byte { return nil },
+		"cut head":       func(b []byte) []byte { return b[:imageHeadBytes-1] },
+		"cut":            func(b []byte) []byte { return b[:len(b)-8] },
+		"longer":         func(b []byte) []byte { return append(b, 0, 0, 0, 0, 0, 0, 0, 0) },
+		"version":        func(b []byte) []byte { b[0]++; return b },
+		"shard":          func(b []byte) []byte { b[4]++; return b },
+		"slots":          func(b []byte) []byte { b[8]--; return b },
+		"slots overflow": func(b []byte) []byte { b[15] = 0xff; return b },
+		"name bytes":     func(b []byte) []byte { b[23] = 0xff; return b },
+		"place":          func(b []byte) []byte { b[imageHeadBytes+40]++; return b },
+		"place far away": func(b []byte) []byte { b[imageHeadBytes+43] ^= 0x40; return b },
+		"place twice": func(b []byte) []byte {
+			copy(b[imageHeadBytes+88:], b[imageHeadBytes+40:imageHeadBytes+48])
+			return b
+		},
 		"session":          func(b []byte) []byte { b[imageHeadBytes+32] |= 1; return b },
 		"name length":      func(b []byte) []byte { b[names+entryHeadBytes] = NameBytesMax + 1; return b },
 		"name length 0":    func(b []byte) []byte { b[names+entryHeadBytes] = 0; return b },

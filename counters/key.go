@@ -38,7 +38,8 @@ func (k Key) home(groups uint64) uint64 {
 // bit, because 0 is an empty slot.
 func (k Key) tag() uint64 { return k.Lo>>57 | 0x80 }
 
-// Ordinal names a device for ever, in log records and checkpoints: shard:8 | place in the shard's arena:31, in units of 8 bytes.
+// Ordinal names a device for ever, in log records and checkpoints: shard:8 | place in the shard's arena:31, in units of
+// 8 bytes.
 type Ordinal uint64
 
 // OrdinalMax is the largest Ordinal.

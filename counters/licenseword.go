@@ -18,8 +18,9 @@ const (
 	licenseStateMask = 1<<2 - 1
 )
 
-// LicenseWord is w5: generation:19 | state:2 | validity version:10 | expiry s:33. The generation counts the licences that the device
-// consumed; the validity version says after which of the product's plan changes the expiry was computed (R9).
+// LicenseWord is w5: generation:19 | state:2 | validity version:10 | expiry s:33. The generation counts the licences
+// that the device consumed; the validity version says after which of the product's plan changes the expiry was computed
+// (R9).
 type LicenseWord uint64
 
 // NewLicenseWord packs a word; it panics on a value that its field does not hold.

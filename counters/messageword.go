@@ -6,7 +6,8 @@ const (
 	dayShift  = 50
 )
 
-// MessageWord is w2: day:14 | up:25 | down:25, the units of one day in both directions (R10). Zero is a device without any.
+// MessageWord is w2: day:14 | up:25 | down:25, the units of one day in both directions (R10). Zero is a device without
+// any.
 type MessageWord uint64
 
 // NewMessageWord packs a word; it panics on a day over DayMax or units over 25 bits.

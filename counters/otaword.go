@@ -10,8 +10,8 @@ const (
 	otaCountersMask = 1<<otaVoidsShift - 1
 )
 
-// OTAWord is w4: month:10 | voids:10 | allowance:10 | packs:16 | denied:18, a device's upgrades of one month (R15, R16). Voids stands above what
-// a void lowers, so that a word after it is the larger one all the same.
+// OTAWord is w4: month:10 | voids:10 | allowance:10 | packs:16 | denied:18, a device's upgrades of one month (R15,
+// R16). Voids stands above what a void lowers, so that a word after it is the larger one all the same.
 type OTAWord uint64
 
 // NewOTAWord packs a word; it panics on a value that its field does not hold.

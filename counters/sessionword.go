@@ -7,8 +7,8 @@ const (
 	changeShift    = onlineShift + 1
 )
 
-// SessionWord is w6: change:40 | online:1 | holder:20 | suspended:1 | 2 bits that are 0. It is a register: every change raises the change
-// number, so the later state is the larger word whatever its flags say.
+// SessionWord is w6: change:40 | online:1 | holder:20 | suspended:1 | 2 bits that are 0. It is a register: every change
+// raises the change number, so the later state is the larger word whatever its flags say.
 type SessionWord uint64
 
 // NewSessionWord packs a word; it panics on a value that its field does not hold.

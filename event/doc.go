@@ -1,6 +1,6 @@
 // Package event is the vocabulary that every room of meterd shares: what a gateway says (Event, Batch), what it is
-// answered (Verdict, Code), and the limits of both. It keeps no state and imports nothing of ours. Package wire below it
-// reads bodies into batches and writes answers.
+// answered (Verdict, Code), and the limits of both. It keeps no state and imports nothing of ours. Package wire below
+// it reads bodies into batches and writes answers.
 //
 //	body bytes ──wire──► Batch{Data, Events} ──engine──► Result{Accepted, Denials} ──wire──► answer bytes
 //	                        │                               │

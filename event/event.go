@@ -56,7 +56,8 @@ type Event struct {
 	Size            int64 // bytes; of the message, or of the firmware package
 	TimeMs          int64 // what the gateway claims, Unix milliseconds, 0 without; never decides anything (R12)
 	Type            Type
-	Fault           Fault // not zero: the decoder refused this event; only FaultPayloadTooLarge leaves it what the log keeps
+	// not zero: the decoder refused this event; only FaultPayloadTooLarge leaves it what the log keeps
+	Fault Fault
 }
 
 // Batch is what one request carries, decoded and flat. It is not safe for concurrent use.

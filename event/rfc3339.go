@@ -102,7 +102,8 @@ func unixDay(year, month, day int64) int64 {
 		month += 12
 		year--
 	}
-	year += 400            // so that the divisions below are of nothing negative: year 0 begins in March of the year before
+	// so that the divisions below are of nothing negative: year 0 begins in March of the year before
+	year += 400
 	const eraDays = 146097 // of 400 years
 	return year*365 + year/4 - year/100 + year/400 + (153*month+2)/5 + day - 1 - eraDays - 719468
 }

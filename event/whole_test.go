@@ -76,7 +76,10 @@ var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9
 
 // FuzzParseWhole holds it to encoding/json, which says what a number is, and to exact arithmetic, which says its value.
 func FuzzParseWhole(f *testing.F) {
-	for _, s := range []string{"0", "-0", "120.0", "12e1", "1e-1", "1e400", "18446744073709551616", "1.5", "01", "5.", "-", "1E+2"} {
+	for _, s := range []string{
+		"0", "-0", "120.0", "12e1", "1e-1", "1e400", "18446744073709551616", "1.5", "01", "5.", "-",
+		"1E+2",
+	} {
 		f.Add([]byte(s), uint64(1<<40))
 	}
 	f.Fuzz(func(t *testing.T, text []byte, most uint64) {
@@ -85,7 +88,8 @@ func FuzzParseWhole(f *testing.F) {
 			t.Fatalf("%q up to %d: %d", text, most, n)
 		}
 		isNumber := jsonNumber.Match(text)
-		if isNumber != (json.Valid(text) && len(text) > 0 && (text[0] == '-' || text[0]-'0' < 10) && text[len(text)-1]-'0' < 10) {
+		if isNumber != (json.Valid(text) && len(text) > 0 && (text[0] == '-' || text[0]-'0' < 10) &&
+			text[len(text)-1]-'0' < 10) {
 			t.Fatalf("the expression and encoding/json disagree on %q", text)
 		}
 		if !isNumber {

@@ -91,8 +91,10 @@ func TestCreateProduct(t *testing.T) {
 	b.keep(next, ch, err)
 	want := DefaultPlan(week)
 	want.MessagesPerDay = event.MessagesPerDayMax
-	if p.ID != 1 || p.Plan != want || p.Zone.String() != "Asia/Shanghai" || p.Label != spec.Label || p.Account != "acme" || p.AccountID != a.ID ||
-		p.Gifts != a.Gifts || p.State.Account != a.State ||
+	if p.ID != 1 || p.Plan != want || p.Zone.String() != "Asia/Shanghai" || p.Label != spec.Label || p.Account != "acme" ||
+		p.AccountID != a.ID ||
+		p.Gifts != a.Gifts ||
+		p.State.Account != a.State ||
 		p.PlanSinceMs != b.atMs ||
 		p.CreatedAtMs != b.atMs ||
 		b.cat.Scope(p) != event.ScopeNone {
@@ -173,7 +175,8 @@ func TestSetPlan(t *testing.T) {
 	}
 	b.setPlan(
 		"p1",
-		`{"messages_per_day":1500,"validity":"P1Y","ota_per_month":0,"log_days":1,"message_unit_bytes":64,"ota_unit_bytes":1024}`,
+		`{"messages_per_day":1500,"validity":"P1Y","ota_per_month":0,"log_days":1,"message_unit_bytes":64,`+
+			`"ota_unit_bytes":1024}`,
 	)
 	if p := b.get(
 		"p1",

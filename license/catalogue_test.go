@@ -92,8 +92,11 @@ func (b *book) change(t *rapid.T) {
 			next, ch, err = b.cat.DeleteToken(b.by(), name)
 		} else {
 			next, ch, err = b.cat.CreateToken(b.by(), access.Token{
-				Name: name, Role: access.RoleGateway, Account: draw("", "acme"), ExpiresAtMs: rapid.Int64Range(0, 9).Draw(t, "expires"),
-				Hash: sha256.Sum256([]byte(access.NewSecret())),
+				Name:        name,
+				Role:        access.RoleGateway,
+				Account:     draw("", "acme"),
+				ExpiresAtMs: rapid.Int64Range(0, 9).Draw(t, "expires"),
+				Hash:        sha256.Sum256([]byte(access.NewSecret())),
 			})
 		}
 	case "switch":

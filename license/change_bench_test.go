@@ -80,7 +80,10 @@ func BenchmarkChange(b *testing.B) {
 			return ch, err
 		}},
 		{"create-token", func(c *Catalogue, i int) (*Change, error) {
-			_, ch, err := c.CreateToken(by, access.Token{Name: fmt.Sprint("new", i), Role: access.RoleGateway, Hash: [32]byte{byte(i), byte(i >> 8)}})
+			_, ch, err := c.CreateToken(by, access.Token{
+				Name: fmt.Sprint("new", i), Role: access.RoleGateway,
+				Hash: [32]byte{byte(i), byte(i >> 8)},
+			})
 			return ch, err
 		}},
 	} {
@@ -140,7 +143,11 @@ func BenchmarkHonors(b *testing.B) {
 	by := Actor{Token: "admin", AtMs: 1_800_000_000_000}
 	var err error
 	for i := range 1000 {
-		token := access.Token{Name: fmt.Sprint("gateway-", i), Role: access.RoleGateway, Hash: [32]byte{byte(i), byte(i >> 8)}}
+		token := access.Token{
+			Name: fmt.Sprint("gateway-", i),
+			Role: access.RoleGateway,
+			Hash: [32]byte{byte(i), byte(i >> 8)},
+		}
 		if c, _, err = c.CreateToken(by, token); err != nil {
 			b.Fatal(err)
 		}

@@ -42,7 +42,8 @@ func TestApplyKeepsPools(t *testing.T) {
 		t.Errorf("pools are %+v and %+v", *pool, *gifts)
 	}
 	p := b.replica.Product([]byte("p1"))
-	if p.Lots[0].Pool != pool || p.Gifts != gifts || p.State != old.Product([]byte("p1")).State || b.replica.Pool(2) != pool ||
+	if p.Lots[0].Pool != pool || p.Gifts != gifts || p.State != old.Product([]byte("p1")).State ||
+		b.replica.Pool(2) != pool ||
 		b.replica.Account("ada").State != old.Account("ada").State {
 		t.Error("replay made pools or states anew")
 	}
@@ -59,10 +60,12 @@ func TestApplyRefuses(t *testing.T) {
 	b.keep(next, ch, err)
 	product := b.get("p1").record()
 	for why, p := range map[string]Put{
-		"a head":                     b.cat.head(),
-		"an audit entry":             {AuditKey(9), []byte(`{}`)},
-		"no key":                     {nil, []byte(`{}`)},
-		"a product of another":       {product.Key, bytes.Replace(product.Value, []byte(`"account_id":1`), []byte(`"account_id":2`), 1)},
+		"a head":         b.cat.head(),
+		"an audit entry": {AuditKey(9), []byte(`{}`)},
+		"no key":         {nil, []byte(`{}`)},
+		"a product of another": {
+			product.Key, bytes.Replace(product.Value, []byte(`"account_id":1`), []byte(`"account_id":2`), 1),
+		},
 		"another name of a product":  {product.Key, bytes.Replace(product.Value, []byte(`"p1"`), []byte(`"p2"`), 1)},
 		"a product after the next":   {key32('P', 3), bytes.Replace(product.Value, []byte(`"p1"`), []byte(`"p2"`), 1)},
 		"another name of an account": {key32('A', 1), []byte(`{"account":"eve","gift_pool":1,"gifts":5}`)},

@@ -51,7 +51,10 @@ func TestCreditIsIdempotentAcrossUpgrades(t *testing.T) {
 	plan := patch(t, `{"messages_per_day":3000}`)
 	credit := Credit{Order: "PO-1", Quantity: 10, Plan: &plan}
 	lot := b.credit("p1", credit)
-	for _, upgrade := range []string{`{}`, `{"ota_per_month":2}`, `{"messages_per_day":5000}`, `{"validity":"P9Y","log_days":7}`} {
+	for _, upgrade := range []string{
+		`{}`, `{"ota_per_month":2}`, `{"messages_per_day":5000}`,
+		`{"validity":"P9Y","log_days":7}`,
+	} {
 		b.setPlan("p1", upgrade)
 		next, _, again, err := b.cat.ApplyCredit(b.by(), "p1", credit)
 		if next != nil || again != lot || err != nil {

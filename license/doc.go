@@ -16,8 +16,8 @@
 //   - A Catalogue never changes after it was built. Whoever loaded one sees one consistent plan for every device, which
 //     is what makes an upgrade uniform (R9). What does change (drawn licences, the running day) hangs off it in
 //     AccountState, ProductState and Pool, which all versions of a catalogue share.
-//   - A change copies what it touches and shares the rest (package persist). Among 100,000 products it takes some 30 µs,
-//     for nobody decides meanwhile.
+//   - A change copies what it touches and shares the rest (package persist). Among 100,000 products it takes some 30
+//     µs, for nobody decides meanwhile.
 //   - A change is made to the newest catalogue only, and written to its pools at once: it is recorded in the group that
 //     is being sealed, and if that group does not become durable the process ends.
 //   - A pool's four totals only grow, so recovery joins them by maximum. What was drawn and not returned never exceeds

@@ -189,7 +189,8 @@ func (c *Catalogue) dump() string {
 	for _, p := range c.Products("") {
 		fmt.Fprintf(
 			&b,
-			"product %d %s %q of %s %d zone %s=%s plan %+v since %d validities %v suspended %t scope %s renewed %t except %v at %d gifts %d credited %d orders %d\n",
+			"product %d %s %q of %s %d zone %s=%s plan %+v since %d validities %v suspended %t scope %s renewed %t except %v "+
+				"at %d gifts %d credited %d orders %d\n",
 			p.ID,
 			p.Name,
 			p.Label,

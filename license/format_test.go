@@ -28,25 +28,38 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 	b.keep(next, ch, err)
 	next, ch, err = b.cat.CreateToken(
 		b.by(),
-		access.Token{Name: "gw-1", Role: access.RoleGateway, Account: "acme", Hash: sha256.Sum256(nil), ExpiresAtMs: 1_803_204_000_000},
+		access.Token{
+			Name:        "gw-1",
+			Role:        access.RoleGateway,
+			Account:     "acme",
+			Hash:        sha256.Sum256(nil),
+			ExpiresAtMs: 1_803_204_000_000,
+		},
 	)
 	b.keep(next, ch, err)
-	next, ch, err = b.cat.CreateToken(b.by(), access.Token{Name: "gw-2", Role: access.RoleViewer, Hash: sha256.Sum256([]byte("2"))})
+	next, ch, err = b.cat.CreateToken(
+		b.by(),
+		access.Token{Name: "gw-2", Role: access.RoleViewer, Hash: sha256.Sum256([]byte("2"))},
+	)
 	b.keep(next, ch, err)
 	next, ch, err = b.cat.DeleteToken(b.by(), "gw-2")
 	b.keep(next, ch, err)
 
-	const planText = `{"validity":"P14D","messages_per_day":null,"message_unit_bytes":0,"ota_per_month":1,"ota_unit_bytes":5242880,"log_days":7}`
+	const planText = `{"validity":"P14D","messages_per_day":null,"message_unit_bytes":0,"ota_per_month":1,` +
+		`"ota_unit_bytes":5242880,"log_days":7}`
 	want := map[string]string{
-		"H":                 `{"seq":12,"pool_last":3,"region":"default"}`,
-		"A\x00\x00\x00\x01": `{"account":"acme","kind":"personal","region":"default","created_at_ms":1795428000000,"gift_pool":1,"gifts":5}`,
+		"H": `{"seq":12,"pool_last":3,"region":"default"}`,
+		"A\x00\x00\x00\x01": `{"account":"acme","kind":"personal","region":"default","created_at_ms":1795428000000,` +
+			`"gift_pool":1,"gifts":5}`,
 		"P\x00\x00\x00\x01": `{"product":"p1","name":"","account_id":1,"time_zone":"UTC","plan":` + planText + `,"plan_since_ms":1795428002000,` +
 			`"validities":[{"from":1795428001,"validity":"P1Y"},{"from":1795428002,"validity":"P14D"}],` +
 			`"suspended":true,"renewal_off":true,"created_at_ms":1795428001000}`,
-		"R\x00\x00\x00\x01":                                 `{"except":["d7","d9"]}`,
-		"O\x00\x00\x00\x01\x00\x00\x00\x02":                 `{"order":"PO-1","credited":1000,"credited_at_ms":1795428003000,"plan":` + planText + `}`,
+		"R\x00\x00\x00\x01": `{"except":["d7","d9"]}`,
+		"O\x00\x00\x00\x01\x00\x00\x00\x02": `{"order":"PO-1","credited":1000,` +
+			`"credited_at_ms":1795428003000,"plan":` + planText + `}`,
 		"V\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x00": `{"order":"RV-1","quantity":200}`,
-		"O\x00\x00\x00\x01\x00\x00\x00\x03":                 `{"order":"PO-2","units":true,"credited":7,"credited_at_ms":1795428004000}`,
+		"O\x00\x00\x00\x01\x00\x00\x00\x03": `{"order":"PO-2","units":true,"credited":7,` +
+			`"credited_at_ms":1795428004000}`,
 		"Tgw-1": `{"role":"gateway","account":"acme","account_id":1,"sha256":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",` +
 			`"created_at_ms":1795428009000,"expires_at_ms":1803204000000}`,
 		"Tgw-2":                             `{"deleted":true}`,

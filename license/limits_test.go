@@ -45,10 +45,22 @@ func TestOrdersAreBounded(t *testing.T) {
 	wantProblem(t, err, event.InvalidArgument, "order")
 	_, _, _, err = b.cat.TakeBack(b.by(), "p1", "first", false, Void{Order: "more", Quantity: 1})
 	wantProblem(t, err, event.InvalidArgument, "order")
-	if next, _, l, err := b.cat.ApplyCredit(b.by(), "p1", Credit{Order: "first", Quantity: 9}); next != nil || err != nil || l.Order != "first" {
+	if next, _, l, err := b.cat.ApplyCredit(
+		b.by(),
+		"p1",
+		Credit{Order: "first", Quantity: 9},
+	); next != nil || err != nil ||
+		l.Order != "first" {
 		t.Errorf("the same credit again: %+v, %v", l, err)
 	}
-	if next, _, l, err := b.cat.TakeBack(b.by(), "p1", "first", false, void); next != nil || err != nil || l.Order != "first" {
+	if next, _, l, err := b.cat.TakeBack(
+		b.by(),
+		"p1",
+		"first",
+		false,
+		void,
+	); next != nil || err != nil ||
+		l.Order != "first" {
 		t.Errorf("the same taking-back again: %+v, %v", l, err)
 	}
 }

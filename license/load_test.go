@@ -164,7 +164,10 @@ func TestLoadRefusesDamage(t *testing.T) {
 		{"a head that is none", func(l map[string][]byte) { l["H"] = []byte(`[1]`) }},
 	}
 	for _, key := range []string{"H", account, product, order, "Tgw-1"} {
-		for _, value := range []string{"", "{", "1", `"x"`, "[]", "\x00\xff", string(whole[key][:len(whole[key])-1]), string(whole[key]) + "}"} {
+		for _, value := range []string{
+			"", "{", "1", `"x"`, "[]", "\x00\xff", string(whole[key][:len(whole[key])-1]),
+			string(whole[key]) + "}",
+		} {
 			tests = append(tests, struct {
 				why    string
 				damage func(l map[string][]byte)
@@ -255,7 +258,8 @@ func TestAuditKeysSort(t *testing.T) {
 func FuzzLoad(f *testing.F) {
 	head := []byte(`{"seq":5,"pool_last":3,"account_last":1,"region":"default"}`)
 	account := []byte(`{"account":"ada","kind":"personal","region":"default","created_at_ms":1,"gift_pool":1,"gifts":5}`)
-	plan := `{"validity":"P5Y","messages_per_day":1500,"message_unit_bytes":0,"ota_per_month":1,"ota_unit_bytes":5242880,"log_days":7}`
+	plan := `{"validity":"P5Y","messages_per_day":1500,"message_unit_bytes":0,"ota_per_month":1,` +
+		`"ota_unit_bytes":5242880,"log_days":7}`
 	product := []byte(
 		`{"product":"p1","name":"","account_id":1,"time_zone":"UTC","plan":` + plan + `,"plan_since_ms":1,"validities":[{"from":0,"validity":"P5Y"}],"created_at_ms":1}`,
 	)

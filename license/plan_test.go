@@ -131,7 +131,8 @@ func TestPlanJSON(t *testing.T) {
 	}{
 		{
 			DefaultPlan(week),
-			`{"validity":"P5Y","messages_per_day":1500,"message_unit_bytes":0,"ota_per_month":1,"ota_unit_bytes":5242880,"log_days":7}`,
+			`{"validity":"P5Y","messages_per_day":1500,"message_unit_bytes":0,"ota_per_month":1,"ota_unit_bytes":5242880,` +
+				`"log_days":7}`,
 		},
 		{
 			Plan{
@@ -142,11 +143,13 @@ func TestPlanJSON(t *testing.T) {
 				OTAPerMonth:      1000,
 				LogDays:          1,
 			},
-			`{"validity":"P30D","messages_per_day":null,"message_unit_bytes":64,"ota_per_month":1000,"ota_unit_bytes":1024,"log_days":1}`,
+			`{"validity":"P30D","messages_per_day":null,"message_unit_bytes":64,"ota_per_month":1000,"ota_unit_bytes":1024,` +
+				`"log_days":1}`,
 		},
 		{
 			Plan{Validity: calendar.Period{Seconds: 10}, MessagesPerDay: 15_999_999, OTAUnitBytes: 1 << 40},
-			`{"validity":"PT10S","messages_per_day":15999999,"message_unit_bytes":0,"ota_per_month":0,"ota_unit_bytes":1099511627776,"log_days":null}`,
+			`{"validity":"PT10S","messages_per_day":15999999,"message_unit_bytes":0,"ota_per_month":0,` +
+				`"ota_unit_bytes":1099511627776,"log_days":null}`,
 		},
 	}
 	for _, tt := range tests {
@@ -178,7 +181,8 @@ func TestPlanNoLimit(t *testing.T) {
 // R9, value by value.
 func TestDowngrade(t *testing.T) {
 	const higher, equal, lower = 1, 0, -1
-	base := `{"validity":"P1Y","messages_per_day":100,"message_unit_bytes":128,"ota_per_month":2,"ota_unit_bytes":2048,"log_days":3}`
+	base := `{"validity":"P1Y","messages_per_day":100,"message_unit_bytes":128,"ota_per_month":2,"ota_unit_bytes":2048,` +
+		`"log_days":3}`
 	tests := []struct {
 		name, value string
 		want        int
@@ -234,7 +238,13 @@ func TestDowngrade(t *testing.T) {
 }
 
 func TestDowngradeOfSeveralValues(t *testing.T) {
-	from := Plan{Validity: calendar.Period{Years: 5}, MessagesPerDay: 16_000_000, OTAPerMonth: 3, OTAUnitBytes: 4096, LogDays: 7}
+	from := Plan{
+		Validity:       calendar.Period{Years: 5},
+		MessagesPerDay: 16_000_000,
+		OTAPerMonth:    3,
+		OTAUnitBytes:   4096,
+		LogDays:        7,
+	}
 	to := Plan{
 		Validity:         calendar.Period{Years: 4},
 		MessagesPerDay:   15_999_999,

@@ -47,9 +47,16 @@ func TestPlanPatch(t *testing.T) {
 		{`{"log_days":1}`, func(p *Plan) { p.LogDays = 1 }},
 		{`{"log_days":7}`, func(p *Plan) { p.LogDays = 7 }},
 		{
-			`{"log_days":7,"ota_per_month":9,"validity":"P2Y","message_unit_bytes":0,"messages_per_day":null,"ota_unit_bytes":5242880}`,
+			`{"log_days":7,"ota_per_month":9,"validity":"P2Y","message_unit_bytes":0,"messages_per_day":null,` +
+				`"ota_unit_bytes":5242880}`,
 			func(p *Plan) {
-				*p = Plan{Validity: calendar.Period{Years: 2}, MessagesPerDay: 16_000_000, OTAPerMonth: 9, OTAUnitBytes: 5 << 20, LogDays: 7}
+				*p = Plan{
+					Validity:       calendar.Period{Years: 2},
+					MessagesPerDay: 16_000_000,
+					OTAPerMonth:    9,
+					OTAUnitBytes:   5 << 20,
+					LogDays:        7,
+				}
 			},
 		},
 	}
@@ -156,9 +163,12 @@ func TestPlanPatchLogDaysAndTheRetention(t *testing.T) {
 // Whatever a request says of a plan, the plan that comes out is within the contract, and is read again as it is stored.
 func FuzzPlanPatch(f *testing.F) {
 	for _, s := range []string{
-		`{}`, `null`, `{"validity":"P5Y","messages_per_day":1500,"message_unit_bytes":0,"ota_per_month":1,"ota_unit_bytes":5242880,"log_days":7}`,
-		`{"messages_per_day":null,"log_days":null}`, `{"validity":"PT10S"}`, `{"messages_per_day":1e3}`, `{"ota_unit_bytes":1099511627777}`,
-		`{"message_unit_bytes":63}`, `{"x":1}`, `{"log_days":8}`, `{"validity":{"a":[]}}`, `{"log_days":1,"log_days":"x"}`, `[]`,
+		`{}`, `null`, `{"validity":"P5Y","messages_per_day":1500,"message_unit_bytes":0,"ota_per_month":1,` +
+			`"ota_unit_bytes":5242880,"log_days":7}`,
+		`{"messages_per_day":null,"log_days":null}`, `{"validity":"PT10S"}`, `{"messages_per_day":1e3}`,
+		`{"ota_unit_bytes":1099511627777}`,
+		`{"message_unit_bytes":63}`, `{"x":1}`, `{"log_days":8}`, `{"validity":{"a":[]}}`, `{"log_days":1,"log_days":"x"}`,
+		`[]`,
 	} {
 		f.Add([]byte(s), uint32(7*24))
 		f.Add([]byte(s), uint32(1))

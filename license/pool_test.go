@@ -304,7 +304,8 @@ func TestPoolsByOrdinal(t *testing.T) {
 			t.Errorf("pool %+v, want %+v", *p, want[p.ID])
 		}
 	}, func(product uint32, drawn uint64) { gifts[product] = drawn })
-	if b.cat.Pool(0) != nil || b.cat.Pool(5) != nil || b.cat.Pool(1<<31) != nil || len(seen) != 4 || seen[1]+seen[2]+seen[3]+seen[4] != 4 {
+	if b.cat.Pool(0) != nil || b.cat.Pool(5) != nil || b.cat.Pool(1<<31) != nil || len(seen) != 4 ||
+		seen[1]+seen[2]+seen[3]+seen[4] != 4 {
 		t.Errorf("seen %v", seen)
 	}
 	if len(gifts) != 2 || gifts[1] != 1 || gifts[2] != 0 {

@@ -34,8 +34,8 @@ func nameList(names []string) []string {
 	return slices.Compact(list)
 }
 
-// SetRenewal switches the renewal of a product's devices on or off, except some that are never renewed (R19). The caller
-// does well to sort them: that takes milliseconds for the most that there may be, and nobody decides meanwhile.
+// SetRenewal switches the renewal of a product's devices on or off, except some that are never renewed (R19). The
+// caller does well to sort them: that takes milliseconds for the most that there may be, and nobody decides meanwhile.
 func (c *Catalogue) SetRenewal(
 	by Actor,
 	product string,

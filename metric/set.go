@@ -105,7 +105,11 @@ func (s *Set) register(name, help, kind string) *family {
 	f := &family{name: name, help: help, kind: kind, samples: metrics.NewSet()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, is := slices.BinarySearchFunc(s.families, name, func(f *family, name string) int { return strings.Compare(f.name, name) })
+	i, is := slices.BinarySearchFunc(
+		s.families,
+		name,
+		func(f *family, name string) int { return strings.Compare(f.name, name) },
+	)
 	if is {
 		panic(fmt.Sprintf("BUG: metric %q is registered twice", name))
 	}

@@ -170,7 +170,8 @@ func decidedAt(newest *group, decided []*pendingChange) {
 	}
 }
 
-// ErrTokenRevoked means that the token was deleted or has expired since the request came. Nothing was changed or counted.
+// ErrTokenRevoked means that the token was deleted or has expired since the request came. Nothing was changed or
+// counted.
 var ErrTokenRevoked = errors.New("the token was deleted or has expired")
 
 // Audit calls fn for audit entries, newest first, beginning before change before (0: with the newest), until fn returns

@@ -107,8 +107,8 @@ func TestEqualOrdersInOneGroup(t *testing.T) {
 	}
 }
 
-// What was decided by a catalogue that is not durable yet leaves when it is: neither "that order is there already" nor a
-// refusal is heard before, and after a crash neither was ever true.
+// What was decided by a catalogue that is not durable yet leaves when it is: neither "that order is there already" nor
+// a refusal is heard before, and after a crash neither was ever true.
 func TestAnswersWaitForTheCatalogueTheySaw(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{}`, 0)

@@ -68,8 +68,8 @@ func (d *decidedClock) now() (ms int64, ok bool) {
 	}
 }
 
-// seal returns the time of what is decided between two groups: not before any decision of the group that ends, not after
-// any of the next one. During a leap it is what the monotonic clock says.
+// seal returns the time of what is decided between two groups: not before any decision of the group that ends, not
+// after any of the next one. During a leap it is what the monotonic clock says.
 func (d *decidedClock) seal() int64 {
 	ms := d.view()
 	for {

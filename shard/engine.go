@@ -53,7 +53,8 @@ type Checkpoints interface {
 
 // Guard watches the free space of the disk.
 type Guard interface {
-	// Low says that views must yield, Stopped that events must not be taken, Exhausted that administration must not either.
+	// Low says that views must yield, Stopped that events must not be taken, Exhausted that administration must not
+	// either.
 	Low() bool
 	Stopped() bool
 	Exhausted() bool

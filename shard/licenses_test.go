@@ -358,7 +358,10 @@ func TestTakeBack(t *testing.T) {
 		}
 		m.crash()
 	}
-	for order, want := range map[string]string{"RV-1": "order_reused", "LOT-1": "order_reused", "RV-2": "already_consumed"} {
+	for order, want := range map[string]string{
+		"RV-1": "order_reused", "LOT-1": "order_reused",
+		"RV-2": "already_consumed",
+	} {
 		if err := take(order, 3); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Fatalf("%s: %v, want %s", order, err, want)
 		}

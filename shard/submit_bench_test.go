@@ -35,7 +35,15 @@ func BenchmarkSubmit(b *testing.B) {
 			devices := scaled(1_000_000)
 			f.stock(product, `{"messages_per_day":null}`, devices)
 			f.fill("connect", product, 0, devices)
-			for _, c := range []struct{ batch, callers int }{{1, 1}, {1, 64}, {1, 512}, {10, 64}, {100, 64}, {1000, 32}, {5000, 16}} {
+			for _, c := range []struct{ batch, callers int }{
+				{1, 1},
+				{1, 64},
+				{1, 512},
+				{10, 64},
+				{100, 64},
+				{1000, 32},
+				{5000, 16},
+			} {
 				b.Run(fmt.Sprintf("batch=%d/callers=%d", c.batch, c.callers), func(b *testing.B) {
 					f.benchSubmit(b, product, devices, c.batch, c.callers)
 				})

@@ -157,8 +157,8 @@ func (e *Engine) suspendDevice(cat *license.Catalogue, d *license.DeviceSuspensi
 	l.end(!l.records.Empty())
 }
 
-// suspendOffline suspends the device in hand, which is offline, or lets it go. A command that it has not obeyed yet goes
-// on under its new session.
+// suspendOffline suspends the device in hand, which is offline, or lets it go. A command that it has not obeyed yet
+// goes on under its new session.
 func (t *turn) suspendOffline(suspended bool) {
 	var out counters.SessionOutcome
 	m, kept := t.e.commands.Renew(t.slot.Ordinal(), func() (from, to uint64) {

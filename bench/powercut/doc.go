@@ -45,13 +45,14 @@
 // truncation took away. Only what is in the file system's process can be written early: mapped pages still in the
 // kernel are not.
 //
-// A real disk has a cache that it may have written in any order when the power goes. CutKeeping, and CutAt with CutSeed,
-// cut so: an arbitrary part of the pages that were not synced survives, for each file apart, and of the changes of names,
-// each with what it depends on. A file may get its size without its data. Options.CutAt cuts at a given change, so that a
-// test can go through all instants of a short work.
+// A real disk has a cache that it may have written in any order when the power goes. CutKeeping, and CutAt with
+// CutSeed, cut so: an arbitrary part of the pages that were not synced survives, for each file apart, and of the
+// changes of names, each with what it depends on. A file may get its size without its data. Options.CutAt cuts at a
+// given change, so that a test can go through all instants of a short work.
 //
-// FailSync answers one sync with EIO. Afterwards the kernel shows what was written, and the disk has it, or has it in its
-// cache, or has lost it: only posix_fadvise(POSIX_FADV_DONTNEED), after which reads come to this process again, tells.
+// FailSync answers one sync with EIO. Afterwards the kernel shows what was written, and the disk has it, or has it in
+// its cache, or has lost it: only posix_fadvise(POSIX_FADV_DONTNEED), after which reads come to this process again,
+// tells.
 //
 // IgnoreSync answers syncs and keeps nothing: the counter-proof that a test can fail. Unmount is the orderly end, and
 // writes everything.
@@ -59,11 +60,11 @@
 // # What is not modelled
 //
 // A sync is not atomic: a cut inside one leaves part of it, as on a disk. But each write to the lower file is whole or
-// cut at a page. Bits do not rot. fallocate sets the size and reserves nothing, or is refused (Options.NoFallocate); the
-// free space is the lower directory's. sync_file_range never reaches a FUSE file system and keeps nothing. Links, symbolic links, extended attributes
-// and O_TMPFILE are refused. Locks are the kernel's and end with the mount. Latencies are not a disk's: a sync is a
-// copy into the lower directory's page cache, which is not synced itself, since only processes die here, not the
-// machine.
+// cut at a page. Bits do not rot. fallocate sets the size and reserves nothing, or is refused (Options.NoFallocate);
+// the free space is the lower directory's. sync_file_range never reaches a FUSE file system and keeps nothing. Links,
+// symbolic links, extended attributes and O_TMPFILE are refused. Locks are the kernel's and end with the mount.
+// Latencies are not a disk's: a sync is a copy into the lower directory's page cache, which is not synced itself, since
+// only processes die here, not the machine.
 //
 // # Why the kernel's write-back cache is off
 //

@@ -10,9 +10,9 @@ import (
 
 // What a disk with a cache does in the instant in which the power goes, and what it does when a sync fails.
 
-// keepSome makes an arbitrary part of what was not synced durable: of the changes of names, and of each file's pages. Each
-// file has a chance of its own, none and all among them, so that a file may be there whole beside one that is not, and a
-// page without the one written before it. The rest is lost if nothing is served afterwards.
+// keepSome makes an arbitrary part of what was not synced durable: of the changes of names, and of each file's pages.
+// Each file has a chance of its own, none and all among them, so that a file may be there whole beside one that is not,
+// and a page without the one written before it. The rest is lost if nothing is served afterwards.
 func (d *disk) keepSome(seed uint64) error {
 	random := rand.New(rand.NewPCG(seed, 1))
 	lucky := make(map[*op]bool)

@@ -63,7 +63,11 @@ func TestLastInstantKeepsAnySubset(t *testing.T) {
 	expected := []string{"torn", "all true", "none true", "size alone true", "name true", "name false"}
 	for i := 1; i < 16; i++ {
 		for _, was := range []bool{false, true} {
-			expected = append(expected, fmt.Sprintf("%d %v, %d %v", i-1, was, i, was), fmt.Sprintf("%d %v, %d %v", i-1, was, i, !was))
+			expected = append(
+				expected,
+				fmt.Sprintf("%d %v, %d %v", i-1, was, i, was),
+				fmt.Sprintf("%d %v, %d %v", i-1, was, i, !was),
+			)
 		}
 	}
 	for _, what := range expected {
@@ -88,7 +92,15 @@ func TestCutAtEachChange(t *testing.T) {
 		must(errOf(w.FsyncDir(nil, &fuse.FsyncIn{InHeader: header(rootID)})))
 		must(errOf(w.Unlink(nil, &fuse.InHeader{NodeId: rootID}, "g")))
 	}
-	changes := []string{"creation f", "fallocate f", "write f", "sync f", "rename to g in .", "sync of directory .", "removal of g in ."}
+	changes := []string{
+		"creation f",
+		"fallocate f",
+		"write f",
+		"sync f",
+		"rename to g in .",
+		"sync of directory .",
+		"removal of g in .",
+	}
 	for at := range len(changes) + 1 {
 		lower := t.TempDir()
 		d, err := openDisk(lower, Options{CutAt: uint64(at + 1)})
@@ -150,8 +162,8 @@ func TestFailedSync(t *testing.T) {
 	}
 }
 
-// TestLastInstantMounted is the same through the kernel: what a test sees of a cut by itself, of one that keeps a part, of
-// a refused fallocate and of a sync that fails.
+// TestLastInstantMounted is the same through the kernel: what a test sees of a cut by itself, of one that keeps a part,
+// of a refused fallocate and of a sync that fails.
 func TestLastInstantMounted(t *testing.T) {
 	needFUSE(t)
 	lower := t.TempDir()
@@ -185,8 +197,8 @@ func TestLastInstantMounted(t *testing.T) {
 	}
 }
 
-// TestPageCacheAfterAFailedSync: the kernel shows what the disk lost until it is asked to forget it. sync_file_range does
-// not reach the disk.
+// TestPageCacheAfterAFailedSync: the kernel shows what the disk lost until it is asked to forget it. sync_file_range
+// does not reach the disk.
 func TestPageCacheAfterAFailedSync(t *testing.T) {
 	needFUSE(t)
 	lower := t.TempDir()

@@ -7,7 +7,8 @@ const (
 	pageBytes = 4096
 	// sectorBytes is the unit in which a disk writes: early write-back tears pages along it.
 	sectorBytes = 512
-	// tornOneIn is how often a page that survives a cut by chance is torn, 1 in it: often enough for every test of some cuts.
+	// tornOneIn is how often a page that survives a cut by chance is torn, 1 in it: often enough for every test of some
+	// cuts.
 	tornOneIn = 8
 	// dirtyBytesDefault and dirtyBytesMax bound the memory of pages not synced. A full store answers ENOSPC instead of
 	// writing back: what a test did not sync must not survive because the test was large.

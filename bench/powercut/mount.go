@@ -106,8 +106,8 @@ func (f *FS) Cut() error {
 	return f.detach()
 }
 
-// CutKeeping is Cut of a disk with a cache: beside what was synced an arbitrary part of the rest survives, drawn from seed:
-// changes of names, pages of each file, here and there a part of a page.
+// CutKeeping is Cut of a disk with a cache: beside what was synced an arbitrary part of the rest survives, drawn from
+// seed: changes of names, pages of each file, here and there a part of a page.
 func (f *FS) CutKeeping(seed uint64) error {
 	_, _ = f.ask(&question{Cut: true, Seed: seed}, endWithin) // It may be gone already.
 	return f.Cut()
@@ -146,9 +146,9 @@ func (f *FS) Stats() (Stats, error) {
 	return a.Stats, nil
 }
 
-// FailSync lets the next sync of a file whose path on the mount begins with prefix fail with EIO. Of each of its pages seed
-// draws whether it was written, still is in the disk's cache, or is lost; with 0 all are lost. The kernel goes on showing
-// what was written, until its pages are dropped.
+// FailSync lets the next sync of a file whose path on the mount begins with prefix fail with EIO. Of each of its pages
+// seed draws whether it was written, still is in the disk's cache, or is lost; with 0 all are lost. The kernel goes on
+// showing what was written, until its pages are dropped.
 func (f *FS) FailSync(prefix string, seed uint64) error {
 	if _, err := f.ask(&question{FailSync: true, Path: prefix, Seed: seed}, endWithin); err != nil {
 		return fmt.Errorf("let a sync fail: %w", err)

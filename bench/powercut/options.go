@@ -16,9 +16,9 @@ type Options struct {
 	// torn states. The choices are a function of Seed and of the order of the requests, and that order is the
 	// kernel's: the seed repeats the weather, not the run.
 	Seed uint64
-	// CutAt, if not 0, cuts the power at the CutAt-th change that is asked for: a write, a truncation, a change of names, a
-	// fallocate, a sync. The change has reached the disk's cache, a sync has not begun, and nobody is answered. Cut still has
-	// to be called; FS.CutAt says afterwards which change it was.
+	// CutAt, if not 0, cuts the power at the CutAt-th change that is asked for: a write, a truncation, a change of names,
+	// a fallocate, a sync. The change has reached the disk's cache, a sync has not begun, and nobody is answered. Cut
+	// still has to be called; FS.CutAt says afterwards which change it was.
 	CutAt uint64
 	// CutSeed, if not 0, lets an arbitrary part of what was not synced survive the cut of CutAt, as FS.CutKeeping does.
 	CutSeed uint64

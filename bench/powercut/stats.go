@@ -2,7 +2,8 @@ package powercut
 
 // Stats counts what the file system saw since it was mounted. A test asserts on FileSyncs that its syncs arrived.
 type Stats struct {
-	FileSyncs  uint64 `json:"file_syncs"`  // fsync, fdatasync, msync and O_SYNC writes that were answered, ignored ones included
+	// fsync, fdatasync, msync and O_SYNC writes that were answered, ignored ones included
+	FileSyncs  uint64 `json:"file_syncs"`
 	DirSyncs   uint64 `json:"dir_syncs"`   // fsync of a directory, alike
 	Ignored    uint64 `json:"ignored"`     // of both: answered with success under IgnoreSync
 	Failed     uint64 `json:"failed"`      // of FileSyncs: answered with EIO as FailSync asked
@@ -15,5 +16,6 @@ type Stats struct {
 	EarlyOps   uint64 `json:"early_ops"`   // of KeptOps: applied early by Seed
 	DirtyBytes int64  `json:"dirty_bytes"` // memory of pages held back now
 	PendingOps int    `json:"pending_ops"` // changes of names held back now
-	Refused    uint64 `json:"refused"`     // writes and changes answered with ENOSPC because a limit of this package was hit
+	// writes and changes answered with ENOSPC because a limit of this package was hit
+	Refused uint64 `json:"refused"`
 }

@@ -282,7 +282,8 @@ func (w *wire) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 			return syscall.EFBIG
 		}
 		d, off, end := w.disk, int64(in.Offset), int64(in.Offset+in.Length)
-		if d.options.NoFallocate || in.Mode&^(unix.FALLOC_FL_KEEP_SIZE|unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_ZERO_RANGE) != 0 {
+		if d.options.NoFallocate ||
+			in.Mode&^(unix.FALLOC_FL_KEEP_SIZE|unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_ZERO_RANGE) != 0 {
 			return syscall.EOPNOTSUPP
 		}
 		if in.Mode&(unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_ZERO_RANGE) != 0 {

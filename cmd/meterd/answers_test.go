@@ -160,7 +160,8 @@ func TestFormsOfABatch(t *testing.T) {
 				line("down", "p1", device),
 				sized("up", "p1", device, 7),
 				fmt.Sprintf(
-					`{"device":%q,"payload":"a\u00e9\n","topic":"t/1","product":"p1","time":"2026-11-23T10:00:00.5+08:00","type":"up","unknown":{"a":[1]}}`,
+					`{"device":%q,"payload":"a\u00e9\n","topic":"t/1","product":"p1","time":"2026-11-23T10:00:00.5+08:00",`+
+						`"type":"up","unknown":{"a":[1]}}`,
 					device,
 				),
 				line("up", "p1", device),
@@ -309,7 +310,8 @@ func TestAnswersAreJSON(t *testing.T) {
 	d := newDaemon(t)
 	d.withProduct("p1", `{}`)
 	for _, path := range []string{
-		"/v1/accounts", "/v1/accounts/p1", "/v1/accounts/p1/licenses", "/v1/products", "/v1/products?account=p1", "/v1/products/p1",
+		"/v1/accounts", "/v1/accounts/p1", "/v1/accounts/p1/licenses", "/v1/products", "/v1/products?account=p1",
+		"/v1/products/p1",
 		"/v1/products/p1/lots", "/v1/products/p1/topups", "/v1/products/p1/licenses", "/v1/products/p1/devices", "/v1/audit",
 		"/v1/products/p1/devices/never/logs",
 	} {

@@ -30,7 +30,8 @@ func TestBadToken(t *testing.T) {
 	// All at once: the daemon may take its time to answer those who guess.
 	var all sync.WaitGroup
 	for i, header := range []string{
-		"", "Bearer", "Bearer ", "Bearer nonsense", "Basic " + d.token, d.token, "Bearer " + d.token + "x", "Bearer " + d.token[1:],
+		"", "Bearer", "Bearer ", "Bearer nonsense", "Basic " + d.token, d.token, "Bearer " + d.token + "x",
+		"Bearer " + d.token[1:],
 		"Bearer " + strings.Repeat("x", 8000),
 	} {
 		for j, call := range calls {
@@ -70,12 +71,17 @@ func TestBadToken(t *testing.T) {
 func TestWrongPathsAndMethods(t *testing.T) {
 	t.Parallel()
 	d := badDaemon(t)
-	for _, path := range []string{"/", "/v1", "/v1/event", "/v1/events/", "/v1/products/p1/", "/v2/events", "/v1/producers//offline", "/v1/products/p1/devices/d1/log"} {
+	for _, path := range []string{
+		"/", "/v1", "/v1/event", "/v1/events/", "/v1/products/p1/", "/v2/events",
+		"/v1/producers//offline", "/v1/products/p1/devices/d1/log",
+	} {
 		d.ask("GET", path, "").refuse(t, 404, "not_found")
 	}
 	for call, allow := range map[string]string{
-		"GET /v1/events": "POST", "PUT /v1/events": "POST", "DELETE /v1/events": "POST", "GET /v1/producers/gw/offline": "POST",
-		"DELETE /v1/accounts": "GET", "PATCH /v1/products/p1": "GET", "POST /v1/products/p1/devices": "GET", "POST /v1/products/p1/plan": "PUT",
+		"GET /v1/events": "POST", "PUT /v1/events": "POST", "DELETE /v1/events": "POST",
+		"GET /v1/producers/gw/offline": "POST",
+		"DELETE /v1/accounts":          "GET", "PATCH /v1/products/p1": "GET", "POST /v1/products/p1/devices": "GET",
+		"POST /v1/products/p1/plan":   "PUT",
 		"DELETE /v1/products/p1/lots": "POST", "POST /livez": "GET",
 	} {
 		method, path, _ := strings.Cut(call, " ")
@@ -87,7 +93,8 @@ func TestWrongPathsAndMethods(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/v1/accounts/nobody", "/v1/products/nothing", "/v1/products/nothing/devices", "/v1/products/nothing/devices/d1",
-		"/v1/products/p1/devices/never", "/v1/products/nothing/devices/d1/logs", "/v1/accounts/nobody/licenses", "/v1/products/nothing/lots",
+		"/v1/products/p1/devices/never", "/v1/products/nothing/devices/d1/logs", "/v1/accounts/nobody/licenses",
+		"/v1/products/nothing/lots",
 	} {
 		d.ask("GET", path, "").refuse(t, 404, "not_found")
 	}
@@ -123,10 +130,22 @@ func TestBadAdministration(t *testing.T) {
 		{"POST /v1/accounts", `{"account":"p1","kind":"personal"}`, 409, "already_exists", ""},
 		{"POST /v1/products", `{"product":"p1","account":"p1"}`, 409, "already_exists", ""},
 		{"POST /v1/products", `{"product":"p/2","account":"p1"}`, 400, "invalid_argument", "product"},
-		{"POST /v1/products", `{"product":"p2","account":"p1","time_zone":"Mars/Olympus"}`, 400, "invalid_argument", "time_zone"},
-		{"POST /v1/products", `{"product":"p2","account":"p1","plan":{"messages_per_day":0}}`, 400, "invalid_argument", "plan.messages_per_day"},
-		{"POST /v1/products", `{"product":"p2","account":"p1","plan":{"validity":"5 years"}}`, 400, "invalid_argument", "plan.validity"},
-		{"POST /v1/products", `{"product":"p2","account":"p1","plan":{"log_days":8}}`, 400, "invalid_argument", "plan.log_days"},
+		{
+			"POST /v1/products", `{"product":"p2","account":"p1","time_zone":"Mars/Olympus"}`, 400, "invalid_argument",
+			"time_zone",
+		},
+		{
+			"POST /v1/products", `{"product":"p2","account":"p1","plan":{"messages_per_day":0}}`, 400, "invalid_argument",
+			"plan.messages_per_day",
+		},
+		{
+			"POST /v1/products", `{"product":"p2","account":"p1","plan":{"validity":"5 years"}}`, 400, "invalid_argument",
+			"plan.validity",
+		},
+		{
+			"POST /v1/products", `{"product":"p2","account":"p1","plan":{"log_days":8}}`, 400, "invalid_argument",
+			"plan.log_days",
+		},
 		{"POST /v1/products", `{"product":"p2","account":"p1","plan":{"speed":1}}`, 400, "unknown_field", "plan.speed"},
 		{"POST /v1/products/p1/lots", `{"order":"PO-9","quantity":0}`, 400, "invalid_argument", "quantity"},
 		{"POST /v1/products/p1/lots", `{"order":"PO-9","quantity":-1}`, 400, "invalid_argument", "quantity"},
@@ -135,7 +154,10 @@ func TestBadAdministration(t *testing.T) {
 		{"POST /v1/products/p1/lots", `{"order":"PO 9","quantity":1}`, 400, "invalid_argument", "order"},
 		{"POST /v1/products/p1/lots", `{"order":"PO-1","quantity":6}`, 409, "order_reused", "order"},
 		{"POST /v1/products/p1/lots", `{"order":"PACK","quantity":5}`, 409, "order_reused", "order"},
-		{"POST /v1/products/p1/lots", `{"order":"PO-9","quantity":1,"plan":{"messages_per_day":7}}`, 409, "plan_mismatch", "plan"},
+		{
+			"POST /v1/products/p1/lots", `{"order":"PO-9","quantity":1,"plan":{"messages_per_day":7}}`, 409, "plan_mismatch",
+			"plan",
+		},
 		{"POST /v1/products/p1/topups", `{"order":"T","kind":"sms","units":1}`, 400, "invalid_argument", "kind"},
 		{"POST /v1/products/p1/topups", `{"order":"PO-1","kind":"ota","units":5}`, 409, "order_reused", "order"},
 		{"PUT /v1/products/p1/plan", `{"messages_per_day":99}`, 409, "plan_downgrade", "plan.messages_per_day"},
@@ -192,9 +214,11 @@ func TestNotHTTP(t *testing.T) {
 	)
 	body := line("up", "p1", "d1") + "\n"
 	for name, c := range map[string]struct{ raw, status string }{
-		"nonsense":            {"hello\r\n\r\n", "HTTP/1.1 400"},
-		"TLS":                 {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "HTTP/1.1 400"},
-		"a header of 20 KiB":  {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 20<<10) + "\r\n\r\n", "HTTP/1.1 400"},
+		"nonsense": {"hello\r\n\r\n", "HTTP/1.1 400"},
+		"TLS":      {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "HTTP/1.1 400"},
+		"a header of 20 KiB": {
+			"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 20<<10) + "\r\n\r\n", "HTTP/1.1 400",
+		},
 		"a negative length":   {head + "Content-Length: -5\r\n\r\n" + body, "HTTP/1.1 400"},
 		"two lengths":         {head + "Content-Length: 5\r\nContent-Length: 7\r\n\r\n" + body, "HTTP/1.1 400"},
 		"a chunk of nonsense": {head + "Transfer-Encoding: chunked\r\n\r\nzz\r\n" + body + "\r\n0\r\n\r\n", "HTTP/1.1 400"},

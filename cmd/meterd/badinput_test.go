@@ -198,7 +198,10 @@ func TestMalformedBatch(t *testing.T) {
 		"Content-Encoding",
 		"gzip, zstd or snappy",
 	)
-	for _, kind := range []string{"", "text/plain", "application/xml", "application/x-www-form-urlencoded", "application/jsonx"} {
+	for _, kind := range []string{
+		"", "text/plain", "application/xml", "application/x-www-form-urlencoded",
+		"application/jsonx",
+	} {
 		add("content type "+kind, kind, "", full, 415, "unsupported_media_type", 0, "Content-Type", "application/x-ndjson")
 	}
 	d.refuseWhole(t, cases)

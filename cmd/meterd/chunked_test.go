@@ -32,7 +32,8 @@ func TestTruncatedChunks(t *testing.T) {
 		defer c.Close()
 		fmt.Fprintf(
 			c,
-			"POST /v1/events HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer %s\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n%s",
+			"POST /v1/events HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer %s\r\nContent-Type: application/x-ndjson\r\n"+
+				"Transfer-Encoding: chunked\r\n\r\n%s",
 			d.token,
 			tt.body,
 		)

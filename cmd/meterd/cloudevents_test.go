@@ -19,7 +19,8 @@ func cloud(typ, subject, id, data string) string {
 		data = `,"datacontenttype":"application/json","data":` + data
 	}
 	return fmt.Sprintf(
-		`{"specversion":"1.0","id":%q,"source":"/gateways/7","type":"io.meterd.%s","subject":%q,"time":"2026-11-23T10:00:00Z","traceparent":"00-1"%s}`,
+		`{"specversion":"1.0","id":%q,"source":"/gateways/7","type":"io.meterd.%s","subject":%q,`+
+			`"time":"2026-11-23T10:00:00Z","traceparent":"00-1"%s}`,
 		id,
 		typ,
 		subject,

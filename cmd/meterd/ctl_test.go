@@ -118,7 +118,10 @@ func TestCtlAsks(t *testing.T) {
 		{"accounts list --limit 7", "GET /v1/accounts?limit=7"},
 		{"accounts get acme", "GET /v1/accounts/acme"},
 		{"accounts create acme --kind personal", `POST /v1/accounts {"account":"acme","kind":"personal"}`},
-		{"accounts create acme --kind enterprise --region eu-1", `POST /v1/accounts {"account":"acme","kind":"enterprise","region":"eu-1"}`},
+		{
+			"accounts create acme --kind enterprise --region eu-1",
+			`POST /v1/accounts {"account":"acme","kind":"enterprise","region":"eu-1"}`,
+		},
 		{"accounts certify acme", "POST /v1/accounts/acme/certify"},
 		{"accounts suspend acme", `PUT /v1/accounts/acme/suspended {"suspended":true}`},
 		{"accounts resume acme", `PUT /v1/accounts/acme/suspended {"suspended":false}`},
@@ -128,8 +131,10 @@ func TestCtlAsks(t *testing.T) {
 		{"products get ..", "GET /v1/products/%2E%2E"},
 		{"products create p1 --account acme", `POST /v1/products {"account":"acme","product":"p1"}`},
 		{
-			"products create p1 --account acme --name Sensor --time-zone +08:00 --validity P5Y --messages-per-day none --log-days 7",
-			`POST /v1/products {"account":"acme","name":"Sensor","plan":{"log_days":7,"messages_per_day":null,"validity":"P5Y"},"product":"p1","time_zone":"+08:00"}`,
+			"products create p1 --account acme --name Sensor --time-zone +08:00 --validity P5Y --messages-per-day none " +
+				"--log-days 7",
+			`POST /v1/products {"account":"acme","name":"Sensor","plan":{"log_days":7,"messages_per_day":null,` +
+				`"validity":"P5Y"},"product":"p1","time_zone":"+08:00"}`,
 		},
 		{
 			"products plan set p1 --messages-per-day 3000 --message-unit-bytes 0 --ota-per-month 0 --ota-unit-bytes 1024",
@@ -139,15 +144,26 @@ func TestCtlAsks(t *testing.T) {
 		{"products resume p1", `PUT /v1/products/p1/suspended {"suspended":false}`},
 		{"products renewal get p1", "GET /v1/products/p1/renewal"},
 		{"products renewal set p1 on", `PUT /v1/products/p1/renewal {"auto_renew":true,"except":[]}`},
-		{"products renewal set p1 off --except d7,d8 --except d9", `PUT /v1/products/p1/renewal {"auto_renew":false,"except":["d7","d8","d9"]}`},
+		{
+			"products renewal set p1 off --except d7,d8 --except d9",
+			`PUT /v1/products/p1/renewal {"auto_renew":false,"except":["d7","d8","d9"]}`,
+		},
 		{"products forecast p1", "GET /v1/products/p1/forecast"},
 		{"products forecast p1 --weeks 52", "GET /v1/products/p1/forecast?weeks=52"},
 		{"lots list p1", "GET /v1/products/p1/lots" + limited},
 		{"lots credit p1 --order PO-1 --quantity 1000", `POST /v1/products/p1/lots {"order":"PO-1","quantity":1000}`},
-		{"lots credit p1 --order PO-1 --quantity 1 --validity P1Y", `POST /v1/products/p1/lots {"order":"PO-1","plan":{"validity":"P1Y"},"quantity":1}`},
-		{"lots void p1 PO-1 --order RV-1 --quantity 200", `POST /v1/products/p1/lots/PO-1/void {"order":"RV-1","quantity":200}`},
+		{
+			"lots credit p1 --order PO-1 --quantity 1 --validity P1Y",
+			`POST /v1/products/p1/lots {"order":"PO-1","plan":{"validity":"P1Y"},"quantity":1}`,
+		},
+		{
+			"lots void p1 PO-1 --order RV-1 --quantity 200",
+			`POST /v1/products/p1/lots/PO-1/void {"order":"RV-1","quantity":200}`,
+		},
 		{"topups list p1", "GET /v1/products/p1/topups" + limited},
-		{"topups credit p1 --order PO-2 --units 100", `POST /v1/products/p1/topups {"kind":"ota","order":"PO-2","units":100}`},
+		{
+			"topups credit p1 --order PO-2 --units 100", `POST /v1/products/p1/topups {"kind":"ota","order":"PO-2","units":100}`,
+		},
 		{"topups void p1 PO-2 --order RV-2 --units 5", `POST /v1/products/p1/topups/PO-2/void {"order":"RV-2","units":5}`},
 		{"licenses list --product p1", "GET /v1/products/p1/licenses" + limited},
 		{
@@ -206,12 +222,14 @@ func TestCtlShows(t *testing.T) {
 			)
 			fmt.Fprintln(
 				w,
-				`{"decided_at":"T2","type":"connect","size":0,"topic":null,"payload_base64":"/wA=","verdict":"accepted","day_used":0}`,
+				`{"decided_at":"T2","type":"connect","size":0,"topic":null,"payload_base64":"/wA=","verdict":"accepted",`+
+					`"day_used":0}`,
 			)
 		case strings.HasSuffix(r.URL.Path, "/forecast"):
 			fmt.Fprint(
 				w,
-				`{"weeks":[{"from":"W1","renewals":3,"activations":2,"needed":5,"available_after":-1}],"runs_dry_at":"W2","devices_at_risk":4}`,
+				`{"weeks":[{"from":"W1","renewals":3,"activations":2,"needed":5,"available_after":-1}],"runs_dry_at":"W2",`+
+					`"devices_at_risk":4}`,
 			)
 		case r.URL.Path == "/v1/tokens":
 			fmt.Fprint(w, `{"token":"mtd_secret","name":"gw"}`)
@@ -220,7 +238,8 @@ func TestCtlShows(t *testing.T) {
 		default:
 			fmt.Fprint(
 				w,
-				`{"product":"p1","name":"","plan":{"validity":"P5Y","deep":{"er":null}},"tags":["x","y"],"suspended":true,"total":18446744073709551615}`,
+				`{"product":"p1","name":"","plan":{"validity":"P5Y","deep":{"er":null}},"tags":["x","y"],"suspended":true,`+
+					`"total":18446744073709551615}`,
 			)
 		}
 	})
@@ -245,7 +264,8 @@ func TestCtlShows(t *testing.T) {
 		{"logs p1 d1", "DECIDED AT  TYPE     SIZE  VERDICT   DAY USED  TOPIC        PAYLOAD\n" +
 			`T1          up       5     accepted  1         a\tb\x1b[2J  \u202e` + strings.Repeat("é", 57) + "…\n" +
 			"T2          connect  0     accepted  0         -            /wA=\n", "", 0},
-		{"products forecast p1", "FROM  RENEWALS  ACTIVATIONS  NEEDED  AVAILABLE AFTER\nW1    3         2            5       -1\n\n" +
+		{"products forecast p1", "FROM  RENEWALS  ACTIVATIONS  NEEDED  AVAILABLE AFTER\nW1    3         2            " +
+			"5       -1\n\n" +
 			"devices_at_risk  4\nruns_dry_at      W2\n", "", 0},
 		{"tokens create gw --role gateway", "mtd_secret\n", "", 0},
 		{"tokens create gw --role gateway -o json", `{"token":"mtd_secret","name":"gw"}` + "\n", "", 0},

@@ -86,7 +86,8 @@ func TestCtlAdministers(t *testing.T) {
 	d.batch(line("connect", "p1", "d1"), `{"type":"up","product":"p1","device":"d1","payload":"a\u001b[2Jb"}`)
 	product := d.ctl("products", "get", "p1")
 	for name, value := range map[string]string{
-		"licenses.total": "60", "licenses.used": "1", "topups.ota.available": "5", "devices.online": "1", "plan.messages_per_day": "-",
+		"licenses.total": "60", "licenses.used": "1", "topups.ota.available": "5", "devices.online": "1",
+		"plan.messages_per_day": "-",
 	} {
 		if got := rowOf(t, product, name); got[1] != value {
 			t.Errorf("%s is %s, want %s", name, got[1], value)

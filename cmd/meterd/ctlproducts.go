@@ -126,7 +126,8 @@ func (c *ctl) renewalCommand() *cobra.Command {
 			return c.record(cmd, http.MethodPut, path(args), nil, body)
 		})
 	set.Flags().
-		StringSliceVar(&except, "except", nil, "devices that are not renewed although the rest is, instead of those named before")
+		StringSliceVar(&except, "except", nil, "devices that are not renewed although the rest is, instead of those named "+
+			"before")
 	cmd.AddCommand(
 		c.verb("get PRODUCT", "Show the switch", func(cmd *cobra.Command, args []string) error {
 			return c.record(cmd, http.MethodGet, path(args), nil, nil)

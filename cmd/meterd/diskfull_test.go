@@ -158,7 +158,8 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("%d log entries of %d messages and a connect", got, taken)
 	}
 	t.Logf(
-		"%d messages taken; stopped with %d MiB free of %d MiB asked for; started with 0 bytes free (%d MiB once the ballast was given up); resumed",
+		"%d messages taken; stopped with %d MiB free of %d MiB asked for; started with 0 bytes free (%d MiB once the "+
+			"ballast was given up); resumed",
 		taken,
 		left>>20,
 		stop>>20,

@@ -48,7 +48,11 @@ func TestBadFlags(t *testing.T) {
 		{"--tls-key k.pem", []string{"--tls-cert"}},
 		{"--tls-client-ca ca.pem", []string{"--tls-client-ca", "--tls-cert"}},
 		{"--tls-cert /nowhere/c.pem --tls-key /nowhere/k.pem", []string{"/nowhere/c.pem"}},
-		{"--listen 0.0.0.0:0 --time-zone x --drain -1s --log-retention 0s", []string{"--listen", "--time-zone", "--drain", "--log-retention"}},
+		{
+			"--listen 0.0.0.0:0 --time-zone x --drain -1s --log-retention 0s", []string{
+				"--listen", "--time-zone", "--drain", "--log-retention",
+			},
+		},
 	} {
 		t.Run(c.flags, func(t *testing.T) {
 			t.Parallel()

@@ -80,7 +80,8 @@ func TestProtobufByStockTools(t *testing.T) {
 	d.kill()
 	d.start()
 	d.sequenced("gw", "7", asProtobuf, string(body)).replays(t, a)
-	d.sequenced("gw", "7", asProtobuf+"; proto=meterd.v1.Batch", string(compress(t, "zstd", body)), "Content-Encoding", "zstd").
+	d.sequenced("gw", "7", asProtobuf+"; proto=meterd.v1.Batch", string(compress(t, "zstd", body)), "Content-Encoding",
+		"zstd").
 		replays(t, a)
 	d.sequenced("gw", "7", asProtobuf, string(body)+"\x60\x01").refuse(t, 422, "sequence_reused")
 	d.sequenced("gw", "7", asNDJSON, line("up", "p1", "d1")).refuse(t, 422, "sequence_reused")
@@ -89,13 +90,18 @@ func TestProtobufByStockTools(t *testing.T) {
 		{`types: [TYPE_UP]`, `denied { code: "invalid_event" field: "product" detail: "is needed" }`},
 		{
 			`products: "p1" devices: "x y" devices: "d3" types: [TYPE_UP, TYPE_UP] sizes: [1, 2]`,
-			`denied { code: "invalid_event" field: "device" detail: "must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -" } denied { index: 1 code: "not_activated" }`,
+			`denied { code: "invalid_event" field: "device" detail: "must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -" } denied { ` +
+				`index: 1 code: "not_activated" }`,
 		},
 		{
 			`products: "p1" products: "nowhere" products: "p1" devices: "d1" types: [TYPE_DISCONNECT, TYPE_UP, TYPE_UNSPECIFIED]`,
-			`accepted: 1 denied { index: 1 code: "unknown_product" } denied { index: 2 code: "invalid_event" field: "type" detail: "is needed" }`,
+			`accepted: 1 denied { index: 1 code: "unknown_product" } denied { index: 2 code: "invalid_event" field: "type" ` +
+				`detail: "is needed" }`,
 		},
-		{`products: "p1" devices: "d1" types: [TYPE_OTA, TYPE_OTA_VOID, TYPE_OTA_VOID] sizes: [5242880, 0, 0] ids: "u1" ids: "u1" ids: "u2"`, `accepted: 2 denied { index: 2 code: "unknown_ota" }`},
+		{
+			`products: "p1" devices: "d1" types: [TYPE_OTA, TYPE_OTA_VOID, TYPE_OTA_VOID] sizes: [5242880, 0, 0] ids: "u1" ` +
+				`ids: "u1" ids: "u2"`, `accepted: 2 denied { index: 2 code: "unknown_ota" }`,
+		},
 	} {
 		if _, got := ask(c.text); got != c.want {
 			t.Errorf("%s\nanswered %s\nwant     %s", c.text, got, c.want)
@@ -108,7 +114,10 @@ func TestProtobufByStockTools(t *testing.T) {
 		t.Error(got)
 	}
 	before := d.state("p1")
-	for _, text := range []string{``, `products: "p1"`, `types: [TYPE_UP, TYPE_UP] sizes: [1]`, `types: [TYPE_UP] products: "p1" device_indexes: [1] devices: "d1"`} {
+	for _, text := range []string{
+		``, `products: "p1"`, `types: [TYPE_UP, TYPE_UP] sizes: [1]`,
+		`types: [TYPE_UP] products: "p1" device_indexes: [1] devices: "d1"`,
+	} {
 		if a, _ := ask(text); a.status != 400 || a.header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %d %s", text, a.status, a.body)
 		}

@@ -277,8 +277,8 @@ func TestReadingDamageEndsNothing(t *testing.T) {
 	}
 }
 
-// TestLedgerIsBuiltAgain: the ledger is a view of the log. One that is damaged, older, or gone is brought up to date, or
-// moved aside and built again, and the operator is told.
+// TestLedgerIsBuiltAgain: the ledger is a view of the log. One that is damaged, older, or gone is brought up to date,
+// or moved aside and built again, and the operator is told.
 func TestLedgerIsBuiltAgain(t *testing.T) {
 	t.Parallel()
 	closed, want := full(t, (*daemon).stop)

@@ -51,7 +51,10 @@ func TestBadSequences(t *testing.T) {
 	t.Parallel()
 	d := sequencesDaemon(t)
 	before := d.state("p1")
-	for _, bad := range []string{" ", "-1", "+1", "1.5", "1e3", "0x10", "1_000", "x", "1 2", "1,2", "18446744073709551616", strings.Repeat("9", 400)} {
+	for _, bad := range []string{
+		" ", "-1", "+1", "1.5", "1e3", "0x10", "1_000", "x", "1 2", "1,2", "18446744073709551616",
+		strings.Repeat("9", 400),
+	} {
 		p := d.sequenced("gw", bad, asJSON, line("up", "p1", "d1")).refuse(t, 400, "invalid_argument")
 		if p.Field != "Meterd-Sequence" {
 			t.Errorf("%.30q: field %q", bad, p.Field)
@@ -178,7 +181,8 @@ func TestReplaysOfEachKind(t *testing.T) {
 	for round := range 3 {
 		for i, b := range bodies {
 			encoding := []string{"", "gzip", "zstd", "snappy"}[(i+round)%4]
-			d.sequenced("gw", strconv.Itoa(i), b.kind, string(compress(t, encoding, []byte(b.body))), "Content-Encoding", encoding).
+			d.sequenced("gw", strconv.Itoa(i), b.kind, string(compress(t, encoding, []byte(b.body))), "Content-Encoding",
+				encoding).
 				replays(t, first[i])
 		}
 		if after := d.state("p1"); after != before {

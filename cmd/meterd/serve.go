@@ -41,8 +41,9 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the daemon",
-		Long:  "Run the daemon. Every flag can also be given as METERD_<FLAG>, for example METERD_LOG_RETENTION; a flag beats the environment.",
-		Args:  cobra.NoArgs,
+		Long: "Run the daemon. Every flag can also be given as METERD_<FLAG>, for example METERD_LOG_RETENTION; a flag " +
+			"beats the environment.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fromEnvironment(cmd.Flags()); err != nil {
 				return err

@@ -165,7 +165,10 @@ func TestWorkedCase6(t *testing.T) {
 	ends := d.device("p1", "d0").ExpiresAt
 	p := d.newPump(devices)
 	p.change("the quota", func() {}, every("message_quota_exceeded"))
-	for _, lower := range []string{`{"messages_per_day":1499}`, `{"messages_per_day":3000,"validity":"P4Y"}`, `{"ota_per_month":0}`} {
+	for _, lower := range []string{
+		`{"messages_per_day":1499}`, `{"messages_per_day":3000,"validity":"P4Y"}`,
+		`{"ota_per_month":0}`,
+	} {
 		d.ask("PUT", "/v1/products/p1/plan", lower).refuse(t, 409, "plan_downgrade")
 	}
 	p.change("what was refused", func() {}, every("message_quota_exceeded"))
@@ -210,7 +213,10 @@ func TestWorkedCase5(t *testing.T) {
 		t.Errorf("before: %+v", v)
 	}
 	for round := range 2 {
-		for _, a := range d.atOnce(throng, func(int) (answer, error) { return d.try("POST", "/v1/accounts/acme/certify", nil) }) {
+		for _, a := range d.atOnce(throng, func(int) (answer, error) {
+			return d.try("POST", "/v1/accounts/acme/certify",
+				nil)
+		}) {
 			var v accountView
 			a.into(t, &v)
 			if a.status != 200 || v.Kind != "enterprise" || v.Licenses.Gift != (counts{10, 3, 7}) {

@@ -320,7 +320,8 @@ func (tr *traffic) report(t *testing.T) {
 	t.Helper()
 	s := tr.sums
 	t.Logf(
-		"%d checks: %d events sent, %d accepted and %d denied by answers, %d without an answer (of these %d requests had been decided, whole), "+
+		"%d checks: %d events sent, %d accepted and %d denied by answers, %d without an answer (of these %d requests had "+
+			"been decided, whole), "+
 			"%d refused; %d messages counted = logged; %d orders (%d answered only after a restart, each credited once); lost 0",
 		s.checks,
 		s.sent,

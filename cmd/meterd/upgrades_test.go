@@ -46,7 +46,8 @@ func TestUpgradesAtOnce(t *testing.T) {
 		rest            string
 		allowance, pack uint64
 	}{
-		{withID("ota", "d1", "big", 31*mb), "ota_quota_exceeded", throng, "", 0, 0}, // 7 units; 6 are there, and the id stays free
+		// 7 units; 6 are there, and the id stays free
+		{withID("ota", "d1", "big", 31*mb), "ota_quota_exceeded", throng, "", 0, 0},
 		{withID("ota", "d1", "big", 20*mb), "accepted", throng, "", 2, 2},
 		{withID("ota", "d1", "big", 16*mb), "ota_id_reused", throng, "", 2, 2},
 		{withID("ota", "d1", "small", mb), "accepted", throng, "", 2, 3},

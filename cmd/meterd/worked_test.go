@@ -54,7 +54,8 @@ func TestWorkedCase1AtMidnight(t *testing.T) {
 	product, zone, midnight := "", "", time.Time{}
 	var codes []string
 	var day deviceView
-	for try := 0; !time.Now().Before(midnight); try++ { // It passed before all was sent: the next one is of another product.
+	// It passed before all was sent: the next one is of another product.
+	for try := 0; !time.Now().Before(midnight); try++ {
 		product = fmt.Sprint("p", try)
 		zone, midnight = soonMidnight(time.Now())
 		d.must(

@@ -141,7 +141,8 @@ func (d *rawDevice) read() (packets.Packet, error) {
 	}
 	decode := map[byte]func([]byte) error{
 		packets.Connack: pk.ConnackDecode, packets.Publish: pk.PublishDecode, packets.Puback: pk.PubackDecode,
-		packets.Pubrec: pk.PubrecDecode, packets.Pubrel: pk.PubrelDecode, packets.Pubcomp: pk.PubcompDecode, packets.Suback: pk.SubackDecode,
+		packets.Pubrec: pk.PubrecDecode, packets.Pubrel: pk.PubrelDecode, packets.Pubcomp: pk.PubcompDecode,
+		packets.Suback:     pk.SubackDecode,
 		packets.Disconnect: pk.DisconnectDecode,
 	}[pk.FixedHeader.Type]
 	if decode == nil {

@@ -100,8 +100,8 @@ func (d *devices) leave(c *connection) {
 	d.gateway.meter.asked(event.Disconnect, v, err, time.Since(start))
 }
 
-// disconnect closes every connection of a device, once, each in a goroutine of its own, and does not wait for it. meterd
-// is sent the usual disconnect when the last one has ended.
+// disconnect closes every connection of a device, once, each in a goroutine of its own, and does not wait for it.
+// meterd is sent the usual disconnect when the last one has ended.
 func (d *devices) disconnect(n deviceName, reason packets.Code) {
 	s := d.shard(n)
 	s.mu.Lock()

@@ -47,8 +47,8 @@
 // does not allow it in a PUBACK or PUBREC, and there are clients that stop reading when they get it. It is sent where
 // it is allowed: in the DISCONNECT that ends a connection whose PUBLISH has properties too large to be read.
 //
-// 0x97 (quota exceeded) is only for quotas, since a device waits for the next day when it gets it. A PUBLISH that is not
-// MQTT, say with a wildcard in its topic, closes the connection, as MQTT demands. So do the other packets that are
+// 0x97 (quota exceeded) is only for quotas, since a device waits for the next day when it gets it. A PUBLISH that is
+// not MQTT, say with a wildcard in its topic, closes the connection, as MQTT demands. So do the other packets that are
 // longer than 384 KiB.
 //
 // # QoS 2
@@ -126,8 +126,10 @@
 //     (hook.go)
 //   - its own choice among the members of a shared subscription (shared.go)
 //   - its own window for Receive Maximum: the broker's count can lock up a subscriber with its publishers (window.go)
-//   - every packet is written at once: a write that is held back waits for a next packet, which may be denied (gateway.go)
+//   - every packet is written at once: a write that is held back waits for a next packet, which may be denied
+//     (gateway.go)
 //   - no topic aliases to subscribers: the message that names the alias may be denied (hook.go)
 //   - refusals are sent by the hook: the broker closes without a CONNACK, and answers QoS 2 with a PUBACK (hook.go)
-//   - a write deadline for each packet, because the broker holds a lock that publishers need while it writes (listener.go)
+//   - a write deadline for each packet, because the broker holds a lock that publishers need while it writes
+//     (listener.go)
 package main

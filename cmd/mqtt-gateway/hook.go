@@ -300,9 +300,9 @@ func (h *hook) resume(cl *mqtt.Client) {
 // OnPublishDropped counts deliveries that found a subscriber's queue full; it runs in the publisher's goroutine.
 func (h *hook) OnPublishDropped(*mqtt.Client, packets.Packet) { h.gateway.meter.dropped.queue.Inc() }
 
-// settleDelivery does what a verdict demands, and returns whether the delivery may be written. A QoS 1 or 2 one is marked
-// as counted in the session, so that it is not asked about when it is sent again. One that may not be written loses its
-// type, leaves the session, and is passed on if it is a shared subscription's and was denied.
+// settleDelivery does what a verdict demands, and returns whether the delivery may be written. A QoS 1 or 2 one is
+// marked as counted in the session, so that it is not asked about when it is sent again. One that may not be written
+// loses its type, leaves the session, and is passed on if it is a shared subscription's and was denied.
 func (h *hook) settleDelivery(
 	cl *mqtt.Client, pk *packets.Packet, v client.Verdict, err error, refreshes uint64,
 ) (passes bool) {

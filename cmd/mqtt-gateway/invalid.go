@@ -63,8 +63,8 @@ func faultOf(topic string, payloadBytes int) fault {
 	return noFault
 }
 
-// topicOf returns the topic of a PUBLISH, after it has set or looked up the topic alias. The broker does the same later;
-// it does not for messages that are dropped here, whose aliases the device may use all the same.
+// topicOf returns the topic of a PUBLISH, after it has set or looked up the topic alias. The broker does the same
+// later; it does not for messages that are dropped here, whose aliases the device may use all the same.
 func topicOf(cl *mqtt.Client, pk *packets.Packet) string {
 	if pk.Properties.TopicAliasFlag && pk.Properties.TopicAlias > 0 {
 		return cl.State.TopicAliases.Inbound.Set(pk.Properties.TopicAlias, pk.TopicName)

@@ -15,9 +15,9 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// listener accepts connections and gives them to the broker. The gateway has its own because the broker has no hook that
-// is sure to run when a connection ends (none does when the CONNACK cannot be written), while here the call that serves
-// a connection returns exactly once.
+// listener accepts connections and gives them to the broker. The gateway has its own because the broker has no hook
+// that is sure to run when a connection ends (none does when the CONNACK cannot be written), while here the call that
+// serves a connection returns exactly once.
 type listener struct {
 	gateway *gateway
 	socket  net.Listener

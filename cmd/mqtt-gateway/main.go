@@ -27,9 +27,10 @@ func main() {
 func newCommand(log *slog.Logger) *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
-		Use:           "mqtt-gateway",
-		Short:         "An MQTT broker whose devices are metered by meterd",
-		Long:          "An MQTT broker that asks meterd about every connect, message and delivery of its devices.\nEvery flag can also be given as METERD_GATEWAY_<FLAG>; a flag beats the environment.",
+		Use:   "mqtt-gateway",
+		Short: "An MQTT broker whose devices are metered by meterd",
+		Long: "An MQTT broker that asks meterd about every connect, message and delivery of its devices.\nEvery " +
+			"flag can also be given as METERD_GATEWAY_<FLAG>; a flag beats the environment.",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -42,7 +42,8 @@ func (o *options) flags(fs *pflag.FlagSet) {
 		&o.producer,
 		"producer",
 		"mqtt-gateway",
-		"this gateway's `name` for meterd, its own among all gateways: the holder of its devices, and what makes retries exact",
+		"this gateway's `name` for meterd, its own among all gateways: the holder of its devices, and what makes retries "+
+			"exact",
 	)
 	fs.StringVar(&o.identity, "identity", identityClientID,
 		"what names a device: `client-id` (username = product, client id = device) or username (\"product/device\")")
@@ -57,7 +58,8 @@ func (o *options) flags(fs *pflag.FlagSet) {
 		"ask-timeout",
 		0,
 		fmt.Sprintf(
-			"how long a device waits for meterd before the policy applies; longer than a restart of meterd, a restart goes unnoticed (default %v closed, %v open)",
+			"how long a device waits for meterd before the policy applies; longer than a restart of meterd, a restart goes "+
+				"unnoticed (default %v closed, %v open)",
 			askTimeoutClosed,
 			askTimeoutOpen,
 		),

@@ -40,7 +40,9 @@ func TestOptions(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	for want, args := range map[time.Duration][]string{
-		askTimeoutClosed: {}, askTimeoutOpen: {"--on-unavailable", "open"}, time.Second: {"--on-unavailable", "open", "--ask-timeout", "1s"},
+		askTimeoutClosed: {}, askTimeoutOpen: {"--on-unavailable", "open"}, time.Second: {
+			"--on-unavailable", "open", "--ask-timeout", "1s",
+		},
 	} {
 		if o, err := parse(t, nil, args...); err != nil || o.clientOptions().Timeout != want {
 			t.Errorf("%v: %+v, %v, want a device to wait %v", args, o, err, want)

@@ -58,7 +58,8 @@ func TestEndToEndRetries(t *testing.T) {
 	w.compareDeliveries(devices[0], delivered)
 	retries, replayed := w.metric("meterd_gateway_retries_total"), w.metric(replays)
 	t.Logf(
-		"%d kills, %d stop, %d connections cut: %d published, all acknowledged, counted and logged once; %d delivered, counted and logged once; "+
+		"%d kills, %d stop, %d connections cut: %d published, all acknowledged, counted and logged once; %d delivered, "+
+			"counted and logged once; "+
 			"%s requests sent again, %s answers replayed",
 		kills,
 		stops,
@@ -137,7 +138,8 @@ func TestEndToEndOpenReportsExactly(t *testing.T) {
 		}
 	}
 	t.Logf(
-		"3 outages, %d connections cut: %d acknowledged = counted = logged, %s of them unasked; %s requests sent again, %s answers replayed",
+		"3 outages, %d connections cut: %d acknowledged = counted = logged, %s of them unasked; %s requests sent again, %s "+
+			"answers replayed",
 		network.cuts.Load(),
 		sum.acknowledged,
 		unasked,

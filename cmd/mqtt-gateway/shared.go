@@ -28,8 +28,8 @@ type denial struct {
 	refreshes uint64 // of the gateway, when meterd was asked
 }
 
-// noteRoom remembers, until a refresh and for denialKeptFor at most, that a delivery to c was denied. It is used only to
-// choose among the members of a shared subscription. refreshes is the gateway's count from before meterd was asked.
+// noteRoom remembers, until a refresh and for denialKeptFor at most, that a delivery to c was denied. It is used only
+// to choose among the members of a shared subscription. refreshes is the gateway's count from before meterd was asked.
 func (c *connection) noteRoom(v client.Verdict, refreshes uint64) {
 	if v.Accepted {
 		if c.denied.Load() != nil {

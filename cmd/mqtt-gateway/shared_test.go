@@ -122,8 +122,8 @@ func TestSharedSubscriptionOfAnAbsentMember(t *testing.T) {
 	}
 }
 
-// TestSharedSubscriptionsOfOneMember: a device in two groups and with a subscription of its own is asked about once, and
-// what is denied to it is passed on in each group that had chosen it.
+// TestSharedSubscriptionsOfOneMember: a device in two groups and with a subscription of its own is asked about once,
+// and what is denied to it is passed on in each group that had chosen it.
 func TestSharedSubscriptionsOfOneMember(t *testing.T) {
 	f := newFake(t)
 	f.limits["full"] = 0

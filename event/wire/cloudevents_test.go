@@ -62,11 +62,13 @@ func TestDecodeCloudValid(t *testing.T) {
 		},
 		// what else CloudEvents carry, and what no attribute of ours is on its level
 		{
-			cloudHead + `,"datacontenttype":"application/json","dataschema":"https://example.com/s","partitionkey":"d1","n":7,"b":true,"o":{"data":{"size":1}}}`,
+			cloudHead + `,"datacontenttype":"application/json","dataschema":"https://example.com/s","partitionkey":"d1","n":7,` +
+				`"b":true,"o":{"data":{"size":1}}}`,
 			up,
 		},
 		{
-			cloudHead + `,"size":7,"topic":"t","payload":"x","product":"p2","device":{},"data":{"type":"connect","subject":"a/b","id":{},"specversion":2,"time":"x","data":{"size":9}}}`,
+			cloudHead + `,"size":7,"topic":"t","payload":"x","product":"p2","device":{},"data":{"type":"connect",` +
+				`"subject":"a/b","id":{},"specversion":2,"time":"x","data":{"size":9}}}`,
 			up,
 		},
 		// escapes, as libraries write them
@@ -93,7 +95,8 @@ func TestDecodeCloudValid(t *testing.T) {
 		{cloudHead + `,"id":"` + strings.Repeat("é", 1000) + `"}`, up},
 		// the last of equal members holds, data as a whole
 		{
-			`{"specversion":7,"type":"x","subject":"/","data":7,` + cloudHead[1:] + `,"data":{"size":1,"topic":"a"},"data":{"topic":"b","topic":"c"}}`,
+			`{"specversion":7,"type":"x","subject":"/","data":7,` + cloudHead[1:] + `,"data":{"size":1,"topic":"a"},` +
+				`"data":{"topic":"b","topic":"c"}}`,
 			with(func(e *plainEvent) { e.Topic = "c" }),
 		},
 		{cloudHead + `,"data":{"size":1,"payload":7},"data":null}`, up},
@@ -169,25 +172,57 @@ func TestDecodeCloudRefused(t *testing.T) {
 		code          event.Code
 		field, detail string
 	}{
-		"":                                {one, event.BadRequest, "", "the body holds no event"},
-		" \n":                             {array, event.BadRequest, "", "the body holds no event"},
-		`{} {}`:                           {one, event.BadRequest, "", "line 1, byte 4: expected the end of the body, found {"},
-		"[]\n]":                           {array, event.BadRequest, "", "line 2, byte 1: expected the end of the body, found ]"},
-		`{}`:                              {array, event.BadRequest, "", "line 1, byte 1: expected an array of events, found {"},
-		`[{}`:                             {array, event.BadRequest, "", "line 1, byte 4: expected a comma or the end of the array, found the end of the body"},
-		`{1:2}`:                           {one, event.BadRequest, "", "line 1, byte 2: expected a member's name in quotes, found 1"},
-		`{"a":1,}`:                        {one, event.BadRequest, "", "line 1, byte 8: expected a member's name in quotes, found }"},
-		`{"data" {}}`:                     {one, event.BadRequest, "", "line 1, byte 9: expected a colon, found {"},
-		`{"type":"io`:                     {one, event.BadRequest, "type", "line 1, byte 12: expected the closing quote of a string, found the end of the body"},
-		`{"subject":"a` + "\xff" + `/b"}`: {one, event.BadRequest, "", "line 1, byte 14: expected valid UTF-8, found the byte 0xff"},
-		`{"data":{"size":1x}}`:            {one, event.BadRequest, "", "line 1, byte 18: expected a comma or the end of the object, found x"},
-		`{"data":{"payload":"\x"}}`:       {one, event.BadRequest, "payload", `line 1, byte 22: expected one of "\/bfnrtu behind the backslash, found x`},
-		`{"data":{"a":[1 2]}}`:            {one, event.BadRequest, "", "line 1, byte 17: expected a comma or the end of the array, found 2"},
-		`{"data":{"a":1}`:                 {one, event.BadRequest, "", "line 1, byte 16: expected a comma or the end of the object, found the end of the body"},
-		`{"data":{"a":` + tooDeep + `}}`:  {one, event.BadRequest, "", "line 1, byte 1038: expected at most 1024 levels of nesting, found ["},
-		`{"id":` + tooDeep + `}`:          {one, event.BadRequest, "id", "line 1, byte 1031: expected at most 1024 levels of nesting, found ["},
-		"[" + strings.Repeat("1,\n", event.EventsMax) + "1]": {array, event.BodyTooLarge, "", "line 65537: a batch has at most 65536 events"},
-		strings.Repeat(" ", event.BodyBytesMax+1):            {one, event.BodyTooLarge, "", "the body has 67108865 bytes, at most 67108864 are taken"},
+		"":    {one, event.BadRequest, "", "the body holds no event"},
+		" \n": {array, event.BadRequest, "", "the body holds no event"},
+		`{} {}`: {
+			one, event.BadRequest, "", "line 1, byte 4: expected the end of the body, found {",
+		},
+		"[]\n]": {
+			array, event.BadRequest, "", "line 2, byte 1: expected the end of the body, found ]",
+		},
+		`{}`: {
+			array, event.BadRequest, "", "line 1, byte 1: expected an array of events, found {",
+		},
+		`[{}`: {
+			array, event.BadRequest, "", "line 1, byte 4: expected a comma or the end of the array, found the end of the body",
+		},
+		`{1:2}`: {
+			one, event.BadRequest, "", "line 1, byte 2: expected a member's name in quotes, found 1",
+		},
+		`{"a":1,}`: {
+			one, event.BadRequest, "", "line 1, byte 8: expected a member's name in quotes, found }",
+		},
+		`{"data" {}}`: {one, event.BadRequest, "", "line 1, byte 9: expected a colon, found {"},
+		`{"type":"io`: {
+			one, event.BadRequest, "type", "line 1, byte 12: expected the closing quote of a string, found the end of the body",
+		},
+		`{"subject":"a` + "\xff" + `/b"}`: {
+			one, event.BadRequest, "", "line 1, byte 14: expected valid UTF-8, found the byte 0xff",
+		},
+		`{"data":{"size":1x}}`: {
+			one, event.BadRequest, "", "line 1, byte 18: expected a comma or the end of the object, found x",
+		},
+		`{"data":{"payload":"\x"}}`: {
+			one, event.BadRequest, "payload", `line 1, byte 22: expected one of "\/bfnrtu behind the backslash, found x`,
+		},
+		`{"data":{"a":[1 2]}}`: {
+			one, event.BadRequest, "", "line 1, byte 17: expected a comma or the end of the array, found 2",
+		},
+		`{"data":{"a":1}`: {
+			one, event.BadRequest, "", "line 1, byte 16: expected a comma or the end of the object, found the end of the body",
+		},
+		`{"data":{"a":` + tooDeep + `}}`: {
+			one, event.BadRequest, "", "line 1, byte 1038: expected at most 1024 levels of nesting, found [",
+		},
+		`{"id":` + tooDeep + `}`: {
+			one, event.BadRequest, "id", "line 1, byte 1031: expected at most 1024 levels of nesting, found [",
+		},
+		"[" + strings.Repeat("1,\n", event.EventsMax) + "1]": {
+			array, event.BodyTooLarge, "", "line 65537: a batch has at most 65536 events",
+		},
+		strings.Repeat(" ", event.BodyBytesMax+1): {
+			one, event.BodyTooLarge, "", "the body has 67108865 bytes, at most 67108864 are taken",
+		},
 	} {
 		var b event.Batch
 		p := c.decode(&b, []byte(in))
@@ -203,8 +238,10 @@ func TestDecodeCloudRefused(t *testing.T) {
 
 // TestDecodeCloudTruncated cuts a body at every byte, of a batch that held the whole one before.
 func TestDecodeCloudTruncated(t *testing.T) {
-	const body = `[{"specversion":"1.0","type":"io.meterd.\u0075p","source":"/gw","id":"a","subject":"p\u0031\/d1","time":"2026-11-23T18:12:43Z",` +
-		`"data":{"size":12.5e-1,"topic":"a\u00e9\n","payload":"温度\ud83d\ude00","payload_base64":"QUFB","o":[true,null,{"a":-0.5}]},"x":{"y":1}}]`
+	const body = `[{"specversion":"1.0","type":"io.meterd.\u0075p","source":"/gw","id":"a","subject":"p\u0031\/d1",` +
+		`"time":"2026-11-23T18:12:43Z",` +
+		`"data":{"size":12.5e-1,"topic":"a\u00e9\n","payload":"温度\ud83d\ude00","payload_base64":"QUFB","o":[true,null,` +
+		`{"a":-0.5}]},"x":{"y":1}}]`
 	var b event.Batch
 	for n := range len(body) {
 		if p := DecodeCloudEvents(&b, []byte(body)); p != nil {

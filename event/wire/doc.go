@@ -11,8 +11,8 @@
 // Invariants:
 //
 //   - The same event in another format becomes the same Event, and the same mistake the same Fault.
-//   - A body that is not what it claims to be is refused whole, with the place; a value that is not allowed costs its own
-//     event alone.
+//   - A body that is not what it claims to be is refused whole, with the place; a value that is not allowed costs its
+//     own event alone.
 //   - A body is only read, and only until the call returns: it is copied into the Batch. No decoder allocates once its
 //     Batch is warm.
 //   - No body makes a decoder panic, or read behind its end: fuzz targets beside each hold it against encoding/json and

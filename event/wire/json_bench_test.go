@@ -66,7 +66,8 @@ func benchBodies() []struct {
 	)
 	chinese := benchLines(head + `,"payload":"` + strings.Repeat(`温度二十一度`, 4) + `"}`)
 	cloud := benchLines(
-		`{"specversion":"1.0","type":"io.meterd.up","source":"/gw/7","id":"8a1f-3","subject":"p1/dev-%07d","data":{"size":120,"topic":"t\/1"}}`,
+		`{"specversion":"1.0","type":"io.meterd.up","source":"/gw/7","id":"8a1f-3","subject":"p1/dev-%07d",` +
+			`"data":{"size":120,"topic":"t\/1"}}`,
 	)
 	return []struct {
 		name   string

@@ -83,13 +83,29 @@ func TestDecodeValid(t *testing.T) {
 		{" {\t\"type\" : \"up\" , \"product\":\"p1\" ,\r\"device\":  \"d1\" } \r", up},
 		{`{"type":"up","product":"p1","device":"d1"}`, up},
 		// size: left out, the payload's; not compared with it otherwise
-		{`{"type":"up","product":"p1","device":"d1","payload":"four"}`, with(func(e *plainEvent) { e.Payload, e.Size = "four", 4 })},
-		{`{"type":"up","product":"p1","device":"d1","payload":"four","size":9}`, with(func(e *plainEvent) { e.Payload, e.Size = "four", 9 })},
+		{
+			`{"type":"up","product":"p1","device":"d1","payload":"four"}`, with(func(e *plainEvent) {
+				e.Payload, e.Size = "four",
+					4
+			}),
+		},
+		{
+			`{"type":"up","product":"p1","device":"d1","payload":"four","size":9}`,
+			with(func(e *plainEvent) { e.Payload, e.Size = "four", 9 }),
+		},
 		{`{"type":"up","product":"p1","device":"d1","size":null,"payload":""}`, up},
 		{`{"type":"up","product":"p1","device":"d1","size":2147483647}`, with(func(e *plainEvent) { e.Size = 1<<31 - 1 })},
-		{`{"type":"ota","product":"p1","device":"d1","size":1099511627776,"id":"o:1"}`, with(func(e *plainEvent) { e.Type, e.Size, e.ID = event.OTA, 1<<40, "o:1" })},
+		{
+			`{"type":"ota","product":"p1","device":"d1","size":1099511627776,"id":"o:1"}`,
+			with(func(e *plainEvent) { e.Type, e.Size, e.ID = event.OTA, 1<<40, "o:1" }),
+		},
 		{`{"type":"ota","product":"p1","device":"d1","size":1}`, with(func(e *plainEvent) { e.Type, e.Size = event.OTA, 1 })},
-		{`{"type":"ota_void","product":"p1","device":"d1","id":"o"}`, with(func(e *plainEvent) { e.Type, e.ID = event.OTAVoid, "o" })},
+		{
+			`{"type":"ota_void","product":"p1","device":"d1","id":"o"}`, with(func(e *plainEvent) {
+				e.Type, e.ID = event.OTAVoid,
+					"o"
+			}),
+		},
 		// a number is what it is worth, however it is written
 		{`{"type":"up","product":"p1","device":"d1","size":120.0}`, with(func(e *plainEvent) { e.Size = 120 })},
 		{`{"type":"up","product":"p1","device":"d1","size":1e3}`, with(func(e *plainEvent) { e.Size = 1000 })},
@@ -97,22 +113,51 @@ func TestDecodeValid(t *testing.T) {
 		{`{"type":"up","product":"p1","device":"d1","size":1200e-1}`, with(func(e *plainEvent) { e.Size = 120 })},
 		{`{"type":"up","product":"p1","device":"d1","size":-0,"payload":"x"}`, with(func(e *plainEvent) { e.Payload = "x" })},
 		{`{"type":"up","product":"p1","device":"d1","size":1.5,"size":12e1}`, with(func(e *plainEvent) { e.Size = 120 })},
-		{`{"type":"up","product":"p1","device":"d1","size":1000000000000000000000e-18}`, with(func(e *plainEvent) { e.Size = 1000 })},
-		{`{"type":"ota","product":"p1","device":"d1","size":1e12}`, with(func(e *plainEvent) { e.Type, e.Size = event.OTA, 1_000_000_000_000 })},
+		{
+			`{"type":"up","product":"p1","device":"d1","size":1000000000000000000000e-18}`,
+			with(func(e *plainEvent) { e.Size = 1000 }),
+		},
+		{
+			`{"type":"ota","product":"p1","device":"d1","size":1e12}`, with(func(e *plainEvent) {
+				e.Type, e.Size = event.OTA,
+					1_000_000_000_000
+			}),
+		},
 		{`{"type":"connect","product":"p1","device":"d1"}`, with(func(e *plainEvent) { e.Type = event.Connect })},
 		{`{"type":"disconnect","product":"p1","device":"d1"}`, with(func(e *plainEvent) { e.Type = event.Disconnect })},
 		{`{"type":"down","product":"p1","device":"d1"}`, with(func(e *plainEvent) { e.Type = event.Down })},
 		// what a type does not take is ignored, whatever it holds
-		{`{"type":"connect","product":"p1","device":"d1","size":-1,"id":{}}`, with(func(e *plainEvent) { e.Type = event.Connect })},
-		{`{"type":"connect","product":"p1","device":"d1","size":7,"id":"x"}`, with(func(e *plainEvent) { e.Type = event.Connect })},
+		{
+			`{"type":"connect","product":"p1","device":"d1","size":-1,"id":{}}`,
+			with(func(e *plainEvent) { e.Type = event.Connect }),
+		},
+		{
+			`{"type":"connect","product":"p1","device":"d1","size":7,"id":"x"}`,
+			with(func(e *plainEvent) { e.Type = event.Connect }),
+		},
 		{`{"type":"up","product":"p1","device":"d1","id":"not a name"}`, up},
-		{`{"type":"ota_void","product":"p1","device":"d1","id":"o","size":"x"}`, with(func(e *plainEvent) { e.Type, e.ID = event.OTAVoid, "o" })},
+		{
+			`{"type":"ota_void","product":"p1","device":"d1","id":"o","size":"x"}`,
+			with(func(e *plainEvent) { e.Type, e.ID = event.OTAVoid, "o" }),
+		},
 		// payload and topic belong to every type
-		{`{"type":"connect","product":"p1","device":"d1","topic":"t","payload":"x"}`, with(func(e *plainEvent) { e.Type, e.Topic, e.Payload = event.Connect, "t", "x" })},
-		{`{"type":"up","product":"p1","device":"d1","payload_base64":"AP+/","payload":null}`, with(func(e *plainEvent) { e.Payload, e.Size = "\x00\xff\xbf", 3 })},
-		{`{"type":"up","product":"p1","device":"d1","payload_base64":"AP\u002b\/"}`, with(func(e *plainEvent) { e.Payload, e.Size = "\x00\xff\xbf", 3 })},
+		{
+			`{"type":"connect","product":"p1","device":"d1","topic":"t","payload":"x"}`,
+			with(func(e *plainEvent) { e.Type, e.Topic, e.Payload = event.Connect, "t", "x" }),
+		},
+		{
+			`{"type":"up","product":"p1","device":"d1","payload_base64":"AP+/","payload":null}`,
+			with(func(e *plainEvent) { e.Payload, e.Size = "\x00\xff\xbf", 3 }),
+		},
+		{
+			`{"type":"up","product":"p1","device":"d1","payload_base64":"AP\u002b\/"}`,
+			with(func(e *plainEvent) { e.Payload, e.Size = "\x00\xff\xbf", 3 }),
+		},
 		{`{"type":"up","product":"p1","device":"d1","payload_base64":""}`, up},
-		{`{"type":"up","product":"p1","device":"d1","payload_base64":"QQ=="}`, with(func(e *plainEvent) { e.Payload, e.Size = "A", 1 })},
+		{
+			`{"type":"up","product":"p1","device":"d1","payload_base64":"QQ=="}`,
+			with(func(e *plainEvent) { e.Payload, e.Size = "A", 1 }),
+		},
 	} {
 		c.check(t)
 	}
@@ -121,32 +166,66 @@ func TestDecodeValid(t *testing.T) {
 func TestDecodeText(t *testing.T) {
 	long := strings.Repeat("é", event.PayloadBytesMax/2)
 	for _, c := range []validCase{
-		{`{"type":"up","product":"p1","device":"d1","payload":"` + long + `"}`, with(func(e *plainEvent) { e.Payload, e.Size = long, event.PayloadBytesMax })},
+		{
+			`{"type":"up","product":"p1","device":"d1","payload":"` + long + `"}`,
+			with(func(e *plainEvent) { e.Payload, e.Size = long, event.PayloadBytesMax }),
+		},
 		{
 			`{"type":"up","product":"p1","device":"d1","payload":"\u0000` + strings.Repeat(`\n`, event.PayloadBytesMax-1) + `"}`,
 			with(func(e *plainEvent) {
 				e.Payload, e.Size = "\x00"+strings.Repeat("\n", event.PayloadBytesMax-1), event.PayloadBytesMax
 			}),
 		},
-		{`{"type":"up","product":"p1","device":"d1","topic":"` + long[:event.TopicBytesMax] + `"}`, with(func(e *plainEvent) { e.Topic = long[:event.TopicBytesMax] })},
-		{`{"type":"up","product":"p1","device":"d1","topic":"\u00e9` + strings.Repeat("a", event.TopicBytesMax-2) + `"}`, with(func(e *plainEvent) { e.Topic = "é" + strings.Repeat("a", event.TopicBytesMax-2) })},
+		{
+			`{"type":"up","product":"p1","device":"d1","topic":"` + long[:event.TopicBytesMax] + `"}`,
+			with(func(e *plainEvent) { e.Topic = long[:event.TopicBytesMax] }),
+		},
+		{
+			`{"type":"up","product":"p1","device":"d1","topic":"\u00e9` + strings.Repeat("a", event.TopicBytesMax-2) + `"}`,
+			with(func(e *plainEvent) { e.Topic = "é" + strings.Repeat("a", event.TopicBytesMax-2) }),
+		},
 		// escapes, in every member and in keys
 		{`{"\u0074ype":"\u0075p","produc\u0074":"p\u0031","device":"\u0064\u0031"}`, up},
-		{`{"type":"up","product":"p1","device":"d1","payload":"\"\\\/\b\f\n\r\t\u00e9\u6e29\ud83d\ude00\ud83dx\ude00\ud83d\ud83d\ude00"}`, with(func(e *plainEvent) {
+		{`{"type":"up","product":"p1","device":"d1","payload":"\"\\\/\b\f\n` +
+			`\r\t\u00e9\u6e29\ud83d\ude00\ud83dx\ude00\ud83d\ud83d\ude00"}`, with(func(e *plainEvent) {
 			e.Payload = "\"\\/\b\f\n\r\té温😀\ufffdx\ufffd\ufffd😀"
 			e.Size = int64(len(e.Payload))
 		})},
-		{`{"type":"up","product":"p1","device":"d1","payload":"温度","topic":"\\"}`, with(func(e *plainEvent) { e.Payload, e.Size, e.Topic = "温度", 6, `\` })},
-		{`{"type":"up","product":"p1","device":"d1","time":"2026-11-23T18:12:43.5Z"}`, with(func(e *plainEvent) { e.TimeMs = 1795457563500 })},
-		{`{"type":"up","product":"p1","device":"d1","time":"2026-11-23T18:12:43.5\u005A"}`, with(func(e *plainEvent) { e.TimeMs = 1795457563500 })},
+		{
+			`{"type":"up","product":"p1","device":"d1","payload":"温度","topic":"\\"}`,
+			with(func(e *plainEvent) { e.Payload, e.Size, e.Topic = "温度", 6, `\` }),
+		},
+		{
+			`{"type":"up","product":"p1","device":"d1","time":"2026-11-23T18:12:43.5Z"}`,
+			with(func(e *plainEvent) { e.TimeMs = 1795457563500 }),
+		},
+		{
+			`{"type":"up","product":"p1","device":"d1","time":"2026-11-23T18:12:43.5\u005A"}`,
+			with(func(e *plainEvent) { e.TimeMs = 1795457563500 }),
+		},
 		// the last of equal keys holds; null is as if it were not there
-		{`{"type":"nonsense","type":"up","product":7,"product":"p1","device":"d1","size":-1,"size":5}`, with(func(e *plainEvent) { e.Size = 5 })},
-		{`{"type":"up","product":"p1","device":"d1","topic":"t","topic":null,"time":null,"id":null,"payload":"x","payload":null,"size":4,"size":null}`, up},
+		{
+			`{"type":"nonsense","type":"up","product":7,"product":"p1","device":"d1","size":-1,"size":5}`,
+			with(func(e *plainEvent) { e.Size = 5 }),
+		},
+		{
+			`{"type":"up","product":"p1","device":"d1","topic":"t","topic":null,"time":null,"id":null,"payload":"x",` +
+				`"payload":null,"size":4,"size":null}`, up,
+		},
 		{`{"type":"up","product":"p1","device":"d1","topic":7,"topic":null,"payload_base64":"!","payload_base64":null}`, up},
 		// other members, of any kind
-		{`{"type":"up","":0,"Type":1,"types":2,"product":"p1","a":[{},[],{"b":[1,-0.5e+3,true,false,null,"\\"]}],"device":"d1","\ud800":1E9}`, up},
-		{`{"type":"up","product":"p1","device":"d1","a":` + strings.Repeat("[", jsonDepthMax) + strings.Repeat("]", jsonDepthMax) + `}`, up},
-		{`{"type":"up","product":"` + strings.Repeat("p", 64) + `","device":"A-z0.9_:"}`, with(func(e *plainEvent) { e.Product, e.Device = strings.Repeat("p", 64), "A-z0.9_:" })},
+		{
+			`{"type":"up","":0,"Type":1,"types":2,"product":"p1","a":[{},[],{"b":[1,-0.5e+3,true,false,null,"\\"]}],` +
+				`"device":"d1","\ud800":1E9}`, up,
+		},
+		{
+			`{"type":"up","product":"p1","device":"d1","a":` + strings.Repeat("[", jsonDepthMax) + strings.Repeat("]",
+				jsonDepthMax) + `}`, up,
+		},
+		{
+			`{"type":"up","product":"` + strings.Repeat("p", 64) + `","device":"A-z0.9_:"}`,
+			with(func(e *plainEvent) { e.Product, e.Device = strings.Repeat("p", 64), "A-z0.9_:" }),
+		},
 	} {
 		c.check(t)
 	}
@@ -166,7 +245,8 @@ func (c faultCase) check(t *testing.T) {
 	}
 	kept := plainEvent{Type: got.Type, Fault: got.Fault}
 	if got.Fault == event.FaultPayloadTooLarge { // The log must know whose it was (R18).
-		kept.Product, kept.Device, kept.Topic, kept.TimeMs, kept.Size = got.Product, got.Device, got.Topic, got.TimeMs, got.Size
+		kept.Product, kept.Device, kept.Topic, kept.TimeMs, kept.Size = got.Product, got.Device, got.Topic, got.TimeMs,
+			got.Size
 		if got.Product != "p1" || got.Device != "d1" {
 			t.Errorf("%.200s: of %q and %q", c.in, got.Product, got.Device)
 		}
@@ -236,7 +316,10 @@ func TestDecodeFaultsOfText(t *testing.T) {
 		{`{"type":"up","product":"p1","device":"d1","payload":"` + big + `"}`, event.FaultPayloadTooLarge},
 		{`{"type":"up","product":"p1","device":"d1","payload":"\u0061` + big[1:] + `"}`, event.FaultPayloadTooLarge},
 		{`{"type":"up","product":"p1","device":"d1","payload_base64":"` + big64 + `"}`, event.FaultPayloadTooLarge},
-		{`{"time":"2026-11-23T10:00:00Z","topic":"t","type":"up","product":"p1","device":"d1","payload":"` + big + `"}`, event.FaultPayloadTooLarge},
+		{
+			`{"time":"2026-11-23T10:00:00Z","topic":"t","type":"up","product":"p1","device":"d1","payload":"` + big + `"}`,
+			event.FaultPayloadTooLarge,
+		},
 		{`{"type":"up","product":"p1","device":"d1","payload_base64":1}`, event.FaultPayloadBase64},
 		{`{"type":"up","product":"p1","device":"d1","payload_base64":"QQ"}`, event.FaultPayloadBase64},
 		{`{"type":"up","product":"p1","device":"d1","payload_base64":"Q==="}`, event.FaultPayloadBase64},

@@ -95,7 +95,8 @@ func TestDecodeMalformed(t *testing.T) {
 // TestDecodeTruncated cuts a body at every byte. The batch held the whole body before, so a decoder that reads on
 // behind its end would find what it lacks.
 func TestDecodeTruncated(t *testing.T) {
-	const body = `{"type":"up","product":"p1","device":"d1","size":12.5e-1,"id":"a","topic":"a\u00e9\n","payload":"温度\ud83d\ude00",` +
+	const body = `{"type":"up","product":"p1","device":"d1","size":12.5e-1,"id":"a","topic":"a\u00e9\n",` +
+		`"payload":"温度\ud83d\ude00",` +
 		`"payload_base64":"QUFB","time":"2026-11-23T18:12:43Z","other":[true,false,null,{"a":-0.5}]}`
 	var b event.Batch
 	for n := range len(body) {
@@ -144,10 +145,12 @@ func TestDecodeRefused(t *testing.T) {
 			Code: event.BadRequest, Line: 2, Detail: "line 2, byte 1: expected the end of the body, found ]",
 		}},
 		"open array": {array("[\n1\n"), &event.Problem{
-			Code: event.BadRequest, Line: 3, Detail: "line 3, byte 1: expected a comma or the end of the array, found the end of the body",
+			Code: event.BadRequest, Line: 3, Detail: "line 3, byte 1: expected a comma or the end of the array, found the end " +
+				"of the body",
 		}},
 		"line feed in an NDJSON value": {lines("{\n}"), &event.Problem{
-			Code: event.BadRequest, Line: 1, Detail: "line 1, byte 2: expected a member's name in quotes, found the end of the line",
+			Code: event.BadRequest, Line: 1, Detail: "line 1, byte 2: expected a member's name in quotes, found the end of " +
+				"the line",
 		}},
 	} {
 		var b event.Batch

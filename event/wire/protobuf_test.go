@@ -209,7 +209,12 @@ func drawProtoEvent(t *rapid.T) protoEvent {
 		id: rapid.OneOf(rapid.Just(""), rapid.Just("u1"), name).Draw(t, "id"),
 		size: rapid.SampledFrom([]uint64{0, 1, 120, 1<<31 - 1, 1 << 31, 1 << 40, 1<<40 + 1, 1 << 62, 1<<64 - 1}).
 			Draw(t, "size"),
-		payload: rapid.SampledFrom([][]byte{nil, nil, []byte("21.5 C"), {0, 255, 10}, make([]byte, event.PayloadBytesMax), make([]byte, event.PayloadBytesMax+1)}).
+		payload: rapid.SampledFrom([][]byte{
+			nil, nil, []byte("21.5 C"),
+			{0, 255, 10},
+			make([]byte, event.PayloadBytesMax),
+			make([]byte, event.PayloadBytesMax+1),
+		}).
 			Draw(t, "payload"),
 		timeMs: rapid.SampledFrom([]int64{0, 0, 1_700_000_000_123, -1, -62_000_000_000_000}).Draw(t, "time"),
 	}
@@ -266,28 +271,61 @@ func TestProtobufRefused(t *testing.T) {
 		code   event.Code
 		detail string
 	}{
-		"empty":                {nil, event.BadRequest, "holds no event"},
-		"no types":             {part(pbProducts, "p1"), event.BadRequest, "holds no event"},
-		"cut key":              {append(slices.Clone(up), 0x80), event.BadRequest, "expected a field"},
-		"field 0":              {[]byte{0x02, 0}, event.BadRequest, "expected a field"},
-		"cut string":           {append(slices.Clone(up), 0x0a, 5, 'p'), event.BadRequest, "products: it is cut off"},
-		"cut column":           {[]byte{0x1a, 2, 3}, event.BadRequest, "types: it is cut off"},
-		"cut number":           {append(slices.Clone(up), 0x22, 1, 0x80), event.BadRequest, "sizes: its last number is cut off"},
-		"long number":          {append(append(slices.Clone(up), 0x22, 11), "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"...), event.BadRequest, "sizes: a number is too long"},
-		"string for column":    {part(pbTypes, ""), event.BadRequest, "holds no event"},
-		"number for string":    {append(slices.Clone(up), 0x08, 1), event.BadRequest, "products: it is a string, not of wire type 0"},
-		"fixed for column":     {append(slices.Clone(up), 0x21, 1, 2, 3, 4, 5, 6, 7, 8), event.BadRequest, "sizes: it is a number, not of wire type 1"},
-		"group":                {append(slices.Clone(up), 0xa3, 0x06, 0xa4, 0x06), event.BadRequest, "no field of proto3"},
-		"not UTF-8":            {append(slices.Clone(up), part(pbDevices, "a", "\xff")...), event.BadRequest, "devices: entry 1 is not UTF-8"},
-		"topic not UTF-8":      {append(slices.Clone(up), part(pbTopics, "\xff")...), event.BadRequest, "topics: entry 0 is not UTF-8"},
-		"short column":         {append(slices.Clone(two), part(pbSizes, "\x01")...), event.BadRequest, "sizes: there are 1 for 2 types"},
-		"long column":          {append(slices.Clone(up), part(pbIDs, "a", "b")...), event.BadRequest, "ids: there are 2 for 1 types"},
-		"short table":          {append(slices.Clone(part(pbTypes, "\x03\x03\x03")), part(pbDevices, "a", "b")...), event.BadRequest, "devices: there are 2 for 3 types, and no device_indexes"},
-		"long table":           {append(slices.Clone(up), part(pbDevices, "a", "b")...), event.BadRequest, "devices: there are 2 for 1 types"},
-		"index behind table":   {append(append(slices.Clone(up), part(pbDevices, "a")...), part(pbDeviceIndexes, "\x01")...), event.BadRequest, "device_indexes: entry 0 refers to none of devices"},
-		"index without table":  {append(slices.Clone(up), part(pbTopicIndexes, "\x00")...), event.BadRequest, "topic_indexes: entry 0 refers to none of topics"},
-		"too many":             {part(pbTypes, strings.Repeat("\x03", event.EventsMax+1)), event.BodyTooLarge, "at most 65536"},
-		"too many in parts":    {append(part(pbTypes, strings.Repeat("\x03", event.EventsMax)), up...), event.BodyTooLarge, "at most 65536"},
+		"empty":      {nil, event.BadRequest, "holds no event"},
+		"no types":   {part(pbProducts, "p1"), event.BadRequest, "holds no event"},
+		"cut key":    {append(slices.Clone(up), 0x80), event.BadRequest, "expected a field"},
+		"field 0":    {[]byte{0x02, 0}, event.BadRequest, "expected a field"},
+		"cut string": {append(slices.Clone(up), 0x0a, 5, 'p'), event.BadRequest, "products: it is cut off"},
+		"cut column": {[]byte{0x1a, 2, 3}, event.BadRequest, "types: it is cut off"},
+		"cut number": {
+			append(slices.Clone(up), 0x22, 1, 0x80), event.BadRequest, "sizes: its last number is cut off",
+		},
+		"long number": {
+			append(append(slices.Clone(up), 0x22, 11), "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"...), event.BadRequest,
+			"sizes: a number is too long",
+		},
+		"string for column": {part(pbTypes, ""), event.BadRequest, "holds no event"},
+		"number for string": {
+			append(slices.Clone(up), 0x08, 1), event.BadRequest, "products: it is a string, not of wire type 0",
+		},
+		"fixed for column": {
+			append(slices.Clone(up), 0x21, 1, 2, 3, 4, 5, 6, 7, 8), event.BadRequest,
+			"sizes: it is a number, not of wire type 1",
+		},
+		"group": {append(slices.Clone(up), 0xa3, 0x06, 0xa4, 0x06), event.BadRequest, "no field of proto3"},
+		"not UTF-8": {
+			append(slices.Clone(up), part(pbDevices, "a", "\xff")...), event.BadRequest, "devices: entry 1 is not UTF-8",
+		},
+		"topic not UTF-8": {
+			append(slices.Clone(up), part(pbTopics, "\xff")...), event.BadRequest, "topics: entry 0 is not UTF-8",
+		},
+		"short column": {
+			append(slices.Clone(two), part(pbSizes, "\x01")...), event.BadRequest, "sizes: there are 1 for 2 types",
+		},
+		"long column": {
+			append(slices.Clone(up), part(pbIDs, "a", "b")...), event.BadRequest, "ids: there are 2 for 1 types",
+		},
+		"short table": {
+			append(slices.Clone(part(pbTypes, "\x03\x03\x03")), part(pbDevices, "a", "b")...), event.BadRequest,
+			"devices: there are 2 for 3 types, and no device_indexes",
+		},
+		"long table": {
+			append(slices.Clone(up), part(pbDevices, "a", "b")...), event.BadRequest, "devices: there are 2 for 1 types",
+		},
+		"index behind table": {
+			append(append(slices.Clone(up), part(pbDevices, "a")...), part(pbDeviceIndexes, "\x01")...), event.BadRequest,
+			"device_indexes: entry 0 refers to none of devices",
+		},
+		"index without table": {
+			append(slices.Clone(up), part(pbTopicIndexes, "\x00")...), event.BadRequest,
+			"topic_indexes: entry 0 refers to none of topics",
+		},
+		"too many": {
+			part(pbTypes, strings.Repeat("\x03", event.EventsMax+1)), event.BodyTooLarge, "at most 65536",
+		},
+		"too many in parts": {
+			append(part(pbTypes, strings.Repeat("\x03", event.EventsMax)), up...), event.BodyTooLarge, "at most 65536",
+		},
 		"too many entries":     {append(devices(event.EventsMax+1), up...), event.BodyTooLarge, "at most 65536"},
 		"a line of NDJSON":     {[]byte(`{"type":"up","product":"p1","device":"d1"}`), event.BadRequest, ""},
 		"too large for a body": {make([]byte, event.BodyBytesMax+1), event.BodyTooLarge, "67108865 bytes"},
@@ -407,7 +445,8 @@ func FuzzDecodeProtobuf(f *testing.F) {
 		}
 		for _, e := range resolve(t, &b) {
 			if e.Fault == event.FaultNone &&
-				(event.Type(e.Type).String() == "" || !event.ValidName([]byte(e.Product)) || !event.ValidName([]byte(e.Device)) || e.Size < 0 || e.Size > event.OTABytesMax) {
+				(event.Type(e.Type).String() == "" || !event.ValidName([]byte(e.Product)) || !event.ValidName([]byte(e.Device)) ||
+					e.Size < 0 || e.Size > event.OTABytesMax) {
 				t.Fatalf("%+v has no fault", e)
 			}
 		}

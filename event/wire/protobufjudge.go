@@ -68,7 +68,8 @@ func pick(table []event.Ref, use tableUse, i int, ref event.Ref) (entry event.Re
 
 // judgeAll puts the names into the events and judges them.
 func (r *protoReader) judgeAll() bool {
-	products, devices, topics := r.batch.Scratch.Tables[tableProducts], r.batch.Scratch.Tables[tableDevices], r.batch.Scratch.Tables[tableTopics]
+	products, devices, topics := r.batch.Scratch.Tables[tableProducts], r.batch.Scratch.Tables[tableDevices],
+		r.batch.Scratch.Tables[tableTopics]
 	ofProduct, ofDevice, ofTopic := r.use(tableProducts), r.use(tableDevices), r.use(tableTopics)
 	events := r.batch.Events
 	for i := range events {

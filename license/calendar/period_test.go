@@ -59,14 +59,17 @@ func TestParsePeriod(t *testing.T) {
 func TestParsePeriodRefuses(t *testing.T) {
 	for _, in := range []string{
 		// no period
-		"", "P", "PT", "5Y", "P5", "P5Y ", " P5Y", "p5y", "P5y", "PY", "P5YT", "P5X", "PTS", "PT5", "P5YT5", "-P5Y", "P-5Y", "P+5Y", "P 5Y",
-		"P5Y5", "P1.5Y", "PT0.5S", "PT0,5S", "P1Y\x00", "P５Y", "P1Y1Y", "PT1H1H", "five years", "P1S", "P1H", "PT1D", "PT1Y", "PT1W", "PTT1S",
+		"", "P", "PT", "5Y", "P5", "P5Y ", " P5Y", "p5y", "P5y", "PY", "P5YT", "P5X", "PTS", "PT5", "P5YT5", "-P5Y", "P-5Y",
+		"P+5Y", "P 5Y",
+		"P5Y5", "P1.5Y", "PT0.5S", "PT0,5S", "P1Y\x00", "P５Y", "P1Y1Y", "PT1H1H", "five years", "P1S", "P1H", "PT1D", "PT1Y",
+		"PT1W", "PTT1S",
 		// designators out of their order
 		"P1M1Y", "P1D1M", "P1D1W", "PT1S1M", "PT1M1H",
 		// under one second
 		"P0D", "PT0S", "P0Y0M0DT0H0M0S", "P0W",
 		// over 100 years
-		"P101Y", "P100Y1D", "P100YT1S", "P100Y1M", "P1201M", "P36525D", "P5218W", "PT3155673601S", "PT876577H", "P100Y1200M36600D",
+		"P101Y", "P100Y1D", "P100YT1S", "P100Y1M", "P1201M", "P36525D", "P5218W", "PT3155673601S", "PT876577H",
+		"P100Y1200M36600D",
 		// numbers that would wrap
 		"P9999999999Y", "P9999999999M", "P9999999999W", "P9999999999D", "PT9999999999H", "PT9999999999M", "PT9999999999S",
 		"P18446744073709551617Y", "P4294967297Y", "PT18446744073709551617S", "P" + strings.Repeat("9", 400) + "D",
@@ -276,7 +279,8 @@ func mustZone(t fataler, name string) *time.Location {
 
 func FuzzParsePeriod(f *testing.F) {
 	for _, s := range []string{
-		"P5Y", "P1M", "P30D", "P2W", "P1DT12H", "PT10S", "P1Y2M3W4DT5H6M7S", "P100Y", "P100YT1S", "PT3155673600S", "P9999999999W",
+		"P5Y", "P1M", "P30D", "P2W", "P1DT12H", "PT10S", "P1Y2M3W4DT5H6M7S", "P100Y", "P100YT1S", "PT3155673600S",
+		"P9999999999W",
 		"PT", "P", "", "P0D", "P1M1Y", "PT1.5S", "P00000000001D",
 	} {
 		f.Add(s)

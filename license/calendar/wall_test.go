@@ -19,7 +19,13 @@ func TestPeriodEndAtAChangeOfClocks(t *testing.T) {
 		{"the first of the gap", "America/Halifax", "2026-11-27T02:00:00", "P107D", "2027-03-14T06:00:00"},
 		{"the last of the gap", "America/Halifax", "2026-11-27T02:59:59", "P107D", "2027-03-14T06:59:59"},
 		{"the second behind the gap", "America/Halifax", "2026-11-27T03:00:00", "P107D", "2027-03-14T06:00:00"},
-		{"seconds run from where the gap put the end", "America/Halifax", "2026-11-27T02:40:59", "P107DT1S", "2027-03-14T06:41:00"},
+		{
+			"seconds run from where the gap put the end",
+			"America/Halifax",
+			"2026-11-27T02:40:59",
+			"P107DT1S",
+			"2027-03-14T06:41:00",
+		},
 		{"a gap east of Greenwich", "Europe/Berlin", "2027-02-28T02:30:00", "P1M", "2027-03-28T01:30:00"},
 		{"a gap of half an hour", "Australia/Lord_Howe", "2027-09-03T02:10:00", "P1M", "2027-10-02T15:40:00"},
 		{"a gap of two hours", "Antarctica/Troll", "2027-02-28T01:30:00", "P1M", "2027-03-28T01:30:00"},
@@ -72,12 +78,19 @@ func TestFirstInstantIsTheSearched(t *testing.T) {
 		for ; localOf(want, zone) < wall; want++ {
 		}
 		if got := firstInstant(wall, zone); got != want {
-			t.Fatalf("%s in %s begins at %s, want %s", wallText(wall), zone, time.Unix(got, 0).In(zone), time.Unix(want, 0).In(zone))
+			t.Fatalf(
+				"%s in %s begins at %s, want %s",
+				wallText(wall),
+				zone,
+				time.Unix(got, 0).In(zone),
+				time.Unix(want, 0).In(zone),
+			)
 		}
 	})
 }
 
-// Package time ends a stretch before the last day of a leap year: nothing goes wrong there, and nothing goes on for ever.
+// Package time ends a stretch before the last day of a leap year: nothing goes wrong there, and nothing goes on for
+// ever.
 func TestLastDayOfALeapYear(t *testing.T) {
 	for _, name := range zones {
 		zone := mustZone(t, name)
@@ -140,7 +153,12 @@ func TestDayThatHasBegunIsNotTakenBack(t *testing.T) {
 	zone := mustZone(t, "America/St_Johns") // On 7 November 2010 at 00:01 it was 23:01 of the day before again.
 	midnight := at(t, time.UTC, "2010-11-07T02:30:00")
 	change := midnight.Add(time.Minute)
-	if a, b := change.Add(-time.Second).In(zone).Format(local), change.In(zone).Format(local); a != "2010-11-07T00:00:59" || b != "2010-11-06T23:01:00" {
+	if a, b := change.Add(-time.Second).
+		In(zone).
+		Format(local),
+		change.In(zone).
+			Format(local); a != "2010-11-07T00:00:59" ||
+		b != "2010-11-06T23:01:00" {
 		t.Fatalf("the clock goes from %s to %s", a, b)
 	}
 	day := func(t time.Time) (start, end int64) {
@@ -151,7 +169,10 @@ func TestDayThatHasBegunIsNotTakenBack(t *testing.T) {
 	if start != midnight.UnixMilli() || end != start+25*3600_000 {
 		t.Errorf("the day is from %d to %d", start-midnight.UnixMilli(), end-midnight.UnixMilli())
 	}
-	for _, later := range []time.Duration{time.Minute - 1, time.Minute, time.Hour, time.Hour + time.Minute, 24 * time.Hour} {
+	for _, later := range []time.Duration{
+		time.Minute - 1, time.Minute, time.Hour, time.Hour + time.Minute,
+		24 * time.Hour,
+	} {
 		if s, e := day(midnight.Add(later)); s != start || e != end {
 			t.Errorf("%s later another day has begun", later)
 		}

@@ -84,8 +84,10 @@ func TestParseZone(t *testing.T) {
 
 func TestParseZoneRefuses(t *testing.T) {
 	for _, name := range []string{
-		"", "Local", "Europe/Atlantis", "Mars", "Europe/", "/Europe/Berlin", "../etc/passwd", "Europe/../UTC", "Europe\\Berlin", "Asia", "zone.tab",
-		"+", "-", "+8", "+08", "+8:00", "+0800", "+08:0", "+08:000", "08:00", "+08:00 ", " +08:00", "++08:00", "+-8:00", "+08-00", "+aa:bb", "+08:00Z", "Z",
+		"", "Local", "Europe/Atlantis", "Mars", "Europe/", "/Europe/Berlin", "../etc/passwd", "Europe/../UTC",
+		"Europe\\Berlin", "Asia", "zone.tab",
+		"+", "-", "+8", "+08", "+8:00", "+0800", "+08:0", "+08:000", "08:00", "+08:00 ", " +08:00", "++08:00", "+-8:00",
+		"+08-00", "+aa:bb", "+08:00Z", "Z",
 		"−08:00", // a minus sign that is none
 	} {
 		if zone, err := ParseZone(name); err == nil {
@@ -308,7 +310,8 @@ func TestWindowsTileTime(t *testing.T) {
 			MonthName(w.Month) != name[:7] {
 			t.Fatalf("%s has the day %s and the month %s", name, DayName(w.Day), MonthName(w.Month))
 		}
-		for _, inside := range []int64{w.DayStartMs, w.DayEndMs - 1, rapid.Int64Range(w.DayStartMs, w.DayEndMs-1).Draw(t, "inside")} {
+		for _, inside := range []int64{w.DayStartMs, w.DayEndMs - 1, rapid.Int64Range(w.DayStartMs, w.DayEndMs-1).Draw(t,
+			"inside")} {
 			if same := WindowAt(inside, zone); same != w {
 				t.Fatalf("%+v and %+v are one day", w, same)
 			}

@@ -7,8 +7,8 @@
 //	                         └────────────────┴───┘───────┘
 //
 // A version is copied by assignment. Every write names the version it belongs to, by a number: memory that was made
-// under this number is written to in place, any other is copied first. So a change of many names copies each table once,
-// and a table that is filled for the first time is filled in place.
+// under this number is written to in place, any other is copied first. So a change of many names copies each table
+// once, and a table that is filled for the first time is filled in place.
 //
 // Invariants:
 //

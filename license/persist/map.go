@@ -10,8 +10,9 @@ import (
 //
 // Finding a name costs about 15 ns, setting one about 5 µs among 100,000.
 type Map[V any] struct {
-	seed      maphash.Seed
-	directory []*table[V] // 1 << bits, none in an empty map; a table of depth d stands in 1 << (bits - d) neighbouring places
+	seed maphash.Seed
+	// 1 << bits, none in an empty map; a table of depth d stands in 1 << (bits - d) neighbouring places
+	directory []*table[V]
 	bits      uint8
 	made      uint64 // the version that may write to the directory
 	n         int

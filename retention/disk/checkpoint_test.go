@@ -66,7 +66,10 @@ func TestCheckpointComesBack(t *testing.T) {
 		e := b + rapid.Uint64Max(100).Draw(rt, "e")
 		var want []section
 		for range rapid.IntRange(0, 6).Draw(rt, "sections") {
-			n := rapid.SampledFrom([]int{0, 1, 100, 4096, checkpointBufferBytes - 40, checkpointBufferBytes, checkpointBufferBytes + 1, SectionBytesMax}).
+			n := rapid.SampledFrom([]int{
+				0, 1, 100, 4096, checkpointBufferBytes - 40, checkpointBufferBytes,
+				checkpointBufferBytes + 1, SectionBytesMax,
+			}).
 				Draw(rt, "bytes")
 			kind := rapid.Uint16().Draw(rt, "kind")
 			want = append(want, section{kind, bytes.Repeat([]byte{byte(kind)}, n)})

@@ -72,7 +72,12 @@ func TestDirIsRefused(t *testing.T) {
 		says    []string
 		damaged bool
 	}{
-		{"other region", func(_ *testing.T, _ string, o *DirOptions) { o.Region = "eu" }, []string{`"default"`, `"eu"`, "--region default"}, false},
+		{
+			"other region", func(_ *testing.T, _ string, o *DirOptions) { o.Region = "eu" }, []string{
+				`"default"`, `"eu"`,
+				"--region default",
+			}, false,
+		},
 		{"newer version", func(t *testing.T, path string, _ *DirOptions) {
 			write(t, path+"/VERSION", EncodeSealed(versionTitle, [][2]string{{"version", strconv.Itoa(FormatVersion + 1)}}))
 		}, []string{"version", "newer meterd"}, false},
@@ -90,8 +95,16 @@ func TestDirIsRefused(t *testing.T) {
 		{"version of no number", func(t *testing.T, path string, _ *DirOptions) {
 			write(t, path+"/VERSION", EncodeSealed(versionTitle, [][2]string{{"version", "x"}}))
 		}, []string{"/VERSION"}, true},
-		{"version empty", func(t *testing.T, path string, _ *DirOptions) { write(t, path+"/VERSION", nil) }, []string{"/VERSION"}, true},
-		{"identity gone", func(_ *testing.T, path string, _ *DirOptions) { os.Remove(path + "/IDENTITY") }, []string{"/IDENTITY"}, true},
+		{
+			"version empty", func(t *testing.T, path string, _ *DirOptions) { write(t, path+"/VERSION", nil) },
+			[]string{"/VERSION"},
+			true,
+		},
+		{
+			"identity gone", func(_ *testing.T, path string, _ *DirOptions) { os.Remove(path + "/IDENTITY") },
+			[]string{"/IDENTITY"},
+			true,
+		},
 		{"seed short", func(t *testing.T, path string, _ *DirOptions) {
 			write(t, path+"/IDENTITY", EncodeSealed(identityTitle, [][2]string{{"region", "default"}, {"hash_seed", "00"}}))
 		}, []string{"/IDENTITY", "hash_seed"}, true},
@@ -193,7 +206,10 @@ func TestFirstStartCutShort(t *testing.T) {
 }
 
 func TestOptionsReportEveryFault(t *testing.T) {
-	err := (&DirOptions{Region: "a\nb", Space: SpaceOptions{StopBytes: 5, ResumeBytes: 4, BallastBytes: 1, OpenBytes: 2}}).Validate()
+	err := (&DirOptions{Region: "a\nb", Space: SpaceOptions{
+		StopBytes: 5, ResumeBytes: 4, BallastBytes: 1,
+		OpenBytes: 2,
+	}}).Validate()
 	for _, says := range []string{"no path", "region", "resume", "ballast"} {
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q is not in: %v", says, err)

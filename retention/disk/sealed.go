@@ -12,8 +12,8 @@ import (
 // castagnoli is computed in hardware.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// EncodeSealed returns a sealed file: a few lines of text that a person can read and a flipped bit cannot get past. They
-// are a title, "name value" lines in the given order, and the CRC32C of all of them.
+// EncodeSealed returns a sealed file: a few lines of text that a person can read and a flipped bit cannot get past.
+// They are a title, "name value" lines in the given order, and the CRC32C of all of them.
 func EncodeSealed(title string, fields [][2]string) []byte {
 	var b bytes.Buffer
 	b.WriteString("meterd " + title + "\n")

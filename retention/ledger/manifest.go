@@ -13,8 +13,8 @@ import (
 )
 
 // checkManifest returns the tables that the manifest names. Badger reads it up to the first record that ends behind the
-// file's end: a kill has cut it off, as a rule. It is damage when the record is whole but for its length, or when another
-// one comes behind it.
+// file's end: a kill has cut it off, as a rule. It is damage when the record is whole but for its length, or when
+// another one comes behind it.
 //
 //	record  ┌───────────────┬────────────┬───────┐
 //	        │ length u32 BE │ crc32c u32 │ bytes │

@@ -14,9 +14,9 @@ import (
 	"github.com/meterd/meterd/retention/disk"
 )
 
-// checkTable proves every block of a table and its index: Badger takes the lengths in them for granted, and reads past a
-// block with a bad checksum as if its rows had never been (iterator.go, setBlock: nobody asks for the error). A gigabyte
-// takes half a second when it is in memory.
+// checkTable proves every block of a table and its index: Badger takes the lengths in them for granted, and reads past
+// a block with a bad checksum as if its rows had never been (iterator.go, setBlock: nobody asks for the error). A
+// gigabyte takes half a second when it is in memory.
 //
 //	table  ┌─────────┬─────┬───────┬──────────┬───────────────┬──────────┬───────────────┐
 //	       │ block 0 │  …  │ index │          │ length u32 BE │ checksum │ length u32 BE │

@@ -24,8 +24,8 @@ type writer struct {
 }
 
 // Append writes one group and returns nil when it is on disk: one pwritev, one fdatasync. It sets g.Chain and keeps
-// nothing of g. It is called by one goroutine, with groups in their order. After an error the group may have reached the
-// disk or not, and every later call fails: the process must end, and the next start tells.
+// nothing of g. It is called by one goroutine, with groups in their order. After an error the group may have reached
+// the disk or not, and every later call fails: the process must end, and the next start tells.
 func (l *Log) Append(g *Group) error {
 	l.appending.Lock()
 	defer l.appending.Unlock()
@@ -157,7 +157,14 @@ func (l *Log) switchSegment() error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := header{number: next.number, salt: newSalt(), first: l.last + 1, before: l.chain, beforeFirstMs: l.firstMs, beforeLastMs: l.lastMs}
+	h := header{
+		number:        next.number,
+		salt:          newSalt(),
+		first:         l.last + 1,
+		before:        l.chain,
+		beforeFirstMs: l.firstMs,
+		beforeLastMs:  l.lastMs,
+	}
 	w.take(next.f, newSegment(l.opts.Path, h, next.bytes), next.limit)
 	w.begins = true
 	return nil

@@ -2,8 +2,8 @@ package log
 
 import "context"
 
-// Block is the memory of ReadBack and ReadForward, reused from call to call: at most what one call reads. Its groups are
-// valid until the next call that it is given to.
+// Block is the memory of ReadBack and ReadForward, reused from call to call: at most what one call reads. Its groups
+// are valid until the next call that it is given to.
 type Block struct {
 	Groups  []Group
 	bytes   int
@@ -40,9 +40,10 @@ func (b *Block) add(g *Group) {
 
 func (b *Block) isFull(bytesMax int) bool { return len(b.Groups) > 0 && b.bytes >= bytesMax }
 
-// ReadBack copies groups into b, newest first: those with Seq < before (0: all) and an event decided from fromMs to toMs,
-// both included; at least one if there is any, about bytesMax bytes. No groups: there are no more. It sees what was on
-// disk when it was called and holds nothing when it returns, so it goes on with `before` the last group that it gave.
+// ReadBack copies groups into b, newest first: those with Seq < before (0: all) and an event decided from fromMs to
+// toMs, both included; at least one if there is any, about bytesMax bytes. No groups: there are no more. It sees what
+// was on disk when it was called and holds nothing when it returns, so it goes on with `before` the last group that it
+// gave.
 func (l *Log) ReadBack(ctx context.Context, before uint64, fromMs, toMs int64, bytesMax int, b *Block) error {
 	b.reset()
 	if before == 0 {
@@ -67,8 +68,8 @@ func (l *Log) ReadBack(ctx context.Context, before uint64, fromMs, toMs int64, b
 	})
 }
 
-// ReadForward is ReadBack in the other direction: oldest first, groups with Seq > after. After a gap, when older segments
-// were released, it goes on with the first group that is kept.
+// ReadForward is ReadBack in the other direction: oldest first, groups with Seq > after. After a gap, when older
+// segments were released, it goes on with the first group that is kept.
 func (l *Log) ReadForward(ctx context.Context, after uint64, fromMs, toMs int64, bytesMax int, b *Block) error {
 	b.reset()
 	return l.readBlock(ctx, b, bytesMax, func() *view {
@@ -89,9 +90,15 @@ func (l *Log) ReadForward(ctx context.Context, after uint64, fromMs, toMs int64,
 	})
 }
 
-// readBlock reads segment after segment: next holds one, with l.mu held; read says whether the end was reached. The next
-// one is held before the last one is let go, so that no block has a gap.
-func (l *Log) readBlock(ctx context.Context, b *Block, bytesMax int, next func() *view, read func(v *view) (bool, error)) error {
+// readBlock reads segment after segment: next holds one, with l.mu held; read says whether the end was reached. The
+// next one is held before the last one is let go, so that no block has a gap.
+func (l *Log) readBlock(
+	ctx context.Context,
+	b *Block,
+	bytesMax int,
+	next func() *view,
+	read func(v *view) (bool, error),
+) error {
 	if err := l.enter(ctx); err != nil {
 		return err
 	}
@@ -124,7 +131,13 @@ func (l *Log) readBlock(ctx context.Context, b *Block, bytesMax int, next func()
 }
 
 // readBack reads the stretches between index entries from the last one on.
-func (v *view) readBack(ctx context.Context, last uint64, fromMs, toMs int64, bytesMax int, b *Block) (end bool, err error) {
+func (v *view) readBack(
+	ctx context.Context,
+	last uint64,
+	fromMs, toMs int64,
+	bytesMax int,
+	b *Block,
+) (end bool, err error) {
 	i := v.lastWhere(func(e *entry) bool { return e.seq <= last && e.firstMs <= toMs })
 	for ; i >= 0 && !b.isFull(bytesMax); i-- {
 		if err := ctx.Err(); err != nil {
@@ -154,7 +167,13 @@ func (v *view) readBack(ctx context.Context, last uint64, fromMs, toMs int64, by
 	return false, nil
 }
 
-func (v *view) readForward(ctx context.Context, first uint64, fromMs, toMs int64, bytesMax int, b *Block) (end bool, err error) {
+func (v *view) readForward(
+	ctx context.Context,
+	first uint64,
+	fromMs, toMs int64,
+	bytesMax int,
+	b *Block,
+) (end bool, err error) {
 	c := v.cursorAt(v.lastWhere(func(e *entry) bool { return e.seq <= first || e.lastMs < fromMs }))
 	for !c.done() && !b.isFull(bytesMax) {
 		if err := ctx.Err(); err != nil {

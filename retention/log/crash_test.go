@@ -58,8 +58,8 @@ func pieces(before, after image, unit int) (list []piece) {
 	return list
 }
 
-// torn is the disk after a power cut during the last write: some of its pieces arrived. A file's new length may be lost;
-// a name that was given is durable, for the directory was synced.
+// torn is the disk after a power cut during the last write: some of its pieces arrived. A file's new length may be
+// lost; a name that was given is durable, for the directory was synced.
 func torn(before, after image, list []piece, arrived func(i int) bool, longer bool) image {
 	d := image{}
 	for name, data := range after {
@@ -146,8 +146,8 @@ func everySubset(t *testing.T, before, after image, groups []*Group, acknowledge
 	}
 }
 
-// TestTornWrites cuts the power during each kind of write: within a page, over pages, the first one of a file that was just
-// made, zeroed, or recycled, and the header alone. In each case any sectors or pages of it may have arrived.
+// TestTornWrites cuts the power during each kind of write: within a page, over pages, the first one of a file that was
+// just made, zeroed, or recycled, and the header alone. In each case any sectors or pages of it may have arrived.
 func TestTornWrites(t *testing.T) {
 	for _, unit := range []int{512, pageBytes} {
 		for name, c := range map[string]struct {

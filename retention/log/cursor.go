@@ -10,8 +10,8 @@ import (
 	"github.com/meterd/meterd/retention/disk"
 )
 
-// batch is the memory of groups that were read at once. They point into arena and chunks and are valid until the batch is
-// filled again.
+// batch is the memory of groups that were read at once. They point into arena and chunks and are valid until the batch
+// is filled again.
 type batch struct {
 	groups []Group
 	at     []int64 // byte of the file where each begins
@@ -33,8 +33,9 @@ func (b *batch) dropBefore(seq uint64) {
 	b.groups, b.at = b.groups[n:], b.at[n:]
 }
 
-// cursor reads the groups of one segment in their order. It proves that sequences are contiguous, each header and content
-// by their checksums, and the hash chain from the second group on, or from the first if the Chain before it is known.
+// cursor reads the groups of one segment in their order. It proves that sequences are contiguous, each header and
+// content by their checksums, and the hash chain from the second group on, or from the first if the Chain before it is
+// known.
 type cursor struct {
 	f     *os.File
 	salt  uint64
@@ -121,7 +122,12 @@ func (c *cursor) follows(g *Group) error {
 	case g.Seq != c.next:
 		return disk.Damage(c.f.Name(), "at byte %d is group %d where group %d must come", c.off, g.Seq, c.next)
 	case c.known && c.frame.before != c.before:
-		return disk.Damage(c.f.Name(), "group %d at byte %d does not continue the group before: the hash chain is broken", g.Seq, c.off)
+		return disk.Damage(
+			c.f.Name(),
+			"group %d at byte %d does not continue the group before: the hash chain is broken",
+			g.Seq,
+			c.off,
+		)
 	case g.FirstMs > g.LastMs || c.known && (g.FirstMs < c.firstMs || g.LastMs < c.lastMs):
 		return disk.Damage(c.f.Name(), "group %d at byte %d was decided before the group before", g.Seq, c.off)
 	}

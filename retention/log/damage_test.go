@@ -98,8 +98,8 @@ func frameAt(t testing.TB, l *Log, seq uint64) int64 {
 	return b.at[seq-v.first]
 }
 
-// TestFlippedByteInTheOpenSegment flips each kind of byte of each place in the log: behind the first, a middle and the last
-// group. Only the last frame may be torn, and only beyond the mark.
+// TestFlippedByteInTheOpenSegment flips each kind of byte of each place in the log: behind the first, a middle and the
+// last group. Only the last frame may be torn, and only beyond the mark.
 func TestFlippedByteInTheOpenSegment(t *testing.T) {
 	l, groups := newLog(t, 5, 100, 3000)
 	if len(l.segments) != 2 {
@@ -109,9 +109,21 @@ func TestFlippedByteInTheOpenSegment(t *testing.T) {
 	file := l.writer.segment.path
 	header := int64(frameFixedBytes + 3*partBytes)
 	kinds := map[string]int64{
-		"magic": 0, "checksum": 4, "salt": 8, "sequence": 16, "first time": 24, "last time": 32, "chain": 40, "chunks": 56,
-		"head bytes": 60, "head hash": 64, "chunk bytes": 72, "chunk hash": 78, "head": header + 3, "first chunk": header + 9 + 50,
-		"last byte": header + 9 + 3100 - 1,
+		"magic":       0,
+		"checksum":    4,
+		"salt":        8,
+		"sequence":    16,
+		"first time":  24,
+		"last time":   32,
+		"chain":       40,
+		"chunks":      56,
+		"head bytes":  60,
+		"head hash":   64,
+		"chunk bytes": 72,
+		"chunk hash":  78,
+		"head":        header + 3,
+		"first chunk": header + 9 + 50,
+		"last byte":   header + 9 + 3100 - 1,
 	}
 	for seq := l.writer.segment.first; seq <= 6; seq++ {
 		at := frameAt(t, l, seq)
@@ -360,8 +372,8 @@ func TestDamagedMark(t *testing.T) {
 	refused(t, err, markPath(path), -1)
 }
 
-// TestAnyFlippedByte flips single bits all over a log. Either somebody notices and names a file, or everything comes back:
-// a byte may be one that nobody reads.
+// TestAnyFlippedByte flips single bits all over a log. Either somebody notices and names a file, or everything comes
+// back: a byte may be one that nobody reads.
 func TestAnyFlippedByte(t *testing.T) {
 	l, groups := newLog(t, 40, 200, 3000)
 	seed := rand.Uint64()

@@ -1,5 +1,5 @@
-// Package log is the commit log of one node: segment files, to which every acknowledged group was written and synced. It
-// is the write-ahead log of state, and the source that every view follows. To it a group's content is opaque bytes.
+// Package log is the commit log of one node: segment files, to which every acknowledged group was written and synced.
+// It is the write-ahead log of state, and the source that every view follows. To it a group's content is opaque bytes.
 //
 //	Append(group) ─► one pwritev, one fdatasync ─► MARK (unsynced, never ahead) ─► nil
 //	                      │
@@ -16,21 +16,22 @@
 // # Why files that were written before
 //
 // A sync of a file that grows, or whose blocks were only allocated, must write metadata too. So a segment's blocks are
-// written before it is begun: a released segment is renamed to be a later one, and until there are any, files are filled
-// with zeroes in the background, in steps short enough for the syncs of commits to get between. A file that is needed
-// earlier is used as it is: allocated, or, without room or support for that, growing.
+// written before it is begun: a released segment is renamed to be a later one, and until there are any, files are
+// filled with zeroes in the background, in steps short enough for the syncs of commits to get between. A file that is
+// needed earlier is used as it is: allocated, or, without room or support for that, growing.
 //
 // # How the end is found
 //
 // Nothing says where the log ends but the frames themselves. One group is written at a time, and its sync is waited for
 // before the next one is, so whatever subset of pages a power cut leaves, only the last frame can be torn:
 //
-//   - Recovery first syncs the last segment and drops its cached pages: after a sync that failed, or a kill -9, the page
-//     cache shows what the disk may not have. Then it reads the segment frame by frame up to the first one that is not
-//     whole. It syncs again before anything is served.
+//   - Recovery first syncs the last segment and drops its cached pages: after a sync that failed, or a kill -9, the
+//     page cache shows what the disk may not have. Then it reads the segment frame by frame up to the first one that is
+//     not whole. It syncs again before anything is served.
 //   - If a later frame begins behind that place, it is damage: that later frame was written when the earlier one was
-//     durable. The search looks for the segment's salt, a random number in each of its frame headers, so neither what an
-//     earlier use of the file left nor a payload can look like one. The rest of a torn group has no frame header in it.
+//     durable. The search looks for the segment's salt, a random number in each of its frame headers, so neither what
+//     an earlier use of the file left nor a payload can look like one. The rest of a torn group has no frame header in
+//     it.
 //   - If the log ends before the mark, it is damage: a group was lost that was acknowledged.
 //   - Otherwise the frame was never acknowledged. Its header is overwritten, so that it never comes back, and the next
 //     group is written in its place.
@@ -40,10 +41,10 @@
 //
 // Promises:
 //
-//   - When Append returns nil the group is on disk, and so is the name of its file. When it has failed once it fails for
-//     ever: a disk that lied is not asked again.
-//   - The log is contiguous: a hole, a lost tail before the mark, or a flipped byte is an error that names the file and the
-//     byte. What Open refuses it leaves as it is.
+//   - When Append returns nil the group is on disk, and so is the name of its file. When it has failed once it fails
+//     for ever: a disk that lied is not asked again.
+//   - The log is contiguous: a hole, a lost tail before the mark, or a flipped byte is an error that names the file and
+//     the byte. What Open refuses it leaves as it is.
 //   - Nobody holds a segment between two calls. A reader never waits for the disk with a lock that Append needs, and
 //     nothing is mapped, so that a full or failing disk is an error and not a signal.
 //   - Release never waits for a reader, and a segment that is read is not touched.
@@ -54,8 +55,8 @@
 //   - Segment numbers have no gap: a name is durable before the next one is given, and goes for good before a newer one
 //     does. A segment is begun only when the one before it is complete.
 //   - A frame's bytes never change once it is durable. So whoever reads below a segment's end needs no lock.
-//   - A segment's bounds are known from its header and the next one's. The open segment is never released, so the log knows
-//     where it stands (Last, ChainOf) also when no group is kept.
+//   - A segment's bounds are known from its header and the next one's. The open segment is never released, so the log
+//     knows where it stands (Last, ChainOf) also when no group is kept.
 //   - The Chain of a group depends on the groups alone, not on segments or salts: two copies of a log can be compared.
 //
 // Locks, outermost first: releasing, appending, naming, mu. Only mu is taken by readers, for a few list operations.

@@ -35,7 +35,13 @@ func TestFrameRoundTrip(t *testing.T) {
 		if err := sameGroup(&got, g); err != nil {
 			t.Fatal(err)
 		}
-		if again := encoded(g, 78, Chain{1, 2, 3}); chainOf(again[:frameFixedBytes+partBytes*(1+len(g.Chunks))]) != got.Chain {
+		if again := encoded(
+			g,
+			78,
+			Chain{1, 2, 3},
+		); chainOf(
+			again[:frameFixedBytes+partBytes*(1+len(g.Chunks))],
+		) != got.Chain {
 			t.Fatal("the chain depends on the salt")
 		}
 		for cut := range b {

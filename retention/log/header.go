@@ -105,8 +105,11 @@ func decodeBegun(page []byte, number uint64) (b begun, err error) {
 		var h header
 		switch err := h.decode(page[at:]); {
 		case errors.Is(err, errVersion):
-			return b, fmt.Errorf("it was written by a newer meterd, version %d of the format where this one knows %d: start the newer one",
-				binary.LittleEndian.Uint32(page[at+4:]), headerVersion)
+			return b, fmt.Errorf(
+				"it was written by a newer meterd, version %d of the format where this one knows %d: start the newer one",
+				binary.LittleEndian.Uint32(page[at+4:]),
+				headerVersion,
+			)
 		case errors.Is(err, errBlank) || err == nil && h.number != number:
 			other++
 		case err != nil:

@@ -166,8 +166,8 @@ func (l *Log) enter(ctx context.Context) error {
 
 func (l *Log) leave() { <-l.read }
 
-// ChainOf returns the Chain of a group that is kept, or of the one before the first: it proves that whoever stands at that
-// group followed this log. ErrGone is returned for a group further back.
+// ChainOf returns the Chain of a group that is kept, or of the one before the first: it proves that whoever stands at
+// that group followed this log. ErrGone is returned for a group further back.
 func (l *Log) ChainOf(seq uint64) (Chain, error) {
 	_ = l.enter(context.Background()) // It has no end.
 	defer l.leave()

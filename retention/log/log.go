@@ -89,8 +89,8 @@ type Log struct {
 	wg        sync.WaitGroup // goroutines that prepare spares
 }
 
-// Open opens or makes a log, proves that its segments join and that its last one is whole and reaches the mark, and drops
-// a torn last group beyond the mark. What it refuses it leaves as it is. No other process may have the log open.
+// Open opens or makes a log, proves that its segments join and that its last one is whole and reaches the mark, and
+// drops a torn last group beyond the mark. What it refuses it leaves as it is. No other process may have the log open.
 func Open(o Options) (*Log, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -106,8 +106,8 @@ func Open(o Options) (*Log, error) {
 	return l, nil
 }
 
-// Last returns the newest group that is on disk, the decided time of its last event in Unix milliseconds, and its Chain;
-// zeroes in a log that never had a group. They are known also when no group is kept.
+// Last returns the newest group that is on disk, the decided time of its last event in Unix milliseconds, and its
+// Chain; zeroes in a log that never had a group. They are known also when no group is kept.
 func (l *Log) Last() (seq uint64, lastMs int64, chain Chain) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -179,8 +179,8 @@ func (l *Log) failed() error {
 	return l.failure
 }
 
-// Close ends the log and closes its files. It waits for an Append or a Release that is running. It returns the error that
-// ended the log before, if one did. Readers that are at it go on.
+// Close ends the log and closes its files. It waits for an Append or a Release that is running. It returns the error
+// that ended the log before, if one did. Readers that are at it go on.
 func (l *Log) Close() error {
 	failure, first := l.shut()
 	if !first {

@@ -33,7 +33,14 @@ func sameGroup(got, want *Group) error {
 			want.Seq, want.FirstMs, want.LastMs, want.Chain)
 	}
 	if string(got.Head) != string(want.Head) || len(got.Chunks) != len(want.Chunks) {
-		return fmt.Errorf("group %d: head %q and %d chunks, want %q and %d", got.Seq, got.Head, len(got.Chunks), want.Head, len(want.Chunks))
+		return fmt.Errorf(
+			"group %d: head %q and %d chunks, want %q and %d",
+			got.Seq,
+			got.Head,
+			len(got.Chunks),
+			want.Head,
+			len(want.Chunks),
+		)
 	}
 	for i := range got.Chunks {
 		if string(got.Chunks[i]) != string(want.Chunks[i]) {

@@ -13,8 +13,8 @@ import (
 )
 
 // mark remembers how far the log went, so that a lost tail is seen: what is left looks whole. It is written after each
-// sync and is not synced itself, so it is never ahead of what is on disk. It has two copies, written in turn, each in its
-// own sector.
+// sync and is not synced itself, so it is never ahead of what is on disk. It has two copies, written in turn, each in
+// its own sector.
 type mark struct {
 	f   *os.File
 	seq uint64
@@ -58,8 +58,8 @@ func createMark(dir string) (*mark, error) {
 	return &mark{f: f}, nil
 }
 
-// openMark reads the mark; os.ErrNotExist is reported as such. One bad copy is what a torn write leaves: it is told, the
-// other one counts, and it is written again. Two bad ones are damage.
+// openMark reads the mark; os.ErrNotExist is reported as such. One bad copy is what a torn write leaves: it is told,
+// the other one counts, and it is written again. Two bad ones are damage.
 func openMark(dir string, logger *slog.Logger) (*mark, error) {
 	path := markPath(dir)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

@@ -211,8 +211,8 @@ var cutKinds = map[string]*regexp.Regexp{
 }
 
 // TestPowerCutAtEachChange cuts the power at every single change that a log asks its disk for, from its first start and
-// from one with segments to recycle, with and without fallocate. Each cut leaves a subset of the unsynced pages, and the
-// recovery after it is cut too. What was acknowledged is there each time, and the mark is never ahead.
+// from one with segments to recycle, with and without fallocate. Each cut leaves a subset of the unsynced pages, and
+// the recovery after it is cut too. What was acknowledged is there each time, and the mark is never ahead.
 func TestPowerCutAtEachChange(t *testing.T) {
 	step := uint64(1)
 	if testing.Short() {
@@ -275,9 +275,9 @@ func TestPowerCutWithoutSyncs(t *testing.T) {
 	t.Logf("%d acknowledged groups lost, as must be", r.lost)
 }
 
-// TestFailedSyncOnADiskThatLosesItsCache: a sync fails, the log ends, and is opened again by a process that still sees in
-// the page cache what the disk may not have. Then the disk loses its cache. What the second process found, and may have
-// answered by, is there.
+// TestFailedSyncOnADiskThatLosesItsCache: a sync fails, the log ends, and is opened again by a process that still sees
+// in the page cache what the disk may not have. Then the disk loses its cache. What the second process found, and may
+// have answered by, is there.
 func TestFailedSyncOnADiskThatLosesItsCache(t *testing.T) {
 	found := 0
 	for seed := range uint64(12) {

@@ -77,7 +77,13 @@ func (l *Log) recoverSegment(f *os.File, number uint64) (kept bool, err error) {
 	case !page.is && !isTail:
 		return false, disk.Damage(f.Name(), "it was never begun, but %q was", l.segments[0].path)
 	case !page.is:
-		s := &spare{number: number, f: f, bytes: info.Size(), limit: max(info.Size(), l.smallBytes()), done: make(chan struct{})}
+		s := &spare{
+			number: number,
+			f:      f,
+			bytes:  info.Size(),
+			limit:  max(info.Size(), l.smallBytes()),
+			done:   make(chan struct{}),
+		}
 		close(s.done)
 		l.spares = append([]*spare{s}, l.spares...)
 		return true, nil
@@ -106,9 +112,10 @@ func (s *segment) closedBy(next *segment) error {
 	return nil
 }
 
-// readTrue makes sure that what is read from f comes from the disk and stays there. After a sync that failed, or a process
-// that was killed, the page cache still shows what the disk may not have. What was not written yet is written now: it was
-// never acknowledged, but it may be whole. Pages whose writing failed before are clean for the kernel, and are dropped.
+// readTrue makes sure that what is read from f comes from the disk and stays there. After a sync that failed, or a
+// process that was killed, the page cache still shows what the disk may not have. What was not written yet is written
+// now: it was never acknowledged, but it may be whole. Pages whose writing failed before are clean for the kernel, and
+// are dropped.
 func readTrue(f *os.File) error {
 	if err := disk.SyncData(f); err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 // durably passed. It also ends the open segment when its first group is older than a seventh of the retention, so that
 // the disk of a quiet log is freed in time (R18). A segment that is being read is left for the next call. nowMs is the
 // time that meterd decides by (R12), not the bare clock: one that leapt ahead would free what is not old. Release may
-// take long and runs beside everything else. An error after which the log could not be trusted ends it, as one of Append
-// does; after any other the next call tries again.
+// take long and runs beside everything else. An error after which the log could not be trusted ends it, as one of
+// Append does; after any other the next call tries again.
 func (l *Log) Release(nowMs int64, passed uint64) error {
 	l.releasing.Lock()
 	defer l.releasing.Unlock()

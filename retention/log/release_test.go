@@ -142,7 +142,8 @@ func TestReleaseWaitsForNoReader(t *testing.T) {
 	}
 }
 
-// TestEverythingAtOnce appends, releases and reads in both directions. Each reader sees contiguous runs of whole groups.
+// TestEverythingAtOnce appends, releases and reads in both directions. Each reader sees contiguous runs of whole
+// groups.
 func TestEverythingAtOnce(t *testing.T) {
 	l, _ := newLog(t, 0)
 	l.opts.Retention = 50 * time.Second

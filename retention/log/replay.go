@@ -9,9 +9,9 @@ import (
 )
 
 // Replay calls fn for every group from `from` on, in order and whole. It proves on the way that nothing is missing and
-// nothing was changed: sequence, checksums, and the hash chain, also from one segment to the next. A log that ends before
-// from-1 or begins after from is an error. The group is valid until fn returns; reading goes on ahead of it in the
-// background. What is appended meanwhile is not replayed.
+// nothing was changed: sequence, checksums, and the hash chain, also from one segment to the next. A log that ends
+// before from-1 or begins after from is an error. The group is valid until fn returns; reading goes on ahead of it in
+// the background. What is appended meanwhile is not replayed.
 func (l *Log) Replay(from uint64, fn func(*Group) error) error {
 	from = max(from, 1)
 	r, err := l.newReplay(from)
@@ -59,7 +59,12 @@ func (l *Log) newReplay(from uint64) (*replay, error) {
 	first := l.firstLocked()
 	switch {
 	case from > l.last+1:
-		return nil, disk.Damage(l.opts.Path, "it ends with group %d, but a checkpoint or its caller saw group %d", l.last, from-1)
+		return nil, disk.Damage(
+			l.opts.Path,
+			"it ends with group %d, but a checkpoint or its caller saw group %d",
+			l.last,
+			from-1,
+		)
 	case from < first:
 		return nil, fmt.Errorf("%q: group %d: %w, the log begins with group %d", l.opts.Path, from, ErrGone, first)
 	}
@@ -114,7 +119,11 @@ func (r *replay) readSegment() error {
 		}
 	}
 	if c.until == v.last && c.before != v.chain {
-		return disk.Damage(v.path, "its last group %d is not the one that the next segment follows: the hash chain is broken", c.until)
+		return disk.Damage(
+			v.path,
+			"its last group %d is not the one that the next segment follows: the hash chain is broken",
+			c.until,
+		)
 	}
 	r.before, r.known = c.before, true
 	return nil
@@ -132,8 +141,8 @@ func (r *replay) hold() *view {
 	return nil
 }
 
-// cursor opens a segment where reading must begin. The group before the first one that is wanted is read, too, if it lies
-// in the segment; else the header has its Chain.
+// cursor opens a segment where reading must begin. The group before the first one that is wanted is read, too, if it
+// lies in the segment; else the header has its Chain.
 func (r *replay) cursor(v *view) (c cursor, err error) {
 	if r.next == v.first {
 		if r.known && v.before != r.before {

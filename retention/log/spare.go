@@ -42,8 +42,8 @@ func (l *Log) prepareAhead() {
 	})
 }
 
-// prepare makes the next file if there is none, and fills it with zeroes: a sync of blocks that were written before has no
-// metadata to write.
+// prepare makes the next file if there is none, and fills it with zeroes: a sync of blocks that were written before has
+// no metadata to write.
 func (l *Log) prepare(limit int64) error {
 	s, err := l.create(limit)
 	if s == nil || err != nil {
@@ -157,8 +157,9 @@ func (l *Log) nextBytes() int64 {
 	return l.smallBytes()
 }
 
-// recycle renames a released segment to be the next one, or, if that has no use, to a leftover that is to be removed. Its
-// name is gone for good when this returns, so that names go in the order of their numbers, and a crash leaves no gap.
+// recycle renames a released segment to be the next one, or, if that has no use, to a leftover that is to be removed.
+// Its name is gone for good when this returns, so that names go in the order of their numbers, and a crash leaves no
+// gap.
 func (l *Log) recycle(s *segment) (leftover string, err error) {
 	l.naming.Lock()
 	defer l.naming.Unlock()

@@ -89,7 +89,8 @@ func frameBehind(f *os.File, salt uint64, from int64) (int64, error) {
 				break
 			}
 			i += next
-			if start := i - 8; start >= 0 && (at+int64(start))%frameAlign == 0 && binary.LittleEndian.Uint32(buf[start:]) == frameMagic {
+			if start := i - 8; start >= 0 && (at+int64(start))%frameAlign == 0 &&
+				binary.LittleEndian.Uint32(buf[start:]) == frameMagic {
 				return at + int64(start), nil
 			}
 		}

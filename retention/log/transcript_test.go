@@ -89,7 +89,12 @@ func (tr *transcript) run(d *datadriven.TestData) (out string, err error) {
 }
 
 func (tr *transcript) open() (string, error) {
-	o := Options{Path: tr.path, SegmentBytes: testSegmentBytes, Retention: 70 * time.Second, Room: func() bool { return tr.hasRoom }}
+	o := Options{
+		Path:         tr.path,
+		SegmentBytes: testSegmentBytes,
+		Retention:    70 * time.Second,
+		Room:         func() bool { return tr.hasRoom },
+	}
 	l, err := Open(o)
 	if err != nil {
 		return "", err

@@ -104,9 +104,9 @@ func (c *Commands) Run() (r record.Run, first bool) {
 	return c.history.current, true
 }
 
-// Add runs decide, which takes a device offline and says in m whom to tell, gives m a sequence, keeps it in the place of
-// what is kept for the device, and returns it for the record. If decide returns false, nothing is kept. It is heard when
-// Publish says that its group is durable. Add is called inside the gate.
+// Add runs decide, which takes a device offline and says in m whom to tell, gives m a sequence, keeps it in the place
+// of what is kept for the device, and returns it for the record. If decide returns false, nothing is kept. It is heard
+// when Publish says that its group is durable. Add is called inside the gate.
 //
 // Whatever changes a session but a connect does so in here, in Renew or in Disown, under the lock: a change between
 // taking a device offline and keeping the disconnect would make it look as if the device had connected.

@@ -9,7 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// lineage is a data directory: its runs, and whose numbers are whose. Two copies share what they did before they parted.
+// lineage is a data directory: its runs, and whose numbers are whose. Two copies share what they did before they
+// parted.
 type lineage struct {
 	c        *Commands
 	e        *engine
@@ -46,7 +47,12 @@ func prefix(short, long []int) bool {
 
 // copied starts another daemon on a copy of the directory.
 func (l *lineage) copied(t fataler) *lineage {
-	next := &lineage{c: l.e.commands(), e: l.e, commands: append([]int{}, l.commands...), changes: append([]int{}, l.changes...)}
+	next := &lineage{
+		c:        l.e.commands(),
+		e:        l.e,
+		commands: append([]int{}, l.commands...),
+		changes:  append([]int{}, l.changes...),
+	}
 	if err := next.c.ReadRuns(l.c.AppendRuns(nil)); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +227,10 @@ func FuzzPlace(f *testing.F) {
 func FuzzSections(f *testing.F) {
 	m := record.Command{Seq: 7, Ordinal: 3, Account: 1, Holder: 2, Change: 9, AtMs: 5, Reason: event.Suspended}
 	two := appendEntry(appendEntry(nil, &m), &record.Command{Seq: 8, Ordinal: 4, Account: 1, Reason: event.RenewalOff})
-	f.Add(two, appendRun(appendRun(nil, record.Run{Number: 1, Tag: 2, FirstCommand: 3, FirstChange: 4}), record.Run{Number: 2}))
+	f.Add(
+		two,
+		appendRun(appendRun(nil, record.Run{Number: 1, Tag: 2, FirstCommand: 3, FirstChange: 4}), record.Run{Number: 2}),
+	)
 	f.Add(two[:len(two)-1], []byte{1})
 	f.Add(append(two, two...), []byte{})
 	f.Add(appendEntry(two, &record.Command{Seq: 7, Ordinal: 4, Account: 1, Reason: event.RenewalOff}), []byte{})

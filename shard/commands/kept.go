@@ -38,8 +38,8 @@ func (k *kept) of(id uint32) *list {
 }
 
 // put keeps m in the place of what is kept for its device, unless that is about a later change of the session: the
-// change numbers say which of two was decided last, whoever comes first. When that is too much, the account that has the most gives
-// up its oldest: so none is pushed out by another that keeps more.
+// change numbers say which of two was decided last, whoever comes first. When that is too much, the account that has
+// the most gives up its oldest: so none is pushed out by another that keeps more.
 func (k *kept) put(m record.Command) {
 	if old := k.devices[m.Ordinal]; old != nil {
 		if m.Change <= old.Change {

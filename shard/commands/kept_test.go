@@ -91,7 +91,8 @@ func TestWhatIsOverIsTidied(t *testing.T) {
 		t.Errorf("%d are heard after a day", len(got))
 	}
 	c.Tidy()
-	if n := c.kept.all.n; n != 0 || len(c.kept.devices)+len(c.kept.accounts)+len(c.kept.largest)+len(c.kept.all.blocks) != 0 {
+	if n := c.kept.all.n; n != 0 ||
+		len(c.kept.devices)+len(c.kept.accounts)+len(c.kept.largest)+len(c.kept.all.blocks) != 0 {
 		t.Errorf("%d kept after a day", n)
 	}
 }

@@ -178,8 +178,13 @@ func TestHearsWhatIsKept(t *testing.T) {
 		m := &model{T: t, e: newEngine(modelDevices)}
 		m.c = m.e.started()
 		for _, who := range []Listener{
-			{}, {Account: 1}, {Account: 2}, {Account: 3},
-			{HasHolder: true, Holder: 1}, {Account: 2, HasHolder: true, Holder: 2}, {Account: 1, HasHolder: true},
+			{},
+			{Account: 1},
+			{Account: 2},
+			{Account: 3},
+			{HasHolder: true, Holder: 1},
+			{Account: 2, HasHolder: true, Holder: 2},
+			{Account: 1, HasHolder: true},
 		} {
 			m.ears = append(m.ears, &modelEar{who: who, place: m.c.Resume("")})
 		}

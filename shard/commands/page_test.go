@@ -160,7 +160,8 @@ func TestOldRefreshes(t *testing.T) {
 	again := e.commands() // After a restart all are in the audit log.
 	again.Start(n)
 	said, p := page(t, again, Place{Refresh: n - 2}, Listener{})
-	if fmt.Sprint(said) != fmt.Sprintf("[refresh %d refresh %d]", e.audit[n-2].Product, e.audit[n-1].Product) || p.Next.Refresh != n {
+	if fmt.Sprint(said) != fmt.Sprintf("[refresh %d refresh %d]", e.audit[n-2].Product, e.audit[n-1].Product) ||
+		p.Next.Refresh != n {
 		t.Errorf("the last two: %v up to %+v", said, p.Next)
 	}
 	if said, _ := page(t, again, again.Now(), Listener{}); len(said) != 0 {
@@ -201,8 +202,8 @@ func TestSectionsAreBounded(t *testing.T) {
 	}
 }
 
-// Turns, suspensions, the committer, streams, tidying and checkpoints at once: every device that stays offline is heard by every
-// listener that should, and nothing is heard of a device after its connect.
+// Turns, suspensions, the committer, streams, tidying and checkpoints at once: every device that stays offline is heard
+// by every listener that should, and nothing is heard of a device after its connect.
 func TestAtOnce(t *testing.T) {
 	const devices, rounds = 300, 40
 	e := newEngine(devices)

@@ -176,7 +176,10 @@ func FuzzDecodeTotals(f *testing.F) {
 func FuzzDecodeHead(f *testing.F) {
 	f.Add((&Head{}).Append(nil))
 	f.Add(
-		(&Head{SerialLast: 1<<64 - 1, Totals: []QuarterTotals{{Quarter{1, 2}, Totals{MessagesUp: 3}}, {Quarter{4, 5}, Totals{Activations: 6}}}}).Append(
+		(&Head{SerialLast: 1<<64 - 1, Totals: []QuarterTotals{
+			{Quarter{1, 2}, Totals{MessagesUp: 3}},
+			{Quarter{4, 5}, Totals{Activations: 6}},
+		}}).Append(
 			nil,
 		),
 	)

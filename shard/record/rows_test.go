@@ -176,7 +176,10 @@ func drawEffect(t *rapid.T) step {
 			log(&effectLog{&w.effects}, do)
 		}
 	}
-	switch rapid.SampledFrom([]string{"device", "producer", "forgotten", "session", "license", "ota", "closed", "grant", "pool", "end", "command", "upgrade", "claim", "run"}).
+	switch rapid.SampledFrom([]string{
+		"device", "producer", "forgotten", "session", "license", "ota", "closed", "grant",
+		"pool", "end", "command", "upgrade", "claim", "run",
+	}).
 		Draw(t, "effect") {
 	case "device":
 		d := Device{Ordinal: ordinal, Product: uint32(below(t, 1<<24, "product")), Name: drawName(t)}

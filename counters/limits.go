@@ -1,5 +1,8 @@
 package counters
 
+// EpochS is where the table's seconds count from: 1 January 2020, in Unix seconds.
+const EpochS = 1_577_836_800
+
 // Every bound of the table, each with the reason for its size.
 const (
 	// MessagesPerDayMax is the most units that a day's limit can be; up and down together stay under it, so each fits its

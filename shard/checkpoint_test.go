@@ -1,23 +1,55 @@
 package shard
 
 import (
-	"bytes"
 	"testing"
+
+	"github.com/meterd/meterd/shard/record"
 )
 
-// The pieces of a shard's image have its number each, and are the image together.
-func TestShardPieces(t *testing.T) {
-	image := []byte("the image of a shard")
-	for n := 2; n < len(image)+3; n++ {
-		var all []byte
-		for piece := range shardPieces(append([]byte{7}, image...), n) {
-			if len(piece) > n || len(piece) < 2 || piece[0] != 7 {
-				t.Fatalf("a piece of at most %d bytes is %q", n, piece)
+// What does not fit one section is cut between two entries: each section is read alone.
+func TestCheckpointOfMoreThanASection(t *testing.T) {
+	const many = 100_000
+	tests := []struct {
+		name string
+		fill func(*Engine)
+		lost func(*Engine) int
+	}{
+		{
+			"totals",
+			func(e *Engine) {
+				e.totals.Lock()
+				defer e.totals.Unlock()
+				for n := uint32(1); n <= many; n++ {
+					sum := record.Totals{
+						MessagesUp:     1 << 60,
+						MessagesDown:   1 << 60,
+						MessagesDenied: uint64(n),
+						OTAAllowance:   1 << 60,
+						Licenses:       1 << 60,
+					}
+					e.totals.Join(record.Quarter{Product: n, Number: 1<<32 - 1}, &sum, 0)
+				}
+			},
+			func(e *Engine) int {
+				lost := many
+				e.totals.Lock()
+				defer e.totals.Unlock()
+				e.totals.Each(func(record.Quarter, *record.Totals) { lost-- })
+				return lost
+			},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMachine(t)
+			tt.fill(m.Engine)
+			if err := m.Checkpoint(); err != nil {
+				t.Fatal(err)
 			}
-			all = append(all, piece[1:]...)
-		}
-		if !bytes.Equal(all, image) {
-			t.Fatalf("pieces of %d bytes are %q together", n, all)
-		}
+			m.crash()
+			if n := tt.lost(m.Engine); n != 0 {
+				t.Errorf("%d of %d are lost", n, many)
+			}
+		})
 	}
 }

@@ -130,24 +130,3 @@ func (e *Engine) oldRefreshes(after, to uint64, fn func(commands.Refresh) bool) 
 		return entry.Seq <= to && fn(refreshOf(cat, entry.Seq, entry.Refresh))
 	}))
 }
-
-// writeCommands writes the sections of a checkpoint with commands.
-func (e *Engine) writeCommands(put func(kind uint16, data []byte) error) error {
-	err := e.commands.WriteKept(func(piece []byte) error { return put(sectionCommands, piece) })
-	if err != nil {
-		return err
-	}
-	if runs := e.commands.AppendRuns(nil); len(runs) > 0 {
-		return put(sectionRuns, runs)
-	}
-	return nil
-}
-
-// Command implements record.Effects.
-func (j *joiner) Command(m record.Command) error { return j.e.commands.Join(m) }
-
-// Run implements record.Effects.
-func (j *joiner) Run(r record.Run) error {
-	j.e.commands.JoinRun(r)
-	return nil
-}

@@ -96,9 +96,9 @@ func (e *Engine) seal() *group {
 // anything. The gate is closed.
 func (e *Engine) collect(g *group, under *license.Catalogue) bool {
 	full, seq := len(g.changes) > 0, e.sealedSeq.Load()+1
-	e.totals.mu.Lock()
-	defer e.totals.mu.Unlock()
-	touched := e.totals.touched[:0]
+	e.totals.Lock()
+	defer e.totals.Unlock()
+	touched := e.touched[:0]
 	for _, l := range e.gate.all {
 		e.verdicts.take(l)
 		if l.records.Empty() && len(l.raw) == 0 {
@@ -113,7 +113,9 @@ func (e *Engine) collect(g *group, under *license.Catalogue) bool {
 		}
 		g.lastMs = max(g.lastMs, l.lastMs)
 		for q, t := range l.totals {
-			touched = e.totals.add(q, t, seq, touched)
+			if e.totals.Add(q, t, seq) {
+				touched = append(touched, q)
+			}
 		}
 		l.raw = nil
 		l.rows, l.firstMs, l.lastMs = 0, 0, 0
@@ -128,9 +130,9 @@ func (e *Engine) collect(g *group, under *license.Catalogue) bool {
 	g.commandLast = e.commands.Last()
 	head := record.Head{SerialLast: e.serial.Load(), Changes: g.changes}
 	for _, q := range touched {
-		head.Totals = append(head.Totals, record.QuarterTotals{Quarter: q, Totals: e.totals.quarters[q].Totals})
+		head.Totals = append(head.Totals, record.QuarterTotals{Quarter: q, Totals: e.totals.Of(q)})
 	}
-	e.totals.touched = touched
+	e.touched = touched
 	g.head = head.Append(nil)
 	g.view = &views.Group{FirstMs: g.firstMs, LastMs: g.lastMs, Head: head, Catalogue: under}
 	return true

@@ -1,12 +1,18 @@
 package shard
 
-import "github.com/meterd/meterd/event"
+import (
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/event"
+)
 
 // The hot path. Between enter and leave every event passes through decideBatch once: no lock, no allocation, no map and
 // no clock for a message of an active device. Budget beside the device table's own: 40 ns an event.
 
 // epochS is where the device table counts seconds from: 1 January 2020, in Unix seconds.
-const epochS = 1_577_836_800
+const epochS = counters.EpochS
+
+// shards is how many parts the device table has.
+const shards = counters.Shards
 
 // decideBatch decides a request.
 func (t *turn) decideBatch() error {
@@ -14,7 +20,7 @@ func (t *turn) decideBatch() error {
 	switch {
 	case r.Token != nil && !t.cat.Honors(r.Token, t.nowMs):
 		return ErrTokenRevoked
-	case r.hasIDs && t.e.upgrades.epoch != r.upgradeEpoch:
+	case r.hasIDs && t.e.upgrades.Epoch != r.upgradeEpoch:
 		return errLookAgain
 	}
 	holder, err := t.enterProducer()

@@ -17,6 +17,7 @@ import (
 	"github.com/meterd/meterd/shard/claims"
 	"github.com/meterd/meterd/shard/commands"
 	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/recovery"
 	"github.com/meterd/meterd/shard/views"
 )
 
@@ -149,10 +150,12 @@ type Engine struct {
 	producers *claims.Producers
 	compress  *record.Compressor
 	buffers   buffers
-	serial    atomic.Uint64 // the last serial given out
+	state     *recovery.State
+	serial    *atomic.Uint64 // the state's
 
-	totals   totals
-	upgrades upgrades
+	totals   *recovery.Totals   // the state's
+	upgrades *recovery.Upgrades // the state's
+	touched  []record.Quarter   // by the group that is being sealed
 	commands *commands.Commands
 	sweeps   sweeps
 	views    *views.Runner
@@ -166,12 +169,10 @@ type Engine struct {
 	handed     atomic.Int32  // groups that the committer was given and has not finished
 	idle       chan struct{} // the committer has finished one
 	durableSeq atomic.Uint64
-	// ledgerFloor is the group up to which memory has let go of what the ledger keeps.
-	ledgerFloor atomic.Uint64
-	sealedSeq   atomic.Uint64
-	sinceRows   atomic.Int64 // rows logged since the last checkpoint
-	sinceBytes  atomic.Int64
-	checkpoint  checkpointer
+	sealedSeq  atomic.Uint64
+	sinceRows  atomic.Int64 // rows logged since the last checkpoint
+	sinceBytes atomic.Int64
+	checkpoint checkpointer
 
 	// inside, when a test sets it, is called by every request after its last decision, before it leaves the gate.
 	inside func()
@@ -190,43 +191,45 @@ func Open(o Options) (*Engine, error) {
 		return nil, err
 	}
 	o.fill()
+	e, err := newEngine(o)
+	if err != nil {
+		return nil, refuseStart(err)
+	}
+	if err := e.recover(); err != nil {
+		return nil, errors.Join(refuseStart(err), e.table.Close())
+	}
+	e.views, err = views.Open(views.Options{
+		Views: []views.View{o.Ledger}, Short: o.Guard.Low, Source: logSource{e}, Devices: e.table,
+		Catalogue: e.catalogue.Load(), AcceptGap: o.AcceptViewGap, Logger: o.Logger,
+		Moved: e.viewMoved,
+	})
+	if err != nil {
+		return nil, errors.Join(err, e.table.Close())
+	}
+	e.start()
+	return e, nil
+}
+
+// newEngine returns an engine that has decided nothing and does not run.
+func newEngine(o Options) (*Engine, error) {
 	e := &Engine{
 		o: o, logger: o.Logger, gate: newGate(o.Lanes), producers: claims.New(o.claims), admin: newAdminQueue(),
 		commits: make(chan *group), idle: make(chan struct{}, 1),
 		stop: make(chan struct{}), failed: make(chan struct{}),
 	}
 	e.buffers.most = buffersALane * o.Lanes
-	e.totals.init()
 	e.sweeps.init()
-	e.upgrades.init()
-	e.commands = e.newCommands()
 	e.checkpoint.now = make(chan struct{}, 1)
 	var err error
-	if e.table, err = counters.New(counters.Options{Seed: o.HashSeed}); err != nil {
-		return nil, refuseStart(err)
-	}
 	if e.compress, err = record.NewCompressor(o.Lanes); err != nil {
-		return nil, errors.Join(err, e.table.Close())
+		return nil, err
 	}
-	if err := e.recover(); err != nil {
-		return nil, errors.Join(refuseStart(err), e.table.Close())
+	if e.table, err = counters.New(counters.Options{Seed: o.HashSeed}); err != nil {
+		return nil, err
 	}
-	e.views, err = views.Open(views.Options{
-		Views: []views.View{
-			o.Ledger,
-		},
-		Short:     o.Guard.Low,
-		Source:    logSource{e},
-		Devices:   e.table,
-		Catalogue: e.catalogue.Load(),
-		AcceptGap: o.AcceptViewGap,
-		Logger:    o.Logger,
-		Moved:     e.viewMoved,
-	})
-	if err != nil {
-		return nil, errors.Join(err, e.table.Close())
-	}
-	e.start()
+	e.commands = e.newCommands()
+	e.state = recovery.New(e.table, e.producers, e.commands)
+	e.serial, e.totals, e.upgrades = &e.state.Serial, &e.state.Totals, &e.state.Upgrades
 	return e, nil
 }
 

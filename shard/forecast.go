@@ -129,13 +129,13 @@ func (e *Engine) activations(product uint32, fromS int64) (n uint64, err error) 
 	if err != nil {
 		return 0, e.ledgerErr(err)
 	}
-	e.totals.mu.Lock()
-	defer e.totals.mu.Unlock()
-	for q, t := range e.totals.quarters {
+	e.totals.Lock()
+	defer e.totals.Unlock()
+	e.totals.Each(func(q record.Quarter, t *record.Totals) {
 		if q.Product == product && q.Number >= first {
 			stored[q.Number] = max(stored[q.Number], t.Activations)
 		}
-	}
+	})
 	for _, a := range stored {
 		n += a
 	}

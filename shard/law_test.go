@@ -20,6 +20,7 @@ import (
 	"github.com/meterd/meterd/shard/claims"
 	"github.com/meterd/meterd/shard/commands"
 	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/recovery"
 )
 
 // The law: state is the join of the log's records. Whole groups shuffled, doubled, cut into their chunks and regrouped
@@ -40,7 +41,7 @@ func TestStateIsTheJoinOfRecords(t *testing.T) {
 			again := shuffle(r, groups)
 			j.bind(again)
 			for i := range again {
-				if err := j.content(&again[i]); err != nil {
+				if err := j.Join(&again[i]); err != nil {
 					rt.Fatal(err)
 				}
 			}
@@ -85,36 +86,21 @@ func regrouped(r *rand.Rand, groups []commitlog.Group) []commitlog.Group {
 
 // lawJoiner is a joiner on an engine that never ran.
 type lawJoiner struct {
-	*joiner
+	*recovery.Joiner
+	e *Engine
 	t testing.TB
 }
 
 func newLawJoiner(t testing.TB, o Options) *lawJoiner {
 	t.Helper()
 	o.fill()
-	e := &Engine{
-		o:         o,
-		gate:      newGate(o.Lanes),
-		producers: claims.New(claims.Options{}),
-		stop:      make(chan struct{}),
-		failed:    make(chan struct{}),
-	}
-	e.totals.init()
-	e.upgrades.init()
-	e.commands = e.newCommands()
-	var err error
-	if e.table, err = counters.New(counters.Options{Seed: o.HashSeed}); err != nil {
+	e, err := newEngine(o)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = e.table.Close() })
-	if e.compress, err = record.NewCompressor(1); err != nil {
-		t.Fatal(err)
-	}
-	j := newJoiner(e)
-	if err := j.catalogueEnds(); err != nil {
-		t.Fatal(err)
-	}
-	return &lawJoiner{joiner: j, t: t}
+	j := recovery.NewJoiner(e.state, e.recoveryOptions())
+	return &lawJoiner{Joiner: j, e: e, t: t}
 }
 
 // bind applies all bindings first, as recovery does within a group, and administration, whose changes have an order.
@@ -133,7 +119,7 @@ func (j *lawJoiner) bind(groups []commitlog.Group) {
 			chunks = append(chunks, c)
 		}
 	}
-	if err := j.bindings(chunks); err != nil {
+	if err := j.Bindings(chunks); err != nil {
 		j.t.Fatal(err)
 	}
 	heads := slices.Clone(groups)
@@ -144,17 +130,21 @@ func (j *lawJoiner) bind(groups []commitlog.Group) {
 			j.t.Fatal(err)
 		}
 		for _, change := range head.Changes {
-			if err := j.change(change); err != nil {
+			if err := j.Change(change); err != nil {
 				j.t.Fatal(err)
 			}
 		}
 	}
-	j.e.catalogue.Store(j.cat)
+	cat, err := j.Catalogue()
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	j.e.catalogue.Store(cat)
 }
 
 func (j *lawJoiner) state(store *memStore) string {
-	j.e.clock = newDecidedClock(j.e.o.Clock, j.lastMs)
-	j.e.commands.Start(j.cat.Seq)
+	j.e.clock = newDecidedClock(j.e.o.Clock, j.LastMs())
+	j.e.commands.Start(j.e.catalogue.Load().Seq)
 	return stateOf(j.e, store)
 }
 
@@ -200,11 +190,13 @@ func stateOf(e *Engine, store *memStore) string {
 	if err != nil {
 		lines = append(lines, err.Error())
 	}
-	for q, sum := range e.totals.quarters {
+	e.totals.Lock()
+	defer e.totals.Unlock()
+	e.totals.Each(func(q record.Quarter, sum *record.Totals) {
 		joined := totals[q]
-		joined.Join(&sum.Totals)
+		joined.Join(sum)
 		totals[q] = joined
-	}
+	})
 	for q, sum := range totals {
 		lines = append(lines, fmt.Sprintf("total %+v %+v", q, sum))
 	}

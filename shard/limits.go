@@ -36,10 +36,6 @@ const (
 	// lookAgainMax bounds how often a request looks ids up again that memory let go of meanwhile, which it does about
 	// once a second.
 	lookAgainMax = 16
-	// upgradesPendingMax bounds the OTAs with ids in memory, some 200 bytes each, while the ledger lacks their groups.
-	upgradesPendingMax = 1 << 19
-	// letGoASeal bounds how many ids memory lets go of at a seal: about a millisecond.
-	letGoASeal = 4096
 
 	// adminWaitingMax bounds the administrative calls in hand; those beyond wait. Each waits for one group.
 	adminWaitingMax = 256

@@ -1,46 +1,45 @@
 package shard
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard/recovery"
 )
 
-// recover joins checkpoint and log into the state. Whatever of them overlaps changes nothing.
+// recover brings the state back to what was acknowledged.
 func (e *Engine) recover() error {
-	began := time.Now()
 	e.producers.Passed(e.o.Ledger.Position().Seq) // Of these groups memory needs no long answers. Open checks it.
-	j := newJoiner(e)
-	begin, end, err := j.checkpoint()
+	r, err := e.state.Recover(e.recoveryOptions())
 	if err != nil {
 		return err
 	}
-	last, lastMs, _ := e.o.Log.Last()
-	if last < end {
-		return fmt.Errorf("the log ends at group %d, but the checkpoint reflects group %d: the log lost its tail; "+
-			"restore the data directory from a backup", last, end)
+	e.catalogue.Store(r.Catalogue)
+	e.sealedSeq.Store(r.Last)
+	e.durableSeq.Store(r.Last)
+	e.checkpoint.begin.Store(r.Begin)
+	if r.CheckpointBytes > 0 {
+		e.checkpoint.bytes.Store(r.CheckpointBytes)
+		e.checkpoint.last.Store(time.Now().UnixNano())
 	}
-	restored := time.Now()
-	if err := errors.Join(j.replay(begin+1), j.close()); err != nil {
-		return fmt.Errorf("replay the log: %w", err)
-	}
-	e.catalogue.Store(j.cat)
-	e.sealedSeq.Store(last)
-	e.durableSeq.Store(last)
-	e.checkpoint.begin.Store(begin)
-	e.sinceRows.Store(int64(j.rows))
-	e.commands.Start(j.cat.Seq)
-	e.clock = newDecidedClock(e.o.Clock, max(lastMs, j.lastMs))
-	e.producers.Restored(max(lastMs, j.lastMs))
-	if err := e.count(j.cat); err != nil {
+	e.sinceRows.Store(int64(r.Rows))
+	e.commands.Start(r.Catalogue.Seq)
+	e.clock = newDecidedClock(e.o.Clock, r.LastMs)
+	e.producers.Restored(r.LastMs)
+	if err := e.count(r.Catalogue); err != nil {
 		return err
 	}
-	e.logger.Info("state recovered", "devices", e.table.Len(), "groups_replayed", last-begin, "rows_replayed", j.rows,
-		"checkpoint_seconds", restored.Sub(began).Seconds(), "replay_seconds", time.Since(restored).Seconds())
+	e.logger.Info("state recovered", "devices", e.table.Len(), "groups_replayed", r.Last-r.Begin, "rows_replayed", r.Rows,
+		"checkpoint_seconds", r.Loading.Seconds(), "replay_seconds", r.Replaying.Seconds())
 	return nil
+}
+
+func (e *Engine) recoveryOptions() recovery.Options {
+	return recovery.Options{
+		Log: e.o.Log, Checkpoints: e.o.Checkpoints, Compressor: e.compress, Region: e.o.Region, Retention: e.o.Retention,
+		Lanes: e.o.Lanes,
+	}
 }
 
 // count counts active and online devices anew and gives the table room for the first batch.

@@ -136,3 +136,18 @@ func (s *stats) committed(rows, bytes int, encode, sync time.Duration) {
 		s.groupRows.Update(float64(rows))
 	}
 }
+
+// verdictCounts are events by type and verdict since the process began.
+type verdictCounts [event.Types][event.Codes]atomic.Uint64
+
+// take adds what a lane counted and empties it. The gate is closed.
+func (v *verdictCounts) take(l *lane) {
+	for t := range l.verdicts {
+		for c, n := range l.verdicts[t] {
+			if n > 0 {
+				v[t][c].Add(n)
+				l.verdicts[t][c] = 0
+			}
+		}
+	}
+}

@@ -198,12 +198,12 @@ func (v *View) Used(p *license.Product, l *license.Lot) (used, quantity uint64) 
 // Totals returns a product's usage since its first quarter of an hour that is still held, for the metrics of the
 // daemon.
 func (e *Engine) Totals(product uint32) (sum record.Totals) {
-	e.totals.mu.Lock()
-	defer e.totals.mu.Unlock()
-	for q, t := range e.totals.quarters {
+	e.totals.Lock()
+	defer e.totals.Unlock()
+	e.totals.Each(func(q record.Quarter, t *record.Totals) {
 		if q.Product == product {
-			sum.Add(&t.Totals)
+			sum.Add(t)
 		}
-	}
+	})
 	return sum
 }

@@ -1,4 +1,4 @@
-package shard
+package recovery
 
 import (
 	"encoding/binary"
@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard/claims"
+	"github.com/meterd/meterd/shard/commands"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -30,7 +33,7 @@ type errPanicked struct{ with any }
 func (e errPanicked) Error() string { return fmt.Sprintf("panic: %v", e.with) }
 
 // sectionJoiner is what recovery reads a checkpoint with, for a ledger with one product, a lot and a pack.
-func sectionJoiner(t testing.TB) *joiner {
+func sectionJoiner(t testing.TB) *Joiner {
 	t.Helper()
 	c := license.New("default", 168*time.Hour)
 	step := func(next *license.Catalogue, err error) {
@@ -46,11 +49,12 @@ func sectionJoiner(t testing.TB) *joiner {
 	step(next, err)
 	next, _, _, err = c.ApplyCredit(license.Actor{}, "p1", license.Credit{Order: "LOT", Quantity: 10})
 	step(next, err)
-	e := &Engine{gate: newGate(1), producers: claims.New(claims.Options{})}
-	e.totals.init()
-	e.upgrades.init()
-	e.commands = e.newCommands()
-	return &joiner{e: e, cat: c}
+	kept := commands.New(commands.Options{
+		Change: func(counters.Ordinal) (uint64, bool) { return 0, false }, IsHolder: func(uint32) bool { return true },
+		Gate: &sync.Mutex{}, NowMs: func() int64 { return 1_800_000_000_000 },
+		OldRefreshes: func(_, _ uint64, _ func(commands.Refresh) bool) error { return nil },
+	})
+	return &Joiner{s: New(nil, claims.New(claims.Options{}), kept), cat: c}
 }
 
 // Arbitrary sections are refused, or joined: without a panic, without memory that nothing in them accounts for, and
@@ -90,101 +94,59 @@ func FuzzCheckpointSection(f *testing.F) {
 		if (once == nil) != (twice == nil) || joined(t, j) != state {
 			t.Fatalf("section %d, joined twice: %v, then %v;\n%s, then\n%s", kind, once, twice, state, joined(t, j))
 		}
-		if n := len(j.e.totals.quarters) + len(commandsOf(t, j.e)); n > len(data) {
+		if n := len(j.s.Totals.quarters) + len(commandsOf(t, j.s.Commands)); n > len(data) {
 			t.Fatalf("%d entries of %d bytes", n, len(data))
 		}
 	})
 }
 
 // commandsOf returns the commands that are kept, and the runs, as a checkpoint has them.
-func commandsOf(t testing.TB, e *Engine) (all []byte) {
+func commandsOf(t testing.TB, c *commands.Commands) (all []byte) {
 	t.Helper()
-	err := e.writeCommands(func(_ uint16, data []byte) error {
+	err := c.WriteKept(func(data []byte) error {
 		all = append(all, data...)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all
+	return c.AppendRuns(all)
 }
 
 // joined writes down what a joiner has gathered.
-func joined(t testing.TB, j *joiner) string {
+func joined(t testing.TB, j *Joiner) string {
 	t.Helper()
 	var b strings.Builder
-	fmt.Fprintln(&b, j.lastMs, j.e.serial.Load(), j.e.commands.Last(), commandsOf(t, j.e))
+	fmt.Fprintln(&b, j.lastMs, j.s.Serial.Load(), j.s.Commands.Last(), commandsOf(t, j.s.Commands))
 	j.cat.EachPool(
 		func(p *license.Pool) { fmt.Fprintln(&b, "pool", p.ID, p.Drawn, p.Returned) },
 		func(product uint32, drawn uint64) { fmt.Fprintln(&b, "gifts", product, drawn) },
 	)
-	quarters := make([]string, 0, len(j.e.totals.quarters))
-	for q, sum := range j.e.totals.quarters {
+	quarters := make([]string, 0, len(j.s.Totals.quarters))
+	for q, sum := range j.s.Totals.quarters {
 		quarters = append(quarters, fmt.Sprintln(q, *sum))
 	}
 	slices.Sort(quarters)
 	return b.String() + strings.Join(quarters, "")
 }
 
-// What does not fit one section is cut between two entries: each section is read alone.
-func TestCheckpointOfMoreThanASection(t *testing.T) {
-	const many = 100_000
-	tests := []struct {
-		name string
-		fill func(*Engine)
-		lost func(*Engine) int
-	}{
-		{
-			"totals",
-			func(e *Engine) {
-				e.totals.mu.Lock()
-				defer e.totals.mu.Unlock()
-				for n := uint32(1); n <= many; n++ {
-					sum := record.Totals{
-						MessagesUp:     1 << 60,
-						MessagesDown:   1 << 60,
-						MessagesDenied: uint64(n),
-						OTAAllowance:   1 << 60,
-						Licenses:       1 << 60,
-					}
-					e.totals.join(record.Quarter{Product: n, Number: 1<<32 - 1}, &sum, 0)
-				}
-			},
-			func(e *Engine) int { return many - len(e.totals.quarters) },
-		},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			m := newMachine(t)
-			tt.fill(m.Engine)
-			if err := m.Checkpoint(); err != nil {
-				t.Fatal(err)
-			}
-			m.crash()
-			if n := tt.lost(m.Engine); n != 0 {
-				t.Errorf("%d of %d are lost", n, many)
-			}
-		})
-	}
-}
-
 // Arbitrary bytes are refused, or are ids of OTAs that are written and read again.
 func FuzzDecodeUpgrades(f *testing.F) {
-	var u upgrades
+	var u Upgrades
 	u.init()
-	u.put([]byte("k"), &record.Upgrade{Ordinal: 1 << 33, ID: []byte("id"), Size: 5, Month: 82, Allowance: 1}, 7)
-	u.put([]byte("l"), &record.Upgrade{
+	u.Put([]byte("k"), &record.Upgrade{Ordinal: 1 << 33, ID: []byte("id"), Size: 5, Month: 82, Allowance: 1}, 7)
+	u.Put([]byte("l"), &record.Upgrade{
 		Ordinal: 2, ID: []byte("x"), Size: 1 << 40, Packs: []record.PackUnits{{Pool: 3, Units: 4}}, Voided: true,
 	}, 8)
 	u.sections(func(section []byte) { f.Add(slices.Clone(section)) })
 	f.Add([]byte{})
 	f.Add([]byte{3, 0, 1, 2, 3})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var first, second upgrades
-		read := func(into *upgrades, data []byte) error {
+		var first, second Upgrades
+		read := func(into *Upgrades, data []byte) error {
 			into.init()
 			return decodeUpgrades(data, func(seq uint64, u record.Upgrade) error {
-				into.put(fmt.Appendf(nil, "%d %q", u.Ordinal, u.ID), &u, seq)
+				into.Put(fmt.Appendf(nil, "%d %q", u.Ordinal, u.ID), &u, seq)
 				return nil
 			})
 		}

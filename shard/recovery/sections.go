@@ -1,17 +1,16 @@
-package shard
+package recovery
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/meterd/meterd/shard/record"
 )
 
 // checkpoint loads the newest checkpoint, if there is one.
-func (j *joiner) checkpoint() (begin, end uint64, err error) {
-	r, err := j.e.o.Checkpoints.Latest()
+func (j *Joiner) checkpoint() (begin, end uint64, err error) {
+	r, err := j.o.Checkpoints.Latest()
 	if err != nil {
 		return 0, 0, err
 	}
@@ -20,7 +19,7 @@ func (j *joiner) checkpoint() (begin, end uint64, err error) {
 	}
 	defer r.Close()
 	j.seq = r.E()
-	loads := newShardLoader(j.e.table, j.e.o.Lanes)
+	loads := newShardLoader(j.s.Table, j.o.Lanes)
 	defer func() { _ = loads.wait() }() // On every way out; its error is looked at below.
 	shard, image, bytes := -1, []byte(nil), int64(0)
 	load := func() error {
@@ -57,12 +56,11 @@ func (j *joiner) checkpoint() (begin, end uint64, err error) {
 	if err != nil {
 		return 0, 0, fmt.Errorf("load the checkpoint: %w", err)
 	}
-	j.e.checkpoint.bytes.Store(bytes)
-	j.e.checkpoint.last.Store(time.Now().UnixNano())
+	j.checkpointBytes = bytes
 	return r.B(), r.E(), nil
 }
 
-func (j *joiner) section(kind uint16, data []byte) error {
+func (j *Joiner) section(kind uint16, data []byte) error {
 	if kind == sectionCatalogue {
 		return j.catalogueEntries(data)
 	}
@@ -76,19 +74,19 @@ func (j *joiner) section(kind uint16, data []byte) error {
 		}
 		j.lastMs = max(j.lastMs, int64(binary.LittleEndian.Uint64(data)))
 		j.serial(binary.LittleEndian.Uint64(data[8:]))
-		j.e.ledgerFloor.Store(binary.LittleEndian.Uint64(data[16:]))
-		j.e.commands.JoinLast(binary.LittleEndian.Uint64(data[24:]))
+		j.s.LedgerFloor.Store(binary.LittleEndian.Uint64(data[16:]))
+		j.s.Commands.JoinLast(binary.LittleEndian.Uint64(data[24:]))
 		return nil
 	case sectionProducers:
-		return j.e.producers.LoadSection(data)
+		return j.s.Producers.LoadSection(data)
 	case sectionPools:
 		return j.poolEntries(data)
 	case sectionTotals:
 		return j.totals(data)
 	case sectionCommands:
-		return j.e.commands.ReadKept(data)
+		return j.s.Commands.ReadKept(data)
 	case sectionRuns:
-		return j.e.commands.ReadRuns(data)
+		return j.s.Commands.ReadRuns(data)
 	case sectionUpgrades:
 		return decodeUpgrades(data, j.upgrade)
 	default:
@@ -98,7 +96,7 @@ func (j *joiner) section(kind uint16, data []byte) error {
 
 var errCatalogue = errors.New("the section of accounts and products is damaged")
 
-func (j *joiner) catalogueEntries(data []byte) error {
+func (j *Joiner) catalogueEntries(data []byte) error {
 	if j.loader == nil {
 		return errCatalogue
 	}
@@ -121,7 +119,7 @@ func (j *joiner) catalogueEntries(data []byte) error {
 }
 
 // catalogueEnds completes the catalogue of the checkpoint; without one it is that of a new daemon.
-func (j *joiner) catalogueEnds() (err error) {
+func (j *Joiner) catalogueEnds() (err error) {
 	if j.loader != nil {
 		j.cat, err = j.loader.Catalogue()
 		j.loader = nil
@@ -129,7 +127,7 @@ func (j *joiner) catalogueEnds() (err error) {
 	return err
 }
 
-func (j *joiner) poolEntries(data []byte) error {
+func (j *Joiner) poolEntries(data []byte) error {
 	if len(data)%poolBytes != 0 {
 		return errors.New("the section of pools is damaged")
 	}
@@ -149,7 +147,7 @@ func (j *joiner) poolEntries(data []byte) error {
 	return nil
 }
 
-func (j *joiner) totals(data []byte) error {
+func (j *Joiner) totals(data []byte) error {
 	return eachEntry(data, func(row []byte) error {
 		if len(row) < 8 {
 			return errSection
@@ -159,7 +157,7 @@ func (j *joiner) totals(data []byte) error {
 			return err
 		}
 		q := record.Quarter{Product: binary.LittleEndian.Uint32(row), Number: binary.LittleEndian.Uint32(row[4:])}
-		j.e.totals.join(q, &sum, j.seq)
+		j.s.Totals.Join(q, &sum, j.seq)
 		return nil
 	})
 }

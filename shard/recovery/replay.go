@@ -1,4 +1,4 @@
-package shard
+package recovery
 
 import (
 	"errors"
@@ -48,7 +48,7 @@ func newJoinWord(index int, word, seenS uint64) joinWord {
 var errJoinStopped = errors.New("joining has stopped")
 
 // replay joins every group of the log from from on.
-func (j *joiner) replay(from uint64) error {
+func (j *Joiner) replay(from uint64) error {
 	full, free := make(chan *decoded, replayAhead), make(chan *decoded, replayAhead)
 	for range replayAhead {
 		free <- &decoded{}
@@ -56,14 +56,14 @@ func (j *joiner) replay(from uint64) error {
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		defer close(full)
-		done <- j.e.o.Log.Replay(from, func(g *commitlog.Group) error {
+		done <- j.o.Log.Replay(from, func(g *commitlog.Group) error {
 			var d *decoded
 			select {
 			case d = <-free:
 			case <-stop:
 				return errJoinStopped
 			}
-			d.err = d.decode(j.e.compress, g)
+			d.err = d.decode(j.o.Compressor, g)
 			full <- d // There is room: no more of them exist.
 			return nil
 		})
@@ -83,8 +83,8 @@ func (j *joiner) replay(from uint64) error {
 	return err
 }
 
-// close gives the memory of joining back.
-func (j *joiner) close() error {
+// Close gives the memory of joining back.
+func (j *Joiner) Close() error {
 	if j.index == nil {
 		return nil
 	}
@@ -93,10 +93,10 @@ func (j *joiner) close() error {
 	return err
 }
 
-// content decodes and joins one group.
-func (j *joiner) content(g *commitlog.Group) error {
+// Join decodes and joins one group.
+func (j *Joiner) Join(g *commitlog.Group) error {
 	var d decoded
-	d.err = d.decode(j.e.compress, g)
+	d.err = d.decode(j.o.Compressor, g)
 	return j.join(&d)
 }
 
@@ -145,12 +145,12 @@ func (d *decoded) scan(c *record.Chunk) error {
 			if err := checkMessages(r.Day, r.Up, r.Down); err != nil {
 				return err
 			}
-			index, word = wordMessages, uint64(counters.NewMessageWord(r.Day, r.Up, r.Down))
+			index, word = record.WordMessages, uint64(counters.NewMessageWord(r.Day, r.Up, r.Down))
 		case r.Counted:
 			if r.Day > counters.DayMax || r.Denied > counters.DeniedMax {
 				return fmt.Errorf("a row counts %d denials on day %d", r.Denied, r.Day)
 			}
-			index, word = wordDenied, uint64(counters.NewDeniedWord(r.Day, r.Denied))
+			index, word = record.WordDenied, uint64(counters.NewDeniedWord(r.Day, r.Denied))
 		}
 		if r.Code == 0 {
 			seenS = seenSecond(r.DecidedMs)
@@ -170,7 +170,7 @@ func (d *decoded) run(r *record.MessageRun) error {
 			return err
 		}
 		d.ordinals = append(d.ordinals, counters.Ordinal(ordinal))
-		d.words = append(d.words, newJoinWord(wordMessages, uint64(counters.NewMessageWord(r.Day, up, down)), seenS))
+		d.words = append(d.words, newJoinWord(record.WordMessages, uint64(counters.NewMessageWord(r.Day, up, down)), seenS))
 	}
 	d.rows += len(r.Ordinals)
 	return nil
@@ -185,14 +185,14 @@ func checkMessages(day, up, down uint32) error {
 
 // seenSecond returns the device table's second of an instant, 0 if it has none.
 func seenSecond(ms int64) uint64 {
-	if s := ms/1000 - epochS; s > 0 && s <= counters.SecondMax {
+	if s := ms/1000 - counters.EpochS; s > 0 && s <= counters.SecondMax {
 		return uint64(s)
 	}
 	return 0
 }
 
 // join joins one group: the bindings of all its chunks, then words and effects, then its administrative changes.
-func (j *joiner) join(d *decoded) error {
+func (j *Joiner) join(d *decoded) error {
 	j.seq = d.seq
 	if err := j.joinContent(d); err != nil {
 		return fmt.Errorf("group %d: %w", d.seq, err)
@@ -202,16 +202,16 @@ func (j *joiner) join(d *decoded) error {
 	return nil
 }
 
-func (j *joiner) joinContent(d *decoded) error {
+func (j *Joiner) joinContent(d *decoded) error {
 	if d.err != nil {
 		return d.err
 	}
 	j.seq = d.seq
 	j.serial(d.head.SerialLast)
 	for i := range d.head.Totals {
-		j.e.totals.join(d.head.Totals[i].Quarter, &d.head.Totals[i].Totals, d.seq)
+		j.s.Totals.Join(d.head.Totals[i].Quarter, &d.head.Totals[i].Totals, d.seq)
 	}
-	if err := j.bindings(d.chunks); err != nil {
+	if err := j.Bindings(d.chunks); err != nil {
 		return err
 	}
 	for i := range d.chunks {
@@ -223,15 +223,15 @@ func (j *joiner) joinContent(d *decoded) error {
 		return err
 	}
 	for _, change := range d.head.Changes {
-		if err := j.change(change); err != nil {
+		if err := j.Change(change); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// bindings joins the bindings of a group: what is forgotten counts last.
-func (j *joiner) bindings(chunks []record.Chunk) error {
+// Bindings joins the bindings of a group: what is forgotten counts last.
+func (j *Joiner) Bindings(chunks []record.Chunk) error {
 	b := binder{j: j}
 	for i := range chunks {
 		if err := chunks[i].Bindings(&b); err != nil {
@@ -239,7 +239,7 @@ func (j *joiner) bindings(chunks []record.Chunk) error {
 		}
 	}
 	for _, ordinal := range b.forgotten {
-		if err := j.e.producers.RestoreForgotten(ordinal); err != nil {
+		if err := j.s.Producers.RestoreForgotten(ordinal); err != nil {
 			return err
 		}
 	}
@@ -248,13 +248,13 @@ func (j *joiner) bindings(chunks []record.Chunk) error {
 
 // binder implements record.Bindings.
 type binder struct {
-	j         *joiner
+	j         *Joiner
 	forgotten []uint32 // producers
 }
 
 func (b *binder) Device(d record.Device) error { return b.j.bindDevice(d) }
 
-func (b *binder) Producer(p record.Producer) error { return b.j.e.producers.Restore(p) }
+func (b *binder) Producer(p record.Producer) error { return b.j.s.Producers.Restore(p) }
 
 func (b *binder) Forgotten(producer uint32) error {
 	b.forgotten = append(b.forgotten, producer)
@@ -263,10 +263,10 @@ func (b *binder) Forgotten(producer uint32) error {
 
 // joinWords joins what the rows say. Words may be joined in any order and by anybody, but an index has one goroutine a
 // shard.
-func (j *joiner) joinWords(d *decoded) error {
+func (j *Joiner) joinWords(d *decoded) error {
 	if j.index == nil {
-		j.index = j.e.table.NewIndex()
-		j.shares = make([]joinShare, j.e.o.Lanes)
+		j.index = j.s.Table.NewIndex()
+		j.shares = make([]joinShare, j.o.Lanes)
 	}
 	parts := max(1, min(len(j.shares), len(d.words)/joinShareMin))
 	var wg sync.WaitGroup

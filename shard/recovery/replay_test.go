@@ -1,4 +1,4 @@
-package shard
+package recovery
 
 import (
 	"fmt"
@@ -12,9 +12,8 @@ import (
 	"github.com/meterd/meterd/shard/record"
 )
 
-// replayEngine is what joining the rows of a group needs of an engine: a table of so many devices, whose ordinals it
-// returns.
-func replayEngine(tb testing.TB, devices int) (*Engine, []uint64) {
+// fullTable returns a joiner for a table of so many devices, and their ordinals.
+func fullTable(tb testing.TB, devices int) (*Joiner, []uint64) {
 	tb.Helper()
 	table, err := counters.New(counters.Options{Seed: 7})
 	if err != nil {
@@ -32,7 +31,7 @@ func replayEngine(tb testing.TB, devices int) (*Engine, []uint64) {
 	ordinals := make([]uint64, devices)
 	for i := range ordinals {
 		name := fmt.Appendf(nil, "dev-%08d", i)
-		if !table.Reserve(1) && (table.Grow(1, growBytesMax) != nil || !table.Reserve(1)) {
+		if !table.Reserve(1) && (table.Grow(1, 4<<20) != nil || !table.Reserve(1)) {
 			tb.Fatal("no room")
 		}
 		slot, _, err := table.Insert(table.KeyOf(1, name), name)
@@ -41,12 +40,12 @@ func replayEngine(tb testing.TB, devices int) (*Engine, []uint64) {
 		}
 		ordinals[i] = uint64(slot.Ordinal())
 	}
-	return &Engine{o: Options{Lanes: 1}, table: table, compress: compress}, ordinals
+	return NewJoiner(New(table, nil, nil), Options{Lanes: 1, Compressor: compress}), ordinals
 }
 
 // messageGroup is a group of messages of random devices, and calls said for each.
 func messageGroup(
-	e *Engine,
+	j *Joiner,
 	r *rand.Rand,
 	ordinals []uint64,
 	rows int,
@@ -62,34 +61,33 @@ func messageGroup(
 		said(ordinal, up)
 	}
 	head := record.Head{}
-	return commitlog.Group{Head: head.Append(nil), Chunks: [][]byte{e.compress.Compress(nil, builder.Finish(nil))}}
+	return commitlog.Group{Head: head.Append(nil), Chunks: [][]byte{j.o.Compressor.Compress(nil, builder.Finish(nil))}}
 }
 
 // A large group is joined by several goroutines: every device ends with its largest word, and an unknown one is still
 // refused.
 func TestLargeGroupIsJoinedByMany(t *testing.T) {
-	e, ordinals := replayEngine(t, 5000)
-	e.o.Lanes = 3
+	j, ordinals := fullTable(t, 5000)
+	j.o.Lanes = 3
 	want := map[uint64]uint32{}
 	g := messageGroup(
-		e,
+		j,
 		rand.New(rand.NewPCG(1, 2)),
 		ordinals,
 		10*joinShareMin,
 		func(ordinal uint64, up uint32) { want[ordinal] = max(want[ordinal], up) },
 	)
-	j := &joiner{e: e}
 	d := &decoded{}
-	if err := d.decode(e.compress, &g); err != nil {
+	if err := d.decode(j.o.Compressor, &g); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.joinWords(d); err != nil {
 		t.Fatal(err)
 	}
 	for _, ordinal := range ordinals {
-		slot := e.table.SlotOf(counters.Ordinal(ordinal))
+		slot := j.s.Table.SlotOf(counters.Ordinal(ordinal))
 		if w := slot.Message(); w.Up() != want[ordinal] ||
-			(w.Up() != 0 && (w.Day() != 2500 || w.Down() != 3 || slot.Seen().LastSeen() != 1_800_000_000-epochS)) {
+			(w.Up() != 0 && (w.Day() != 2500 || w.Down() != 3 || slot.Seen().LastSeen() != 1_800_000_000-counters.EpochS)) {
 			t.Fatalf(
 				"device %d has %d up, %d down of day %d, seen at %d; want %d up",
 				ordinal,
@@ -102,19 +100,19 @@ func TestLargeGroupIsJoinedByMany(t *testing.T) {
 		}
 	}
 	unknown := messageGroup(
-		e,
+		j,
 		rand.New(rand.NewPCG(1, 2)),
 		append(ordinals[:4000:4000], uint64(counters.OrdinalMax)),
 		10*joinShareMin,
 		func(uint64, uint32) {},
 	)
-	if err := d.decode(e.compress, &unknown); err != nil {
+	if err := d.decode(j.o.Compressor, &unknown); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.joinWords(d); err == nil || !strings.Contains(err.Error(), "which no record has bound") {
 		t.Fatalf("an unknown device: %v", err)
 	}
-	if err := j.close(); err != nil {
+	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -133,11 +131,11 @@ func BenchmarkReplay(b *testing.B) {
 
 func benchReplay(b *testing.B, devices int) {
 	const rows = 100_000
-	e, ordinals := replayEngine(b, devices)
+	j, ordinals := fullTable(b, devices)
 	groups, all := make([]commitlog.Group, 20), make([]decoded, 20)
 	for i := range groups {
-		groups[i] = messageGroup(e, rand.New(rand.NewPCG(1, uint64(i))), ordinals, rows, func(uint64, uint32) {})
-		if err := all[i].decode(e.compress, &groups[i]); err != nil {
+		groups[i] = messageGroup(j, rand.New(rand.NewPCG(1, uint64(i))), ordinals, rows, func(uint64, uint32) {})
+		if err := all[i].decode(j.o.Compressor, &groups[i]); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -151,12 +149,11 @@ func benchReplay(b *testing.B, devices int) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
 		})
 	}
-	each("decode", func(i int) error { return all[i].decode(e.compress, &groups[i]) })
+	each("decode", func(i int) error { return all[i].decode(j.o.Compressor, &groups[i]) })
 	for _, lanes := range []int{1, 2} {
-		e.o.Lanes = lanes
-		j := &joiner{e: e}
+		j.o.Lanes = lanes
 		each(fmt.Sprintf("join/goroutines=%d", lanes), func(i int) error { return j.joinWords(&all[i]) })
-		if err := j.close(); err != nil {
+		if err := j.Close(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,0 +1,133 @@
+package recovery
+
+import (
+	"encoding/binary"
+
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention/disk"
+)
+
+// shards is how many parts the device table has.
+const shards = counters.Shards
+
+// The sections of a checkpoint (FORMAT.md). An entry never crosses from one section to the next.
+const (
+	sectionMeta      = 1
+	sectionShard     = 2 // shard, then a piece of its image; pieces of one shard follow each other
+	sectionPools     = 4
+	sectionTotals    = 5
+	sectionCommands  = 6
+	sectionProducers = 8 // with what is remembered of their sequences
+	sectionRuns      = 9
+	sectionCatalogue = 10 // before those that name its objects
+	sectionUpgrades  = 11
+)
+
+const metaBytes = 8 * 4
+
+// Cut is what a checkpoint says of one instant: the group that was sealed last when copying began.
+type Cut struct {
+	Catalogue   *license.Catalogue // as it stood after that group
+	LedgerFloor uint64             // State.LedgerFloor at that group
+	// Last is called when everything else is copied, and returns the last decided time, Unix milliseconds.
+	Last func() int64
+}
+
+// Write copies the state into a checkpoint, section by section, while events go on, and returns how many bytes that
+// were. What is copied may reflect later groups than the cut; the caller waits until those are durable.
+func (s *State) Write(to *disk.CheckpointWriter, cut Cut) (int64, error) {
+	w := sectionWriter{w: to}
+	w.catalogue(cut.Catalogue)
+	for piece := range pieces(appendPools(nil, cut.Catalogue), disk.SectionBytesMax/poolBytes*poolBytes) {
+		w.put(sectionPools, piece)
+	}
+	var image []byte
+	for n := range shards {
+		image = s.Table.AppendShard(append(image[:0], byte(n)), n)
+		for piece := range shardPieces(image, disk.SectionBytesMax) {
+			w.put(sectionShard, piece)
+		}
+	}
+	put := func(kind uint16) func([]byte) error {
+		return func(section []byte) error {
+			w.put(kind, section)
+			return w.err
+		}
+	}
+	if err := s.Producers.Sections(disk.SectionBytesMax, put(sectionProducers)); err != nil {
+		return 0, err
+	}
+	if err := s.Commands.WriteKept(put(sectionCommands)); err != nil {
+		return 0, err
+	}
+	if runs := s.Commands.AppendRuns(nil); len(runs) > 0 {
+		w.put(sectionRuns, runs)
+	}
+	s.Upgrades.sections(func(section []byte) { w.put(sectionUpgrades, section) })
+	for _, section := range s.Totals.sections() {
+		w.put(sectionTotals, section)
+	}
+	meta := binary.LittleEndian.AppendUint64(nil, uint64(cut.Last()))
+	meta = binary.LittleEndian.AppendUint64(meta, s.Serial.Load())
+	meta = binary.LittleEndian.AppendUint64(meta, cut.LedgerFloor)
+	meta = binary.LittleEndian.AppendUint64(meta, s.Commands.Last())
+	w.put(sectionMeta, meta)
+	return w.bytes, w.err
+}
+
+// sectionWriter writes sections and counts their bytes. After an error it does nothing.
+type sectionWriter struct {
+	w     *disk.CheckpointWriter
+	bytes int64
+	err   error
+}
+
+func (s *sectionWriter) put(kind uint16, data []byte) {
+	if s.err == nil {
+		s.bytes += int64(len(data))
+		s.err = s.w.Section(kind, data)
+	}
+}
+
+// catalogue writes the records of all objects: key, its length before it, and value.
+func (s *sectionWriter) catalogue(cat *license.Catalogue) {
+	var section []byte
+	err := cat.Records(func(key, value []byte) error {
+		if len(section) > 0 && len(section)+len(key)+len(value)+6 > disk.SectionBytesMax {
+			s.put(sectionCatalogue, section)
+			section = section[:0]
+		}
+		section = binary.LittleEndian.AppendUint16(section, uint16(len(key)))
+		section = append(section, key...)
+		section = binary.LittleEndian.AppendUint32(section, uint32(len(value)))
+		section = append(section, value...)
+		return nil
+	})
+	if s.err == nil {
+		s.err = err
+	}
+	s.put(sectionCatalogue, section)
+}
+
+// poolBytes is the size of an entry of the pools' section: kind, ordinal, drawn, returned.
+const poolBytes = 1 + 4 + 8 + 8
+
+const (
+	poolEntry  = 0
+	giftsEntry = 1 // a product's gifts drawn
+)
+
+func appendPools(dst []byte, cat *license.Catalogue) []byte {
+	entry := func(kind byte, id uint32, drawn, returned uint64) {
+		dst = append(dst, kind)
+		dst = binary.LittleEndian.AppendUint32(dst, id)
+		dst = binary.LittleEndian.AppendUint64(dst, drawn)
+		dst = binary.LittleEndian.AppendUint64(dst, returned)
+	}
+	cat.EachPool(
+		func(p *license.Pool) { entry(poolEntry, p.ID, p.Drawn, p.Returned) },
+		func(product uint32, drawn uint64) { entry(giftsEntry, product, drawn, 0) },
+	)
+	return dst
+}

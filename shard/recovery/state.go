@@ -1,0 +1,90 @@
+package recovery
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention/disk"
+	commitlog "github.com/meterd/meterd/retention/log"
+	"github.com/meterd/meterd/shard/claims"
+	"github.com/meterd/meterd/shard/commands"
+	"github.com/meterd/meterd/shard/record"
+)
+
+// State is what decisions read. Each part says how it is guarded; the catalogue is the engine's.
+type State struct {
+	Table     *counters.Table
+	Producers *claims.Producers
+	Commands  *commands.Commands
+	Totals    Totals
+	Upgrades  Upgrades
+	Serial    atomic.Uint64 // the last serial of a licence that was given out
+	// LedgerFloor is the group up to which memory has let go of what the ledger keeps.
+	LedgerFloor atomic.Uint64
+}
+
+// New returns the state of a daemon that has decided nothing.
+func New(table *counters.Table, producers *claims.Producers, kept *commands.Commands) *State {
+	s := &State{Table: table, Producers: producers, Commands: kept}
+	s.Totals.init()
+	s.Upgrades.init()
+	return s
+}
+
+// Log is what recovery reads of the commit log.
+type Log interface {
+	Replay(from uint64, fn func(*commitlog.Group) error) error
+	Last() (seq uint64, lastMs int64, chain commitlog.Chain)
+}
+
+// Checkpoints returns the newest checkpoint, nil if there is none.
+type Checkpoints interface {
+	Latest() (*disk.CheckpointReader, error)
+}
+
+// Options is what a state is recovered from.
+type Options struct {
+	Log         Log
+	Checkpoints Checkpoints
+	Compressor  *record.Compressor
+	Region      string
+	Retention   time.Duration // of the raw log; bounds the log days of plans
+	Lanes       int           // how many goroutines join a large group, and load shards
+}
+
+// Recovered says what was recovered, beside the state.
+type Recovered struct {
+	Catalogue       *license.Catalogue
+	Begin, Last     uint64 // the group that the checkpoint holds for certain, and the last one of the log
+	LastMs          int64  // the last decided time, Unix milliseconds
+	Rows            uint64 // that were replayed
+	CheckpointBytes int64  // 0: there is none
+	Loading         time.Duration
+	Replaying       time.Duration
+}
+
+// Recover joins the newest checkpoint and the log behind it into an empty state.
+func (s *State) Recover(o Options) (r Recovered, err error) {
+	j := NewJoiner(s, o)
+	began := time.Now()
+	begin, end, err := j.checkpoint()
+	if err != nil {
+		return r, err
+	}
+	last, lastMs, _ := o.Log.Last()
+	if last < end {
+		return r, fmt.Errorf("the log ends at group %d, but the checkpoint reflects group %d: the log lost its tail; "+
+			"restore the data directory from a backup", last, end)
+	}
+	loaded := time.Now()
+	if err := j.replay(begin + 1); err != nil {
+		return r, fmt.Errorf("replay the log: %w", err)
+	}
+	return Recovered{
+		Catalogue: j.cat, Begin: begin, Last: last, LastMs: max(lastMs, j.lastMs), Rows: j.rows,
+		CheckpointBytes: j.checkpointBytes, Loading: loaded.Sub(began), Replaying: time.Since(loaded),
+	}, j.Close()
+}

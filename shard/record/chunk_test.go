@@ -22,7 +22,8 @@ func TestChunkRoundTrip(t *testing.T) {
 					t.Fatalf("%d rows, want %d", b.Rows(), len(want.rows))
 				}
 			}
-			if empty := len(want.rows)+len(want.effects)+len(want.devices)+len(want.producers) == 0; b.Empty() != empty {
+			bindings := len(want.devices) + len(want.producers) + len(want.forgotten)
+			if empty := len(want.rows)+len(want.effects)+bindings == 0; b.Empty() != empty {
 				t.Fatalf("empty %t, want %t", b.Empty(), empty)
 			}
 			before := []byte("before")

@@ -33,9 +33,8 @@ type LogPlace struct {
 
 // LogEntry is one decided event of a device. Slices belong to the entry.
 type LogEntry struct {
-	Place  LogPlace
-	Row    record.Row
-	Holder string
+	Place LogPlace
+	Row   record.Row
 }
 
 // DeviceLog calls fn for the device's log entries that q asks for, newest first, until fn returns false. Devices that
@@ -142,7 +141,7 @@ func (s *logSearch) chunk(raw []byte) error {
 		} else if !s.known || r.Ordinal != uint64(s.ordinal) {
 			continue
 		}
-		entry := LogEntry{Row: *r, Holder: s.e.producers.Name(r.Holder)}
+		entry := LogEntry{Row: *r}
 		entry.Row.Name, entry.Row.ID = bytes.Clone(r.Name), bytes.Clone(r.ID)
 		entry.Row.Topic, entry.Row.Payload = bytes.Clone(r.Topic), bytes.Clone(r.Payload)
 		s.found = append(s.found, entry)

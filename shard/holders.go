@@ -73,7 +73,7 @@ func (e *Engine) sweepHolders() error {
 	idle := e.producers.Idle(e.clock.view())
 	var forgotten []uint32
 	err := e.sweepTurn(func(t *turn) { forgotten = e.producers.SweepBegin(t.l.records, idle, t.nowMs) })
-	if err != nil {
+	if err != nil || len(forgotten) == 0 {
 		return err
 	}
 	// Who is inside may have found one of them when it was a producer's, and connect a device under it.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard/claims"
 )
@@ -161,6 +162,55 @@ func TestCommandsOfForgottenHolders(t *testing.T) {
 			m.crash()
 		}
 	}
+}
+
+// When an account has too many producers, who was idle for a day makes room for a new one, and who was not never does,
+// also when all that is known of them comes from the log or a checkpoint.
+func TestIdleProducerMakesRoom(t *testing.T) {
+	m := newMachine(t)
+	m.kill()
+	m.claims = claims.Options{AccountMax: 2}
+	m.start()
+	m.product("p", `{"validity":"P5Y"}`, 100)
+	isFull := func(producer string) {
+		t.Helper()
+		var p *event.Problem
+		if _, err := m.as(producer, line("connect", "p", "d")); !errors.As(err, &p) || p.Code != event.TooManyProducers {
+			t.Fatal(producer, err)
+		}
+		_, err := m.claimed(producer, 1, line("connect", "p", "d"))
+		if !errors.As(err, &p) || p.Code != event.TooManyProducers {
+			t.Fatal(producer, err)
+		}
+	}
+	m.connects("idle", "d0")
+	m.connects("busy", "d1")
+	for hour := range 23 {
+		isFull("new")
+		m.clock.pass(time.Hour)
+		if _, err := m.as("busy", line("up", "p", "d1")); err != nil {
+			t.Fatal(err)
+		}
+		switch hour % 8 {
+		case 3:
+			m.crash()
+		case 7:
+			if err := m.Checkpoint(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	isFull("new")
+	m.clock.pass(2 * time.Hour) // After a crash a producer counts as alive for an hour after the log heard of it.
+	m.connects("new", "d2")
+	isFull("another")
+	for range 2 {
+		m.holds("", "d0", true)
+		m.holds("busy", "d1", true)
+		m.holds("new", "d2", true)
+		m.crash()
+	}
+	isFull("idle")
 }
 
 // When all ordinals were given, those of forgotten producers are taken out of the devices' words and given anew.

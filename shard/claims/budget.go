@@ -60,7 +60,7 @@ func (ps *Producers) Tidy(nowMs int64) {
 
 // releaseIdle forgets the sequences of a producer that is idle for a day: they are all older. p.mu is held.
 func (p *Producer) releaseIdle(nowMs int64) {
-	if p.known.n == 0 || p.inFlight > 0 || nowMs-p.seenMs.Load() < KeptFor.Milliseconds() {
+	if p.known.n == 0 || p.inFlight > 0 || nowMs-p.sinceMs() < KeptFor.Milliseconds() {
 		return
 	}
 	p.floor = p.known.sequence(p.known.n-1) + 1

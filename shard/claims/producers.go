@@ -69,6 +69,7 @@ type Producer struct {
 	all       *Producers
 	seenMs    atomic.Int64 // of its last request, Unix milliseconds
 	notedMs   atomic.Int64 // when the log was last told of one
+	graceMs   int64        // until then it may have sent requests that the log was not told of
 	forgotten atomic.Bool
 	memory
 }
@@ -160,6 +161,9 @@ func (p *Producer) see(nowMs int64) {
 	}
 }
 
+// sinceMs returns since when p is idle.
+func (p *Producer) sinceMs() int64 { return max(p.seenMs.Load(), p.graceMs) }
+
 // idlest returns who was idle for longest, nil if that is not long enough.
 func (a *account) idlest(nowMs int64) (idlest *Producer) {
 	if nowMs-a.seenMs < idleMin.Milliseconds() {
@@ -167,7 +171,7 @@ func (a *account) idlest(nowMs int64) (idlest *Producer) {
 	}
 	var first, second int64 = nowMs, nowMs // The second is the first when the first is forgotten.
 	for _, p := range a.names {
-		switch seen := p.seenMs.Load(); {
+		switch seen := p.sinceMs(); {
 		case seen < first:
 			first, second, idlest = seen, first, p
 		case seen < second:

@@ -83,10 +83,11 @@ func (p *Producer) restore(seq uint64, c remembered, keep func(i int)) {
 }
 
 // Restored ends recovery; lastMs is the last decided time. What the log was not told of is made good: a producer may
-// have sent requests for notedEvery after it was last told of one, and is idle from then on at the earliest.
+// have sent requests for notedEvery after it was last told of one, and is idle from then on at the earliest. That is
+// not written down, so that it does not add up from start to start.
 func (ps *Producers) Restored(lastMs int64) {
 	_ = ps.Each(func(p *Producer) error {
-		p.see(min(p.seenMs.Load()+notedEvery.Milliseconds(), lastMs))
+		p.graceMs = min(p.seenMs.Load()+notedEvery.Milliseconds(), lastMs)
 		return nil
 	})
 }

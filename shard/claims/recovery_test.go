@@ -2,6 +2,7 @@ package claims
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -44,6 +45,7 @@ type life struct {
 	began   int // groups before it are what the checkpoint has for certain
 	pieces  [][]byte
 	answers map[string][]byte // what the ledger has
+	seen    map[uint32]int64  // when the producer of an ordinal was last seen
 }
 
 type lifeGroup struct {
@@ -60,7 +62,11 @@ func (l *life) seal() {
 
 func (l *life) bind() {
 	account, name := uint32(l.IntRange("account", 1, 2)), fmt.Sprint("gw-", l.IntRange("name", 0, 5))
-	if _, err := l.ps.Bind(&l.b, account, []byte(name), l.nowMs); err != nil && !isTooMany(err) && err != ErrNoOrdinal {
+	p, err := l.ps.Bind(&l.b, account, []byte(name), l.nowMs)
+	switch {
+	case err == nil:
+		l.seen[p.Ordinal] = l.nowMs
+	case !isTooMany(err) && !errors.Is(err, ErrNoOrdinal):
 		l.Fatal(err)
 	}
 }
@@ -93,6 +99,7 @@ func (l *life) claim() {
 			l.Fatal(err)
 		}
 	}
+	l.seen[p.Ordinal] = l.nowMs
 	l.next++
 	seq := l.next - uint64(l.IntRange("back", 0, min(2, int(l.next)-1)))
 	ticket := &Ticket{}
@@ -184,7 +191,7 @@ func (l *life) recover() {
 		l.Fatalf("there was\n%sand recovered is\n%s", want, got)
 	}
 	_ = l.ps.Each(func(p *Producer) error {
-		seen, recovered := p.seenMs.Load(), back.ByOrdinal(p.Ordinal).seenMs.Load()
+		seen, recovered := l.seen[p.Ordinal], back.ByOrdinal(p.Ordinal).sinceMs()
 		if recovered < seen || recovered > seen+notedEvery.Milliseconds() || recovered > l.nowMs {
 			l.Fatalf("%s was seen at %d, and at %d by the log", p.Name, seen, recovered)
 		}
@@ -220,7 +227,7 @@ func (l *life) told(ps *Producers) string {
 func TestRecovery(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := &life{
-			T: t, ps: New(Options{AccountMax: 3, OrdinalMax: 9, OrdinalsLow: 5}), answers: map[string][]byte{},
+			T: t, ps: New(Options{AccountMax: 3, OrdinalMax: 9, OrdinalsLow: 5}), answers: map[string][]byte{}, seen: map[uint32]int64{},
 		}
 		do := func(step func()) func(*rapid.T) { return func(*rapid.T) { step() } }
 		t.Repeat(map[string]func(*rapid.T){

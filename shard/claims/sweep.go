@@ -38,7 +38,7 @@ func (ps *Producers) Idle(nowMs int64) (idle []*Producer) {
 	return idle
 }
 
-func (p *Producer) isIdle(nowMs int64) bool { return nowMs-p.seenMs.Load() >= idleMin.Milliseconds() }
+func (p *Producer) isIdle(nowMs int64) bool { return nowMs-p.sinceMs() >= idleMin.Milliseconds() }
 
 // SweepBegin forgets the idle producers that are idle still, recorded in b, and returns the ordinals that are
 // forgotten. It is called inside the gate. Only one sweep may run at a time.

@@ -111,7 +111,7 @@ func TestSectionOfUnknownProducer(t *testing.T) {
 // Arbitrary sections are refused, or joined: without a panic, twice over with the same result, and what was joined is
 // written and read again.
 func FuzzLoadSection(f *testing.F) {
-	for _, piece := range pieces(f, many(f, 12), 4<<20) {
+	for _, piece := range pieces(f, many(f, 3), 4<<20) {
 		f.Add(piece)
 		f.Add(piece[:len(piece)/2])
 		f.Add(append(slices.Clone(piece), piece...))

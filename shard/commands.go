@@ -52,13 +52,12 @@ func (t *turn) putOffline(reason event.Code) {
 // durable.
 func (t *turn) tell(reason event.Code, change func() counters.SessionOutcome) counters.SessionOutcome {
 	var out counters.SessionOutcome
-	m, offline := t.e.commands.Add(func(m *record.Command) bool {
+	m, offline := t.e.commands.Add(func() (record.Command, bool) {
 		out = change()
-		*m = record.Command{
+		return record.Command{
 			Ordinal: uint64(t.slot.Ordinal()), Account: t.product.AccountID, Holder: out.After.Holder(),
 			Change: out.After.Change(), AtMs: t.nowMs, Reason: reason,
-		}
-		return out.WentOffline()
+		}, out.WentOffline()
 	})
 	t.session(out)
 	if offline {

@@ -104,16 +104,16 @@ func (c *Commands) Run() (r record.Run, first bool) {
 	return c.history.current, true
 }
 
-// Add runs decide, which takes a device offline and says in m whom to tell, gives m a sequence, keeps it in the place
-// of what is kept for the device, and returns it for the record. If decide returns false, nothing is kept. It is heard
+// Add runs decide, which takes a device offline and says whom to tell, gives that a sequence, keeps it in the place of
+// what is kept for the device, and returns it for the record. If decide returns false, nothing is kept. It is heard
 // when Publish says that its group is durable. Add is called inside the gate.
 //
 // Whatever changes a session but a connect does so in here, in Renew or in Disown, under the lock: a change between
 // taking a device offline and keeping the disconnect would make it look as if the device had connected.
-func (c *Commands) Add(decide func(m *record.Command) (offline bool)) (m record.Command, ok bool) {
+func (c *Commands) Add(decide func() (m record.Command, offline bool)) (m record.Command, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !decide(&m) {
+	if m, ok = decide(); !ok {
 		return record.Command{}, false
 	}
 	m.Seq = c.last.Add(1) // Under the lock: the lists are in this order.

@@ -2,7 +2,9 @@
 // they remember of a product. It keeps each disconnect until its device connects, a day has passed, or there are too
 // many, and hands both kinds to listeners, in order and from any place on.
 //
-//	decision ──Add──► kept, by device, by account, by sequence ◄──ReadKept── checkpoint ◄──WriteKept── kept
+//	decision ──Add──► kept, by device, by account, by sequence ──WriteKept──► checkpoint ──ReadKept──► kept
+//	                    │ ▲
+//	                    │ └─Renew, Disown── sessions that change otherwise than by a connect
 //	                    │
 //	group durable ──Publish──► may be heard ──Page──► stream of a gateway, which goes on from a Place
 //	change durable ──Changed──► refreshes, the older ones in the audit log

@@ -59,12 +59,11 @@ func holderOf(o uint64) uint32  { return uint32(o / 3 % 3) }
 
 // putOffline changes a session and adds the disconnect.
 func (e *engine) putOffline(c *Commands, o uint64) record.Command {
-	m, _ := c.Add(func(m *record.Command) bool {
-		*m = record.Command{
+	m, _ := c.Add(func() (record.Command, bool) {
+		return record.Command{
 			Ordinal: o, Account: accountOf(o), Holder: holderOf(o), Change: e.sessions[o].Add(1), AtMs: e.nowMs.Load(),
 			Reason: event.LicenseExhausted,
-		}
-		return true
+		}, true
 	})
 	return m
 }

@@ -3,7 +3,7 @@ package commands
 import "time"
 
 const (
-	// keptMax bounds the disconnects that are kept, of all accounts together: about 110 bytes each.
+	// keptMax bounds the disconnects that are kept, of all accounts together: 120 bytes each.
 	keptMax = 1 << 20
 	// keptFor is how long a disconnect waits for its device to connect (R3).
 	keptFor = 24 * time.Hour

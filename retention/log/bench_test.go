@@ -103,6 +103,7 @@ func benchmarkAppend(b *testing.B, l *Log, bytes int, next func()) {
 	b.StopTimer()
 	l.wg.Wait()
 	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/10].Microseconds()), "p10-µs")
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 	b.ReportMetric(float64(took[len(took)-1].Microseconds()), "max-µs")

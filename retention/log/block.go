@@ -114,7 +114,7 @@ func (l *Log) readBlock(
 		if v == nil {
 			return nil
 		}
-		err := l.open(v)
+		err := l.open(ctx, v)
 		end := false
 		if err == nil {
 			end, err = read(v)
@@ -151,7 +151,7 @@ func (v *view) readBack(
 			stretch = v.entries[i+1].at - c.off
 		}
 		x := b.batch()
-		if err := c.read(x, stretch, int(stretch)); err != nil {
+		if err := c.read(x, stretch); err != nil {
 			return false, err
 		}
 		for j := len(x.groups) - 1; j >= 0 && !b.isFull(bytesMax); j-- {
@@ -180,7 +180,7 @@ func (v *view) readForward(
 			return false, err
 		}
 		x := b.batch()
-		if err := c.read(x, readBytes, readBytes); err != nil {
+		if err := c.read(x, readBytes); err != nil {
 			return false, err
 		}
 		had := len(b.Groups)

@@ -57,9 +57,9 @@ const everything = math.MaxUint64
 // done reports whether there is nothing more to read.
 func (c *cursor) done() bool { return c.next > c.until }
 
-// read fills b with the next groups: as many as are whole within `bytes`, at most groupsMax, at least one unless the
-// cursor is done. A *badFrame says that no whole group follows what b was given.
-func (c *cursor) read(b *batch, bytes int64, groupsMax int) error {
+// read fills b with the next groups: as many as are whole within `bytes`, at least one unless the cursor is done. A
+// *badFrame says that no whole group follows what b was given.
+func (c *cursor) read(b *batch, bytes int64) error {
 	b.empty()
 	for !c.done() {
 		n := max(min(bytes, c.limit-c.off), 0)
@@ -72,7 +72,7 @@ func (c *cursor) read(b *batch, bytes int64, groupsMax int) error {
 			return fmt.Errorf("read %q: %w", c.f.Name(), err)
 		}
 		b.arena = b.arena[:got] // A file that grows as it is written may be shorter than its limit.
-		need, err := c.parse(b, groupsMax)
+		need, err := c.parse(b)
 		if !errors.Is(err, errShort) {
 			return err
 		}
@@ -91,9 +91,9 @@ func (c *cursor) bad(reason error) error { return &badFrame{c.off, c.next, reaso
 
 // parse takes the groups that lie whole in b.arena, which begins at c.off. errShort says that a group is cut off by the
 // arena's end, and how much it needs.
-func (c *cursor) parse(b *batch, groupsMax int) (need int, err error) {
+func (c *cursor) parse(b *batch) (need int, err error) {
 	rest := b.arena
-	for !c.done() && len(b.groups) < groupsMax {
+	for !c.done() {
 		var g Group
 		n, chunks, err := c.frame.decodeGroup(rest, c.salt, &g, b.chunks)
 		if errors.Is(err, errShort) {

@@ -92,7 +92,7 @@ func frameAt(t testing.TB, l *Log, seq uint64) int64 {
 		t.Fatal(err)
 	}
 	c := v.cursor()
-	if err := c.read(&b, v.limit, everything>>1); err != nil || seq < v.first {
+	if err := c.read(&b, v.limit); err != nil || seq < v.first {
 		t.Fatal(err)
 	}
 	return b.at[seq-v.first]
@@ -162,7 +162,7 @@ func TestFlippedByteInAClosedSegment(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := v.cursor()
-	if err := c.read(&b, v.limit, everything>>1); err != nil {
+	if err := c.read(&b, v.limit); err != nil {
 		t.Fatal(err)
 	}
 	l.letGo(v)

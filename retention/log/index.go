@@ -56,12 +56,12 @@ func (l *Log) letGo(v *view) {
 }
 
 // open opens the file of a view and gets its index.
-func (l *Log) open(v *view) error {
+func (l *Log) open(ctx context.Context, v *view) error {
 	if err := v.openFile(); err != nil {
 		return err
 	}
 	if v.entries == nil {
-		return l.loadIndex(v)
+		return l.loadIndex(ctx, v)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,7 +77,7 @@ func (v *view) openFile() (err error) {
 }
 
 // loadIndex reads a closed segment from its beginning, proves it, and keeps its index.
-func (l *Log) loadIndex(v *view) error {
+func (l *Log) loadIndex(ctx context.Context, v *view) error {
 	v.building.Lock()
 	defer v.building.Unlock()
 	l.mu.Lock()
@@ -87,7 +87,10 @@ func (l *Log) loadIndex(v *view) error {
 		x = &index{}
 		c := v.cursor()
 		for b := (batch{}); !c.done(); {
-			if err := c.read(&b, replayBatchBytes, replayBatchGroups); err != nil {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := c.read(&b, replayBatchBytes); err != nil {
 				return damagedAt(v.path, err)
 			}
 			for i := range b.groups {
@@ -169,21 +172,22 @@ func (l *Log) leave() { <-l.read }
 // ChainOf returns the Chain of a group that is kept, or of the one before the first: it proves that whoever stands at
 // that group followed this log. ErrGone is returned for a group further back.
 func (l *Log) ChainOf(seq uint64) (Chain, error) {
-	_ = l.enter(context.Background()) // It has no end.
+	ctx := context.Background()
+	_ = l.enter(ctx) // It has no end.
 	defer l.leave()
 	v, chain, err := l.holdGroup(seq)
 	if v == nil || err != nil {
 		return chain, err
 	}
 	defer l.letGo(v)
-	if err := l.open(v); err != nil {
+	if err := l.open(ctx, v); err != nil {
 		return Chain{}, err
 	}
 	var b batch
 	c := v.cursorAt(v.lastWhere(func(e *entry) bool { return e.seq <= seq }))
 	for c.next <= seq {
 		c.until = seq
-		if err := c.read(&b, readBytes, replayBatchGroups); err != nil {
+		if err := c.read(&b, readBytes); err != nil {
 			return Chain{}, damagedAt(v.path, err)
 		}
 	}

@@ -45,12 +45,10 @@ const (
 	// blockBufferBytesMax bounds the buffers that a Block keeps for the next call. Larger groups are rare.
 	blockBufferBytesMax = 1 << 20
 
-	// replayBatchBytes bounds what Replay reads ahead, replayBatches times, so that its memory does not depend on the
-	// number of groups.
-	replayBatchBytes = 4 << 20
+	// replayBatchBytes bounds what Replay reads ahead, replayBatches times, unless a group is larger. Of the smallest
+	// groups a batch has 24,000, which are 2 MiB beside it; of those of 256 KiB it reads one in eight twice.
+	replayBatchBytes = 2 << 20
 	replayBatches    = 3
-	// replayBatchGroups bounds the groups of a batch: groups of one event have 200 bytes.
-	replayBatchGroups = 4096
 
 	// spansARetention is how many segments by age a retention has: disk is free a seventh after it (R18).
 	spansARetention = 7

@@ -109,7 +109,7 @@ func (r *replay) readSegment() error {
 		case <-r.stop:
 			return errStopped
 		}
-		err := c.read(b, replayBatchBytes, replayBatchGroups)
+		err := c.read(b, replayBatchBytes)
 		b.dropBefore(r.next)
 		b.err = damagedAt(v.path, err) // What was read before the damage is given.
 		r.next = c.next
@@ -153,7 +153,7 @@ func (r *replay) cursor(v *view) (c cursor, err error) {
 		}
 		c = v.cursor()
 	} else {
-		if err := r.log.open(v); err != nil {
+		if err := r.log.open(context.Background(), v); err != nil {
 			return c, err
 		}
 		c = v.cursorAt(v.lastWhere(func(e *entry) bool { return e.seq < r.next }))

@@ -50,7 +50,7 @@ func (l *Log) prepare(limit int64) error {
 		return err
 	}
 	defer close(s.done)
-	if !l.opts.Room() {
+	if l.failed() != nil || !l.opts.Room() {
 		return nil
 	}
 	bytes, err := s.zero()

@@ -58,7 +58,7 @@ func (s *segment) scan(f *os.File) (*badFrame, error) {
 	c := (&view{segment: s, first: s.first, last: everything, limit: s.bytes, f: f}).cursor()
 	var b batch
 	for {
-		err := c.read(&b, replayBatchBytes, replayBatchGroups)
+		err := c.read(&b, replayBatchBytes)
 		for i := range b.groups {
 			s.index.add(&b.groups[i], b.at[i])
 		}

@@ -113,7 +113,7 @@ func benchmarkAppend(b *testing.B, l *Log, bytes int, next func()) {
 var benchmarkGroups = []struct {
 	name          string
 	bytes, groups int
-}{{"events=1", 200, 50_000}, {"events=1000", 8 << 10, 10_000}, {"events=50000", 400 << 10, 400}}
+}{{"events=1", 200, 5000}, {"events=1000", 8 << 10, 2000}, {"events=50000", 400 << 10, 100}}
 
 // filledLog makes a log without waiting for the disk.
 func filledLog(b *testing.B, bytes, groups int) *Log {
@@ -165,9 +165,9 @@ func BenchmarkReadBack(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen opens a log of 1 GiB whose last segment is full.
+// BenchmarkOpen opens a log of 130 MiB whose last segment is about full.
 func BenchmarkOpen(b *testing.B) {
-	l := filledLog(b, 1<<20, 1000)
+	l := filledLog(b, 1<<20, 127)
 	if err := l.Close(); err != nil {
 		b.Fatal(err)
 	}

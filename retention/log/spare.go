@@ -54,12 +54,15 @@ func (l *Log) prepare(limit int64) error {
 		return nil
 	}
 	bytes, err := s.zero()
+	if errors.Is(err, unix.ENOSPC) { // It is a file that grows when it is needed.
+		bytes, err = 0, s.f.Truncate(0)
+	}
+	if err != nil {
+		return fmt.Errorf("prepare the next segment: %w", err)
+	}
 	l.mu.Lock()
 	s.bytes = max(s.bytes, bytes)
 	l.mu.Unlock()
-	if err != nil && !errors.Is(err, unix.ENOSPC) { // Without space it is a shorter file that grows.
-		return fmt.Errorf("prepare the next segment: %w", err)
-	}
 	return nil
 }
 
@@ -92,7 +95,12 @@ func (l *Log) give(s *spare) error {
 		if err != nil && !errors.Is(err, unix.ENOSPC) {
 			return err
 		}
-		if ok && err == nil {
+		switch {
+		case err != nil: // Nothing is kept of a part that others may need.
+			if err := s.f.Truncate(0); err != nil {
+				return fmt.Errorf("shorten %q: %w", s.f.Name(), err)
+			}
+		case ok:
 			s.bytes = s.limit
 		}
 	}

@@ -346,6 +346,19 @@ func TestTornTableThatNobodyNames(t *testing.T) {
 	}
 }
 
+// A power cut may keep the name of a new file and not its size. Nothing in it was ever acknowledged.
+func TestNamesWithoutContent(t *testing.T) {
+	for _, name := range []string{"99999.mem", "999999.vlog", "DISCARD"} {
+		killed, _ := twoStores(t)
+		if err := os.WriteFile(filepath.Join(killed, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := verify(killed); err != nil || n != damageGroups {
+			t.Fatalf("%s is empty: position %d, %v", name, n, err)
+		}
+	}
+}
+
 // A kill may cut off the last record of the manifest: it was not acknowledged.
 func TestTornManifest(t *testing.T) {
 	killed, _ := twoStores(t)

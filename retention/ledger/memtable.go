@@ -40,6 +40,25 @@ func checkMemtables(dir string, memtables files, memTableBytes int64) error {
 	return nil
 }
 
+// removeUnbegun removes the newest memtable and value log if they are empty, which Badger would refuse. A power cut may
+// keep the name of a new file and not its size; nothing in it was acknowledged then.
+func removeUnbegun(dir string) error {
+	files, err := listFiles(dir)
+	if err != nil {
+		return err
+	}
+	for _, ext := range []string{".mem", ".vlog"} {
+		list := files.numbered(ext)
+		if len(list) == 0 || list[len(list)-1].bytes > 0 {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, list[len(list)-1].name)); err != nil {
+			return fmt.Errorf("remove a file that was never begun: %w", err)
+		}
+	}
+	return nil
+}
+
 // entriesEnd returns where the last good entry ends.
 func entriesEnd(data []byte) int {
 	at := min(memtableHeaderBytes, len(data))

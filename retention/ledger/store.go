@@ -82,6 +82,9 @@ func open(o *Options) (*Store, error) {
 	if err := check(o.Path, o.size.fill()); err != nil {
 		return nil, err
 	}
+	if err := removeUnbegun(o.Path); err != nil {
+		return nil, err
+	}
 	s := &Store{path: o.Path, log: &logger{path: o.Path, warn: o.Logger, fatal: o.Fatal}}
 	var err error
 	if s.names, err = openNames(o.Path); err != nil {

@@ -33,6 +33,7 @@ type answer struct {
 // question is what the test asks; the zero one is for Stats.
 type question struct {
 	Cut      bool   `json:"cut,omitempty"`       // keep what Seed lets survive, then end
+	CutAfter uint64 `json:"cut_after,omitempty"` // cut at so many changes from now on, of what begins with Path
 	FailSync bool   `json:"fail_sync,omitempty"` // the next one of a file whose path begins with Path
 	Path     string `json:"path,omitempty"`
 	Seed     uint64 `json:"seed,omitempty"`

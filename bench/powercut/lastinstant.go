@@ -85,6 +85,7 @@ func drawSectors(random *rand.Rand) (from, to int) {
 // power is when the disk is cut by itself.
 type power struct {
 	left uint64            // changes until then; 0: never
+	path string            // changes of what begins with it count
 	seed uint64            // 0: nothing but what was synced survives
 	gone func(what string) // ends the process
 }
@@ -92,7 +93,7 @@ type power struct {
 // changing counts a change that was asked for. At the last one it cuts the power: the change has reached the cache, and
 // nobody is answered any more.
 func (d *disk) changing(what string, i *inode) {
-	if d.power.left == 0 {
+	if d.power.left == 0 || !strings.HasPrefix(i.path(), d.power.path) {
 		return
 	}
 	if d.power.left--; d.power.left > 0 {

@@ -183,6 +183,16 @@ func TestLastInstantMounted(t *testing.T) {
 	if at := f.CutAt(); at != "sync f" {
 		t.Errorf("the power went at %q", at)
 	}
+	f = MountT(t, lower, Options{})
+	must(f.CutAfter(2, "f", 0))
+	put(f.Mountpoint()+"/g", "data")
+	if os.WriteFile(f.Mountpoint()+"/f", []byte("data"), 0o600) == nil { // A creation or a truncation, and a write.
+		t.Error("a write was answered after the power went")
+	}
+	must(f.Cut())
+	if at := f.CutAt(); at != "write f" {
+		t.Errorf("the power went at %q", at)
+	}
 	survivors := map[string]bool{}
 	for seed := uint64(1); seed <= 8; seed++ {
 		lower := t.TempDir()

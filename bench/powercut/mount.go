@@ -113,7 +113,16 @@ func (f *FS) CutKeeping(seed uint64) error {
 	return f.Cut()
 }
 
-// CutAt says at which change the power went, when Options.CutAt cut it and Cut was called since; else it is empty.
+// CutAfter cuts the power at the changes-th change from now on of what begins with path, as Options.CutAt does.
+func (f *FS) CutAfter(changes uint64, path string, seed uint64) error {
+	if _, err := f.ask(&question{CutAfter: changes, Path: path, Seed: seed}, endWithin); err != nil {
+		return fmt.Errorf("let the power go: %w", err)
+	}
+	return nil
+}
+
+// CutAt says at which change the power went, when Options.CutAt or CutAfter cut it and Cut was called since; else it is
+// empty.
 func (f *FS) CutAt() string { return f.cutAt }
 
 // Unmount is the orderly end: everything, synced or not, is written to lower, under IgnoreSync as well. While files are

@@ -125,6 +125,8 @@ func (d *disk) obey(q question) {
 	case q.Cut:
 		_ = d.keepSome(q.Seed) // What an error leaves is a state like any other.
 		d.power.gone("the end of the test")
+	case q.CutAfter > 0:
+		d.power.left, d.power.path, d.power.seed = q.CutAfter, q.Path, q.Seed
 	case q.FailSync:
 		d.failing = &failure{q.Path, q.Seed}
 	}

@@ -215,14 +215,23 @@ func (p *memory) giveUp(seq uint64) {
 
 // trim forgets the lowest sequences beyond what is kept, and those that are too old. p.mu is held.
 func (p *memory) trim(nowMs int64) {
-	for p.known.n > 0 {
-		c := p.known.value(0)
-		if c.kept == undecided || (p.known.n <= keptMax && nowMs-c.atMs < KeptFor.Milliseconds()) {
-			return
-		}
-		p.floor = p.known.sequence(0) + 1
-		p.forget(0)
+	p.trimExcess()
+	for p.known.n > 0 && p.known.value(0).kept != undecided &&
+		nowMs-p.known.value(0).atMs >= KeptFor.Milliseconds() {
+		p.forgetLowest()
 	}
+}
+
+// trimExcess forgets the lowest sequences beyond what is kept, but none that is being decided. p.mu is held.
+func (p *memory) trimExcess() {
+	for p.known.n > keptMax && p.known.value(0).kept != undecided {
+		p.forgetLowest()
+	}
+}
+
+func (p *memory) forgetLowest() {
+	p.floor = p.known.sequence(0) + 1
+	p.forget(0)
 }
 
 // settle forgets the group of a sequence that is durable now. It comes before the first answer, whoever gets that: a

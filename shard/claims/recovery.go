@@ -53,6 +53,9 @@ func (ps *Producers) RestoreClaim(r record.Claim, group uint64) error {
 		return fmt.Errorf("sequence %d belongs to producer %d", r.Sequence, r.Producer)
 	}
 	p := ps.ByOrdinal(r.Producer)
+	if p == nil {
+		return nil
+	}
 	p.restore(r.Sequence, remembered{hash: r.Hash, atMs: r.AtMs}, func(i int) {
 		if len(r.Answer) <= AnswerBytesKept {
 			p.keep(i, r.Answer)
@@ -60,14 +63,15 @@ func (ps *Producers) RestoreClaim(r record.Claim, group uint64) error {
 		}
 		p.keepLong(i, group, r.Answer)
 	})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trim(r.AtMs) // As deciding it did.
 	return nil
 }
 
 // restore remembers a recovered sequence with the answer that keep gives it, unless it is known or forgotten already.
+// It does not look at its age, so that the order of a section's entries says nothing.
 func (p *Producer) restore(seq uint64, c remembered, keep func(i int)) {
-	if p == nil {
-		return
-	}
 	p.see(c.atMs)
 	p.notedMs.Store(p.seenMs.Load())
 	p.mu.Lock()
@@ -78,7 +82,7 @@ func (p *Producer) restore(seq uint64, c remembered, keep func(i int)) {
 	}
 	p.known.insert(i, seq, c)
 	keep(i)
-	p.trim(c.atMs)
+	p.trimExcess()
 	p.account()
 }
 

@@ -177,14 +177,15 @@ func (ps *Producers) loadEntry(kind byte, ordinal uint32, entry []byte) error {
 		return nil
 	case kind == entryProducer:
 		return ps.loadProducer(ordinal, entry)
-	case ordinal == 0 || ordinal > OrdinalMax || len(entry) < claimEntryBytes:
+	}
+	p := ps.ByOrdinal(ordinal)
+	if p == nil || len(entry) < claimEntryBytes {
 		return errSection
 	}
 	seq, body := binary.LittleEndian.Uint64(entry[entryHeadBytes:]), entry[claimEntryBytes:]
 	c := remembered{
 		hash: [16]byte(entry[entryHeadBytes+8:]), atMs: int64(binary.LittleEndian.Uint64(entry[entryHeadBytes+24:])),
 	}
-	p := ps.ByOrdinal(ordinal)
 	switch {
 	case kind == entryClaim && len(body) <= AnswerBytesKept:
 		p.restore(seq, c, func(i int) { p.keep(i, body) })

@@ -17,11 +17,12 @@ var arrowRules = []rule{
 // folders that there are.
 var arrows = map[string][]string{
 	"cmd": {
-		"ingest", "console", "usage", "shard", "counters", "license", "access", "retention", "event", "metric", "client",
+		"ingest", "console", "query", "usage", "shard", "counters", "license", "access", "retention", "event", "metric", "client",
 		"bench",
 	},
 	"ingest":    {"shard", "counters", "license", "access", "retention", "event", "metric"},
-	"console":   {"shard", "counters", "license", "access", "retention", "event", "metric"},
+	"console":   {"query", "shard", "counters", "license", "access", "retention", "event", "metric"},
+	"query":     {"shard", "counters", "license", "retention", "event"},
 	"usage":     {"shard", "counters", "license", "retention"},
 	"shard":     {"counters", "license", "access", "retention", "event", "metric"},
 	"counters":  {},

@@ -27,7 +27,7 @@ func (c *call) showAudit() error {
 		return err
 	}
 	list, last, scanned, more := []auditAnswer{}, uint64(0), 0, false
-	err = c.engine.Audit(before, func(e license.AuditEntry) bool {
+	err = c.queries.Audit(before, func(e license.AuditEntry) bool {
 		if len(list) == limit || scanned == scanAudit {
 			more = true
 			return false

@@ -12,6 +12,7 @@ import (
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/metric"
+	"github.com/meterd/meterd/query"
 	"github.com/meterd/meterd/shard"
 )
 
@@ -22,17 +23,22 @@ type Engine interface {
 	ClockLeapt() bool
 	ConfirmClock(name string, token *access.Token) error
 	Durable() error
-	View(fn func(*shard.View)) error
 	Administer(name string, token *access.Token, fn shard.ChangeFunc) error
-	Licenses(p *license.Product, after uint64, fn func(*shard.License) bool) error
-	DeviceLog(ctx context.Context, q shard.LogQuery, fn func(*shard.LogEntry) bool) error
-	Forecast(p *license.Product, weeks int) (shard.Forecast, error)
+}
+
+// Queries looks at what Engine keeps; *query.Reader is one.
+type Queries interface {
+	View(fn func(*query.View)) error
+	Licenses(p *license.Product, after uint64, fn func(*query.License) bool) error
+	DeviceLog(ctx context.Context, q query.LogQuery, fn func(*query.LogEntry) bool) error
+	Forecast(p *license.Product, weeks int) (query.Forecast, error)
 	Audit(before uint64, fn func(license.AuditEntry) bool) error
 }
 
 // Options is what a Handler is made of.
 type Options struct {
 	Engine  Engine
+	Queries Queries
 	Logger  *slog.Logger // told what could not be answered; nil: nobody is
 	Metrics *metric.Set  // what /metrics shows; New adds to it
 	// Ready reports whether events are taken: not while the daemon recovers or drains.
@@ -65,6 +71,7 @@ func (o Options) Validate() error {
 		}
 	}
 	need(o.Engine != nil, "Engine is needed")
+	need(o.Queries != nil, "Queries is needed")
 	need(o.Metrics != nil, "Metrics is needed")
 	need(o.Ready != nil, "Ready is needed")
 	need(o.DiskFree != nil, "DiskFree is needed")
@@ -78,6 +85,7 @@ func (o Options) Validate() error {
 type Handler struct {
 	o         Options
 	engine    Engine
+	queries   Queries
 	logger    *slog.Logger
 	penalties *access.Penalties
 	readers   logReaders
@@ -90,7 +98,7 @@ func New(o Options) (*Handler, error) {
 		return nil, err
 	}
 	o.fill()
-	h := &Handler{o: o, engine: o.Engine, logger: o.Logger, penalties: access.NewPenalties(nil)}
+	h := &Handler{o: o, engine: o.Engine, queries: o.Queries, logger: o.Logger, penalties: access.NewPenalties(nil)}
 	h.route = h.routes().Handler
 	h.registerMetrics()
 	return h, nil

@@ -7,7 +7,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/license/calendar"
-	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/query"
 )
 
 type deviceAnswer struct {
@@ -55,7 +55,7 @@ func deviceState(active bool) string {
 	return stateUnactivated
 }
 
-func showDeviceOf(p *license.Product, d *shard.Device) deviceAnswer {
+func showDeviceOf(p *license.Product, d *query.Device) deviceAnswer {
 	a := deviceAnswer{
 		Product:     p.Name,
 		Device:      d.Name,
@@ -95,9 +95,9 @@ func (c *call) showDevice() error {
 	name := c.path("device")
 	var answer deviceAnswer
 	var known bool
-	err = c.engine.View(func(v *shard.View) {
+	err = c.queries.View(func(v *query.View) {
 		p := v.Catalogue.ProductByID(p.ID)
-		var d shard.Device
+		var d query.Device
 		if d, known = v.Device(p, []byte(name)); known {
 			answer = showDeviceOf(p, &d)
 		}
@@ -148,9 +148,9 @@ func (c *call) listDevices() error {
 	}
 	page.from = counters.Ordinal(from)
 	for end := false; !end && !page.full; {
-		err := c.engine.View(func(v *shard.View) {
+		err := c.queries.View(func(v *query.View) {
 			p := v.Catalogue.ProductByID(p.ID)
-			page.from, end = v.Devices(p, page.from, scanDevices, func(d *shard.Device) bool { return page.add(p, d) })
+			page.from, end = v.Devices(p, page.from, scanDevices, func(d *query.Device) bool { return page.add(p, d) })
 		})
 		if err != nil {
 			return err
@@ -163,7 +163,7 @@ func (c *call) listDevices() error {
 }
 
 // add takes one device and reports whether the page wants more.
-func (g *devicePage) add(p *license.Product, d *shard.Device) bool {
+func (g *devicePage) add(p *license.Product, d *query.Device) bool {
 	if g.state != "" && (g.state == stateActive) != d.Active || g.online != "" && (g.online == "true") != d.Online {
 		return true
 	}

@@ -16,57 +16,58 @@ import (
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/metric/metrictest"
+	"github.com/meterd/meterd/query"
 	"github.com/meterd/meterd/shard"
 )
 
 func TestOptionsReportEveryFault(t *testing.T) {
 	_, err := New(Options{TimeZone: "Nowhere"})
-	for _, fault := range []string{"Engine", "Metrics", "Ready", "DiskFree", `TimeZone "Nowhere"`} {
+	for _, fault := range []string{"Engine", "Queries", "Metrics", "Ready", "DiskFree", `TimeZone "Nowhere"`} {
 		if err == nil || !strings.Contains(err.Error(), fault) {
 			t.Errorf("%v does not name %s", err, fault)
 		}
 	}
 }
 
-// faultyEngine is an engine that can fail.
-type faultyEngine struct {
-	Engine
+// faultyQueries are queries that can fail.
+type faultyQueries struct {
+	Queries
 	err   error
 	views int
 }
 
-func (e *faultyEngine) View(fn func(*shard.View)) error {
+func (e *faultyQueries) View(fn func(*query.View)) error {
 	e.views++
 	if e.err != nil {
 		return e.err
 	}
-	return e.Engine.View(fn)
+	return e.Queries.View(fn)
 }
 
-func (e *faultyEngine) DeviceLog(ctx context.Context, q shard.LogQuery, fn func(*shard.LogEntry) bool) error {
-	if err := e.Engine.DeviceLog(ctx, q, fn); err != nil {
+func (e *faultyQueries) DeviceLog(ctx context.Context, q query.LogQuery, fn func(*query.LogEntry) bool) error {
+	if err := e.Queries.DeviceLog(ctx, q, fn); err != nil {
 		return err
 	}
 	return e.err
 }
 
 // faultyDaemon has a device with three entries in its log, and tells what it logs itself.
-func faultyDaemon(t *testing.T) (*daemon, *faultyEngine, *bytes.Buffer) {
-	engine, logged := &faultyEngine{}, &bytes.Buffer{}
+func faultyDaemon(t *testing.T) (*daemon, *faultyQueries, *bytes.Buffer) {
+	queries, logged := &faultyQueries{}, &bytes.Buffer{}
 	d := newDaemon(t, func(o *Options) {
-		engine.Engine = o.Engine
-		o.Engine, o.Logger = engine, slog.New(slog.NewTextHandler(logged, nil))
+		queries.Queries = o.Queries
+		o.Queries, o.Logger = queries, slog.New(slog.NewTextHandler(logged, nil))
 	})
 	d.create(1, "p")
 	d.connect("p", 0, 1)
 	d.submit("", strings.Repeat(`{"type":"up","product":"p","device":"d-0","size":1}`+"\n", 2))
-	return d, engine, logged
+	return d, queries, logged
 }
 
 // After ErrStopped nobody knows what is on disk, so nothing is answered; other errors are, and told to the operator
 // alone.
 func TestEngineErrors(t *testing.T) {
-	d, engine, logged := faultyDaemon(t)
+	d, queries, logged := faultyDaemon(t)
 	for _, c := range []struct {
 		err    error
 		closed bool
@@ -79,7 +80,7 @@ func TestEngineErrors(t *testing.T) {
 		{err: fmt.Errorf("scan: %w", context.Canceled), status: 503, says: `"code":"overloaded"`},
 		{err: errors.New("the secret of the disk"), status: 500, says: `"code":"internal_error"`, logs: true},
 	} {
-		engine.err = c.err
+		queries.err = c.err
 		logged.Reset()
 		ctx, conn := d.ask(request{token: "admin", method: "GET", uri: "/v1/products/p"})
 		body := string(ctx.Response.Body())
@@ -100,7 +101,7 @@ func TestEngineErrors(t *testing.T) {
 
 // A stream whose status is already sent can say that it is not whole only by closing the connection.
 func TestLogStreamErrors(t *testing.T) {
-	d, engine, logged := faultyDaemon(t)
+	d, queries, logged := faultyDaemon(t)
 	stream := request{
 		token:  "admin",
 		method: "GET",
@@ -116,7 +117,7 @@ func TestLogStreamErrors(t *testing.T) {
 		{shard.ErrStopped, true, false},
 		{context.Canceled, true, false},
 	} {
-		engine.err = c.err
+		queries.err = c.err
 		logged.Reset()
 		ctx, conn := d.ask(stream)
 		if lines := strings.Count(string(ctx.Response.Body()), "\n"); lines != 3 {
@@ -126,7 +127,7 @@ func TestLogStreamErrors(t *testing.T) {
 			t.Errorf("%v: closed %v, %d deadlines, logged %q", c.err, conn.closed.Load(), conn.deadlines.Load(), logged)
 		}
 	}
-	engine.err = nil
+	queries.err = nil
 	stream.method = "HEAD"
 	if ctx, _ := d.ask(stream); ctx.Response.IsBodyStream() || ctx.Response.StatusCode() != 200 {
 		t.Errorf("HEAD: %s", &ctx.Response)
@@ -136,7 +137,7 @@ func TestLogStreamErrors(t *testing.T) {
 // A client that goes away ends the search for what it asked.
 func TestLogStreamClientGoesAway(t *testing.T) {
 	d, _, logged := faultyDaemon(t)
-	s := &logStream{h: d.handler, conn: &clientConn{}, q: shard.LogQuery{
+	s := &logStream{h: d.handler, conn: &clientConn{}, q: query.LogQuery{
 		Product: d.engine.Catalogue().Product([]byte("p")), Device: []byte("d-0"),
 	}}
 	s.run(context.Background(), newSmallWriter(goneWriter{}))
@@ -147,7 +148,7 @@ func TestLogStreamClientGoesAway(t *testing.T) {
 
 // The sums of a page are read in Views of bounded length.
 func TestSumsAreReadInSteps(t *testing.T) {
-	d, engine, _ := faultyDaemon(t)
+	d, queries, _ := faultyDaemon(t)
 	big := func() *license.Product {
 		p := &license.Product{State: &license.ProductState{Account: &license.AccountState{}}}
 		for range scanLots {
@@ -157,30 +158,30 @@ func TestSumsAreReadInSteps(t *testing.T) {
 	}
 	c := &call{Handler: d.handler}
 	products := []*license.Product{big(), big(), d.engine.Catalogue().Product([]byte("p"))}
-	engine.views = 0
+	queries.views = 0
 	list, err := c.stocks(products)
 	must(t, err)
-	if engine.views != 3 ||
+	if queries.views != 3 ||
 		list[1].licenses != (license.Counts{Total: 3 * scanLots, Used: scanLots, Available: 2 * scanLots}) ||
 		list[2].active != 1 {
-		t.Errorf("%d Views: %+v", engine.views, list)
+		t.Errorf("%d Views: %+v", queries.views, list)
 	}
-	engine.views = 0
+	queries.views = 0
 	account := func(p *license.Product) *license.Account {
 		return &license.Account{Gifts: &license.Pool{Credited: 5}, State: p.State.Account}
 	}
 	accounts, err := c.accountStocks(
 		[]*license.Account{account(products[0]), account(products[1])}, [][]*license.Product{products[:1], products[1:2]})
 	must(t, err)
-	if engine.views != 2 || accounts[1].licenses.Total != 3*scanLots+5 || accounts[1].gifts.Total != 5 {
-		t.Errorf("%d Views: %+v", engine.views, accounts)
+	if queries.views != 2 || accounts[1].licenses.Total != 3*scanLots+5 || accounts[1].gifts.Total != 5 {
+		t.Errorf("%d Views: %+v", queries.views, accounts)
 	}
-	engine.views = 0
+	queries.views = 0
 	lots := append(big().Lots, &license.Lot{Order: "last", Pool: &license.Pool{Credited: 9}})
 	answers, err := showAll(c, products[0], lots, showLot)
 	must(t, err)
-	if engine.views != 2 || len(answers) != len(lots) || answers[scanLots].Order != "last" || answers[0].Available != 2 {
-		t.Errorf("%d Views, %d answers", engine.views, len(answers))
+	if queries.views != 2 || len(answers) != len(lots) || answers[scanLots].Order != "last" || answers[0].Available != 2 {
+		t.Errorf("%d Views, %d answers", queries.views, len(answers))
 	}
 }
 
@@ -250,6 +251,7 @@ func TestMetrics(t *testing.T) {
 	}
 	local, err := New(Options{
 		Engine:   d.engine,
+		Queries:  d.queries,
 		Metrics:  metric.NewSet(),
 		Ready:    d.ready.Load,
 		DiskFree: func() uint64 { return 1 },

@@ -19,6 +19,7 @@ import (
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
+	"github.com/meterd/meterd/query"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/retention/ledger"
 	commitlog "github.com/meterd/meterd/retention/log"
@@ -26,7 +27,10 @@ import (
 	"github.com/meterd/meterd/usage"
 )
 
-var _ Engine = (*shard.Engine)(nil)
+var (
+	_ Engine  = (*shard.Engine)(nil)
+	_ Queries = (*query.Reader)(nil)
+)
 
 // handClock is a clock that a test moves.
 type handClock struct {
@@ -56,6 +60,7 @@ type daemon struct {
 	t       testing.TB
 	clock   *handClock
 	engine  *shard.Engine
+	queries *query.Reader
 	handler *Handler
 	ready   atomic.Bool
 	tokens  map[string]string // secrets by name
@@ -79,7 +84,7 @@ func newDaemon(t testing.TB, change func(*Options)) *daemon {
 	set := metric.NewSet()
 	d.engine.RegisterMetrics(set)
 	o := Options{
-		Engine: d.engine, Metrics: set, Ready: d.ready.Load, TimeZone: "Asia/Shanghai",
+		Engine: d.engine, Queries: d.queries, Metrics: set, Ready: d.ready.Load, TimeZone: "Asia/Shanghai",
 		DiskFree: func() uint64 { return 123456789 }, Version: "1.2.3",
 	}
 	if change != nil {
@@ -109,10 +114,13 @@ func (d *daemon) open() {
 	must(d.t, err)
 	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	must(d.t, err)
+	list := usage.New(store)
 	d.engine, err = shard.Open(shard.Options{
-		Log: log, Ledger: usage.New(store), Checkpoints: checkpoints, Guard: dir.Guard(), Clock: d.clock, HashSeed: 42,
+		Log: log, Ledger: list, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: d.clock, HashSeed: 42,
 		Region: dir.Region(), Retention: retentionOfTests,
 	})
+	must(d.t, err)
+	d.queries, err = query.New(query.Options{Engine: d.engine, Log: log, Ledger: list, Retention: retentionOfTests})
 	must(d.t, err)
 	d.t.Cleanup(func() {
 		must(d.t, errors.Join(d.engine.Close(), log.Close(), store.Close(), dir.Close()))

@@ -38,7 +38,7 @@ func (c *call) showForecast() error {
 			return invalid("weeks", fmt.Sprintf("must be a whole number from 1 to %d", forecastWeeksMax))
 		}
 	}
-	f, err := c.engine.Forecast(p, weeks)
+	f, err := c.queries.Forecast(p, weeks)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/query"
 )
 
 type licenseAnswer struct {
@@ -93,7 +93,7 @@ func (c *call) listLicenses(products []*license.Product) error {
 			after = serial
 		}
 		page.product = p
-		if err := c.engine.Licenses(p, after, page.add); err != nil {
+		if err := c.queries.Licenses(p, after, page.add); err != nil {
 			return err
 		}
 		if page.full {
@@ -104,7 +104,7 @@ func (c *call) listLicenses(products []*license.Product) error {
 }
 
 // add takes one licence and reports whether the page wants more.
-func (g *licensePage) add(l *shard.License) bool {
+func (g *licensePage) add(l *query.License) bool {
 	if g.expiring && (!l.Active || l.ExpiresS*1000 >= g.beforeMs) {
 		return true
 	}

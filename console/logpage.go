@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/query"
 )
 
 // logPage is a part of a device's log, encoded: what one scan gathers before anything is written to a client. Nothing
@@ -13,16 +13,16 @@ import (
 type logPage struct {
 	lines   []byte // of NDJSON
 	entries int
-	last    shard.LogPlace // of the last entry
+	last    query.LogPlace // of the last entry
 	isCut   bool           // there are more entries behind it
 }
 
 // read fills p with the next entries of q, of bytesMax bytes at most but at least one. With a limit it ends there, and
 // looks for one more only if it wants to know whether there is one. After an error p has what was found before it.
-func (p *logPage) read(ctx context.Context, e Engine, q shard.LogQuery, limit, bytesMax int, looksOn bool) error {
+func (p *logPage) read(ctx context.Context, from Queries, q query.LogQuery, limit, bytesMax int, looksOn bool) error {
 	p.lines, p.entries, p.isCut = p.lines[:0], 0, false
 	var failed error
-	err := e.DeviceLog(ctx, q, func(entry *shard.LogEntry) bool {
+	err := from.DeviceLog(ctx, q, func(entry *query.LogEntry) bool {
 		if limit > 0 && p.entries == limit {
 			p.isCut = true
 			return false

@@ -11,7 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/query"
 )
 
 type logAnswer struct {
@@ -54,12 +54,12 @@ func (c *call) showLogs() error {
 }
 
 // pageLogs answers with one page. It ends early at a number of bytes: the cursor goes on there.
-func (c *call) pageLogs(q shard.LogQuery, limit int) error {
+func (c *call) pageLogs(q query.LogQuery, limit int) error {
 	ctx, cancel := context.WithTimeout(c.ctx, logPageWithin)
 	defer cancel()
 	go watchClient(ctx, c.ctx.Conn(), cancel)
 	var p logPage
-	err := p.read(ctx, c.engine, q, limit, logAnswerBytesMax, true)
+	err := p.read(ctx, c.queries, q, limit, logAnswerBytesMax, true)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return &event.Problem{
@@ -79,7 +79,7 @@ func (c *call) pageLogs(q shard.LogQuery, limit int) error {
 }
 
 // logQuery reads what the request asks for.
-func (c *call) logQuery() (q shard.LogQuery, err error) {
+func (c *call) logQuery() (q query.LogQuery, err error) {
 	if q.Product, err = c.product(); err != nil {
 		return q, err
 	}
@@ -110,7 +110,7 @@ func (c *call) logQuery() (q shard.LogQuery, err error) {
 	if err == nil && onward && (seq == 0 || index > logIndexMax) {
 		err = badCursor()
 	}
-	q.After = shard.LogPlace{DecidedMs: int64(ms), Seq: seq, Index: int(index)}
+	q.After = query.LogPlace{DecidedMs: int64(ms), Seq: seq, Index: int(index)}
 	return q, err
 }
 
@@ -128,7 +128,7 @@ func (c *call) prefersNDJSON() bool {
 	return false
 }
 
-func showLogEntry(e *shard.LogEntry) logAnswer {
+func showLogEntry(e *query.LogEntry) logAnswer {
 	r := &e.Row
 	a := logAnswer{
 		Time: maybe(instant(r.TimeMs)), DecidedAt: instant(r.DecidedMs), Type: r.Type.String(), Size: r.Size,

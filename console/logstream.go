@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/meterd/meterd/query"
 	"github.com/meterd/meterd/shard"
 )
 
@@ -15,14 +16,14 @@ import (
 type logStream struct {
 	h      *Handler
 	conn   net.Conn
-	q      shard.LogQuery
+	q      query.LogQuery
 	limit  int // 0: all
 	lines  int
 	isGone bool // the client took no more
 }
 
 // streamLogs answers with a line an entry. leave is called when the stream has ended.
-func (c *call) streamLogs(q shard.LogQuery, limit int, leave func()) {
+func (c *call) streamLogs(q query.LogQuery, limit int, leave func()) {
 	c.ctx.SetContentType(ndjson)
 	if c.ctx.IsHead() {
 		leave()
@@ -67,7 +68,7 @@ func (s *logStream) writePages(ctx context.Context, w *bufio.Writer) error {
 		if s.limit > 0 {
 			limit = s.limit - s.lines
 		}
-		err := p.read(ctx, s.h.engine, s.q, limit, logPageBytesMax, false)
+		err := p.read(ctx, s.h.queries, s.q, limit, logPageBytesMax, false)
 		if failed := s.write(ctx, w, p.lines); failed != nil {
 			return failed
 		}

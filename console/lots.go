@@ -4,7 +4,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/query"
 )
 
 type lotAnswer struct {
@@ -161,7 +161,7 @@ func showAll[A any](
 	list := make([]A, 0, len(credits))
 	for len(list) < len(credits) {
 		step := credits[len(list):min(len(credits), len(list)+scanLots)]
-		err := c.engine.View(func(v *shard.View) {
+		err := c.queries.View(func(v *query.View) {
 			for _, l := range step {
 				used, quantity := v.Used(p, l)
 				list = append(list, show(l, used, quantity))

@@ -18,7 +18,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/access"
-	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/query"
 )
 
 // patience is when a test gives up waiting. It bounds a failure and measures nothing.
@@ -34,24 +34,24 @@ func await(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// watchedEngine counts the scans of the log that are running; with hold they last until their context is over.
-type watchedEngine struct {
-	Engine
+// watchedQueries counts the scans of the log that are running; with hold they last until their context is over.
+type watchedQueries struct {
+	Queries
 	scans, ended atomic.Int64
 	holds        atomic.Bool
 }
 
-func (e *watchedEngine) DeviceLog(ctx context.Context, q shard.LogQuery, fn func(*shard.LogEntry) bool) error {
+func (e *watchedQueries) DeviceLog(ctx context.Context, q query.LogQuery, fn func(*query.LogEntry) bool) error {
 	e.scans.Add(1)
 	defer e.ended.Add(1)
 	if e.holds.Load() {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	return e.Engine.DeviceLog(ctx, q, fn)
+	return e.Queries.DeviceLog(ctx, q, fn)
 }
 
-func (e *watchedEngine) running() int64 { return e.scans.Load() - e.ended.Load() }
+func (e *watchedQueries) running() int64 { return e.scans.Load() - e.ended.Load() }
 
 // narrowBytes is the size of buffers between client and server: far less than a log, and enough for segments of the
 // loopback, which is slow with less.
@@ -87,16 +87,16 @@ func (c *narrowConn) Write(b []byte) (int, error) {
 // served is a daemon behind a real server on the loopback.
 type served struct {
 	*daemon
-	engine   *watchedEngine
+	queries  *watchedQueries
 	listener *narrowListener
 }
 
 func serve(t *testing.T) *served {
 	t.Helper()
-	s := &served{engine: &watchedEngine{}}
+	s := &served{queries: &watchedQueries{}}
 	s.daemon = newDaemon(t, func(o *Options) {
-		s.engine.Engine = o.Engine
-		o.Engine = s.engine
+		s.queries.Queries = o.Queries
+		o.Queries = s.queries
 	})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -159,7 +159,7 @@ func TestSlowReadersHoldNothing(t *testing.T) {
 		_, err := io.ReadFull(clients[i], begun[i][:])
 		must(t, err)
 	}
-	areParked := func() bool { return s.listener.writing.Load() == slow && s.engine.running() == 0 }
+	areParked := func() bool { return s.listener.writing.Load() == slow && s.queries.running() == 0 }
 	await(t, "all slow clients are waited for", areParked)
 
 	status, whole := s.answerOn(s.dial("", ndjson))
@@ -171,7 +171,7 @@ func TestSlowReadersHoldNothing(t *testing.T) {
 		t.Errorf("a page: %d", status)
 	}
 	if !areParked() {
-		t.Errorf("%d of %d slow clients are waited for, %d scans run", s.listener.writing.Load(), slow, s.engine.running())
+		t.Errorf("%d of %d slow clients are waited for, %d scans run", s.listener.writing.Load(), slow, s.queries.running())
 	}
 	for i, c := range clients {
 		status, body := s.answerOn(io.MultiReader(strings.NewReader(string(begun[i][:])), c))
@@ -179,7 +179,7 @@ func TestSlowReadersHoldNothing(t *testing.T) {
 			t.Errorf("slow client %d: %d with %d bytes of %d", i, status, len(body), len(whole))
 		}
 	}
-	if scans := s.engine.scans.Load(); scans < slow*entries/3 {
+	if scans := s.queries.scans.Load(); scans < slow*entries/3 {
 		t.Errorf("%d scans: a page is larger than it may be", scans)
 	}
 	await(t, "nobody reads", func() bool { return s.handler.readers.count() == 0 })
@@ -220,19 +220,19 @@ func TestPagesAreBoundedInBytes(t *testing.T) {
 func TestGoneClientEndsTheSearch(t *testing.T) {
 	s := serve(t)
 	s.fill(1)
-	s.engine.holds.Store(true)
+	s.queries.holds.Store(true)
 	for i, accept := range []string{"application/json", ndjson} {
 		c := s.dial("", accept)
-		await(t, "the search runs", func() bool { return s.engine.scans.Load() == int64(i+1) })
+		await(t, "the search runs", func() bool { return s.queries.scans.Load() == int64(i+1) })
 		must(t, c.Close())
-		await(t, "the search has ended", func() bool { return s.engine.running() == 0 })
+		await(t, "the search has ended", func() bool { return s.queries.running() == 0 })
 	}
 	await(t, "nobody reads", func() bool { return s.handler.readers.count() == 0 })
 }
 
 // Too many readers at once are refused, each token at its own bound; a search that takes too long says so.
 func TestLogReadersAreBounded(t *testing.T) {
-	d, engine, _ := faultyDaemon(t)
+	d, queries, _ := faultyDaemon(t)
 	logs := request{token: "admin", method: "GET", uri: "/v1/products/p/devices/d-0/logs"}
 	refused := func(says string) {
 		t.Helper()
@@ -262,7 +262,7 @@ func TestLogReadersAreBounded(t *testing.T) {
 	}
 	refused("too many logs are being read")
 	d.handler.readers.leave("t0")
-	engine.err = fmt.Errorf("scan: %w", context.DeadlineExceeded)
+	queries.err = fmt.Errorf("scan: %w", context.DeadlineExceeded)
 	refused("name a shorter time")
 	if got, want := d.handler.readers.count(), logReadersMax-1; got != want {
 		t.Errorf("%d readers, want %d", got, want)

@@ -2,7 +2,7 @@ package console
 
 import (
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/query"
 )
 
 // stock is what a product has and what its devices do, at one instant.
@@ -15,7 +15,7 @@ type stock struct {
 func (c *call) stocks(products []*license.Product) ([]stock, error) {
 	list := make([]stock, len(products))
 	for i := 0; i < len(products); {
-		err := c.engine.View(func(v *shard.View) {
+		err := c.queries.View(func(v *query.View) {
 			for room := scanLots; i < len(products) && room > 0; i++ {
 				p := products[i]
 				list[i].licenses, list[i].topups = v.Licenses(p)
@@ -37,7 +37,7 @@ type accountStock struct{ licenses, gifts license.Counts }
 func (c *call) accountStocks(accounts []*license.Account, products [][]*license.Product) ([]accountStock, error) {
 	list := make([]accountStock, len(accounts))
 	for i := 0; i < len(accounts); {
-		err := c.engine.View(func(*shard.View) {
+		err := c.queries.View(func(*query.View) {
 			for room := scanLots; i < len(accounts) && room > 0; i++ {
 				room -= list[i].add(accounts[i], products[i])
 			}

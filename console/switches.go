@@ -9,7 +9,7 @@ import (
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/query"
 )
 
 // certifyAccount answers POST /v1/accounts/{account}/certify (R6).
@@ -151,7 +151,7 @@ func (c *call) suspendDevice() error {
 	}
 	name := c.path("device")
 	known := false
-	err = c.engine.View(func(v *shard.View) { _, known = v.Device(v.Catalogue.ProductByID(p.ID), []byte(name)) })
+	err = c.queries.View(func(v *query.View) { _, known = v.Device(v.Catalogue.ProductByID(p.ID), []byte(name)) })
 	if err != nil {
 		return err
 	}

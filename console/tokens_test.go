@@ -106,8 +106,8 @@ func TestTooManyWrongTokens(t *testing.T) {
 func TestAuditOfOneAccountIsReadInSteps(t *testing.T) {
 	log := &auditLog{}
 	d := newDaemon(t, func(o *Options) {
-		log.Engine = o.Engine
-		o.Engine = log
+		log.Queries = o.Queries
+		o.Queries = log
 	})
 	d.expect(201, "POST", "/v1/accounts", `{"account":"acme","kind":"personal"}`)
 	d.addToken("boss", access.RoleAdmin, "acme")
@@ -147,7 +147,7 @@ func TestAuditOfOneAccountIsReadInSteps(t *testing.T) {
 
 // auditLog is an engine whose audit log is made up; entry i has control sequence i+1.
 type auditLog struct {
-	Engine
+	Queries
 	entries []license.AuditEntry
 	looked  int
 }

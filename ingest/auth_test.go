@@ -29,6 +29,7 @@ import (
 type guardedDoor struct {
 	*testing.T
 	engine  *shard.Engine
+	ledger  *usage.Ledger
 	disk    *slowDisk
 	handler *Handler
 	secrets map[string]string
@@ -69,9 +70,10 @@ func (d *guardedDoor) open() {
 	d.must(err)
 	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	d.must(err)
+	d.ledger = usage.New(store)
 	d.engine, err = shard.Open(shard.Options{
 		Log:         d.disk,
-		Ledger:      usage.New(store),
+		Ledger:      d.ledger,
 		Checkpoints: checkpoints,
 		Guard:       dir.Guard(),
 		Clock:       shard.NewSystemClock(),

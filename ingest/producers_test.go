@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -38,12 +39,12 @@ func TestDeleteProducer(t *testing.T) {
 	d.answeredAs(d.ask(d.handler, "gateway-of-acme", "DELETE /v1/producers/gw"), 204, false)
 	d.answeredAs(d.sequenced("gateway-of-acme", "gw", "1"), 200, false)
 	var forgotten []string
-	d.must(d.engine.Audit(0, func(e license.AuditEntry) bool {
+	d.must(errors.Join(d.engine.DurableInLedger(), d.ledger.Audit(0, func(e license.AuditEntry) bool {
 		if e.Action == "producer.forget" {
 			forgotten = append(forgotten, e.Token+" "+e.Target)
 		}
 		return true
-	}))
+	})))
 	if got := strings.Join(forgotten, ", "); got != "gateway-of-acme gw, admin-of-acme gw" {
 		t.Errorf("audited: %s", got)
 	}

@@ -173,12 +173,3 @@ func decidedAt(newest *group, decided []*pendingChange) {
 // ErrTokenRevoked means that the token was deleted or has expired since the request came. Nothing was changed or
 // counted.
 var ErrTokenRevoked = errors.New("the token was deleted or has expired")
-
-// Audit calls fn for audit entries, newest first, beginning before change before (0: with the newest), until fn returns
-// false. What was answered before the call is there.
-func (e *Engine) Audit(before uint64, fn func(license.AuditEntry) bool) error {
-	if err := e.settleView(); err != nil {
-		return err
-	}
-	return e.ledgerErr(e.o.Ledger.Audit(before, fn))
-}

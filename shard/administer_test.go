@@ -229,7 +229,7 @@ func TestSweepGoesOnAfterACrash(t *testing.T) {
 	m.log.mu.Unlock()
 	m.crash()
 	for len(m.Catalogue().Sweeps()) > 0 {
-		if err := m.settle(); err != nil {
+		if err := m.Durable(); err != nil {
 			t.Fatal(err)
 		}
 	}

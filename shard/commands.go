@@ -105,7 +105,7 @@ func (e *Engine) Commands(
 		}
 	}
 	if len(list) > 0 { // What was passed over because its device has connected must not come back with a crash.
-		err = e.settle()
+		err = e.Durable()
 	}
 	return list, page.Next, page.More, err
 }
@@ -121,7 +121,7 @@ func refreshOf(cat *license.Catalogue, seq uint64, product uint32) commands.Refr
 
 // oldRefreshes hands on the changes behind number after and up to number to, oldest first, from the audit log.
 func (e *Engine) oldRefreshes(after, to uint64, fn func(commands.Refresh) bool) error {
-	if err := e.settleView(); err != nil {
+	if err := e.DurableInLedger(); err != nil {
 		return err
 	}
 	cat := e.catalogue.Load()

@@ -93,7 +93,7 @@ func TestPassedOverWhenTheConnectIsDurable(t *testing.T) {
 // copied starts another engine on a copy of all that survives this one.
 func (m *machine) copied() *machine {
 	m.t.Helper()
-	if err := m.settleView(); err != nil {
+	if err := m.DurableInLedger(); err != nil {
 		m.t.Fatal(err)
 	}
 	next := &machine{
@@ -240,7 +240,7 @@ func BenchmarkReconnect(b *testing.B) {
 			f.offline()
 		}
 		f.fill("connect", "p", others, own)
-		if err := f.settleView(); err != nil { // Nothing of all this is left to be done beside what is measured.
+		if err := f.DurableInLedger(); err != nil { // Nothing of all this is left to be done beside what is measured.
 			b.Fatal(err)
 		}
 		b.Run(fmt.Sprintf("kept=%d", kept), func(b *testing.B) {

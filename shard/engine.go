@@ -29,7 +29,6 @@ type Log interface {
 	First() uint64
 	Last() (seq uint64, lastMs int64, chain commitlog.Chain)
 	ChainOf(seq uint64) (commitlog.Chain, error)
-	ReadBack(ctx context.Context, before uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block) error
 	ReadForward(ctx context.Context, after uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block) error
 	Release(nowMs int64, passed uint64) error
 }
@@ -39,10 +38,7 @@ type Ledger interface {
 	views.View
 	Upgrade(product uint32, device, id []byte) (*record.Upgrade, error)
 	Answer(producer uint32, sequence uint64) ([]byte, error)
-	Audit(before uint64, fn func(license.AuditEntry) bool) error
 	AuditFrom(after uint64, fn func(license.AuditEntry) bool) error
-	Licenses(product uint32, after uint64, fn func([]views.License) (more bool, err error)) error
-	Activations(product, fromQuarter uint32, fn func(quarter uint32, activations uint64)) error
 }
 
 // Checkpoints keeps copies of the state.

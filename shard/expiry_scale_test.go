@@ -244,7 +244,7 @@ func BenchmarkNothingEnds(b *testing.B) {
 		f := newFleet(b)
 		f.stock("p", `{"validity":"P5Y"}`, n)
 		f.fill("connect", "p", 0, n)
-		if err := f.settleView(); err != nil {
+		if err := f.DurableInLedger(); err != nil {
 			b.Fatal(err)
 		}
 		var used time.Duration
@@ -290,7 +290,7 @@ func BenchmarkManyEnd(b *testing.B) {
 				f.steady.run(testStart.Add(time.Duration(f.steady.hold()-testStart.Unix()+1) * time.Second))
 				end := time.Unix(f.steady.hold()+60, 0)
 				f.fill("connect", name, 0, ends)
-				if err := f.settleView(); err != nil {
+				if err := f.DurableInLedger(); err != nil {
 					b.Fatal(err)
 				}
 				t := f.traffic("others", n, 1000)
@@ -301,7 +301,7 @@ func BenchmarkManyEnd(b *testing.B) {
 				for !c.done(f, p) {
 					f.awaitTime(f.now().Add(time.Millisecond))
 				}
-				if err := f.settle(); err != nil {
+				if err := f.Durable(); err != nil {
 					b.Fatal(err)
 				}
 				last = max(last, f.now().Sub(end).Seconds()*1000)
@@ -339,7 +339,7 @@ func BenchmarkUpgrade(b *testing.B) {
 			f := newFleet(b)
 			f.stock("p", `{"validity":"P5Y","messages_per_day":500000}`, n)
 			f.fill("connect", "p", 0, n)
-			if err := f.settleView(); err != nil {
+			if err := f.DurableInLedger(); err != nil {
 				b.Fatal(err)
 			}
 			t := f.traffic("p", n, 1000)

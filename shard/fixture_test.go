@@ -18,11 +18,13 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/retention/ledger"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/claims"
+	"github.com/meterd/meterd/shard/record"
 	"github.com/meterd/meterd/usage"
 )
 
@@ -112,20 +114,6 @@ func (l *memLog) ChainOf(seq uint64) (commitlog.Chain, error) {
 		return commitlog.Chain{}, nil
 	}
 	return l.snapshot()[seq-1].Chain, nil
-}
-
-// ReadBack implements Log: one group a call.
-func (l *memLog) ReadBack(_ context.Context, before uint64, fromMs, toMs int64, _ int, b *commitlog.Block) error {
-	b.Groups = b.Groups[:0]
-	groups := l.snapshot()
-	slices.Reverse(groups)
-	for _, g := range groups {
-		if (before == 0 || g.Seq < before) && g.LastMs >= fromMs && g.FirstMs <= toMs {
-			b.Groups = append(b.Groups, g)
-			return nil
-		}
-	}
-	return nil
 }
 
 // ReadForward implements Log: one group a call.
@@ -449,24 +437,93 @@ func line(kind, product, device string) string {
 	return fmt.Sprintf("{\"type\":%q,\"product\":%q,\"device\":%q,\"size\":100}\n", kind, product, device)
 }
 
-// device returns a device's view.
-func (m *machine) device(product, name string) (d Device, ok bool) {
+// seenDevice is what tests look at of a device. Times are Unix seconds.
+type seenDevice struct {
+	Name                            string
+	Active, Online, Suspended       bool
+	Holder                          string
+	ActivatedS, ExpiresS, LastSeenS int64
+	Up, Down                        uint32
+	Denied                          uint64
+	OTA                             counters.OTAWord // of the running month
+}
+
+// device looks at a device; ok is false if it was never active.
+func (m *machine) device(product, name string) (d seenDevice, ok bool) {
 	m.t.Helper()
-	err := m.View(func(v *View) { d, ok = v.Device(v.Catalogue.Product([]byte(product)), []byte(name)) })
+	err := m.View(func(v *View) {
+		p := v.Catalogue.Product([]byte(product))
+		slot := v.Table.Find(v.Table.KeyOf(p.ID, []byte(name)))
+		if slot == nil || slot.License().Generation() == 0 {
+			return
+		}
+		ok = true
+		session, window := slot.Session(), p.Window(v.NowMs)
+		day := slot.Message().At(window.Day)
+		d = seenDevice{
+			Name: name, Suspended: session.Suspended(), Holder: v.Producers.Name(session.Holder()),
+			ActivatedS: int64(v.Table.Grant(slot.Ordinal()).ActivatedAt) + epochS,
+			LastSeenS:  int64(slot.Seen().LastSeen()) + epochS,
+			Up:         day.Up(), Down: day.Down(), Denied: slot.Denied().At(window.Day).Denied(),
+			OTA: slot.OTA().At(window.Month),
+		}
+		d.ExpiresS = p.ExpiryS(d.ActivatedS)
+		d.Active = slot.License().State() == counters.LicenseActive && v.NowMs/1000 < d.ExpiresS
+		d.Online = d.Active && session.Online()
+	})
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	return d, ok
 }
 
-// licenses returns a product's licences.
-func (m *machine) licenses(product string) (c license.Counts) {
+// stock returns a product's licences and top-up units.
+func (m *machine) stock(product string) (licenses, topups license.Counts) {
 	m.t.Helper()
-	err := m.View(func(v *View) { c, _ = v.Licenses(v.Catalogue.Product([]byte(product))) })
+	err := m.View(func(v *View) {
+		p := v.Catalogue.Product([]byte(product))
+		p.State.Account.Lock()
+		defer p.State.Account.Unlock()
+		licenses, topups = p.Licenses(), p.Topups()
+	})
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	return licenses, topups
+}
+
+// licenses returns a product's licences.
+func (m *machine) licenses(product string) license.Counts {
+	m.t.Helper()
+	c, _ := m.stock(product)
 	return c
+}
+
+// logged returns the rows that the log has of messages, accepted or denied.
+func (m *machine) logged() (rows []record.Row) {
+	m.t.Helper()
+	for _, g := range m.log.snapshot() {
+		for _, stored := range g.Chunks {
+			raw, err := m.compress.Decompress(nil, stored)
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			c, err := record.Open(raw)
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			scan := c.Scan()
+			for scan.Next() {
+				if kind := scan.Row.Type; kind == event.Up || kind == event.Down {
+					rows = append(rows, scan.Row) // raw belongs to this chunk alone.
+				}
+			}
+			if err := scan.Err(); err != nil {
+				m.t.Fatal(err)
+			}
+		}
+	}
+	return rows
 }
 
 // gifts leaves an account so many gifts, by drawing the others for devices of another product.
@@ -490,7 +547,7 @@ func (m *machine) ends() {
 	if err := m.expire(); err != nil {
 		m.t.Fatal(err)
 	}
-	if err := m.settle(); err != nil {
+	if err := m.Durable(); err != nil {
 		m.t.Fatal(err)
 	}
 }

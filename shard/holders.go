@@ -18,7 +18,7 @@ func (e *Engine) ForgetProducer(token *access.Token, account uint32, producer st
 		return false, err
 	}
 	if e.producers.Find(account, []byte(producer)) == nil {
-		return false, e.settle()
+		return false, e.Durable()
 	}
 	g, err := e.withTurn(room{bytes: rowBytes, atLeap: true}, func(t *turn) error {
 		t.begin(0)

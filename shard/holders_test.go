@@ -96,15 +96,15 @@ func TestDeletedProducer(t *testing.T) {
 	}
 }
 
-// auditOf returns the audit entries of an action, newest first.
+// auditOf returns the audit entries of an action, oldest first.
 func (m *machine) auditOf(action string) (list []license.AuditEntry) {
 	m.t.Helper()
-	err := m.Audit(0, func(e license.AuditEntry) bool {
+	err := errors.Join(m.DurableInLedger(), m.o.Ledger.AuditFrom(0, func(e license.AuditEntry) bool {
 		if e.Action == action {
 			list = append(list, e)
 		}
 		return true
-	})
+	}))
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestCommandsOfForgottenHolders(t *testing.T) {
 				}
 				continue
 			}
-			if err := m.settle(); err != nil {
+			if err := m.Durable(); err != nil {
 				t.Fatal(err)
 			}
 			m.crash()

@@ -150,7 +150,7 @@ func (j *lawJoiner) state(store *memStore) string {
 
 func (m *machine) state() string {
 	m.ends()
-	if err := m.settleView(); err != nil {
+	if err := m.DurableInLedger(); err != nil {
 		m.t.Fatal(err)
 	}
 	return stateOf(m.Engine, m.store)

@@ -15,7 +15,7 @@ import (
 // heard returns what a listener hears from a place on, as text.
 func (m *machine) heard(after commands.Place, who Listener) (list []string, next commands.Place) {
 	m.t.Helper()
-	if err := m.settle(); err != nil {
+	if err := m.Durable(); err != nil {
 		m.t.Fatal(err)
 	}
 	told, next, _, err := m.Commands(after, who)
@@ -106,7 +106,7 @@ func TestRenewalByItself(t *testing.T) {
 		t.Fatalf("heard after the device connected: %v", list)
 	}
 	ended := 0
-	err := errors.Join(m.settleView(), m.store.Scan([]byte("E"), nil, false, func(_, _ []byte) (bool, error) {
+	err := errors.Join(m.DurableInLedger(), m.store.Scan([]byte("E"), nil, false, func(_, _ []byte) (bool, error) {
 		ended++
 		return true, nil
 	}))
@@ -283,10 +283,7 @@ func TestUpgradeIDs(t *testing.T) {
 	used := func(allowance, packs uint32, left uint64) {
 		t.Helper()
 		d, _ := m.device("p", "d")
-		var topups license.Counts
-		if err := m.View(func(v *View) { _, topups = v.Licenses(v.Catalogue.Product([]byte("p"))) }); err != nil {
-			t.Fatal(err)
-		}
+		_, topups := m.stock("p")
 		if d.OTA.Allowance() != allowance || d.OTA.Packs() != packs || topups.Available != left {
 			t.Fatalf(
 				"used %d and %d, %d left; want %d, %d, %d",
@@ -307,7 +304,7 @@ func TestUpgradeIDs(t *testing.T) {
 		ota("ota_id_reused", "ota", "a", 16)
 		used(2, 1, 4)
 		if i == 0 {
-			if err := m.settleView(); err != nil { // The ledger has it now.
+			if err := m.DurableInLedger(); err != nil { // The ledger has it now.
 				t.Fatal(err)
 			}
 		} else {

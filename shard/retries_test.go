@@ -85,7 +85,7 @@ func TestLongAnswerCannotBeRead(t *testing.T) {
 	if r, err := m.claimed("gw", 1, body); err != nil || !r.Replayed || answerOf(r) != answerOf(first) {
 		t.Fatal("before the ledger has it:", err)
 	}
-	if err := m.settleView(); err != nil {
+	if err := m.DurableInLedger(); err != nil {
 		t.Fatal(err)
 	}
 	m.store.fail(errors.New("the ledger is unreadable"))

@@ -164,15 +164,13 @@ func TestQuotaUnderConcurrency(t *testing.T) {
 		t.Fatalf("%d accepted, %d counted", accepted.Load(), d.Up+d.Down)
 	}
 	logged := 0
-	q := LogQuery{Product: m.Catalogue().Product([]byte("p")), Device: []byte("d")}
-	err := m.DeviceLog(t.Context(), q, func(e *LogEntry) bool {
-		if e.Row.IsMessage() {
+	for _, r := range m.logged() {
+		if r.IsMessage() {
 			logged++
 		}
-		return true
-	})
-	if err != nil || logged != 1500 {
-		t.Fatalf("%d messages in the log, %v", logged, err)
+	}
+	if logged != 1500 {
+		t.Fatalf("%d messages in the log", logged)
 	}
 }
 
@@ -260,17 +258,6 @@ func TestStates(t *testing.T) {
 	if c := m.licenses("p"); c.Used != 3 || c.Available != 0 {
 		t.Fatalf("licences %+v", c)
 	}
-	var serials []uint64
-	err := m.Licenses(m.Catalogue().Product([]byte("p")), 0, func(l *License) bool {
-		serials = append(serials, l.Row.Serial)
-		if l.Active != (l.Source == "LOT-3") {
-			t.Errorf("licence %+v", l)
-		}
-		return true
-	})
-	if err != nil || len(serials) != 3 {
-		t.Fatalf("licences %v, %v", serials, err)
-	}
 }
 
 // A payload that is too large denies its event, which stands in the log like any other (R18).
@@ -291,14 +278,13 @@ func TestLargePayloadIsLogged(t *testing.T) {
 		t.Fatal(got)
 	}
 	m.crash()
-	for _, device := range []string{"d", "never"} {
-		var denied []event.Code
-		q := LogQuery{Product: m.Catalogue().Product([]byte("p")), Device: []byte(device), Type: event.Up}
-		if err := m.DeviceLog(t.Context(), q, func(e *LogEntry) bool {
-			denied = append(denied, e.Row.Code)
-			return len(e.Row.Payload) == 0
-		}); err != nil || len(denied) != 1 || denied[0] != event.PayloadTooLarge {
-			t.Errorf("%s: %v, %v", device, denied, err)
+	logged := m.logged()
+	if len(logged) != 2 || logged[0].Named || string(logged[1].Name) != "never" {
+		t.Fatalf("the log has %+v", logged)
+	}
+	for _, r := range logged {
+		if r.Type != event.Up || r.Code != event.PayloadTooLarge || len(r.Payload) > 0 {
+			t.Errorf("the log has %+v", r)
 		}
 	}
 	if d, _ := m.device("p", "d"); d.Up != 0 || d.Denied != 0 {

@@ -118,5 +118,5 @@ func (e *Engine) Sequences(account uint32, producer string) (s claims.Sequences,
 	if p != nil {
 		s = p.Sequences()
 	}
-	return s, p != nil, e.settle()
+	return s, p != nil, e.Durable()
 }

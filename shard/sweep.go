@@ -126,7 +126,7 @@ func (e *Engine) awaitSweep(seq uint64) error {
 		changed := e.sweeps.changed
 		e.sweeps.mu.Unlock()
 		if !sweeping(e.catalogue.Load(), seq) {
-			return e.settle()
+			return e.Durable()
 		}
 		select {
 		case <-changed:

@@ -99,8 +99,8 @@ func (d *daemon) openDoors() error {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	people, err := console.New(console.Options{
-		Engine: d.engine, Logger: d.logger, Metrics: set, Ready: d.ready.Load, Loopback: loopback(host),
-		TimeZone: d.o.zone, DiskFree: d.dir.Guard().FreeBytes, Version: version,
+		Engine: d.engine, Queries: d.state.reader, Logger: d.logger, Metrics: set, Ready: d.ready.Load,
+		Loopback: loopback(host), TimeZone: d.o.zone, DiskFree: d.dir.Guard().FreeBytes, Version: version,
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/meterd/meterd/query"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/retention/ledger"
 	commitlog "github.com/meterd/meterd/retention/log"
@@ -15,11 +16,12 @@ import (
 	"github.com/meterd/meterd/usage"
 )
 
-// state is the engine with the log and the ledger that it works on.
+// state is the engine with the log and the ledger that it works on, and what reads them.
 type state struct {
 	log    *commitlog.Log
 	ledger *usage.Ledger
 	engine *shard.Engine
+	reader *query.Reader
 }
 
 // openState recovers the state of a data directory. failed is told of what the log cannot go on after.
@@ -51,6 +53,12 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed
 		Log: s.log, Ledger: s.ledger, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: shard.NewSystemClock(),
 		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
 		CheckpointEvery: o.checkpointEvery, AcceptViewGap: o.acceptViewGap, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	s.reader, err = query.New(query.Options{
+		Engine: s.engine, Log: s.log, Ledger: s.ledger, Retention: o.retention, Logger: logger,
 	})
 	return err
 }

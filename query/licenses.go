@@ -1,4 +1,4 @@
-package shard
+package query
 
 import (
 	"github.com/meterd/meterd/counters"
@@ -16,18 +16,18 @@ type License struct {
 
 // Licenses calls fn for every licence that product has consumed with a serial above after, in the order of serials,
 // until fn returns false. What was acknowledged before the call is there.
-func (e *Engine) Licenses(p *license.Product, after uint64, fn func(*License) bool) error {
-	if err := e.settleView(); err != nil {
+func (r *Reader) Licenses(p *license.Product, after uint64, fn func(*License) bool) error {
+	if err := r.engine.DurableInLedger(); err != nil {
 		return err
 	}
-	nowMs := e.clock.view()
+	nowMs := r.engine.NowMs()
 	var inFn error
-	err := e.o.Ledger.Licenses(p.ID, after, func(rows []views.License) (bool, error) {
+	err := r.ledger.Licenses(p.ID, after, func(rows []views.License) (bool, error) {
 		list := make([]License, len(rows))
 		for i := range rows {
 			list[i].Row = rows[i]
 		}
-		if inFn = e.fillLicenses(p, list, nowMs); inFn != nil {
+		if inFn = r.fillLicenses(p, list, nowMs); inFn != nil {
 			return false, nil
 		}
 		for i := range list {
@@ -40,19 +40,19 @@ func (e *Engine) Licenses(p *license.Product, after uint64, fn func(*License) bo
 	if inFn != nil {
 		return inFn
 	}
-	return e.ledgerErr(err)
+	return r.ledgerErr(err)
 }
 
 // fillLicenses adds what the catalogue and the device table know about rows of the ledger.
-func (e *Engine) fillLicenses(p *license.Product, batch []License, nowMs int64) error {
-	return e.View(func(v *View) {
+func (r *Reader) fillLicenses(p *license.Product, batch []License, nowMs int64) error {
+	return r.View(func(v *View) {
 		p := v.Catalogue.ProductByID(p.ID)
 		nowS := nowMs / 1000
 		for i := range batch {
 			l := &batch[i]
 			l.Source = p.SourceOf(l.Row.Pool)
 			l.ExpiresS = p.ExpiryS(l.Row.ActivatedS)
-			slot := e.table.Find(e.table.KeyOf(p.ID, []byte(l.Row.Device)))
+			slot := v.Table.Find(v.Table.KeyOf(p.ID, []byte(l.Row.Device)))
 			l.Active = slot != nil && slot.License().Generation() == l.Row.Generation &&
 				slot.License().State() == counters.LicenseActive && nowS < l.ExpiresS
 		}

@@ -1,4 +1,4 @@
-package shard
+package query
 
 import (
 	"slices"
@@ -14,8 +14,6 @@ const (
 	forecastSeenS = 30 * 86400
 	// forecastPastWeeks are the weeks whose first connects say how many are to come.
 	forecastPastWeeks = 4
-	// forecastScan is how many devices one look inside the gate takes.
-	forecastScan = 4096
 )
 
 // Forecast says how long a product's licences last if its devices go on as they do.
@@ -36,13 +34,13 @@ type ForecastWeek struct {
 }
 
 // Forecast looks weeks ahead. Gifts are left out: other products may take them.
-func (e *Engine) Forecast(p *license.Product, weeks int) (Forecast, error) {
+func (r *Reader) Forecast(p *license.Product, weeks int) (Forecast, error) {
 	var ends []int64
 	var available uint64
 	var nowS int64
 	var from counters.Ordinal
 	for end := false; !end; {
-		err := e.View(func(v *View) {
+		err := r.View(func(v *View) {
 			p := v.Catalogue.ProductByID(p.ID)
 			if from == 0 {
 				nowS = v.NowMs / 1000
@@ -61,7 +59,7 @@ func (e *Engine) Forecast(p *license.Product, weeks int) (Forecast, error) {
 			return Forecast{}, err
 		}
 	}
-	past, err := e.activations(p.ID, nowS-forecastPastWeeks*weekS)
+	past, err := r.activations(p.ID, nowS-forecastPastWeeks*weekS)
 	if err != nil {
 		return Forecast{}, err
 	}
@@ -122,19 +120,15 @@ func driesAt(week ForecastWeek, ends []int64, left int64) (at int64, met int) {
 
 // activations returns how many devices of a product connected for the first time since fromS, to the quarter of an
 // hour.
-func (e *Engine) activations(product uint32, fromS int64) (n uint64, err error) {
+func (r *Reader) activations(product uint32, fromS int64) (n uint64, err error) {
 	first := uint32(max(0, fromS) * 1000 / record.QuarterMs)
 	stored := map[uint32]uint64{}
-	err = e.o.Ledger.Activations(product, first, func(quarter uint32, n uint64) { stored[quarter] = n })
+	err = r.ledger.Activations(product, first, func(quarter uint32, n uint64) { stored[quarter] = n })
 	if err != nil {
-		return 0, e.ledgerErr(err)
+		return 0, r.ledgerErr(err)
 	}
-	e.totals.Lock()
-	defer e.totals.Unlock()
-	e.totals.Each(func(q record.Quarter, t *record.Totals) {
-		if q.Product == product && q.Number >= first {
-			stored[q.Number] = max(stored[q.Number], t.Activations)
-		}
+	r.engine.Activations(product, first, func(quarter uint32, n uint64) {
+		stored[quarter] = max(stored[quarter], n)
 	})
 	for _, a := range stored {
 		n += a

@@ -1,4 +1,4 @@
-package shard
+package query
 
 import (
 	"bytes"
@@ -40,10 +40,10 @@ type LogEntry struct {
 // DeviceLog calls fn for the device's log entries that q asks for, newest first, until fn returns false. Devices that
 // were never active have one too: their events stand in it under their names. A bounded part of the log is copied, let
 // go, and then searched: however slow fn is, it holds nothing of the log.
-func (e *Engine) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) bool) error {
-	nowMs := e.clock.view()
-	s := logSearch{e: e, q: q, fn: fn}
-	s.fromMs = max(q.FromMs, q.Product.Plan.LogCutoffMs(nowMs, e.o.Retention))
+func (r *Reader) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) bool) error {
+	nowMs := r.engine.NowMs()
+	s := logSearch{r: r, q: q, fn: fn}
+	s.fromMs = max(q.FromMs, q.Product.Plan.LogCutoffMs(nowMs, r.retention))
 	s.toMs = nowMs + 1
 	if q.ToMs != 0 {
 		s.toMs = min(s.toMs, q.ToMs)
@@ -55,8 +55,8 @@ func (e *Engine) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) b
 	if s.fromMs >= s.toMs {
 		return nil
 	}
-	err := e.View(func(*View) {
-		slot := e.table.Find(e.table.KeyOf(q.Product.ID, q.Device))
+	err := r.View(func(v *View) {
+		slot := v.Table.Find(v.Table.KeyOf(q.Product.ID, q.Device))
 		if slot != nil {
 			s.known, s.ordinal = true, slot.Ordinal()
 		}
@@ -66,7 +66,7 @@ func (e *Engine) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) b
 	}
 	var block commitlog.Block
 	for {
-		if err := e.o.Log.ReadBack(ctx, before, s.fromMs, s.toMs-1, readBytesMax, &block); err != nil {
+		if err := r.log.ReadBack(ctx, before, s.fromMs, s.toMs-1, readBytesMax, &block); err != nil {
 			return fmt.Errorf("read the log: %w", err)
 		}
 		if len(block.Groups) == 0 {
@@ -82,7 +82,7 @@ func (e *Engine) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) b
 }
 
 type logSearch struct {
-	e            *Engine
+	r            *Reader
 	q            LogQuery
 	fn           func(*LogEntry) bool
 	fromMs, toMs int64
@@ -95,7 +95,7 @@ type logSearch struct {
 func (s *logSearch) group(g *commitlog.Group) (more bool, err error) {
 	s.found = s.found[:0]
 	for _, stored := range g.Chunks {
-		if s.raw, err = s.e.compress.Decompress(s.raw[:0], stored); err != nil {
+		if s.raw, err = s.r.inflate.Decompress(s.raw[:0], stored); err != nil {
 			return false, fmt.Errorf("group %d: %w", g.Seq, err)
 		}
 		if err := s.chunk(s.raw); err != nil {

@@ -1,0 +1,17 @@
+// Package query answers questions about the state: what a device has used, which licences were consumed, how long they
+// last, what a device's log says. It decides nothing and writes nothing.
+//
+//	View ────────────► shard.Engine.View ──► device table, catalogue, pools
+//	DeviceLog ───────► the log, newest first ──► rows of one device
+//	Licenses, Audit ─► the ledger, once it has what was decided before the call
+//	Forecast ────────► View for the ends to come, ledger and engine for first connects of the past
+//
+// Invariants:
+//
+//   - What an answer says was durable before it is returned, as shard.Engine.View has it.
+//   - Nothing is read in one piece whose size others decide: devices are looked at in steps, the log in blocks, and
+//     lists go to a function that says when to stop.
+//   - The gate is held while the caller's function runs in View alone: a slow reader of a log or of a list delays
+//     nobody.
+//   - A ledger that cannot be read fails the request alone (shard.ErrLedgerLags), never the engine.
+package query

@@ -1,0 +1,9 @@
+package query
+
+const (
+	// readBytesMax is what is read of the log at once for a device's log, and copied, so that nothing of the log is
+	// held.
+	readBytesMax = 4 << 20
+	// forecastScan is how many devices one look inside the gate takes.
+	forecastScan = 4096
+)

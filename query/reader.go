@@ -1,0 +1,95 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/meterd/meterd/license"
+	commitlog "github.com/meterd/meterd/retention/log"
+	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/views"
+)
+
+// Log is the commit log as it is read backwards. It is copied: nothing of the log is held when ReadBack has returned.
+type Log interface {
+	ReadBack(ctx context.Context, before uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block) error
+}
+
+// Ledger is what the ledger lists.
+type Ledger interface {
+	Audit(before uint64, fn func(license.AuditEntry) bool) error
+	Licenses(product uint32, after uint64, fn func([]views.License) (more bool, err error)) error
+	Activations(product, fromQuarter uint32, fn func(quarter uint32, activations uint64)) error
+}
+
+// Options is what a Reader is made of.
+type Options struct {
+	Engine *shard.Engine
+	Log    Log    // of Engine
+	Ledger Ledger // of Engine
+	// Retention is how long the raw log is kept.
+	Retention time.Duration
+	Logger    *slog.Logger // told when the ledger cannot be read; nil: nobody is
+}
+
+// Validate reports every fault at once.
+func (o *Options) Validate() error {
+	var errs []error
+	if o.Engine == nil || o.Log == nil || o.Ledger == nil {
+		errs = append(errs, errors.New("query: Engine, Log and Ledger are needed"))
+	}
+	if o.Retention <= 0 {
+		errs = append(errs, errors.New("query: Retention must be positive"))
+	}
+	return errors.Join(errs...)
+}
+
+// Reader answers questions. It is safe for concurrent use, as long as its engine is open.
+type Reader struct {
+	engine    *shard.Engine
+	log       Log
+	ledger    Ledger
+	retention time.Duration
+	logger    *slog.Logger
+	inflate   *record.Compressor
+}
+
+// New returns a Reader.
+func New(o Options) (*Reader, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	r := &Reader{engine: o.Engine, log: o.Log, ledger: o.Ledger, retention: o.Retention, logger: o.Logger}
+	var err error
+	r.inflate, err = record.NewCompressor(0) // 0: as many at once as there are processors.
+	return r, err
+}
+
+// View runs fn as shard.Engine.View does: fn must be short, and keeps nothing but values that were copied out.
+func (r *Reader) View(fn func(*View)) error {
+	return r.engine.View(func(v *shard.View) { fn(&View{v}) })
+}
+
+// Audit calls fn for audit entries, newest first, beginning before change before (0: with the newest), until fn returns
+// false. What was answered before the call is there.
+func (r *Reader) Audit(before uint64, fn func(license.AuditEntry) bool) error {
+	if err := r.engine.DurableInLedger(); err != nil {
+		return err
+	}
+	return r.ledgerErr(r.ledger.Audit(before, fn))
+}
+
+// ledgerErr turns an error of reading the ledger into shard.ErrLedgerLags, which concerns the request alone.
+func (r *Reader) ledgerErr(err error) error {
+	if err == nil {
+		return nil
+	}
+	r.logger.Error("the ledger cannot be read", "error", err)
+	return shard.ErrLedgerLags
+}

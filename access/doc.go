@@ -1,5 +1,5 @@
-// Package access says who may call meterd and for what: tokens, their roles and rights, and the penalties for wrong
-// ones. It keeps nothing: tokens stand in the catalogue of package license.
+// Package access decides whether a call is allowed: tokens, their roles and rights, and the penalties for wrong ones.
+// It keeps nothing: tokens stand in the catalogue of package license.
 //
 //	Authorization: Bearer SECRET ──► Authorize ──► Authenticator: the token whose hash this is
 //	                                    │ right        │ none, or it has expired
@@ -10,5 +10,5 @@
 //
 //   - A secret is nowhere but with its owner: it is 256 random bits, of which the SHA-256 is kept.
 //   - A token that is bound to an account never administers.
-//   - Whoever has a right token never waits because others have wrong ones.
+//   - A request with a right token never waits because others have wrong ones.
 package access

@@ -3,7 +3,7 @@ package access
 import "time"
 
 const (
-	// penaltyFirst is how long the first answer to a wrong token is held back: nobody notices who mistyped it.
+	// penaltyFirst is how long the first answer to a wrong token is held back: a person who mistyped it does not notice.
 	penaltyFirst = 100 * time.Millisecond
 	// penaltyMost is the longest: a loop that goes on with an expired token calls once a second then. Clients that give up
 	// sooner than this would only call again sooner.

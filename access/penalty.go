@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Penalties hold the answers to wrong tokens back: who guesses, or calls in a loop with a token that has expired, is
+// Penalties hold the answers to wrong tokens back: a client that guesses, or calls in a loop with an expired token, is
 // slowed down, and the daemon is not. A wrong token costs one hash and one short look into a bounded table; its answer
-// then waits in its own goroutine, without a lock. Who has a right token never comes here. It is safe for concurrent
-// use.
+// then waits in its own goroutine, without a lock. Requests with right tokens never come here. It is safe for
+// concurrent use.
 type Penalties struct {
 	wait func(stop <-chan struct{}, d time.Duration)
 	held atomic.Int64 // answers
@@ -52,7 +52,7 @@ func (p *Penalties) Hold(address []byte, nowMs int64, stop <-chan struct{}) bool
 	return true
 }
 
-// origin is what counts as one caller: whoever has an IPv6 address has a network of them.
+// origin is what counts as one caller: a machine with an IPv6 address has a network of them.
 func origin(address []byte) netip.Prefix {
 	ip, _ := netip.AddrFromSlice(address)
 	ip = ip.Unmap()

@@ -87,8 +87,8 @@ func Path(segments ...string) string {
 
 // Call makes one call: path is as Path returns it, body is sent as JSON unless it is nil, and the answer is read into
 // out unless that is nil or there is none (204). A refusal is a *Problem. Nothing is sent twice: after another error
-// than a *Problem it is unknown whether the call was made, and whoever repeats it relies on the contract (orders are
-// credited once).
+// than a *Problem it is unknown whether the call was made, and a caller that repeats it relies on the contract (orders
+// are credited once).
 func (a *Admin) Call(ctx context.Context, method, path string, query url.Values, body, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, a.opts.Timeout)
 	defer cancel()

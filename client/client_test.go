@@ -83,7 +83,7 @@ func TestConcurrentCallersShareRequests(t *testing.T) {
 		if n := len(f.requests); n > 2*c.opts.InFlightMax {
 			t.Errorf("%d callers took %d requests, at most %d expected", callers, n, 2*c.opts.InFlightMax)
 		}
-		// Two trips, and at most one wait for company (the clock is synctest's).
+		// Two trips, and at most one wait for others (the clock is synctest's).
 		if took := time.Since(start); took > 2*f.latency+c.opts.MaxDelay {
 			t.Errorf("took %v", took)
 		}
@@ -120,7 +120,7 @@ func TestEventsWaitForCompanyWhileOthersAreInFlight(t *testing.T) {
 			t.Errorf("%d requests; the two events should have shared the second", len(f.requests))
 		}
 		if took := time.Since(start); took != c.opts.MaxDelay+f.latency {
-			t.Errorf("the first waited %v for company and answer", took)
+			t.Errorf("the first waited %v for others and the answer", took)
 		}
 	})
 }

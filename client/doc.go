@@ -7,10 +7,9 @@
 //
 // # Batches
 //
-// Concurrent events are gathered into NDJSON batches. An event that finds no request of this client in flight goes at
-// once, because there is nobody to travel with; otherwise it waits for company, at most MaxDelay or until the batch is
-// full. A batch is encoded once, gets its sequence with its first try, and is never changed, so that the same bytes can
-// be sent again.
+// Concurrent events are gathered into NDJSON batches. An event that finds no request of this client in flight is sent
+// at once. Otherwise it waits for more events, at most MaxDelay or until the batch is full. A batch is encoded once,
+// gets its sequence with its first try, and is never changed, so that the same bytes can be sent again.
 //
 // # Order
 //

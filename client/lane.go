@@ -152,7 +152,7 @@ func (l *lane) refuseQueue() {
 	l.queue = l.queue[:0]
 }
 
-// gather waits for company while other requests are in flight, at most MaxDelay from the first event on.
+// gather waits for more events while other requests are in flight, at most MaxDelay from the first event on.
 func (l *lane) gather() {
 	if l.client.inFlight.Load() == 0 {
 		return // Nobody else is asking: waiting would only be delay.

@@ -4,7 +4,7 @@ import "time"
 
 // Every bound of the client, each with the reason for its size.
 const (
-	// maxDelayDefault is what an event may wait for company: under what a person or a modem notices.
+	// maxDelayDefault is how long an event may wait for others to be sent with: less than a person or a modem notices.
 	maxDelayDefault = time.Millisecond
 	// batchEventsDefault keeps an answer under a few milliseconds; larger batches gain little (the server's cost a batch
 	// is spread thin from about 1000 events on).
@@ -41,7 +41,7 @@ const (
 	sequenceSpread = 1 << 32
 	// sequenceRoom is what must be left above: at 100,000 batches a second for five years.
 	sequenceRoom = 1 << 44
-	// triesMin is how many tries Timeout is divided by: a connection that has gone silent must not take all of it.
+	// triesMin is how many tries Timeout is divided by: a connection that has gone silent must not take the whole.
 	triesMin = 3
 	// retryAfterPart of Timeout is the longest pause that meterd can ask for, and what the last try has at least.
 	retryAfterPart = 8
@@ -53,8 +53,8 @@ const (
 	// probeEveryMin and probeEveryMax bound the pause between two tries of a lane whose last batch failed.
 	probeEveryMin = 50 * time.Millisecond
 	probeEveryMax = time.Second
-	// retryAfterMaxSeconds bounds how long an answer can keep this side away: whoever asks for more is asked again all the
-	// same.
+	// retryAfterMaxSeconds bounds how long an answer can keep this side away: after it the server is asked again, even if
+	// it asked for more.
 	retryAfterMaxSeconds = 3600
 	// problemBytesMax bounds what is read of a refusal: one has a few hundred bytes.
 	problemBytesMax = 64 << 10

@@ -28,7 +28,7 @@ type Options struct {
 	// whose sequences make retries exact. 1 to 64 bytes of A-Z a-z 0-9 . _ : -
 	Producer string
 
-	MaxDelay       time.Duration // an event waits at most this long for company; default 1 ms
+	MaxDelay       time.Duration // an event waits at most this long for others; default 1 ms
 	BatchEventsMax int           // events a request; default 4096, at most event.EventsMax
 	// bytes a request; default 4 MiB, at most event.BodyBytesMax; one event alone may exceed it
 	BatchBytesMax  int

@@ -62,7 +62,7 @@ func (p *Pending) claim() bool {
 	return false
 }
 
-// resolve hands the verdict to whoever waits. Called once, by the lane.
+// resolve hands the verdict to the waiting caller. Called once, by the lane.
 func (p *Pending) resolve(v Verdict, err error) {
 	p.verdict, p.err = v, err
 	close(p.done)

@@ -9,7 +9,7 @@ import (
 )
 
 // deliver asks about b and returns its verdicts, or why there are none. It sends the same body with the same sequence
-// again until it is answered, refused for good, or Timeout is over. With once it only looks whether meterd is back: it
+// again until it is answered, refused finally, or Timeout is over. With once it only looks whether meterd is back: it
 // gives up after one try, unless that left b in doubt and nobody will ask about it later.
 func (c *Client) deliver(b *batch, once bool) outcome {
 	c.inFlight.Add(1)

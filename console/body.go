@@ -163,7 +163,7 @@ func text(to *string) func(json.RawMessage) error {
 	}
 }
 
-// amount reads a whole number, however it is written: 1000, 1000.0, 1e3. Its bounds are the business of who takes it.
+// amount reads a whole number, however it is written: 1000, 1000.0, 1e3. The caller checks its bounds.
 func amount(to *uint64) func(json.RawMessage) error {
 	return func(raw json.RawMessage) error {
 		n, ok := event.ParseWhole(raw, math.MaxUint64)

@@ -1,11 +1,11 @@
-// Package console is the people's door: administration, views of devices and their log, and what the daemon tells about
-// itself. It answers HTTP as the contract has it; it has no pages yet.
+// Package console is HTTP for people: administration, devices, their licences and their log, and the daemon's health
+// and metrics. It has no pages yet.
 //
 //	request ──► router ──► token and right ──► path, query, body ──► Engine, Queries ──► answer
 //	             (404, 405)    (401, 403)       (400, 404, 413, 415)    │       │
 //	                                                                    │       └── View, Licenses, DeviceLog, Audit:
 //	                                                                    │           what is durable
-//	                                                                    └── Administer: the next catalogue, synced
+//	                                                                    └── Administer: decided at the next seal
 //
 // Invariants:
 //
@@ -15,7 +15,8 @@
 //     exist.
 //   - A body is one JSON object, read within a bound, and every member of it is known, given once and of its kind, or
 //     the request is refused naming the member; then nothing was changed.
-//   - What an answer says was durable before it left: numbers are read in Queries.View, never beside it.
+//   - What an answer says was durable before it left: numbers are read in Queries.View, and an answer waits until the
+//     catalogue that it was read from is durable.
 //   - Nothing is read in one piece whose size others decide: devices are met in steps, lists have pages.
 //   - A log is read a page at a time: what one scan finds is gathered, the scan returns, and only then is it written.
 //     So a slow client holds its page and its goroutine, and nothing of the log; when it has gone, its scan ends.

@@ -45,7 +45,7 @@ func plain(ctx *fasthttp.RequestCtx, text string) {
 	ctx.SetBodyString(text)
 }
 
-// metrics answers GET /metrics, on a loopback address to everybody, else to who may read everything.
+// metrics answers GET /metrics, on a loopback address to everybody, else to tokens that may read everything.
 func (h *Handler) metrics(ctx *fasthttp.RequestCtx) {
 	if !h.o.Loopback {
 		token := h.authorize(ctx, h.engine.Catalogue(), access.RightRead)

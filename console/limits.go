@@ -19,7 +19,8 @@ const (
 	scanAudit = 4096
 	// logIndexMax bounds an entry's place within its group, which has no more than 2^32 bytes.
 	logIndexMax = 1<<31 - 1
-	// logPageBytesMax bounds what one scan gathers for a streamed log; whoever does not take it holds no more than that.
+	// logPageBytesMax bounds what one scan gathers for a streamed log; a client that does not take it holds no more than
+	// that.
 	logPageBytesMax = 256 << 10
 	// logAnswerBytesMax bounds the entries of one JSON answer: a thousand without payloads have 200 KB.
 	logAnswerBytesMax = 1 << 20

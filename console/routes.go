@@ -8,7 +8,7 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// routes is the table of all calls: path, what the token must allow, who answers.
+// routes is the table of all calls: path, what the token must allow, method that answers.
 func (h *Handler) routes() *router.Router {
 	r := router.New()
 	// A path is right or it is not: a redirected POST would lose its body with many clients.

@@ -106,7 +106,7 @@ func (c *call) listTokens() error {
 	return c.answerPage("tokens", list, next)
 }
 
-// deleteToken answers DELETE /v1/tokens/{name}: who sends the token after that is answered 401.
+// deleteToken answers DELETE /v1/tokens/{name}: requests with the token are answered 401 from then on.
 func (c *call) deleteToken() error {
 	name := c.path("name")
 	err := c.administer(func(cat *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {

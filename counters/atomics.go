@@ -5,12 +5,12 @@ import "sync/atomic"
 // This file declares everything that is touched by several goroutines without a lock, and argues the order of what they
 // see. Go's atomics are sequentially consistent, and an atomic store happens before the load that observes it.
 
-// Slot is one device: eight words, one cache line, no pointers. See the package comment for who may hold one.
+// Slot is one device: eight words, one cache line, no pointers. The package comment says where one may be held.
 //
-//   - w0 and w1 are written once. publish stores the slot's words before its tag, so whoever is led here by the tag
+//   - w0 and w1 are written once. publish stores the slot's words before its tag, so a reader that comes by the tag
 //     sees w0, w1 and w7 as they are, and w2 to w6 as zero or newer: free memory is zero before a table is made of it.
 //   - w2, w3, w6 and w7 change by compare-and-swap in a loop: every change is based on what it replaces, none is lost.
-//   - w4 and w5 are stored by who holds the account's lock; others load them and see one of the values stored.
+//   - w4 and w5 are stored by the holder of the account's lock; others load them and see one of the values stored.
 //   - Words are ordered within themselves only. A reader that loads two of them may see one before and the other after
 //     an event; what needs both reads them under the account's lock, or waits for the next cut.
 //   - Growth copies slots with plain loads and stores: the gate and the shard's lock order it against everything else.

@@ -14,9 +14,9 @@ type MessageOutcome struct {
 }
 
 // CountMessage counts a message of so many units, unless up and down together would exceed limit (R10): then it is
-// refused whole and nothing changes (R11, R13). day is the day by the clock of who decides; if the word is of a later
-// day already, that day goes on (R12). A limit above MessagesPerDayMax, "no limit", means MessagesPerDayMax. It panics
-// on a day over DayMax.
+// refused whole and nothing changes (R11, R13). day is the day of the decided time; if the word is of a later day
+// already, that day goes on (R12). A limit above MessagesPerDayMax, "no limit", means MessagesPerDayMax. It panics on a
+// day over DayMax.
 func (s *Slot) CountMessage(day uint32, up bool, units, limit uint32) MessageOutcome {
 	room := uint64(min(limit, MessagesPerDayMax))
 	add := uint64(units) << (flag(up) * unitsBits)

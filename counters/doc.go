@@ -39,7 +39,7 @@
 //     between two Grows, and is never emptied.
 //   - A device's place in its shard's arena never changes: an Ordinal names a device for ever, in log records too.
 //   - Words 2, 3, 6 and 7 change by compare-and-swap, by anybody. Words 4, 5 and the grant have one writer at a time:
-//     who holds the lock of the device's account.
+//     the holder of the lock of the device's account.
 //   - Free memory of a region is zero, and slabs begin and end with a huge page.
 //   - A table's load is at most 0.90 after Grow had budget enough, and at most 0.94 within what is promised.
 //
@@ -48,7 +48,7 @@
 // On one of two virtual cores (Sapphire Rapids, huge pages): KeyOf 9 to 12 ns; FindBatch and CountMessage of a device
 // among a million 43 ns, among ten million 60 ns, where a bare compare-and-swap on a random slot of the same table
 // takes 34 and 41 ns: the budget is twice that. A Find for itself waits for both its cache misses: 80 and 145 ns with
-// the count. None of them allocates. BenchmarkDecide measures all of it in one run. A device with a name of 12 bytes
-// takes 106 to 110 bytes at any count from three million on, all of them resident and hardly more: blocks of one size
-// leave no holes.
+// the count. None of them allocates. BenchmarkDecide measures these in one run. A device with a name of 12 bytes takes
+// 106 to 110 bytes at any count from three million on, all of them resident and hardly more: blocks of one size leave
+// no holes.
 package counters

@@ -10,7 +10,7 @@ type Grant struct {
 const poolMask = 1<<31 - 1
 
 // Grant returns the grant of a device; the zero Grant if there is no such device. Its three values belong together only
-// for who holds the account's lock.
+// while the caller holds the account's lock.
 func (t *Table) Grant(o Ordinal) Grant {
 	c, off := t.shards[o.Shard()].names.place(o.place())
 	if c.none() || off+entryHeadBytes > chunkBytes {

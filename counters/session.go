@@ -13,9 +13,9 @@ func (o SessionOutcome) WentOnline() bool { return !o.Before.Online() && o.After
 // WentOffline reports whether the device was online before and is offline now.
 func (o SessionOutcome) WentOffline() bool { return o.Before.Online() && !o.After.Online() }
 
-// SetOnline makes the producer hold the device (R1). A connect of who holds it and is online already changes nothing. A
-// suspended device stays as it is, After says so: suspension and connect exclude each other in one compare-and-swap,
-// without a lock (R20).
+// SetOnline makes the producer hold the device (R1). A connect by the producer that holds the online device already
+// changes nothing. A suspended device stays as it is, After says so: suspension and connect exclude each other in one
+// compare-and-swap, without a lock (R20).
 func (s *Slot) SetOnline(holder uint32) SessionOutcome {
 	for {
 		old := s.Session()
@@ -29,7 +29,7 @@ func (s *Slot) SetOnline(holder uint32) SessionOutcome {
 	}
 }
 
-// SetOffline takes the device offline if holder holds it, if nobody does, or whoever does with any (R3). The holder
+// SetOffline takes the device offline if holder holds it or nobody does, and with any in every case (R3). The holder
 // stays noted: it is the producer of the last connect, and is told.
 func (s *Slot) SetOffline(holder uint32, anyHolder bool) SessionOutcome {
 	for {

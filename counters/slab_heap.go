@@ -2,7 +2,7 @@
 
 package counters
 
-// slabBytes is smaller here: the race detector shadows all of it.
+// slabBytes is smaller here: the race detector keeps a shadow of every byte.
 const slabBytes = 8 << 20
 
 // slab is memory on the Go heap: the race detector sees nothing else, and other systems than Linux are for development.

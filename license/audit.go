@@ -42,9 +42,9 @@ func DecodeAudit(key, value []byte) (AuditEntry, error) {
 	return e, nil
 }
 
-// AccountOf returns whose business an audit entry is, "" if it is the daemon's alone: a token that is bound to an
-// account reads the entries of its account. Names of accounts and products are never given twice, so what stands in an
-// old entry is still the same.
+// AccountOf returns the account that an audit entry concerns, "" if it is the daemon's alone: a token that is bound to
+// an account reads the entries of its account. Names of accounts and products are never given twice, so what stands in
+// an old entry is still the same.
 func (c *Catalogue) AccountOf(e *AuditEntry) string {
 	switch subject, _, _ := strings.Cut(e.Action, "."); subject {
 	case "account":

@@ -1,4 +1,4 @@
-// Package license knows who may use the platform and how much of it: accounts, products, plans, lots, top-up packs,
+// Package license says how much of the platform each customer may use: accounts, products, plans, lots, top-up packs,
 // gifts and tokens. It decides nothing about single messages; it says what is allowed and hands licences and units out.
 //
 //	administration ──► Catalogue.CreateAccount, ApplyCredit, … ──► (next Catalogue, Change)
@@ -13,8 +13,8 @@
 //
 // Invariants:
 //
-//   - A Catalogue never changes after it was built. Whoever loaded one sees one consistent plan for every device, which
-//     is what makes an upgrade uniform (R9). What does change (drawn licences, the running day) hangs off it in
+//   - A Catalogue never changes after it was built. A goroutine that loaded one sees one consistent plan for every
+//     device, so an upgrade is uniform (R9). What does change (drawn licences, the running day) hangs off it in
 //     AccountState, ProductState and Pool, which all versions of a catalogue share.
 //   - A change copies what it touches and shares the rest (package persist). Among 100,000 products it takes some 30
 //     µs, for nobody decides meanwhile.

@@ -4,7 +4,7 @@ const (
 	// tokensMax bounds the tokens, some 300 bytes each; a fleet has some hundred gateways.
 	tokensMax = 10_000
 	// accountsMax and productsMax bound what one daemon administers, some 1 KiB each: more than this are several
-	// operators, who are better served by a daemon each.
+	// operators, and a daemon each serves them better.
 	accountsMax = 100_000
 	productsMax = 100_000
 	// ordersMax bounds the orders of a product, takings-back included. A change copies the list that it adds to, with

@@ -26,8 +26,9 @@ func (c *Catalogue) Authenticate(secret []byte, nowMs int64) *access.Token {
 	return t
 }
 
-// Honors reports whether a token that was authenticated before is still good: neither deleted nor expired at nowMs.
-// Whoever answers for longer than a moment asks again, and so does the engine for every batch. It does not allocate.
+// Honors reports whether a token that was authenticated before is still good: neither deleted nor expired at nowMs. A
+// caller that goes on answering for longer than a moment asks again. So does the engine for every batch. It does not
+// allocate.
 func (c *Catalogue) Honors(t *access.Token, nowMs int64) bool {
 	held, found := c.tokensByHash.Get(t.Hash[:])
 	return found && !held.Expired(nowMs)
@@ -104,7 +105,7 @@ func (c *Catalogue) CreateToken(by Actor, t access.Token) (*Catalogue, *Change, 
 }
 
 // DeleteToken takes a token away. The last one that can administer everything stays (last_admin): without it the daemon
-// could be helped only while it is stopped. Whoever wants another one creates that first.
+// could be helped only while it is stopped. To replace it, create another one first.
 func (c *Catalogue) DeleteToken(by Actor, name string) (*Catalogue, *Change, error) {
 	t := c.Token(name)
 	if t == nil {

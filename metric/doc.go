@@ -11,7 +11,7 @@
 //	process.go: what the runtime and the kernel say of the process, of a fixed list of names
 //
 // Invariants:
-//   - A name belongs to one family, and a family to who registered it.
+//   - A name belongs to one family, and a family to the code that registered it.
 //   - No label is ever a device, an account or anything else that clients could make many of.
 //
 // The values themselves are those of github.com/VictoriaMetrics/metrics, which counts without a lock but knows no help.

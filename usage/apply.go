@@ -48,7 +48,7 @@ func (l *Ledger) write(entries []ledger.Entry, to views.Position) error {
 	return l.store.Write(entries[from:], ledger.Position(to))
 }
 
-// rows gathers what groups say to the ledger. Of what is said twice the later holds.
+// rows gathers the ledger's rows of some groups. Of two rows with one key the later one holds.
 type rows struct {
 	devices  views.Devices
 	bytes    int

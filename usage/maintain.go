@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Maintain has the store give back the space of rows whose time is over, until ctx ends. An error is the store's last
-// word: the next Apply is told the same.
+// Maintain has the store give back the space of rows whose time is over, until ctx ends. An error is final: the next
+// Apply returns it too.
 func (l *Ledger) Maintain(ctx context.Context) error {
 	ticker := time.NewTicker(maintainEvery)
 	defer ticker.Stop()

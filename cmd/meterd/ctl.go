@@ -15,7 +15,7 @@ import (
 	"github.com/meterd/meterd/client"
 )
 
-// ctl is what the commands of `meterd ctl` share: where meterd is, who asks, and how answers are shown. It speaks to
+// ctl is what the commands of `meterd ctl` share: where meterd is, its token, and how answers are shown. It speaks to
 // the HTTP API and to nothing else.
 type ctl struct {
 	flags *pflag.FlagSet // the ones below, whichever command they were given to

@@ -136,7 +136,7 @@ func cell(v any) string {
 }
 
 // printable returns s with everything escaped that a terminal would obey instead of showing: devices choose topics and
-// payloads, and what they choose must not move the cursor of whoever reads their log.
+// payloads, and what they choose must not move the cursor of a person who reads their log.
 func printable(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return s

@@ -190,7 +190,7 @@ func (d *decoder) fail(i int, wanted string) int {
 	return -1
 }
 
-// problem says what fail noted. Lines are counted only now, where it costs nothing to those who send good bodies.
+// problem says what fail noted. Lines are counted only now, where good bodies pay nothing for it.
 func (d *decoder) problem() *event.Problem {
 	before := d.src[:d.failedAt]
 	p := &event.Problem{Code: event.BadRequest, Field: fieldNames[d.field], Line: 1 + bytes.Count(before, []byte{'\n'})}

@@ -109,7 +109,7 @@ func DecodeProtobuf(b *event.Batch, body []byte) *event.Problem {
 	return nil
 }
 
-// refusal returns what fail noted, on the heap: only who is refused pays for it.
+// refusal returns what fail noted, on the heap: only refused bodies pay for it.
 func (r *protoReader) refusal() *event.Problem {
 	p := r.problem
 	p.Code = max(p.Code, event.BadRequest)

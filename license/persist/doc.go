@@ -1,5 +1,5 @@
 // Package persist holds tables whose versions share memory: a change copies what it touches and nothing else, and
-// whoever reads an older version sees it unchanged.
+// readers of an older version see it unchanged.
 //
 //	version 7   Map ──► directory ──► table table table table
 //	                                    ▲     ▲           ▲

@@ -226,7 +226,7 @@ func (d *Dir) CreatedAt() time.Time { return d.identity.createdAt }
 // Guard returns the watch over free space.
 func (d *Dir) Guard() *Guard { return d.guard }
 
-// Close gives the directory to whoever wants it next. What lies in it must be closed before.
+// Close releases the directory for the next process. What lies in it must be closed before.
 func (d *Dir) Close() error {
 	if err := d.lock.Close(); err != nil {
 		return fmt.Errorf("unlock %q: %w", d.path, err)

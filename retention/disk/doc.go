@@ -1,4 +1,4 @@
-// Package disk keeps a data directory: who has it, what it is, how much room is left on its file system, and the
+// Package disk keeps a data directory: its lock, version and identity, the free space of its file system, and the
 // checkpoints. It also has what every writer of files needs to be sure of them: synced replacement, small text files
 // with a checksum, removal that does not hold up syncs. It knows nothing of the log, and nothing of Badger.
 //

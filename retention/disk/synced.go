@@ -32,7 +32,7 @@ func WriteSynced(path string, data []byte) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// TmpSuffix marks files that are not finished. Whoever owns a directory removes them when it is opened.
+// TmpSuffix marks files that are not finished. The owner of a directory removes them when it opens it.
 const TmpSuffix = ".tmp"
 
 // SyncDir makes the names in a directory durable: those that were made, renamed or removed before the call.

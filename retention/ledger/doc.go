@@ -17,8 +17,8 @@
 //     read): from then on every call fails, Err says why, and Fatal was told. Nothing here ends the process, and a
 //     panic of Badger's in a caller's goroutine becomes an error.
 //   - Damage that Badger answers by ending the process, or by dropping rows without a word, is found before Badger
-//     opens the directory (check.go), and is an error that names the file. Whoever opens it moves the directory aside
-//     and builds another one from the log.
+//     opens the directory (check.go), and is an error that names the file. The caller moves the directory aside and
+//     builds another one from the log.
 //
 // FORMAT.md draws what is in the directory.
 package ledger

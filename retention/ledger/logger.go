@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// logger is Badger's. It remembers the first error for good, and once armed reports it.
+// logger is Badger's. It keeps the first error, and once armed reports it.
 type logger struct {
 	path     string
 	fatal    func(error) // called once at most, from any goroutine; may be nil

@@ -9,8 +9,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// Entry is one row. A key is 1 to KeyBytesMax bytes and begins neither with a zero byte nor with "!badger!"; whoever
-// writes a row owns its namespace.
+// Entry is one row. A key is 1 to KeyBytesMax bytes and begins neither with a zero byte nor with "!badger!"; the writer
+// of a row owns its namespace.
 type Entry struct {
 	Key, Value []byte
 	// Keep is how long the row is readable, in whole seconds; then it is gone, and Maintain gives its space back. 0 keeps
@@ -21,10 +21,11 @@ type Entry struct {
 // ErrTooLarge is returned by Write and WritePart, before anything was written, for more than one transaction takes.
 var ErrTooLarge = errors.New("too large for one transaction")
 
-// Write writes entries and the position that they reach in one synced transaction: when it returns nil all of it is on
-// disk, after a crash all or nothing. Without entries only the position moves. Up to TransactionBytesMax and
-// TransactionEntriesMax fit; with more it may return ErrTooLarge, having written nothing. Entries are read until it
-// returns and not kept. After an error that is neither about them nor about the position every later call fails.
+// Write writes entries and the position that they reach in one synced transaction: when it returns nil they are on
+// disk; after a crash either all of them are, or none. Without entries only the position moves. Up to
+// TransactionBytesMax and TransactionEntriesMax fit; with more it may return ErrTooLarge, having written nothing.
+// Entries are read until it returns and not kept. After an error that is neither about them nor about the position
+// every later call fails.
 func (s *Store) Write(entries []Entry, to Position) error {
 	return s.write(entries, &to)
 }

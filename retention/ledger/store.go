@@ -46,7 +46,7 @@ type Store struct {
 	log      *logger
 	position atomic.Pointer[Position]
 
-	writing sync.Mutex // held by whoever writes; guards names
+	writing sync.Mutex // held while writing; guards names
 	names   names
 
 	// Where Maintain goes on; its goroutine's alone.

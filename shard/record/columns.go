@@ -59,7 +59,7 @@ var errShort = errors.New("a column ends in the middle of a value")
 type reader struct {
 	b      []byte
 	err    error
-	failed *bool // set with err, when not nil: who has many readers looks at one flag
+	failed *bool // set with err, when not nil: a caller with many readers looks at one flag
 }
 
 func (r *reader) fail() {

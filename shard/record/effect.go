@@ -264,7 +264,7 @@ const (
 // Effects calls e for every effect of the chunk, in order.
 func (c *Chunk) Effects(e Effects) error { return ReadEffects(c.EffectsColumn(), e) }
 
-// EffectsColumn returns the encoded effects of the chunk, in place: what a view of the log reads who needs no rows.
+// EffectsColumn returns the encoded effects of the chunk, in place: what a view reads that needs no rows.
 func (c *Chunk) EffectsColumn() []byte { return c.cols[colEffects] }
 
 // ReadEffects calls e for every effect of a chunk's column, in order.

@@ -104,7 +104,7 @@ func cut(groups []*Group) []*Group {
 	return append([]*Group(nil), groups[:n]...)
 }
 
-// advance notes how far the view is, gives back what no view needs any more, and wakes those who wait.
+// advance notes how far the view is, gives back what no view needs any more, and wakes the waiting readers.
 func (f *follower) advance(g *Group) {
 	r := f.r
 	f.passed.Store(g.Seq)

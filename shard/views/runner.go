@@ -193,7 +193,7 @@ func (r *Runner) catalogueOf(seq uint64) *license.Catalogue {
 	return r.catalogues[0].catalogue
 }
 
-// signal makes sure that whoever waits on c runs once more; it never blocks.
+// signal makes sure that the goroutine that waits on c runs once more; it never blocks.
 func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:

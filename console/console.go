@@ -14,6 +14,7 @@ import (
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/query"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/views"
 )
 
 // Engine keeps the state; *shard.Engine is one.
@@ -21,6 +22,7 @@ type Engine interface {
 	Catalogue() *license.Catalogue
 	NowMs() int64
 	ClockLeapt() bool
+	Views() []views.Status
 	ConfirmClock(name string, token *access.Token) error
 	Durable() error
 	Administer(name string, token *access.Token, fn shard.ChangeFunc) error

@@ -235,6 +235,11 @@ func TestReadiness(t *testing.T) {
 			t.Errorf("%s: %d, want %d", uri, ctx.Response.StatusCode(), want)
 		}
 	}
+	d.ready.Store(true)
+	ctx, _ := d.ask(request{method: "GET", uri: "/readyz?verbose"})
+	if body := string(ctx.Response.Body()); !strings.HasPrefix(body, "ok\nview ledger: follows the log, ") {
+		t.Errorf("how the views stand: %q", body)
+	}
 }
 
 func TestMetrics(t *testing.T) {

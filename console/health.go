@@ -1,6 +1,8 @@
 package console
 
 import (
+	"fmt"
+
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/access"
@@ -24,20 +26,28 @@ func (h *Handler) registerMetrics() {
 // livez answers as long as the process lives.
 func (h *Handler) livez(ctx *fasthttp.RequestCtx) { plain(ctx, "ok\n") }
 
-// readyz says whether events are taken. A clock that leapt ahead stops events, not the door that it is confirmed
-// through: a load balancer that took the daemon out would leave nobody to do so.
+// readyz says whether events are taken; with ?verbose also how each view of the log stands, a line each. A clock that
+// leapt ahead stops events, not the door that it is confirmed through, and a view that fails stops nothing: a load
+// balancer that took the daemon out would leave nobody to mend them.
 func (h *Handler) readyz(ctx *fasthttp.RequestCtx) {
-	switch {
-	case !h.o.Ready():
+	if !h.o.Ready() {
 		writeProblem(ctx, &event.Problem{Code: event.Overloaded, Detail: "the daemon is recovering or stopping"})
-	case h.engine.ClockLeapt():
-		plain(
-			ctx,
-			"ok, but events are refused: the clock leapt ahead; set it right, or confirm it with POST /v1/clock/confirm\n",
-		)
-	default:
-		plain(ctx, "ok\n")
+		return
 	}
+	text := "ok\n"
+	if h.engine.ClockLeapt() {
+		text = "ok, but events are refused: the clock leapt ahead; set it right, or confirm it with POST /v1/clock/confirm\n"
+	}
+	if ctx.QueryArgs().Has("verbose") {
+		for _, v := range h.engine.Views() {
+			state := "follows the log"
+			if v.Failed {
+				state = "FAILED, the log says why; it is tried again"
+			}
+			text += fmt.Sprintf("view %s: %s, %.1f s behind\n", v.Name, state, v.Lag.Seconds())
+		}
+	}
+	plain(ctx, text)
 }
 
 func plain(ctx *fasthttp.RequestCtx, text string) {

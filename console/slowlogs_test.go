@@ -170,9 +170,8 @@ func TestSlowReadersHoldNothing(t *testing.T) {
 	if status != 200 || strings.Count(page, `"decided_at"`) != 2 {
 		t.Errorf("a page: %d", status)
 	}
-	if !areParked() {
-		t.Errorf("%d of %d slow clients are waited for, %d scans run", s.listener.writing.Load(), slow, s.queries.running())
-	}
+	// The kernel may have taken a little more for one of them meanwhile: then it is waited for again.
+	await(t, "all slow clients are waited for again", areParked)
 	for i, c := range clients {
 		status, body := s.answerOn(io.MultiReader(strings.NewReader(string(begun[i][:])), c))
 		if status != 200 || body != whole {

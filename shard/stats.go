@@ -9,6 +9,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
+	"github.com/meterd/meterd/shard/views"
 )
 
 // stats are what the daemon tells of its own work.
@@ -75,8 +76,8 @@ func (e *Engine) RegisterMetrics(set *metric.Set) {
 	stopped.Func(func() float64 { return number(e.shortage.refused.Load() > 0) }, "reason", "out_of_memory")
 }
 
-// Views returns how far each view is behind the log, by its name.
-func (e *Engine) Views() map[string]time.Duration { return e.views.Lags(e.clock.view()) }
+// Views returns how each view of the log stands.
+func (e *Engine) Views() []views.Status { return e.views.Status(e.clock.view()) }
 
 func (e *Engine) registerEvents(set *metric.Set) {
 	events := set.Counters("meterd_events_total", "Events that were decided, by their type and the verdict.")

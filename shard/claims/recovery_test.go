@@ -227,7 +227,10 @@ func (l *life) told(ps *Producers) string {
 func TestRecovery(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := &life{
-			T: t, ps: New(Options{AccountMax: 3, OrdinalMax: 9, OrdinalsLow: 5}), answers: map[string][]byte{}, seen: map[uint32]int64{},
+			T:       t,
+			ps:      New(Options{AccountMax: 3, OrdinalMax: 9, OrdinalsLow: 5}),
+			answers: map[string][]byte{},
+			seen:    map[uint32]int64{},
 		}
 		do := func(step func()) func(*rapid.T) { return func(*rapid.T) { step() } }
 		t.Repeat(map[string]func(*rapid.T){

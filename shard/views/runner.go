@@ -263,13 +263,20 @@ func (r *Runner) RegisterMetrics(set *metric.Set, nowMs func() int64) {
 	}
 }
 
-// Lags returns how far each view is behind, by its name.
-func (r *Runner) Lags(nowMs int64) map[string]time.Duration {
-	lags := make(map[string]time.Duration, len(r.followers))
-	for _, f := range r.followers {
-		lags[f.view.Name()] = f.lag(nowMs)
+// Status is how a view stands.
+type Status struct {
+	Name   string
+	Lag    time.Duration // age of the oldest group of the log that it lacks
+	Failed bool          // it cannot follow the log; it is tried again
+}
+
+// Status returns how each view stands.
+func (r *Runner) Status(nowMs int64) []Status {
+	list := make([]Status, len(r.followers))
+	for i, f := range r.followers {
+		list[i] = Status{f.view.Name(), f.lag(nowMs), f.failed.Load()}
 	}
-	return lags
+	return list
 }
 
 // lag is the age of the oldest group that the view lacks, at most that of the last group that it has.

@@ -171,12 +171,12 @@ func TestGatherAndLag(t *testing.T) {
 		defer r.Close()
 		r.Durable(s.add(0))
 		r.Durable(s.add(0))
-		if lag := r.Lags(4000)["test"]; lag != 3*time.Second {
+		if lag := r.Status(4000)[0].Lag; lag != 3*time.Second {
 			t.Errorf("the lag is %s", lag)
 		}
 		time.Sleep(gatherFor + time.Millisecond)
 		synctest.Wait()
-		if lag := r.Lags(4000)["test"]; lag != 0 || len(v.seen) != 2 {
+		if lag := r.Status(4000)[0].Lag; lag != 0 || len(v.seen) != 2 {
 			t.Errorf("after a while the lag is %s, seen %v", lag, v.seen)
 		}
 	})

@@ -11,14 +11,16 @@
 // carries words after its event, and recovery takes the larger one. So records may be applied in any order, twice, or
 // beside a checkpoint that was copied while they were made.
 //
+// What only looks is package query: it sees the state through View, and waits with Durable and DurableInLedger.
+//
 // Invariants:
 //
 //   - Groups are cuts. A request enters a group before its first decision and leaves when its records are in the lane,
 //     and a group is sealed with nobody inside: what a record of group g reflects belongs to groups ≤ g. Groups are
 //     written in that order. Whatever must see one instant (catalogue swaps, growth, totals) happens while the gate is
 //     closed.
-//   - Nothing leaves before it is durable: answers wait for their group, views (View) for the group that was open when
-//     they read. After a failed write nothing leaves any more.
+//   - Nothing leaves before it is durable: answers wait for their group, a View for the group that was open when it
+//     read. After a failed write nothing leaves any more.
 //   - Messages take no lock. What touches several words of a device (consuming, renewing, OTA) holds its account's
 //     lock.
 //   - No other code knows that there is one node: the log is reached through Log alone.

@@ -48,8 +48,6 @@ const (
 	// checkpointRowsMax makes a checkpoint due: replaying more takes longer than five seconds. Joining a row among ten
 	// million devices takes 70 to 90 ns of a core, decoding it 15, and several cores share both: 17 M rows a second.
 	checkpointRowsMax = 85_000_000
-	// readBytesMax is what is read of the log at once, for a view that lags or for a device's log.
-	readBytesMax = 4 << 20
 	// leapMax is how far the wall clock may run ahead of the monotonic one before ingest stops (R12).
 	leapMax = time.Hour
 )

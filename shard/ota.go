@@ -7,6 +7,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/recovery"
 )
 
 // ota decides the start of a firmware upgrade (R15, R16). With an id that was seen before it counts nothing (R17).
@@ -171,4 +172,54 @@ func (t *turn) otaQuota(w counters.OTAWord, requested uint32) {
 	v.Limit, v.Used = uint64(t.product.Plan.OTAPerMonth), uint64(w.Allowance())
 	v.Requested, v.TopupAvailable = uint64(requested), t.product.PackUnits()
 	v.WindowStartMs, v.ResetsAtMs = t.window.MonthStartMs, t.window.MonthEndMs
+}
+
+// resolveUpgrades reads from the ledger what it knows about the ids of a batch, outside the gate.
+func (e *Engine) resolveUpgrades(r *Request) error {
+	clear(r.upgrades)
+	e.gate.mu.RLock()
+	r.upgradeEpoch = e.upgrades.Epoch
+	e.gate.mu.RUnlock()
+	if err := e.ledgerReaches(); err != nil {
+		return err
+	}
+	ids := 0
+	for i := range r.Batch.Events {
+		ev := &r.Batch.Events[i]
+		if ev.ID.Len == 0 || r.products[i] == nil {
+			continue
+		}
+		ids++
+		if r.upgrades == nil {
+			r.upgrades = map[int]*record.Upgrade{}
+		}
+		up, err := e.o.Ledger.Upgrade(r.products[i].ID, r.Batch.Bytes(ev.Device), r.Batch.Bytes(ev.ID))
+		if err != nil {
+			return e.ledgerErr(fmt.Errorf("look up an OTA: %w", err))
+		}
+		if up != nil {
+			r.upgrades[i] = up
+		}
+	}
+	if e.upgrades.Full(ids) {
+		return ErrLedgerLags
+	}
+	return nil
+}
+
+// upgrade returns what is known about the id of the event in hand, nil if nothing. The account is locked.
+func (t *turn) upgrade() *record.Upgrade {
+	key := recovery.AppendUpgradeKey(nil, t.product.ID, t.r.Batch.Bytes(t.ev.Device), t.r.Batch.Bytes(t.ev.ID))
+	if up := t.e.upgrades.Find(key); up != nil {
+		return up
+	}
+	return t.r.upgrades[t.index]
+}
+
+// keepUpgrade remembers an upgrade by its id.
+func (t *turn) keepUpgrade(up *record.Upgrade) {
+	up.Ordinal = uint64(t.slot.Ordinal())
+	key := recovery.AppendUpgradeKey(nil, t.product.ID, t.r.Batch.Bytes(t.ev.Device), up.ID)
+	t.e.upgrades.Put(key, up, t.e.sealedSeq.Load()+1)
+	t.l.records.Upgrade(*up)
 }

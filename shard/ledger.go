@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -9,6 +10,60 @@ import (
 	"github.com/meterd/meterd/shard/record"
 	"github.com/meterd/meterd/shard/views"
 )
+
+// DurableInLedger returns when the ledger, too, has everything that was decided before the call; ErrLedgerLags says
+// that it does not get there.
+func (e *Engine) DurableInLedger() error {
+	if err := e.Durable(); err != nil {
+		return err
+	}
+	switch err := e.views.WaitFor(e.o.Ledger, e.durableSeq.Load()); {
+	case errors.Is(err, views.ErrLags):
+		return ErrLedgerLags
+	case err != nil:
+		return ErrStopped
+	}
+	return nil
+}
+
+// ledgerErr turns an error of reading the ledger into ErrLedgerLags: it concerns the request alone. The view's own
+// goroutine and metric say what is wrong with the ledger.
+func (e *Engine) ledgerErr(err error) error {
+	if err == nil {
+		return nil
+	}
+	e.logger.Error("the ledger cannot be read", "error", err)
+	return ErrLedgerLags
+}
+
+// Activations calls fn with how many devices of a product connected for the first time, by quarters of an hour from
+// quarter from on. The ledger has the quarters that memory has let go of; for those that both have the larger number
+// holds.
+func (e *Engine) Activations(product, from uint32, fn func(quarter uint32, activations uint64)) {
+	e.totals.Lock()
+	defer e.totals.Unlock()
+	e.totals.Each(func(q record.Quarter, t *record.Totals) {
+		if q.Product == product && q.Number >= from {
+			fn(q.Number, t.Activations)
+		}
+	})
+}
+
+// ledgerReaches refuses what must be looked up while the ledger lacks groups that memory has let go of: it was restored
+// from an older backup, or is being built again.
+func (e *Engine) ledgerReaches() error {
+	if e.o.Ledger.Position().Seq < e.state.LedgerFloor.Load() {
+		return ErrLedgerLags
+	}
+	return nil
+}
+
+// letGo lets memory go of what the ledger has durably. The gate is closed.
+func (e *Engine) letGo() {
+	passed := e.o.Ledger.Position().Seq
+	e.state.LedgerFloor.Store(max(passed, e.state.LedgerFloor.Load()))
+	e.upgrades.LetGo(passed)
+}
 
 // logSource is the log as views read it when memory no longer has what they lack.
 type logSource struct{ e *Engine }

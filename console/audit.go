@@ -15,8 +15,8 @@ type auditAnswer struct {
 }
 
 // showAudit answers GET /v1/audit, newest first; to a token that is bound to an account with the entries about it. A
-// cursor is the control sequence of the last entry looked at: a page may have less than its limit, and none at all, and
-// yet a next one.
+// cursor is the number of the last change looked at: a page may have less than its limit, and none at all, and yet a
+// next one.
 func (c *call) showAudit() error {
 	limit, err := c.limit(pageDefault)
 	if err != nil {

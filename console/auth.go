@@ -9,7 +9,7 @@ import (
 )
 
 // authorize returns the token of a request, which has the right. Without one it has answered: late if no token is valid
-// at all, so that who sends wrong ones is slowed down.
+// at all, so that a client with wrong ones is slowed down.
 func (h *Handler) authorize(
 	ctx *fasthttp.RequestCtx,
 	catalogue *license.Catalogue,

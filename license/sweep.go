@@ -18,8 +18,8 @@ type Sweep struct {
 func (c *Catalogue) Sweeps() []Sweep { return c.sweeps }
 
 // EndSweep ends the sweep that change seq began: its devices are offline. It returns nils if it has ended already,
-// because the account or product was let go. Nobody is told: the change has no audit entry, and no time, which whoever
-// records it sets.
+// because the account or product was let go. Nobody is told: the change has no audit entry, and no time, which the
+// caller sets.
 func (c *Catalogue) EndSweep(seq uint64) (*Catalogue, *Change) {
 	at := slices.IndexFunc(c.sweeps, func(s Sweep) bool { return s.Seq == seq })
 	if at < 0 {

@@ -53,7 +53,7 @@ type Gauges struct{ f *family }
 // Gauges registers a family; help is a sentence.
 func (s *Set) Gauges(name, help string) Gauges { return Gauges{s.register(name, help, "gauge")} }
 
-// Func adds a gauge with these labels (name, value, name, value …); f is called whenever somebody reads it.
+// Func adds a gauge with these labels (name, value, name, value …); f is called for every reading.
 func (g Gauges) Func(f func() float64, labels ...string) {
 	g.f.samples.NewGauge(sample(g.f.name, labels), f)
 }

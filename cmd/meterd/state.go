@@ -63,8 +63,8 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed
 	return err
 }
 
-// openLedger opens the ledger. A damaged one is moved aside if the log is whole and can build it again; otherwise
-// somebody must decide.
+// openLedger opens the ledger. A damaged one is moved aside if the log is whole and can build it again; otherwise an
+// operator must decide.
 func openLedger(path string, rebuilds bool, logger *slog.Logger) (*usage.Ledger, error) {
 	o := ledger.Options{Path: path, Logger: logger}
 	store, err := ledger.Open(o)

@@ -9,7 +9,7 @@ import (
 )
 
 // ballast is a file of blocks that hold nothing: space that is certain to be there when the disk is full, because
-// opening the log on a full disk dies like running on one does.
+// Badger ends the process when it cannot write, also while it opens the ledger.
 type ballast struct {
 	path  string
 	bytes int64

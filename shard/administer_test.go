@@ -9,6 +9,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard/recovery"
 )
 
 // holdLog has the log take no group until the returned function is called.
@@ -297,4 +298,51 @@ func TestMissingChangeRefusesStart(t *testing.T) {
 	if _, err := Open(m.options()); err == nil || !strings.Contains(err.Error(), "one is missing") {
 		t.Fatalf("opened without a change: %v", err)
 	}
+}
+
+// What memory has let go of is only in the ledger. With an older ledger, requests that need it are refused until the
+// ledger has caught up, and never counted twice (R17); other requests go on.
+func TestOlderLedgerRefusesWhatItLacks(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", `{"ota_per_month":10}`, 5)
+	m.submit(line("connect", "p", "d"))
+	if err := m.DurableInLedger(); err != nil {
+		t.Fatal(err)
+	}
+	old := m.store.clone()
+	const ota = `{"type":"ota","product":"p","device":"d","size":1,"id":"x"}` + "\n"
+	m.submit(ota)
+	if err := m.DurableInLedger(); err != nil {
+		t.Fatal(err)
+	}
+	for m.upgrades.Find(upgradeKeyOf(m, "p", "d", "x")) != nil { // Memory lets go of it at a seal.
+		m.submit(line("up", "p", "d"))
+	}
+	if err := m.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	m.kill()
+	m.store = old
+	m.store.refuse(errors.New("not yet"))
+	m.start()
+	if err := m.Submit(request(t, ota)); !errors.Is(err, ErrLedgerLags) {
+		t.Fatalf("an id that nobody knows now: %v", err)
+	}
+	if got := m.submit(line("up", "p", "d")); got[0] != "accepted" {
+		t.Fatal(got)
+	}
+	m.store.refuse(nil)
+	if err := m.DurableInLedger(); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.submit(ota); got[0] != "accepted" {
+		t.Fatal(got)
+	}
+	if d, _ := m.device("p", "d"); d.OTA.Allowance() != 1 {
+		t.Fatalf("one upgrade was counted %d times", d.OTA.Allowance())
+	}
+}
+
+func upgradeKeyOf(m *machine, product, device, id string) []byte {
+	return recovery.AppendUpgradeKey(nil, m.Catalogue().Product([]byte(product)).ID, []byte(device), []byte(id))
 }

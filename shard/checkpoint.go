@@ -80,9 +80,8 @@ func (e *Engine) Checkpoint() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e.gate.mu.RLock()
-	begin := e.sealedSeq.Load()         // Nobody is sealing: all that groups up to begin decided is in the words.
-	cat := e.catalogue.Load()           // As it stands after begin: the changes behind it are replayed.
-	floor := e.state.LedgerFloor.Load() // Ids and answers of later groups are in memory.
+	begin := e.sealedSeq.Load() // Nobody is sealing: all that groups up to begin decided is in the words.
+	cat := e.catalogue.Load()   // As it stands after begin: the changes behind it are replayed.
 	e.gate.mu.RUnlock()
 	e.sinceRows.Store(0)
 	e.sinceBytes.Store(0)
@@ -90,7 +89,7 @@ func (e *Engine) Checkpoint() error {
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	size, err := e.copyState(w, recovery.Cut{Catalogue: cat, LedgerFloor: floor})
+	size, err := e.copyState(w, cat)
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", errors.Join(err, w.Abort()))
 	}
@@ -108,16 +107,15 @@ func (e *Engine) Checkpoint() error {
 }
 
 // copyState writes the copy and returns when the newest group that it may reflect is durable.
-func (e *Engine) copyState(w *disk.CheckpointWriter, cut recovery.Cut) (int64, error) {
+func (e *Engine) copyState(w *disk.CheckpointWriter, cat *license.Catalogue) (int64, error) {
 	e.producers.Tidy(e.clock.view())
 	var newest *group
-	cut.Last = func() int64 {
+	size, err := e.state.Write(w, cat, func() int64 {
 		e.gate.mu.RLock()
 		defer e.gate.mu.RUnlock()
 		newest = e.gate.newest()
 		return e.clock.last.Load()
-	}
-	size, err := e.state.Write(w, cut)
+	})
 	if err != nil {
 		return 0, err
 	}

@@ -232,6 +232,7 @@ func newEngine(o Options) (*Engine, error) {
 // viewMoved is told how far a view has come.
 func (e *Engine) viewMoved(v views.View, seq uint64) {
 	if v == views.View(e.o.Ledger) {
+		e.raiseFloor(seq)
 		e.producers.Passed(seq)
 	}
 }

@@ -141,6 +141,13 @@ type memStore struct {
 
 func newMemStore() *memStore { return &memStore{rows: map[string][]byte{}} }
 
+// clone returns a copy: a backup.
+func (l *memStore) clone() *memStore {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return &memStore{rows: maps.Clone(l.rows), at: l.at}
+}
+
 // refuse has writes fail from now on; nil lets them succeed again.
 func (l *memStore) refuse(err error) {
 	l.mu.Lock()

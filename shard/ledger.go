@@ -61,8 +61,20 @@ func (e *Engine) ledgerReaches() error {
 // letGo lets memory go of what the ledger has durably. The gate is closed.
 func (e *Engine) letGo() {
 	passed := e.o.Ledger.Position().Seq
-	e.state.LedgerFloor.Store(max(passed, e.state.LedgerFloor.Load()))
+	e.raiseFloor(passed)
 	e.upgrades.LetGo(passed)
+}
+
+// raiseFloor says that memory may let go of what the ledger keeps of the groups up to passed. It comes first, so that a
+// checkpoint that lacks what memory let go of says so.
+func (e *Engine) raiseFloor(passed uint64) {
+	floor := &e.state.LedgerFloor
+	for {
+		have := floor.Load()
+		if passed <= have || floor.CompareAndSwap(have, passed) {
+			return
+		}
+	}
 }
 
 // logSource is the log as views read it when memory no longer has what they lack.

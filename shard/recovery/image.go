@@ -26,20 +26,14 @@ const (
 
 const metaBytes = 8 * 4
 
-// Cut is what a checkpoint says of one instant: the group that was sealed last when copying began.
-type Cut struct {
-	Catalogue   *license.Catalogue // as it stood after that group
-	LedgerFloor uint64             // State.LedgerFloor at that group
-	// Last is called when everything else is copied, and returns the last decided time, Unix milliseconds.
-	Last func() int64
-}
-
 // Write copies the state into a checkpoint, section by section, while events go on, and returns how many bytes that
-// were. What is copied may reflect later groups than the cut; the caller waits until those are durable.
-func (s *State) Write(to *disk.CheckpointWriter, cut Cut) (int64, error) {
+// were. cat is the catalogue as it stood after the group that was sealed last when copying began. What is copied may
+// reflect later groups; when all else is copied last is called, which returns the last decided time, Unix milliseconds,
+// and notes the newest group: the caller waits until that is durable.
+func (s *State) Write(to *disk.CheckpointWriter, cat *license.Catalogue, last func() int64) (int64, error) {
 	w := sectionWriter{w: to}
-	w.catalogue(cut.Catalogue)
-	for piece := range pieces(appendPools(nil, cut.Catalogue), disk.SectionBytesMax/poolBytes*poolBytes) {
+	w.catalogue(cat)
+	for piece := range pieces(appendPools(nil, cat), disk.SectionBytesMax/poolBytes*poolBytes) {
 		w.put(sectionPools, piece)
 	}
 	var image []byte
@@ -68,9 +62,10 @@ func (s *State) Write(to *disk.CheckpointWriter, cut Cut) (int64, error) {
 	for _, section := range s.Totals.sections() {
 		w.put(sectionTotals, section)
 	}
-	meta := binary.LittleEndian.AppendUint64(nil, uint64(cut.Last()))
+	meta := binary.LittleEndian.AppendUint64(nil, uint64(last()))
 	meta = binary.LittleEndian.AppendUint64(meta, s.Serial.Load())
-	meta = binary.LittleEndian.AppendUint64(meta, cut.LedgerFloor)
+	// Read behind the copies of ids and answers: of what memory let go of meanwhile, they may lack some.
+	meta = binary.LittleEndian.AppendUint64(meta, s.LedgerFloor.Load())
 	meta = binary.LittleEndian.AppendUint64(meta, s.Commands.Last())
 	w.put(sectionMeta, meta)
 	return w.bytes, w.err

@@ -20,7 +20,7 @@
 //
 // # Commands
 //
-//	Commands ◄─ one at a time ─ event: disconnect, refresh ◄─ GET /v1/commands?producer=…  (server-sent events, Last-Event-ID)
+//	Commands ◄─ one at a time ─ event: disconnect, refresh ◄─ GET /v1/commands?producer=…  (SSE, Last-Event-ID)
 //
 // A gateway that has devices hears through Commands which of them to put offline (R3, R19, R20), and for which products
 // to forget the denials that it remembers. The stream is opened again from where it broke off, so no command is missed;
@@ -39,7 +39,8 @@
 //
 // # Retries
 //
-//	batch ─ Meterd-Sequence n ─► no answer, or not now ─ pause ─► the same bytes, the same n ─► … ─► the first answer, once counted
+//	batch ─ Meterd-Sequence n ─► no answer, or not now ─ pause ─► the same bytes and n ─► … ─► the first answer,
+//	                                                                                           counted once
 //
 // Networks fail between a decision and its answer. So every batch has a sequence of this producer, meterd remembers
 // what it answered to it, and the same bytes with the same sequence count once, however often they are sent. What

@@ -208,8 +208,9 @@ func TestTimeoutIsAmbiguous(t *testing.T) {
 
 // A meterd that stays dead costs the first message its Timeout, and each one after that nothing but its verdict.
 func TestDeadMeterdIsLeftAloneForAWhile(t *testing.T) {
-	for name, how := range map[string]answers{"refuses": status(401, ""), "cuts": cutOff, "starts": status(503,
-		`{"code":"overloaded"}`)} {
+	for name, how := range map[string]answers{
+		"refuses": status(401, ""), "cuts": cutOff, "starts": status(503, `{"code":"overloaded"}`),
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var dead atomic.Bool

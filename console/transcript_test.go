@@ -15,8 +15,9 @@ import (
 
 // TestTranscripts plays what clients ask and compares what they are answered. The commands:
 //
-//	ask [token=NAME] [HEADER=VALUE…] [whole]: a request a line, METHOD PATH BODY. $next is the last cursor answered. Problems are
-//	    shown as status, code, field and detail, of a token that is created the secret is kept under its name; with whole the answer is shown with its headers, as it is.
+//	ask [token=NAME] [HEADER=VALUE…] [whole]: a request a line, METHOD PATH BODY. $next is the last cursor answered.
+//	    Problems are shown as status, code, field and detail, of a token that is created the secret is kept under its
+//	    name; with whole the answer is shown with its headers, as it is.
 //	submit [producer=NAME]: events, a line each, decided as one batch
 //	pass DURATION [leap]: time passes, with leap on the wall clock alone
 //	token NAME ROLE [ACCOUNT]: creates a token

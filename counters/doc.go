@@ -4,8 +4,8 @@
 //	product, device ──KeyOf──► Key ──Find──► *Slot ──CountMessage──► the word after, the day it closed, yes or no
 //	                             │              ▲
 //	                             │     ┌────────┴──────────┬──────────┐
-//	                             └────►│ shard 0           │ …  255   │  open addressing, 64 bytes a slot and a byte of tag
-//	                                   └────────┬──────────┴──────────┘
+//	                             └────►│ shard 0           │ …  255   │  open addressing, 64 bytes
+//	                                   └────────┬──────────┴──────────┘  a slot and a byte of tag
 //	                                            │ w7 names the place
 //	                                   ┌────────▼──────────┐
 //	                                   │ arena of a shard  │            name, serial, activation, pool; append-only

@@ -51,7 +51,8 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 		"H": `{"seq":12,"pool_last":3,"region":"default"}`,
 		"A\x00\x00\x00\x01": `{"account":"acme","kind":"personal","region":"default","created_at_ms":1795428000000,` +
 			`"gift_pool":1,"gifts":5}`,
-		"P\x00\x00\x00\x01": `{"product":"p1","name":"","account_id":1,"time_zone":"UTC","plan":` + planText + `,"plan_since_ms":1795428002000,` +
+		"P\x00\x00\x00\x01": `{"product":"p1","name":"","account_id":1,"time_zone":"UTC","plan":` + planText +
+			`,"plan_since_ms":1795428002000,` +
 			`"validities":[{"from":1795428001,"validity":"P1Y"},{"from":1795428002,"validity":"P14D"}],` +
 			`"suspended":true,"renewal_off":true,"created_at_ms":1795428001000}`,
 		"R\x00\x00\x00\x01": `{"except":["d7","d9"]}`,
@@ -60,7 +61,8 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 		"V\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x00": `{"order":"RV-1","quantity":200}`,
 		"O\x00\x00\x00\x01\x00\x00\x00\x03": `{"order":"PO-2","units":true,"credited":7,` +
 			`"credited_at_ms":1795428004000}`,
-		"Tgw-1": `{"role":"gateway","account":"acme","account_id":1,"sha256":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",` +
+		"Tgw-1": `{"role":"gateway","account":"acme","account_id":1,` +
+			`"sha256":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",` +
 			`"created_at_ms":1795428009000,"expires_at_ms":1803204000000}`,
 		"Tgw-2":                             `{"deleted":true}`,
 		"S\x00\x00\x00\x00\x00\x00\x00\x08": `{"product_id":1}`,
@@ -95,7 +97,8 @@ func TestChangeIsAsDrawn(t *testing.T) {
 				Audit: AuditEntry{Seq: 300, AtMs: 64, Token: "t", Action: "a.b", Target: "p/d", Detail: []byte("{}"), Refresh: 7},
 				Puts:  []Put{{[]byte("T1"), []byte("{}")}, {[]byte("H"), []byte("[]")}},
 			},
-			"\x01" + "\xac\x02" + "\x80\x01" + "\x07" + "\x02\x02d1\x01" + "\x03a.b\x01t\x03p/d\x02{}" + "\x02\x02T1\x02{}\x01H\x02[]",
+			"\x01" + "\xac\x02" + "\x80\x01" + "\x07" + "\x02\x02d1\x01" + "\x03a.b\x01t\x03p/d\x02{}" +
+				"\x02\x02T1\x02{}\x01H\x02[]",
 		},
 	} {
 		if got := string(tt.ch.Append(nil)); got != tt.want {

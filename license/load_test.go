@@ -261,7 +261,8 @@ func FuzzLoad(f *testing.F) {
 	plan := `{"validity":"P5Y","messages_per_day":1500,"message_unit_bytes":0,"ota_per_month":1,` +
 		`"ota_unit_bytes":5242880,"log_days":7}`
 	product := []byte(
-		`{"product":"p1","name":"","account_id":1,"time_zone":"UTC","plan":` + plan + `,"plan_since_ms":1,"validities":[{"from":0,"validity":"P5Y"}],"created_at_ms":1}`,
+		`{"product":"p1","name":"","account_id":1,"time_zone":"UTC","plan":` + plan +
+			`,"plan_since_ms":1,"validities":[{"from":0,"validity":"P5Y"}],"created_at_ms":1}`,
 	)
 	order := []byte(`{"order":"PO-1","credited":1,"credited_at_ms":1}`)
 	token := []byte(`{"role":"gateway","sha256":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","created_at_ms":1}`)

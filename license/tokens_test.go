@@ -100,11 +100,8 @@ func TestHonorsDoesNotAllocate(t *testing.T) {
 	name := strings.Repeat("x", 64)
 	b.newToken(access.Token{Name: name, Role: access.RoleGateway})
 	token := *b.cat.Token(name) // Of another version, or of before a restart.
-	if n := testing.AllocsPerRun(
-		100,
-		func() { _ = b.cat.Honors(&token, b.atMs) },
-	); n != 0 ||
-		!b.cat.Honors(&token, b.atMs) {
+	n := testing.AllocsPerRun(100, func() { _ = b.cat.Honors(&token, b.atMs) })
+	if n != 0 || !b.cat.Honors(&token, b.atMs) {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -18,8 +18,8 @@ func TestDayQuota(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{"messages_per_day":1500}`, 0)
 	m.submit(line("connect", "p", "d"))
-	for _, code := range m.submit(strings.Repeat(line("up", "p", "d"), 900) + strings.Repeat(line("down", "p", "d"),
-		600)) {
+	whole := strings.Repeat(line("up", "p", "d"), 900) + strings.Repeat(line("down", "p", "d"), 600)
+	for _, code := range m.submit(whole) {
 		if code != "accepted" {
 			t.Fatalf("a message within the quota: %s", code)
 		}

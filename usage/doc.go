@@ -2,7 +2,8 @@
 // quarters of an hour, and the audit log. It outlives the log's retention. It also keeps what decisions look up once
 // memory has let go of it: OTA ids, and answers that are too long to be remembered.
 //
-//	views.Runner ─► Ledger.Apply(groups) ─► rows of several groups ─► one synced transaction with the position ─► DIR/ledger
+//	views.Runner ─► Ledger.Apply(groups) ─► rows of several groups ─► one synced transaction with the position
+//	                                                                  ─► DIR/ledger
 //	console      ◄─ Licenses, Audit, Activations ◄─ ordered scans
 //	shard        ◄─ Upgrade, Answer ◄─ one row
 //

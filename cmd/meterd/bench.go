@@ -31,8 +31,9 @@ func benchCommand() *cobra.Command {
 		Short: "Measure the daemon end to end on this machine",
 		Long: `Measure the daemon end to end: its own process on a fresh directory, over HTTP, checked to the last event.
 
-Without a scenario a short suite runs, in less than five minutes on two cores; with --full everything, in about fifty. Yardsticks
-are left out where they are not installed (make bench-peers installs them). The headline is taken by itself: meterd bench steady
+Without a scenario a short suite runs, in less than five minutes on two cores; with --full everything, in about fifty.
+Yardsticks are left out where they are not installed (make bench-peers installs them). The headline is taken by itself:
+meterd bench steady
 
 Scenarios:
 ` + scenarioList(),

@@ -40,11 +40,11 @@ func ctlCommand() *cobra.Command {
 	cmd := group("ctl", "Administer a running daemon")
 	cmd.Long = `Administer a running daemon over its HTTP API.
 
-The token comes from METERD_TOKEN or --token-file. Flags that all commands share can also be given as METERD_<FLAG>, METERD_URL
-for example; a flag beats the environment.
+The token comes from METERD_TOKEN or --token-file. Flags that all commands share can also be given as METERD_<FLAG>,
+METERD_URL for example; a flag beats the environment.
 
-Answers are tables for people; -o json prints what the API answered, a list whole, and -o ndjson an element a line. A list is
-followed to its end unless --limit says otherwise. Exit code: 0 done, 1 refused or failed, 2 wrong usage.`
+Answers are tables for people; -o json prints what the API answered, a list whole, and -o ndjson an element a line. A
+list is followed to its end unless --limit says otherwise. Exit code: 0 done, 1 refused or failed, 2 wrong usage.`
 	cmd.Example = `  export METERD_TOKEN=$(cat data/admin.token)
   meterd ctl accounts create acme --kind enterprise
   meterd ctl products create p1 --account acme --time-zone Asia/Shanghai --messages-per-day 1500

@@ -57,7 +57,8 @@ The administrator's token is in %[3]s
 A first batch, to paste into another shell:
 
   curl -s %[1]s://%[2]s/v1/events -H "Authorization: Bearer $(cat %[3]s)" -H 'Content-Type: application/json' \
-    -d '[{"type":"connect","product":"demo","device":"d1"},{"type":"up","product":"demo","device":"d1","payload":"21.5 C"}]'
+    -d '[{"type":"connect","product":"demo","device":"d1"},
+         {"type":"up","product":"demo","device":"d1","payload":"21.5 C"}]'
 
 and what it did:
 

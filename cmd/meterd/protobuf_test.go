@@ -57,10 +57,9 @@ func TestProtobufByStockTools(t *testing.T) {
 		topics: "t/1" times_ms: [0, 0, 1764000000123, 0, 0, 0]`
 	a, text := ask(first, "Meterd-Producer", "gw", "Meterd-Sequence", "7")
 	resets := d.device("p1", "d1").Messages.ResetsAt.UnixMilli()
-	if want := `accepted: 5 denied { index: 5 code: "message_quota_exceeded" limit: 3 used: 2 resets_at_ms: ` + strconv.FormatInt(
-		resets,
-		10,
-	) + ` }`; text != want {
+	want := `accepted: 5 denied { index: 5 code: "message_quota_exceeded" limit: 3 used: 2 resets_at_ms: ` +
+		strconv.FormatInt(resets, 10) + ` }`
+	if text != want {
 		t.Errorf("answered %s\nwant     %s", text, want)
 	}
 	if v := d.device(
@@ -94,7 +93,8 @@ func TestProtobufByStockTools(t *testing.T) {
 				`index: 1 code: "not_activated" }`,
 		},
 		{
-			`products: "p1" products: "nowhere" products: "p1" devices: "d1" types: [TYPE_DISCONNECT, TYPE_UP, TYPE_UNSPECIFIED]`,
+			`products: "p1" products: "nowhere" products: "p1" devices: "d1" ` +
+				`types: [TYPE_DISCONNECT, TYPE_UP, TYPE_UNSPECIFIED]`,
 			`accepted: 1 denied { index: 1 code: "unknown_product" } denied { index: 2 code: "invalid_event" field: "type" ` +
 				`detail: "is needed" }`,
 		},

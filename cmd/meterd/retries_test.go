@@ -175,7 +175,8 @@ func (c *chaos) check(began time.Time) {
 	}
 	t.Logf(
 		"%d kills, %d of them in recovery; %d sequences answered, %d attempts without an answer, %d refused for the moment; "+
-			"%d replayed answers at the gateways, %d of %d on the wire, all the same as before (%d stray copies came too late), "+
+			"%d replayed answers at the gateways, %d of %d on the wire, all the same as before "+
+			"(%d stray copies came too late), "+
 			"%d more asked for at the end; %d events, %d accepted and %d denied: as answered = counted = logged; %.0f s; "+
 			"fates %s",
 		c.kills,

@@ -64,7 +64,8 @@ func TestHalfRequestsDoNotHoldUpAStop(t *testing.T) {
 	d := newDaemon(t)
 	d.withProduct("p1", `{}`)
 	d.batch(line("connect", "p1", "d1"))
-	head := "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nAuthorization: Bearer " + d.token + "\r\n"
+	head := "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nAuthorization: Bearer " +
+		d.token + "\r\n"
 	for _, half := range []string{
 		"", "P", "POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthori", head + "Content-Length: 1000\r\n\r\n",
 		head + "Content-Length: 1000\r\n\r\n" + line("up", "p1", "d1"), head + "Transfer-Encoding: chunked\r\n\r\n5\r\nab",

@@ -5,7 +5,8 @@
 //	                             3.1.1: acknowledged and dropped; QoS 0: dropped
 //	PUBLISH out ───► down        decided in the subscriber's write loop, right before it is written; denied: not written
 //	connection over► disconnect  when it was the device's last one
-//	/v1/commands ──► disconnect: connections closed, DISCONNECT 0x97 quota exceeded, 0x87 not authorized, 0x98 administrative action
+//	/v1/commands ──► disconnect: connections closed, DISCONNECT 0x97 quota exceeded, 0x87 not authorized,
+//	                             0x98 administrative action
 //	start ─────────► /v1/producers/{producer}/offline, before the first connection is taken
 //
 // # Names

@@ -10,7 +10,8 @@ import (
 // (github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md). What an event of ours has flat stands
 // there in two levels:
 //
-//	{"specversion":"1.0","type":"io.meterd.up","source":"/gw/7","id":"8a1f","subject":"p1/d1","time":"2026-11-23T10:00:00Z",
+//	{"specversion":"1.0","type":"io.meterd.up","source":"/gw/7","id":"8a1f","subject":"p1/d1",
+//	 "time":"2026-11-23T10:00:00Z",
 //	 "data":{"size":120,"topic":"t","payload":"…"}}
 //
 // Both levels are read by decoder's ways into the same Event, and what both formats have is judged by the same code.

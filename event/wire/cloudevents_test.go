@@ -57,7 +57,8 @@ func TestDecodeCloudValid(t *testing.T) {
 		// the data before what it belongs to
 		{cloudHead + `,"data":{"size":12e1}}`, plainEvent{Type: event.Up, Product: "p1", Device: "d1", Size: 120}},
 		{
-			` { "data" : { "size" : 5 } , "id" : "x" , "subject" : "p1/d1" , "type" : "io.meterd.up" , "specversion" : "1.0" } ` + "\n",
+			` { "data" : { "size" : 5 } , "id" : "x" , "subject" : "p1/d1" , "type" : "io.meterd.up" , ` +
+				`"specversion" : "1.0" } ` + "\n",
 			with(func(e *plainEvent) { e.Size = 5 }),
 		},
 		// what else CloudEvents carry, and what no attribute of ours is on its level

@@ -153,12 +153,8 @@ func TestDayThatHasBegunIsNotTakenBack(t *testing.T) {
 	zone := mustZone(t, "America/St_Johns") // On 7 November 2010 at 00:01 it was 23:01 of the day before again.
 	midnight := at(t, time.UTC, "2010-11-07T02:30:00")
 	change := midnight.Add(time.Minute)
-	if a, b := change.Add(-time.Second).
-		In(zone).
-		Format(local),
-		change.In(zone).
-			Format(local); a != "2010-11-07T00:00:59" ||
-		b != "2010-11-06T23:01:00" {
+	a, b := change.Add(-time.Second).In(zone).Format(local), change.In(zone).Format(local)
+	if a != "2010-11-07T00:00:59" || b != "2010-11-06T23:01:00" {
 		t.Fatalf("the clock goes from %s to %s", a, b)
 	}
 	day := func(t time.Time) (start, end int64) {

@@ -310,8 +310,8 @@ func TestWindowsTileTime(t *testing.T) {
 			MonthName(w.Month) != name[:7] {
 			t.Fatalf("%s has the day %s and the month %s", name, DayName(w.Day), MonthName(w.Month))
 		}
-		for _, inside := range []int64{w.DayStartMs, w.DayEndMs - 1, rapid.Int64Range(w.DayStartMs, w.DayEndMs-1).Draw(t,
-			"inside")} {
+		within := rapid.Int64Range(w.DayStartMs, w.DayEndMs-1).Draw(t, "inside")
+		for _, inside := range []int64{w.DayStartMs, w.DayEndMs - 1, within} {
 			if same := WindowAt(inside, zone); same != w {
 				t.Fatalf("%+v and %+v are one day", w, same)
 			}

@@ -42,7 +42,8 @@ func (c *Compressor) Compress(dst, raw []byte) []byte {
 
 // appendPlain appends a zstd frame (RFC 8878) that holds raw as it is, in one raw block:
 //
-//	u32 magic │ u8 descriptor: single segment, bytes of the size │ size: 1 byte, or 2 less 256 │ u24 last block, raw, size │ raw
+//	u32 magic │ u8 descriptor: single segment, bytes of the size │ size: 1 byte, or 2 less 256 │
+//	u24 last block, raw, size │ raw
 func appendPlain(dst, raw []byte) []byte {
 	const magic, singleSegment, sizeOf2, lastRaw = 0xFD2FB528, 1 << 5, 1 << 6, 1
 	dst = binary.LittleEndian.AppendUint32(dst, magic)

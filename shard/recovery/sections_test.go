@@ -71,9 +71,7 @@ func FuzzCheckpointSection(f *testing.F) {
 	runs := u64(u64(u32(u64(nil, 1), 2), 3), 4)
 	for kind, data := range map[uint16][]byte{
 		0: nil, sectionMeta: meta, sectionPools: pools, sectionTotals: totals, sectionCommands: commands, sectionRuns: runs,
-		99: {
-			1,
-		},
+		99: {1},
 	} {
 		f.Add(kind, data)
 		f.Add(kind, data[:len(data)/2])

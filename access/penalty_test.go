@@ -103,7 +103,7 @@ func TestPenaltiesHeldAtATime(t *testing.T) {
 }
 
 // A daemon that stops lets its callers go.
-func TestPenaltiesEndWithTheServer(t *testing.T) {
+func TestPenaltiesEndWithTheServer(*testing.T) {
 	stop := make(chan struct{})
 	close(stop)
 	waitTimer(stop, 1<<62)

@@ -29,6 +29,7 @@ const (
 	unitBytes   = "bytes"
 )
 
+//nolint:gochecknoglobals // It is a row of the tables below and of others.
 var rate = figure{"events/s", unitRate, func(x *Result) float64 { return x.EventsPerSecond }}
 
 // sideFigures are the figures by which two daemons are compared.

@@ -263,7 +263,7 @@ func TestOTAWordOnlyRises(t *testing.T) {
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			month := rapid.Uint32Range(3, 6).Draw(t, "month")
 			units := rapid.Uint32Range(0, 40000).Draw(t, "units")
-			next := w
+			var next OTAWord
 			if rapid.Bool().Draw(t, "void") {
 				next, _ = w.GiveBack(month, units%3, units%100)
 			} else {

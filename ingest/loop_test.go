@@ -130,9 +130,9 @@ func left(t *testing.T, r *fasthttp.Response) (n int) {
 	return n
 }
 
-// comparable is an answer without its times and random parts. fasthttp closes a connection if it has not read the body;
+// withoutDate is an answer without its times and random parts. fasthttp closes a connection if it has not read the body;
 // a loop has read it.
-func comparable(r *fasthttp.Response) string {
+func withoutDate(r *fasthttp.Response) string {
 	var kept []string
 	for line := range strings.SplitSeq(r.Header.String(), "\r\n") {
 		switch name, _, _ := strings.Cut(line, ":"); name {
@@ -176,7 +176,7 @@ func TestLoopAnswersLikeFasthttp(t *testing.T) {
 		for k, line := range []string{"Connection: keep-alive", "Connection: keep-alive, keep-alive"} {
 			c := d.client()
 			c.send(sent(line))
-			answers[k] = comparable(c.hear())
+			answers[k] = withoutDate(c.hear())
 		}
 		if answers[0] != answers[1] {
 			t.Errorf("request %d: a loop answers\n%s\nfasthttp\n%s", i, answers[0], answers[1])

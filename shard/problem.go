@@ -8,7 +8,7 @@ import (
 )
 
 // refusals says what a caller is told of the engine's errors. Nothing was counted or changed.
-var refusals = map[error]event.Problem{ //nolint:gochecknoglobals // A table that nobody changes.
+var refusals = map[error]event.Problem{
 	claims.ErrTooOld: {
 		Code: event.SequenceTooOld, Field: "Meterd-Sequence",
 		Detail: "Meterd-Sequence: it lies before what is remembered; ask GET /v1/producers/{producer}",

@@ -80,10 +80,8 @@ func (i *inode) keepAttrs() error {
 	if !i.attrsDirty || i.kept.dir == nil && i.id != rootID {
 		return nil
 	}
-	dirFD, name := unix.AT_FDCWD, ""
-	if i.id == rootID {
-		dirFD, name = i.dirFD, "."
-	} else {
+	dirFD, name := i.dirFD, "."
+	if i.id != rootID {
 		dirFD, name = i.kept.dir.dirFD, i.kept.name
 	}
 	if err := unix.Fchmodat(dirFD, name, i.mode&0o7777, 0); err != nil {

@@ -68,7 +68,7 @@ func TestDiskFull(t *testing.T) {
 	dice := rand.NewChaCha8([32]byte{1})
 	payload := make([]byte, 48<<10)
 	event := func() string {
-		dice.Read(payload)
+		_, _ = dice.Read(payload)
 		return fmt.Sprintf(
 			`{"type":"up","product":"p1","device":"d1","payload_base64":"%s"}`,
 			base64.StdEncoding.EncodeToString(payload),

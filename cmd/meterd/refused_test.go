@@ -88,7 +88,7 @@ func full(t *testing.T, end func(*daemon)) (d *daemon, state string) {
 			d.restart() // With a checkpoint and the ledger's tables.
 		}
 		payload := make([]byte, 4<<10) // Random, so that it is over 1 KiB when it is compressed: it lies in the value log.
-		rand.NewChaCha8([32]byte{byte(round)}).Read(payload)
+		_, _ = rand.NewChaCha8([32]byte{byte(round)}).Read(payload)
 		d.batch(
 			fmt.Sprintf(
 				`{"type":"up","product":"p1","device":"d1","payload_base64":"%s"}`,

@@ -29,7 +29,7 @@ func TestRetention(t *testing.T) {
 	dice := rand.NewChaCha8([32]byte{2})
 	// send returns between which instants a device's two events were decided.
 	send := func(device string) (decided [2]time.Time) {
-		dice.Read(payload)
+		_, _ = dice.Read(payload)
 		body := fmt.Sprintf(
 			`{"type":"up","product":"p1","device":%q,"payload_base64":"%s"}`,
 			device,

@@ -76,7 +76,7 @@ func (l *listener) Serve(establish listeners.EstablishFn) {
 		}
 		if err != nil {
 			l.gateway.meter.dropped.accept.Inc()
-			time.Sleep(50 * time.Millisecond) // An accept at once would fail for the same reason.
+			time.Sleep(50 * time.Millisecond) //nolint:forbidigo // An accept at once would fail for the same reason.
 			continue
 		}
 		c := l.connection(conn)

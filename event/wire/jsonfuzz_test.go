@@ -132,7 +132,7 @@ func (m oracleMembers) fill(e *plainEvent) (fault event.Fault) {
 			return fault
 		}
 	}
-	ok := true
+	var ok bool
 	if _, there := m["topic"]; there {
 		if e.Topic, ok = m.text("topic"); !ok || len(e.Topic) > 256 {
 			return event.FaultTopic
@@ -185,7 +185,7 @@ func (m oracleMembers) fillSize(e *plainEvent) event.Fault {
 func (m oracleMembers) fillPayload(e *plainEvent) event.Fault {
 	_, plain := m["payload"]
 	_, encoded := m["payload_base64"]
-	ok := true
+	var ok bool
 	switch {
 	case plain && encoded:
 		return event.FaultPayloadTwice

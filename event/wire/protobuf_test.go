@@ -393,7 +393,7 @@ func TestProtobufAllocatesNothing(t *testing.T) {
 		if p := DecodeProtobuf(&b, body); p != nil {
 			t.Fatal(p)
 		}
-		if n := testing.AllocsPerRun(10, func() { DecodeProtobuf(&b, body) }); n != 0 {
+		if n := testing.AllocsPerRun(10, func() { _ = DecodeProtobuf(&b, body) }); n != 0 {
 			t.Errorf("%s: %v allocations a batch", name, n)
 		}
 	}
@@ -445,7 +445,7 @@ func FuzzDecodeProtobuf(f *testing.F) {
 		}
 		for _, e := range resolve(t, &b) {
 			if e.Fault == event.FaultNone &&
-				(event.Type(e.Type).String() == "" || !event.ValidName([]byte(e.Product)) || !event.ValidName([]byte(e.Device)) ||
+				(e.Type.String() == "" || !event.ValidName([]byte(e.Product)) || !event.ValidName([]byte(e.Device)) ||
 					e.Size < 0 || e.Size > event.OTABytesMax) {
 				t.Fatalf("%+v has no fault", e)
 			}

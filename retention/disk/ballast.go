@@ -33,7 +33,7 @@ func (b *ballast) make() error {
 		err = cerr
 	}
 	if err != nil {
-		os.Remove(b.path)
+		_ = os.Remove(b.path)
 		return fmt.Errorf("make ballast %q of %d bytes: %w", b.path, b.bytes, err)
 	}
 	return nil

@@ -40,14 +40,14 @@ func (c *Checkpoints) Latest() (*CheckpointReader, error) {
 	}
 	st, err := r.f.Stat()
 	if err != nil {
-		r.f.Close()
+		_ = r.f.Close()
 		return nil, fmt.Errorf("open checkpoint %q: %w", r.path, err)
 	}
 	if err = r.in.open(r.f, st.Size()); err == nil && r.in.b != b {
 		err = fmt.Errorf("it is of group %d, its name says %d", r.in.b, b)
 	}
 	if err != nil {
-		r.f.Close()
+		_ = r.f.Close()
 		return nil, Damage(r.path, "%v", err)
 	}
 	return r, nil

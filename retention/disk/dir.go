@@ -85,7 +85,7 @@ func OpenDir(o DirOptions) (*Dir, error) {
 	}
 	d := &Dir{path: o.Path, lock: lock}
 	if err := d.open(&o); err != nil {
-		lock.Close()
+		_ = lock.Close()
 		return nil, err
 	}
 	return d, nil
@@ -128,7 +128,7 @@ func lockDir(path string) (*os.File, error) {
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		holder, _ := io.ReadAll(io.LimitReader(f, 32))
-		f.Close()
+		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf(
 				"data directory %q is in use by process %s: stop that daemon, or start this one with another --data",

@@ -416,7 +416,7 @@ func FuzzTable(f *testing.F) {
 	sum := binary.AppendUvarint([]byte{2 << 3}, uint64(crc32.Checksum(block, castagnoli)))
 	block = binary.BigEndian.AppendUint32(append(block, sum...), uint32(len(sum)))
 	f.Add(block)
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(_ *testing.T, data []byte) {
 		_ = isBlock(data)
 		_ = recovered(func() error { return proveTable(bytes.NewReader(data), int64(len(data))) })
 	})

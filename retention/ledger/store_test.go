@@ -126,9 +126,9 @@ func TestScanIsAnOrderedMap(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "ledger"))
 	model := map[string]string{}
 	seq := uint64(0)
-	key := func(min, max int) *rapid.Generator[string] {
+	key := func(shortest, longest int) *rapid.Generator[string] {
 		return rapid.Map(
-			rapid.SliceOfN(rapid.SampledFrom([]byte{1, 'a', 'b', 0xff}), min, max),
+			rapid.SliceOfN(rapid.SampledFrom([]byte{1, 'a', 'b', 0xff}), shortest, longest),
 			func(b []byte) string { return string(b) },
 		)
 	}

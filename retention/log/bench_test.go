@@ -15,7 +15,7 @@ var appendKinds = []struct {
 	set  func(b *testing.B, o *Options)
 	next func(b *testing.B, l *Log) // what is done, unmeasured, when a segment is full
 }{
-	{"growing", func(b *testing.B, o *Options) { o.Room = func() bool { return false } }, nil},
+	{"growing", func(_ *testing.B, o *Options) { o.Room = func() bool { return false } }, nil},
 	{"allocated", nil, func(b *testing.B, l *Log) {
 		l.wg.Wait()
 		l.dropSpares(b)

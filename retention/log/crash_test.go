@@ -161,7 +161,7 @@ func TestTornWrites(t *testing.T) {
 			"from a page's begin": {[]int{4096 - 2*partBytes - frameFixedBytes - 9}, 5000, nil},
 			"next file":           {[]int{5000}, 13_000, nil},
 			"next file, made now": {[]int{100}, 30_000, nil},
-			"zeroed file":         {[]int{10_000}, 30_000, func(t *testing.T, l *Log) { l.wg.Wait() }},
+			"zeroed file":         {[]int{10_000}, 30_000, func(_ *testing.T, l *Log) { l.wg.Wait() }},
 			"recycled file":       {nil, 30_000, recycleTwo},
 			"in a recycled file":  {nil, 3000, recycleTwo},
 			"begun by age": {[]int{100}, 3000, func(t *testing.T, l *Log) {

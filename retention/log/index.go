@@ -48,7 +48,7 @@ func (l *Log) letGo(v *view) {
 		return
 	}
 	if v.f != nil {
-		v.f.Close() // It was only read.
+		_ = v.f.Close() // It was only read.
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -52,7 +52,7 @@ func createMark(dir string) (*mark, error) {
 		err = disk.SyncDir(dir)
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("write %q: %w", path, err)
 	}
 	return &mark{f: f}, nil
@@ -81,13 +81,13 @@ func openMark(dir string, logger *slog.Logger) (*mark, error) {
 		logger.Warn("a copy of the mark is damaged, the other one counts", "path", path, "copy", i)
 	}
 	if found == 0 {
-		f.Close()
+		_ = f.Close()
 		return nil, disk.Damage(path, "both of its copies have bad checksums")
 	}
 	if found == 1 {
 		for i := range uint64(2) {
 			if err := m.writeCopy(m.seq, i); err != nil {
-				f.Close()
+				_ = f.Close()
 				return nil, err
 			}
 		}

@@ -64,7 +64,7 @@ func TestReleaseRecyclesOrRemoves(t *testing.T) {
 		}
 		var h header
 		b := make([]byte, headerBytes)
-		s.f.ReadAt(b, 0)
+		_, _ = s.f.ReadAt(b, 0)
 		if h.decode(b) == nil {
 			recycled++
 		}

@@ -195,7 +195,7 @@ func (l *Log) recycle(s *segment) (leftover string, err error) {
 		next := &spare{number: l.number, f: f, limit: s.bytes, bytes: s.bytes, done: make(chan struct{})}
 		close(next.done)
 		if err = l.give(next); err != nil {
-			f.Close() // Nothing was written to it.
+			_ = f.Close() // Nothing was written to it.
 		}
 	}
 	if err != nil {

@@ -30,7 +30,7 @@ func TestTranscripts(t *testing.T) {
 				tr.log.Close()
 			}
 		})
-		datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
+		datadriven.RunTest(t, file, func(_ *testing.T, d *datadriven.TestData) string {
 			out, err := tr.run(d)
 			if err != nil {
 				out += "error: " + err.Error() + "\n"

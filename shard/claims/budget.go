@@ -23,7 +23,7 @@ func (ps *Producers) MemoryBytes() int64 { return ps.budget.bytes.Load() }
 func (ps *Producers) mayGrow(isNew bool) bool {
 	most := ps.o.MemoryBytes
 	if isNew {
-		most = most / 8 * 7 // memoryBytesNew.
+		most = most / 8 * memoryEighthsNew
 	}
 	return ps.budget.bytes.Load() < most
 }

@@ -23,9 +23,9 @@ const (
 	// with keptMax short answers each, or 12,900 that only send single events or are always denied. At the bound requests
 	// that need more are refused as overload; what they decide already may take some kilobytes more each.
 	memoryBytesMax = 512 << 20
-	// memoryBytesNew is where new producers are refused, so that there is room for those that are there to remember their
-	// 256 sequences. The 10,000 of one account take 413 MB at worst.
-	memoryBytesNew = memoryBytesMax / 8 * 7
+	// memoryEighthsNew is how full memory is when new producers are refused, so that there is room for those that are
+	// there to remember their 256 sequences. The 10,000 of one account take 413 MB at worst.
+	memoryEighthsNew = 7
 	// reclaimEvery is how often memory is searched for producers that are idle for a day when there is none left: each
 	// search looks at all producers.
 	reclaimEvery = time.Minute

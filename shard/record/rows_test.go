@@ -158,7 +158,7 @@ func drawName(t *rapid.T) []byte {
 // drawBytes draws some, never none: nothing is what stands for none.
 func drawBytes(t *rapid.T, most int) []byte {
 	n := rapid.SampledFrom([]int{1, 2, 127, 128, most}).Draw(t, "bytes")
-	return bytes.Repeat([]byte{byte(rapid.Byte().Draw(t, "byte"))}, min(n, most))
+	return bytes.Repeat([]byte{rapid.Byte().Draw(t, "byte")}, min(n, most))
 }
 
 // drawEffect draws a binding or an effect of any kind.

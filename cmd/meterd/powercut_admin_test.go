@@ -237,6 +237,12 @@ func TestPowerCutInAdministration(t *testing.T) {
 			t.Fatalf("after cut %d", cut)
 		}
 	}
-	t.Logf("%d cuts: %d changes answered, none lost; of %d without an answer %d had happened; %d sweeps were ended by a cut and resumed",
-		cuts, o.answered, o.happened+o.not, o.happened, o.halfway)
+	t.Logf(
+		"%d cuts: %d changes answered, none lost; of %d without an answer %d had happened; %d sweeps were ended by a cut and resumed",
+		cuts,
+		o.answered,
+		o.happened+o.not,
+		o.happened,
+		o.halfway,
+	)
 }

@@ -17,7 +17,18 @@ var arrowRules = []rule{
 // folders that there are.
 var arrows = map[string][]string{
 	"cmd": {
-		"ingest", "console", "query", "usage", "shard", "counters", "license", "access", "retention", "event", "metric", "client",
+		"ingest",
+		"console",
+		"query",
+		"usage",
+		"shard",
+		"counters",
+		"license",
+		"access",
+		"retention",
+		"event",
+		"metric",
+		"client",
 		"bench",
 	},
 	"ingest":    {"shard", "counters", "license", "access", "retention", "event", "metric"},

@@ -130,8 +130,8 @@ func left(t *testing.T, r *fasthttp.Response) (n int) {
 	return n
 }
 
-// withoutDate is an answer without its times and random parts. fasthttp closes a connection if it has not read the body;
-// a loop has read it.
+// withoutDate is an answer without its times and random parts. fasthttp closes a connection if it has not read the
+// body; a loop has read it.
 func withoutDate(r *fasthttp.Response) string {
 	var kept []string
 	for line := range strings.SplitSeq(r.Header.String(), "\r\n") {

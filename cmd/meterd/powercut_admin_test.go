@@ -213,9 +213,10 @@ func (o *office) round(kind int, dice *rand.Rand) {
 	o.check()
 }
 
-// TestPowerCutInAdministration cuts the power at each write of the log that a change of administration makes: a credit, a
-// plan, a token made or deleted, a take-back, an account suspended with all its devices. What was answered holds after the
-// restart, and so does what it means: a deleted token is refused, every device of a suspended account is offline.
+// TestPowerCutInAdministration cuts the power at each write of the log that a change of administration makes: a credit,
+// a plan, a token made or deleted, a take-back, an account suspended with all its devices. What was answered holds
+// after the restart, and so does what it means: a deleted token is refused, every device of a suspended account is
+// offline.
 func TestPowerCutInAdministration(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it needs FUSE, and some seconds")
@@ -238,7 +239,8 @@ func TestPowerCutInAdministration(t *testing.T) {
 		}
 	}
 	t.Logf(
-		"%d cuts: %d changes answered, none lost; of %d without an answer %d had happened; %d sweeps were ended by a cut and resumed",
+		"%d cuts: %d changes answered, none lost; of %d without an answer %d had happened; %d sweeps were ended by a cut "+
+			"and resumed",
 		cuts,
 		o.answered,
 		o.happened+o.not,

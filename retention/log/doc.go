@@ -20,10 +20,11 @@
 // filled with zeroes in the background, in steps short enough for the syncs of commits to get between. A file that is
 // needed earlier is used as it is: allocated, or, without room or support for that, growing.
 //
-// A prepared file has its final name from the beginning, so a switch of segments renames nothing and syncs no directory,
-// and at most two files are prepared. The first segment of a log is a sixteenth of the others, and nothing is prepared
-// before half of it is used: an idle daemon keeps 4 MiB, and a busy one has files that were written before after the first
-// 4 MiB. A group that is larger than a segment makes its file grow; that file is removed when it is released, not recycled.
+// A prepared file has its final name from the beginning, so a switch of segments renames nothing and syncs no
+// directory, and at most two files are prepared. The first segment of a log is a sixteenth of the others, and nothing
+// is prepared before half of it is used: an idle daemon keeps 4 MiB, and a busy one has files that were written before
+// after the first 4 MiB. A group that is larger than a segment makes its file grow; that file is removed when it is
+// released, not recycled.
 //
 // # How the end is found
 //
@@ -42,8 +43,8 @@
 //     group is written in its place.
 //
 // A segment's header is written with its first frame, two copies of it in two sectors of one page. A file where neither
-// copy names it was never begun, one where both are bad is refused. So a flipped byte in a header changes nothing, where
-// with a single copy it would make a segment look prepared, and its groups would be gone.
+// copy names it was never begun, one where both are bad is refused. So a flipped byte in a header changes nothing,
+// where with a single copy it would make a segment look prepared, and its groups would be gone.
 //
 // Promises:
 //

@@ -13,8 +13,8 @@
 //
 //   - Every step takes the larger of two values. So records may be joined twice, or beside a checkpoint that reflects
 //     them already.
-//   - A change is applied only if its number follows the last one: a smaller one is in the checkpoint, a larger one means
-//     that one is missing, and the start is refused.
+//   - A change is applied only if its number follows the last one: a smaller one is in the checkpoint, a larger one
+//     means that one is missing, and the start is refused.
 //   - What decisions look up in the ledger once memory has let go of it (OTA ids) is state until the ledger's durable
 //     position has passed its group.
 package recovery

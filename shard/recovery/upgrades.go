@@ -9,9 +9,10 @@ import (
 	"github.com/meterd/meterd/shard/record"
 )
 
-// Upgrades are the OTAs with ids that the ledger may not have yet (R17). They are state: they stay in memory, and in the
-// checkpoint, until the ledger's durable position has passed their group. Then they are looked up in the ledger, outside
-// the gate. Memory lets go of them at a seal only, so that inside the gate an id is either in memory or was looked up.
+// Upgrades are the OTAs with ids that the ledger may not have yet (R17). They are state: they stay in memory, and in
+// the checkpoint, until the ledger's durable position has passed their group. Then they are looked up in the ledger,
+// outside the gate. Memory lets go of them at a seal only, so that inside the gate an id is either in memory or was
+// looked up.
 type Upgrades struct {
 	// Epoch is raised when memory lets some go; it changes while the gate is closed.
 	Epoch uint64

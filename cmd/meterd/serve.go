@@ -30,7 +30,7 @@ type serveOptions struct {
 	diskStopBytes                uint64
 }
 
-// retentionMin is the shortest log retention: a directory of the log spans ten seconds at least.
+// retentionMin is the shortest log retention: a segment is not ended by its age before a second has passed.
 const retentionMin = time.Second
 
 // logRetentionDefault is how long the raw log is kept (R18).

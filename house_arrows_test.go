@@ -19,7 +19,6 @@ var arrows = map[string][]string{
 	"cmd": {
 		"ingest",
 		"console",
-		"query",
 		"usage",
 		"shard",
 		"counters",
@@ -32,8 +31,7 @@ var arrows = map[string][]string{
 		"bench",
 	},
 	"ingest":    {"shard", "counters", "license", "access", "retention", "event", "metric"},
-	"console":   {"query", "shard", "counters", "license", "access", "retention", "event", "metric"},
-	"query":     {"shard", "counters", "license", "retention", "event"},
+	"console":   {"shard", "counters", "license", "access", "retention", "event", "metric"},
 	"usage":     {"shard", "counters", "license", "retention"},
 	"shard":     {"counters", "license", "access", "retention", "event", "metric"},
 	"counters":  {},

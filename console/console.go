@@ -12,8 +12,8 @@ import (
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/metric"
-	"github.com/meterd/meterd/query"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/query"
 	"github.com/meterd/meterd/shard/views"
 )
 

@@ -7,7 +7,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/license/calendar"
-	"github.com/meterd/meterd/query"
+	"github.com/meterd/meterd/shard/query"
 )
 
 type deviceAnswer struct {

@@ -16,8 +16,8 @@ import (
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/metric/metrictest"
-	"github.com/meterd/meterd/query"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/query"
 )
 
 func TestOptionsReportEveryFault(t *testing.T) {

@@ -19,11 +19,11 @@ import (
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
-	"github.com/meterd/meterd/query"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/retention/ledger"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/query"
 	"github.com/meterd/meterd/usage"
 )
 

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/query"
+	"github.com/meterd/meterd/shard/query"
 )
 
 type licenseAnswer struct {

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/meterd/meterd/query"
+	"github.com/meterd/meterd/shard/query"
 )
 
 // logPage is a part of a device's log, encoded: what one scan gathers before anything is written to a client. Nothing

@@ -11,7 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/query"
+	"github.com/meterd/meterd/shard/query"
 )
 
 type logAnswer struct {

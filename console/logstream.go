@@ -7,8 +7,8 @@ import (
 	"net"
 	"time"
 
-	"github.com/meterd/meterd/query"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/query"
 )
 
 // logStream writes a device's log to a client, a page after the other. It outlives the handler that began it. While the

@@ -4,7 +4,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/query"
+	"github.com/meterd/meterd/shard/query"
 )
 
 type lotAnswer struct {

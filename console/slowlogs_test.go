@@ -18,7 +18,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/access"
-	"github.com/meterd/meterd/query"
+	"github.com/meterd/meterd/shard/query"
 )
 
 // patience is when a test gives up waiting. It bounds a failure and measures nothing.

@@ -2,7 +2,7 @@ package console
 
 import (
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/query"
+	"github.com/meterd/meterd/shard/query"
 )
 
 // stock is what a product has and what its devices do, at one instant.

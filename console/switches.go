@@ -9,7 +9,7 @@ import (
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/query"
+	"github.com/meterd/meterd/shard/query"
 )
 
 // certifyAccount answers POST /v1/accounts/{account}/certify (R6).

@@ -8,11 +8,11 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/meterd/meterd/query"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/retention/ledger"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/query"
 	"github.com/meterd/meterd/usage"
 )
 

@@ -66,7 +66,8 @@ func (l *Log) newReplay(from uint64) (*replay, error) {
 			from-1,
 		)
 	case from < first:
-		return nil, fmt.Errorf("%q: group %d: %w, the log begins with group %d", l.opts.Path, from, ErrGone, first)
+		return nil, fmt.Errorf("%q: group %d: %w, the log begins with group %d, and no checkpoint reaches so far: "+
+			"put this data directory back from a backup", l.opts.Path, from, ErrGone, first)
 	}
 	r := &replay{
 		log: l, next: from, last: l.last,

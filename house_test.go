@@ -4,168 +4,37 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"go/types"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
-const module = "github.com/meterd/meterd"
+// These are the rules that no linter knows; .golangci.yml has the others.
 
-// rule is one law of the house. check returns a sentence for every violation: where it is, and what to do about it.
-type rule struct {
-	name  string
-	check func(*tree) []string
-}
+// ruleNumberMax is the number of the last rule in RULES.md. Numbers are never given twice.
+const ruleNumberMax = 20
 
-// rules is the whole law; house_violations_test.go proves of each one that it catches what it is there for.
-var rules = slices.Concat(arrowRules, doorRules, shapeRules, stateRules, textRules)
+var (
+	forbiddenNames = []string{"util", "utils", "common", "helper", "helpers", "types", "misc", "base"}
+	unfinished     = regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
+	outside        = regexp.MustCompile(`\bsha` + `red/|\.libr` + `ary\b`)
+	citation       = regexp.MustCompile(`\bR([0-9]+)\b`)
+	link           = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	decoderName    = regexp.MustCompile(`^([Dd]ecode|[Uu]nmarshal|[Pp]arse|[Ll]oad)([A-Z0-9]|$)`)
+)
 
-// TestHouse holds every rule against the repository.
-func TestHouse(t *testing.T) {
-	tr := repository(t)
-	for _, r := range rules {
-		t.Run(r.name, func(t *testing.T) {
-			for _, sentence := range r.check(tr) {
-				t.Error(sentence)
-			}
-		})
-	}
-}
-
-// tree is what rules look at: the files of the repository, and what the Go ones among them say.
-type tree struct {
-	files map[string]string // content by slash-separated path from the root
-	fset  *token.FileSet
-	rooms map[string]*room // by folder, "." for the root
-	fault []string         // files that cannot be parsed
-}
-
-// room is one folder of Go files.
-type room struct {
-	folder  string
-	product []*source
-	tests   []*source
-	imports []string    // of the product files, sorted
-	info    *types.Info // of the product files
-}
-
-// source is one Go file.
-type source struct {
-	path string
-	file *ast.File
-}
-
-// newTree parses and checks the Go files among files.
-func newTree(files map[string]string) *tree {
-	tr := &tree{files: files, fset: token.NewFileSet(), rooms: map[string]*room{}}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if path.Ext(name) != ".go" || strings.Contains("/"+name, "/testdata/") {
-			continue
-		}
-		file, err := parser.ParseFile(tr.fset, name, files[name], parser.ParseComments)
-		if err != nil {
-			tr.fault = append(tr.fault, err.Error())
-			continue
-		}
-		r := tr.rooms[path.Dir(name)]
-		if r == nil {
-			r = &room{folder: path.Dir(name)}
-			tr.rooms[r.folder] = r
-		}
-		if strings.HasSuffix(name, "_test.go") {
-			r.tests = append(r.tests, &source{name, file})
-		} else {
-			r.product = append(r.product, &source{name, file})
-		}
-	}
-	for _, r := range tr.rooms {
-		r.resolve(tr.fset)
-	}
-	return tr
-}
-
-// resolve finds out what each identifier of the product files means. What is imported stays unknown, which is enough to
-// tell a package's variable from a local one of the same name, and fast.
-func (r *room) resolve(fset *token.FileSet) {
-	r.info = &types.Info{Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{}}
-	packages := map[string][]*ast.File{} // Normally one; a file that is not built may belong to another.
-	for _, s := range r.product {
-		packages[s.file.Name.Name] = append(packages[s.file.Name.Name], s.file)
-		for _, spec := range s.file.Imports {
-			r.imports = append(r.imports, importPath(spec))
-		}
-	}
-	slices.Sort(r.imports)
-	r.imports = slices.Compact(r.imports)
-	config := types.Config{Importer: noImporter{}, FakeImportC: true, Error: func(error) {}}
-	for name, files := range packages {
-		_, _ = config.Check(name, fset, files, r.info) // Errors are the compiler's to tell.
-	}
-}
-
-// isGlobal reports whether o is declared at the top of a package.
-func isGlobal(o types.Object) bool { return o.Pkg() != nil && o.Parent() == o.Pkg().Scope() }
-
-type noImporter struct{}
-
-func (noImporter) Import(string) (*types.Package, error) { return nil, fs.ErrNotExist }
-
-func importPath(spec *ast.ImportSpec) string { return strings.Trim(spec.Path.Value, "`\"") }
-
-// top returns the top-level folder that r belongs to, "" for the root.
-func (r *room) top() string {
-	if r.folder == "." {
-		return ""
-	}
-	first, _, _ := strings.Cut(r.folder, "/")
-	return first
-}
-
-// importOf returns the path of the package that e's left side names, "" if it names none.
-func (r *room) importOf(e *ast.SelectorExpr) string {
-	ident, ok := e.X.(*ast.Ident)
-	if !ok {
-		return ""
-	}
-	if name, ok := r.info.Uses[ident].(*types.PkgName); ok {
-		return name.Imported().Path()
-	}
-	return ""
-}
-
-// sorted returns the rooms in the order of their folders, so that failures have one order.
-func (tr *tree) sorted() []*room {
-	list := make([]*room, 0, len(tr.rooms))
-	for _, folder := range slices.Sorted(maps.Keys(tr.rooms)) {
-		list = append(list, tr.rooms[folder])
-	}
-	return list
-}
-
-// at returns where n is, as an editor understands it.
-func (tr *tree) at(n ast.Node) string {
-	p := tr.fset.Position(n.Pos())
-	p.Column = 0
-	return p.String()
-}
-
-// lines returns how many lines n covers.
-func (tr *tree) lines(n ast.Node) int {
-	return tr.fset.Position(n.End()).Line - tr.fset.Position(n.Pos()).Line + 1
-}
-
-// repository reads the tree that this test stands in, and adds the imports that the go command sees.
-func repository(t *testing.T) *tree {
-	t.Helper()
-	files := map[string]string{}
-	for _, name := range repositoryPaths(t) {
+// TestTexts looks at every file: it is text, nothing in it is unfinished, and what it points to is here.
+func TestTexts(t *testing.T) {
+	names := repository(t)
+	for _, name := range names {
 		content, err := os.ReadFile(filepath.FromSlash(name))
 		if os.IsNotExist(err) {
 			continue // Removed, but not yet from git's index.
@@ -173,30 +42,164 @@ func repository(t *testing.T) *tree {
 		if err != nil {
 			t.Fatal(err)
 		}
-		files[name] = string(content)
-	}
-	tr := newTree(files)
-	for _, fault := range tr.fault {
-		t.Errorf("%s: no rule can look at a file that is no Go", fault)
-	}
-	out, err := exec.Command("go", "list", "-e", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	for line := range strings.Lines(string(out)) {
-		fields := strings.Fields(line)
-		folder := strings.TrimPrefix(strings.TrimPrefix(fields[0], module), "/")
-		if r := tr.rooms[path.Clean(folder)]; r != nil {
-			r.imports = append(r.imports, fields[1:]...)
-			slices.Sort(r.imports)
-			r.imports = slices.Compact(r.imports)
+		for part := range strings.SplitSeq(name, "/") {
+			if saysNothing(strings.TrimSuffix(part, path.Ext(part))) {
+				t.Errorf("%s: name it by the noun that it is about, not %s", name, part)
+			}
+		}
+		if !utf8.Valid(content) || slices.Contains(content, 0) {
+			t.Errorf("%s is binary: keep what makes it, or its text (hex, base64), and ignore what is built", name)
+			continue
+		}
+		number := 0
+		for line := range strings.Lines(string(content)) {
+			number++
+			if word := unfinished.FindString(line); word != "" {
+				t.Errorf("%s:%d: do what the %s says, or open an issue and take it out", name, number, word)
+			}
+			if word := outside.FindString(line); word != "" {
+				t.Errorf("%s:%d: %q is not in this repository: say it here, or leave it out", name, number, word)
+			}
+			for _, target := range deadLinks(names, name, line) {
+				t.Errorf("%s:%d: the link to %s leads nowhere: correct it, or write the file", name, number, target)
+			}
+			for _, cited := range unknownRules(name, line) {
+				t.Errorf("%s:%d: there is no rule %s: they are R1 to R%d", name, number, cited, ruleNumberMax)
+			}
 		}
 	}
-	return tr
 }
 
-// repositoryPaths lists what is tracked, or would be: without git, everything that is not hidden and not built.
-func repositoryPaths(t *testing.T) []string {
+// saysNothing reports whether a word of name could stand before anything.
+func saysNothing(name string) bool {
+	for word := range strings.SplitSeq(strings.ReplaceAll(name, "-", "_"), "_") {
+		if slices.Contains(forbiddenNames, strings.ToLower(word)) {
+			return true
+		}
+	}
+	return false
+}
+
+// deadLinks returns what a line of Markdown links to and is not in the repository.
+func deadLinks(names []string, name, line string) (dead []string) {
+	if path.Ext(name) != ".md" {
+		return nil
+	}
+	for _, m := range link.FindAllStringSubmatch(line, -1) {
+		target, _, _ := strings.Cut(m[1], "#")
+		if target == "" || strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
+			continue
+		}
+		at := path.Join(path.Dir(name), target)
+		isThere := func(n string) bool { return n == at || at == "." || strings.HasPrefix(n, at+"/") }
+		if !slices.ContainsFunc(names, isThere) {
+			dead = append(dead, target)
+		}
+	}
+	return dead
+}
+
+// unknownRules returns what a line cites as rules and is none. In Go only comments cite; test data cites nothing.
+func unknownRules(name, line string) (unknown []string) {
+	switch _, comment, isComment := strings.Cut(line, "//"); {
+	case path.Ext(name) == ".sum" || strings.Contains("/"+name, "/testdata/"):
+		return nil
+	case path.Ext(name) == ".go" && !isComment:
+		return nil
+	case path.Ext(name) == ".go":
+		line = comment
+	}
+	for _, m := range citation.FindAllStringSubmatch(line, -1) {
+		if n, err := strconv.Atoi(m[1]); err != nil || n < 1 || n > ruleNumberMax {
+			unknown = append(unknown, m[0])
+		}
+	}
+	return unknown
+}
+
+// folder is what TestPackages looks for in one folder of Go files.
+type folder struct {
+	hasCode, hasDoc, hasFuzz bool
+	decoders                 []string
+}
+
+// TestPackages looks at every package: its promise is in doc.go, its name says something, and what decodes is fuzzed.
+func TestPackages(t *testing.T) {
+	folders := map[string]*folder{}
+	for _, name := range repository(t) {
+		if path.Ext(name) != ".go" || strings.Contains("/"+name, "/testdata/") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := folders[path.Dir(name)]
+		if f == nil {
+			f = &folder{}
+			folders[path.Dir(name)] = f
+		}
+		if saysNothing(file.Name.Name) {
+			t.Errorf("%s: name the package by the noun that it is about, not %s", name, file.Name.Name)
+		}
+		f.look(t, name, file)
+	}
+	for name, f := range folders {
+		if f.hasCode && !f.hasDoc {
+			t.Errorf("%s has no package comment: write a doc.go with its promise, a picture of the data's way, "+
+				"and its invariants", name)
+		}
+		if len(f.decoders) > 0 && !f.hasFuzz {
+			t.Errorf("%s decodes bytes (%s) and has no fuzz target: write func Fuzz… beside it (no panic, no over-read, "+
+				"round trip)", name, strings.Join(f.decoders, ", "))
+		}
+	}
+}
+
+func (f *folder) look(t *testing.T, name string, file *ast.File) {
+	t.Helper()
+	isTest := strings.HasSuffix(name, "_test.go")
+	for _, d := range file.Decls {
+		fn, ok := d.(*ast.FuncDecl)
+		switch {
+		case !ok || ast.IsGenerated(file):
+		case isTest:
+			f.hasFuzz = f.hasFuzz || fn.Recv == nil && strings.HasPrefix(fn.Name.Name, "Fuzz")
+		case decoderName.MatchString(fn.Name.Name) && takesBytes(fn):
+			f.decoders = append(f.decoders, fn.Name.Name)
+		}
+	}
+	if isTest {
+		return
+	}
+	f.hasCode = true
+	switch {
+	case path.Dir(name) == "." && path.Base(name) != "doc.go":
+		t.Errorf("%s lies in the root, which holds no code: move it into a room", name)
+	case file.Doc == nil:
+	case path.Base(name) != "doc.go":
+		t.Errorf("%s: one package comment a folder, in doc.go: move this one there", name)
+	default:
+		f.hasDoc = true
+	}
+}
+
+func takesBytes(f *ast.FuncDecl) bool {
+	return slices.ContainsFunc(f.Type.Params.List, func(p *ast.Field) bool {
+		a, ok := p.Type.(*ast.ArrayType)
+		if !ok || a.Len != nil {
+			return false
+		}
+		element, ok := a.Elt.(*ast.Ident)
+		return ok && element.Name == "byte"
+	})
+}
+
+// repository lists what is tracked, or would be: without git, everything that is not hidden and not built.
+func repository(t *testing.T) []string {
 	t.Helper()
 	out, err := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
 	if err == nil && len(out) > 0 {

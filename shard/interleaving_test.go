@@ -126,7 +126,9 @@ func TestCheckpointWaitsForTheGroupItReflects(t *testing.T) {
 	if err := <-checkpoint; err == nil {
 		t.Fatal("a checkpoint of lost state was installed")
 	}
-	_ = <-answer // Nobody was told anything.
+	if err := <-answer; err == nil {
+		t.Fatal("acknowledged, and lost")
+	}
 	m.start()
 	if d, _ := m.device("p", "d"); d.Up != 1 {
 		t.Fatalf("recovered %d messages, 1 was acknowledged", d.Up)

@@ -1,7 +1,7 @@
 // Command meterd meters and licenses the devices of an IoT platform: it is asked about every event of every device,
 // answers accepted or denied at once, and loses nothing that it acknowledged.
 //
-//	main ─► serve: data directory ─► commit log, ledger, checkpoints ─► engine (recovers) ─► HTTP ─► signals ─► drain ─► close
+//	main ─► serve: data directory ─► log, ledger, checkpoints ─► engine (recovers) ─► HTTP ─► signals ─► drain ─► close
 //	     ├► ctl: package client ─► the administration of a running daemon ─► tables or JSON
 //	     ├► bench: package bench ─► a daemon of its own, load, checks, figures
 //	     └► token create: data directory of a stopped daemon ─► ledger ─► the new token's record

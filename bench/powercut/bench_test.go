@@ -1,14 +1,12 @@
 package powercut
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/sys/unix"
 )
 
@@ -85,20 +83,5 @@ func BenchmarkWriteSequential1MiB(b *testing.B) {
 				must(f.Sync())
 			}
 		})
-	})
-}
-
-// BenchmarkBadgerGroup is one synced transaction with a 64 KiB value, Badger's own file sizes: sparse maps of 2 GiB.
-func BenchmarkBadgerGroup(b *testing.B) {
-	bothDisks(b, func(b *testing.B, dir string) {
-		db, err := badger.Open(badger.DefaultOptions(filepath.Join(dir, "db")).WithSyncWrites(true).WithLogger(nil).
-			WithMemTableSize(16 << 20).WithValueThreshold(1 << 10))
-		must(err)
-		value := make([]byte, 64<<10)
-		b.SetBytes(int64(len(value)))
-		reportMedian(b, func(i int) {
-			must(db.Update(func(txn *badger.Txn) error { return txn.Set(fmt.Appendf(nil, "%09d", i), value) }))
-		})
-		must(db.Close())
 	})
 }

@@ -15,8 +15,6 @@ func TestMain(m *testing.M) {
 		os.Exit(Main())
 	case os.Getenv(holderEnvironment) != "":
 		os.Exit(holderMain(os.Getenv(holderEnvironment)))
-	case os.Getenv(writerEnvironment) != "":
-		os.Exit(writerMain(os.Getenv(writerEnvironment)))
 	}
 	flag.Parse()
 	if !testing.Short() && flag.Lookup("rapid.checks").Value.String() == "100" {

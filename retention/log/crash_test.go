@@ -149,6 +149,7 @@ func everySubset(t *testing.T, before, after image, groups []*Group, acknowledge
 // TestTornWrites cuts the power during each kind of write: within a page, over pages, the first one of a file that was
 // just made, zeroed, or recycled, and the header alone. In each case any sectors or pages of it may have arrived.
 func TestTornWrites(t *testing.T) {
+	t.Parallel()
 	for _, unit := range []int{512, pageBytes} {
 		for name, c := range map[string]struct {
 			first  []int // sizes of the groups before
@@ -171,6 +172,7 @@ func TestTornWrites(t *testing.T) {
 			}},
 		} {
 			t.Run(fmt.Sprintf("%s/%d", name, unit), func(t *testing.T) {
+				t.Parallel() // It waits for the disk.
 				l, groups := newLog(t, 0)
 				for _, n := range c.first {
 					groups = append(groups, appendGroups(t, l, 1, n)...)
@@ -214,6 +216,7 @@ func recycleTwo(t *testing.T, l *Log) {
 
 // A header that was begun by age may be lost, too, and then the segment was not begun.
 func TestTornHeaderBegunByAge(t *testing.T) {
+	t.Parallel()
 	for _, unit := range []int{512, pageBytes} {
 		l, groups := newLog(t, 3, 100)
 		before := readImage(t, l.opts.Path)
@@ -233,6 +236,7 @@ func TestTornHeaderBegunByAge(t *testing.T) {
 
 // TestManyPowerCuts is one log that is cut off again and again at random, and that releases what it no longer needs.
 func TestManyPowerCuts(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))

@@ -101,6 +101,7 @@ func frameAt(t testing.TB, l *Log, seq uint64) int64 {
 // TestFlippedByteInTheOpenSegment flips each kind of byte of each place in the log: behind the first, a middle and the
 // last group. Only the last frame may be torn, and only beyond the mark.
 func TestFlippedByteInTheOpenSegment(t *testing.T) {
+	t.Parallel()
 	l, groups := newLog(t, 5, 100, 3000)
 	if len(l.segments) != 2 {
 		t.Fatal(len(l.segments))
@@ -152,6 +153,7 @@ func TestFlippedByteInTheOpenSegment(t *testing.T) {
 
 // TestFlippedByteInAClosedSegment is found when the segment is read.
 func TestFlippedByteInAClosedSegment(t *testing.T) {
+	t.Parallel()
 	l, groups := newLog(t, 60, 100, 3000)
 	s := l.segments[1]
 	var b batch
@@ -192,6 +194,7 @@ func TestFlippedByteInAClosedSegment(t *testing.T) {
 
 // One bad copy of a header is told and changes nothing, two are damage.
 func TestFlippedHeader(t *testing.T) {
+	t.Parallel()
 	l, groups := newLog(t, 60, 100, 3000)
 	for _, s := range []*segment{l.segments[0], l.segments[2], l.writer.segment} {
 		for off := int64(0); off < headerBytes; off += 3 {
@@ -216,6 +219,7 @@ func TestFlippedHeader(t *testing.T) {
 }
 
 func TestMissingFiles(t *testing.T) {
+	t.Parallel()
 	l, groups := newLog(t, 60, 100, 3000)
 	n := uint64(len(l.segments))
 	for number := uint64(1); number <= n; number++ {
@@ -259,6 +263,7 @@ func TestMissingFiles(t *testing.T) {
 
 // A begun segment that looks prepared, in the middle of the log.
 func TestBlankHeader(t *testing.T) {
+	t.Parallel()
 	l, groups := newLog(t, 60, 100, 3000)
 	for _, s := range []*segment{l.segments[0], l.segments[2]} {
 		path := clone(t, l.opts.Path)
@@ -274,6 +279,7 @@ func TestBlankHeader(t *testing.T) {
 }
 
 func TestLostTail(t *testing.T) {
+	t.Parallel()
 	l, groups := newLog(t, 3, 100)
 	path := clone(t, l.opts.Path)
 	at := frameAt(t, l, 3)
@@ -297,6 +303,7 @@ func TestLostTail(t *testing.T) {
 
 // A frame of another segment whose checksums are right is not taken for one of this.
 func TestPayloadWithAFrameOfAnotherSegment(t *testing.T) {
+	t.Parallel()
 	l, groups := newLog(t, 0)
 	older := encoded(&Group{Seq: 3, LastMs: 5000}, 12345, Chain{9})
 	var chunk []byte
@@ -324,6 +331,7 @@ func TestPayloadWithAFrameOfAnotherSegment(t *testing.T) {
 
 // What an earlier use of the file left lies where the next frame will: whole, but with another salt.
 func TestOldFramesBehindTheEnd(t *testing.T) {
+	t.Parallel()
 	l, groups := newLog(t, 0)
 	aPage := pageBytes - frameFixedBytes - 2*partBytes - len("head of 10")
 	groups = append(groups, appendGroups(t, l, 9, aPage+1)...)
@@ -357,6 +365,7 @@ func (l *Log) segmentIn(path string) string {
 }
 
 func TestDamagedMark(t *testing.T) {
+	t.Parallel()
 	l, groups := newLog(t, 30, 100)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -375,6 +384,7 @@ func TestDamagedMark(t *testing.T) {
 // TestAnyFlippedByte flips single bits all over a log. Either somebody notices and names a file, or everything comes
 // back: a byte may be one that nobody reads.
 func TestAnyFlippedByte(t *testing.T) {
+	t.Parallel()
 	l, groups := newLog(t, 40, 200, 3000)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -27,10 +27,10 @@ var appendKinds = []struct {
 	}},
 	{"zeroed", nil, func(_ *testing.B, l *Log) { l.wg.Wait() }},
 	{"zeroing", nil, nil}, // beside the preparation of the next one
-	{"recycled", nil, func(b *testing.B, l *Log) {
+	{"recycled", func(_ *testing.B, o *Options) { o.Retention = time.Millisecond }, func(b *testing.B, l *Log) {
 		l.wg.Wait()
-		last, _, _ := l.Last()
-		if err := l.Release(1<<50, last); err != nil {
+		last, lastMs, _ := l.Last()
+		if err := l.Release(lastMs+2, last); err != nil {
 			b.Fatal(err)
 		}
 	}},

@@ -7,9 +7,9 @@ import (
 	"github.com/meterd/meterd/bench/powercut"
 )
 
-// TestPowerCutWhileTheLedgerLags cuts the power right after a burst of activations, when the ledger is behind the log, and
-// in the middle of the transaction in which it catches up. After the restart every licence that was acknowledged is listed
-// once, and the list, the pool and the devices agree.
+// TestPowerCutWhileTheLedgerLags cuts the power right after a burst of activations, when the ledger is behind the log,
+// and in the middle of the transaction in which it catches up. After the restart every licence that was acknowledged is
+// listed once, and the list, the pool and the devices agree.
 func TestPowerCutWhileTheLedgerLags(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it needs FUSE, and some seconds")
@@ -55,14 +55,27 @@ func TestPowerCutWhileTheLedgerLags(t *testing.T) {
 		}
 		if len(listed) != activated || len(devices) != activated || len(serials) != activated ||
 			v.Licenses.Used != uint64(activated) || v.Devices.Active != activated {
-			t.Fatalf("after cut %d: %d activations were acknowledged; %d licences of %d devices with %d serials are listed, %+v %+v",
-				cut, activated, len(listed), len(devices), len(serials), v.Licenses, v.Devices)
+			t.Fatalf(
+				"after cut %d: %d activations were acknowledged; %d licences of %d devices with %d serials are listed, %+v %+v",
+				cut,
+				activated,
+				len(listed),
+				len(devices),
+				len(serials),
+				v.Licenses,
+				v.Devices,
+			)
 		}
 	}
 	if within == 0 {
 		t.Error("no cut fell into a transaction of the ledger")
 	}
-	t.Logf("%d cuts, %d of them within a transaction of the ledger; %d activations acknowledged, all listed", cuts, within, activated)
+	t.Logf(
+		"%d cuts, %d of them within a transaction of the ledger; %d activations acknowledged, all listed",
+		cuts,
+		within,
+		activated,
+	)
 }
 
 // TestRestartAfterAFailedSync: a sync of the log fails with EIO, and the daemon ends without an answer. The one that is

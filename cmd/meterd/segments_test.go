@@ -82,7 +82,10 @@ func TestDamagedSegments(t *testing.T) {
 		harm func(log string) error
 		says string
 	}{
-		{"a flipped byte in the middle", func(log string) error { return flipMiddle(filepath.Join(log, segmentName(2))) }, segmentName(2)},
+		{
+			"a flipped byte in the middle", func(log string) error { return flipMiddle(filepath.Join(log, segmentName(2))) },
+			segmentName(2),
+		},
 		{"a header in the middle", func(log string) error {
 			return blank(filepath.Join(log, segmentName(2)), 0, 4096)
 		}, segmentName(2)},
@@ -92,7 +95,10 @@ func TestDamagedSegments(t *testing.T) {
 		{"the end of a middle one is lost", func(log string) error {
 			return os.Truncate(filepath.Join(log, segmentName(2)), 8192)
 		}, segmentName(2)},
-		{"a middle one is missing", func(log string) error { return os.Remove(filepath.Join(log, segmentName(2))) }, segmentName(2)},
+		{
+			"a middle one is missing", func(log string) error { return os.Remove(filepath.Join(log, segmentName(2))) },
+			segmentName(2),
+		},
 		{"the first one is missing", func(log string) error { return os.Remove(filepath.Join(log, segmentName(1))) }, "log"},
 		{"the newest one is missing", func(log string) error {
 			for n := last; ; n++ { // With what is prepared behind it.

@@ -42,8 +42,8 @@ func writeGroups(path string) error {
 	}
 }
 
-// writeUntilCut lets a writer run on a disk until that is cut, which cut does when so many groups were acknowledged, and
-// returns the last group that was.
+// writeUntilCut lets a writer run on a disk until that is cut, which cut does when so many groups were acknowledged,
+// and returns the last group that was.
 func writeUntilCut(t *testing.T, f *powercut.FS, groups int, cut func() error) (acknowledged int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
@@ -75,9 +75,9 @@ func writeUntilCut(t *testing.T, f *powercut.FS, groups int, cut func() error) (
 	return acknowledged
 }
 
-// TestPowerCuts cuts the power again and again while groups are written, memtables end, tables are merged and the ledger
-// is opened. The disk writes early, and keeps an arbitrary part of what was not synced. What was acknowledged is there
-// each time, and the rows are exactly those of the position.
+// TestPowerCuts cuts the power again and again while groups are written, memtables end, tables are merged and the
+// ledger is opened. The disk writes early, and keeps an arbitrary part of what was not synced. What was acknowledged is
+// there each time, and the rows are exactly those of the position.
 func TestPowerCuts(t *testing.T) {
 	if err := powercut.Available(); err != nil {
 		t.Skip(err)

@@ -183,7 +183,10 @@ func TestFlippedByteInAClosedSegment(t *testing.T) {
 			if _, err := again.ChainOf(s.last - 1); err == nil {
 				t.Fatalf("byte %d of group %d: nobody noticed", off, b.groups[i].Seq)
 			}
-			// What does not need the segment is served.
+			// What does not need the segment is served, to a view that has passed its last group, too.
+			if chain, err := again.ChainOf(s.last); err != nil || chain != groups[s.last-1].Chain {
+				t.Fatal(err)
+			}
 			if err := again.Replay(s.last+1, func(g *Group) error { return sameGroup(g, groups[g.Seq-1]) }); err != nil {
 				t.Fatal(err)
 			}

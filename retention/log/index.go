@@ -210,6 +210,8 @@ func (l *Log) holdGroup(seq uint64) (*view, Chain, error) {
 		switch {
 		case s.first == seq+1:
 			return nil, s.before, nil
+		case s.last == seq:
+			return nil, s.chain, nil
 		case s.first <= seq && seq <= s.last:
 			return l.hold(s), Chain{}, nil
 		}

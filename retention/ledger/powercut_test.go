@@ -94,7 +94,7 @@ func TestPowerCuts(t *testing.T) {
 	for cut := range cuts {
 		f := powercut.MountT(t, lower, powercut.Options{Seed: dice.Uint64() | 1})
 		last := dice.Uint64() | 1
-		acknowledged := 0
+		var acknowledged int
 		if cut%2 == 0 {
 			acknowledged = writeUntilCut(t, f, 1+dice.IntN(40), func() error { return f.CutKeeping(last) })
 		} else {

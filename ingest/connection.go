@@ -42,8 +42,8 @@ type connection struct {
 	early    []byte      // bytes that a loop had read already
 	ended    atomic.Bool // the client sends nothing more
 	hasRead  bool        // since yield
-	// unread means that a request was answered before all of it was read. Close then reads the rest for a while: the
-	// kernel answers data on a closed connection with a reset, and the reset may overtake the answer.
+	// unread means that a request was answered before its end was read. Close then reads the rest for a while: the kernel
+	// answers data on a closed connection with a reset, and the reset may overtake the answer.
 	unread bool
 	// exact means that every deadline is armed as it is set: TLS cannot continue after a write that was cut off.
 	exact         bool

@@ -59,8 +59,8 @@ const (
 	// idleTimeout closes a connection without requests.
 	idleTimeout = 5 * time.Minute
 
-	// lingerFor and lingerBytesMax bound what is read and discarded of a request that was refused before all of it was
-	// read: twice the largest body, on a fast network.
+	// lingerFor and lingerBytesMax bound what is read and discarded of a request that was refused before its end was read:
+	// twice the largest body, on a fast network.
 	lingerFor      = 3 * time.Second
 	lingerBytesMax = 128 << 20
 

@@ -22,7 +22,7 @@ type column struct {
 	title, path string
 }
 
-// cellRunesMax bounds what is shown of a text in a row. A record shows all of it.
+// cellRunesMax bounds what is shown of a text in a row. A record shows the whole.
 const cellRunesMax = 64
 
 // table writes rows with even columns.

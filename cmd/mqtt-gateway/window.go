@@ -56,7 +56,7 @@ func (w window) leave() {
 	}
 }
 
-// read gives room back for what pk, from the subscriber, acknowledges for good.
+// read gives room back for what pk, from the subscriber, acknowledges finally.
 func (w window) read(pk *packets.Packet) {
 	switch pk.FixedHeader.Type {
 	case packets.Puback, packets.Pubcomp:

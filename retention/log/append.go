@@ -150,7 +150,7 @@ func (l *Log) switchSegment() error {
 	}
 	w := &l.writer
 	if w.f != nil {
-		// All of it was synced.
+		// Everything in it was synced.
 		if err := w.f.Close(); err != nil {
 			return errors.Join(fmt.Errorf("close %q: %w", w.segment.path, err), next.f.Close())
 		}

@@ -59,9 +59,9 @@
 // Invariants:
 //
 //   - Group sequences begin at 1 and have no gap; decided times never go back (R12), so groups are searched by time.
-//   - Segment numbers have no gap: a name is durable before the next one is given, and goes for good before a newer one
-//     does. A segment is begun only when the one before it is complete.
-//   - A frame's bytes never change once it is durable. So whoever reads below a segment's end needs no lock.
+//   - Segment numbers have no gap: a name is durable before the next one is given, and is durably gone before a newer
+//     one is. A segment is begun only when the one before it is complete.
+//   - A frame's bytes never change once it is durable. So a reader below a segment's end needs no lock.
 //   - A segment's bounds are known from its header and the next one's. The open segment is never released, so the log
 //     knows where it stands (Last, ChainOf) also when no group is kept.
 //   - The Chain of a group depends on the groups alone, not on segments or salts: two copies of a log can be compared.

@@ -166,7 +166,7 @@ func (l *Log) nextBytes() int64 {
 }
 
 // recycle renames a released segment to be the next one, or, if that has no use, to a leftover that is to be removed.
-// Its name is gone for good when this returns, so that names go in the order of their numbers, and a crash leaves no
+// Its name is durably gone when this returns, so that names go in the order of their numbers, and a crash leaves no
 // gap.
 func (l *Log) recycle(s *segment) (leftover string, err error) {
 	l.naming.Lock()

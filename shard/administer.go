@@ -146,7 +146,7 @@ func (e *Engine) decideChanges(g *group) (decided []*pendingChange) {
 func (e *Engine) swap(before, next *license.Catalogue, ch *license.Change) {
 	e.catalogue.Store(next)
 	if run, first := e.commands.Run(); first {
-		l := e.gate.all[0] // It is nobody's now.
+		l := e.gate.all[0] // No request has it now.
 		l.begin(ch.AtMs, 0)
 		l.records.Run(run)
 		l.end(true)
@@ -162,7 +162,7 @@ func (e *Engine) swap(before, next *license.Catalogue, ch *license.Change) {
 	}
 }
 
-// decidedAt tells those whose changes were decided at a seal which group they wait for.
+// decidedAt gives the changes of a seal the group to wait for.
 func decidedAt(newest *group, decided []*pendingChange) {
 	for _, p := range decided {
 		p.group = newest

@@ -23,7 +23,7 @@ type checkpointer struct {
 	begin atomic.Uint64
 }
 
-// runCheckpoints makes checkpoints when they are due, and has the log let go of what nobody needs.
+// runCheckpoints makes checkpoints when they are due, and has the log release segments that are not needed.
 func (e *Engine) runCheckpoints() {
 	span := max(e.o.Retention/7, time.Second)
 	// A segment goes only when a checkpoint has passed it: with a short retention they cannot be far apart (R18).

@@ -20,7 +20,7 @@ type Command struct {
 // Listener says whose commands are asked for.
 type Listener struct {
 	Account     uint32 // the account that the token is bound to, 0 for all
-	Producer    []byte // only what this producer holds and what nobody holds
+	Producer    []byte // only devices that this producer holds, or no producer
 	HasProducer bool
 }
 
@@ -38,7 +38,7 @@ func (e *Engine) newCommands() *commands.Commands {
 	})
 }
 
-// putOffline takes the device in hand offline, whoever holds it, and has its holder told, or every gateway of its
+// putOffline takes the device in hand offline, whatever its holder, and tells the holder, or every gateway of its
 // account.
 func (t *turn) putOffline(reason event.Code) {
 	if !t.slot.Session().Online() {
@@ -74,12 +74,12 @@ func (l *lane) beginRun(c *commands.Commands) {
 	}
 }
 
-// CommandsFrom returns the place from which a listener hears what came behind the event with an id; "" is what there
-// is now: the disconnects that are kept, and whatever comes.
+// CommandsFrom returns the place behind the event with an id, for a listener to go on from; "" is what there is now:
+// the disconnects that are kept, and whatever comes.
 func (e *Engine) CommandsFrom(id string) commands.Place { return e.commands.Resume(id) }
 
-// Commands returns what a listener has not heard yet, at most a page, where to go on, and a channel that is closed when
-// there may be more.
+// Commands returns what a listener has not been sent yet, at most a page, where to go on, and a channel that is closed
+// when there may be more.
 func (e *Engine) Commands(
 	after commands.Place,
 	who Listener,

@@ -12,9 +12,9 @@ import (
 	"github.com/meterd/meterd/shard/views"
 )
 
-// runSealer closes groups: whenever somebody waits for what is in them, or wants a cut, and the committer is idle or
-// the group is big. So a lone event waits for nobody, and under load a group gathers for as long as the one before it
-// is being synced.
+// runSealer closes groups: whenever a request waits for one, or wants a cut, and the committer is idle or the group is
+// big. So a lone event waits for nobody, and under load a group gathers for as long as the one before it is being
+// synced.
 func (e *Engine) runSealer() {
 	for {
 		select {
@@ -35,8 +35,7 @@ func (e *Engine) runSealer() {
 	}
 }
 
-// abandon wakes those who wait for the open group when the engine is closed: nobody enters it any more, and nobody will
-// seal it.
+// abandon wakes the requests that wait for the open group when the engine is closed: it will not be sealed.
 func (e *Engine) abandon() {
 	e.gate.mu.Lock()
 	defer e.gate.mu.Unlock()
@@ -68,7 +67,7 @@ func (e *Engine) seal() *group {
 	under := e.catalogue.Load()
 	decided := e.decideChanges(g)
 	full := e.collect(g, under)
-	// Somebody may have entered and left no record; those who wait for this group then wait for the ones before it.
+	// A request may have entered and left no record; waiting for this group then means waiting for the ones before it.
 	ended := full || g.entered.Load()
 	if ended {
 		gt.open, gt.sealed = newGroup(), g
@@ -171,7 +170,7 @@ func effectsOf(raw [][]byte) (columns [][]byte) {
 	return columns
 }
 
-// runCommitter writes groups in their order, one synced transaction each, and wakes who waits for them.
+// runCommitter writes groups in their order, one synced append each, and wakes the requests that wait for them.
 func (e *Engine) runCommitter() {
 	for g := range e.commits {
 		e.commit(g)
@@ -191,7 +190,7 @@ func (e *Engine) commit(g *group) {
 	}
 	began := time.Now()
 	stored := commitlog.Group{Seq: g.seq, FirstMs: g.firstMs, LastMs: g.lastMs, Head: g.head, Chunks: g.chunks}
-	g.head, g.chunks = nil, nil // Who remembers the group must not hold its records.
+	g.head, g.chunks = nil, nil // The group may be remembered for long, its records must not.
 	if err := e.o.Log.Append(&stored); err != nil {
 		e.fail(fmt.Errorf("commit group %d: %w", g.seq, err))
 		g.err = ErrStopped

@@ -5,7 +5,7 @@
 //	              lanes)               │                       │  records into the lane │
 //	                                   ▼                       ▼                        ▼
 //	sealer:   close the gate ── take the lanes' records ── swap catalogue, grow the table, open the next group ── encode
-//	committer:                                                   one synced transaction ──► wake the group's waiters
+//	committer:                                                   one synced append ───────► wake the group's waiters
 //
 // State is the join of the log's records: every word that lasts only grows in the order of its numbers, a record
 // carries words after its event, and recovery takes the larger one. So records may be applied in any order, twice, or

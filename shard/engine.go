@@ -173,7 +173,7 @@ type Engine struct {
 	// inside, when a test sets it, is called by every request after its last decision, before it leaves the gate.
 	inside func()
 
-	closed  atomic.Bool   // nobody enters the gate any more
+	closed  atomic.Bool   // no request enters the gate any more
 	stop    chan struct{} // closed by Close
 	failed  chan struct{} // closed at the first failure
 	failOne sync.Once
@@ -264,14 +264,14 @@ func (e *Engine) fail(err error) {
 	})
 }
 
-// Close writes a checkpoint and stops. Who calls Submit or View from then on, or waits for a group that is not sealed,
-// gets ErrStopped.
+// Close writes a checkpoint and stops. Submit and View return ErrStopped from then on, and so do calls that wait for a
+// group that is not sealed.
 func (e *Engine) Close() error {
 	var err error
 	if e.Err() == nil {
 		err = e.Checkpoint()
 	}
-	e.gate.mu.Lock() // Whoever is inside leaves first; who comes later sees that it is closed.
+	e.gate.mu.Lock() // Requests inside leave first; later ones see that it is closed.
 	e.closed.Store(true)
 	e.gate.mu.Unlock()
 	close(e.stop)

@@ -94,7 +94,7 @@ func (e *Engine) runExpiry() {
 			return
 		}
 		if e.shortage.refused.Load() > 0 {
-			signal(e.gate.kick) // So that a shortage ends although nobody sends anything.
+			signal(e.gate.kick) // So that a shortage ends although no request comes.
 		}
 		e.commands.Tidy()
 		select {
@@ -198,7 +198,7 @@ func (e *Engine) refreshEnds(found []due, stale []counters.Ordinal, to uint64) [
 	return found
 }
 
-// expireBatch decides ends inside the gate, and has them stored: nobody waits for them.
+// expireBatch decides ends inside the gate, and has them stored: no request waits for them.
 func (e *Engine) expireBatch(list []due) error {
 	_, err := e.withTurn(room{bytes: rowBytes * len(list)}, func(t *turn) error {
 		t.r, t.ev = &Request{}, &event.Event{}

@@ -15,7 +15,7 @@ import (
 	"github.com/meterd/meterd/shard/views"
 )
 
-// group is what becomes one synced transaction. Its fields but entered, bytes, done and err belong to the sealer.
+// group is what one synced append writes. Its fields but entered, bytes, done and err belong to the sealer.
 type group struct {
 	done chan struct{} // closed when the group is durable, or when it never will be
 	err  error         // set before done is closed
@@ -23,8 +23,8 @@ type group struct {
 	watchMu  sync.Mutex
 	watchers []chan<- struct{} // get a value after done was closed; nil from then on
 
-	entered atomic.Bool  // somebody decided in it
-	bytes   atomic.Int64 // promised to those who entered
+	entered atomic.Bool  // a request decided in it
+	bytes   atomic.Int64 // promised to requests that entered
 
 	seq        uint64 // given when it is sealed; 0 while open and when it stayed empty
 	firstMs    int64
@@ -51,7 +51,7 @@ func (g *group) reach(ms int64) {
 	g.lastMs = max(g.lastMs, ms)
 }
 
-// finish wakes all who wait for the group.
+// finish wakes all requests that wait for the group.
 func (g *group) finish() {
 	close(g.done)
 	g.watchMu.Lock()
@@ -99,7 +99,7 @@ type gate struct {
 	lanes  chan *lane // at most GOMAXPROCS requests decide at once: more would only be preempted inside and stall the seal
 	all    []*lane
 
-	kick chan struct{} // somebody waits for the open group, or wants a cut
+	kick chan struct{} // a request waits for the open group, or wants a cut
 	big  chan struct{} // the open group is worth encoding although the committer is busy
 	cuts cutList
 }
@@ -117,7 +117,7 @@ func newGate(lanes int) *gate {
 	return g
 }
 
-// signal makes sure that whoever waits on c runs once more; it never blocks.
+// signal makes sure that the goroutine that waits on c runs once more; it never blocks.
 func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -125,7 +125,7 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// leave ends what enter began, and returns the group to wait for. The group stays open until somebody waits for it.
+// leave ends what enter began, and returns the group to wait for. The group stays open until a request waits for it.
 func (g *gate) leave(l *lane) *group {
 	open := g.open
 	g.mu.RUnlock()
@@ -140,7 +140,7 @@ func (g *gate) leave(l *lane) *group {
 type cutList struct {
 	mu   sync.Mutex
 	fns  []func()
-	need int // room for devices that somebody waits for
+	need int // room for devices that a request waits for
 	done chan struct{}
 }
 
@@ -167,9 +167,9 @@ func (c *cutList) take() (fns []func(), need int, done chan struct{}) {
 	return fns, need, done
 }
 
-// lane is the memory that one request inside the gate writes to. It belongs to whoever received it from the gate.
+// lane is the memory that one request inside the gate writes to. The request that received it from the gate owns it.
 type lane struct {
-	turn     turn // of whoever holds the lane
+	turn     turn // of the request that holds the lane
 	records  *record.Builder
 	spare    *record.Builder // swapped in when a group is sealed
 	raw      [][]byte        // chunks that were cut within the group

@@ -57,7 +57,7 @@ func (t *turn) offlineShard(shard int) (n int) {
 }
 
 // A device's session word has the ordinal of the producer that holds it. When the producer is forgotten, the ordinal
-// stays there, and the device counts as held by nobody.
+// stays there, and the device counts as held by no producer.
 
 // ForgetProducer forgets a producer at once, with its sequences; token is the one that asks for it. found
 // is false if there is none of this name.
@@ -86,7 +86,7 @@ func (e *Engine) ForgetProducer(token *access.Token, account uint32, producer st
 	return true, e.Administer(token.Name, token, note)
 }
 
-// disown makes nobody hold the device in hand if its holder is forgotten.
+// disown takes the holder from the device in hand if it is forgotten.
 func (t *turn) disown() {
 	holder := t.slot.Session().Holder()
 	if holder == 0 || holder == t.holder || t.e.producers.ByOrdinal(holder) != nil {
@@ -94,7 +94,7 @@ func (t *turn) disown() {
 	}
 	var out counters.SessionOutcome
 	m, kept := t.e.commands.Disown(t.slot.Ordinal(), func() (from, to uint64) {
-		out = t.slot.ClearHolder(holder) // Unless somebody else has connected it.
+		out = t.slot.ClearHolder(holder) // Unless another producer has connected it.
 		return out.Before.Change(), out.After.Change()
 	})
 	t.session(out)
@@ -124,7 +124,7 @@ func (e *Engine) sweepHolders() error {
 	if err != nil || len(forgotten) == 0 {
 		return err
 	}
-	// Who is inside may have found one of them when it was a producer's, and connect a device under it.
+	// A request inside may have found one of them when it was a producer's, and connect a device under it.
 	if err := e.cut(0, nil); err != nil {
 		return err
 	}

@@ -37,9 +37,9 @@ type Request struct {
 	upgradeEpoch uint64
 }
 
-// Submit decides the events of r.Batch in order and returns when all of it is durable, with the verdicts in r.Result.
-// After ErrClockLeap, ErrDiskFull, ErrOutOfMemory, ErrOverloaded, an error about the sequence or a *event.Problem
-// nothing was counted; after ErrStopped it is unknown.
+// Submit decides the events of r.Batch in order and returns when they are durable, with the verdicts in r.Result. After
+// ErrClockLeap, ErrDiskFull, ErrOutOfMemory, ErrOverloaded, an error about the sequence or a *event.Problem nothing was
+// counted; after ErrStopped it is unknown.
 func (e *Engine) Submit(r *Request) error {
 	if err := e.Decide(r); err != nil {
 		return err
@@ -50,8 +50,8 @@ func (e *Engine) Submit(r *Request) error {
 // Decide is the first half of Submit: it decides, or finds the answer of the same sequence, and returns without waiting
 // for the disk. What r holds then must not leave before Settle has returned nil; after an error there is nothing to
 // settle. It still waits for room: for a lane, for the seal of a group that is full, for another request with the same
-// sequence to be decided. The group stays open for more until somebody waits for it, by Settle or by Watch: who decides
-// many requests and then waits has them stored together.
+// sequence to be decided. The group stays open for more until Settle or Watch waits for it: a caller that decides many
+// requests and then waits has them stored together.
 func (e *Engine) Decide(r *Request) error {
 	if err := e.refuse(); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (e *Engine) Settle(r *Request) error {
 	return e.settleClaim(r)
 }
 
-// decideFresh decides a request that nobody has decided before.
+// decideFresh decides a request that was not decided before.
 func (e *Engine) decideFresh(r *Request) (err error) {
 	for range lookAgainMax {
 		r.Result.Reset()
@@ -124,9 +124,9 @@ func (e *Engine) refuse() error {
 	return nil
 }
 
-// await has g stored, and returns when it is durable or never will be. It waits for one channel alone: who also waited
-// for the end of the engine would be queued twice. All who wait are woken at once; that each wakes the next was tried,
-// and was slower.
+// await has g stored, and returns when it is durable or never will be. It waits for one channel alone: waiting for the
+// end of the engine too would queue the goroutine twice. All waiting goroutines are woken at once; that each wakes the
+// next was tried, and was slower.
 func (e *Engine) await(g *group) error {
 	if !g.IsDone() {
 		signal(e.gate.kick)
@@ -212,8 +212,8 @@ func (e *Engine) enter(bytes, devices int) (*lane, error) {
 	return nil, ErrOverloaded
 }
 
-// cut runs fn between two groups, where nobody decides, and returns afterwards. room is for how many new devices the
-// table must have room then.
+// cut runs fn between two groups, where no request decides, and returns afterwards. room is for how many new devices
+// the table must have room then.
 func (e *Engine) cut(room int, fn func()) error {
 	done := e.gate.cuts.add(room, fn)
 	signal(e.gate.kick)

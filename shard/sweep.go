@@ -138,7 +138,7 @@ func (e *Engine) awaitSweep(seq uint64) error {
 	}
 }
 
-// suspendDevice does what a change says of one device. The gate is closed, so lane 0 is nobody's; what it records
+// suspendDevice does what a change says of one device. The gate is closed, so no request has lane 0; what it records
 // belongs to the group that is being sealed.
 func (e *Engine) suspendDevice(cat *license.Catalogue, d *license.DeviceSuspension, nowMs int64) {
 	slot := e.table.Find(e.table.KeyOf(d.Product, []byte(d.Device)))

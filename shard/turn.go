@@ -39,7 +39,7 @@ type room struct {
 }
 
 // withTurn enters the gate, takes the time and the catalogue once, has fn decide, and leaves. It returns the group to
-// wait for, nil if fn left no record. Nothing is stored before somebody waits for the group or signals the sealer.
+// wait for, nil if fn left no record. Nothing is stored before a caller waits for the group or signals the sealer.
 func (e *Engine) withTurn(need room, fn func(*turn) error) (*group, error) {
 	l, err := e.enterFor(need)
 	if err != nil {

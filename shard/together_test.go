@@ -7,8 +7,8 @@ import (
 	"github.com/meterd/meterd/shard/claims"
 )
 
-// What is decided before anybody waits for it is stored together, whoever waits first, and however.
-func TestCompany(t *testing.T) {
+// Requests that are decided before one of them is waited for are stored together, however it is waited for.
+func TestStoredTogether(t *testing.T) {
 	for name, wait := range map[string]func(*machine, *Request){
 		"Settle": func(m *machine, r *Request) {
 			if err := m.Settle(r); err != nil {

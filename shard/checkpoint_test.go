@@ -1,6 +1,9 @@
 package shard
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/meterd/meterd/shard/record"
@@ -51,5 +54,30 @@ func TestCheckpointOfMoreThanASection(t *testing.T) {
 				t.Errorf("%d of %d are lost", n, many)
 			}
 		})
+	}
+}
+
+// Ids of OTAs name devices of every shard of the table, and the ledger has none of them: the checkpoint's do not come
+// before the table is loaded.
+func TestUpgradesOfEveryShard(t *testing.T) {
+	const devices = 20 * shards
+	m := newMachine(t)
+	m.product("p", `{"ota_per_month":9}`, devices)
+	var connects, otas strings.Builder
+	for i := range devices {
+		fmt.Fprint(&connects, line("connect", "p", fmt.Sprint("d", i)))
+		fmt.Fprintf(&otas, "{\"type\":\"ota\",\"product\":\"p\",\"device\":\"d%d\",\"id\":\"u\",\"size\":1}\n", i)
+	}
+	m.submit(connects.String())
+	m.store.refuse(errors.New("the ledger lags"))
+	m.submit(otas.String())
+	if err := m.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	m.crash()
+	for i, code := range m.submit(strings.ReplaceAll(otas.String(), "\"ota\"", "\"ota_void\"")) {
+		if code != "accepted" {
+			t.Fatalf("the void of device %d's OTA: %s", i, code)
+		}
 	}
 }

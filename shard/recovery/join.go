@@ -18,6 +18,7 @@ type Joiner struct {
 	cat    *license.Catalogue
 	index  *counters.Index
 	shares []joinShare
+	begin  uint64 // the checkpoint reflects all groups up to this one
 	seq    uint64 // the group being joined; within a checkpoint, the last one that it may reflect
 	rows   uint64
 	lastMs int64

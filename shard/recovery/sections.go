@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -18,7 +19,7 @@ func (j *Joiner) checkpoint() (begin, end uint64, err error) {
 		return 0, 0, j.catalogueEnds()
 	}
 	defer r.Close()
-	j.seq = r.E()
+	j.begin, j.seq = r.B(), r.E()
 	loads := newShardLoader(j.s.Table, j.o.Lanes)
 	defer func() { _ = loads.wait() }() // On every way out; its error is looked at below.
 	shard, image, bytes := -1, []byte(nil), int64(0)
@@ -32,6 +33,12 @@ func (j *Joiner) checkpoint() (begin, end uint64, err error) {
 	}
 	err = r.Sections(func(kind uint16, data []byte) error {
 		bytes += int64(len(data))
+		if kind == sectionUpgrades { // They name devices.
+			if err := errors.Join(load(), loads.wait()); err != nil {
+				return err
+			}
+			shard = -1
+		}
 		if kind != sectionShard {
 			return j.section(kind, data)
 		}
@@ -88,7 +95,12 @@ func (j *Joiner) section(kind uint16, data []byte) error {
 	case sectionRuns:
 		return j.s.Commands.ReadRuns(data)
 	case sectionUpgrades:
-		return decodeUpgrades(data, j.upgrade)
+		return decodeUpgrades(data, func(seq uint64, u record.Upgrade) error {
+			if seq > j.begin && j.s.Table.SlotOf(counters.Ordinal(u.Ordinal)) == nil {
+				return nil // It is newer than the copy of its device: replay brings both.
+			}
+			return j.upgrade(seq, u)
+		})
 	default:
 		return fmt.Errorf("section of unknown kind %d: it was written by a newer version", kind)
 	}

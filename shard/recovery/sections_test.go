@@ -128,6 +128,26 @@ func joined(t testing.TB, j *Joiner) string {
 	return b.String() + strings.Join(quarters, "")
 }
 
+// A device may be bound after its shard was copied, and its OTA be in the section that is copied later. Replay brings
+// both. In a group that is not replayed it is damage.
+func TestUpgradeOfADeviceThatWasNotCopied(t *testing.T) {
+	j, _ := fullTable(t, 1)
+	var section []byte
+	var u Upgrades
+	u.init()
+	u.Put([]byte("k"), &record.Upgrade{Ordinal: 1 << 33, ID: []byte("id"), Size: 5, Month: 82, Allowance: 1}, 7)
+	u.sections(func(b []byte) { section = slices.Clone(b) })
+	j.loader = nil
+	j.begin = 6
+	if err := j.section(sectionUpgrades, section); err != nil || len(j.s.Upgrades.pending) > 0 {
+		t.Errorf("%v, %d ids", err, len(j.s.Upgrades.pending))
+	}
+	j.begin = 7
+	if err := j.section(sectionUpgrades, section); err == nil {
+		t.Error("an OTA of a device that nobody bound was taken")
+	}
+}
+
 // Arbitrary bytes are refused, or are ids of OTAs that are written and read again.
 func FuzzDecodeUpgrades(f *testing.F) {
 	var u Upgrades

@@ -63,7 +63,7 @@ func serveCommand() *cobra.Command {
 	f.DurationVar(
 		&o.checkpointEvery,
 		"checkpoint-every",
-		time.Minute,
+		10*time.Second,
 		"shortest time between two flushes of counter and licence state",
 	)
 	f.DurationVar(&o.drain, "drain", 0, "how long events are still taken after SIGTERM while /readyz answers 503")

@@ -101,9 +101,6 @@ func createTokenOffline(o *tokenOptions, stdout io.Writer) (err error) {
 	token := access.Token{
 		Name: o.name, Role: access.Role(o.role), Account: o.account, Hash: sha256.Sum256([]byte(secret)),
 	}
-	if expiresIn != (calendar.Period{}) {
-		token.ExpiresAtMs = license.Actor{AtMs: engine.NowMs()}.After(expiresIn)
-	}
 	if o.out != "" {
 		if err := writeSecret(o.out, secret, os.O_EXCL); err != nil {
 			return fmt.Errorf("--out: %w; it must be a new file", err)
@@ -111,6 +108,9 @@ func createTokenOffline(o *tokenOptions, stdout io.Writer) (err error) {
 	}
 	err = engine.Administer(offlineName, nil,
 		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+			if expiresIn != (calendar.Period{}) {
+				token.ExpiresAtMs = by.After(expiresIn)
+			}
 			return c.CreateToken(by, token)
 		})
 	switch {

@@ -81,3 +81,27 @@ func TestUpgradesOfEveryShard(t *testing.T) {
 		}
 	}
 }
+
+// Ids of OTAs come back from a checkpoint whatever shard of the table their devices lie in (R17).
+func TestUpgradesOfAllShardsComeBack(t *testing.T) {
+	const devices = 2000
+	m := newMachine(t)
+	m.product("p", `{}`, devices)
+	m.store.refuse(errors.New("not yet")) // So that the ids stay in memory.
+	var connects, upgrades strings.Builder
+	for i := range devices {
+		connects.WriteString(line("connect", "p", fmt.Sprint("d", i)))
+		fmt.Fprintf(&upgrades, "{\"type\":\"ota\",\"product\":\"p\",\"device\":\"d%d\",\"size\":1,\"id\":\"x\"}\n", i)
+	}
+	m.submit(connects.String())
+	m.submit(upgrades.String())
+	if err := m.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	m.crash()
+	for i, code := range m.submit(upgrades.String()) { // Again: it counts nothing.
+		if code != "accepted" {
+			t.Fatalf("device %d: %s", i, code)
+		}
+	}
+}

@@ -199,7 +199,7 @@ func TestPowerCutAtFirstStart(t *testing.T) {
 		r.tr = newTraffic(r.d, n)
 		r.mount(weather(dice))
 		r.d.launch()
-		r.cut(time.Duration(dice.Int64N(int64(25 * time.Millisecond))))
+		r.cut(time.Duration(dice.Int64N(int64(120 * time.Millisecond))))
 		if _, err := os.Stat(filepath.Join(r.lower, "data", "VERSION")); err != nil {
 			early++
 		}

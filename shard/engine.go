@@ -195,8 +195,8 @@ func Open(o Options) (*Engine, error) {
 		return nil, errors.Join(refuseStart(err), e.table.Close())
 	}
 	e.views, err = views.Open(views.Options{
-		Views: []views.View{o.Ledger}, Short: o.Guard.Low, Source: logSource{e}, Devices: e.table,
-		Catalogue: e.catalogue.Load(), AcceptGap: o.AcceptViewGap, Logger: o.Logger,
+		Views: []views.View{o.Ledger}, Short: o.Guard.Low, Full: o.Guard.Exhausted, Source: logSource{e},
+		Devices: e.table, Catalogue: e.catalogue.Load(), AcceptGap: o.AcceptViewGap, Logger: o.Logger,
 		Moved: e.viewMoved,
 	})
 	if err != nil {

@@ -26,14 +26,29 @@ func (m *maintained) Maintain(context.Context) error {
 func TestMaintain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &maintained{callsMax: 3}
-		if err := New(store).Maintain(t.Context()); !errors.Is(err, errFailed) || store.calls != 3 {
+		if err := New(store).Maintain(t.Context(), always); !errors.Is(err, errFailed) || store.calls != 3 {
 			t.Fatalf("%d calls, %v", store.calls, err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*maintainEvery+time.Second)
 		defer cancel()
 		store = &maintained{}
-		if err := New(store).Maintain(ctx); err != nil || store.calls != 5 {
+		if err := New(store).Maintain(ctx, always); err != nil || store.calls != 5 {
 			t.Fatalf("%d calls, %v", store.calls, err)
+		}
+	})
+}
+
+func always() bool { return true }
+
+// Nothing is maintained while that is not safe, and it goes on when it is.
+func TestMaintainWaitsUntilItIsSafe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*maintainEvery+time.Second)
+		defer cancel()
+		store, asked := &maintained{}, 0
+		may := func() bool { asked++; return asked > 3 }
+		if err := New(store).Maintain(ctx, may); err != nil || asked != 5 || store.calls != 2 {
+			t.Fatalf("asked %d times, %d calls, %v", asked, store.calls, err)
 		}
 	})
 }

@@ -78,7 +78,7 @@ func (d *daemon) open() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.background = cancel
 	go d.dir.Guard().Run(ctx, guardEvery, d.failWith)
-	go d.state.maintain(ctx, d.logger)
+	go d.state.maintain(ctx, d.dir.Guard(), d.logger)
 	if err := d.firstToken(); err != nil {
 		return err
 	}

@@ -5,15 +5,12 @@ import (
 	"time"
 )
 
-// run follows the log until the runner is closed, and then applies what is durable.
+// run follows the log until the runner is closed, and then applies a bounded part of what is durable.
 func (f *follower) run() {
 	tick := time.NewTicker(gatherFor)
 	defer tick.Stop()
 	for stopped := false; ; {
-		var err error
-		if !f.yields || !f.r.o.Short() {
-			err = f.catchUp()
-		}
+		err := f.catchUp(stopped)
 		if err != nil {
 			f.r.o.Logger.Error("a view cannot follow the log; it holds the log's segments until it can",
 				"view", f.view.Name(), "error", err)
@@ -50,18 +47,34 @@ func (f *follower) wait(tick, rest <-chan time.Time) (stopped bool) {
 	}
 }
 
-// catchUp applies everything that is durable now.
-func (f *follower) catchUp() error {
-	for {
+// catchUp applies everything that is durable now, unless the disk lacks the room for it. Once the runner is closed it
+// leaves what is more than a little to the next start.
+func (f *follower) catchUp(stopped bool) error {
+	for left := closeAppliesMax; !f.rests(); left-- {
+		if !stopped && f.r.stopped() {
+			return nil // run calls once more, with the bound.
+		}
 		groups, err := f.next()
 		if err != nil || len(groups) == 0 {
 			return err
+		}
+		if stopped && left <= 0 {
+			f.r.o.Logger.Warn("a view has not caught up; the next start goes on",
+				"view", f.view.Name(), "reached_group", f.passed.Load())
+			return nil
 		}
 		if err := f.view.Apply(groups, f.r.o.Devices); err != nil {
 			return fmt.Errorf("apply groups %d to %d: %w", groups[0].Seq, groups[len(groups)-1].Seq, err)
 		}
 		f.advance(groups[len(groups)-1])
 	}
+	return nil
+}
+
+// rests reports whether the view must write nothing now, for want of space.
+func (f *follower) rests() bool {
+	o := &f.r.o
+	return f.yields && o.Short != nil && o.Short() || o.Full != nil && o.Full()
 }
 
 // next returns the groups behind the view's position, about applyBytesMax of them, none if it has them all.

@@ -12,6 +12,9 @@ const (
 	groupOverheadBytes = 512
 	// applyBytesMax bounds what one Apply gets, so that a view's memory is bounded. One group may be larger.
 	applyBytesMax = 4 << 20
+	// closeAppliesMax bounds what a view applies once the runner is closed: twice what waits in memory at most, a few
+	// seconds. A view that is further behind must not hold up the end of the process.
+	closeAppliesMax = 2 * tailBytesMax / applyBytesMax
 	// cataloguesMax bounds the catalogues that are kept for a view that reads the log's files; each is a few KB beside
 	// what it shares with the others. Beyond, groups come with one that is newer.
 	cataloguesMax = 4096

@@ -27,8 +27,10 @@ type Source interface {
 type Options struct {
 	// Views come in the order in which they yield: while Short says that the disk runs short of space, all but the last
 	// one rest. The last one frees segments of the log.
-	Views   []View
-	Short   func() bool // nil: never
+	Views []View
+	Short func() bool // nil: never
+	// Full says that the disk has no room for any view: all of them rest, and hold the log's segments. nil: never.
+	Full    func() bool
 	Source  Source
 	Devices Devices
 	// Catalogue is what held at the end of the log when the runner is opened.
@@ -94,7 +96,7 @@ func Open(o Options) (*Runner, error) {
 		f := &follower{
 			r:      r,
 			view:   v,
-			yields: o.Short != nil && i < len(o.Views)-1,
+			yields: i < len(o.Views)-1,
 			kick:   make(chan struct{}, 1),
 			moved:  make(chan struct{}),
 		}
@@ -242,10 +244,21 @@ func (r *Runner) of(view View) *follower {
 	panic("BUG: " + view.Name() + " is no view of this runner")
 }
 
-// Close stops following when every view has what is durable, or has failed. The views stay open.
+// Close stops following when every view has what is durable, has failed or rests, or after closeAppliesMax more calls
+// of its Apply: the next start goes on from there. The views stay open.
 func (r *Runner) Close() {
 	close(r.stop)
 	r.wg.Wait()
+}
+
+// stopped reports whether the runner is closed.
+func (r *Runner) stopped() bool {
+	select {
+	case <-r.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // RegisterMetrics adds lag and state of each view to set.

@@ -309,3 +309,76 @@ func TestViewsYield(t *testing.T) {
 		}
 	})
 }
+
+// While the disk is full every view rests, also the last one and one that is catching up; the end does not wait for it.
+func TestViewsRestWhileTheDiskIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, v := &memSource{first: 1}, &memView{}
+		for range 20 {
+			s.add(applyBytesMax)
+		}
+		var full atomic.Bool
+		o := options(s, v)
+		o.Full = full.Load
+		o.Moved = func(_ View, seq uint64) {
+			if seq == 3 {
+				full.Store(true)
+			}
+		}
+		r, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.WaitFor(v, 20); !errors.Is(err, ErrLags) || r.Passed() != 3 {
+			t.Fatalf("%v, passed %d", err, r.Passed())
+		}
+		full.Store(false)
+		if err := r.WaitFor(v, 20); err != nil {
+			t.Fatal(err)
+		}
+		full.Store(true)
+		r.Durable(s.add(0))
+		r.Close()
+		if r.Passed() != 20 {
+			t.Fatalf("passed %d on a full disk", r.Passed())
+		}
+	})
+}
+
+// The end waits for a bounded part of what a view lacks, and the next start goes on from there.
+func TestCloseDoesNotWaitForAViewThatIsFarBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, v := &memSource{first: 1}, &memView{}
+		const groups = 5 * closeAppliesMax
+		for range groups {
+			s.add(applyBytesMax)
+		}
+		o := options(s, v)
+		reached, goOn := make(chan struct{}), make(chan struct{})
+		o.Moved = func(_ View, seq uint64) {
+			if seq == 2 {
+				close(reached)
+				<-goOn
+			}
+		}
+		r, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-reached
+		go r.Close()
+		synctest.Wait()
+		close(goOn)
+		r.wg.Wait()
+		if passed := r.Passed(); passed != 2+closeAppliesMax {
+			t.Fatalf("group %d of %d was applied before the end", passed, groups)
+		}
+		if r, err = Open(options(s, v)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.WaitFor(v, groups); err != nil || !slices.Equal(v.seen, numbers(1, groups)) {
+			t.Fatalf("%v, saw %d groups", err, len(v.seen))
+		}
+		r.Close()
+	})
+}

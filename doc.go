@@ -1,10 +1,11 @@
 // Package meterd is the root and holds no code: its tests are the house rules that no linter knows, and each failure is
 // a sentence that says what to do.
 //
-//	cmd ──► ingest, console ──► usage ──► shard ──► counters
-//	 │                                      ├─────► license ───┐
-//	 │                                      └─────► retention ─┴─► event
-//	 └────► bench ──► client ────────────────────────────────────► event
+//	cmd ─┬► ingest, console ──► shard ─┬► counters
+//	     │                             ├► license ──► event
+//	     │                             └► retention
+//	     ├► usage ──► shard/views, license, counters, retention/ledger
+//	     └► bench ──► client ──► event
 //
 // Invariants. golangci-lint holds the first two (.golangci.yml), the tests here the others:
 //

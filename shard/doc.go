@@ -23,5 +23,6 @@
 //     read. After a failed write nothing leaves any more.
 //   - Messages take no lock. What touches several words of a device (consuming, renewing, OTA) holds its account's
 //     lock.
-//   - No other code knows that there is one node: the log is reached through Log alone.
+//   - No other code knows that there is one node: the engine calls the log through the interface Log alone. What it
+//     gives and gets there (groups, chain hashes, blocks) has the types of retention/log, which another log would use.
 package shard

@@ -1,8 +1,8 @@
 // Package record is the codec of what a group of the commit log says: which events were decided, and how the state
 // stood after each. It neither decides nor stores; retention carries its bytes, the engine joins what it reads.
 //
-//	lane ──Message, Denied, Grant, …──► Builder ──Finish──► chunk (columns) ──Compress──► retention.Group.Chunks
-//	                                    Head ─────Append──────────────────────────────► retention.Group.Head
+//	lane ──Message, Denied, Grant, …──► Builder ──Finish──► chunk (columns) ──Compress──► retention/log.Group.Chunks
+//	                                    Head ─────Append──────────────────────────────► retention/log.Group.Head
 //	Group ──► Decompress ──► Chunk.Bindings (first, of all chunks) ──► Chunk.Rows, Chunk.Effects ──► join
 //
 // Invariants:

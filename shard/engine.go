@@ -21,8 +21,9 @@ import (
 	"github.com/meterd/meterd/shard/views"
 )
 
-// Log is the commit log. One goroutine appends; what Append returned nil for is durable, and of its group's memory
-// nothing is kept. Reading copies: nothing of the log is held when a method has returned.
+// Log is the commit log. The engine calls it through this interface alone; its types are those of retention/log. One
+// goroutine appends; what Append returned nil for is durable, and of its group's memory nothing is kept. Reading
+// copies: nothing of the log is held when a method has returned.
 type Log interface {
 	Append(*commitlog.Group) error
 	Replay(from uint64, fn func(*commitlog.Group) error) error
@@ -70,7 +71,8 @@ type Options struct {
 	Region   string
 	// Retention is how long the raw log is kept.
 	Retention time.Duration
-	// CheckpointEvery is the shortest time between two checkpoints; 0 leaves them to Close.
+	// CheckpointEvery is the shortest time between two checkpoints, shortened to a fourteenth of Retention or half a
+	// second if it is longer than both; 0 leaves them to Close.
 	CheckpointEvery time.Duration
 	// AcceptViewGap has a view go on although groups that it lacks are gone from the log.
 	AcceptViewGap bool

@@ -37,8 +37,8 @@ func (e *Engine) ledgerErr(err error) error {
 }
 
 // Activations calls fn with how many devices of a product connected for the first time, by quarters of an hour from
-// quarter from on. The ledger has the quarters that memory has let go of; for those that both have the larger number
-// holds.
+// quarter from on, as far as memory has them. The quarters that memory has let go of are in the ledger alone; for one
+// that both have, the larger number holds. The caller reads both (query.Reader.Forecast).
 func (e *Engine) Activations(product, from uint32, fn func(quarter uint32, activations uint64)) {
 	e.totals.Lock()
 	defer e.totals.Unlock()

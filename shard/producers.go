@@ -117,6 +117,7 @@ func (e *Engine) sweepHoldersIfDue(nowMs int64) {
 }
 
 // sweepHolders takes the ordinals of all forgotten producers out of the devices' words, so that they can be given anew.
+// It is the sweep that claims/sweep.go begins and ends. It takes no device offline: the sweep of sweep.go does that.
 func (e *Engine) sweepHolders() error {
 	idle := e.producers.Idle(e.clock.view())
 	var forgotten []uint32

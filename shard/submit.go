@@ -38,8 +38,9 @@ type Request struct {
 }
 
 // Submit decides the events of r.Batch in order and returns when they are durable, with the verdicts in r.Result. After
-// ErrClockLeap, ErrDiskFull, ErrOutOfMemory, ErrOverloaded, an error about the sequence or a *event.Problem nothing was
-// counted; after ErrStopped it is unknown.
+// ErrClockLeap, ErrDiskFull, ErrOutOfMemory, ErrOverloaded, ErrLedgerLags, ErrTokenRevoked, an error about the sequence
+// or a *event.Problem this call counted nothing; after ErrStopped it is unknown. What a repeated sequence counted when
+// it was decided stays counted, also if ErrLedgerLags says that its answer cannot be read.
 func (e *Engine) Submit(r *Request) error {
 	if err := e.Decide(r); err != nil {
 		return err

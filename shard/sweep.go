@@ -11,7 +11,8 @@ import (
 
 // A sweep takes the online devices of a suspended account or product offline (R20). Events are denied from the seal of
 // the suspension on; the sweep then writes absolute session words and commands, a bounded number of rows a turn. It is
-// pending in the catalogue until its last group is durable, so that a restart resumes it.
+// pending in the catalogue until its last group is durable, so that a restart resumes it. The sweep that frees the
+// ordinals of forgotten producers is another one: sweepHolders (producers.go).
 
 // sweeps lets callers wait for the end of a sweep.
 type sweeps struct {

@@ -13,7 +13,8 @@ import (
 )
 
 // Position is a place in the log: everything up to group Seq was applied. Chain is the hash of that group's link, so
-// that the same number in another history is noticed. The zero Position is that of an empty store.
+// that the same number in another history is noticed. The zero Position is that of an empty store. It is shard/views'
+// Position, declared again, for this package imports nothing above retention; package usage converts them.
 type Position struct {
 	Seq   uint64
 	Chain [16]byte

@@ -12,7 +12,8 @@ import (
 // the disk of a quiet log is freed in time (R18). A segment that is being read is left for the next call. nowMs is the
 // time that meterd decides by (R12), not the bare clock: one that leapt ahead would free what is not old. Release may
 // take long and runs beside everything else. An error after which the log could not be trusted ends it, as one of
-// Append does; after any other the next call tries again.
+// Append does. After any other the log is whole, and another call would try again; the engine makes none, for it ends
+// on every error of Release: a disk that failed is not asked again before a restart has read what is there.
 func (l *Log) Release(nowMs int64, passed uint64) error {
 	l.releasing.Lock()
 	defer l.releasing.Unlock()

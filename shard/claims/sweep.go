@@ -3,7 +3,9 @@ package claims
 import "github.com/meterd/meterd/shard/record"
 
 // The ordinal of a forgotten producer stays in the words of the devices that it held. It is given to nobody while there
-// are others. When few are left, the engine takes all such ordinals out of the words in one sweep:
+// are others. When few are left, the engine takes all such ordinals out of the words in one sweep. It begins and ends
+// here; what goes over the devices is sweepHolders (shard/producers.go). The sweep that takes suspended devices offline
+// is another one (shard/sweep.go).
 //
 //	SweepBegin ── cut: whoever found one of them when it was a producer's has left ── every device ── SweepEnd
 //

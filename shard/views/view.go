@@ -7,7 +7,8 @@ import (
 )
 
 // Position is a place in the log: a group and the hash of the chain that ends with it. The zero Position lies before
-// the first group.
+// the first group. Package retention/ledger declares the same again, for it imports nothing of shard. Package usage
+// converts one into the other, which compiles only while their fields are the same.
 type Position struct {
 	Seq   uint64
 	Chain [16]byte

@@ -64,7 +64,7 @@ func serveCommand() *cobra.Command {
 		&o.checkpointEvery,
 		"checkpoint-every",
 		10*time.Second,
-		"shortest time between two flushes of counter and licence state",
+		"shortest time between two flushes of counter and licence state; at most a fourteenth of --log-retention",
 	)
 	f.DurationVar(&o.drain, "drain", 0, "how long events are still taken after SIGTERM while /readyz answers 503")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate file for HTTPS, reloaded when it changes")

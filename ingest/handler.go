@@ -25,8 +25,8 @@ type Engine interface {
 	Decide(*shard.Request) error
 	Settle(*shard.Request) error
 	Watch(*shard.Request, chan<- struct{}) bool
-	Offline(account uint32, producer string) (devices int, err error)
-	ForgetProducer(token *access.Token, account uint32, producer string) (found bool, err error)
+	Offline(token *access.Token, producer string) (devices int, err error)
+	ForgetProducer(token *access.Token, producer string) (found bool, err error)
 	Catalogue() *license.Catalogue
 	NowMs() int64
 	Sequences(account uint32, producer string) (s claims.Sequences, ok bool, err error)

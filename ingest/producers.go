@@ -63,7 +63,7 @@ func unknownProducer() *event.Problem {
 
 // forget answers DELETE /v1/producers/{producer}: its name and sequences are forgotten.
 func (h *Handler) forget(ctx *fasthttp.RequestCtx, token *access.Token, name string) {
-	found, err := h.engine.ForgetProducer(token, token.AccountID, name)
+	found, err := h.engine.ForgetProducer(token, name)
 	switch {
 	case err != nil:
 		fail(ctx, err)
@@ -87,7 +87,7 @@ func (h *Handler) offline(ctx *fasthttp.RequestCtx, token *access.Token, name st
 		)
 		return
 	}
-	n, err := h.engine.Offline(token.AccountID, name)
+	n, err := h.engine.Offline(token, name)
 	if err != nil {
 		fail(ctx, err)
 		return

@@ -82,23 +82,34 @@ func (e *Engine) Administer(name string, token *access.Token, fn ChangeFunc) err
 	case e.o.Guard.Exhausted():
 		return ErrDiskFull
 	}
-	e.admin.places <- struct{}{}
-	defer func() { <-e.admin.places }()
+	select {
+	case e.admin.places <- struct{}{}:
+	case <-e.stop:
+		return ErrStopped
+	}
+	sweep, err := e.change(name, token, fn)
+	<-e.admin.places // A sweep's end is a change, too: who waits for it must not keep a place.
+	if err != nil || sweep == 0 {
+		return err
+	}
+	return e.awaitSweep(sweep)
+}
+
+// change has a change decided, however many wait, and returns when it is durable, with the number of the sweep that it
+// began, 0 without.
+func (e *Engine) change(name string, token *access.Token, fn ChangeFunc) (sweep uint64, err error) {
 	p := &pendingChange{name: name, token: token, fn: fn, done: make(chan struct{})}
 	e.admin.add(p)
 	signal(e.gate.kick)
 	select {
 	case <-p.done:
 	case <-e.stop:
-		return ErrStopped
+		return 0, ErrStopped
 	}
 	if err := e.awaitNewest(p.group); err != nil {
-		return err
+		return 0, err
 	}
-	if p.err == nil && p.sweep != 0 {
-		return e.awaitSweep(p.sweep)
-	}
-	return p.err
+	return p.sweep, p.err
 }
 
 // decideChanges decides what waits, in order, and records it in g. The gate is closed.

@@ -206,6 +206,18 @@ func TestSuspendResumeReconnectAcrossACheckpoint(t *testing.T) {
 	}
 }
 
+// A suspension that waits for its sweep keeps no place from the change that ends the sweep (R20).
+func TestSweepEndsWhenAllPlacesAreTaken(t *testing.T) {
+	m := newMachine(t)
+	m.admin.places = make(chan struct{}, 1)
+	m.product("p", `{}`, 1)
+	m.submit(line("connect", "p", "d"))
+	m.administer(suspendAccount(true))
+	if d, _ := m.device("p", "d"); d.Online || len(m.Catalogue().Sweeps()) > 0 {
+		t.Fatalf("%+v, sweeps %v", d, m.Catalogue().Sweeps())
+	}
+}
+
 // R20: a crash between a suspension and the end of its sweep leaves no device online: the next start goes on with it.
 func TestSweepGoesOnAfterACrash(t *testing.T) {
 	m := newMachine(t)
@@ -263,7 +275,15 @@ func TestRevokedTokenDecidesNothing(t *testing.T) {
 	if err := m.Administer(token.Name, token, credit("PO-9", 1)); !errors.Is(err, ErrTokenRevoked) {
 		t.Fatalf("a change with a revoked token: %v", err)
 	}
-	if c := m.licenses("p"); c.Used != 0 || c.Total != 5 {
+	m.connects("gw", "d")
+	if found, err := m.ForgetProducer(token, "gw"); found || !errors.Is(err, ErrTokenRevoked) {
+		t.Fatalf("a producer was forgotten with a revoked token: %t, %v", found, err)
+	}
+	if n, err := m.Offline(token, "gw"); n != 0 || !errors.Is(err, ErrTokenRevoked) {
+		t.Fatalf("devices were put offline with a revoked token: %d, %v", n, err)
+	}
+	m.holds("gw", "d", true)
+	if c := m.licenses("p"); c.Used != 1 || c.Total != 5 {
 		t.Fatalf("%+v", c)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention/disk"
-	"github.com/meterd/meterd/shard/record"
 	"github.com/meterd/meterd/shard/recovery"
 )
 
@@ -102,7 +101,6 @@ func (e *Engine) Checkpoint() error {
 	c.begin.Store(begin)
 	c.last.Store(time.Now().UnixNano())
 	e.o.Guard.Reserve(uint64(size))
-	e.totals.Forget(uint32(e.clock.last.Load()/record.QuarterMs), e.o.Ledger.Position().Seq)
 	return nil
 }
 
@@ -124,11 +122,13 @@ func (e *Engine) copyState(w *disk.CheckpointWriter, cat *license.Catalogue) (in
 
 // recover brings the state back to what was acknowledged.
 func (e *Engine) recover() error {
-	e.producers.Passed(e.o.Ledger.Position().Seq) // Of these groups memory needs no long answers. Open checks it.
-	r, err := e.state.Recover(e.recoveryOptions())
+	passed := e.o.Ledger.Position().Seq // Of these groups memory needs no long answers and no OTAs. Open checks it.
+	e.producers.Passed(passed)
+	r, err := e.state.Recover(e.recoveryOptions(passed))
 	if err != nil {
 		return err
 	}
+	e.raiseFloor(passed)
 	e.catalogue.Store(r.Catalogue)
 	e.sealedSeq.Store(r.Last)
 	e.durableSeq.Store(r.Last)
@@ -136,8 +136,10 @@ func (e *Engine) recover() error {
 	if r.CheckpointBytes > 0 {
 		e.checkpoint.bytes.Store(r.CheckpointBytes)
 		e.checkpoint.last.Store(time.Now().UnixNano())
+		e.o.Guard.Reserve(uint64(r.CheckpointBytes))
 	}
 	e.sinceRows.Store(int64(r.Rows))
+	e.sinceBytes.Store(r.CheckpointBytes) // Rows alone say whether the replay was too long.
 	e.commands.Start(r.Catalogue.Seq)
 	e.clock = newDecidedClock(e.o.Clock, r.LastMs)
 	e.producers.Restored(r.LastMs)
@@ -149,10 +151,10 @@ func (e *Engine) recover() error {
 	return nil
 }
 
-func (e *Engine) recoveryOptions() recovery.Options {
+func (e *Engine) recoveryOptions(ledgerSeq uint64) recovery.Options {
 	return recovery.Options{
 		Log: e.o.Log, Checkpoints: e.o.Checkpoints, Compressor: e.compress, Region: e.o.Region, Retention: e.o.Retention,
-		Lanes: e.o.Lanes,
+		Lanes: e.o.Lanes, LedgerSeq: ledgerSeq,
 	}
 }
 

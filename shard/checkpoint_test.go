@@ -57,31 +57,6 @@ func TestCheckpointOfMoreThanASection(t *testing.T) {
 	}
 }
 
-// Ids of OTAs name devices of every shard of the table, and the ledger has none of them: the checkpoint's do not come
-// before the table is loaded.
-func TestUpgradesOfEveryShard(t *testing.T) {
-	const devices = 20 * shards
-	m := newMachine(t)
-	m.product("p", `{"ota_per_month":9}`, devices)
-	var connects, otas strings.Builder
-	for i := range devices {
-		fmt.Fprint(&connects, line("connect", "p", fmt.Sprint("d", i)))
-		fmt.Fprintf(&otas, "{\"type\":\"ota\",\"product\":\"p\",\"device\":\"d%d\",\"id\":\"u\",\"size\":1}\n", i)
-	}
-	m.submit(connects.String())
-	m.store.refuse(errors.New("the ledger lags"))
-	m.submit(otas.String())
-	if err := m.Checkpoint(); err != nil {
-		t.Fatal(err)
-	}
-	m.crash()
-	for i, code := range m.submit(strings.ReplaceAll(otas.String(), "\"ota\"", "\"ota_void\"")) {
-		if code != "accepted" {
-			t.Fatalf("the void of device %d's OTA: %s", i, code)
-		}
-	}
-}
-
 // Ids of OTAs come back from a checkpoint whatever shard of the table their devices lie in (R17).
 func TestUpgradesOfAllShardsComeBack(t *testing.T) {
 	const devices = 2000

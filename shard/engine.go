@@ -76,7 +76,7 @@ type Options struct {
 	CheckpointEvery time.Duration
 	// AcceptViewGap has a view go on although groups that it lacks are gone from the log.
 	AcceptViewGap bool
-	// Lanes is how many requests decide at once; GOMAXPROCS by default.
+	// Lanes is how many requests decide at once; GOMAXPROCS by default, at most 128.
 	Lanes  int
 	Logger *slog.Logger
 
@@ -101,13 +101,13 @@ func (o *Options) Validate() error {
 	need(o.Region != "", "Region is needed")
 	need(o.Retention > 0, "Retention must be positive")
 	need(o.CheckpointEvery >= 0, "CheckpointEvery must not be negative")
-	need(o.Lanes >= 0, "Lanes must not be negative")
+	need(o.Lanes >= 0 && o.Lanes <= lanesMax, "Lanes must be 0 to 128")
 	return errors.Join(errs...)
 }
 
 func (o *Options) fill() {
 	if o.Lanes == 0 {
-		o.Lanes = runtime.GOMAXPROCS(0)
+		o.Lanes = min(runtime.GOMAXPROCS(0), lanesMax)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -142,6 +142,7 @@ func (e *Engine) expire() error {
 			return nil
 		}
 		if err := e.expireBatch(list); err != nil {
+			x.addAll(list) // They are still due.
 			return err
 		}
 	}

@@ -40,7 +40,7 @@ func (m *machine) holds(producer, device string, online bool) {
 
 func (m *machine) deletes(producer string) {
 	m.t.Helper()
-	if found, err := m.ForgetProducer(m.administrator(), 0, producer); !found || err != nil {
+	if found, err := m.ForgetProducer(m.administrator(), producer); !found || err != nil {
 		m.t.Fatal(found, err)
 	}
 }
@@ -57,16 +57,18 @@ func TestDeletedProducer(t *testing.T) {
 	if _, err := m.claimed("gw", 1, line("up", "p", "d0")); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := m.ForgetProducer(m.administrator(), 0, "nobody"); found || err != nil {
+	if found, err := m.ForgetProducer(m.administrator(), "nobody"); found || err != nil {
 		t.Fatal(found, err)
 	}
-	if found, err := m.ForgetProducer(m.administrator(), 7, "gw"); found || err != nil {
+	other := *m.administrator()
+	other.AccountID = 7
+	if found, err := m.ForgetProducer(&other, "gw"); found || err != nil {
 		t.Fatal("another account's:", found, err)
 	}
 	m.deletes("gw")
 	for round := range 3 {
 		m.holds("", "d0", true)
-		if n, err := m.Offline(0, "gw"); n != 0 || err != nil {
+		if n, err := m.Offline(m.administrator(), "gw"); n != 0 || err != nil {
 			t.Fatal(n, err)
 		}
 		if _, known, err := m.Sequences(0, "gw"); known != (round == 2) || err != nil {
@@ -279,12 +281,12 @@ func TestDeletedWhileItSends(t *testing.T) {
 		})
 	}
 	for range 50 {
-		if _, err := m.ForgetProducer(m.administrator(), 0, "gw"); err != nil {
+		if _, err := m.ForgetProducer(m.administrator(), "gw"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wg.Wait()
-	if _, err := m.ForgetProducer(m.administrator(), 0, "gw"); err != nil {
+	if _, err := m.ForgetProducer(m.administrator(), "gw"); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {

@@ -99,7 +99,7 @@ func newLawJoiner(t testing.TB, o Options) *lawJoiner {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = e.table.Close() })
-	j := recovery.NewJoiner(e.state, e.recoveryOptions())
+	j := recovery.NewJoiner(e.state, e.recoveryOptions(0))
 	return &lawJoiner{Joiner: j, e: e, t: t}
 }
 

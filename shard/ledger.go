@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -58,11 +59,13 @@ func (e *Engine) ledgerReaches() error {
 	return nil
 }
 
-// letGo lets memory go of what the ledger has durably. The gate is closed.
+// letGo lets memory go of what the ledger has durably. The gate is closed, and the lanes have been emptied: what they
+// held may lie in a quarter of an hour that has ended since.
 func (e *Engine) letGo() {
 	passed := e.o.Ledger.Position().Seq
 	e.raiseFloor(passed)
 	e.upgrades.LetGo(passed)
+	e.totals.LetGo(uint32(e.clock.last.Load()/record.QuarterMs), passed)
 }
 
 // raiseFloor says that memory may let go of what the ledger keeps of the groups up to passed. It comes first, so that a
@@ -102,8 +105,9 @@ func (s logSource) Read(after uint64, bytesMax int) ([]*views.Group, error) {
 		return nil, err
 	}
 	groups := make([]*views.Group, 0, len(block.Groups))
+	var raw []byte
 	for i := range block.Groups {
-		g, err := s.group(&block.Groups[i])
+		g, err := s.group(&block.Groups[i], &raw)
 		if err != nil {
 			return nil, fmt.Errorf("group %d: %w", block.Groups[i].Seq, err)
 		}
@@ -112,7 +116,8 @@ func (s logSource) Read(after uint64, bytesMax int) ([]*views.Group, error) {
 	return groups, nil
 }
 
-func (s logSource) group(g *commitlog.Group) (*views.Group, error) {
+// group decodes one group; raw is memory that it may use for one chunk after the other.
+func (s logSource) group(g *commitlog.Group, raw *[]byte) (*views.Group, error) {
 	head, err := record.DecodeHead(g.Head)
 	if err != nil {
 		return nil, err
@@ -120,17 +125,16 @@ func (s logSource) group(g *commitlog.Group) (*views.Group, error) {
 	out := &views.Group{
 		Position: views.Position{Seq: g.Seq, Chain: g.Chain}, FirstMs: g.FirstMs, LastMs: g.LastMs, Head: head,
 	}
-	raw := make([][]byte, len(g.Chunks))
-	for i, stored := range g.Chunks {
-		if raw[i], err = s.e.compress.Decompress(nil, stored); err != nil {
+	for _, stored := range g.Chunks {
+		if *raw, err = s.e.compress.Decompress((*raw)[:0], stored); err != nil {
 			return nil, err
 		}
-		c, err := record.Open(raw[i])
+		c, err := record.Open(*raw)
 		if err != nil {
 			return nil, err
 		}
 		if column := c.EffectsColumn(); len(column) > 0 {
-			out.Effects = append(out.Effects, column)
+			out.Effects = append(out.Effects, bytes.Clone(column)) // A part of the chunk, often a small one.
 		}
 	}
 	return out, nil

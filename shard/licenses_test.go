@@ -10,6 +10,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard/commands"
+	"github.com/meterd/meterd/shard/recovery"
 )
 
 // heard returns what a listener hears from a place on, as text.
@@ -310,6 +311,10 @@ func TestUpgradeIDs(t *testing.T) {
 		} else {
 			m.crash()
 		}
+	}
+	key := recovery.AppendUpgradeKey(nil, m.Catalogue().Product([]byte("p")).ID, []byte("d"), []byte("a"))
+	if m.upgrades.Find(key) != nil {
+		t.Fatal("a start took an id into memory that the ledger has")
 	}
 	ota("ota_quota_exceeded", "ota", "b", 100)
 	ota("accepted", "ota", "b", 20) // A denied one leaves its id free.

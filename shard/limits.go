@@ -8,6 +8,8 @@ const (
 	groupBytesMax = 48 << 20
 	// rowBytes is what an event needs beside its body, at most: names bound twice, a grant, a session, closed words.
 	rowBytes = 200
+	// lanesMax bounds the lanes: a group has a chunk of each, and one more for every chunkBytesMax; the log takes 256.
+	lanesMax = 128
 	// groupBytesBig ends the wait for the committer: a group of this size is worth encoding while the one before it is
 	// synced.
 	groupBytesBig = 256 << 10
@@ -15,6 +17,8 @@ const (
 	forgottenTriesMax = 3
 	// sweepRowsATurn is how many session words a sweep writes before it lets a seal pass: about two milliseconds.
 	sweepRowsATurn = 1000
+	// sweepRetryAfter is how long a sweep rests that found no room.
+	sweepRetryAfter = time.Second
 	// chunkBytesMax cuts a lane into chunks: readers inflate one at a time.
 	chunkBytesMax = 4 << 20
 	// encodeBytesSmall is the largest chunk that is compressed where it is found: it takes 13 µs, hardly more than a

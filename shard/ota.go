@@ -202,6 +202,7 @@ func (e *Engine) resolveUpgrades(r *Request) error {
 		}
 	}
 	if e.upgrades.Full(ids) {
+		signal(e.gate.kick) // A seal lets go of those that the ledger has.
 		return ErrLedgerLags
 	}
 	return nil

@@ -11,12 +11,13 @@ import (
 )
 
 // Offline takes every device that the producer holds offline and returns how many there were (R3). A gateway calls it
-// when it starts: what it held before, it holds no longer.
-func (e *Engine) Offline(account uint32, producer string) (int, error) {
+// when it starts: what it held before, it holds no longer. It ends with ErrTokenRevoked when the token is deleted
+// meanwhile; what it took offline by then stays so.
+func (e *Engine) Offline(token *access.Token, producer string) (int, error) {
 	if err := e.refuse(); err != nil {
 		return 0, err
 	}
-	p := e.producers.Find(account, []byte(producer))
+	p := e.producers.Find(token.AccountID, []byte(producer))
 	if p == nil {
 		return 0, nil
 	}
@@ -24,6 +25,9 @@ func (e *Engine) Offline(account uint32, producer string) (int, error) {
 	var last *group
 	for s := range shards {
 		g, err := e.withTurn(room{bytes: rowBytes}, func(t *turn) error {
+			if !t.cat.Honors(token, t.nowMs) {
+				return ErrTokenRevoked
+			}
 			t.begin(p.Ordinal)
 			devices += t.offlineShard(s)
 			return nil
@@ -59,31 +63,22 @@ func (t *turn) offlineShard(shard int) (n int) {
 // A device's session word has the ordinal of the producer that holds it. When the producer is forgotten, the ordinal
 // stays there, and the device counts as held by no producer.
 
-// ForgetProducer forgets a producer at once, with its sequences; token is the one that asks for it. found
-// is false if there is none of this name.
-func (e *Engine) ForgetProducer(token *access.Token, account uint32, producer string) (found bool, err error) {
-	if err := e.refuse(); err != nil {
-		return false, err
-	}
-	if e.producers.Find(account, []byte(producer)) == nil {
-		return false, e.Durable()
-	}
-	g, err := e.withTurn(room{bytes: rowBytes, atLeap: true}, func(t *turn) error {
-		t.begin(0)
-		found = e.producers.Forget(t.l.records, account, []byte(producer))
-		return nil
-	})
-	if err == nil {
-		err = e.awaitNewest(g)
-	}
-	if err != nil || !found {
-		return false, err
-	}
-	note := func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+// ForgetProducer forgets a producer of the token's account at once, with its sequences. found is false if there is none
+// of this name.
+func (e *Engine) ForgetProducer(token *access.Token, producer string) (found bool, err error) {
+	forget := func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+		l := e.gate.all[0] // No request has it now.
+		l.begin(by.AtMs, 0)
+		found = e.producers.Forget(l.records, token.AccountID, []byte(producer))
+		l.end(found || !l.records.Empty())
+		if !found {
+			return nil, nil, nil
+		}
 		next, ch := c.Note(by, "producer.forget", producer, nil)
 		return next, ch, nil
 	}
-	return true, e.Administer(token.Name, token, note)
+	err = e.Administer(token.Name, token, forget)
+	return found && err == nil, err
 }
 
 // disown takes the holder from the device in hand if it is forgotten.

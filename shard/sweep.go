@@ -3,6 +3,7 @@ package shard
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
@@ -29,13 +30,16 @@ func (s *sweeps) init() {
 // runSweeps carries out pending sweeps, those of a former run first.
 func (e *Engine) runSweeps() {
 	for {
+		var again <-chan time.Time
 		for _, s := range e.catalogue.Load().Sweeps() {
 			if err := e.sweep(s); err != nil {
-				break // The engine stops, or the disk is full: the next start or round resumes it.
+				again = time.After(sweepRetryAfter)
+				break
 			}
 		}
 		select {
 		case <-e.sweeps.kick:
+		case <-again:
 		case <-e.stop:
 			return
 		case <-e.failed:
@@ -64,18 +68,14 @@ func (e *Engine) sweep(s license.Sweep) error {
 	if err := e.awaitNewest(last); err != nil {
 		return err
 	}
-	err := e.Administer(
-		"",
-		nil,
-		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-			next, ch := c.EndSweep(s.Seq)
-			if ch != nil {
-				ch.AtMs = by.AtMs
-			}
-			return next, ch, nil
-		},
-	)
-	if err != nil {
+	end := func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+		next, ch := c.EndSweep(s.Seq)
+		if ch != nil {
+			ch.AtMs = by.AtMs
+		}
+		return next, ch, nil
+	}
+	if _, err := e.change("", nil, end); err != nil { // However full the disk is: it ends what waits.
 		return err
 	}
 	e.sweeps.mu.Lock()

@@ -115,6 +115,9 @@ func (j *Joiner) Upgrade(u record.Upgrade) error {
 }
 
 func (j *Joiner) upgrade(seq uint64, u record.Upgrade) error {
+	if seq <= j.o.LedgerSeq {
+		return nil // It is looked up there.
+	}
 	product, name := j.s.Table.Name(counters.Ordinal(u.Ordinal))
 	if product == 0 {
 		return fmt.Errorf("an upgrade names device %d, which no record has bound", u.Ordinal)

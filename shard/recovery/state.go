@@ -53,6 +53,7 @@ type Options struct {
 	Region      string
 	Retention   time.Duration // of the raw log; bounds the log days of plans
 	Lanes       int           // how many goroutines join a large group, and load shards
+	LedgerSeq   uint64        // the ledger has everything up to this group
 }
 
 // Recovered says what was recovered, beside the state.

@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"github.com/meterd/meterd/shard/record"
@@ -12,6 +13,7 @@ import (
 type Totals struct {
 	sync.Mutex
 	quarters map[record.Quarter]*quarterSum
+	order    []record.Quarter // as they began
 }
 
 // quarterSum is one quarter, and the last group that changed it.
@@ -27,6 +29,7 @@ func (t *Totals) sum(q record.Quarter) *quarterSum {
 	if sum == nil {
 		sum = &quarterSum{}
 		t.quarters[q] = sum
+		t.order = append(t.order, q)
 	}
 	return sum
 }
@@ -48,33 +51,47 @@ func (t *Totals) Join(q record.Quarter, d *record.Totals, seq uint64) {
 	sum.seq = max(sum.seq, seq)
 }
 
-// Forget drops quarters before the running one that the ledger has. Decided times never go back, so they do not change
-// any more.
-func (t *Totals) Forget(running uint32, passed uint64) {
+// LetGo forgets quarters before the running one whose last change lies in a group up to passed, at most letGoASeal of
+// them. The gate is closed, and everything that was gathered has been added: decided times never go back, so these
+// quarters do not change any more.
+func (t *Totals) LetGo(running uint32, passed uint64) {
 	t.Lock()
 	defer t.Unlock()
-	for q, sum := range t.quarters {
-		if q.Number < running && sum.seq <= passed {
-			delete(t.quarters, q)
+	n := 0
+	for ; n < len(t.order) && n < letGoASeal; n++ {
+		if q := t.order[n]; q.Number >= running || t.quarters[q].seq > passed {
+			break
 		}
+		delete(t.quarters, t.order[n])
 	}
+	t.order = t.order[n:]
 }
 
-// sections returns all quarters of an hour as a checkpoint holds them.
+// sections returns all quarters of an hour as a checkpoint holds them. It lets the gate pass every so often: what
+// changes meanwhile is replayed, and what goes meanwhile the ledger has.
 func (t *Totals) sections() [][]byte {
 	t.Lock()
-	defer t.Unlock()
+	order := slices.Clone(t.order)
+	t.Unlock()
 	var s sections
-	for q, sum := range t.quarters {
-		s.add(func(dst []byte) []byte {
-			return appendEntry(dst, func(row []byte) []byte {
-				row = binary.LittleEndian.AppendUint32(row, q.Product)
-				row = binary.LittleEndian.AppendUint32(row, q.Number)
-				return sum.Append(row)
-			})
-		})
+	for some := range slices.Chunk(order, letGoASeal) {
+		t.Lock()
+		for _, q := range some {
+			if sum := t.quarters[q]; sum != nil {
+				s.add(func(dst []byte) []byte { return appendQuarter(dst, q, sum) })
+			}
+		}
+		t.Unlock()
 	}
 	return s.all()
+}
+
+func appendQuarter(dst []byte, q record.Quarter, sum *quarterSum) []byte {
+	return appendEntry(dst, func(row []byte) []byte {
+		row = binary.LittleEndian.AppendUint32(row, q.Product)
+		row = binary.LittleEndian.AppendUint32(row, q.Number)
+		return sum.Append(row)
+	})
 }
 
 // Of returns a quarter as it stands. The caller holds Lock.

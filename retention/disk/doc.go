@@ -5,7 +5,7 @@
 //	OpenDir ──► LOCK, VERSION, IDENTITY     one daemon, a format it reads, one region; else refused with what to do
 //	   │
 //	   ├──► Guard       free space, looked at every so often:   Low ───► Stopped ───► Exhausted
-//	   │                                                      views yield  no events   no administration
+//	   │                                                      upkeep waits no events  no administration, no ledger
 //	   │                BALLAST is given up to open on a full disk, and made again when there is room
 //	   └──► LogPath, LedgerPath, CheckpointPath: where the others keep theirs
 //

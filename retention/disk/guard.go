@@ -13,10 +13,10 @@ import (
 // Guard watches the free space of a data directory. The less there is, the more must stop:
 //
 //	          free space
-//	─────────────────────────  Low         history and snapshots yield
+//	─────────────────────────  Low         nothing is prepared ahead of need, and the ledger gives no space back
 //	─────────────────────────  Stopped     events are refused
 //	      changes of administration, then
-//	─────────────────────────  Exhausted   administration is refused, too
+//	─────────────────────────  Exhausted   administration is refused, too, and the ledger rests
 //	      the next checkpoint and what else must be written to come to rest
 //	─────────────────────────  nothing
 //
@@ -28,8 +28,10 @@ type Guard struct {
 	reserve              atomic.Uint64
 	free                 atomic.Uint64
 	low, stop, exhausted level
-	mu                   sync.Mutex // one Check at a time
+	mu                   sync.Mutex // one Check at a time; guards the rest
 	ballast              ballast
+	ballastErr           error     // of the last try to make it
+	ballastAgain         time.Time // not tried before
 }
 
 func newGuard(path string, o SpaceOptions, logger *slog.Logger) (*Guard, error) {
@@ -70,7 +72,8 @@ func (g *Guard) makeRoom() error {
 // Reserve says how many bytes the next checkpoint will take; ingest stops while it still fits.
 func (g *Guard) Reserve(bytes uint64) { g.reserve.Store(bytes) }
 
-// Check measures, moves the levels, and makes the ballast again when there is room for it.
+// Check measures, moves the levels, and makes the ballast again when there is room for it. A ballast that cannot be
+// made is no error: it is logged and tried again.
 func (g *Guard) Check() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -81,20 +84,38 @@ func (g *Guard) Check() error {
 	g.free.Store(free)
 	t := g.opts.thresholds(g.reserve.Load())
 	if changed, low := g.low.move(free, t.low, t.lowEnds); changed {
-		g.tell(low, slog.LevelWarn, "disk filling up: history and snapshots yield",
-			"disk has room again: history and snapshots go on", t.low)
+		g.tell(low, slog.LevelWarn, "disk filling up: nothing is prepared ahead of need, the ledger gives no space back",
+			"disk has room again: the ledger gives space back", t.low)
 	}
 	if changed, stopped := g.stop.move(free, t.stop, t.stopEnds); changed {
 		g.tell(stopped, slog.LevelError, "disk nearly full: ingest stops", "disk has room again: ingest goes on", t.stop)
 	}
 	if changed, exhausted := g.exhausted.move(free, t.exhausted, t.exhaustedEnds); changed {
-		g.tell(exhausted, slog.LevelError, "disk full but for a checkpoint and a restart: administration stops",
-			"disk has room again: administration goes on", t.exhausted)
+		g.tell(exhausted, slog.LevelError, "disk full but for a checkpoint and a restart: administration and the ledger stop",
+			"disk has room again: administration and the ledger go on", t.exhausted)
 	}
 	if free >= addSaturating(t.stopEnds, g.opts.BallastBytes) {
-		return g.ballast.make()
+		g.makeBallast()
 	}
 	return nil
+}
+
+// makeBallast makes the ballast unless it is there or was tried in vain a short time ago. g.mu is held.
+func (g *Guard) makeBallast() {
+	now := time.Now()
+	if now.Before(g.ballastAgain) {
+		return
+	}
+	before := g.ballastErr
+	g.ballastErr = g.ballast.make()
+	switch {
+	case g.ballastErr != nil:
+		g.ballastAgain = now.Add(ballastRetryAfter)
+		g.logger.Error("the ballast cannot be made; without it a start on a full disk may be refused; it is tried again",
+			"error", g.ballastErr)
+	case before != nil:
+		g.logger.Info("the ballast is made", "path", g.ballast.path)
+	}
 }
 
 func (g *Guard) tell(begins bool, severity slog.Level, begin, end string, thresholdBytes uint64) {
@@ -150,29 +171,42 @@ func addSaturating(a, b uint64) uint64 {
 	return a + b
 }
 
-// Run checks every so often until ctx ends. A measurement that fails is reported to failed; the state stays.
+// Run checks every so often until ctx ends. While the space cannot be measured the levels stay as they are; when that
+// has lasted for measureFailsMax, failed is told and Run ends.
 func (g *Guard) Run(ctx context.Context, every time.Duration, failed func(error)) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
+	var since time.Time // of the first measurement that failed; zero: none
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := g.Check(); err != nil {
-				failed(err)
-			}
+		}
+		err := g.Check()
+		switch {
+		case err == nil && !since.IsZero():
+			since = time.Time{}
+			g.logger.Info("the free space can be measured again", "path", g.path)
+		case err == nil:
+		case since.IsZero():
+			since = time.Now()
+			g.logger.Error("the free space cannot be measured; it is tried again", "error", err)
+		case time.Since(since) >= measureFailsMax:
+			failed(fmt.Errorf("for %v: %w", measureFailsMax, err))
+			return
 		}
 	}
 }
 
-// Low reports whether history and snapshots must yield: events come first.
+// Low reports whether what can wait must wait: files made ahead of need, the ledger's upkeep. Events come first.
 func (g *Guard) Low() bool { return g.low.below.Load() }
 
 // Stopped reports whether ingest must be refused for want of space.
 func (g *Guard) Stopped() bool { return g.stop.below.Load() }
 
-// Exhausted reports whether administration must be refused, too: what is left is for the next checkpoint and a restart.
+// Exhausted reports whether administration must be refused and the ledger rest, too: what is left is for the next
+// checkpoint and a restart.
 func (g *Guard) Exhausted() bool { return g.exhausted.below.Load() }
 
 // FreeBytes returns what the last Check measured.

@@ -25,4 +25,9 @@ const (
 	// ballastBytesDefault is given up to open on a full disk; openBytes is what opening writes: both memtables, flushed.
 	ballastBytesDefault = 64 << 20
 	openBytes           = 48 << 20
+	// ballastRetryAfter is how long a ballast that could not be made rests: a try may write all of it.
+	ballastRetryAfter = time.Minute
+	// measureFailsMax is how long the free space may stay unknown: a network file system may miss a few looks, but longer
+	// than this the disk could fill up unseen.
+	measureFailsMax = time.Minute
 )

@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -247,9 +246,8 @@ func TestGuardRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
 		var failed atomic.Int64
-		go g.Run(ctx, time.Second, func(err error) {
+		go g.Run(t.Context(), time.Second, func(err error) {
 			if errors.Is(err, boom) {
 				failed.Add(1)
 			}
@@ -260,12 +258,53 @@ func TestGuardRuns(t *testing.T) {
 		if !g.Stopped() {
 			t.Fatal("not stopped after a second")
 		}
-		free.Store(-1)
+		free.Store(-1) // One look in vain is none of the daemon's end.
+		time.Sleep(measureFailsMax / 2)
+		free.Store(10)
 		time.Sleep(2 * time.Second)
-		cancel()
+		free.Store(-1)
+		time.Sleep(measureFailsMax / 2)
 		synctest.Wait()
-		if failed.Load() != 2 {
+		if failed.Load() != 0 || !g.Stopped() {
+			t.Fatalf("%d failures told, stopped %v", failed.Load(), g.Stopped())
+		}
+		time.Sleep(measureFailsMax)
+		synctest.Wait()
+		if failed.Load() != 1 {
 			t.Fatalf("%d failures told", failed.Load())
+		}
+	})
+}
+
+// A ballast that cannot be made ends nothing: it is told, and tried again after a while.
+func TestBallastThatCannotBeMadeIsTriedAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "not there yet")
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{free: 1 << 30, ballast: "none"}
+		o := SpaceOptions{StopBytes: 1000, ResumeBytes: 1000, BallastBytes: 4096, Free: d.measure}
+		var told strings.Builder
+		g, err := newGuard(path, o, slog.New(slog.NewTextHandler(&told, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func() {
+			t.Helper()
+			if err := g.Check(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check()
+		check()
+		if n := strings.Count(told.String(), "cannot be made"); n != 1 {
+			t.Fatalf("told %d times: %s", n, told.String())
+		}
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(ballastRetryAfter)
+		check()
+		if st, err := os.Stat(g.ballast.path); err != nil || st.Size() != 4096 {
+			t.Fatal(err)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/meterd/meterd/metric/metrictest"
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/query"
+	"github.com/meterd/meterd/shard/views"
 )
 
 func TestOptionsReportEveryFault(t *testing.T) {
@@ -240,6 +242,22 @@ func TestReadiness(t *testing.T) {
 	if body := string(ctx.Response.Body()); !strings.HasPrefix(body, "ok\nview ledger: follows the log, ") {
 		t.Errorf("how the views stand: %q", body)
 	}
+	d = newDaemon(t, func(o *Options) { o.Engine = gapped{o.Engine} })
+	ctx, _ = d.ask(request{method: "GET", uri: "/readyz?verbose"})
+	if body := string(ctx.Response.Body()); !strings.HasSuffix(body, " s behind, begins at 2026-11-02T03:04:05Z\n") {
+		t.Errorf("where a view begins: %q", body)
+	}
+}
+
+// gapped is an engine whose views have skipped groups.
+type gapped struct{ Engine }
+
+func (e gapped) Views() []views.Status {
+	list := e.Engine.Views()
+	for i := range list {
+		list[i].AvailableFromMs = time.Date(2026, 11, 2, 3, 4, 5, 0, time.UTC).UnixMilli()
+	}
+	return list
 }
 
 func TestMetrics(t *testing.T) {

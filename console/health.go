@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -44,7 +45,11 @@ func (h *Handler) readyz(ctx *fasthttp.RequestCtx) {
 			if v.Failed {
 				state = "FAILED, the log says why; it is tried again"
 			}
-			text += fmt.Sprintf("view %s: %s, %.1f s behind\n", v.Name, state, v.Lag.Seconds())
+			text += fmt.Sprintf("view %s: %s, %.1f s behind", v.Name, state, v.Lag.Seconds())
+			if v.AvailableFromMs != 0 {
+				text += ", begins at " + time.UnixMilli(v.AvailableFromMs).UTC().Format(time.RFC3339)
+			}
+			text += "\n"
 		}
 	}
 	plain(ctx, text)

@@ -56,7 +56,8 @@ func (l *Ledger) Skip(to views.Position, availableFromMs int64) error {
 	return l.store.Write([]ledger.Entry{{Key: []byte(keyBegin), Value: value}}, ledger.Position(to))
 }
 
-// AvailableFromMs returns the instant before which groups are missing, Unix milliseconds, 0 if none are.
+// AvailableFromMs implements views.Gapped: the instant before which groups are missing, Unix milliseconds, 0 if none
+// are.
 func (l *Ledger) AvailableFromMs() (int64, error) {
 	value, found, err := l.store.Get([]byte(keyBegin))
 	if err != nil || !found || len(value) != 8 {

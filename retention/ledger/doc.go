@@ -14,8 +14,8 @@
 //
 //   - When Write or WritePart returns nil, the rows are on disk, and so are the names of the files that hold them.
 //   - An error of Badger's is final, also one that it only logs (a failed sync of its value log, a value that cannot be
-//     read): from then on every call fails, Err says why, and Fatal was told. Nothing here ends the process, and a
-//     panic of Badger's in a caller's goroutine becomes an error.
+//     read): from then on every call fails, and Err says why. Nothing here ends the process, and a panic of
+//     Badger's in a caller's goroutine becomes an error.
 //   - Damage that Badger answers by ending the process, or by dropping rows without a word, is found before Badger
 //     opens the directory (check.go), and is an error that names the file. The caller moves the directory aside and
 //     builds another one from the log.

@@ -7,14 +7,11 @@ import (
 	"sync/atomic"
 )
 
-// logger is Badger's. It keeps the first error, and once armed reports it.
+// logger is Badger's. It keeps the first error, which Store.Err tells.
 type logger struct {
 	path     string
-	fatal    func(error) // called once at most, from any goroutine; may be nil
 	warn     *slog.Logger
-	armed    atomic.Bool
 	first    atomic.Pointer[error]
-	told     atomic.Bool
 	warnings atomic.Uint64
 }
 
@@ -23,19 +20,6 @@ type logger struct {
 func (l *logger) Errorf(format string, args ...any) {
 	err := fmt.Errorf("badger in %q: %s", l.path, strings.TrimSpace(fmt.Sprintf(format, args...)))
 	l.first.CompareAndSwap(nil, &err)
-	l.tell()
-}
-
-func (l *logger) tell() {
-	if l.armed.Load() && l.fatal != nil && l.first.Load() != nil && l.told.CompareAndSwap(false, true) {
-		l.fatal(l.err())
-	}
-}
-
-// arm begins to report: Open has returned what it found itself.
-func (l *logger) arm() {
-	l.armed.Store(true)
-	l.tell()
 }
 
 func (l *logger) err() error {

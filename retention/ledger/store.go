@@ -25,9 +25,6 @@ type Options struct {
 	Path string // a directory, made if it is missing; its parent is there
 	// Logger is told Badger's warnings; nil: nobody is.
 	Logger *slog.Logger
-	// Fatal is told the first error that Badger only logs, once at most and from any goroutine. Of the store it may call
-	// Err and Position alone. nil: Err tells.
-	Fatal func(error)
 
 	size size // for tests; zeroes stand for limits.go
 }
@@ -86,7 +83,7 @@ func open(o *Options) (*Store, error) {
 	if err := removeUnbegun(o.Path); err != nil {
 		return nil, err
 	}
-	s := &Store{path: o.Path, log: &logger{path: o.Path, warn: o.Logger, fatal: o.Fatal}}
+	s := &Store{path: o.Path, log: &logger{path: o.Path, warn: o.Logger}}
 	var err error
 	if s.names, err = openNames(o.Path); err != nil {
 		return nil, err
@@ -100,7 +97,6 @@ func open(o *Options) (*Store, error) {
 		s.names.close()
 		return nil, err
 	}
-	s.log.arm()
 	return s, nil
 }
 

@@ -81,6 +81,7 @@ type follower struct {
 	passed   atomic.Uint64 // as Position
 	passedMs atomic.Int64
 	failed   atomic.Bool
+	fromMs   int64         // as Status.AvailableFromMs
 	moved    chan struct{} // closed when passed moves; guarded by the runner's mu
 }
 
@@ -101,6 +102,12 @@ func Open(o Options) (*Runner, error) {
 			moved:  make(chan struct{}),
 		}
 		f.passed.Store(v.Position().Seq)
+		if gapped, ok := v.(Gapped); ok {
+			var err error
+			if f.fromMs, err = gapped.AvailableFromMs(); err != nil {
+				return nil, fmt.Errorf("view %s: read where it begins: %w", v.Name(), err)
+			}
+		}
 		r.followers = append(r.followers, f)
 	}
 	for _, f := range r.followers {
@@ -281,13 +288,16 @@ type Status struct {
 	Name   string
 	Lag    time.Duration // age of the oldest group of the log that it lacks
 	Failed bool          // it cannot follow the log; it is tried again
+	// AvailableFromMs is the instant before which the view lacks groups, Unix milliseconds; 0: it lacks none, or is not
+	// Gapped.
+	AvailableFromMs int64
 }
 
 // Status returns how each view stands.
 func (r *Runner) Status(nowMs int64) []Status {
 	list := make([]Status, len(r.followers))
 	for i, f := range r.followers {
-		list[i] = Status{f.view.Name(), f.lag(nowMs), f.failed.Load()}
+		list[i] = Status{f.view.Name(), f.lag(nowMs), f.failed.Load(), f.fromMs}
 	}
 	return list
 }

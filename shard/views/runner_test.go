@@ -105,6 +105,8 @@ func (v *memView) Skip(to Position, fromMs int64) error {
 	return nil
 }
 
+func (v *memView) AvailableFromMs() (int64, error) { return v.from, nil }
+
 func (v *memView) Close() error { return nil }
 
 func (v *memView) fail(err error) {
@@ -276,8 +278,8 @@ func TestWhatIsRefused(t *testing.T) {
 			if err != nil || !slices.Equal(v.seen, numbers(max(c.at.Seq+1, c.first), 5)) {
 				t.Fatalf("%v, saw %v", err, v.seen)
 			}
-			if c.accept && v.from != 4000 {
-				t.Fatalf("what it shows begins at %d", v.from)
+			if from := r.Status(0)[0].AvailableFromMs; c.accept && (v.from != 4000 || from != 4000) {
+				t.Fatalf("what it shows begins at %d, its status says %d", v.from, from)
 			}
 		})
 	}

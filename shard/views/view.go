@@ -57,6 +57,12 @@ type View interface {
 	Close() error
 }
 
+// Gapped is a view that can say behind which gap it begins.
+type Gapped interface {
+	// AvailableFromMs returns what the last Skip was told, 0 if there was none.
+	AvailableFromMs() (int64, error)
+}
+
 // License is one consumption of a licence as the ledger keeps it, for ever (R7).
 type License struct {
 	Serial     uint64 // unique in the daemon; of one product they rise with time

@@ -122,15 +122,13 @@ func driesAt(week ForecastWeek, ends []int64, left int64) (at int64, met int) {
 // hour.
 func (r *Reader) activations(product uint32, fromS int64) (n uint64, err error) {
 	first := uint32(max(0, fromS) * 1000 / record.QuarterMs)
-	stored := map[uint32]uint64{}
-	err = r.ledger.Activations(product, first, func(quarter uint32, n uint64) { stored[quarter] = n })
-	if err != nil {
+	quarters := map[uint32]uint64{}
+	larger := func(quarter uint32, n uint64) { quarters[quarter] = max(quarters[quarter], n) }
+	r.engine.Activations(product, first, larger) // First: what memory lets go of meanwhile, the ledger has.
+	if err := r.ledger.Activations(product, first, larger); err != nil {
 		return 0, r.ledgerErr(err)
 	}
-	r.engine.Activations(product, first, func(quarter uint32, n uint64) {
-		stored[quarter] = max(stored[quarter], n)
-	})
-	for _, a := range stored {
+	for _, a := range quarters {
 		n += a
 	}
 	return n, nil

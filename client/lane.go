@@ -127,8 +127,7 @@ func (l *lane) sleep(d time.Duration) {
 	}
 }
 
-// paused reports whether meterd has failed so often that it is left alone for now. One batch that was refused does not
-// count: that says nothing about the next.
+// paused reports whether the lane sends nothing for now, because failuresMax batches in a row got no answer.
 func (l *lane) paused() bool {
 	if l.failures < failuresMax || !time.Now().Before(l.probeAt) {
 		return false

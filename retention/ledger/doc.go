@@ -20,5 +20,8 @@
 //     opens the directory (check.go), and is an error that names the file. The caller moves the directory aside and
 //     builds another one from the log.
 //
+// A known limit: Badger takes the time at which a row expires from the wall clock, not from the time that meterd decides
+// by (R12). While the wall clock has leapt ahead, a compaction may drop rows too early.
+//
 // FORMAT.md draws what is in the directory.
 package ledger

@@ -150,7 +150,7 @@ func (p *Producer) alive(b *record.Builder, nowMs int64) {
 	}
 }
 
-// IsNoted reports whether the log knows for nowMs that p is alive. If not, the request must Bind it.
+// IsNoted reports whether the log heard of p less than notedEvery before nowMs. If not, the request must Bind it.
 func (p *Producer) IsNoted(nowMs int64) bool { return !isDue(p.notedMs.Load(), nowMs) }
 
 func isDue(notedMs, nowMs int64) bool { return nowMs-notedMs >= notedEvery.Milliseconds() }

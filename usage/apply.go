@@ -52,6 +52,7 @@ func (l *Ledger) write(entries []ledger.Entry, to views.Position) error {
 type rows struct {
 	devices  views.Devices
 	bytes    int
+	lastMs   int64 // the last decided time of the groups
 	licenses []views.License
 	ends     []endRow
 	upgrades map[string]record.Upgrade
@@ -73,6 +74,7 @@ func newRows(devices views.Devices) *rows {
 }
 
 func (t *rows) group(g *views.Group) error {
+	t.lastMs = g.LastMs
 	for i := range g.Head.Totals {
 		q := &g.Head.Totals[i]
 		if _, known := t.totals[q.Quarter]; !known {
@@ -162,7 +164,11 @@ func unknownDevice(ordinal uint64) error {
 // entries returns the rows as the ledger keeps them.
 func (t *rows) entries() (list []ledger.Entry) {
 	put := func(key, value []byte, keep time.Duration) {
-		list = append(list, ledger.Entry{Key: key, Value: value, Keep: keep})
+		e := ledger.Entry{Key: key, Value: value}
+		if keep > 0 {
+			e.UntilMs = t.lastMs + keep.Milliseconds()
+		}
+		list = append(list, e)
 	}
 	slices.SortFunc(t.licenses, func(a, b views.License) int {
 		return cmp.Or(cmp.Compare(a.Product, b.Product), cmp.Compare(a.Serial, b.Serial))

@@ -33,8 +33,8 @@ type Store interface {
 	WritePart(entries []ledger.Entry) error
 	Get(key []byte) (value []byte, found bool, err error)
 	Scan(prefix, start []byte, reverse bool, fn func(key, value []byte) (more bool, err error)) error
-	// Maintain gives back some space of rows whose time is over.
-	Maintain(ctx context.Context) error
+	// Maintain deletes some rows whose time is over at nowMs, Unix milliseconds, and gives back some of their space.
+	Maintain(ctx context.Context, nowMs int64) error
 	Close() error
 }
 

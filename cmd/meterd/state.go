@@ -89,11 +89,11 @@ func openLedger(path string, rebuilds bool, logger *slog.Logger) (*usage.Ledger,
 }
 
 // maintain gives back the ledger's space until ctx ends, but not while the disk runs short, since it writes before it
-// frees, nor while the clock has leapt ahead (R12), since it would delete what is not over. A ledger that has failed
-// stops nothing else.
+// frees. It goes by the engine's time, so that a clock that leaps ahead (R12) deletes nothing that is not over. A
+// ledger that has failed stops nothing else.
 func (s *state) maintain(ctx context.Context, guard *disk.Guard, logger *slog.Logger) {
-	may := func() bool { return !guard.Low() && !s.engine.ClockLeapt() }
-	if err := s.ledger.Maintain(ctx, may); err != nil {
+	room := func() bool { return !guard.Low() }
+	if err := s.ledger.Maintain(ctx, s.engine.NowMs, room); err != nil {
 		logger.Error("the ledger has failed", "error", err)
 	}
 }

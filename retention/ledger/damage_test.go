@@ -266,7 +266,7 @@ func TestTableThatGoesBad(t *testing.T) {
 	s := openWith(t, small(closed))
 	tables := named(t, closed, ".sst")
 	for range tables {
-		if err := s.Maintain(t.Context()); err != nil {
+		if err := s.Maintain(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -274,7 +274,7 @@ func TestTableThatGoesBad(t *testing.T) {
 	flip(t, path, find(t, path, "small value of"))
 	var err error
 	for range tables {
-		if err = s.Maintain(t.Context()); err != nil {
+		if err = s.Maintain(t.Context(), 1); err != nil {
 			break
 		}
 	}

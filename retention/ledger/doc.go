@@ -8,7 +8,7 @@
 //	                   Write(rows, position 42) ─► and its rows, which are absolute, are written once more
 //
 //	Get, Scan ◄─ by key and prefix, both directions, beside writes
-//	Maintain  ─► now and then: deletes rows whose time is over, so that their space comes back
+//	Maintain  ─► now and then: deletes rows whose time is over by the caller's clock, so that their space comes back
 //
 // Invariants:
 //
@@ -19,6 +19,8 @@
 //   - Damage that Badger answers by ending the process, or by dropping rows without a word, is found before Badger
 //     opens the directory (check.go), and is an error that names the file. The caller moves the directory aside and
 //     builds another one from the log.
+//   - Only Maintain deletes rows, by the time that it is given. Badger's own expiry goes by the wall clock, which may
+//     be wrong, and is not used.
 //
 // A known limit: Badger takes the time at which a row expires from the wall clock, not from the time that meterd decides
 // by (R12). While the wall clock has leapt ahead, a compaction may drop rows too early.

@@ -56,7 +56,7 @@ func TestFailsForEverAfterALoggedError(t *testing.T) {
 	if _, _, err := s.Get([]byte("before")); err == nil {
 		t.Fatal("it is read although it has failed")
 	}
-	if err := s.Maintain(t.Context()); err == nil {
+	if err := s.Maintain(t.Context(), 1); err == nil {
 		t.Fatal("it is maintained although it has failed")
 	}
 	if err := s.Close(); err == nil {

@@ -29,6 +29,9 @@ const (
 	// indexBytesMax bounds what is read as the index of a table: Badger's largest tables have less than a megabyte of it.
 	indexBytesMax = 64 << 20
 
+	// farAwaySeconds is added to when a row's time is over: the year 36,000, and one byte more a row.
+	farAwaySeconds = 1 << 40
+
 	// maintainRows is how many rows one Maintain looks at: some 20 ms of one processor.
 	maintainRows = 50_000
 	// maintainKeyBytes bounds the keys that one Maintain holds until it deletes them, in one transaction.

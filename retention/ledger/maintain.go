@@ -7,27 +7,27 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/table"
 )
 
-// Maintain gives back the space of rows whose time is over, a part of it with every call: it looks at some rows behind
-// those of the last call, deletes what has expired, and writes one value log file anew when most of it is garbage.
-// Badger alone drops an expired row only when a compaction happens to read it, which may be never. It also proves one
-// table, so that one that has gone bad on the disk is noticed before a compaction loses its rows.
+// Maintain gives back the space of rows whose time is over at nowMs, a part of it with every call: it looks at some
+// rows behind those of the last call, deletes what is over, and writes one value log file anew when most of it is
+// garbage. It also proves one table, so that one that has gone bad on the disk is noticed before a compaction
+// loses its rows.
 //
 // Call it now and then, from one goroutine; the more often, the sooner space comes back. It ends early when ctx does,
 // without an error.
-func (s *Store) Maintain(ctx context.Context) error {
+func (s *Store) Maintain(ctx context.Context, nowMs int64) error {
 	if err := s.begin(); err != nil {
 		return fmt.Errorf("maintain the ledger: %w", err)
 	}
 	defer s.calls.Done()
-	expired, next, err := s.findExpired(ctx)
+	now := expiresAt(nowMs)
+	expired, next, err := s.findExpired(ctx, now)
 	if err == nil {
-		err = s.deleteExpired(expired, next)
+		err = s.deleteExpired(expired, now, next)
 	}
 	if err == nil && ctx.Err() == nil {
 		err = s.rewriteValueLog()
@@ -44,30 +44,29 @@ func (s *Store) Maintain(ctx context.Context) error {
 	return nil
 }
 
+// over reports whether a row's time is over.
+func over(item *badger.Item, now uint64) bool {
+	return item.ExpiresAt() != 0 && item.ExpiresAt() <= now
+}
+
 // findExpired returns keys of rows whose time is over, and where to look next: nil when it has come to the last row.
-func (s *Store) findExpired(ctx context.Context) (expired [][]byte, next []byte, err error) {
-	now := uint64(time.Now().Unix())
+func (s *Store) findExpired(ctx context.Context, now uint64) (expired [][]byte, next []byte, err error) {
 	err = recovered(func() error {
 		txn := s.db.NewTransaction(false)
 		defer txn.Discard()
-		it := txn.NewIterator(badger.IteratorOptions{AllVersions: true}) // Otherwise expired ones are passed over.
+		it := txn.NewIterator(badger.IteratorOptions{})
 		defer it.Close()
-		var last []byte
 		seen, keyBytes := 0, 0
 		for it.Seek(s.cursor); it.Valid(); it.Next() {
 			item := it.Item()
-			if string(item.Key()) == string(last) {
-				continue // An older version.
-			}
 			if seen == maintainRows || keyBytes >= maintainKeyBytes || ctx.Err() != nil {
 				next = item.KeyCopy(nil)
 				return nil
 			}
-			last = item.KeyCopy(last)
 			seen++
-			if at := item.ExpiresAt(); at != 0 && at <= now {
+			if over(item, now) {
 				expired = append(expired, item.KeyCopy(nil))
-				keyBytes += len(last)
+				keyBytes += len(item.Key())
 			}
 		}
 		return nil
@@ -77,15 +76,18 @@ func (s *Store) findExpired(ctx context.Context) (expired [][]byte, next []byte,
 
 // deleteExpired deletes those of the rows that were not written again since, and sets where Maintain goes on. Once the
 // deletion is compacted with the row, Badger knows what is garbage in the value log.
-func (s *Store) deleteExpired(expired [][]byte, next []byte) error {
+func (s *Store) deleteExpired(expired [][]byte, now uint64, next []byte) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if len(expired) > 0 {
 		err := s.commit(func(txn *badger.Txn) error {
 			for _, key := range expired {
-				_, err := txn.Get(key)
-				if errors.Is(err, badger.ErrKeyNotFound) {
+				item, err := txn.Get(key)
+				if err == nil && over(item, now) {
 					err = txn.Delete(key)
+				}
+				if errors.Is(err, badger.ErrKeyNotFound) {
+					continue
 				}
 				if errors.Is(err, badger.ErrTxnTooBig) {
 					next = key

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -13,9 +12,9 @@ import (
 // of a row owns its namespace.
 type Entry struct {
 	Key, Value []byte
-	// Keep is how long the row is readable, in whole seconds; then it is gone, and Maintain gives its space back. 0 keeps
-	// it for ever.
-	Keep time.Duration
+	// UntilMs is when the time of the row is over, Unix milliseconds by the clock that Maintain is given; it is readable
+	// until Maintain deletes it. 0 keeps it for ever.
+	UntilMs int64
 }
 
 // ErrTooLarge is returned by Write and WritePart, before anything was written, for more than one transaction takes.
@@ -123,11 +122,15 @@ func (s *Store) commit(fill func(*badger.Txn) error) error {
 // badger returns the row as Badger takes it.
 func (e *Entry) badger() *badger.Entry {
 	b := badger.NewEntry(e.Key, e.Value)
-	if e.Keep > 0 {
-		b = b.WithTTL(e.Keep)
+	if e.UntilMs > 0 {
+		b.ExpiresAt = expiresAt(e.UntilMs)
 	}
 	return b
 }
+
+// expiresAt returns the end of a row as Badger keeps it: in seconds, and so far away that Badger itself, which looks at
+// the wall clock, never takes it for over. A wall clock that leaps ahead must not delete anything.
+func expiresAt(ms int64) uint64 { return farAwaySeconds + uint64(ms)/1000 }
 
 func (e *Entry) validate() error {
 	if len(e.Value) > ValueBytesMax {

@@ -339,7 +339,7 @@ func TestCloseWaits(t *testing.T) {
 	if _, _, err := s.Get([]byte("a")); !errors.Is(err, errClosed) {
 		t.Fatal(err)
 	}
-	if err := s.Maintain(t.Context()); !errors.Is(err, errClosed) {
+	if err := s.Maintain(t.Context(), 1); !errors.Is(err, errClosed) {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

@@ -22,8 +22,5 @@
 //   - Only Maintain deletes rows, by the time that it is given. Badger's own expiry goes by the wall clock, which may
 //     be wrong, and is not used.
 //
-// A known limit: Badger takes the time at which a row expires from the wall clock, not from the time that meterd decides
-// by (R12). While the wall clock has leapt ahead, a compaction may drop rows too early.
-//
 // FORMAT.md draws what is in the directory.
 package ledger

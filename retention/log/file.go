@@ -1,6 +1,7 @@
 package log
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -57,6 +58,30 @@ func allocate(f *os.File, bytes int64) (bool, error) {
 		return true, nil
 	}
 }
+
+// openDirect opens a file once more, for writes of whole pages that go past the page cache. Where the file system knows
+// no such writes they are as usual.
+func openDirect(f *os.File) (*os.File, error) {
+	to, err := os.OpenFile(f.Name(), os.O_WRONLY|unix.O_DIRECT, 0)
+	if errors.Is(err, unix.EINVAL) {
+		to, err = os.OpenFile(f.Name(), os.O_WRONLY, 0)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %q: %w", f.Name(), err)
+	}
+	return to, nil
+}
+
+// newPages returns memory full of zeroes that begins at a page, as direct writes need it.
+func newPages(bytes int) ([]byte, error) {
+	b, err := unix.Mmap(-1, 0, bytes, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, fmt.Errorf("map %d bytes: %w", bytes, err)
+	}
+	return b, nil
+}
+
+func freePages(b []byte) { _ = unix.Munmap(b) }
 
 // writeOut has a range of a file written and waits for it, so that no sync has to. It promises nothing: a file system
 // that does not know it writes later.

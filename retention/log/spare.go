@@ -114,15 +114,29 @@ func (l *Log) give(s *spare) error {
 	return nil
 }
 
-// zero fills the file in small steps, until Append waits for it.
+// zero fills the file in small steps, until Append waits for it. The zeroes go past the page cache where the file system
+// can do that: copying them there cost 8 % of the processor time of a daemon that logs 45 MB/s.
 func (s *spare) zero() (bytes int64, err error) {
-	zeroes := make([]byte, zeroBytes)
+	zeroes, err := newPages(zeroBytes)
+	if err != nil {
+		return 0, err
+	}
+	defer freePages(zeroes)
+	to, err := openDirect(s.f)
+	if err != nil {
+		return 0, err
+	}
+	defer to.Close() // What was written is synced below.
 	for bytes < s.limit {
 		if s.hurry.Load() {
 			return bytes, nil
 		}
 		n := min(s.limit-bytes, zeroBytes)
-		if _, err := s.f.WriteAt(zeroes[:n], bytes); err != nil {
+		_, err := to.WriteAt(zeroes[:n], bytes)
+		if errors.Is(err, unix.EINVAL) { // The file system has larger blocks, or says only now that it cannot.
+			_, err = s.f.WriteAt(zeroes[:n], bytes)
+		}
+		if err != nil {
 			return bytes, fmt.Errorf("write %q: %w", s.f.Name(), err)
 		}
 		if err := writeOut(s.f, bytes, n); err != nil {

@@ -185,12 +185,12 @@ func TestTake(t *testing.T) {
 		},
 		{
 			"next month", NewOTAWord(5, 2, 1, 3, 4), 6, 1, 1, 0, OTAOutcome{
-				After: NewOTAWord(6, 0, 1, 0, 0), Closed: NewOTAWord(5, 2, 1, 3, 4), FromAllowance: 1, OK: true,
+				After: NewOTAWord(6, 0, 1, 0, 0), FromAllowance: 1, OK: true,
 			},
 		},
 		{
 			"next month, denied", NewOTAWord(5, 0, 0, 0, 1), 6, 2, 1, 0, OTAOutcome{
-				After: NewOTAWord(6, 0, 0, 0, 1), Closed: NewOTAWord(5, 0, 0, 0, 1),
+				After: NewOTAWord(6, 0, 0, 0, 1),
 			},
 		},
 		{
@@ -235,11 +235,14 @@ func TestTake(t *testing.T) {
 // R17: what is given back lowers the counts and raises the word all the same.
 func TestGiveBack(t *testing.T) {
 	w := NewOTAWord(5, 0, 1, 3, 2)
-	if after, ok := w.GiveBack(5, 1, 2); !ok || after != NewOTAWord(5, 1, 0, 1, 2) || after <= w {
+	if after, ok := w.GiveBack(5, 5, 1, 2); !ok || after != NewOTAWord(5, 1, 0, 1, 2) || after <= w {
 		t.Errorf("same month: %x %v", after, ok)
 	}
-	if after, ok := w.GiveBack(4, 1, 2); !ok || after != w {
+	if after, ok := w.GiveBack(5, 4, 1, 2); !ok || after != w {
 		t.Errorf("closed month: %x %v", after, ok)
+	}
+	if after, ok := w.GiveBack(6, 5, 1, 2); !ok || after != w {
+		t.Errorf("a month that is over, and the device has none of the running one: %x %v", after, ok)
 	}
 	for name, c := range map[string]struct {
 		w             OTAWord
@@ -250,7 +253,7 @@ func TestGiveBack(t *testing.T) {
 		"allowance":    {w, 5, 2, 0},
 		"packs":        {w, 5, 0, 4},
 	} {
-		if after, ok := c.w.GiveBack(c.month, c.al, c.pk); ok || after != c.w {
+		if after, ok := c.w.GiveBack(5, c.month, c.al, c.pk); ok || after != c.w {
 			t.Errorf("%s: %x %v", name, after, ok)
 		}
 	}
@@ -265,7 +268,7 @@ func TestOTAWordOnlyRises(t *testing.T) {
 			units := rapid.Uint32Range(0, 40000).Draw(t, "units")
 			var next OTAWord
 			if rapid.Bool().Draw(t, "void") {
-				next, _ = w.GiveBack(month, units%3, units%100)
+				next, _ = w.GiveBack(rapid.Uint32Range(3, 6).Draw(t, "running"), month, units%3, units%100)
 			} else {
 				next = w.Take(month, units, 3, rapid.Uint64Range(0, 70000).Draw(t, "packs")).After
 			}

@@ -1,13 +1,12 @@
 package counters
 
 const (
-	otaDeniedBits   = 18
-	otaPacksShift   = otaDeniedBits
-	otaAllowShift   = otaPacksShift + 16
-	otaVoidsShift   = otaAllowShift + 10
-	otaMonthShift   = otaVoidsShift + 10
-	otaAllowMask    = 1<<10 - 1
-	otaCountersMask = 1<<otaVoidsShift - 1
+	otaDeniedBits = 18
+	otaPacksShift = otaDeniedBits
+	otaAllowShift = otaPacksShift + 16
+	otaVoidsShift = otaAllowShift + 10
+	otaMonthShift = otaVoidsShift + 10
+	otaAllowMask  = 1<<10 - 1
 )
 
 // OTAWord is w4: month:10 | voids:10 | allowance:10 | packs:16 | denied:18, a device's upgrades of one month (R15,
@@ -68,7 +67,6 @@ func (w OTAWord) At(month uint32) OTAWord {
 // OTAOutcome is what became of an upgrade.
 type OTAOutcome struct {
 	After         OTAWord // to be stored, whether it was accepted or denied
-	Closed        OTAWord // the older month's word that After replaces, 0 if there was none or it counted nothing
 	FromAllowance uint32  // units used of the monthly allowance
 	FromPacks     uint32  // units to be drawn from the product's packs
 	OK            bool
@@ -81,9 +79,6 @@ type OTAOutcome struct {
 func (w OTAWord) Take(month, units, allowanceLimit uint32, packsAvailable uint64) OTAOutcome {
 	cur := w.At(month)
 	out := OTAOutcome{}
-	if cur != w && w&otaCountersMask != 0 {
-		out.Closed = w
-	}
 	allowanceLimit = min(allowanceLimit, AllowancePerMonthMax)
 	allowance := uint32(0)
 	if used := cur.Allowance(); used < allowanceLimit {
@@ -99,11 +94,11 @@ func (w OTAWord) Take(month, units, allowanceLimit uint32, packsAvailable uint64
 	return out
 }
 
-// GiveBack returns the word after an upgrade taken in month was voided (R17). If that month is closed its word is not
-// touched any more: w comes back as it is, and only the packs get their units. ok is false, and w unchanged, if the
-// month's voids are used up or w never had these units.
-func (w OTAWord) GiveBack(month, fromAllowance, fromPacks uint32) (after OTAWord, ok bool) {
-	if w.Month() > month {
+// GiveBack returns the word after an upgrade taken in month was voided in the running one (R17). If that month is over
+// its word is not touched any more: w comes back as it is, and only the packs get their units. ok is false, and w
+// unchanged, if the month's voids are used up or w never had these units.
+func (w OTAWord) GiveBack(running, month, fromAllowance, fromPacks uint32) (after OTAWord, ok bool) {
+	if max(w.Month(), running) > month {
 		return w, true
 	}
 	if w.Month() < month || w.Voids() == VoidsPerMonthMax || w.Allowance() < fromAllowance || w.Packs() < fromPacks {

@@ -11,7 +11,6 @@ import (
 const (
 	wordMessages = record.WordMessages
 	wordDenied   = record.WordDenied
-	wordOTA      = record.WordOTA
 )
 
 // connect decides a connect (R1, R3).

@@ -181,6 +181,10 @@ func (l *memStore) put(entries []ledger.Entry) error {
 		return l.err
 	}
 	for _, e := range entries {
+		if e.Delete {
+			delete(l.rows, string(e.Key))
+			continue
+		}
 		l.rows[string(e.Key)] = bytes.Clone(e.Value)
 	}
 	return nil

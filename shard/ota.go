@@ -6,6 +6,7 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/shard/record"
 	"github.com/meterd/meterd/shard/recovery"
 )
@@ -37,9 +38,6 @@ func (t *turn) ota() {
 		})
 	}
 	t.storeOTA(out.After)
-	if out.Closed != 0 {
-		t.l.records.Closed(wordOTA, uint64(t.slot.Ordinal()), uint64(out.Closed))
-	}
 	if !out.OK {
 		t.verdict.Code = event.OTAQuotaExceeded
 		total.OTADenied++
@@ -100,7 +98,7 @@ func (t *turn) otaVoid() {
 	case up.Voided:
 		t.verdict.Code = event.AlreadyVoided
 	default:
-		if after, ok = t.slot.OTA().GiveBack(up.Month, up.Allowance, packUnits(up)); !ok {
+		if after, ok = t.slot.OTA().GiveBack(t.window.Month, up.Month, up.Allowance, packUnits(up)); !ok {
 			t.verdict.Code = event.OTAQuotaExceeded // Its voids of the month are used up.
 		}
 	}
@@ -118,7 +116,7 @@ func (t *turn) otaVoid() {
 	total.VoidAllowance += uint64(up.Allowance)
 	total.VoidPacks += uint64(packUnits(up))
 	voided := *up
-	voided.Voided = true
+	voided.Voided, voided.VoidDay = true, t.otaDay(t.slot.OTA())
 	voided.ID = append([]byte(nil), t.r.Batch.Bytes(t.ev.ID)...)
 	t.keepUpgrade(&voided)
 	t.accepted()
@@ -149,7 +147,13 @@ func (t *turn) pool(pool *license.Pool) {
 
 func (t *turn) storeOTA(w counters.OTAWord) {
 	t.slot.StoreOTA(w)
-	t.l.records.OTA(uint64(t.slot.Ordinal()), uint64(w))
+	t.l.records.OTA(record.OTA{Ordinal: uint64(t.slot.Ordinal()), Word: uint64(w), Day: t.otaDay(w)})
+}
+
+// otaDay returns the day of an OTA event: the running one, or the first one of the word's month if that has not begun
+// by the clock (R12).
+func (t *turn) otaDay(w counters.OTAWord) uint32 {
+	return max(t.window.Day, calendar.FirstDay(w.Month()))
 }
 
 // otaWord returns the device's units of the running month.

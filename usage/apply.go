@@ -152,7 +152,9 @@ func (t *rows) Claim(c record.Claim) error {
 
 // Word, Closed, Pool and Command implement record.Effects: the state's, not the ledger's.
 func (t *rows) Word(int, uint64, uint64) error   { return nil }
+func (t *rows) OTA(record.OTA) error             { return nil }
 func (t *rows) Closed(int, uint64, uint64) error { return nil }
+func (t *rows) DayEnd(record.DayEnd) error       { return nil }
 func (t *rows) Pool(record.Pool) error           { return nil }
 func (t *rows) Command(record.Command) error     { return nil }
 func (t *rows) Run(record.Run) error             { return nil }

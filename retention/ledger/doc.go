@@ -19,8 +19,8 @@
 //   - Damage that Badger answers by ending the process, or by dropping rows without a word, is found before Badger
 //     opens the directory (check.go), and is an error that names the file. The caller moves the directory aside and
 //     builds another one from the log.
-//   - Only Maintain deletes rows, by the time that it is given. Badger's own expiry goes by the wall clock, which may
-//     be wrong, and is not used.
+//   - A row goes when a transaction deletes it by its key, or when Maintain does by the time that it is given. Badger's
+//     own expiry goes by the wall clock, which may be wrong, and is not used.
 //
 // FORMAT.md draws what is in the directory.
 package ledger

@@ -15,6 +15,8 @@ type Entry struct {
 	// UntilMs is when the time of the row is over, Unix milliseconds by the clock that Maintain is given; it is readable
 	// until Maintain deletes it. 0 keeps it for ever.
 	UntilMs int64
+	// Delete has the row of the key deleted, if there is one: the entry has no value.
+	Delete bool
 }
 
 // ErrTooLarge is returned by Write and WritePart, before anything was written, for more than one transaction takes.
@@ -78,7 +80,10 @@ func (s *Store) fill(txn *badger.Txn, entries []Entry, to *Position) error {
 		e := &entries[i]
 		valueBytes += len(e.Value)
 		err := badger.ErrTxnTooBig
-		if valueBytes <= ValueBytesMax { // Values in the value log count for nothing to Badger.
+		switch {
+		case e.Delete:
+			err = txn.Delete(e.Key)
+		case valueBytes <= ValueBytesMax: // Values in the value log count for nothing to Badger.
 			err = txn.SetEntry(e.badger())
 		}
 		if errors.Is(err, badger.ErrTxnTooBig) {
@@ -133,6 +138,9 @@ func (e *Entry) badger() *badger.Entry {
 func expiresAt(ms int64) uint64 { return farAwaySeconds + uint64(ms)/1000 }
 
 func (e *Entry) validate() error {
+	if e.Delete && (len(e.Value) > 0 || e.UntilMs > 0) {
+		return fmt.Errorf("key %q is to be deleted, and has a value or a time", e.Key)
+	}
 	if len(e.Value) > ValueBytesMax {
 		return fmt.Errorf("a value of %d bytes, at most %d", len(e.Value), ValueBytesMax)
 	}

@@ -135,8 +135,13 @@ func TestScanIsAnOrderedMap(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		k, v := key(1, 4).Draw(rt, "key"), rapid.StringN(0, 4, 8).Draw(rt, "value")
 		seq++
-		write(t, s, seq, row(k, v))
-		model[k] = v
+		if rapid.IntRange(0, 3).Draw(rt, "deleted") == 0 {
+			write(t, s, seq, Entry{Key: []byte(k), Delete: true})
+			delete(model, k)
+		} else {
+			write(t, s, seq, row(k, v))
+			model[k] = v
+		}
 		prefix := key(0, 2).Draw(rt, "prefix")
 		start, reverse := key(0, 4).Draw(rt, "start"), rapid.Bool().Draw(rt, "reverse")
 		var want []string

@@ -173,7 +173,7 @@ func sample() []byte {
 	b.Message(event.Down, 11, 1, 2501, 0, 1)
 	b.Session(11, 1)
 	b.License(11, 2)
-	b.OTA(11, 3)
+	b.OTA(OTA{Ordinal: 11, Word: 3, Day: 2500})
 	b.Closed(WordMessages, 11, 4)
 	b.Grant(Grant{Ordinal: 11, License: 5, ActivationS: 6, Pool: 7, PoolDrawn: 8, GiftsDrawn: 9, Serial: 10})
 	b.Pool(Pool{ID: 1, Drawn: 2, Returned: 3})
@@ -188,10 +188,12 @@ func sample() []byte {
 			Allowance: 3,
 			Packs:     []PackUnits{{4, 5}, {6, 7}},
 			Voided:    true,
+			VoidDay:   2501,
 		},
 	)
 	b.Claim(Claim{Producer: 1, Sequence: 2, Hash: [16]byte{3}, AtMs: 1_800_000_000_000, Answer: []byte("answer")})
 	b.Run(Run{Number: 1, Tag: 2, FirstCommand: 3, FirstChange: 4})
+	b.DayEnd(DayEnd{Product: 1, Day: 2500})
 	return b.Finish(nil)
 }
 
@@ -353,6 +355,8 @@ type stopping struct{ err error }
 
 func (s stopping) Word(int, uint64, uint64) error   { return s.err }
 func (s stopping) Closed(int, uint64, uint64) error { return s.err }
+func (s stopping) OTA(OTA) error                    { return s.err }
+func (s stopping) DayEnd(DayEnd) error              { return s.err }
 func (s stopping) Grant(Grant) error                { return s.err }
 func (s stopping) Pool(Pool) error                  { return s.err }
 func (s stopping) End(End) error                    { return s.err }

@@ -15,12 +15,13 @@ const (
 	effectLicense = 3  // word 5: a licence's state or end changed
 	effectOTA     = 4  // word 4
 	effectPool    = 5  // a pool's totals
-	effectClosed  = 6  // the word of a day or month that was replaced
+	effectClosed  = 6  // the word of a day that is over
 	effectEnd     = 7  // a licence ended
 	effectCommand = 8  // a gateway is to be told to disconnect a device
 	effectUpgrade = 9  // an OTA with an id was accepted or voided
 	effectClaim   = 10 // a request with a sequence was decided
 	effectRun     = 11 // the daemon began to give out numbers
+	effectDayEnd  = 12 // the closed words of a product up to a day are all in the log
 )
 
 // Grant is the consumption of one licence, with the totals after it.
@@ -76,6 +77,13 @@ type PackUnits struct {
 	Units uint32
 }
 
+// OTA says how a device's OTA units stand after an event.
+type OTA struct {
+	Ordinal uint64 // the device
+	Word    uint64 // word 4
+	Day     uint32 // of the event by the product's calendar; it lies in the word's month
+}
+
 // Upgrade is an OTA that carries an id (R17).
 type Upgrade struct {
 	Ordinal   uint64 // the device
@@ -85,6 +93,14 @@ type Upgrade struct {
 	Allowance uint32
 	Packs     []PackUnits
 	Voided    bool
+	VoidDay   uint32 // on which it was voided, by the product's calendar; 0 unless it is
+}
+
+// DayEnd says that no word of a product counts for Day or an earlier day any more, and that all of them that counted
+// anything are in groups up to this one, as closed words.
+type DayEnd struct {
+	Product uint32
+	Day     uint32
 }
 
 // Claim is what is remembered of a request with a sequence.
@@ -116,10 +132,13 @@ func (b *Builder) Session(ordinal, word uint64) { b.word(effectSession, ordinal,
 // License says how the device's licence stands after an event that consumed none.
 func (b *Builder) License(ordinal, word uint64) { b.word(effectLicense, ordinal, word) }
 
-// OTA says how the device's OTA units stand after an event.
-func (b *Builder) OTA(ordinal, word uint64) { b.word(effectOTA, ordinal, word) }
+// OTA says how a device's OTA units stand after an event.
+func (b *Builder) OTA(o OTA) {
+	b.word(effectOTA, o.Ordinal, o.Word)
+	b.putUvarint(colEffects, uint64(o.Day))
+}
 
-// Closed keeps the word of a day or month that was over: index is its place in the slot.
+// Closed keeps the word of a day that is over: index is its place in the slot.
 func (b *Builder) Closed(index int, ordinal, word uint64) {
 	c := append(b.cols[colEffects], effectClosed, byte(index))
 	c = binary.AppendUvarint(c, ordinal)
@@ -196,6 +215,13 @@ func (b *Builder) Run(m Run) {
 	b.cols[colEffects] = binary.AppendUvarint(c, m.FirstChange)
 }
 
+// DayEnd says that the days of a product up to one are closed.
+func (b *Builder) DayEnd(d DayEnd) {
+	c := append(b.cols[colEffects], effectDayEnd)
+	c = binary.AppendUvarint(c, uint64(d.Product))
+	b.cols[colEffects] = binary.AppendUvarint(c, uint64(d.Day))
+}
+
 // AppendValue appends everything of u but the device and the id: how the ledger keeps it under them.
 func (u *Upgrade) AppendValue(c []byte) []byte {
 	c = binary.AppendUvarint(c, uint64(u.Size))
@@ -206,6 +232,7 @@ func (u *Upgrade) AppendValue(c []byte) []byte {
 		voided = 1
 	}
 	c = append(c, voided)
+	c = binary.AppendUvarint(c, uint64(u.VoidDay))
 	c = binary.AppendUvarint(c, uint64(len(u.Packs)))
 	for _, p := range u.Packs {
 		c = binary.AppendUvarint(c, uint64(p.Pool))
@@ -231,6 +258,7 @@ func (r *reader) upgrade() (u Upgrade) {
 	u.Size = int64(r.uvarint())
 	u.Month, u.Allowance = uint32(r.uvarint()), uint32(r.uvarint())
 	u.Voided = r.byte() == 1
+	u.VoidDay = uint32(r.uvarint())
 	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
 		u.Packs = append(u.Packs, PackUnits{Pool: uint32(r.uvarint()), Units: uint32(r.uvarint())})
 	}
@@ -241,8 +269,10 @@ func (r *reader) upgrade() (u Upgrade) {
 type Effects interface {
 	// Word joins a word of a device: index is its place in the slot (FORMAT.md of the device table).
 	Word(index int, ordinal, word uint64) error
-	// Closed is the word of a day or month that was replaced.
+	OTA(OTA) error
+	// Closed is the word of a day that is over.
 	Closed(index int, ordinal, word uint64) error
+	DayEnd(DayEnd) error
 	Grant(Grant) error
 	Pool(Pool) error
 	End(End) error
@@ -279,16 +309,22 @@ func ReadEffects(column []byte, e Effects) error {
 }
 
 // wordOf is the place of the word that an effect carries.
-var wordOf = [...]byte{effectSession: WordSession, effectLicense: WordLicense, effectOTA: WordOTA}
+var wordOf = [...]byte{effectSession: WordSession, effectLicense: WordLicense}
 
 func oneEffect(r *reader, e Effects) error {
 	switch kind := r.byte(); kind {
-	case effectSession, effectLicense, effectOTA:
+	case effectSession, effectLicense:
 		ordinal, word := r.uvarint(), r.uint64()
 		if r.err != nil {
 			return r.err
 		}
 		return e.Word(int(wordOf[kind]), ordinal, word)
+	case effectOTA:
+		o := OTA{Ordinal: r.uvarint(), Word: r.uint64(), Day: uint32(r.uvarint())}
+		if r.err != nil {
+			return r.err
+		}
+		return e.OTA(o)
 	case effectClosed:
 		index, ordinal, word := int(r.byte()), r.uvarint(), r.uint64()
 		if r.err != nil {
@@ -355,6 +391,12 @@ func laterEffect(kind byte, r *reader, e Effects) error {
 			return r.err
 		}
 		return e.Run(m)
+	case effectDayEnd:
+		d := DayEnd{Product: uint32(r.uvarint()), Day: uint32(r.uvarint())}
+		if r.err != nil {
+			return r.err
+		}
+		return e.DayEnd(d)
 	default:
 		return fmt.Errorf("unknown kind %d", kind)
 	}

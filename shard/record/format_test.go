@@ -73,9 +73,9 @@ func TestEffectsAreAsDrawn(t *testing.T) {
 			b.Grant(Grant{Ordinal: 200, License: word, ActivationS: -1, Pool: 3, PoolDrawn: 4, GiftsDrawn: 5, Serial: 6})
 		}, [][]byte{{2, 0xc8, 1}, little, {1, 3, 4, 5, 6}}},
 		{"licence", func(b *Builder) { b.License(200, word) }, [][]byte{{3, 0xc8, 1}, little}},
-		{"OTA", func(b *Builder) { b.OTA(200, word) }, [][]byte{{4, 0xc8, 1}, little}},
+		{"OTA", func(b *Builder) { b.OTA(OTA{200, word, 2500}) }, [][]byte{{4, 0xc8, 1}, little, {0xc4, 0x13}}},
 		{"pool", func(b *Builder) { b.Pool(Pool{ID: 200, Drawn: 1, Returned: 2}) }, [][]byte{{5, 0xc8, 1, 1, 2}}},
-		{"closed", func(b *Builder) { b.Closed(WordOTA, 200, word) }, [][]byte{{6, 4, 0xc8, 1}, little}},
+		{"closed", func(b *Builder) { b.Closed(WordDenied, 200, word) }, [][]byte{{6, 3, 0xc8, 1}, little}},
 		{
 			"end",
 			func(b *Builder) { b.End(End{Ordinal: 200, Serial: 2, EndedS: 3, How: EndRenewalOff}) },
@@ -94,15 +94,17 @@ func TestEffectsAreAsDrawn(t *testing.T) {
 					Allowance: 7,
 					Packs:     []PackUnits{{Pool: 8, Units: 9}},
 					Voided:    true,
+					VoidDay:   2500,
 				},
 			)
-		}, [][]byte{{9, 0xc8, 1, 2, 'i', 'd', 5, 6, 7, 1, 1, 8, 9}}},
+		}, [][]byte{{9, 0xc8, 1, 2, 'i', 'd', 5, 6, 7, 1, 0xc4, 0x13, 1, 8, 9}}},
 		{"claim", func(b *Builder) {
 			b.Claim(Claim{Producer: 200, Sequence: 2, Hash: hash, AtMs: 3, Answer: []byte("ok")})
 		}, [][]byte{{10, 0xc8, 1, 2}, hash[:], {6, 2, 'o', 'k'}}},
 		{"run", func(b *Builder) {
 			b.Run(Run{Number: 1, Tag: 300, FirstCommand: 200, FirstChange: 2})
 		}, [][]byte{{11, 1, 0xac, 2, 0xc8, 1, 2}}},
+		{"day end", func(b *Builder) { b.DayEnd(DayEnd{Product: 200, Day: 2500}) }, [][]byte{{12, 0xc8, 1, 0xc4, 0x13}}},
 	}
 	for _, tt := range tests {
 		var b Builder

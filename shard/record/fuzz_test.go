@@ -68,6 +68,8 @@ type counting struct {
 
 func (c counting) Word(int, uint64, uint64) error   { c.count(); return nil }
 func (c counting) Closed(int, uint64, uint64) error { c.count(); return nil }
+func (c counting) OTA(OTA) error                    { c.count(); return nil }
+func (c counting) DayEnd(DayEnd) error              { c.count(); return nil }
 func (c counting) Grant(Grant) error                { c.count(); return nil }
 func (c counting) Pool(Pool) error                  { c.count(); return nil }
 func (c counting) End(End) error                    { c.count(); return nil }

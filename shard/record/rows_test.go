@@ -178,7 +178,7 @@ func drawEffect(t *rapid.T) step {
 	}
 	switch rapid.SampledFrom([]string{
 		"device", "producer", "forgotten", "session", "license", "ota", "closed", "grant",
-		"pool", "end", "command", "upgrade", "claim", "run",
+		"pool", "end", "command", "upgrade", "claim", "run", "day end",
 	}).
 		Draw(t, "effect") {
 	case "device":
@@ -201,11 +201,14 @@ func drawEffect(t *rapid.T) step {
 		)
 	case "ota":
 		return effect(
-			func(b *Builder) { b.OTA(ordinal, word) },
-			func(e Effects) error { return e.Word(WordOTA, ordinal, word) },
+			func(b *Builder) { b.OTA(OTA{ordinal, word, id}) },
+			func(e Effects) error { return e.OTA(OTA{ordinal, word, id}) },
 		)
+	case "day end":
+		d := DayEnd{Product: id, Day: uint32(below(t, 1<<14, "day"))}
+		return effect(func(b *Builder) { b.DayEnd(d) }, func(e Effects) error { return e.DayEnd(d) })
 	case "closed":
-		index := rapid.SampledFrom([]int{WordMessages, WordDenied, WordOTA}).Draw(t, "index")
+		index := rapid.SampledFrom([]int{WordMessages, WordDenied}).Draw(t, "index")
 		return effect(
 			func(b *Builder) { b.Closed(index, ordinal, word) },
 			func(e Effects) error { return e.Closed(index, ordinal, word) },
@@ -261,6 +264,7 @@ func drawUpgrade(t *rapid.T) Upgrade {
 	u := Upgrade{
 		Size: int64(below(t, event.OTABytesMax+1, "size")), Month: uint32(below(t, 1<<10, "month")),
 		Allowance: uint32(below(t, 1<<10, "allowance")), Voided: rapid.Bool().Draw(t, "voided"),
+		VoidDay: uint32(below(t, 1<<14, "void day")),
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "packs") {
 		u.Packs = append(u.Packs, PackUnits{Pool: uint32(below(t, 1<<31, "pool")), Units: uint32(below(t, 1<<16, "units"))})
@@ -284,6 +288,8 @@ func (l *effectLog) Closed(index int, ordinal, word uint64) error {
 	return l.write("closed %d of %d: %x", index, ordinal, word)
 }
 
+func (l *effectLog) OTA(o OTA) error         { return l.write("ota %+v", o) }
+func (l *effectLog) DayEnd(d DayEnd) error   { return l.write("day end %+v", d) }
 func (l *effectLog) Grant(g Grant) error     { return l.write("grant %+v", g) }
 func (l *effectLog) Pool(p Pool) error       { return l.write("pool %+v", p) }
 func (l *effectLog) End(e End) error         { return l.write("end %+v", e) }

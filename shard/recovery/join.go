@@ -86,8 +86,14 @@ func (j *Joiner) Word(index int, ordinal, word uint64) error {
 	return err
 }
 
+// OTA implements record.Effects.
+func (j *Joiner) OTA(o record.OTA) error { return j.Word(record.WordOTA, o.Ordinal, o.Word) }
+
 // Closed implements record.Effects: the ledger's, not the state's.
 func (j *Joiner) Closed(int, uint64, uint64) error { return nil }
+
+// DayEnd implements record.Effects.
+func (j *Joiner) DayEnd(record.DayEnd) error { return nil }
 
 // Grant implements record.Effects.
 func (j *Joiner) Grant(g record.Grant) error {

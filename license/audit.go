@@ -54,13 +54,8 @@ func (c *Catalogue) AccountOf(e *AuditEntry) string {
 		if p := c.Product([]byte(name)); p != nil {
 			return p.Account
 		}
-	case "token":
-		var detail struct {
-			Account string `json:"account"`
-		}
-		if json.Unmarshal(e.Detail, &detail) == nil {
-			return detail.Account
-		}
+	case "token", "webhook":
+		return accountOfDetail(e)
 	}
 	return ""
 }

@@ -110,6 +110,7 @@ type Catalogue struct {
 	tokens       persist.Map[*access.Token]
 	tokensByHash persist.Map[*access.Token]
 	sweeps       []Sweep // in the order of their numbers
+	hooks        hooks
 	seed         maphash.Seed
 	poolLast     uint32
 	pools        *pools // of all versions

@@ -1,5 +1,7 @@
 package license
 
+import "time"
+
 const (
 	// tokensMax bounds the tokens, some 300 bytes each; a fleet has some hundred gateways.
 	tokensMax = 10_000
@@ -15,6 +17,14 @@ const (
 	// sweepsMax bounds the suspensions whose devices are still being taken offline: each takes the time of one pass over
 	// the device table.
 	sweepsMax = 1000
+	// hooksMax and hooksAccountMax bound the webhooks: each has a goroutine, a connection and a queue of its own.
+	hooksMax, hooksAccountMax = 500, 20
+	// hookURLBytesMax bounds a webhook's URL: more does not pass every proxy on the way.
+	hookURLBytesMax = 2048
+	// HookLowPercent is how much of a product's total is left when a hook is told, unless it says otherwise.
+	HookLowPercent = 10
+	// HookSecretKept is how long a secret that was replaced signs beside the new one: receivers change over meanwhile.
+	HookSecretKept = 24 * time.Hour
 	// labelBytesMax bounds what people call a product.
 	labelBytesMax = 256
 

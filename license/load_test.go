@@ -94,7 +94,7 @@ func TestRecordsHandsOnErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	disk := errors.New("the disk is gone")
-	for _, kind := range "HAPOT" {
+	for _, kind := range "HAPOTW" {
 		err := c.Records(func(key, _ []byte) error {
 			if rune(key[0]) == kind {
 				return disk
@@ -115,6 +115,7 @@ func sample(t testing.TB) map[string][]byte {
 	b.credit("p1", Credit{Order: "PO-1", Quantity: 1})
 	b.credit("p1", Credit{Order: "PACK", Quantity: 1, Units: true})
 	b.token(access.Token{Name: "gw-1", Role: access.RoleGateway}, "secret")
+	b.hook(HookSpec{Name: "h1", URL: "https://h", Events: []string{"device.quota_80"}, Account: "ada"})
 	return b.ledger
 }
 
@@ -161,9 +162,14 @@ func TestLoadRefusesDamage(t *testing.T) {
 		{"half a hash", edit("Tgw-1", "sha256", []byte("0123456789abcdef"))},
 		{"no hash", edit("Tgw-1", "sha256", nil)},
 		{"a hash that is no base64", edit("Tgw-1", "sha256", "%%%")},
+		{"an account of a webhook that is none", edit("Wh1", "account", "eve")},
+		{"another account of a webhook", edit("Wh1", "account_id", 2)},
+		{"an event that is none", edit("Wh1", "events", []string{"device.quota_81"})},
+		{"a webhook without a secret", edit("Wh1", "secret", nil)},
+		{"a webhook without a number", edit("Wh1", "id", 0)},
 		{"a head that is none", func(l map[string][]byte) { l["H"] = []byte(`[1]`) }},
 	}
-	for _, key := range []string{"H", account, product, order, "Tgw-1"} {
+	for _, key := range []string{"H", account, product, order, "Tgw-1", "Wh1"} {
 		for _, value := range []string{
 			"", "{", "1", `"x"`, "[]", "\x00\xff", string(whole[key][:len(whole[key])-1]),
 			string(whole[key]) + "}",

@@ -68,6 +68,8 @@ func (l *Loader) Put(key, value []byte) error {
 		return l.token(key, value)
 	case keySweep:
 		return l.sweep(key, value)
+	case keyHook:
+		return l.hook(key, value)
 	}
 	return fmt.Errorf("record %x is of a kind that this program does not know: it was written by a newer version", key)
 }

@@ -22,6 +22,7 @@ const (
 	keyVoid    = 'V' // + product ordinal + pool + how many takings-back of it came before
 	keyToken   = 'T' // + name
 	keySweep   = 'S' // + number of the change that began it, 8 bytes
+	keyHook    = 'W' // + name
 )
 
 func key32(kind byte, ns ...uint32) []byte {
@@ -99,7 +100,7 @@ type (
 	}
 )
 
-// tombstone is the record of a token that was deleted.
+// tombstone is the record of a token or webhook that was deleted.
 type tombstone struct {
 	Deleted bool `json:"deleted"`
 }
@@ -173,6 +174,11 @@ func (c *Catalogue) Records(yield func(key, value []byte) error) error {
 	}
 	for _, t := range c.Tokens() {
 		if err := hand(tokenRecordOf(t)); err != nil {
+			return err
+		}
+	}
+	for _, h := range c.hooks.list {
+		if err := hand(h.record()); err != nil {
 			return err
 		}
 	}

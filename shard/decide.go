@@ -89,7 +89,7 @@ func (t *turn) decide(i int) {
 		return
 	}
 	if p != t.product {
-		t.product, t.window = p, p.Window(t.nowMs)
+		t.product, t.window, t.told = p, p.Window(t.nowMs), toldFrom(t.cat, p)
 	}
 	t.key, t.slot = t.r.keys[i], t.r.slots[i]
 	if t.ev.Fault != event.FaultNone {
@@ -163,6 +163,9 @@ func (t *turn) message() {
 			t.l.records.Closed(wordDenied, ordinal, uint64(closed))
 		}
 		t.attach(false)
+		if t.told != nobodyTold {
+			t.tellDenied(&out, after, units)
+		}
 		return
 	}
 	t.l.records.Message(ev.Type, ordinal, ev.Size, out.After.Day(), out.After.Up(), out.After.Down())
@@ -176,6 +179,9 @@ func (t *turn) message() {
 	}
 	t.slot.Touch(t.nowS)
 	t.attach(true)
+	if used := out.After.Used(); used >= t.told {
+		t.tellUsed(out.After.Day(), used-units, used)
+	}
 	if t.r.Single {
 		t.quota(p.Plan.MessagesPerDay, out.After.Used(), 0)
 	}

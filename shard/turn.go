@@ -25,6 +25,7 @@ type turn struct {
 	index   int
 	product *license.Product
 	window  *calendar.Window
+	told    uint32 // units of a day from which somebody may have to be told (quota.go)
 	key     counters.Key
 	slot    *counters.Slot
 	verdict event.Verdict

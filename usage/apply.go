@@ -150,7 +150,7 @@ func (t *rows) Claim(c record.Claim) error {
 	return nil
 }
 
-// Word, Closed, Pool and Command implement record.Effects: the state's, not the ledger's.
+// Word, Closed, Pool, Command, Run and Quota implement record.Effects: the state's or the webhooks', not the ledger's.
 func (t *rows) Word(int, uint64, uint64) error   { return nil }
 func (t *rows) OTA(record.OTA) error             { return nil }
 func (t *rows) Closed(int, uint64, uint64) error { return nil }
@@ -158,6 +158,7 @@ func (t *rows) DayEnd(record.DayEnd) error       { return nil }
 func (t *rows) Pool(record.Pool) error           { return nil }
 func (t *rows) Command(record.Command) error     { return nil }
 func (t *rows) Run(record.Run) error             { return nil }
+func (t *rows) Quota(record.Quota) error         { return nil }
 
 func unknownDevice(ordinal uint64) error {
 	return fmt.Errorf("a record names device %d, which no record has bound", ordinal)

@@ -194,6 +194,7 @@ func sample() []byte {
 	b.Claim(Claim{Producer: 1, Sequence: 2, Hash: [16]byte{3}, AtMs: 1_800_000_000_000, Answer: []byte("answer")})
 	b.Run(Run{Number: 1, Tag: 2, FirstCommand: 3, FirstChange: 4})
 	b.DayEnd(DayEnd{Product: 1, Day: 2500})
+	b.Quota(Quota{Ordinal: 1, Day: 2, Percent: 80, Used: 1200, Limit: 1500})
 	return b.Finish(nil)
 }
 
@@ -364,6 +365,7 @@ func (s stopping) Command(Command) error            { return s.err }
 func (s stopping) Upgrade(Upgrade) error            { return s.err }
 func (s stopping) Claim(Claim) error                { return s.err }
 func (s stopping) Run(Run) error                    { return s.err }
+func (s stopping) Quota(Quota) error                { return s.err }
 
 func TestCompressor(t *testing.T) {
 	c, err := NewCompressor(1)

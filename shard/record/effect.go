@@ -22,6 +22,7 @@ const (
 	effectClaim   = 10 // a request with a sequence was decided
 	effectRun     = 11 // the daemon began to give out numbers
 	effectDayEnd  = 12 // the closed words of a product up to a day are all in the log
+	effectQuota   = 13 // a device has used a part of its day that somebody is told of
 )
 
 // Grant is the consumption of one licence, with the totals after it.
@@ -118,6 +119,14 @@ type Run struct {
 	Tag          uint32 // drawn at random
 	FirstCommand uint64
 	FirstChange  uint64
+}
+
+// Quota says that a device has come to a part of the messages of its day (R10).
+type Quota struct {
+	Ordinal     uint64 // the device
+	Day         uint32 // of the product's calendar
+	Percent     uint8  // 80 or 100
+	Used, Limit uint32 // units
 }
 
 func (b *Builder) word(kind byte, ordinal, word uint64) {
@@ -222,6 +231,16 @@ func (b *Builder) DayEnd(d DayEnd) {
 	b.cols[colEffects] = binary.AppendUvarint(c, uint64(d.Day))
 }
 
+// Quota says that a device has come to a part of its day.
+func (b *Builder) Quota(q Quota) {
+	c := append(b.cols[colEffects], effectQuota)
+	c = binary.AppendUvarint(c, q.Ordinal)
+	c = binary.AppendUvarint(c, uint64(q.Day))
+	c = append(c, q.Percent)
+	c = binary.AppendUvarint(c, uint64(q.Used))
+	b.cols[colEffects] = binary.AppendUvarint(c, uint64(q.Limit))
+}
+
 // AppendValue appends everything of u but the device and the id: how the ledger keeps it under them.
 func (u *Upgrade) AppendValue(c []byte) []byte {
 	c = binary.AppendUvarint(c, uint64(u.Size))
@@ -280,6 +299,7 @@ type Effects interface {
 	Upgrade(Upgrade) error
 	Claim(Claim) error
 	Run(Run) error
+	Quota(Quota) error
 }
 
 // The places of the words in a device's slot.
@@ -397,6 +417,13 @@ func laterEffect(kind byte, r *reader, e Effects) error {
 			return r.err
 		}
 		return e.DayEnd(d)
+	case effectQuota:
+		q := Quota{Ordinal: r.uvarint(), Day: uint32(r.uvarint()), Percent: r.byte()}
+		q.Used, q.Limit = uint32(r.uvarint()), uint32(r.uvarint())
+		if r.err != nil {
+			return r.err
+		}
+		return e.Quota(q)
 	default:
 		return fmt.Errorf("unknown kind %d", kind)
 	}

@@ -105,6 +105,9 @@ func TestEffectsAreAsDrawn(t *testing.T) {
 			b.Run(Run{Number: 1, Tag: 300, FirstCommand: 200, FirstChange: 2})
 		}, [][]byte{{11, 1, 0xac, 2, 0xc8, 1, 2}}},
 		{"day end", func(b *Builder) { b.DayEnd(DayEnd{Product: 200, Day: 2500}) }, [][]byte{{12, 0xc8, 1, 0xc4, 0x13}}},
+		{"quota", func(b *Builder) {
+			b.Quota(Quota{Ordinal: 200, Day: 300, Percent: 80, Used: 2, Limit: 200})
+		}, [][]byte{{13, 0xc8, 1, 0xac, 2, 80, 2, 0xc8, 1}}},
 	}
 	for _, tt := range tests {
 		var b Builder

@@ -178,7 +178,7 @@ func drawEffect(t *rapid.T) step {
 	}
 	switch rapid.SampledFrom([]string{
 		"device", "producer", "forgotten", "session", "license", "ota", "closed", "grant",
-		"pool", "end", "command", "upgrade", "claim", "run", "day end",
+		"pool", "end", "command", "upgrade", "claim", "run", "day end", "quota",
 	}).
 		Draw(t, "effect") {
 	case "device":
@@ -244,6 +244,12 @@ func drawEffect(t *rapid.T) step {
 	case "run":
 		r := Run{Number: n, Tag: id, FirstCommand: m, FirstChange: word}
 		return effect(func(b *Builder) { b.Run(r) }, func(e Effects) error { return e.Run(r) })
+	case "quota":
+		q := Quota{
+			Ordinal: ordinal, Day: id >> 8, Percent: uint8(rapid.SampledFrom([]int{80, 100}).Draw(t, "percent")),
+			Used: id, Limit: uint32(m),
+		}
+		return effect(func(b *Builder) { b.Quota(q) }, func(e Effects) error { return e.Quota(q) })
 	case "claim":
 		c := Claim{
 			Producer: id,
@@ -297,6 +303,8 @@ func (l *effectLog) Command(c Command) error { return l.write("command %+v", c) 
 func (l *effectLog) Claim(m Claim) error     { return l.write("claim %+v", m) }
 
 func (l *effectLog) Run(r Run) error { return l.write("run %+v", r) }
+
+func (l *effectLog) Quota(q Quota) error { return l.write("quota %+v", q) }
 
 func (l *effectLog) Upgrade(u Upgrade) error { return l.write("upgrade %+v", u) }
 

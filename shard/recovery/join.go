@@ -162,6 +162,9 @@ func (j *Joiner) gifts(product uint32, drawn uint64) error {
 // Command implements record.Effects.
 func (j *Joiner) Command(m record.Command) error { return j.s.Commands.Join(m) }
 
+// Quota implements record.Effects: the webhooks', not the state's.
+func (j *Joiner) Quota(record.Quota) error { return nil }
+
 // Run implements record.Effects.
 func (j *Joiner) Run(r record.Run) error {
 	j.s.Commands.JoinRun(r)

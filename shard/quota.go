@@ -1,0 +1,63 @@
+package shard
+
+import (
+	"math"
+
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard/record"
+)
+
+// Who has asked for it is told when a device has used 80 % and 100 % of its day. The compare-and-swap that takes the
+// count over the mark writes an effect, and views do the rest. A message costs one comparison for it, with a number
+// that is chosen once for each product of a batch.
+
+// nobodyTold is more than a device can use: the comparison is never true.
+const nobodyTold = math.MaxUint32
+
+// toldPercent is the first mark; the second is the whole.
+const toldPercent = 80
+
+// toldFrom returns the units of a day from which a message of p may pass a mark.
+func toldFrom(cat *license.Catalogue, p *license.Product) uint32 {
+	if !cat.TellsQuota(p) {
+		return nobodyTold
+	}
+	return firstMark(limitOf(p))
+}
+
+// firstMark returns the units that are toldPercent of limit, rounded up.
+func firstMark(limit uint32) uint32 { return uint32((uint64(limit)*toldPercent + 99) / 100) }
+
+// limitOf returns how many units a device of p may use a day; no limit is the largest.
+func limitOf(p *license.Product) uint32 {
+	return min(p.Plan.MessagesPerDay, counters.MessagesPerDayMax)
+}
+
+// tellUsed records the marks that the count of a day has passed on its way from before to used. A mark is passed by one
+// message a day, since the count only grows.
+func (t *turn) tellUsed(day, before, used uint32) {
+	limit := limitOf(t.product)
+	if first := firstMark(limit); before < first && used >= first && first < limit {
+		t.mark(day, toldPercent, used, limit)
+	}
+	// A denial for want of units was told already.
+	if before < limit && used >= limit && t.slot.Denied().At(day).Denied() == 0 {
+		t.mark(day, 100, used, limit)
+	}
+}
+
+// tellDenied records that a day is used up although a few units are left of it: the first message was denied that needs
+// more.
+func (t *turn) tellDenied(out *counters.MessageOutcome, after counters.DeniedWord, units uint32) {
+	limit, used := limitOf(t.product), out.After.Used()
+	if used < limit && after.Denied() == uint64(units) {
+		t.mark(out.After.Day(), 100, used, limit)
+	}
+}
+
+func (t *turn) mark(day uint32, percent uint8, used, limit uint32) {
+	t.l.records.Quota(record.Quota{
+		Ordinal: uint64(t.slot.Ordinal()), Day: day, Percent: percent, Used: used, Limit: limit,
+	})
+}

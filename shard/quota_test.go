@@ -1,0 +1,140 @@
+package shard
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard/record"
+)
+
+// quotas gathers the marks that the log has.
+type quotas struct {
+	nothing
+	list []record.Quota
+}
+
+func (q *quotas) Quota(m record.Quota) error { q.list = append(q.list, m); return nil }
+
+// nothing ignores effects.
+type nothing struct{}
+
+func (nothing) Word(int, uint64, uint64) error   { return nil }
+func (nothing) Closed(int, uint64, uint64) error { return nil }
+func (nothing) Grant(record.Grant) error         { return nil }
+func (nothing) Pool(record.Pool) error           { return nil }
+func (nothing) End(record.End) error             { return nil }
+func (nothing) Command(record.Command) error     { return nil }
+func (nothing) Upgrade(record.Upgrade) error     { return nil }
+func (nothing) Claim(record.Claim) error         { return nil }
+func (nothing) Run(record.Run) error             { return nil }
+func (nothing) OTA(record.OTA) error             { return nil }
+func (nothing) DayEnd(record.DayEnd) error       { return nil }
+
+// marks returns the marks in the log as percent:used/limit, in their order.
+func (m *machine) marks() (list []string) {
+	m.t.Helper()
+	var q quotas
+	for _, g := range m.log.snapshot() {
+		for _, stored := range g.Chunks {
+			raw, err := m.compress.Decompress(nil, stored)
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			c, err := record.Open(raw)
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			if err := c.Effects(&q); err != nil {
+				m.t.Fatal(err)
+			}
+		}
+	}
+	for _, mark := range q.list {
+		list = append(list, fmt.Sprintf("%d:%d/%d", mark.Percent, mark.Used, mark.Limit))
+	}
+	return list
+}
+
+func (m *machine) hook(account string) {
+	m.t.Helper()
+	m.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+		next, ch, _, _, err := c.SetHook(by, license.HookSpec{
+			Name: "h" + account, URL: "https://h", Events: []string{"device.quota_80"}, Account: account, Secret: []byte("s"),
+		})
+		return next, ch, err
+	})
+}
+
+func (m *machine) wantMarks(want ...string) {
+	m.t.Helper()
+	if got := m.marks(); !slices.Equal(got, want) {
+		m.t.Errorf("marks %q, want %q", got, want)
+	}
+}
+
+// A mark is written once a day when the count passes it, and only if somebody is told (R10).
+func TestQuotaMarks(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", `{"messages_per_day":10}`, 0)
+	m.product("q", `{"messages_per_day":10}`, 0)
+	m.submit(line("connect", "p", "d") + line("connect", "q", "d"))
+	m.submit(strings.Repeat(line("up", "p", "d"), 10))
+	m.wantMarks() // Nobody is told.
+	m.hook("acc-q")
+	m.submit(strings.Repeat(line("up", "q", "d"), 7))
+	m.wantMarks()
+	m.submit(line("down", "q", "d"))
+	m.wantMarks("80:8/10")
+	m.submit(line("up", "q", "d"))
+	m.submit(strings.Repeat(line("down", "q", "d"), 3)) // The second and third are denied.
+	m.wantMarks("80:8/10", "100:10/10")
+	m.crash()
+	m.submit(line("down", "q", "d") + line("down", "p", "d"))
+	m.wantMarks("80:8/10", "100:10/10")
+	m.hook("")
+	m.clock.pass(24 * 3600e9)
+	m.submit(strings.Repeat(line("up", "p", "d"), 20))
+	m.wantMarks("80:8/10", "100:10/10", "80:8/10", "100:10/10")
+}
+
+// With units a day may be used up although some are left: the first denial says so, and nothing is said twice.
+func TestQuotaMarksOfUnits(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", `{"messages_per_day":10,"message_unit_bytes":64}`, 0)
+	m.hook("acc-p")
+	m.submit(line("connect", "p", "d"))
+	sized := func(units int) string {
+		return fmt.Sprintf(`{"type":"up","product":"p","device":"d","size":%d}`+"\n", units*64)
+	}
+	m.submit(sized(9))
+	m.wantMarks("80:9/10")
+	m.submit(sized(5) + sized(5))
+	m.wantMarks("80:9/10", "100:9/10")
+	m.submit(sized(1))
+	m.wantMarks("80:9/10", "100:9/10")
+}
+
+// However many send at once, each mark of a device is written once.
+func TestQuotaMarksAtOnce(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", `{"messages_per_day":1500}`, 0)
+	m.hook("")
+	m.submit(line("connect", "p", "d"))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 20 {
+				r := request(t, strings.Repeat(line("up", "p", "d"), 10))
+				if err := m.Submit(r); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	m.wantMarks("80:1200/1500", "100:1500/1500")
+}

@@ -8,6 +8,7 @@
 //	                   Write(rows, position 42) ─► and its rows, which are absolute, are written once more
 //
 //	Get, Scan ◄─ by key and prefix, both directions, beside writes
+//	Instant   ◄─ the same, of the rows as they stood when it was opened
 //	Maintain  ─► now and then: deletes rows whose time is over by the caller's clock, so that their space comes back
 //
 // Invariants:

@@ -38,7 +38,7 @@ func decodePosition(v []byte) (p Position, valueLog uint32, err error) {
 // readPosition reads the row, and refuses a directory that has lost its newest value log file since: Badger would give
 // the number to another one, and pointers would lead to other rows' values.
 func (s *Store) readPosition() error {
-	value, found, err := s.get([]byte(positionKey))
+	value, found, err := s.get(nil, []byte(positionKey))
 	if err != nil {
 		return err
 	}

@@ -17,14 +17,18 @@ func (s *Store) Get(key []byte) (value []byte, found bool, err error) {
 		return nil, false, fmt.Errorf("read the ledger: %w", err)
 	}
 	defer s.calls.Done()
-	return s.get(key)
+	return s.get(nil, key)
 }
 
-func (s *Store) get(key []byte) (value []byte, found bool, err error) {
+// get reads a key in txn, or in a transaction of its own when txn is nil.
+func (s *Store) get(txn *badger.Txn, key []byte) (value []byte, found bool, err error) {
 	err = recovered(func() error {
-		txn := s.db.NewTransaction(false)
-		defer txn.Discard()
-		item, err := txn.Get(key)
+		in := txn
+		if in == nil {
+			in = s.db.NewTransaction(false)
+			defer in.Discard()
+		}
+		item, err := in.Get(key)
 		if err == nil {
 			value, err = item.ValueCopy(nil)
 		}
@@ -51,9 +55,16 @@ func (s *Store) Scan(prefix, start []byte, reverse bool, fn func(key, value []by
 		return fmt.Errorf("read the ledger: %w", err)
 	}
 	defer s.calls.Done()
+	return s.scan(nil, prefix, start, reverse, fn)
+}
+
+// scan scans in txn, or in a transaction of its own when txn is nil.
+func (s *Store) scan(
+	txn *badger.Txn, prefix, start []byte, reverse bool, fn func(key, value []byte) (more bool, err error),
+) error {
 	c := cursor{prefix: prefix, reverse: reverse}
 	defer c.close()
-	err := recovered(func() error { return c.open(s.db, start) })
+	err := recovered(func() error { return c.open(s.db, txn, start) })
 	for err == nil {
 		var found bool
 		err = recovered(func() (err error) { found, err = c.row(); return err })
@@ -78,14 +89,17 @@ func (s *Store) Scan(prefix, start []byte, reverse bool, fn func(key, value []by
 type cursor struct {
 	prefix     []byte
 	reverse    bool
-	txn        *badger.Txn
+	own        *badger.Txn // nil when it scans in somebody else's
 	it         *badger.Iterator
 	key, value []byte
 }
 
-func (c *cursor) open(db *badger.DB, start []byte) error {
-	c.txn = db.NewTransaction(false)
-	c.it = c.txn.NewIterator(badger.IteratorOptions{Reverse: c.reverse})
+func (c *cursor) open(db *badger.DB, txn *badger.Txn, start []byte) error {
+	if txn == nil {
+		c.own = db.NewTransaction(false)
+		txn = c.own
+	}
+	c.it = txn.NewIterator(badger.IteratorOptions{Reverse: c.reverse})
 	c.seek(start)
 	return nil
 }
@@ -130,8 +144,8 @@ func (c *cursor) close() {
 		if c.it != nil {
 			c.it.Close()
 		}
-		if c.txn != nil {
-			c.txn.Discard()
+		if c.own != nil {
+			c.own.Discard()
 		}
 		return nil
 	})

@@ -55,6 +55,8 @@ type Store struct {
 	calls   sync.WaitGroup
 	closed  bool
 	failure error // what a call has met
+	// instants are those that are open: Close ends them.
+	instants map[*Instant]struct{}
 }
 
 // Open opens or makes the store. A directory that cannot be trusted is an error that wraps disk.ErrDamaged and names
@@ -83,7 +85,9 @@ func open(o *Options) (*Store, error) {
 	if err := removeUnbegun(o.Path); err != nil {
 		return nil, err
 	}
-	s := &Store{path: o.Path, log: &logger{path: o.Path, warn: o.Logger}}
+	s := &Store{
+		path: o.Path, log: &logger{path: o.Path, warn: o.Logger}, instants: map[*Instant]struct{}{},
+	}
 	var err error
 	if s.names, err = openNames(o.Path); err != nil {
 		return nil, err
@@ -157,8 +161,8 @@ func (s *Store) fail(err error) error {
 	return err
 }
 
-// Close waits for the calls that go on, and closes the store. After a failure Badger stays as it is, because its last
-// flush may try for ever: the directory must not be moved or removed before the process has ended.
+// Close waits for the calls that go on, ends every Instant, and closes the store. After a failure Badger stays as it
+// is, because its last flush may try for ever: the directory must not be moved or removed before the process has ended.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	err, again := s.failed(), s.closed
@@ -168,6 +172,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.calls.Wait()
+	s.closeInstants()
 	s.names.close()
 	if err == nil {
 		err = closeBadger(s.db)

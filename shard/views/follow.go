@@ -50,9 +50,10 @@ func (f *follower) wait(tick, rest <-chan time.Time) (stopped bool) {
 // catchUp applies everything that is durable now, unless the disk lacks the room for it. Once the runner is closed it
 // leaves what is more than a little to the next start.
 func (f *follower) catchUp(stopped bool) error {
-	for left := closeAppliesMax; !f.rests(); left-- {
-		if !stopped && f.r.stopped() {
-			return nil // run calls once more, with the bound.
+	for left := closeAppliesMax; ; left-- {
+		f.callPins()
+		if f.rests() || !stopped && f.r.stopped() {
+			return nil // If the runner is closed, run calls once more, with the bound.
 		}
 		groups, err := f.next()
 		if err != nil || len(groups) == 0 {
@@ -68,7 +69,6 @@ func (f *follower) catchUp(stopped bool) error {
 		}
 		f.advance(groups[len(groups)-1])
 	}
-	return nil
 }
 
 // rests reports whether the view must write nothing now, for want of space.
@@ -77,27 +77,33 @@ func (f *follower) rests() bool {
 	return f.yields && o.Short != nil && o.Short() || o.Full != nil && o.Full()
 }
 
-// next returns the groups behind the view's position, about applyBytesMax of them, none if it has them all.
+// next returns the groups behind the view's position, about applyBytesMax of them, none if it has them all. It goes no
+// further than a call of Pin waits for, nor beyond the last durable group: one that calls Pin meanwhile waits for that.
 func (f *follower) next() ([]*Group, error) {
 	passed := f.passed.Load()
 	r := f.r
 	r.mu.Lock()
-	last := r.last
+	last := f.limit(r.last)
+	if passed >= last {
+		r.mu.Unlock()
+		return nil, nil
+	}
 	if n := len(r.tail); n > 0 && r.tail[0].Seq <= passed+1 {
-		groups := cut(r.tail[passed+1-r.tail[0].Seq:])
+		first := r.tail[0].Seq
+		groups := cut(r.tail[passed+1-first : last+1-first])
 		r.mu.Unlock()
 		return groups, nil
 	}
 	r.mu.Unlock()
-	if passed >= last {
-		return nil, nil
-	}
 	groups, err := r.o.Source.Read(passed, applyBytesMax)
 	if err != nil {
 		return nil, fmt.Errorf("read the log behind group %d: %w", passed, err)
 	}
 	if len(groups) == 0 || groups[0].Seq != passed+1 {
 		return nil, fmt.Errorf("group %d is gone from the log", passed+1)
+	}
+	if more := groups[len(groups)-1].Seq; more > last {
+		groups = groups[:uint64(len(groups))-(more-last)]
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -83,6 +83,7 @@ type follower struct {
 	failed   atomic.Bool
 	fromMs   int64         // as Status.AvailableFromMs
 	moved    chan struct{} // closed when passed moves; guarded by the runner's mu
+	pins     []*pin        // by group; guarded by the runner's mu
 }
 
 // Open compares every view's position with the log and starts following. It refuses a view of another history, and one

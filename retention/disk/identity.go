@@ -23,13 +23,31 @@ type identity struct {
 // (R7).
 func openIdentity(dir, region string, now time.Time, first bool) (identity, error) {
 	path := filepath.Join(dir, "IDENTITY")
-	fields, err := ReadSealed(path, identityTitle)
+	id, err := readIdentity(path)
 	if errors.Is(err, os.ErrNotExist) && first {
 		return makeIdentity(path, region, now)
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return identity{}, Damage(path, "it is missing")
 	}
+	if err != nil {
+		return identity{}, err
+	}
+	if id.region != region {
+		return identity{}, fmt.Errorf(
+			"data directory %q belongs to region %q, not %q: the region is fixed at the first start; "+
+				"start with --region %s, or with another --data",
+			dir,
+			id.region,
+			region,
+			id.region,
+		)
+	}
+	return id, nil
+}
+
+func readIdentity(path string) (identity, error) {
+	fields, err := ReadSealed(path, identityTitle)
 	if err != nil {
 		return identity{}, err
 	}
@@ -41,16 +59,6 @@ func openIdentity(dir, region string, now time.Time, first bool) (identity, erro
 	copy(id.hashSeed[:], seed)
 	if id.createdAt, err = time.Parse(time.RFC3339Nano, fields["created_at"]); err != nil {
 		return identity{}, Damage(path, "created_at %q is no time", fields["created_at"])
-	}
-	if id.region != region {
-		return identity{}, fmt.Errorf(
-			"data directory %q belongs to region %q, not %q: the region is fixed at the first start; "+
-				"start with --region %s, or with another --data",
-			dir,
-			id.region,
-			region,
-			id.region,
-		)
 	}
 	return id, nil
 }

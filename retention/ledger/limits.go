@@ -32,6 +32,9 @@ const (
 	// farAwaySeconds is added to when a row's time is over: the year 36,000, and one byte more a row.
 	farAwaySeconds = 1 << 40
 
+	// copyBytes is what OpenCopy reads at once, and the length of the holes that it leaves.
+	copyBytes = 64 << 10
+
 	// maintainRows is how many rows one Maintain looks at: some 20 ms of one processor.
 	maintainRows = 50_000
 	// maintainKeyBytes bounds the keys that one Maintain holds until it deletes them, in one transaction.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 
@@ -40,6 +41,7 @@ func (o Options) Validate() error {
 // Store is an open ledger. Its methods are safe for concurrent use; writes go one after the other.
 type Store struct {
 	path     string
+	scratch  string // a directory to remove with the store
 	db       *badger.DB
 	log      *logger
 	position atomic.Pointer[Position]
@@ -182,6 +184,9 @@ func (s *Store) Close() error {
 	}
 	if err != nil {
 		return fmt.Errorf("close the ledger %q: %w", s.path, s.fail(err))
+	}
+	if s.scratch != "" {
+		return os.RemoveAll(s.scratch)
 	}
 	return nil
 }

@@ -59,9 +59,10 @@ func (o Options) Validate() error {
 // Log is the commit log: every acknowledged group, in order. Append belongs to one goroutine; everything else may be
 // called from any.
 type Log struct {
-	opts Options
-	mark *mark
-	read chan struct{} // a place for each reader
+	opts     Options
+	readOnly bool
+	mark     *mark
+	read     chan struct{} // a place for each reader
 
 	releasing sync.Mutex // one Release at a time
 	// appending is held by Append, and by Release while it ends a segment. It guards the next three.
@@ -202,6 +203,9 @@ func (l *Log) shut() (failure error, first bool) {
 	defer l.mu.Unlock()
 	failure, first = l.failure, !l.closed
 	l.closed = true
+	if l.readOnly {
+		failure = nil
+	}
 	if failure == nil {
 		l.failure = errors.New("the commit log is closed")
 	}

@@ -59,10 +59,10 @@ func createMark(dir string) (*mark, error) {
 }
 
 // openMark reads the mark; os.ErrNotExist is reported as such. One bad copy is what a torn write leaves: it is told,
-// the other one counts, and it is written again. Two bad ones are damage.
-func openMark(dir string, logger *slog.Logger) (*mark, error) {
+// the other one counts, and it is written again unless the log is only read. Two bad ones are damage.
+func openMark(dir string, readOnly bool, logger *slog.Logger) (*mark, error) {
 	path := markPath(dir)
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := os.OpenFile(path, accessOf(readOnly), 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %q: %w", path, err)
 	}
@@ -84,7 +84,7 @@ func openMark(dir string, logger *slog.Logger) (*mark, error) {
 		_ = f.Close()
 		return nil, disk.Damage(path, "both of its copies have bad checksums")
 	}
-	if found == 1 {
+	if found == 1 && !readOnly {
 		for i := range uint64(2) {
 			if err := m.writeCopy(m.seq, i); err != nil {
 				_ = f.Close()

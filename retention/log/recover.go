@@ -10,13 +10,13 @@ import (
 
 // recover finds what the log holds and refuses what it must not go on with.
 func (l *Log) recover() error {
-	numbers, err := listSegments(l.opts.Path)
+	numbers, err := listSegments(l.opts.Path, l.readOnly)
 	if err != nil {
 		return err
 	}
-	l.mark, err = openMark(l.opts.Path, l.opts.Logger)
+	l.mark, err = openMark(l.opts.Path, l.readOnly, l.opts.Logger)
 	switch {
-	case errors.Is(err, os.ErrNotExist) && len(numbers) == 0:
+	case errors.Is(err, os.ErrNotExist) && len(numbers) == 0 && !l.readOnly:
 		l.mark, err = createMark(l.opts.Path)
 		return err
 	case errors.Is(err, os.ErrNotExist):
@@ -41,7 +41,7 @@ func (l *Log) recover() error {
 func (l *Log) recoverSegments(numbers []uint64) error {
 	for i := len(numbers) - 1; i >= 0; i-- {
 		path := segmentPath(l.opts.Path, numbers[i])
-		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		f, err := os.OpenFile(path, l.access(), 0)
 		if err != nil {
 			return fmt.Errorf("open %q: %w", path, err)
 		}
@@ -61,7 +61,7 @@ func (l *Log) recoverSegments(numbers []uint64) error {
 // recoverSegment reads the header of one segment. It keeps the files of spares and of the last begun segment.
 func (l *Log) recoverSegment(f *os.File, number uint64) (kept bool, err error) {
 	isTail := len(l.segments) == 0 // nothing newer is begun
-	if isTail {
+	if isTail && !l.readOnly {
 		if err := readTrue(f); err != nil {
 			return false, err
 		}

@@ -50,9 +50,9 @@ func parseSegmentName(name string) (uint64, bool) {
 	return number, err == nil && number > 0
 }
 
-// listSegments returns the numbers of the segment files, which have no gap, and removes what a crash left half removed
-// or half written.
-func listSegments(dir string) ([]uint64, error) {
+// listSegments returns the numbers of the segment files, which have no gap. Unless it only reads, it removes what a
+// crash left half removed or half written.
+func listSegments(dir string, readOnly bool) ([]uint64, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list %q: %w", dir, err)
@@ -61,6 +61,9 @@ func listSegments(dir string) ([]uint64, error) {
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		if strings.HasSuffix(e.Name(), removingSuffix) || strings.HasSuffix(e.Name(), disk.TmpSuffix) {
+			if readOnly {
+				continue
+			}
 			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return nil, fmt.Errorf("remove %q, left by a crash: %w", path, err)
 			}

@@ -31,6 +31,10 @@ func (l *Log) recoverTail() error {
 	case s.last < l.mark.seq:
 		return disk.Damage(s.path, "the log ends with group %d, but group %d was acknowledged (%v)", s.last, l.mark.seq, bad)
 	}
+	if l.readOnly {
+		l.last, l.firstMs, l.lastMs, l.chain = s.last, s.firstMs, s.lastMs, s.chain
+		return nil
+	}
 	if err := l.clearTorn(bad); err != nil {
 		return err
 	}

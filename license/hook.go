@@ -24,21 +24,23 @@ const (
 	HookPacksLow
 	HookLicensesEnding
 	HookSnapshotSealed
+	HookSnapshotRefused
 	HookIngestStopped
 	HookIngestResumed
 	hookEvents
 )
 
 var hookEventNames = [hookEvents]string{
-	HookQuota80:        "device.quota_80",
-	HookQuota100:       "device.quota_100",
-	HookLicensesLow:    "product.licenses_low",
-	HookLicensesDry:    "product.licenses_dry",
-	HookPacksLow:       "product.packs_low",
-	HookLicensesEnding: "product.licenses_ending",
-	HookSnapshotSealed: "snapshot.sealed",
-	HookIngestStopped:  "ingest.stopped",
-	HookIngestResumed:  "ingest.resumed",
+	HookQuota80:         "device.quota_80",
+	HookQuota100:        "device.quota_100",
+	HookLicensesLow:     "product.licenses_low",
+	HookLicensesDry:     "product.licenses_dry",
+	HookPacksLow:        "product.packs_low",
+	HookLicensesEnding:  "product.licenses_ending",
+	HookSnapshotSealed:  "snapshot.sealed",
+	HookSnapshotRefused: "snapshot.refused",
+	HookIngestStopped:   "ingest.stopped",
+	HookIngestResumed:   "ingest.resumed",
 }
 
 // String returns the name of the event in bodies.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,8 +62,10 @@ type Guard interface {
 
 // Options is what an Engine is made of.
 type Options struct {
-	Log         Log
-	Ledger      Ledger
+	Log    Log
+	Ledger Ledger
+	// Views follow the log beside the ledger; while the disk runs short they rest, the ledger does not.
+	Views       []views.View
 	Checkpoints Checkpoints
 	Guard       Guard
 	Clock       Clock
@@ -197,7 +200,7 @@ func Open(o Options) (*Engine, error) {
 		return nil, errors.Join(refuseStart(err), e.table.Close())
 	}
 	e.views, err = views.Open(views.Options{
-		Views: []views.View{o.Ledger}, Short: o.Guard.Low, Full: o.Guard.Exhausted, Source: logSource{e},
+		Views: append(slices.Clone(o.Views), o.Ledger), Short: o.Guard.Low, Full: o.Guard.Exhausted, Source: logSource{e},
 		Devices: e.table, Catalogue: e.catalogue.Load(), AcceptGap: o.AcceptViewGap, Logger: o.Logger,
 		Moved: e.viewMoved,
 	})

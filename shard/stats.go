@@ -71,9 +71,32 @@ func (e *Engine) RegisterMetrics(set *metric.Set) {
 	e.views.RegisterMetrics(set, e.clock.view)
 	stopped := set.Gauges("meterd_ingest_stopped",
 		"Whether events are refused for this reason, 1 or 0; out_of_memory refuses those of new devices alone.")
-	stopped.Func(func() float64 { return number(e.clock.leapt()) }, "reason", "clock_leap")
-	stopped.Func(func() float64 { return number(e.o.Guard.Stopped()) }, "reason", "disk_full")
-	stopped.Func(func() float64 { return number(e.shortage.refused.Load() > 0) }, "reason", "out_of_memory")
+	for _, reason := range StopReasons() {
+		stopped.Func(func() float64 { return number(e.IngestStopped(reason)) }, "reason", reason)
+	}
+}
+
+// Reasons why events are refused.
+const (
+	StoppedByClock  = "clock_leap" // R12
+	StoppedByDisk   = "disk_full"
+	StoppedByMemory = "out_of_memory" // those of new devices alone
+)
+
+// StopReasons returns why ingest may be stopped.
+func StopReasons() []string { return []string{StoppedByClock, StoppedByDisk, StoppedByMemory} }
+
+// IngestStopped reports whether events are refused for one of StopReasons.
+func (e *Engine) IngestStopped(reason string) bool {
+	switch reason {
+	case StoppedByClock:
+		return e.clock.leapt()
+	case StoppedByDisk:
+		return e.o.Guard.Stopped()
+	case StoppedByMemory:
+		return e.shortage.refused.Load() > 0
+	}
+	return false
 }
 
 // Views returns how each view of the log stands.

@@ -47,10 +47,11 @@ const (
 	SequenceReused      Code = 56
 	RequestTimeout      Code = 57
 	OutOfMemory         Code = 58
+	TotalsDiffer        Code = 59
 )
 
 // Codes is one more than the largest Code.
-const Codes = 59
+const Codes = 60
 
 type codeRow struct {
 	name, title string
@@ -102,6 +103,7 @@ var codeTable = [Codes]codeRow{
 	UnknownField:        {"unknown_field", "The field is not known", 400},
 	TooManyLicenses:     {"too_many_licenses", "A product holds fewer than 2^32 licences", 409},
 	UnsupportedEncoding: {"unsupported_encoding", "The content encoding is not supported", 415},
+	TotalsDiffer:        {"totals_differ", "Rows, totals and ledger of usage are not equal", 500},
 	LastAdmin:           {"last_admin", "The last token that can administer everything cannot be deleted", 409},
 }
 

@@ -54,7 +54,7 @@ func (c *Catalogue) AccountOf(e *AuditEntry) string {
 		if p := c.Product([]byte(name)); p != nil {
 			return p.Account
 		}
-	case "token", "webhook":
+	case "token", "webhook", "snapshot":
 		return accountOfDetail(e)
 	}
 	return ""

@@ -1,0 +1,25 @@
+// Package sealed makes sealed usage snapshots and keeps them: the rows of a snapshot.Source as files that never change
+// again.
+//
+//	console, schedule ─► Maker.Make ─► Cut ─► snapshot.Source
+//	                       │                    │ rows in batches
+//	                       │                    ├─► devices.csv ─────┐
+//	                       │                    ├─► devices.ndjson ──┼─► DIR/snapshots/.ID.tmp/
+//	                       │                    ├─► devices.parquet ─┤        │ synced; the manifest last
+//	                       │                    └─► products.csv ────┘        │
+//	                       ├─ entry in the audit log ◄────────────────────────┤
+//	                       └─ rename ─► DIR/snapshots/ID/ ─► downloads, export
+//
+// Invariants:
+//
+//   - A snapshot is there with all its files, or not at all: its directory gets its name when everything in it is
+//     durable. A start completes one that was complete but for its name, and removes what else a crash left.
+//   - What has its name is never written again. Sequences rise by one, and each manifest has the checksum of the one
+//     before.
+//   - Nothing is sealed whose rows do not add up to the totals. It is refused, logged, counted, and stands in the audit
+//     log.
+//   - A snapshot stands in the audit log: a token that was deleted meanwhile has made none.
+//   - Memory is bounded, whatever the number of devices: rows pass in batches, Parquet in row groups.
+//
+// FORMAT.md draws what lies on disk.
+package sealed

@@ -1,0 +1,38 @@
+package sealed
+
+import "time"
+
+// Every bound of the package, each with the reason for its size.
+const (
+	// batchRows is how many rows pass to the writers of the formats at a time, and batches how many lots of them are on
+	// the way: some 8 MB, of 170 bytes a row and names of 64 bytes at most.
+	batchRows, nameBytesMax = 8192, 64
+	batches                 = 4
+	// rowGroupRows bounds a row group of Parquet, which the writer holds in memory: 10 to 20 MB. Readers like groups of
+	// 100,000 rows and more.
+	rowGroupRows = 128 << 10
+	// writeBytes is how much is written to a file at a time.
+	writeBytes = 256 << 10
+	// syncBytes is after how much a file is synced while it grows: what the kernel has not written yet would hold up the
+	// next sync of the log. A disk takes 16 MiB in some 30 ms.
+	syncBytes = 16 << 20
+	// manifestBytesMax bounds a manifest, which is read whole; one has some 1500 bytes. positionsBytesMax bounds the file
+	// of positions, which has a line for each place of export.
+	manifestBytesMax, positionsBytesMax = 64 << 10, 64 << 10
+	// snapshotsMax bounds the snapshots of a daemon, whose manifests are in memory: 1500 bytes each, a daily one for a
+	// century.
+	snapshotsMax = 100_000
+	// waitingMax and waitMax bound the requests that wait while another snapshot is made, which takes half a minute for
+	// ten million devices.
+	waitingMax = 8
+	waitMax    = time.Minute
+	// lineBytesMax bounds a line of the sealed NDJSON that gets other names: names of 64 bytes, times and numbers.
+	lineBytesMax = 8 << 10
+	// scheduleEvery is how often the schedule looks whether a day is over; retryMin and retryMax bound how long it waits
+	// after a snapshot that could not be made.
+	scheduleEvery      = 15 * time.Second
+	retryMin, retryMax = time.Minute, time.Hour
+	// monthsMissedMax bounds the months that are made up for after the daemon was down: the usage of older ones is no
+	// longer kept.
+	monthsMissedMax = 13
+)

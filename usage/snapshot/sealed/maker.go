@@ -1,0 +1,231 @@
+package sealed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/license/calendar"
+	"github.com/meterd/meterd/usage/snapshot"
+)
+
+// Options is what a Maker is made of.
+type Options struct {
+	Store *Store
+	// Cut opens what an account's devices and products used in a month, account "" for all, as of now.
+	Cut func(ctx context.Context, account string, month uint32) (snapshot.Source, error)
+	// Catalogue and NowMs are the engine's.
+	Catalogue func() *license.Catalogue
+	NowMs     func() int64
+	// Note writes an entry of the audit log in the daemon's own name.
+	Note   NoteFunc
+	Room   func() bool // whether the disk has room; nil: always
+	Logger *slog.Logger
+}
+
+// NoteFunc writes an entry of the audit log and returns when it is durable. An error means that it was not written, or
+// that nobody knows.
+type NoteFunc func(action, target string, detail any) error
+
+func (o *Options) fill() {
+	if o.Room == nil {
+		o.Room = func() bool { return true }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Validate reports every fault of the options at once; zeroes stand for defaults.
+func (o Options) Validate() error {
+	var errs []error
+	need := func(ok bool, what string) {
+		if !ok {
+			errs = append(errs, errors.New("sealed: "+what+" is needed"))
+		}
+	}
+	need(o.Store != nil, "Store")
+	need(o.Cut != nil, "Cut")
+	need(o.Catalogue != nil, "Catalogue")
+	need(o.NowMs != nil, "NowMs")
+	need(o.Note != nil, "Note")
+	return errors.Join(errs...)
+}
+
+// Maker makes snapshots, one at a time. It is safe for concurrent use.
+type Maker struct {
+	o       Options
+	store   *Store
+	place   chan struct{} // who holds it makes a snapshot
+	waiting atomic.Int32
+	stats   stats
+
+	mu      sync.Mutex
+	failing string // what the schedule was last refused for
+}
+
+// NewMaker returns a Maker.
+func NewMaker(o Options) (*Maker, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o.fill()
+	return &Maker{o: o, store: o.Store, place: make(chan struct{}, 1)}, nil
+}
+
+// Store returns where the snapshots lie.
+func (m *Maker) Store() *Store { return m.store }
+
+// Request asks for a snapshot as of now.
+type Request struct {
+	Account  *string // nil: that of the corrected one; "" is all
+	Period   string  // 2026-11; "": that of the corrected one, or the running month
+	Corrects string  // id of the snapshot that this one takes the place of; "": none
+	Bound    string  // the account that the caller is bound to, "" for none: Account is that
+	Token    string  // the caller's name
+	Note     NoteFunc
+
+	day, month string // what the schedule makes it for
+}
+
+// Make makes a snapshot and returns it sealed. What is wrong with the request, or not possible now, is reported as a
+// *event.Problem. When ctx ends before the snapshot is begun nothing is made; then, it is made whoever waits.
+func (m *Maker) Make(ctx context.Context, r Request) (*Manifest, error) {
+	scope, err := m.scope(&r)
+	if err != nil {
+		return nil, err
+	}
+	if !m.o.Room() {
+		return nil, errNoRoom()
+	}
+	if err := m.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-m.place }()
+	began := time.Now()
+	made, err := m.seal(context.WithoutCancel(ctx), &r, scope)
+	m.stats.count(made, err, time.Since(began))
+	var d *snapshot.Difference
+	switch {
+	case errors.As(err, &d):
+		return nil, m.refuse(&r, scope, d)
+	case err != nil:
+		return nil, fmt.Errorf("make a snapshot of %s: %w", calendar.MonthName(scope.month), err)
+	}
+	m.o.Logger.Info("a snapshot is sealed", "snapshot", made.ID, "period", made.Period, "account", made.AccountName(),
+		"final", made.Final, "rows", made.Rows, "seconds", time.Since(began).Seconds(), "sha256", made.SHA256)
+	return made, nil
+}
+
+// enter waits until no other snapshot is made.
+func (m *Maker) enter(ctx context.Context) error {
+	busy := &event.Problem{Code: event.Overloaded, Detail: "another snapshot is being made; send it again"}
+	if m.waiting.Add(1) > waitingMax {
+		m.waiting.Add(-1)
+		return busy
+	}
+	defer m.waiting.Add(-1)
+	ctx, cancel := context.WithTimeout(ctx, waitMax)
+	defer cancel()
+	select {
+	case m.place <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return busy
+	}
+}
+
+// seal makes the snapshot. It is decided by its entry in the audit log: what has none is dropped.
+func (m *Maker) seal(ctx context.Context, r *Request, s scope) (*Manifest, error) {
+	source, err := m.o.Cut(ctx, s.account, s.month)
+	if err != nil {
+		return nil, err
+	}
+	defer source.Close()
+	d, err := m.store.begin()
+	if err != nil {
+		return nil, err
+	}
+	made, err := m.fill(ctx, d, source, r, s)
+	if err == nil {
+		err = r.Note(noteMade, made.ID, noteOf(made))
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.drop())
+	}
+	if err := d.seal(made); err != nil {
+		return nil, err
+	}
+	return made, m.store.audited(made.Sequence)
+}
+
+// fill writes everything of the snapshot.
+func (m *Maker) fill(
+	ctx context.Context, d *draft, source snapshot.Source, r *Request, s scope,
+) (*Manifest, error) {
+	w := fileWriter{dir: d.dir, room: m.o.Room, zone: func(name string) (*time.Location, bool) {
+		p := m.o.Catalogue().Product([]byte(name))
+		if p == nil {
+			return nil, false
+		}
+		return p.Zone, true
+	}}
+	files, err := w.write(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	about := source.About()
+	made := &Manifest{
+		Account: pointTo(s.account), AsOf: Instant(about.AsOfMs), Group: about.Group, Period: calendar.MonthName(s.month),
+		Final: about.Final, Rows: about.Rows, Corrects: pointTo(r.Corrects), SealedAt: Instant(m.o.NowMs()), Token: r.Token,
+		ScheduledDay: r.day, ScheduledMonth: r.month, Files: files,
+	}
+	return made, d.complete(made)
+}
+
+// Actions of the audit log.
+const (
+	noteMade    = "snapshot.create"
+	noteRefused = "snapshot.refuse"
+)
+
+// noteOf is the detail of a snapshot's entry in the audit log.
+func noteOf(m *Manifest) any {
+	return map[string]any{
+		"account": m.Account, "period": m.Period, "sequence": m.Sequence, "rows": m.Rows, "sha256": m.SHA256,
+		"final": m.Final, "corrects": m.Corrects,
+	}
+}
+
+// refuse shouts about numbers that differ, and answers so.
+func (m *Maker) refuse(r *Request, s scope, d *snapshot.Difference) error {
+	m.o.Logger.Error("a snapshot is refused: its numbers do not add up", "period", calendar.MonthName(s.month),
+		"account", s.account, "product", d.Product, "field", d.Field, d.Left, d.LeftNumber, d.Right, d.RightNumber)
+	err := m.o.Note(noteRefused, calendar.MonthName(s.month), map[string]any{
+		"account": pointTo(s.account), "product": d.Product, "field": d.Field, d.Left: d.LeftNumber, d.Right: d.RightNumber,
+		"token": r.Token,
+	})
+	if err != nil {
+		m.o.Logger.Error("the refusal of a snapshot could not be written to the audit log", "error", err)
+	}
+	return &event.Problem{Code: event.TotalsDiffer, Detail: d.Error()}
+}
+
+// Recover writes what a crash kept from the audit log. It is called once, before Make and Run.
+func (m *Maker) Recover() error {
+	for _, made := range m.store.unaudited() {
+		if err := m.o.Note(noteMade, made.ID, noteOf(made)); err != nil {
+			return fmt.Errorf("note snapshot %s in the audit log: %w", made.ID, err)
+		}
+		if err := m.store.audited(made.Sequence); err != nil {
+			return err
+		}
+	}
+	return nil
+}

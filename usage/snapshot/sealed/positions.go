@@ -1,0 +1,109 @@
+package sealed
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+
+	"github.com/meterd/meterd/retention/disk"
+)
+
+const positionsName = "POSITIONS"
+
+// positions says how far the snapshots are known elsewhere, by their sequences.
+type positions struct {
+	Audited  uint64            `json:"audited"`  // the audit log has them up to here
+	Exported map[string]uint64 `json:"exported"` // by the place that --export-to names
+}
+
+func (s *Store) readPositions() (positions, error) {
+	path := filepath.Join(s.path, positionsName)
+	b, err := readBounded(path, positionsBytesMax)
+	if errors.Is(err, fs.ErrNotExist) {
+		var p positions
+		if last := s.newest(); last != nil {
+			p.Audited = last.Sequence - 1 // Each is noted before the next one is begun.
+		}
+		return p, nil
+	}
+	if err != nil {
+		return positions{}, err
+	}
+	p, err := decodePositions(b)
+	if err != nil {
+		return positions{}, disk.Damage(path, "%v; remove it: snapshots are then exported once more", err)
+	}
+	return p, nil
+}
+
+func decodePositions(b []byte) (p positions, err error) {
+	if err := json.Unmarshal(b, &p); err != nil {
+		return p, fmt.Errorf("it cannot be read: %w", err)
+	}
+	return p, nil
+}
+
+// move changes the positions and makes them durable.
+func (s *Store) move(change func(*positions)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := positions{Audited: s.positions.Audited, Exported: maps.Clone(s.positions.Exported)}
+	change(&next)
+	b, err := json.Marshal(next)
+	if err != nil {
+		return fmt.Errorf("encode the positions of snapshots: %w", err)
+	}
+	if err := disk.WriteSynced(filepath.Join(s.path, positionsName), append(b, '\n')); err != nil {
+		return err
+	}
+	s.positions = next
+	return nil
+}
+
+// Next returns the oldest snapshot that a place does not have, nil if it has all; then changed is closed when there is
+// another one.
+func (s *Store) Next(place string) (m *Manifest, pending int, changed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	after := s.positions.Exported[place]
+	for _, sealed := range s.sealed {
+		if sealed.Sequence <= after {
+			continue
+		}
+		if m == nil {
+			m = sealed
+		}
+		pending++
+	}
+	return m, pending, s.changed
+}
+
+// Exported notes that a place has the snapshots up to a sequence.
+func (s *Store) Exported(place string, sequence uint64) error {
+	return s.move(func(p *positions) {
+		if p.Exported == nil {
+			p.Exported = map[string]uint64{}
+		}
+		p.Exported[place] = max(p.Exported[place], sequence)
+	})
+}
+
+// audited notes that the audit log has the snapshots up to a sequence.
+func (s *Store) audited(sequence uint64) error {
+	return s.move(func(p *positions) { p.Audited = max(p.Audited, sequence) })
+}
+
+// unaudited returns the snapshots that the audit log may lack.
+func (s *Store) unaudited() (list []*Manifest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.sealed {
+		if m.Sequence > s.positions.Audited {
+			list = append(list, m)
+		}
+	}
+	return list
+}

@@ -1,0 +1,138 @@
+package sealed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/meterd/meterd/license/calendar"
+)
+
+// Schedule says what snapshots are made without being asked for.
+type Schedule struct{ Daily, Monthly bool }
+
+// ParseSchedule reads the flag --snapshot-at: daily, monthly, both with a comma, or none.
+func ParseSchedule(text string) (s Schedule, err error) {
+	if text == "none" {
+		return s, nil
+	}
+	for word := range strings.SplitSeq(text, ",") {
+		switch word {
+		case "daily":
+			s.Daily = true
+		case "monthly":
+			s.Monthly = true
+		default:
+			return Schedule{}, errors.New("must be daily, monthly, daily,monthly or none")
+		}
+	}
+	return s, nil
+}
+
+// A day is over when it is over in the zone of every product: the schedule makes one snapshot of all accounts then, of
+// the month that the day belongs to. A month is over likewise; its snapshot is final. After the last day of a month
+// that is one and the same. What was missed is made at the start: of days the newest alone, since a snapshot shows
+// usage as of now, and of months each.
+
+// due returns the next snapshot that the schedule wants at nowMs, ok is false if there is none. since is when the data
+// directory was made: days and months that were over before are not wanted.
+func (m *Maker) due(s Schedule, since, nowMs int64) (r Request, ok bool) {
+	list := m.o.Catalogue().Products("")
+	if len(list) == 0 {
+		return r, false
+	}
+	day, month := ^uint32(0), ^uint32(0)
+	dayDone, monthDone := ^uint32(0), ^uint32(0)
+	for _, p := range list {
+		w := calendar.WindowAt(nowMs, p.Zone)
+		day, month = min(day, w.Day), min(month, w.Month)
+		first := calendar.WindowAt(since, p.Zone)
+		dayDone, monthDone = min(dayDone, first.Day), min(monthDone, first.Month)
+	}
+	// The running ones are not over; those before the first are done.
+	doneDay, doneMonth := m.store.scheduled()
+	doneDay = max(doneDay, calendar.DayName(dayDone-1))
+	lastMonth := calendar.MonthName(month - 1)
+	if s.Monthly && doneMonth < lastMonth && monthDone < month {
+		next := max(monthDone, month-min(month, monthsMissedMax))
+		if done, known := calendar.ParseMonth(doneMonth); known {
+			next = max(next, done+1)
+		}
+		r.Period, r.month = calendar.MonthName(next), calendar.MonthName(next)
+		if last := calendar.DayName(
+			day - 1,
+		); s.Daily && doneDay < last && next == month-1 &&
+			strings.HasPrefix(last, r.month) {
+			r.day = last
+		}
+		return r, true
+	}
+	if last := calendar.DayName(day - 1); s.Daily && doneDay < last {
+		r.Period, r.day = last[:len("2026-11")], last
+		return r, true
+	}
+	return r, false
+}
+
+// scheduled returns the newest day and month that the schedule has made a snapshot for, "" for none.
+func (s *Store) scheduled() (day, month string) {
+	s.List(0, func(m *Manifest) bool {
+		day, month = max(day, m.ScheduledDay), max(month, m.ScheduledMonth)
+		return day == "" || month == ""
+	})
+	return day, month
+}
+
+// scheduleName is who has scheduled snapshots made, in the audit log and in manifests.
+const scheduleName = "schedule"
+
+// Run makes what the schedule wants until ctx ends. created is when the data directory was made. What cannot be made is
+// tried again, later and later.
+func (m *Maker) Run(ctx context.Context, s Schedule, created time.Time) {
+	if !s.Daily && !s.Monthly {
+		return
+	}
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	retry := retryMin
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		wait := scheduleEvery
+		if r, ok := m.due(s, created.UnixMilli(), m.o.NowMs()); ok {
+			all := ""
+			r.Account, r.Token, r.Note = &all, scheduleName, m.o.Note
+			_, err := m.Make(ctx, r)
+			if ctx.Err() != nil {
+				return
+			}
+			if m.noteSchedule(&r, err); err == nil {
+				retry, wait = retryMin, 0 // Perhaps another month was missed.
+			} else {
+				wait, retry = retry, min(2*retry, retryMax)
+			}
+		}
+		tick.Reset(wait)
+	}
+}
+
+// noteSchedule keeps whether the schedule fails, and logs what is new about it.
+func (m *Maker) noteSchedule(r *Request, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	m.mu.Lock()
+	changed := text != m.failing
+	m.failing = text
+	m.mu.Unlock()
+	if err != nil && changed {
+		m.o.Logger.Error("a scheduled snapshot could not be made; it is tried again", "period", r.Period,
+			"error", fmt.Errorf("schedule: %w", err))
+	}
+}

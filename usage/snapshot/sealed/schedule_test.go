@@ -1,0 +1,135 @@
+package sealed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestParseSchedule(t *testing.T) {
+	for text, want := range map[string]Schedule{
+		"none": {}, "daily": {Daily: true}, "monthly": {Monthly: true}, "daily,monthly": {true, true},
+		"monthly,daily": {true, true},
+	} {
+		if got, err := ParseSchedule(text); err != nil || got != want {
+			t.Errorf("%q is %+v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "hourly", "daily,", "daily monthly", "none,daily", "Daily"} {
+		if got, err := ParseSchedule(text); err == nil {
+			t.Errorf("%q is %+v", text, got)
+		}
+	}
+}
+
+// catchUp makes what the schedule wants at an instant and returns it.
+func (b *bed) catchUp(s Schedule, since, at time.Time) (made []string) {
+	b.t.Helper()
+	b.now = at
+	for {
+		r, ok := b.due(s, since.UnixMilli(), at.UnixMilli())
+		if !ok {
+			return made
+		}
+		m := b.sealed(r)
+		made = append(made, fmt.Sprintf("%s day=%s month=%s final=%t", m.Period, m.ScheduledDay, m.ScheduledMonth, m.Final))
+	}
+}
+
+// TestSchedule has products in Shanghai (UTC+8) and New York (UTC-5): a day ends there at 05:00 UTC of the next.
+func TestSchedule(t *testing.T) {
+	day := func(month time.Month, day, hour, minute int) time.Time {
+		return time.Date(2026, month, day, hour, minute, 0, 0, time.UTC)
+	}
+	b := newBed(t)
+	since := day(11, 23, 10, 0)
+	both := Schedule{Daily: true, Monthly: true}
+	for _, step := range []struct {
+		at   time.Time
+		want []string
+	}{
+		{day(11, 23, 10, 0), nil},
+		{day(11, 24, 4, 59), nil}, // It is over in Shanghai alone.
+		{day(11, 24, 5, 0), []string{"2026-11 day=2026-11-23 month= final=false"}},
+		{day(11, 24, 23, 0), nil},
+		// The daemon was down: the newest day alone.
+		{day(11, 28, 8, 0), []string{"2026-11 day=2026-11-27 month= final=false"}},
+		{day(12, 1, 4, 59), []string{"2026-11 day=2026-11-29 month= final=false"}},
+		// The day and the month are over at once.
+		{day(12, 1, 5, 0), []string{"2026-11 day=2026-11-30 month=2026-11 final=true"}},
+		{day(12, 1, 5, 1), nil},
+		{day(12, 2, 5, 0), []string{"2026-12 day=2026-12-01 month= final=false"}},
+	} {
+		if got := b.catchUp(both, since, step.at); !slices.Equal(got, step.want) {
+			t.Errorf("at %s it makes %q, want %q", step.at, got, step.want)
+		}
+	}
+	b.open() // What was made is known after a restart.
+	later := time.Date(2027, 3, 9, 12, 0, 0, 0, time.UTC)
+	want := []string{
+		"2026-12 day= month=2026-12 final=true", "2027-01 day= month=2027-01 final=true",
+		"2027-02 day= month=2027-02 final=true", "2027-03 day=2027-03-08 month= final=false",
+	}
+	if got := b.catchUp(both, since, later); !slices.Equal(got, want) {
+		t.Errorf("after three months it makes %q, want %q", got, want)
+	}
+	if got := b.catchUp(Schedule{}, since, later.AddDate(1, 0, 0)); len(got) > 0 {
+		t.Errorf("without a schedule it makes %q", got)
+	}
+}
+
+func TestScheduleBegins(t *testing.T) {
+	b := newBed(t)
+	both := Schedule{Daily: true, Monthly: true}
+	// On the first day of a month nothing is over that the daemon has seen.
+	first := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+	if got := b.catchUp(both, first, first.Add(time.Hour)); len(got) > 0 {
+		t.Errorf("it makes %q", got)
+	}
+	// A schedule that is switched on late makes the months that are kept.
+	if got := b.catchUp(Schedule{Monthly: true}, first, first.AddDate(2, 0, 0)); len(got) != monthsMissedMax {
+		t.Errorf("it makes %d months, %q", len(got), got)
+	}
+}
+
+// TestRun waits for midnight, and tries again later and later.
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		// The bubble begins in 2000, before there are numbers of days.
+		clock := func() time.Time { return time.Now().AddDate(26, 0, 0) }
+		b.o.NowMs = func() int64 { return clock().UnixMilli() }
+		created := clock()
+		failing := 3
+		note := b.o.Note
+		b.o.Note = func(action, target string, detail any) error {
+			if failing > 0 {
+				failing--
+				return errors.New("the log is full")
+			}
+			return note(action, target, detail)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			b.Run(ctx, Schedule{Daily: true}, created)
+		}()
+		time.Sleep(5*time.Hour + 2*time.Minute) // Midnight of New York and two attempts.
+		synctest.Wait()
+		if b.failing == "" || b.store.last() != nil {
+			t.Errorf("it is failing with %q, %v", b.failing, b.store.last())
+		}
+		time.Sleep(6 * time.Minute)
+		synctest.Wait()
+		if last := b.store.last(); b.failing != "" || last == nil || last.Token != "schedule" {
+			t.Errorf("it is failing with %q, %v", b.failing, last)
+		}
+		cancel()
+		<-done
+	})
+}

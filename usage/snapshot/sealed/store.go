@@ -1,0 +1,275 @@
+package sealed
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/meterd/meterd/retention/disk"
+)
+
+// Store is the directory of sealed snapshots.
+//
+//	DIR/snapshots/s00000007/       devices.* products.csv SHA256SUMS manifest.json     sealed: never written again
+//	DIR/snapshots/.s00000008.tmp/  the same, not all of it                             being made, or left by a crash
+//	DIR/snapshots/POSITIONS        what is in the audit log, and what was exported
+//
+// It is safe for concurrent use; snapshots are begun one at a time.
+type Store struct {
+	path   string
+	logger *slog.Logger
+
+	mu        sync.Mutex
+	sealed    []*Manifest // by sequence
+	damaged   int         // directories that are no snapshot
+	positions positions
+	broken    error         // why nothing more can be sealed before a restart
+	changed   chan struct{} // closed when there is another snapshot
+}
+
+// OpenStore opens the directory at path, which exists. A snapshot that was complete but for its name gets it; what else
+// a crash left is removed. A damaged snapshot is left out, and logged.
+func OpenStore(path string, logger *slog.Logger) (*Store, error) {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{path: path, logger: logger, changed: make(chan struct{})}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("list the snapshots: %w", err)
+	}
+	for _, e := range entries {
+		name := e.Name()
+		id, hidden := strings.CutPrefix(strings.TrimSuffix(name, disk.TmpSuffix), ".")
+		switch {
+		case hidden:
+			if err := s.recover(name, id); err != nil {
+				return nil, err
+			}
+		case e.IsDir():
+			s.load(name)
+		}
+	}
+	slices.SortFunc(s.sealed, func(a, b *Manifest) int { return strings.Compare(a.ID, b.ID) })
+	for i, m := range s.sealed[min(1, len(s.sealed)):] {
+		if textOf(m.Previous) != s.sealed[i].SHA256 {
+			logger.Error("the chain of snapshots is broken: previous_sha256 is not that of the one before", "snapshot", m.ID)
+		}
+	}
+	s.positions, err = s.readPositions()
+	return s, err
+}
+
+// recover completes or removes what a crash left.
+func (s *Store) recover(name, id string) error {
+	tmp := filepath.Join(s.path, name)
+	if m, err := s.read(tmp, id); err == nil && m.ID == id {
+		if err := errors.Join(os.Rename(tmp, filepath.Join(s.path, id)), disk.SyncDir(s.path)); err != nil {
+			return fmt.Errorf("complete snapshot %s: %w", id, err)
+		}
+		s.logger.Info("a snapshot is complete: its sealing was interrupted", "snapshot", id)
+		s.sealed = append(s.sealed, m)
+		return nil
+	}
+	s.logger.Info("what is left of a snapshot that was interrupted is removed", "path", tmp)
+	if err := os.RemoveAll(tmp); err != nil {
+		return fmt.Errorf("remove what is left of a snapshot: %w", err)
+	}
+	return nil
+}
+
+// load reads the snapshot of a directory.
+func (s *Store) load(id string) {
+	m, err := s.read(filepath.Join(s.path, id), id)
+	if err != nil {
+		s.damaged++
+		s.logger.Error("a snapshot is damaged and not shown: put it back from its export or a backup, or move it away",
+			"path", filepath.Join(s.path, id), "error", err)
+		return
+	}
+	s.sealed = append(s.sealed, m)
+}
+
+// read reads a manifest and looks whether the files are there.
+func (s *Store) read(dir, id string) (*Manifest, error) {
+	b, err := readBounded(filepath.Join(dir, manifestName), manifestBytesMax)
+	if err != nil {
+		return nil, err
+	}
+	m, err := decodeManifest(b)
+	if err != nil {
+		return nil, disk.Damage(filepath.Join(dir, manifestName), "%v", err)
+	}
+	if m.ID != id {
+		return nil, disk.Damage(filepath.Join(dir, manifestName), "it is that of snapshot %s", m.ID)
+	}
+	for _, f := range m.Files {
+		info, err := os.Stat(filepath.Join(dir, filepath.Base(f.Name)))
+		if err != nil {
+			return nil, fmt.Errorf("look at a file of snapshot %s: %w", id, err)
+		}
+		if info.Size() != f.Bytes {
+			return nil, disk.Damage(filepath.Join(dir, f.Name), "it has %d bytes, and not %d", info.Size(), f.Bytes)
+		}
+	}
+	return m, nil
+}
+
+func readBounded(path string, bytesMax int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open %q: %w", path, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, bytesMax+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %q: %w", path, err)
+	}
+	if int64(len(b)) > bytesMax {
+		return nil, disk.Damage(path, "it is over %d bytes", bytesMax)
+	}
+	return b, nil
+}
+
+// List calls fn for the snapshots before sequence before (0: all), newest first, until fn returns false.
+func (s *Store) List(before uint64, fn func(*Manifest) bool) {
+	s.mu.Lock()
+	list := s.sealed
+	s.mu.Unlock()
+	for _, m := range slices.Backward(list) {
+		if (before == 0 || m.Sequence < before) && !fn(m) {
+			return
+		}
+	}
+}
+
+// Get returns the snapshot of an id, nil if there is none.
+func (s *Store) Get(id string) *Manifest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, found := slices.BinarySearchFunc(
+		s.sealed,
+		id,
+		func(m *Manifest, id string) int { return strings.Compare(m.ID, id) },
+	)
+	if !found {
+		return nil
+	}
+	return s.sealed[i]
+}
+
+// newest returns the newest snapshot, nil before the first. s.mu is held.
+func (s *Store) newest() *Manifest {
+	if len(s.sealed) == 0 {
+		return nil
+	}
+	return s.sealed[len(s.sealed)-1]
+}
+
+// Content is an open sealed file. It must be closed.
+type Content interface {
+	io.ReadSeekCloser
+	io.ReaderAt
+}
+
+// Open opens a file of a snapshot and says what it is. An unknown name is reported as fs.ErrNotExist.
+func (s *Store) Open(m *Manifest, name string) (Content, File, error) {
+	known := m.file(name)
+	if known == nil {
+		return nil, File{}, fmt.Errorf("open %q of snapshot %s: %w", name, m.ID, fs.ErrNotExist)
+	}
+	f, err := os.Open(filepath.Join(s.path, m.ID, known.Name))
+	if err != nil {
+		return nil, File{}, fmt.Errorf("open a file of snapshot %s: %w", m.ID, err)
+	}
+	return f, *known, nil
+}
+
+// draft is a snapshot that is being made.
+type draft struct {
+	s        *Store
+	sequence uint64
+	previous *string
+	dir      string
+}
+
+// begin makes the hidden directory of the next snapshot. Either seal or drop must follow.
+func (s *Store) begin() (*draft, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return nil, s.broken
+	}
+	d := &draft{s: s, sequence: 1}
+	if last := s.newest(); last != nil {
+		d.sequence, d.previous = last.Sequence+1, &last.SHA256
+	}
+	if d.sequence > snapshotsMax {
+		return nil, fmt.Errorf("there are %d snapshots, and no more fit", snapshotsMax)
+	}
+	for s.taken(d.sequence) {
+		d.sequence++ // The number of a damaged snapshot stays its own.
+	}
+	d.dir = filepath.Join(s.path, "."+idOf(d.sequence)+disk.TmpSuffix)
+	return d, noRoom(errors.Join(os.RemoveAll(d.dir), disk.MakeDir(d.dir)))
+}
+
+func (s *Store) taken(sequence uint64) bool {
+	_, err := os.Lstat(filepath.Join(s.path, idOf(sequence)))
+	return err == nil
+}
+
+// drop removes the draft, in small pieces, so that no sync of the log waits for it.
+func (d *draft) drop() error {
+	// Without a manifest it is never taken for complete.
+	err := os.Remove(filepath.Join(d.dir, manifestName))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	entries, listErr := os.ReadDir(d.dir)
+	err = errors.Join(err, listErr)
+	for _, e := range entries {
+		if e.Name() != manifestName {
+			err = errors.Join(err, disk.RemoveGently(filepath.Join(d.dir, e.Name())))
+		}
+	}
+	return errors.Join(err, os.Remove(d.dir))
+}
+
+// complete writes what belongs beside the files and makes everything durable: after it the draft is a snapshot but for
+// its name.
+func (d *draft) complete(m *Manifest) error {
+	m.ID, m.Sequence, m.Previous, m.Sealed = idOf(d.sequence), d.sequence, d.previous, true
+	text := sums(m.Files)
+	m.SHA256 = hexSHA256(text)
+	encoded, err := m.encode()
+	if err != nil {
+		return err
+	}
+	if err := disk.WriteSynced(filepath.Join(d.dir, sumsName), text); err != nil {
+		return noRoom(err)
+	}
+	return noRoom(disk.WriteSynced(filepath.Join(d.dir, manifestName), encoded))
+}
+
+// seal gives the snapshot its name. If that fails, nobody knows what the disk has: a restart looks.
+func (d *draft) seal(m *Manifest) error {
+	s := d.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := errors.Join(os.Rename(d.dir, filepath.Join(s.path, m.ID)), disk.SyncDir(s.path)); err != nil {
+		s.broken = fmt.Errorf("snapshot %s could not get its name; restart the daemon, which completes it: %w", m.ID, err)
+		return s.broken
+	}
+	s.sealed = append(slices.Clip(s.sealed), m)
+	close(s.changed)
+	s.changed = make(chan struct{})
+	return nil
+}

@@ -114,7 +114,7 @@ func (d *daemon) open() {
 	must(d.t, err)
 	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	must(d.t, err)
-	list := usage.New(store)
+	list := usage.New(usage.Options{Store: store})
 	d.engine, err = shard.Open(shard.Options{
 		Log: log, Ledger: list, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: d.clock, HashSeed: 42,
 		Region: dir.Region(), Retention: retentionOfTests,

@@ -38,9 +38,9 @@ func (s *Slot) CountMessage(day uint32, up bool, units, limit uint32) MessageOut
 	}
 }
 
-// CountDenied counts units that the quota denied (R11); the count saturates at DeniedMax. closed is the older day's
-// word that after replaced, 0 if there was none or it counted nothing.
-func (s *Slot) CountDenied(day, units uint32) (after, closed DeniedWord) {
+// CountDenied counts units that the quota denied (R11); the count saturates at DeniedMax, so it may have grown by less.
+// closed is the older day's word that after replaced, 0 if there was none or it counted nothing.
+func (s *Slot) CountDenied(day, units uint32) (after, closed DeniedWord, grown uint64) {
 	for {
 		old := s.Denied()
 		cur := old.At(day)
@@ -51,7 +51,7 @@ func (s *Slot) CountDenied(day, units uint32) (after, closed DeniedWord) {
 		if cur != old && old.Denied() != 0 {
 			closed = old
 		}
-		return after, closed
+		return after, closed, after.Denied() - cur.Denied()
 	}
 }
 

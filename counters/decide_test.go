@@ -83,17 +83,18 @@ func TestDaysAreLazy(t *testing.T) {
 // R11: denied units by day; they saturate.
 func TestCountDenied(t *testing.T) {
 	s := new(Slot)
-	if after, closed := s.CountDenied(5, 7); after != NewDeniedWord(5, 7) || closed != 0 {
+	if after, closed, grown := s.CountDenied(5, 7); after != NewDeniedWord(5, 7) || closed != 0 || grown != 7 {
 		t.Errorf("first: %x %x", after, closed)
 	}
-	if after, closed := s.CountDenied(4, 1); after != NewDeniedWord(5, 8) || closed != 0 {
+	if after, closed, grown := s.CountDenied(4, 1); after != NewDeniedWord(5, 8) || closed != 0 || grown != 1 {
 		t.Errorf("the clock stepped back: %x %x", after, closed)
 	}
-	if after, closed := s.CountDenied(6, 1); after != NewDeniedWord(6, 1) || closed != NewDeniedWord(5, 8) {
+	after, closed, grown := s.CountDenied(6, 1)
+	if after != NewDeniedWord(6, 1) || closed != NewDeniedWord(5, 8) || grown != 1 {
 		t.Errorf("next day: %x %x", after, closed)
 	}
 	s.Join(3, uint64(NewDeniedWord(6, DeniedMax-1)))
-	if after, _ := s.CountDenied(6, 1<<32-1); after != NewDeniedWord(6, DeniedMax) {
+	if after, _, grown := s.CountDenied(6, 1<<32-1); after != NewDeniedWord(6, DeniedMax) || grown != 1 {
 		t.Errorf("saturation: %x", after)
 	}
 }

@@ -70,7 +70,7 @@ func (d *guardedDoor) open() {
 	d.must(err)
 	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	d.must(err)
-	d.ledger = usage.New(store)
+	d.ledger = usage.New(usage.Options{Store: store})
 	d.engine, err = shard.Open(shard.Options{
 		Log:         d.disk,
 		Ledger:      d.ledger,

@@ -118,7 +118,9 @@ func (c *Catalogue) CreateProduct(by Actor, spec ProductSpec) (*Catalogue, *Chan
 	owner.products = append(slices.Clip(a.products), p.ID)
 	n.putAccount(&owner)
 	n.putProduct(p)
-	ch := n.change(by, "product.create", p.Name, map[string]any{"account": a.Name, "time_zone": p.ZoneName, "plan": plan})
+	ch := n.change(
+		by, actionCreateProduct, p.Name, map[string]any{"account": a.Name, "time_zone": p.ZoneName, "plan": plan},
+	)
 	ch.put(p.record())
 	return n, ch, p, nil
 }

@@ -46,6 +46,21 @@ func (ch *Change) put(p Put) { ch.Puts = append(ch.Puts, p) }
 
 func (ch *Change) refresh(p *Product) { ch.Refresh, ch.Audit.Refresh = p.ID, p.ID }
 
+// actionCreateProduct is in the audit log, and marks the change that creates a product.
+const actionCreateProduct = "product.create"
+
+// CreatedProduct returns the ordinal of the product that the change creates, 0 if it creates none.
+func (ch *Change) CreatedProduct() uint32 {
+	if ch.Audit.Action == actionCreateProduct {
+		for _, p := range ch.Puts {
+			if len(p.Key) == 1+4 && p.Key[0] == keyProduct {
+				return binary.BigEndian.Uint32(p.Key[1:])
+			}
+		}
+	}
+	return 0
+}
+
 // Note is a change of nothing but the audit log: something outside the catalogue was done.
 func (c *Catalogue) Note(by Actor, action, target string, detail any) (*Catalogue, *Change) {
 	n := c.next()

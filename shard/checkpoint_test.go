@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -20,26 +21,16 @@ func TestCheckpointOfMoreThanASection(t *testing.T) {
 		{
 			"totals",
 			func(e *Engine) {
-				e.totals.Lock()
-				defer e.totals.Unlock()
 				for n := uint32(1); n <= many; n++ {
-					sum := record.Totals{
-						MessagesUp:     1 << 60,
-						MessagesDown:   1 << 60,
-						MessagesDenied: uint64(n),
-						OTAAllowance:   1 << 60,
-						Licenses:       1 << 60,
+					sum := record.BucketTotals{
+						Bucket: record.Bucket{Product: n, Quarter: 1<<32 - 1, Day: record.DayMax},
+						Totals: record.Totals{MessagesUp: 1 << 60, MessagesDown: 1 << 60, OTAAllowance: 1 << 60, Licenses: 1 << 60},
 					}
-					e.totals.Join(record.Quarter{Product: n, Number: 1<<32 - 1}, &sum, 0)
+					sum.Deny(event.Up, event.MessageQuotaExceeded, uint64(n))
+					e.totals.Join(&sum)
 				}
 			},
-			func(e *Engine) int {
-				lost := many
-				e.totals.Lock()
-				defer e.totals.Unlock()
-				e.totals.Each(func(record.Quarter, *record.Totals) { lost-- })
-				return lost
-			},
+			func(e *Engine) int { return many - len(e.totals.All()) },
 		},
 	}
 	for _, tt := range tests {

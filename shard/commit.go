@@ -95,9 +95,7 @@ func (e *Engine) seal() *group {
 // anything. The gate is closed.
 func (e *Engine) collect(g *group, under *license.Catalogue) bool {
 	full, seq := len(g.changes) > 0, e.sealedSeq.Load()+1
-	e.totals.Lock()
-	defer e.totals.Unlock()
-	touched := e.touched[:0]
+	gathered := e.gathered[:0]
 	for _, l := range e.gate.all {
 		e.verdicts.take(l)
 		if l.records.Empty() && len(l.raw) == 0 {
@@ -111,15 +109,9 @@ func (e *Engine) collect(g *group, under *license.Catalogue) bool {
 			g.firstMs = l.firstMs
 		}
 		g.lastMs = max(g.lastMs, l.lastMs)
-		for q, t := range l.totals {
-			if e.totals.Add(q, t, seq) {
-				touched = append(touched, q)
-			}
-		}
+		gathered = l.totals.take(gathered)
 		l.raw = nil
 		l.rows, l.firstMs, l.lastMs = 0, 0, 0
-		l.total = nil
-		clear(l.totals)
 	}
 	if !full {
 		return false
@@ -128,10 +120,11 @@ func (e *Engine) collect(g *group, under *license.Catalogue) bool {
 	e.sealedSeq.Store(seq)
 	g.commandLast = e.commands.Last()
 	head := record.Head{SerialLast: e.serial.Load(), Changes: g.changes}
-	for _, q := range touched {
-		head.Totals = append(head.Totals, record.QuarterTotals{Quarter: q, Totals: e.totals.Of(q)})
+	head.Totals = e.totals.Seal(make([]record.BucketTotals, 0, len(gathered)), gathered)
+	e.gathered = gathered
+	for _, l := range e.gate.all {
+		l.totals.reset()
 	}
-	e.touched = touched
 	g.head = head.Append(nil)
 	g.view = &views.Group{FirstMs: g.firstMs, LastMs: g.lastMs, Head: head, Catalogue: under}
 	return true

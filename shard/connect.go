@@ -173,7 +173,7 @@ func (t *turn) grant(pool *license.Pool) {
 		GiftsDrawn: t.product.State.GiftsDrawn, Serial: serial,
 	})
 	t.e.expiry.add(expiry, ordinal)
-	total := t.l.totalOf(t.product.ID, t.nowMs)
+	total := t.total(t.window.Day)
 	total.Licenses++
 	if before.Generation() == 0 {
 		total.Activations++

@@ -152,12 +152,11 @@ func (t *turn) message() {
 	units := p.Plan.MessageUnits(ev.Size)
 	out := t.slot.CountMessage(t.window.Day, up, units, p.Plan.MessagesPerDay)
 	ordinal := uint64(t.slot.Ordinal())
-	total := t.l.totalOf(p.ID, t.nowMs)
 	if !out.OK {
 		t.verdict.Code = event.MessageQuotaExceeded
 		t.quota(p.Plan.MessagesPerDay, out.After.Used(), 0)
-		after, closed := t.slot.CountDenied(t.window.Day, units)
-		total.MessagesDenied += uint64(units)
+		after, closed, grown := t.slot.CountDenied(t.window.Day, units)
+		t.total(after.Day()).Deny(ev.Type, event.MessageQuotaExceeded, grown)
 		t.l.records.DeniedMessage(ev.Type, ordinal, ev.Size, out.After.Used(), after.Day(), after.Denied())
 		if closed != 0 {
 			t.l.records.Closed(wordDenied, ordinal, uint64(closed))
@@ -172,7 +171,7 @@ func (t *turn) message() {
 	if out.Closed != 0 {
 		t.l.records.Closed(wordMessages, ordinal, uint64(out.Closed))
 	}
-	if up {
+	if total := t.total(out.After.Day()); up {
 		total.MessagesUp += uint64(units)
 	} else {
 		total.MessagesDown += uint64(units)
@@ -234,8 +233,14 @@ func (t *turn) quota(limit, used uint32, requested uint32) {
 	v.WindowStartMs, v.ResetsAtMs = t.window.DayStartMs, t.window.DayEndMs
 }
 
-// denied logs a denied event: by ordinal if the device is known, in full if it is not.
+// denied counts and logs an event that was denied without a change of its device's words.
 func (t *turn) denied() {
+	t.total(t.window.Day).Deny(t.ev.Type, t.verdict.Code, t.denialUnits())
+	t.logDenied()
+}
+
+// logDenied logs a denied event: by ordinal if the device is known, in full if it is not.
+func (t *turn) logDenied() {
 	if t.slot == nil {
 		t.l.records.Stranger(t.ev.Type, t.verdict.Code, t.product.ID, t.r.Batch.Bytes(t.ev.Device), t.ev.Size)
 	} else {

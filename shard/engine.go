@@ -154,9 +154,9 @@ type Engine struct {
 	state     *recovery.State
 	serial    *atomic.Uint64 // the state's
 
-	totals   *recovery.Totals   // the state's
-	upgrades *recovery.Upgrades // the state's
-	touched  []record.Quarter   // by the group that is being sealed
+	totals   *recovery.Totals      // the state's
+	upgrades *recovery.Upgrades    // the state's
+	gathered []record.BucketTotals // by the lanes for the group that is being sealed
 	commands *commands.Commands
 	sweeps   sweeps
 	views    *views.Runner

@@ -222,6 +222,7 @@ func (t *turn) expire(o counters.Ordinal) {
 	if t.product = t.cat.ProductByID(t.slot.Product()); t.product == nil {
 		return
 	}
+	t.window = t.product.Window(t.nowMs)
 	t.product.State.Account.Lock()
 	defer t.product.State.Account.Unlock()
 	w := t.slot.License()

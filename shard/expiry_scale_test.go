@@ -106,7 +106,7 @@ func newFleetOn(b *testing.B, instead Log) *fleet {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if o.Log, o.Ledger = log, usage.New(store); instead != nil {
+	if o.Log, o.Ledger = log, usage.New(usage.Options{Store: store}); instead != nil {
 		o.Log = instead
 	}
 	if f.Engine, err = Open(o); err != nil {

@@ -307,7 +307,7 @@ func (m *machine) options() Options {
 		m.t.Fatal(err)
 	}
 	return Options{
-		Log: m.log, Ledger: usage.New(m.store), Checkpoints: checkpoints, Guard: m.disk, Clock: m.clock,
+		Log: m.log, Ledger: usage.New(usage.Options{Store: m.store}), Checkpoints: checkpoints, Guard: m.disk, Clock: m.clock,
 		HashSeed: 42, Region: "default", Retention: 168 * time.Hour, Lanes: m.lanes, claims: m.claims,
 	}
 }

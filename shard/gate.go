@@ -12,6 +12,7 @@ import (
 	"github.com/meterd/meterd/shard/claims"
 	"github.com/meterd/meterd/shard/commands"
 	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/recovery"
 	"github.com/meterd/meterd/shard/views"
 )
 
@@ -174,31 +175,13 @@ type lane struct {
 	spare    *record.Builder // swapped in when a group is sealed
 	raw      [][]byte        // chunks that were cut within the group
 	rows     int
-	totals   map[record.Quarter]*record.Totals
-	quarter  record.Quarter // of the last total, so that a batch of one product looks it up once
-	total    *record.Totals
+	totals   laneTotals
 	verdicts [event.Types][event.Codes]uint64
 	firstMs  int64
 	lastMs   int64
 }
 
-func newLane() *lane {
-	return &lane{records: &record.Builder{}, spare: &record.Builder{}, totals: map[record.Quarter]*record.Totals{}}
-}
-
-// totalOf returns the lane's totals of a product in the quarter of an hour of nowMs.
-func (l *lane) totalOf(product uint32, nowMs int64) *record.Totals {
-	q := record.Quarter{Product: product, Number: uint32(nowMs / record.QuarterMs)}
-	if l.total == nil || q != l.quarter {
-		t := l.totals[q]
-		if t == nil {
-			t = &record.Totals{}
-			l.totals[q] = t
-		}
-		l.quarter, l.total = q, t
-	}
-	return l.total
-}
+func newLane() *lane { return &lane{records: &record.Builder{}, spare: &record.Builder{}} }
 
 // cutChunk ends the running chunk when it is large; only between two batches.
 func (l *lane) cutChunk() {
@@ -215,6 +198,7 @@ type View struct {
 	NowMs     int64 // Unix milliseconds, never before a decision that is seen
 	Table     *counters.Table
 	Producers *claims.Producers
+	Totals    *recovery.Totals // up to the last seal: what requests gather in the open group is not among them
 }
 
 // View runs fn inside the gate, where the catalogue and the device table stand still against swaps and growth, and
@@ -226,7 +210,9 @@ func (e *Engine) View(fn func(*View)) error {
 		e.gate.mu.RUnlock()
 		return ErrStopped
 	}
-	fn(&View{Catalogue: e.catalogue.Load(), NowMs: e.clock.view(), Table: e.table, Producers: e.producers})
+	fn(&View{
+		Catalogue: e.catalogue.Load(), NowMs: e.clock.view(), Table: e.table, Producers: e.producers, Totals: e.totals,
+	})
 	g := e.gate.newest()
 	e.gate.mu.RUnlock()
 	return e.awaitNewest(g)

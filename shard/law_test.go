@@ -3,7 +3,6 @@ package shard
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -24,7 +23,8 @@ import (
 )
 
 // The law: state is the join of the log's records. Whole groups shuffled, doubled, cut into their chunks and regrouped
-// give the same state, provided that bindings come before what they bind.
+// give the same state, provided that bindings come before what they bind. And the totals of products are the sums of
+// their devices' words.
 func TestStateIsTheJoinOfRecords(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newMachine(t)
@@ -32,6 +32,7 @@ func TestStateIsTheJoinOfRecords(t *testing.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
 		m.randomHistory(rand.New(rand.NewPCG(seed, 1)))
 		want := m.state()
+		m.checkTotals(rt, seed)
 		groups := m.log.snapshot()
 		m.kill()
 
@@ -45,7 +46,7 @@ func TestStateIsTheJoinOfRecords(t *testing.T) {
 					rt.Fatal(err)
 				}
 			}
-			if got := j.state(m.store); got != want {
+			if got := j.state(); got != want {
 				rt.Fatalf("state differs (seed %d):\n%s", seed, diff(want, got))
 			}
 		}
@@ -142,10 +143,10 @@ func (j *lawJoiner) bind(groups []commitlog.Group) {
 	j.e.catalogue.Store(cat)
 }
 
-func (j *lawJoiner) state(store *memStore) string {
+func (j *lawJoiner) state() string {
 	j.e.clock = newDecidedClock(j.e.o.Clock, j.LastMs())
 	j.e.commands.Start(j.e.catalogue.Load().Seq)
-	return stateOf(j.e, store)
+	return stateOf(j.e)
 }
 
 func (m *machine) state() string {
@@ -153,12 +154,12 @@ func (m *machine) state() string {
 	if err := m.DurableInLedger(); err != nil {
 		m.t.Fatal(err)
 	}
-	return stateOf(m.Engine, m.store)
+	return stateOf(m.Engine)
 }
 
 // stateOf writes everything that must survive as text: words, grants, pools, gifts, totals, producers, commands and the
 // last serial.
-func stateOf(e *Engine, store *memStore) string {
+func stateOf(e *Engine) string {
 	var lines []string
 	e.table.Walk(0, func(o counters.Ordinal, product uint32, name []byte) bool {
 		s := e.table.SlotOf(o)
@@ -180,25 +181,8 @@ func stateOf(e *Engine, store *memStore) string {
 	}, func(product uint32, drawn uint64) {
 		lines = append(lines, fmt.Sprintf("gifts %d %d", product, drawn))
 	})
-	totals := map[record.Quarter]record.Totals{}
-	err = store.Scan([]byte("Q"), nil, false, func(k, v []byte) (bool, error) {
-		q := record.Quarter{Product: binary.BigEndian.Uint32(k[1:]), Number: binary.BigEndian.Uint32(k[5:])}
-		sum, err := record.DecodeTotals(v)
-		totals[q] = sum
-		return true, err
-	})
-	if err != nil {
-		lines = append(lines, err.Error())
-	}
-	e.totals.Lock()
-	defer e.totals.Unlock()
-	e.totals.Each(func(q record.Quarter, sum *record.Totals) {
-		joined := totals[q]
-		joined.Join(sum)
-		totals[q] = joined
-	})
-	for q, sum := range totals {
-		lines = append(lines, fmt.Sprintf("total %+v %+v", q, sum))
+	for _, sum := range e.totals.All() {
+		lines = append(lines, fmt.Sprintf("total %+v", sum))
 	}
 	_ = e.producers.Each(func(p *claims.Producer) error {
 		lines = append(lines, fmt.Sprintf("producer %d %d %s", p.Ordinal, p.Account, p.Name))
@@ -239,11 +223,17 @@ func (m *machine) randomHistory(r *rand.Rand) {
 	m.product("q", `{"messages_per_day":null}`, 2)
 	m.credit("p", "PACK", 5, true)
 	kinds := []string{"connect", "up", "up", "up", "down", "ota", "disconnect", "connect"}
+	named := []string{"ota", "ota_void"} // with an id
 	for range 12 {
 		done := make(chan error, 3)
 		for range 3 {
 			var b strings.Builder
 			for range 1 + r.IntN(12) {
+				if r.IntN(6) == 0 {
+					fmt.Fprintf(&b, "{\"type\":%q,\"product\":\"p\",\"device\":\"d%d\",\"size\":%d,\"id\":\"%d\"}\n",
+						named[r.IntN(2)], r.IntN(8), 5<<20+r.IntN(2), r.IntN(40))
+					continue
+				}
 				fmt.Fprintf(&b, "{\"type\":%q,\"product\":%q,\"device\":\"d%d\",\"size\":%d,\"topic\":\"t\"}\n",
 					kinds[r.IntN(len(kinds))], []string{"p", "q"}[r.IntN(2)], r.IntN(8), r.IntN(200))
 			}

@@ -37,19 +37,6 @@ func (e *Engine) ledgerErr(err error) error {
 	return ErrLedgerLags
 }
 
-// Activations calls fn with how many devices of a product connected for the first time, by quarters of an hour from
-// quarter from on, as far as memory has them. The quarters that memory has let go of are in the ledger alone; for one
-// that both have, the larger number holds. The caller reads both (query.Reader.Forecast).
-func (e *Engine) Activations(product, from uint32, fn func(quarter uint32, activations uint64)) {
-	e.totals.Lock()
-	defer e.totals.Unlock()
-	e.totals.Each(func(q record.Quarter, t *record.Totals) {
-		if q.Product == product && q.Number >= from {
-			fn(q.Number, t.Activations)
-		}
-	})
-}
-
 // ledgerReaches refuses what must be looked up while the ledger lacks groups that memory has let go of: it was restored
 // from an older backup, or is being built again.
 func (e *Engine) ledgerReaches() error {
@@ -59,13 +46,11 @@ func (e *Engine) ledgerReaches() error {
 	return nil
 }
 
-// letGo lets memory go of what the ledger has durably. The gate is closed, and the lanes have been emptied: what they
-// held may lie in a quarter of an hour that has ended since.
+// letGo lets memory go of what the ledger has durably. The gate is closed.
 func (e *Engine) letGo() {
 	passed := e.o.Ledger.Position().Seq
 	e.raiseFloor(passed)
 	e.upgrades.LetGo(passed)
-	e.totals.LetGo(uint32(e.clock.last.Load()/record.QuarterMs), passed)
 }
 
 // raiseFloor says that memory may let go of what the ledger keeps of the groups up to passed. It comes first, so that a

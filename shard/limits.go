@@ -29,6 +29,8 @@ const (
 	buffersALane = 4
 	// bufferBytesKept is the largest that is kept: that of a chunk without large payloads.
 	bufferBytesKept = 2 * chunkBytesMax
+	// freeTotalsALane is how many products' totals a lane keeps the memory of from group to group, some 200 bytes each.
+	freeTotalsALane = 4096
 	// growBytesMax is what a seal may copy to grow the table: 4 MiB take about 2 ms, and a stall may be 20 ms.
 	growBytesMax = 4 << 20
 	// enterTriesMax bounds how often a request waits for a cut to make room for it; each one that fails means that others

@@ -28,8 +28,9 @@ func (t *turn) ota() {
 		}
 	}
 	units := p.Plan.OTAUnits(t.ev.Size)
+	before := t.otaWord()
 	out := t.slot.OTA().Take(t.window.Month, units, p.Plan.OTAPerMonth, p.PackUnits())
-	total := t.l.totalOf(p.ID, t.nowMs)
+	total := t.total(t.otaDay(out.After))
 	var packs []record.PackUnits
 	if out.OK && out.FromPacks > 0 {
 		p.TakePacks(uint64(out.FromPacks), func(pool *license.Pool, n uint64) {
@@ -40,8 +41,9 @@ func (t *turn) ota() {
 	t.storeOTA(out.After)
 	if !out.OK {
 		t.verdict.Code = event.OTAQuotaExceeded
-		total.OTADenied++
-		t.otaDenied(out.After, units)
+		total.Deny(event.OTA, event.OTAQuotaExceeded, uint64(out.After.Denied()-before.Denied())) // It saturates.
+		t.otaQuota(out.After, units)
+		t.logDenied()
 		return
 	}
 	total.OTAAllowance += uint64(out.FromAllowance)
@@ -112,11 +114,11 @@ func (t *turn) otaVoid() {
 	for _, from := range up.Packs {
 		t.returnUnits(from)
 	}
-	total := t.l.totalOf(p.ID, t.nowMs)
-	total.VoidAllowance += uint64(up.Allowance)
-	total.VoidPacks += uint64(packUnits(up))
 	voided := *up
 	voided.Voided, voided.VoidDay = true, t.otaDay(t.slot.OTA())
+	total := t.total(voided.VoidDay)
+	total.VoidAllowance += uint64(up.Allowance)
+	total.VoidPacks += uint64(packUnits(up))
 	voided.ID = append([]byte(nil), t.r.Batch.Bytes(t.ev.ID)...)
 	t.keepUpgrade(&voided)
 	t.accepted()

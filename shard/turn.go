@@ -8,17 +8,20 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/license/calendar"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // turn is one caller inside the gate, at one decided time and under one catalogue. It belongs to its lane.
 type turn struct {
-	e      *Engine
-	l      *lane
-	r      *Request // nil unless it decides one
-	cat    *license.Catalogue
-	nowMs  int64
-	nowS   uint64 // device table's seconds
-	holder uint32
+	e     *Engine
+	l     *lane
+	r     *Request // nil unless it decides one
+	cat   *license.Catalogue
+	nowMs int64
+	nowS  uint64 // device table's seconds
+	// quarter is the quarter of an hour of nowMs, since the Unix epoch
+	quarter uint32
+	holder  uint32
 
 	// of the event in hand
 	ev      *event.Event
@@ -55,7 +58,10 @@ func (e *Engine) withTurn(need room, fn func(*turn) error) (*group, error) {
 		return nil, ErrClockLeap
 	}
 	t := &l.turn
-	*t = turn{e: e, l: l, r: need.request, cat: e.catalogue.Load(), nowMs: nowMs, nowS: secondOf(nowMs)}
+	*t = turn{
+		e: e, l: l, r: need.request, cat: e.catalogue.Load(), nowMs: nowMs, nowS: secondOf(nowMs),
+		quarter: uint32(nowMs / record.QuarterMs),
+	}
 	rows := l.records.Rows()
 	err = fn(t)
 	logged := l.records.Rows() > rows || !l.records.Empty()

@@ -17,16 +17,16 @@ import (
 
 // Apply implements views.View.
 func (l *Ledger) Apply(groups []*views.Group, devices views.Devices) error {
-	t := newRows(devices)
+	t := newRows(devices, l.store)
 	for i, g := range groups {
 		if err := t.group(g); err != nil {
 			return fmt.Errorf("group %d: %w", g.Seq, err)
 		}
 		if t.bytes >= transactionBytes || i == len(groups)-1 {
-			if err := l.write(t.entries(), g.Position); err != nil {
+			if err := l.write(t.entries(l.retention), g.Position); err != nil {
 				return err
 			}
-			t = newRows(devices)
+			t = newRows(devices, l.store)
 		}
 	}
 	return nil
@@ -57,7 +57,7 @@ type rows struct {
 	ends     []endRow
 	upgrades map[string]record.Upgrade
 	answers  map[string][]byte
-	totals   map[record.Quarter]record.Totals
+	totals   totals
 	audit    []license.AuditEntry
 }
 
@@ -66,21 +66,20 @@ type endRow struct {
 	product uint32
 }
 
-func newRows(devices views.Devices) *rows {
+func newRows(devices views.Devices, store Store) *rows {
 	return &rows{
-		devices: devices, upgrades: map[string]record.Upgrade{}, answers: map[string][]byte{},
-		totals: map[record.Quarter]record.Totals{},
+		devices: devices, upgrades: map[string]record.Upgrade{}, answers: map[string][]byte{}, totals: newTotals(store),
 	}
 }
 
 func (t *rows) group(g *views.Group) error {
 	t.lastMs = g.LastMs
 	for i := range g.Head.Totals {
-		q := &g.Head.Totals[i]
-		if _, known := t.totals[q.Quarter]; !known {
-			t.bytes += 2 * rowBytes
+		bytes, err := t.totals.put(&g.Head.Totals[i])
+		if err != nil {
+			return err
 		}
-		t.totals[q.Quarter] = q.Totals
+		t.bytes += bytes
 	}
 	for _, encoded := range g.Head.Changes {
 		ch, err := license.DecodeChange(encoded)
@@ -91,6 +90,11 @@ func (t *rows) group(g *views.Group) error {
 			t.audit = append(t.audit, ch.Audit)
 			t.bytes += rowBytes + len(encoded)
 		}
+		bytes, err := t.totals.created(&ch)
+		if err != nil {
+			return err
+		}
+		t.bytes += bytes
 	}
 	for _, column := range g.Effects {
 		if err := record.ReadEffects(column, t); err != nil {
@@ -164,8 +168,8 @@ func unknownDevice(ordinal uint64) error {
 	return fmt.Errorf("a record names device %d, which no record has bound", ordinal)
 }
 
-// entries returns the rows as the ledger keeps them.
-func (t *rows) entries() (list []ledger.Entry) {
+// entries returns the rows as the ledger keeps them, those of usage for retention.
+func (t *rows) entries(retention time.Duration) (list []ledger.Entry) {
 	put := func(key, value []byte, keep time.Duration) {
 		e := ledger.Entry{Key: key, Value: value}
 		if keep > 0 {
@@ -195,9 +199,7 @@ func (t *rows) entries() (list []ledger.Entry) {
 	for key, answer := range t.answers {
 		put([]byte(key), answer, answersKept)
 	}
-	for q, sum := range t.totals {
-		put(binary.BigEndian.AppendUint32(key32(keyTotals, q.Product), q.Number), sum.Append(nil), 0)
-	}
+	t.totals.entries(retention, func(e ledger.Entry) { list = append(list, e) })
 	for i := range t.audit {
 		r := t.audit[i].Record()
 		put(r.Key, r.Value, 0)

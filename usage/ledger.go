@@ -3,7 +3,7 @@ package usage
 import (
 	"context"
 	"encoding/binary"
-	"errors"
+	"time"
 
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention/ledger"
@@ -15,15 +15,27 @@ import (
 const (
 	keyLicenses = "L" // + product, last serial of the block
 	keyEnds     = "E" // + product, serial: each licence ends once
-	keyTotals   = "Q" // + product, quarter of an hour
+	keyTotals   = "Q" // + product, quarter of an hour, day
+	keyNewest   = "T" // + product
 	keyUpgrades = "I" // + product, device with its length, id
 	keyAnswers  = "C" // + producer, sequence
 	keyBegin    = "B" // the instant before which groups are missing
 )
 
-// Ledger is the view. Its reading methods are safe for concurrent use, also beside Apply.
+// Ledger is the view. Its reading methods are safe for concurrent use, also beside Apply: each sees what was applied
+// before it.
 type Ledger struct {
-	store Store
+	*Rows
+	store     Store
+	retention time.Duration
+}
+
+// Options is what a Ledger is made of.
+type Options struct {
+	Store Store
+	// Retention is how long usage of a calendar month is kept after its end; 0 keeps it for ever. Licences, their ends
+	// and the audit log are always kept.
+	Retention time.Duration
 }
 
 // Store is an ordered map on disk whose transactions carry the position that they lead to: ledger.Store.
@@ -31,15 +43,16 @@ type Store interface {
 	Position() ledger.Position
 	Write(entries []ledger.Entry, to ledger.Position) error
 	WritePart(entries []ledger.Entry) error
-	Get(key []byte) (value []byte, found bool, err error)
-	Scan(prefix, start []byte, reverse bool, fn func(key, value []byte) (more bool, err error)) error
+	Reader
 	// Maintain deletes some rows whose time is over at nowMs, Unix milliseconds, and gives back some of their space.
 	Maintain(ctx context.Context, nowMs int64) error
 	Close() error
 }
 
-// New returns the view that store keeps.
-func New(store Store) *Ledger { return &Ledger{store: store} }
+// New returns the view that a store keeps.
+func New(o Options) *Ledger {
+	return &Ledger{Rows: NewRows(o.Store), store: o.Store, retention: o.Retention}
+}
 
 // Name implements views.View.
 func (l *Ledger) Name() string { return "ledger" }
@@ -54,16 +67,6 @@ func (l *Ledger) Close() error { return l.store.Close() }
 func (l *Ledger) Skip(to views.Position, availableFromMs int64) error {
 	value := binary.BigEndian.AppendUint64(nil, uint64(availableFromMs))
 	return l.store.Write([]ledger.Entry{{Key: []byte(keyBegin), Value: value}}, ledger.Position(to))
-}
-
-// AvailableFromMs implements views.Gapped: the instant before which groups are missing, Unix milliseconds, 0 if none
-// are.
-func (l *Ledger) AvailableFromMs() (int64, error) {
-	value, found, err := l.store.Get([]byte(keyBegin))
-	if err != nil || !found || len(value) != 8 {
-		return 0, err
-	}
-	return int64(binary.BigEndian.Uint64(value)), nil
 }
 
 func key32(space string, n uint32) []byte { return binary.BigEndian.AppendUint32([]byte(space), n) }
@@ -119,41 +122,4 @@ func (l *Ledger) audit(start []byte, reverse bool, fn func(license.AuditEntry) b
 		}
 		return fn(entry), nil
 	})
-}
-
-// Activations calls fn for every quarter of an hour of a product from number from on, with how many devices connected
-// for the first time in it.
-func (l *Ledger) Activations(product, from uint32, fn func(quarter uint32, activations uint64)) error {
-	prefix := key32(keyTotals, product)
-	start := binary.BigEndian.AppendUint32(key32(keyTotals, product), from)
-	return l.store.Scan(prefix, start, false, func(k, v []byte) (bool, error) {
-		if len(k) != len(prefix)+4 {
-			return false, errors.New("totals have a damaged key")
-		}
-		t, err := record.DecodeTotals(v)
-		if err != nil {
-			return false, err
-		}
-		fn(binary.BigEndian.Uint32(k[len(prefix):]), t.Activations)
-		return true, nil
-	})
-}
-
-// Licenses calls fn for the licences that a product has consumed with a serial above after, a block at a time, in the
-// order of serials, until fn returns false.
-func (l *Ledger) Licenses(product uint32, after uint64, fn func([]views.License) (more bool, err error)) error {
-	return l.store.Scan(key32(keyLicenses, product), key64(keyLicenses, product, after+1), false,
-		func(_, block []byte) (bool, error) {
-			var rows []views.License
-			err := decodeLicenses(product, block, func(r *views.License) {
-				if r.Serial > after {
-					rows = append(rows, *r)
-				}
-			})
-			if err != nil || len(rows) == 0 {
-				return true, err
-			}
-			after = rows[len(rows)-1].Serial
-			return fn(rows)
-		})
 }

@@ -17,7 +17,7 @@ func TestLedgerSaysWhereItBegins(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := New(store)
+		l := New(Options{Store: store})
 		defer l.Close()
 		if skip {
 			if err := l.Skip(views.Position{Seq: 7, Chain: [16]byte{7}}, 1_790_000_000_123); err != nil {

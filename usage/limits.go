@@ -9,6 +9,8 @@ const (
 	transactionBytes = 512 << 10
 	// rowBytes is what a row counts beside its bytes: a key and an entry of Badger's.
 	rowBytes = 64
+	// totalsRowBytes is about what a row of totals counts: its key, twelve numbers, and rowBytes.
+	totalsRowBytes = rowBytes + 64
 	// maintainEvery is how often the ledger gives back space: a step looks at 50,000 rows and proves one table, which is a
 	// hundredth of a processor and ten megabytes a second at most.
 	maintainEvery = 10 * time.Second

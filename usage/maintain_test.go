@@ -28,13 +28,19 @@ func (m *maintained) Maintain(_ context.Context, nowMs int64) error {
 func TestMaintain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &maintained{callsMax: 3}
-		if err := New(store).Maintain(t.Context(), decided, always); !errors.Is(err, errFailed) || store.calls != 3 {
+		if err := New(
+			Options{Store: store},
+		).Maintain(t.Context(), decided, always); !errors.Is(err, errFailed) ||
+			store.calls != 3 {
 			t.Fatalf("%d calls, %v", store.calls, err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*maintainEvery+time.Second)
 		defer cancel()
 		store = &maintained{}
-		if err := New(store).Maintain(ctx, decided, always); err != nil || store.calls != 5 || store.nowMs != 42 {
+		if err := New(
+			Options{Store: store},
+		).Maintain(ctx, decided, always); err != nil || store.calls != 5 ||
+			store.nowMs != 42 {
 			t.Fatalf("%d calls, %v", store.calls, err)
 		}
 	})
@@ -51,7 +57,7 @@ func TestMaintainWaitsUntilItIsSafe(t *testing.T) {
 		defer cancel()
 		store, asked := &maintained{}, 0
 		may := func() bool { asked++; return asked > 3 }
-		if err := New(store).Maintain(ctx, decided, may); err != nil || asked != 5 || store.calls != 2 {
+		if err := New(Options{Store: store}).Maintain(ctx, decided, may); err != nil || asked != 5 || store.calls != 2 {
 			t.Fatalf("asked %d times, %d calls, %v", asked, store.calls, err)
 		}
 	})

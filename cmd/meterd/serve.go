@@ -22,7 +22,8 @@ import (
 // serveOptions are the flags of serve, as the contract names them.
 type serveOptions struct {
 	data, listen, zone, region   string
-	retention, checkpointEvery   time.Duration
+	retention, usageRetention    time.Duration
+	checkpointEvery              time.Duration
 	drain                        time.Duration
 	tlsCert, tlsKey, tlsClientCA string
 	insecure, demo               bool
@@ -35,6 +36,12 @@ const retentionMin = time.Second
 
 // logRetentionDefault is how long the raw log is kept (R18).
 const logRetentionDefault = 168 * time.Hour
+
+// usageRetentionMin is the shortest usage retention: a forecast looks back four weeks.
+const usageRetentionMin = 28 * 24 * time.Hour
+
+// usageRetentionDefault is thirteen months: the same month of last year can be looked at until this one is over.
+const usageRetentionDefault = 9480 * time.Hour
 
 func serveCommand() *cobra.Command {
 	o := &serveOptions{}
@@ -60,6 +67,10 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&o.zone, "time-zone", "UTC", "IANA name or ±HH:MM, given to products that name none")
 	f.StringVar(&o.region, "region", "default", "this data centre; fixed at the first start")
 	f.DurationVar(&o.retention, "log-retention", logRetentionDefault, "how long the raw log is kept")
+	f.DurationVar(
+		&o.usageRetention, "usage-retention", usageRetentionDefault,
+		"how long usage of a calendar month is kept after its end",
+	)
 	f.DurationVar(
 		&o.checkpointEvery,
 		"checkpoint-every",
@@ -120,6 +131,9 @@ func (o *serveOptions) validate() error {
 	}
 	if o.retention < retentionMin {
 		fault("--log-retention %s: must be at least %s", o.retention, retentionMin)
+	}
+	if o.usageRetention < usageRetentionMin {
+		fault("--usage-retention %s: must be at least %s", o.usageRetention, usageRetentionMin)
 	}
 	if o.checkpointEvery <= 0 {
 		fault("--checkpoint-every %s: must be positive", o.checkpointEvery)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/retention/ledger"
@@ -41,7 +42,7 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed
 	if err != nil {
 		return err
 	}
-	if s.ledger, err = openLedger(dir.LedgerPath(), s.log.First() == 1, logger); err != nil {
+	if s.ledger, err = openLedger(dir.LedgerPath(), s.log.First() == 1, o.usageRetention, logger); err != nil {
 		return err
 	}
 	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
@@ -65,7 +66,7 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed
 
 // openLedger opens the ledger. A damaged one is moved aside if the log is whole and can build it again; otherwise an
 // operator must decide.
-func openLedger(path string, rebuilds bool, logger *slog.Logger) (*usage.Ledger, error) {
+func openLedger(path string, rebuilds bool, retention time.Duration, logger *slog.Logger) (*usage.Ledger, error) {
 	o := ledger.Options{Path: path, Logger: logger}
 	store, err := ledger.Open(o)
 	switch {
@@ -85,7 +86,7 @@ func openLedger(path string, rebuilds bool, logger *slog.Logger) (*usage.Ledger,
 			return nil, err
 		}
 	}
-	return usage.New(store), nil
+	return usage.New(usage.Options{Store: store, Retention: retention}), nil
 }
 
 // maintain gives back the ledger's space until ctx ends, but not while the disk runs short, since it writes before it

@@ -76,6 +76,11 @@ func WindowAt(ms int64, zone *time.Location) Window {
 
 const daySeconds = 86_400
 
+// DayStartMs returns when the calendar day with this number begins in zone, Unix milliseconds.
+func DayStartMs(day uint32, zone *time.Location) int64 {
+	return firstInstant((epochDay+int64(day))*daySeconds, zone) * 1000
+}
+
 // DayName returns the calendar day with this number as 2006-01-02.
 func DayName(day uint32) string {
 	return time.Date(epochYear, 1, 1+int(day), 0, 0, 0, 0, time.UTC).Format("2006-01-02")

@@ -81,7 +81,7 @@ func (d *daemon) open() {
 	d.must(err)
 	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	d.must(err)
-	d.ledger = &brokenLedger{Ledger: usage.New(store)}
+	d.ledger = &brokenLedger{Ledger: usage.New(usage.Options{Store: store})}
 	d.engine, err = shard.Open(shard.Options{
 		Log: log, Ledger: d.ledger, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: d.clock, HashSeed: 42,
 		Region: dir.Region(), Retention: retention,

@@ -120,16 +120,14 @@ func driesAt(week ForecastWeek, ends []int64, left int64) (at int64, met int) {
 
 // activations returns how many devices of a product connected for the first time since fromS, to the quarter of an
 // hour.
-func (r *Reader) activations(product uint32, fromS int64) (n uint64, err error) {
-	first := uint32(max(0, fromS) * 1000 / record.QuarterMs)
-	quarters := map[uint32]uint64{}
-	larger := func(quarter uint32, n uint64) { quarters[quarter] = max(quarters[quarter], n) }
-	r.engine.Activations(product, first, larger) // First: what memory lets go of meanwhile, the ledger has.
-	if err := r.ledger.Activations(product, first, larger); err != nil {
+func (r *Reader) activations(product uint32, fromS int64) (uint64, error) {
+	if err := r.engine.DurableInLedger(); err != nil {
+		return 0, err
+	}
+	before, _, err := r.ledger.TotalsBefore(product, uint32(max(0, fromS)*1000/record.QuarterMs))
+	if err != nil {
 		return 0, r.ledgerErr(err)
 	}
-	for _, a := range quarters {
-		n += a
-	}
-	return n, nil
+	newest, err := r.ledger.Totals(product)
+	return newest.Activations - before.Activations, r.ledgerErr(err)
 }

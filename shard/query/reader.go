@@ -22,7 +22,10 @@ type Log interface {
 type Ledger interface {
 	Audit(before uint64, fn func(license.AuditEntry) bool) error
 	Licenses(product uint32, after uint64, fn func([]views.License) (more bool, err error)) error
-	Activations(product, fromQuarter uint32, fn func(quarter uint32, activations uint64)) error
+	// Totals returns what a product has used in all, TotalsBefore what it had used before a quarter of an hour, or before
+	// quarter from if that is not known any more.
+	Totals(product uint32) (record.BucketTotals, error)
+	TotalsBefore(product, quarter uint32) (sum record.Totals, from uint32, err error)
 }
 
 // Options is what a Reader is made of.

@@ -7,7 +7,7 @@ import (
 )
 
 // Version is the first byte of every chunk and head.
-const Version = 2
+const Version = 3
 
 // The columns of a chunk, in the order in which they lie in it (FORMAT.md).
 const (

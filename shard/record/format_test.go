@@ -49,7 +49,7 @@ func TestChunkIsAsDrawn(t *testing.T) {
 		17: {3, 'x', 'y', 'z'},
 		18: {1, 1, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11},
 	}
-	want := []byte{2, 4}
+	want := []byte{3, 4}
 	for _, c := range cols {
 		want = append(want, byte(len(c)))
 	}
@@ -123,14 +123,16 @@ func TestEffectsAreAsDrawn(t *testing.T) {
 }
 
 func TestHeadIsAsDrawn(t *testing.T) {
-	h := Head{SerialLast: 300, Totals: []QuarterTotals{{
-		Quarter{Product: 7, Number: 200},
+	h := Head{SerialLast: 300, Totals: []BucketTotals{{
+		Bucket{Product: 7, Quarter: 200, Day: 2500},
 		Totals{
-			MessagesUp: 1, MessagesDown: 2, MessagesDenied: 3, OTAAllowance: 4, OTAPacks: 5, OTADenied: 6,
-			VoidAllowance: 7, VoidPacks: 8, Licenses: 9, Activations: 10,
+			MessagesUp: 1, MessagesDown: 2, OTAAllowance: 3, OTAPacks: 4, VoidAllowance: 5, VoidPacks: 6, Licenses: 7,
+			Activations: 8, Denied: []Denied{{event.Up, event.MessageQuotaExceeded, 9}, {event.OTA, event.Suspended, 10}},
 		},
 	}}, Changes: [][]byte{{0xaa, 0xbb}, {0xcc}}}
-	want := []byte{2, 0xac, 2, 1, 7, 0xc8, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 2, 2, 0xaa, 0xbb, 1, 0xcc}
+	want := []byte{
+		3, 0xac, 2, 1, 7, 0xc8, 1, 0xc4, 0x13, 1, 2, 3, 4, 5, 6, 7, 8, 2, 3, 1, 9, 5, 6, 10, 2, 2, 0xaa, 0xbb, 1, 0xcc,
+	}
 	if got := h.Append(nil); !bytes.Equal(got, want) {
 		t.Errorf("got %x, want %x", got, want)
 	}

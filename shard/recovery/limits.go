@@ -3,7 +3,7 @@ package recovery
 const (
 	// upgradesPendingMax bounds the OTAs with ids in memory, some 200 bytes each, while the ledger lacks their groups.
 	upgradesPendingMax = 1 << 19
-	// letGoASeal bounds how many ids, and quarters of an hour, memory lets go of at a seal: about a millisecond each.
+	// letGoASeal bounds how many ids memory lets go of at a seal: about a millisecond.
 	letGoASeal = 4096
 	// findBatch is how many devices are looked up at once, so that their cache misses overlap.
 	findBatch = 256

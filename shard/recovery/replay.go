@@ -209,7 +209,7 @@ func (j *Joiner) joinContent(d *decoded) error {
 	j.seq = d.seq
 	j.serial(d.head.SerialLast)
 	for i := range d.head.Totals {
-		j.s.Totals.Join(d.head.Totals[i].Quarter, &d.head.Totals[i].Totals, d.seq)
+		j.s.Totals.Join(&d.head.Totals[i])
 	}
 	if err := j.Bindings(d.chunks); err != nil {
 		return err

@@ -161,15 +161,11 @@ func (j *Joiner) poolEntries(data []byte) error {
 
 func (j *Joiner) totals(data []byte) error {
 	return eachEntry(data, func(row []byte) error {
-		if len(row) < 8 {
-			return errSection
-		}
-		sum, err := record.DecodeTotals(row[8:])
+		t, err := decodeTotals(row)
 		if err != nil {
 			return err
 		}
-		q := record.Quarter{Product: binary.LittleEndian.Uint32(row), Number: binary.LittleEndian.Uint32(row[4:])}
-		j.s.Totals.Join(q, &sum, j.seq)
+		j.s.Totals.Join(&t)
 		return nil
 	})
 }

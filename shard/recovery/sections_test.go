@@ -64,8 +64,10 @@ func FuzzCheckpointSection(f *testing.F) {
 	meta := u64(u64(u64(u64(nil, 1_800_000_000_000), 9), 3), 4)
 	pools := u64(u64(u32([]byte{poolEntry}, 2), 5), 1)
 	pools = u64(u64(u32(append(pools, giftsEntry), 1), 3), 0)
-	sum := (&record.Totals{MessagesUp: 300, Licenses: 1}).Append(u32(u32(nil, 1), 2_000_000))
-	totals := append(binary.LittleEndian.AppendUint16(nil, uint16(len(sum))), sum...)
+	sum := record.BucketTotals{Bucket: record.Bucket{Product: 1, Quarter: 2_000_000, Day: 2500}}
+	sum.MessagesUp = 300
+	sum.Deny(event.OTA, event.OTAQuotaExceeded, 2)
+	totals := appendTotals(nil, &sum)
 	commands := append(u64(u64(u32(u32(u64(u64(nil, 1), 1<<31), 1), 7), 3), 1_800_000_000_000),
 		byte(event.LicenseExhausted))
 	runs := u64(u64(u32(u64(nil, 1), 2), 3), 4)
@@ -92,7 +94,7 @@ func FuzzCheckpointSection(f *testing.F) {
 		if (once == nil) != (twice == nil) || joined(t, j) != state {
 			t.Fatalf("section %d, joined twice: %v, then %v;\n%s, then\n%s", kind, once, twice, state, joined(t, j))
 		}
-		if n := len(j.s.Totals.quarters) + len(commandsOf(t, j.s.Commands)); n > len(data) {
+		if n := len(j.s.Totals.products) + len(commandsOf(t, j.s.Commands)); n > len(data) {
 			t.Fatalf("%d entries of %d bytes", n, len(data))
 		}
 	})
@@ -120,12 +122,10 @@ func joined(t testing.TB, j *Joiner) string {
 		func(p *license.Pool) { fmt.Fprintln(&b, "pool", p.ID, p.Drawn, p.Returned) },
 		func(product uint32, drawn uint64) { fmt.Fprintln(&b, "gifts", product, drawn) },
 	)
-	quarters := make([]string, 0, len(j.s.Totals.quarters))
-	for q, sum := range j.s.Totals.quarters {
-		quarters = append(quarters, fmt.Sprintln(q, *sum))
+	for _, sum := range j.s.Totals.All() {
+		fmt.Fprintln(&b, sum)
 	}
-	slices.Sort(quarters)
-	return b.String() + strings.Join(quarters, "")
+	return b.String()
 }
 
 // A device may be bound after its shard was copied, and its OTA be in the section that is copied later. Replay brings

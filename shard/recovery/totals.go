@@ -1,105 +1,119 @@
 package recovery
 
 import (
+	"cmp"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"sync"
 
 	"github.com/meterd/meterd/shard/record"
 )
 
-// Totals is the usage of every product by quarters of an hour, as far as the ledger does not have it. It changes only
-// while the gate is closed, so between two groups it is exactly what the log says.
+// Totals is what every product has used since it was created. It changes only while the gate is closed, so between two
+// groups it is exactly what the log says. It is safe for concurrent use.
 type Totals struct {
-	sync.Mutex
-	quarters map[record.Quarter]*quarterSum
-	order    []record.Quarter // as they began
+	mu       sync.Mutex
+	products map[uint32]*productTotals
 }
 
-// quarterSum is one quarter, and the last group that changed it.
-type quarterSum struct {
+// productTotals are a product's totals, and the bucket of its last event.
+type productTotals struct {
+	last record.Bucket
 	record.Totals
-	seq uint64
 }
 
-func (t *Totals) init() { t.quarters = map[record.Quarter]*quarterSum{} }
+func (t *Totals) init() { t.products = map[uint32]*productTotals{} }
 
-func (t *Totals) sum(q record.Quarter) *quarterSum {
-	sum := t.quarters[q]
-	if sum == nil {
-		sum = &quarterSum{}
-		t.quarters[q] = sum
-		t.order = append(t.order, q)
+func (t *Totals) product(id uint32) *productTotals {
+	p := t.products[id]
+	if p == nil {
+		p = &productTotals{}
+		t.products[id] = p
 	}
-	return sum
+	return p
 }
 
-// Add adds what was gathered for group seq, and reports whether the group touches the quarter for the first time. The
-// gate is closed, and the caller holds Lock.
-func (t *Totals) Add(q record.Quarter, d *record.Totals, seq uint64) (first bool) {
-	sum := t.sum(q)
-	sum.Add(d)
-	first = sum.seq != seq
-	sum.seq = seq
-	return first
-}
-
-// Join raises a quarter to what a record of group seq or a checkpoint says of it; recovery only.
-func (t *Totals) Join(q record.Quarter, d *record.Totals, seq uint64) {
-	sum := t.sum(q)
-	sum.Join(d)
-	sum.seq = max(sum.seq, seq)
-}
-
-// LetGo forgets quarters before the running one whose last change lies in a group up to passed, at most letGoASeal of
-// them. The gate is closed, and everything that was gathered has been added: decided times never go back, so these
-// quarters do not change any more.
-func (t *Totals) LetGo(running uint32, passed uint64) {
-	t.Lock()
-	defer t.Unlock()
-	n := 0
-	for ; n < len(t.order) && n < letGoASeal; n++ {
-		if q := t.order[n]; q.Number >= running || t.quarters[q].seq > passed {
-			break
+// Seal adds what lanes gathered for a group, and appends the totals after each bucket to dst, ascending, as the head of
+// the group says them. It orders gathered anew. The gate is closed.
+func (t *Totals) Seal(dst, gathered []record.BucketTotals) []record.BucketTotals {
+	slices.SortFunc(gathered, func(a, b record.BucketTotals) int { return a.Compare(b.Bucket) })
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range gathered {
+		g := &gathered[i]
+		p := t.product(g.Product)
+		p.Add(&g.Totals)
+		if i+1 == len(gathered) || gathered[i+1].Bucket != g.Bucket {
+			p.last = g.Bucket
+			dst = append(dst, record.BucketTotals{Bucket: g.Bucket, Totals: p.Clone()})
 		}
-		delete(t.quarters, t.order[n])
 	}
-	t.order = t.order[n:]
+	return dst
 }
 
-// sections returns all quarters of an hour as a checkpoint holds them. It lets the gate pass every so often: what
-// changes meanwhile is replayed, and what goes meanwhile the ledger has.
+// Join raises a product's totals to what a record or a checkpoint says of them; recovery only.
+func (t *Totals) Join(d *record.BucketTotals) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.product(d.Product)
+	p.Totals.Join(&d.Totals)
+	if d.Compare(p.last) > 0 {
+		p.last = d.Bucket
+	}
+}
+
+// Of returns the totals of a product, and the bucket of its last event.
+func (t *Totals) Of(product uint32) record.BucketTotals {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.products[product]
+	if p == nil {
+		return record.BucketTotals{Bucket: record.Bucket{Product: product}}
+	}
+	return record.BucketTotals{Bucket: p.last, Totals: p.Clone()}
+}
+
+// All returns the totals of every product that was used, in the order of their ordinals.
+func (t *Totals) All() []record.BucketTotals {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]record.BucketTotals, 0, len(t.products))
+	for _, id := range slices.SortedFunc(maps.Keys(t.products), cmp.Compare[uint32]) {
+		p := t.products[id]
+		all = append(all, record.BucketTotals{Bucket: p.last, Totals: p.Clone()})
+	}
+	return all
+}
+
+// sections returns all totals as a checkpoint holds them.
 func (t *Totals) sections() [][]byte {
-	t.Lock()
-	order := slices.Clone(t.order)
-	t.Unlock()
 	var s sections
-	for some := range slices.Chunk(order, letGoASeal) {
-		t.Lock()
-		for _, q := range some {
-			if sum := t.quarters[q]; sum != nil {
-				s.add(func(dst []byte) []byte { return appendQuarter(dst, q, sum) })
-			}
-		}
-		t.Unlock()
+	all := t.All()
+	for i := range all {
+		s.add(func(dst []byte) []byte { return appendTotals(dst, &all[i]) })
 	}
 	return s.all()
 }
 
-func appendQuarter(dst []byte, q record.Quarter, sum *quarterSum) []byte {
+// totalsBytes is the size of an entry of the totals' section before its totals: product, quarter, day.
+const totalsBytes = 4 + 4 + 2
+
+func appendTotals(dst []byte, t *record.BucketTotals) []byte {
 	return appendEntry(dst, func(row []byte) []byte {
-		row = binary.LittleEndian.AppendUint32(row, q.Product)
-		row = binary.LittleEndian.AppendUint32(row, q.Number)
-		return sum.Append(row)
+		row = binary.LittleEndian.AppendUint32(row, t.Product)
+		row = binary.LittleEndian.AppendUint32(row, t.Quarter)
+		row = binary.LittleEndian.AppendUint16(row, uint16(t.Day))
+		return t.Append(row)
 	})
 }
 
-// Of returns a quarter as it stands. The caller holds Lock.
-func (t *Totals) Of(q record.Quarter) record.Totals { return t.quarters[q].Totals }
-
-// Each calls fn for every quarter that is held. The caller holds Lock.
-func (t *Totals) Each(fn func(record.Quarter, *record.Totals)) {
-	for q, sum := range t.quarters {
-		fn(q, &sum.Totals)
+func decodeTotals(row []byte) (t record.BucketTotals, err error) {
+	if len(row) < totalsBytes {
+		return t, errSection
 	}
+	t.Product, t.Quarter = binary.LittleEndian.Uint32(row), binary.LittleEndian.Uint32(row[4:])
+	t.Day = uint32(binary.LittleEndian.Uint16(row[8:]))
+	t.Totals, err = record.DecodeTotals(row[totalsBytes:])
+	return t, err
 }

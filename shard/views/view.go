@@ -34,8 +34,8 @@ func (g *Group) bytes() int {
 	return n
 }
 
-// groupTotalsBytes is the size of one product's totals in a head.
-const groupTotalsBytes = 96
+// groupTotalsBytes is about the size of one product's totals in a head, with its denials.
+const groupTotalsBytes = 192
 
 // Devices says which device an ordinal of a record names. It is safe for concurrent use.
 type Devices interface {

@@ -1,0 +1,313 @@
+package usage
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/license/calendar"
+	"github.com/meterd/meterd/retention/ledger"
+	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/views"
+)
+
+// mapStore is a store in memory, whose transactions may fail.
+type mapStore struct {
+	rows  map[string]ledger.Entry
+	at    ledger.Position
+	parts int // transactions that succeed before one fails; negative: all succeed
+	cut   int // entries of the one that fails which are there all the same, as the first parts of a large one are
+}
+
+func newMapStore() *mapStore { return &mapStore{rows: map[string]ledger.Entry{}, parts: -2} }
+
+func (s *mapStore) Position() ledger.Position { return s.at }
+
+func (s *mapStore) Write(entries []ledger.Entry, to ledger.Position) error {
+	if err := s.WritePart(entries); err != nil {
+		return err
+	}
+	s.at = to
+	return nil
+}
+
+func (s *mapStore) WritePart(entries []ledger.Entry) error {
+	if s.parts == 0 {
+		entries = entries[:min(s.cut, len(entries))]
+	}
+	for _, e := range entries {
+		s.rows[string(e.Key)] = e
+	}
+	if s.parts--; s.parts == -1 {
+		return errFailed
+	}
+	return nil
+}
+
+func (s *mapStore) Get(key []byte) ([]byte, bool, error) {
+	e, found := s.rows[string(key)]
+	return e.Value, found, nil
+}
+
+func (s *mapStore) Scan(prefix, start []byte, reverse bool, fn func(k, v []byte) (bool, error)) error {
+	keys := slices.Sorted(maps.Keys(s.rows))
+	if reverse {
+		slices.Reverse(keys)
+	}
+	for _, key := range keys {
+		k := []byte(key)
+		if order := bytes.Compare(
+			k,
+			start,
+		); !bytes.HasPrefix(k, prefix) || (reverse && order > 0) ||
+			(!reverse && order < 0) {
+			continue
+		}
+		if more, err := fn(k, s.rows[key].Value); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// Maintain deletes everything whose time is over.
+func (s *mapStore) Maintain(_ context.Context, nowMs int64) error {
+	maps.DeleteFunc(s.rows, func(_ string, e ledger.Entry) bool { return e.UntilMs > 0 && e.UntilMs <= nowMs })
+	return nil
+}
+
+func (s *mapStore) Close() error { return nil }
+
+// history is random usage of some products over some months, group by group.
+type history struct {
+	groups []*views.Group
+	after  map[uint32][]record.BucketTotals // by product, in order
+}
+
+// creation returns a change that creates product p1, as the log has it.
+func creation(t *rapid.T) []byte {
+	c := license.New("default", 168*time.Hour)
+	c, _, _, err := c.CreateAccount(license.Actor{}, "acme", license.Enterprise, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ch, _, err := c.CreateProduct(license.Actor{}, license.ProductSpec{Name: "p1", Account: "acme", Zone: "UTC"})
+	if err != nil || ch.CreatedProduct() != 1 {
+		t.Fatal(ch, err)
+	}
+	return ch.Append(nil)
+}
+
+func drawHistory(t *rapid.T, zone *time.Location, created bool) *history {
+	h := &history{after: map[uint32][]record.BucketTotals{}}
+	if created {
+		h.groups = append(h.groups, &views.Group{Head: record.Head{Changes: [][]byte{creation(t)}}})
+	}
+	ms := time.Date(2026, 1, 20, 3, 4, 5, 0, time.UTC).UnixMilli()
+	sums := map[uint32]*record.Totals{}
+	for range rapid.IntRange(1, 12).Draw(t, "groups") {
+		steps := []int{1, 60, 600, 3600, 30_000, 86_400, 20 * 86_400, 100 * 86_400}
+		ms += int64(rapid.SampledFrom(steps).Draw(t, "s")) * 1000
+		g := &views.Group{}
+		for range rapid.IntRange(1, 3).Draw(t, "buckets") {
+			b := record.BucketTotals{Bucket: record.Bucket{
+				Product: 1, Quarter: uint32(ms / record.QuarterMs), Day: calendar.WindowAt(ms, zone).Day,
+			}}
+			sum := sums[b.Product]
+			if sum == nil {
+				sum = &record.Totals{}
+				sums[b.Product] = sum
+			}
+			sum.MessagesUp += rapid.Uint64Range(0, 5).Draw(t, "up")
+			sum.Deny(event.Up, event.Suspended, rapid.Uint64Range(0, 2).Draw(t, "denied"))
+			b.Totals = sum.Clone()
+			if n := len(g.Head.Totals); n > 0 && g.Head.Totals[n-1].Bucket == b.Bucket {
+				g.Head.Totals = g.Head.Totals[:n-1]
+			}
+			g.Head.Totals = append(g.Head.Totals, b)
+			h.after[b.Product] = append(h.after[b.Product], b)
+			ms += int64(rapid.IntRange(0, 1000).Draw(t, "s")) * 1000
+		}
+		h.groups = append(h.groups, g)
+	}
+	for i, g := range h.groups {
+		g.Seq = uint64(i + 1)
+	}
+	return h
+}
+
+// before returns what was used before a bucket.
+func (h *history) before(b record.Bucket) (sum record.Totals) {
+	for _, a := range h.after[b.Product] {
+		if a.Compare(b) < 0 {
+			sum = a.Totals
+		}
+	}
+	return sum
+}
+
+// What was used before any instant and any day is in the ledger, however groups came to it, again after a failure in
+// the midst of a transaction, and after the months before were deleted.
+func TestTotalsBefore(t *testing.T) {
+	zone := time.FixedZone("", 5*3600+17*60)
+	rapid.Check(t, func(t *rapid.T) {
+		h := drawHistory(t, zone, true)
+		store := newMapStore()
+		l := New(Options{Store: store, Retention: 24 * time.Hour})
+		for from := 0; from < len(h.groups); {
+			n := rapid.IntRange(1, len(h.groups)-from).Draw(t, "n")
+			store.parts, store.cut = rapid.IntRange(-2, 1).Draw(t, "parts"), rapid.IntRange(0, 20).Draw(t, "cut")
+			if l.Apply(h.groups[from:from+n], nil) != nil {
+				store.parts = -2
+				if rapid.Bool().Draw(t, "restart") {
+					l = New(Options{Store: store, Retention: 24 * time.Hour})
+				}
+				n = rapid.IntRange(1, len(h.groups)-from).Draw(t, "n")
+				if err := l.Apply(h.groups[from:from+n], nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			from += n
+		}
+		after := h.after[1]
+		newest, err := l.Totals(1)
+		if last := after[len(after)-1]; err != nil || newest.Bucket != last.Bucket || !newest.Equal(&last.Totals) {
+			t.Fatalf("newest %+v, %v; want %+v", newest, err, last)
+		}
+		first := uint32(0) // quarter that is asked for
+		for range 2 {
+			for _, a := range after {
+				for _, near := range []int{-97, -1, 0, 1, 97, 3000} {
+					q := record.Bucket{Product: 1, Quarter: uint32(int(a.Quarter) + near)}
+					if q.Quarter < first {
+						continue
+					}
+					want := h.before(q)
+					if got, from, err := l.TotalsBefore(1, q.Quarter); err != nil || from != q.Quarter || !got.Equal(&want) {
+						t.Fatalf("before quarter %d: %+v from %d, %v; want %+v", q.Quarter, got, from, err, want)
+					}
+				}
+				for day := a.Day - 1; day <= a.Day+1; day++ {
+					start := uint32(calendar.DayStartMs(day, zone) / record.QuarterMs)
+					if start < first {
+						continue
+					}
+					want := h.before(record.Bucket{Product: 1, Quarter: start, Day: day})
+					if got, from, err := l.TotalsBeforeDay(1, zone, day); err != nil || from != start || !got.Equal(&want) {
+						t.Fatalf("before day %d: %+v from %d, %v; want %+v", day, got, from, err, want)
+					}
+				}
+			}
+			// Months go, whole; what was used before the first that is kept is known.
+			nowMs := int64(after[rapid.IntRange(0, len(after)-1).Draw(t, "now")].Quarter) * record.QuarterMs
+			if err := store.Maintain(t.Context(), nowMs); err != nil {
+				t.Fatal(err)
+			}
+			first = firstQuarter(monthOf(uint32((nowMs - 24*3600_000) / record.QuarterMs)))
+		}
+	})
+}
+
+// A ledger that begins behind a gap does not know what was used before. It says from when on it knows.
+func TestTotalsBehindAGap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := drawHistory(t, time.UTC, false)
+		l := New(Options{Store: newMapStore()})
+		lost := rapid.IntRange(0, len(h.groups)-1).Draw(t, "lost")
+		if err := l.Apply(h.groups[lost:], nil); err != nil {
+			t.Fatal(err)
+		}
+		begin := h.groups[lost].Head.Totals[0]
+		for _, a := range h.after[1] {
+			for near := range uint32(3) {
+				q := a.Quarter - 1 + near
+				from := max(q, begin.Quarter+1)
+				want := h.before(record.Bucket{Product: 1, Quarter: from})
+				if got, at, err := l.TotalsBefore(1, q); err != nil || at != from || !got.Equal(&want) {
+					t.Fatalf("before quarter %d: %+v from %d, %v; want %+v from %d", q, got, at, err, want, from)
+				}
+			}
+		}
+	})
+}
+
+// A row of totals is kept as long as its month and the retention.
+func TestTotalsUntil(t *testing.T) {
+	store := newMapStore()
+	l := New(Options{Store: store, Retention: time.Hour})
+	g := &views.Group{Head: record.Head{}}
+	g.Seq = 1
+	quarter := func(month time.Month, day int) uint32 {
+		return uint32(time.Date(2026, month, day, 0, 0, 0, 0, time.UTC).UnixMilli() / record.QuarterMs)
+	}
+	for _, b := range []record.Bucket{
+		{Product: 1, Quarter: quarter(1, 31), Day: 2222},
+		{Product: 1, Quarter: quarter(2, 1), Day: 2223},
+		{Product: 1, Quarter: quarter(12, 31), Day: 2556},
+	} {
+		g.Head.Totals = append(g.Head.Totals, record.BucketTotals{Bucket: b})
+	}
+	if err := l.Apply([]*views.Group{g}, nil); err != nil {
+		t.Fatal(err)
+	}
+	until := func(y int, month time.Month) int64 { return time.Date(y, month, 1, 1, 0, 0, 0, time.UTC).UnixMilli() }
+	want := map[string]int64{
+		string(bucketKey(record.Bucket{Product: 1, Quarter: quarter(1, 31), Day: 2222})):           until(2026, 2),
+		string(bucketKey(record.Bucket{Product: 1, Quarter: quarter(2, 1) - 1, Day: monthBegan})):  until(2026, 3),
+		string(bucketKey(record.Bucket{Product: 1, Quarter: quarter(2, 1), Day: 2223})):            until(2026, 3),
+		string(bucketKey(record.Bucket{Product: 1, Quarter: quarter(12, 1) - 1, Day: monthBegan})): until(2027, 1),
+		string(bucketKey(record.Bucket{Product: 1, Quarter: quarter(12, 31), Day: 2556})):          until(2027, 1),
+		string(key32(keyNewest, 1)): 0,
+	}
+	got := map[string]int64{}
+	for key, e := range store.rows {
+		got[key] = e.UntilMs
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%s", fmt.Sprintf("%q, want %q", sortedRows(got), sortedRows(want)))
+	}
+}
+
+func sortedRows(rows map[string]int64) (list []string) {
+	for _, key := range slices.SortedFunc(maps.Keys(rows), cmp.Compare[string]) {
+		list = append(list, fmt.Sprintf("%x until %d", key, rows[key]))
+	}
+	return list
+}
+
+func FuzzDecodeNewest(f *testing.F) {
+	sum := record.BucketTotals{Bucket: record.Bucket{Product: 1, Quarter: 2_000_000, Day: 2500}}
+	sum.Deny(event.OTA, event.OTAQuotaExceeded, 2)
+	f.Add(appendNewest(nil, &sum))
+	f.Add([]byte{})
+	f.Add([]byte{1, 2, 3, 4, 5, 6})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := decodeNewest(1, b)
+		if err != nil {
+			return
+		}
+		again, err := decodeNewest(1, appendNewest(nil, &got))
+		if err != nil || again.Bucket != got.Bucket || !again.Equal(&got.Totals) {
+			t.Fatalf("%+v is read again as %+v, %v", got, again, err)
+		}
+	})
+}
+
+func FuzzDecodeBucket(f *testing.F) {
+	f.Add(bucketKey(record.Bucket{Product: 1, Quarter: 2_000_000, Day: 2500}))
+	f.Add([]byte("Q"))
+	f.Fuzz(func(t *testing.T, key []byte) {
+		if b, err := decodeBucket(key); err == nil && !bytes.Equal(bucketKey(b)[1:], key[1:]) {
+			t.Fatalf("%x is bucket %+v, whose key is %x", key, b, bucketKey(b))
+		}
+	})
+}

@@ -57,6 +57,11 @@ var accessTable = []grant{
 	{`PUT /v1/products/{product}/devices/{device}/suspended {"suspended":false}`, 200, adminsOnly},
 	{`GET /v1/products/{product}/devices/{device}/logs`, 200, readers},
 
+	{`POST /v1/snapshots {"account":"{account}"}`, 201, "admin bound billing"},
+	{`GET /v1/snapshots`, 200, counting},
+	{`GET /v1/snapshots/{snapshot}`, 200, counting},
+	{`GET /v1/snapshots/{snapshot}/{file}`, 200, counting},
+
 	{`GET /v1/tokens`, 200, adminOnly},
 	{`POST /v1/tokens {"name":"{new}","role":"viewer","account":"{account}"}`, 201, adminOnly},
 	{`DELETE /v1/tokens/{name}`, 204, adminOnly},
@@ -75,6 +80,9 @@ func accessDaemon(t *testing.T) *daemon {
 		d.expect(201, "POST", "/v1/products/"+product+"/topups", `{"order":"pack","kind":"ota","units":100}`)
 		d.connect(product, 0, 1)
 	}
+	for _, s := range []subject{own, foreign} {
+		d.expect(201, "POST", "/v1/snapshots", fmt.Sprintf(`{"account":%q}`, s.account))
+	}
 	for _, role := range []access.Role{access.RoleAdmin, access.RoleGateway, access.RoleBilling, access.RoleViewer} {
 		if role != access.RoleAdmin { // It is there.
 			d.addToken(string(role), role, "")
@@ -85,12 +93,12 @@ func accessDaemon(t *testing.T) *daemon {
 }
 
 // subject is what the braces of a call stand for.
-type subject struct{ account, product, device string }
+type subject struct{ account, product, device, snapshot string }
 
 var (
-	own     = subject{"acme", "pa", "d-0"}
-	foreign = subject{"zeta", "pz", "d-0"}
-	nothing = subject{"no-a", "no-p", "d-0"}
+	own     = subject{"acme", "pa", "d-0", "s00000001"}
+	foreign = subject{"zeta", "pz", "d-0", "s00000002"}
+	nothing = subject{"no-a", "no-p", "d-0", "s00000999"}
 )
 
 // make makes the call about s with a token; names that must be new are new, and a token to delete is there.
@@ -106,7 +114,7 @@ func (d *daemon) make(a grant, token string, s subject) (status int, body string
 		d.addToken(fresh, access.RoleViewer, "acme")
 	}
 	text := strings.NewReplacer("{account}", s.account, "{product}", s.product, "{device}", s.device, "{order}", order,
-		"{new}", fresh, "{name}", fresh).Replace(a.call)
+		"{snapshot}", s.snapshot, "{file}", "products.csv", "{new}", fresh, "{name}", fresh).Replace(a.call)
 	parts := append(strings.SplitN(text, " ", 3), "")
 	ctx, _ := d.ask(request{token: token, method: parts[0], uri: parts[1], body: parts[2]})
 	return ctx.Response.StatusCode(), string(ctx.Response.Body())
@@ -158,7 +166,8 @@ func (d *daemon) checkBound(a grant, role string) {
 	if strings.Contains(body, `"zeta"`) || strings.Contains(body, `"pz"`) {
 		d.t.Errorf("%s, %s: it reads about others: %s", token, a.call, body)
 	}
-	if !strings.Contains(a.call, "{account}") && !strings.Contains(a.call, "{product}") {
+	if !strings.Contains(a.call, "{account}") && !strings.Contains(a.call, "{product}") &&
+		!strings.Contains(a.call, "{snapshot}") {
 		return
 	}
 	if want == a.status {
@@ -166,7 +175,8 @@ func (d *daemon) checkBound(a grant, role string) {
 	}
 	got, body = d.make(a, token, foreign)
 	_, missing := d.make(a, token, nothing)
-	missing = strings.NewReplacer(nothing.account, foreign.account, nothing.product, foreign.product).Replace(missing)
+	missing = strings.NewReplacer(nothing.account, foreign.account, nothing.product, foreign.product,
+		nothing.snapshot, foreign.snapshot).Replace(missing)
 	if got != want || body != missing {
 		d.t.Errorf(
 			"%s, %s about zeta: %d %s, want %d; about what does not exist: %s",

@@ -41,8 +41,10 @@ type Queries interface {
 type Options struct {
 	Engine  Engine
 	Queries Queries
-	Logger  *slog.Logger // told what could not be answered; nil: nobody is
-	Metrics *metric.Set  // what /metrics shows; New adds to it
+	// Snapshots makes and keeps sealed snapshots; nil: there are no calls for them.
+	Snapshots Snapshots
+	Logger    *slog.Logger // told what could not be answered; nil: nobody is
+	Metrics   *metric.Set  // what /metrics shows; New adds to it
 	// Ready reports whether events are taken: not while the daemon recovers or drains.
 	Ready func() bool
 	// Loopback lets /metrics be read without a token.
@@ -90,7 +92,8 @@ type Handler struct {
 	queries   Queries
 	logger    *slog.Logger
 	penalties *access.Penalties
-	readers   logReaders
+	readers   readPlaces // of logs
+	downloads readPlaces // of sealed files
 	route     fasthttp.RequestHandler
 }
 
@@ -100,7 +103,11 @@ func New(o Options) (*Handler, error) {
 		return nil, err
 	}
 	o.fill()
-	h := &Handler{o: o, engine: o.Engine, queries: o.Queries, logger: o.Logger, penalties: access.NewPenalties(nil)}
+	h := &Handler{
+		o: o, engine: o.Engine, queries: o.Queries, logger: o.Logger, penalties: access.NewPenalties(nil),
+		readers:   readPlaces{most: logReadersMax, mostAToken: logReadersATokenMax},
+		downloads: readPlaces{most: downloadsMax, mostAToken: downloadsATokenMax},
+	}
 	h.route = h.routes().Handler
 	h.registerMetrics()
 	return h, nil

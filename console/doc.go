@@ -1,5 +1,5 @@
-// Package console is HTTP for people: administration, devices, their licences and their log, and the daemon's health
-// and metrics. It has no pages yet.
+// Package console is HTTP for people: administration, devices, their licences and their log, sealed snapshots of usage,
+// and the daemon's health and metrics. It has no pages yet.
 //
 //	request ──► router ──► token and right ──► path, query, body ──► Engine, Queries ──► answer
 //	             (404, 405)    (401, 403)       (400, 404, 413, 415)    │       │
@@ -20,4 +20,5 @@
 //   - Nothing is read in one piece whose size others decide: devices are met in steps, lists have pages.
 //   - A log is read a page at a time: what one scan finds is gathered, the scan returns, and only then is it written.
 //     So a slow client holds its page and its goroutine, and nothing of the log; when it has gone, its scan ends.
+//   - A sealed file is sent from the disk in pieces, and never lies in memory.
 package console

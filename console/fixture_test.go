@@ -87,6 +87,7 @@ func newDaemon(t testing.TB, change func(*Options)) *daemon {
 		Engine: d.engine, Queries: d.queries, Metrics: set, Ready: d.ready.Load, TimeZone: "Asia/Shanghai",
 		DiskFree: func() uint64 { return 123456789 }, Version: "1.2.3",
 	}
+	o.Snapshots = d.openSnapshots()
 	if change != nil {
 		change(&o)
 	}

@@ -31,6 +31,10 @@ const (
 	// MiB at most. logReadersATokenMax is a token's part.
 	logReadersMax       = 256
 	logReadersATokenMax = 64
+	// downloadsMax bounds the sealed files that are sent at a time, each with a descriptor and a goroutine;
+	// downloadsATokenMax is a token's part.
+	downloadsMax       = 64
+	downloadsATokenMax = 16
 	// logPageWithin and logStreamWithin end the search for a page, and a stream, that take too long.
 	logPageWithin   = 2 * time.Minute
 	logStreamWithin = 15 * time.Minute

@@ -56,6 +56,13 @@ func (h *Handler) routes() *router.Router {
 	get("/v1/audit", access.RightRead, (*call).showAudit)
 	post("/v1/clock/confirm", access.RightAdminister, (*call).confirmClock)
 
+	if h.o.Snapshots != nil {
+		post("/v1/snapshots", access.RightSnapshot, (*call).createSnapshot)
+		get("/v1/snapshots", access.RightUsage, (*call).listSnapshots)
+		get("/v1/snapshots/{snapshot}", access.RightUsage, (*call).showSnapshot)
+		get("/v1/snapshots/{snapshot}/{file}", access.RightUsage, (*call).downloadSnapshot)
+	}
+
 	for path, answer := range map[string]fasthttp.RequestHandler{
 		"/livez": h.livez, "/readyz": h.readyz, "/metrics": h.metrics,
 	} {

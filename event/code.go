@@ -48,10 +48,11 @@ const (
 	RequestTimeout      Code = 57
 	OutOfMemory         Code = 58
 	TotalsDiffer        Code = 59
+	RangeOutside        Code = 60
 )
 
 // Codes is one more than the largest Code.
-const Codes = 60
+const Codes = 61
 
 type codeRow struct {
 	name, title string
@@ -104,6 +105,7 @@ var codeTable = [Codes]codeRow{
 	TooManyLicenses:     {"too_many_licenses", "A product holds fewer than 2^32 licences", 409},
 	UnsupportedEncoding: {"unsupported_encoding", "The content encoding is not supported", 415},
 	TotalsDiffer:        {"totals_differ", "Rows, totals and ledger of usage are not equal", 500},
+	RangeOutside:        {"range_not_satisfiable", "The file has nothing within the range", 416},
 	LastAdmin:           {"last_admin", "The last token that can administer everything cannot be deleted", 409},
 }
 

@@ -183,7 +183,7 @@ func (m *Maker) fill(
 	about := source.About()
 	made := &Manifest{
 		Account: pointTo(s.account), AsOf: Instant(about.AsOfMs), Group: about.Group, Period: calendar.MonthName(s.month),
-		Final: about.Final, Rows: about.Rows, Corrects: pointTo(r.Corrects), SealedAt: Instant(m.o.NowMs()), Token: r.Token,
+		Final: about.Final, Rows: about.Rows, Corrects: pointTo(r.Corrects), SealedAt: Instant(m.o.NowMs()), MadeBy: r.Token,
 		ScheduledDay: r.day, ScheduledMonth: r.month, Files: files,
 	}
 	return made, d.complete(made)

@@ -27,7 +27,7 @@ type Manifest struct {
 	Corrects *string `json:"corrects"`        // id of the snapshot that it takes the place of
 	Sealed   bool    `json:"sealed"`
 	SealedAt Instant `json:"sealed_at"`
-	Token    string  `json:"token"` // name of who had it made
+	MadeBy   string  `json:"made_by"` // name of the token of who had it made
 	// ScheduledDay and ScheduledMonth are what the schedule made it for: the day or month that was over everywhere.
 	ScheduledDay   string `json:"scheduled_day,omitempty"`
 	ScheduledMonth string `json:"scheduled_month,omitempty"`

@@ -126,7 +126,7 @@ func TestRun(t *testing.T) {
 		}
 		time.Sleep(6 * time.Minute)
 		synctest.Wait()
-		if last := b.store.last(); b.failing != "" || last == nil || last.Token != "schedule" {
+		if last := b.store.last(); b.failing != "" || last == nil || last.MadeBy != "schedule" {
 			t.Errorf("it is failing with %q, %v", b.failing, last)
 		}
 		cancel()

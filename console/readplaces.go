@@ -2,19 +2,21 @@ package console
 
 import "sync"
 
-// logReaders bounds the requests that read logs at a time: in all, and of one token, so that none keeps others from
+// readPlaces bounds the requests that read for long at a time: in all, and of one token, so that none keeps others from
 // reading. It is safe for concurrent use.
-type logReaders struct {
+type readPlaces struct {
+	most, mostAToken int
+
 	mu      sync.Mutex
 	all     int
 	byToken map[string]int // tokens without a reader are not in it
 }
 
 // enter reports whether one more may read; then leave must follow.
-func (r *logReaders) enter(token string) bool {
+func (r *readPlaces) enter(token string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.all == logReadersMax || r.byToken[token] == logReadersATokenMax {
+	if r.all == r.most || r.byToken[token] == r.mostAToken {
 		return false
 	}
 	if r.byToken == nil {
@@ -25,7 +27,7 @@ func (r *logReaders) enter(token string) bool {
 	return true
 }
 
-func (r *logReaders) leave(token string) {
+func (r *readPlaces) leave(token string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.all--
@@ -35,7 +37,7 @@ func (r *logReaders) leave(token string) {
 }
 
 // count returns how many read now.
-func (r *logReaders) count() int {
+func (r *readPlaces) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.all

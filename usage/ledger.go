@@ -16,6 +16,7 @@ const (
 	keyLicenses = "L" // + product, last serial of the block
 	keyEnds     = "E" // + product, serial: each licence ends once
 	keyTotals   = "Q" // + product, quarter of an hour, day
+	keyDays     = "Y" // + product, kind of day, day
 	keyNewest   = "T" // + product
 	keyUpgrades = "I" // + product, device with its length, id
 	keyAnswers  = "C" // + producer, sequence

@@ -12,12 +12,37 @@ import (
 )
 
 // A product has a row of its totals for each bucket that it was used in, as they stood at the bucket's end, and one row
-// more for what it has used in all. The first bucket of a calendar month (UTC) brings another row with it: the totals
-// as the month began, monthBegan in the last quarter of the month before. Rows of a month go together when the
-// retention is over, so of a product that is used again after years the row before is still there.
+// more for what it has used in all. The first bucket of a day brings another row with it: the totals as the day began.
+// So of months by days one row a day is read, and since rows of a month go together when the retention is over, what a
+// product had used before the first row that is kept is still known, however long ago that was.
 
-// monthBegan is the day of such a row: behind every day that a bucket can have.
-const monthBegan = 1<<16 - 1
+// quartersADay is how many quarters of an hour a day (UTC) has.
+const quartersADay = 96
+
+// Kinds of days.
+const (
+	utcDay     = 0 // days since the Unix epoch, in UTC
+	productDay = 1 // days since 2020-01-01, by the calendar of the product's time zone
+)
+
+// dayBegan names the totals of a product as a day began.
+type dayBegan struct {
+	product uint32
+	kind    byte
+	day     uint32
+}
+
+func (d dayBegan) key() []byte {
+	return binary.BigEndian.AppendUint16(append(key32(keyDays, d.product), d.kind), uint16(d.day))
+}
+
+func decodeDayBegan(key []byte) (d dayBegan, err error) {
+	if len(key) != len(keyDays)+4+1+2 {
+		return d, errors.New("totals as a day began have a damaged key")
+	}
+	key = key[len(keyDays):]
+	return dayBegan{binary.BigEndian.Uint32(key), key[4], uint32(binary.BigEndian.Uint16(key[5:]))}, nil
+}
 
 func bucketKey(b record.Bucket) []byte {
 	key := binary.BigEndian.AppendUint32(key32(keyTotals, b.Product), b.Quarter)
@@ -59,12 +84,13 @@ type totals struct {
 	newest  map[uint32]record.BucketTotals // by product; known ones that are not written are in the ledger already
 	written map[uint32]bool
 	buckets map[record.Bucket]record.Totals
+	days    map[dayBegan][]byte // encoded; empty: they are not known
 }
 
 func newTotals(store Store) totals {
 	return totals{
 		store: store, newest: map[uint32]record.BucketTotals{}, written: map[uint32]bool{},
-		buckets: map[record.Bucket]record.Totals{},
+		buckets: map[record.Bucket]record.Totals{}, days: map[dayBegan][]byte{},
 	}
 }
 
@@ -89,10 +115,19 @@ func (t *totals) put(after *record.BucketTotals) (bytes int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if month := monthOf(after.Quarter); found && monthOf(newest.Quarter) < month {
-		t.buckets[record.Bucket{Product: after.Product, Quarter: firstQuarter(month) - 1, Day: monthBegan}] = newest.Totals
+	begin := func(kind byte, day, before uint32) {
+		if found && newest.Quarter > 0 && before >= day {
+			return
+		}
+		var sum []byte
+		if found {
+			sum = newest.Append(nil)
+		}
+		t.days[dayBegan{after.Product, kind, day}] = sum
 		bytes += totalsRowBytes
 	}
+	begin(utcDay, after.Quarter/quartersADay, newest.Quarter/quartersADay)
+	begin(productDay, after.Day, newest.Day)
 	if _, known := t.buckets[after.Bucket]; !known {
 		bytes += 2 * totalsRowBytes
 	}
@@ -116,16 +151,25 @@ func (t *totals) created(ch *license.Change) (bytes int, err error) {
 }
 
 // entries calls put for every row. A product's newest row comes last: after a crash between the transactions of one
-// group the rows of buckets are made again from the newest row before it.
+// group the rows before it are made again from the newest row that was there.
 func (t *totals) entries(retention time.Duration, put func(ledger.Entry)) {
-	for b, sum := range t.buckets {
-		month := monthOf(b.Quarter)
-		if b.Day == monthBegan {
-			month++
+	until := func(day uint32) int64 { // Since the Unix epoch: to the end of its month, and the retention.
+		if retention == 0 {
+			return 0
 		}
-		e := ledger.Entry{Key: bucketKey(b), Value: sum.Append(nil)}
-		if retention > 0 {
-			e.UntilMs = int64(firstQuarter(month+1))*record.QuarterMs + retention.Milliseconds()
+		y, m, _ := time.Unix(int64(day)*86_400, 0).UTC().Date()
+		return time.Date(y, m+1, 1, 0, 0, 0, 0, time.UTC).UnixMilli() + retention.Milliseconds()
+	}
+	for b, sum := range t.buckets {
+		put(ledger.Entry{Key: bucketKey(b), Value: sum.Append(nil), UntilMs: until(b.Quarter / quartersADay)})
+	}
+	for d, sum := range t.days {
+		e := ledger.Entry{Key: d.key(), Value: sum}
+		if d.kind == utcDay {
+			e.UntilMs = until(d.day)
+		} else if retention > 0 {
+			// A month of the product's time zone may end a day later than in UTC.
+			e.UntilMs = calendar.DayEndedMs(calendar.FirstDay(calendar.MonthOf(d.day)+1)-1) + retention.Milliseconds()
 		}
 		put(e)
 	}
@@ -133,89 +177,4 @@ func (t *totals) entries(retention time.Duration, put func(ledger.Entry)) {
 		newest := t.newest[product]
 		put(ledger.Entry{Key: key32(keyNewest, product), Value: appendNewest(nil, &newest)})
 	}
-}
-
-// monthOf returns the calendar month (UTC) of a quarter of an hour, counted from January of year 0.
-func monthOf(quarter uint32) int {
-	y, m, _ := time.UnixMilli(int64(quarter) * record.QuarterMs).UTC().Date()
-	return y*12 + int(m) - 1
-}
-
-// firstQuarter returns the first quarter of an hour of a month.
-func firstQuarter(month int) uint32 {
-	return uint32(time.Date(0, time.Month(1+month), 1, 0, 0, 0, 0, time.UTC).UnixMilli() / record.QuarterMs)
-}
-
-// Totals returns what a product has used in all, and the bucket of its last event.
-func (r *Rows) Totals(product uint32) (record.BucketTotals, error) {
-	value, found, err := r.r.Get(key32(keyNewest, product))
-	if err != nil || !found {
-		return record.BucketTotals{Bucket: record.Bucket{Product: product}}, err
-	}
-	return decodeNewest(product, value)
-}
-
-// TotalsBefore returns what a product had used before a quarter of an hour. If that is not known any more, the totals
-// are those before quarter from, the first one for which they are; else from is quarter.
-func (r *Rows) TotalsBefore(product, quarter uint32) (sum record.Totals, from uint32, err error) {
-	return r.before(record.Bucket{Product: product, Quarter: quarter})
-}
-
-// TotalsBeforeDay returns what a product had used before a calendar day of its time zone. from is the quarter of an
-// hour in which that day begins, or a later one, as TotalsBefore has it.
-func (r *Rows) TotalsBeforeDay(product uint32, zone *time.Location, day uint32) (
-	sum record.Totals, from uint32, err error,
-) {
-	quarter := uint32(calendar.DayStartMs(day, zone) / record.QuarterMs)
-	return r.before(record.Bucket{Product: product, Quarter: quarter, Day: day})
-}
-
-// before returns the totals before a bucket.
-func (r *Rows) before(b record.Bucket) (sum record.Totals, from uint32, err error) {
-	for {
-		at, next, found, err := r.behind(b)
-		switch {
-		case err != nil:
-			return sum, 0, err
-		case found && at.Day == monthBegan:
-			return next, b.Quarter, nil // Nothing lies between, and this is what came before.
-		case found:
-			if sum, found, err = r.ahead(b); err != nil || found {
-				return sum, b.Quarter, err
-			}
-			b = record.Bucket{Product: b.Product, Quarter: at.Quarter + 1}
-			continue
-		}
-		newest, err := r.Totals(b.Product)
-		if err != nil || newest.Compare(b) < 0 {
-			return newest.Totals, b.Quarter, err
-		}
-		// It was used since the ledger was searched: search again.
-	}
-}
-
-// behind returns the first row at or behind b.
-func (r *Rows) behind(b record.Bucket) (at record.Bucket, sum record.Totals, found bool, err error) {
-	err = r.r.Scan(key32(keyTotals, b.Product), bucketKey(b), false, func(k, v []byte) (bool, error) {
-		if at, err = decodeBucket(k); err != nil {
-			return false, err
-		}
-		found = true
-		sum, err = record.DecodeTotals(v)
-		return false, err
-	})
-	return at, sum, found, err
-}
-
-// ahead returns the last row before b.
-func (r *Rows) ahead(b record.Bucket) (sum record.Totals, found bool, err error) {
-	if b.Day--; b.Day > monthBegan {
-		b.Quarter, b.Day = b.Quarter-1, monthBegan
-	}
-	err = r.r.Scan(key32(keyTotals, b.Product), bucketKey(b), true, func(_, v []byte) (bool, error) {
-		found = true
-		sum, err = record.DecodeTotals(v)
-		return false, err
-	})
-	return sum, found, err
 }

@@ -183,7 +183,7 @@ func TestTotalsBefore(t *testing.T) {
 		if last := after[len(after)-1]; err != nil || newest.Bucket != last.Bucket || !newest.Equal(&last.Totals) {
 			t.Fatalf("newest %+v, %v; want %+v", newest, err, last)
 		}
-		first := uint32(0) // quarter that is asked for
+		first, firstMonth := uint32(0), uint32(0) // that are asked for
 		for range 2 {
 			for _, a := range after {
 				for _, near := range []int{-97, -1, 0, 1, 97, 3000} {
@@ -198,11 +198,11 @@ func TestTotalsBefore(t *testing.T) {
 				}
 				for day := a.Day - 1; day <= a.Day+1; day++ {
 					start := uint32(calendar.DayStartMs(day, zone) / record.QuarterMs)
-					if start < first {
+					if calendar.MonthOf(day) < firstMonth {
 						continue
 					}
 					want := h.before(record.Bucket{Product: 1, Quarter: start, Day: day})
-					if got, from, err := l.TotalsBeforeDay(1, zone, day); err != nil || from != start || !got.Equal(&want) {
+					if got, from, err := l.TotalsBeforeDay(1, day); err != nil || from != 0 || !got.Equal(&want) {
 						t.Fatalf("before day %d: %+v from %d, %v; want %+v", day, got, from, err, want)
 					}
 				}
@@ -212,7 +212,8 @@ func TestTotalsBefore(t *testing.T) {
 			if err := store.Maintain(t.Context(), nowMs); err != nil {
 				t.Fatal(err)
 			}
-			first = firstQuarter(monthOf(uint32((nowMs - 24*3600_000) / record.QuarterMs)))
+			kept := calendar.WindowAt(nowMs-24*3600_000, time.UTC)
+			first, firstMonth = uint32(kept.MonthStartMs/record.QuarterMs), kept.Month
 		}
 	})
 }
@@ -235,12 +236,22 @@ func TestTotalsBehindAGap(t *testing.T) {
 				if got, at, err := l.TotalsBefore(1, q); err != nil || at != from || !got.Equal(&want) {
 					t.Fatalf("before quarter %d: %+v from %d, %v; want %+v from %d", q, got, at, err, want, from)
 				}
+				day := a.Day - 1 + near
+				from = 0
+				want = h.before(record.Bucket{Product: 1, Quarter: uint32(calendar.DayStartMs(day, time.UTC) / record.QuarterMs)})
+				if day <= begin.Day {
+					from = begin.Quarter + 1
+					want = h.before(record.Bucket{Product: 1, Quarter: from})
+				}
+				if got, at, err := l.TotalsBeforeDay(1, day); err != nil || at != from || !got.Equal(&want) {
+					t.Fatalf("before day %d: %+v from %d, %v; want %+v from %d", day, got, at, err, want, from)
+				}
 			}
 		}
 	})
 }
 
-// A row of totals is kept as long as its month and the retention.
+// Totals are kept as long as their month and the retention; days of a time zone until it is over everywhere.
 func TestTotalsUntil(t *testing.T) {
 	store := newMapStore()
 	l := New(Options{Store: store, Retention: time.Hour})
@@ -249,31 +260,31 @@ func TestTotalsUntil(t *testing.T) {
 	quarter := func(month time.Month, day int) uint32 {
 		return uint32(time.Date(2026, month, day, 0, 0, 0, 0, time.UTC).UnixMilli() / record.QuarterMs)
 	}
-	for _, b := range []record.Bucket{
-		{Product: 1, Quarter: quarter(1, 31), Day: 2222},
-		{Product: 1, Quarter: quarter(2, 1), Day: 2223},
-		{Product: 1, Quarter: quarter(12, 31), Day: 2556},
-	} {
+	january, february := record.Bucket{Product: 1, Quarter: quarter(1, 31), Day: 2223}, // it is the first of February there
+		record.Bucket{Product: 1, Quarter: quarter(2, 1), Day: 2223}
+	for _, b := range []record.Bucket{january, february} {
 		g.Head.Totals = append(g.Head.Totals, record.BucketTotals{Bucket: b})
 	}
 	if err := l.Apply([]*views.Group{g}, nil); err != nil {
 		t.Fatal(err)
 	}
-	until := func(y int, month time.Month) int64 { return time.Date(y, month, 1, 1, 0, 0, 0, time.UTC).UnixMilli() }
+	until := func(month time.Month, day int) int64 {
+		return time.Date(2026, month, day, 1, 0, 0, 0, time.UTC).UnixMilli()
+	}
 	want := map[string]int64{
-		string(bucketKey(record.Bucket{Product: 1, Quarter: quarter(1, 31), Day: 2222})):           until(2026, 2),
-		string(bucketKey(record.Bucket{Product: 1, Quarter: quarter(2, 1) - 1, Day: monthBegan})):  until(2026, 3),
-		string(bucketKey(record.Bucket{Product: 1, Quarter: quarter(2, 1), Day: 2223})):            until(2026, 3),
-		string(bucketKey(record.Bucket{Product: 1, Quarter: quarter(12, 1) - 1, Day: monthBegan})): until(2027, 1),
-		string(bucketKey(record.Bucket{Product: 1, Quarter: quarter(12, 31), Day: 2556})):          until(2027, 1),
-		string(key32(keyNewest, 1)): 0,
+		string(bucketKey(january)):                               until(2, 1),
+		string(bucketKey(february)):                              until(3, 1),
+		string(dayBegan{1, utcDay, january.Quarter / 96}.key()):  until(2, 1),
+		string(dayBegan{1, utcDay, february.Quarter / 96}.key()): until(3, 1),
+		string(dayBegan{1, productDay, 2223}.key()):              until(3, 2),
+		string(key32(keyNewest, 1)):                              0,
 	}
 	got := map[string]int64{}
 	for key, e := range store.rows {
 		got[key] = e.UntilMs
 	}
 	if !maps.Equal(got, want) {
-		t.Errorf("%s", fmt.Sprintf("%q, want %q", sortedRows(got), sortedRows(want)))
+		t.Errorf("%q, want %q", sortedRows(got), sortedRows(want))
 	}
 }
 
@@ -298,6 +309,16 @@ func FuzzDecodeNewest(f *testing.F) {
 		again, err := decodeNewest(1, appendNewest(nil, &got))
 		if err != nil || again.Bucket != got.Bucket || !again.Equal(&got.Totals) {
 			t.Fatalf("%+v is read again as %+v, %v", got, again, err)
+		}
+	})
+}
+
+func FuzzDecodeDayBegan(f *testing.F) {
+	f.Add(dayBegan{1, productDay, 2500}.key())
+	f.Add([]byte("Y"))
+	f.Fuzz(func(t *testing.T, key []byte) {
+		if d, err := decodeDayBegan(key); err == nil && !bytes.Equal(d.key()[1:], key[1:]) {
+			t.Fatalf("%x is day %+v, whose key is %x", key, d, d.key())
 		}
 	})
 }

@@ -10,11 +10,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Checkpoints is the directory of checkpoints. The newest installed one counts; older ones are removed when it is
-// installed.
-type Checkpoints struct{ path string }
+// installed, those that are held when they are let go. It is safe for concurrent use, but one checkpoint is written at
+// a time.
+type Checkpoints struct {
+	path string
+	mu   sync.Mutex     // guards names of installed checkpoints, and held
+	held map[uint64]int // by their group B, how many readers hold them
+}
 
 // OpenCheckpoints opens or makes the directory and removes what a crash left unfinished.
 func OpenCheckpoints(path string) (*Checkpoints, error) {
@@ -33,7 +39,7 @@ func OpenCheckpoints(path string) (*Checkpoints, error) {
 			return nil, fmt.Errorf("remove an unfinished checkpoint: %w", err)
 		}
 	}
-	return &Checkpoints{path: path}, nil
+	return &Checkpoints{path: path, held: map[uint64]int{}}, nil
 }
 
 // The layout of a checkpoint; FORMAT.md draws it.
@@ -132,23 +138,42 @@ func (c *Checkpoints) list() ([]uint64, error) {
 	return installed, nil
 }
 
-// prune removes the checkpoints older than b.
-func (c *Checkpoints) prune(b uint64) error {
+// install gives a finished file the name of the checkpoint of group b.
+func (c *Checkpoints) install(path string, b uint64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return os.Rename(path, c.name(b))
+}
+
+// prune removes the checkpoints older than the newest one that nobody holds.
+func (c *Checkpoints) prune() error {
+	names, err := c.takeOld()
+	for _, gone := range names {
+		err = errors.Join(err, RemoveGently(gone))
+	}
+	if err != nil {
+		return fmt.Errorf("remove an older checkpoint: %w", err)
+	}
+	return nil
+}
+
+// takeOld renames what prune removes to what the next start removes, and returns the names.
+func (c *Checkpoints) takeOld() (names []string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	installed, err := c.list()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, old := range installed {
-		if old >= b {
-			break
+	for _, old := range installed[:max(len(installed), 1)-1] {
+		if c.held[old] > 0 {
+			continue
 		}
 		gone := c.name(old) + TmpSuffix
 		if err := os.Rename(c.name(old), gone); err != nil {
-			return fmt.Errorf("remove an older checkpoint: %w", err)
+			return names, err
 		}
-		if err := RemoveGently(gone); err != nil {
-			return fmt.Errorf("remove an older checkpoint: %w", err)
-		}
+		names = append(names, gone)
 	}
-	return nil
+	return names, nil
 }

@@ -17,6 +17,7 @@ type CheckpointReader struct {
 	path string
 	f    *os.File
 	in   checkpointFile
+	let  func() error // lets go of a file that is held; nil when none is
 }
 
 // checkpointFile is a checkpoint whose header and footer were read.
@@ -29,6 +30,34 @@ type checkpointFile struct {
 // Latest opens the newest installed checkpoint; nil without an error when there is none. A damaged one is an error: an
 // older one is never taken in its place without somebody's decision.
 func (c *Checkpoints) Latest() (*CheckpointReader, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.latest()
+}
+
+// Hold is Latest, and keeps the file as it is until the reader is closed, although newer checkpoints are installed. An
+// error of Close may be one of removing it then.
+func (c *Checkpoints) Hold() (*CheckpointReader, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r, err := c.latest()
+	if r == nil || err != nil {
+		return nil, err
+	}
+	c.held[r.B()]++
+	r.let = func() error {
+		c.mu.Lock()
+		if c.held[r.B()]--; c.held[r.B()] == 0 {
+			delete(c.held, r.B())
+		}
+		c.mu.Unlock()
+		return c.prune()
+	}
+	return r, nil
+}
+
+// latest opens the newest checkpoint. c.mu is held.
+func (c *Checkpoints) latest() (*CheckpointReader, error) {
 	installed, err := c.list()
 	if err != nil || len(installed) == 0 {
 		return nil, err
@@ -65,9 +94,28 @@ func (r *CheckpointReader) Bytes() uint64 { return r.in.foot.bytes }
 // Sections calls fn for every section in order; data is valid until fn returns. Each section was checked when fn sees
 // it; that the file as a whole is what was written is only known when Sections returns nil.
 func (r *CheckpointReader) Sections(fn func(kind uint16, data []byte) error) error {
+	return r.Places(func(_ int64, kind uint16, data []byte) error { return fn(kind, data) })
+}
+
+// Places is Sections with the place in the file at which each section begins.
+func (r *CheckpointReader) Places(fn func(at int64, kind uint16, data []byte) error) error {
+	return r.sections(checkpointHeaderBytes, fn)
+}
+
+// From calls fn for the sections from a place of Places on, until fn returns io.EOF or the file ends. It checks each
+// section, not the file as a whole: Places did.
+func (r *CheckpointReader) From(at int64, fn func(kind uint16, data []byte) error) error {
+	err := r.sections(at, func(_ int64, kind uint16, data []byte) error { return fn(kind, data) })
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+func (r *CheckpointReader) sections(from int64, fn func(at int64, kind uint16, data []byte) error) error {
 	var inFn error
-	err := r.in.sections(func(kind uint16, data []byte) error {
-		inFn = fn(kind, data)
+	err := r.in.sections(from, func(at int64, kind uint16, data []byte) error {
+		inFn = fn(at, kind, data)
 		return inFn
 	})
 	if err != nil && inFn == nil {
@@ -76,9 +124,14 @@ func (r *CheckpointReader) Sections(fn func(kind uint16, data []byte) error) err
 	return err
 }
 
-// Close closes the file.
+// Close closes the file, and lets go of it if it was held.
 func (r *CheckpointReader) Close() error {
-	if err := r.f.Close(); err != nil {
+	err := r.f.Close()
+	if r.let != nil {
+		err = errors.Join(err, r.let())
+		r.let = nil
+	}
+	if err != nil {
 		return fmt.Errorf("close checkpoint %q: %w", r.path, err)
 	}
 	return nil
@@ -111,20 +164,28 @@ func (c *checkpointFile) open(r io.ReaderAt, size int64) error {
 	return nil
 }
 
-func (c *checkpointFile) sections(fn func(kind uint16, data []byte) error) error {
+// sections reads sections from a place on. If that is the first one's, it proves the file as a whole too.
+func (c *checkpointFile) sections(from int64, fn func(at int64, kind uint16, data []byte) error) error {
 	var hash xxh3.Hasher
+	whole := from == checkpointHeaderBytes
 	end := int64(c.foot.bytes)
-	in := bufio.NewReaderSize(io.NewSectionReader(c.r, 0, end), checkpointBufferBytes)
+	if whole {
+		var head [checkpointHeaderBytes]byte
+		if _, err := c.r.ReadAt(head[:], 0); err != nil {
+			return fmt.Errorf("read its header: %w", err)
+		}
+		_, _ = hash.Write(head[:]) // It never fails.
+	}
+	in := bufio.NewReaderSize(io.NewSectionReader(c.r, from, end-from), checkpointBufferBytes)
 	buf := make([]byte, sectionHeaderBytes, checkpointBufferBytes)
 	read := func(p []byte) error {
 		_, err := io.ReadFull(in, p)
-		_, _ = hash.Write(p) // It never fails.
+		if whole {
+			_, _ = hash.Write(p)
+		}
 		return err
 	}
-	if err := read(make([]byte, checkpointHeaderBytes)); err != nil {
-		return fmt.Errorf("read its header: %w", err)
-	}
-	at, sections := int64(checkpointHeaderBytes), uint64(0)
+	at, sections := from, uint64(0)
 	for ; at < end; sections++ {
 		head := buf[:sectionHeaderBytes]
 		if err := read(head); err != nil {
@@ -145,12 +206,12 @@ func (c *checkpointFile) sections(fn func(kind uint16, data []byte) error) error
 		if crc32.Update(headSum, castagnoli, data) != sum {
 			return fmt.Errorf("section %d at byte %d has a bad checksum", sections, at)
 		}
-		if err := fn(kind, data); err != nil {
+		if err := fn(at, kind, data); err != nil {
 			return err
 		}
 		at += sectionHeaderBytes + size
 	}
-	if sections != c.foot.sections || hash.Sum128().Bytes() != c.foot.hash {
+	if whole && (sections != c.foot.sections || hash.Sum128().Bytes() != c.foot.hash) {
 		return errors.New("its sections are not what its footer says")
 	}
 	return nil

@@ -220,7 +220,7 @@ func FuzzOpenCheckpoint(f *testing.F) {
 			return
 		}
 		again := appendCheckpointHeader(nil, in.b)
-		err := in.sections(func(kind uint16, data []byte) error {
+		err := in.sections(checkpointHeaderBytes, func(_ int64, kind uint16, data []byte) error {
 			again = append(appendSectionHeader(again, kind, data), data...)
 			return nil
 		})

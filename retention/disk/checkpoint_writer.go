@@ -118,7 +118,7 @@ func (w *CheckpointWriter) Commit(e uint64) error {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Rename(w.f.Name(), w.dir.name(w.b))
+		err = w.dir.install(w.f.Name(), w.b)
 	}
 	w.ended()
 	if err != nil {
@@ -128,7 +128,7 @@ func (w *CheckpointWriter) Commit(e uint64) error {
 	if err := SyncDir(w.dir.path); err != nil {
 		return err
 	}
-	return w.dir.prune(w.b)
+	return w.dir.prune()
 }
 
 // Abort throws the checkpoint away. After Commit it does nothing.

@@ -53,7 +53,7 @@ func (e *Engine) runCheckpoints() {
 				return
 			}
 		}
-		passed := min(e.checkpoint.begin.Load(), e.views.Passed())
+		passed := min(e.checkpoint.begin.Load(), e.views.Passed(), e.cutting.keeps())
 		if err := e.o.Log.Release(e.clock.view(), passed); err != nil {
 			e.fail(fmt.Errorf("let go of old segments of the log: %w", err))
 			return
@@ -75,9 +75,24 @@ func (e *Engine) checkpointDue(since, span time.Duration) bool {
 // durable. It is installed as "everything up to begin, perhaps more up to end": what lies between is replayed over it,
 // which changes nothing that is there already.
 func (e *Engine) Checkpoint() error {
+	e.checkpoint.mu.Lock()
+	defer e.checkpoint.mu.Unlock()
+	return e.makeCheckpoint()
+}
+
+// heldCheckpoint makes a checkpoint and holds it.
+func (e *Engine) heldCheckpoint() (*disk.CheckpointReader, error) {
+	e.checkpoint.mu.Lock()
+	defer e.checkpoint.mu.Unlock()
+	if err := e.makeCheckpoint(); err != nil {
+		return nil, err
+	}
+	return e.o.Checkpoints.Hold()
+}
+
+// makeCheckpoint is Checkpoint for a caller that holds checkpoint.mu.
+func (e *Engine) makeCheckpoint() error {
 	c := &e.checkpoint
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	e.gate.mu.RLock()
 	begin := e.sealedSeq.Load() // Nobody is sealing: all that groups up to begin decided is in the words.
 	cat := e.catalogue.Load()   // As it stands after begin: the changes behind it are replayed.

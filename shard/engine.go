@@ -48,6 +48,8 @@ type Checkpoints interface {
 	Create(begin uint64) (*disk.CheckpointWriter, error)
 	// Latest returns the newest installed checkpoint, nil if there is none.
 	Latest() (*disk.CheckpointReader, error)
+	// Hold is Latest, and keeps the file until the reader is closed.
+	Hold() (*disk.CheckpointReader, error)
 }
 
 // Guard watches the free space of the disk.
@@ -84,6 +86,7 @@ type Options struct {
 	Logger *slog.Logger
 
 	claims claims.Options                                       // a test's
+	cuts   cutBounds                                            // a test's
 	grow   func(t *counters.Table, need, budgetBytes int) error // a test's Table.Grow
 }
 
@@ -115,6 +118,7 @@ func (o *Options) fill() {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o.cuts.fill()
 	if o.grow == nil {
 		o.grow = (*counters.Table).Grow
 	}
@@ -174,6 +178,7 @@ type Engine struct {
 	sinceRows  atomic.Int64 // rows logged since the last checkpoint
 	sinceBytes atomic.Int64
 	checkpoint checkpointer
+	cutting    cutting
 
 	// inside, when a test sets it, is called by every request after its last decision, before it leaves the gate.
 	inside func()
@@ -220,6 +225,7 @@ func newEngine(o Options) (*Engine, error) {
 	}
 	e.buffers.most = buffersALane * o.Lanes
 	e.sweeps.init()
+	e.cutting.init()
 	e.checkpoint.now = make(chan struct{}, 1)
 	var err error
 	if e.compress, err = record.NewCompressor(o.Lanes); err != nil {
@@ -269,7 +275,7 @@ func (e *Engine) fail(err error) {
 	})
 }
 
-// Close writes a checkpoint and stops. Submit and View return ErrStopped from then on, and so do calls that wait for a
+// Close writes a checkpoint, ends the cut that is open, and stops. Submit and View return ErrStopped from then on, and so do calls that wait for a
 // group that is not sealed.
 func (e *Engine) Close() error {
 	var err error
@@ -281,6 +287,7 @@ func (e *Engine) Close() error {
 	e.gate.mu.Unlock()
 	close(e.stop)
 	e.wg.Wait()
+	<-e.cutting.place // A cut that was open has ended.
 	e.views.Close()
 	return errors.Join(err, e.Err(), e.table.Close())
 }

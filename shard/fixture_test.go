@@ -37,6 +37,7 @@ type memLog struct {
 	err    error
 	// stopAfter lets so many groups more in; those behind fail. 0: it lets all in.
 	stopAfter int
+	released  chan uint64 // gets what Release is told, when there is room
 }
 
 func (l *memLog) Append(g *commitlog.Group) error {
@@ -128,7 +129,17 @@ func (l *memLog) ReadForward(_ context.Context, after uint64, fromMs, toMs int64
 	return nil
 }
 
-func (l *memLog) Release(int64, uint64) error { return nil }
+func (l *memLog) Release(_ int64, passed uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.released != nil {
+		select {
+		case l.released <- passed:
+		default:
+		}
+	}
+	return nil
+}
 
 // memStore is a ledger's store in memory.
 type memStore struct {
@@ -285,6 +296,7 @@ type machine struct {
 	clock  *handClock
 	lanes  int
 	claims claims.Options
+	cuts   cutBounds
 	*Engine
 }
 
@@ -308,7 +320,7 @@ func (m *machine) options() Options {
 	}
 	return Options{
 		Log: m.log, Ledger: usage.New(usage.Options{Store: m.store}), Checkpoints: checkpoints, Guard: m.disk, Clock: m.clock,
-		HashSeed: 42, Region: "default", Retention: 168 * time.Hour, Lanes: m.lanes, claims: m.claims,
+		HashSeed: 42, Region: "default", Retention: 168 * time.Hour, Lanes: m.lanes, claims: m.claims, cuts: m.cuts,
 	}
 }
 

@@ -101,14 +101,18 @@ func (j *Joiner) Grant(g record.Grant) error {
 	if err != nil {
 		return err
 	}
-	activated := g.ActivationS - counters.EpochS
-	w := counters.LicenseWord(g.License)
-	j.s.Table.JoinLicense(slot, w, counters.Grant{ActivatedAt: uint64(activated), Serial: g.Serial, Pool: g.Pool})
+	j.joinLicense(slot, &g)
 	j.serial(g.Serial)
 	if err := j.Pool(record.Pool{ID: g.Pool, Drawn: g.PoolDrawn}); err != nil {
 		return err
 	}
 	return j.gifts(slot.Product(), g.GiftsDrawn)
+}
+
+func (j *Joiner) joinLicense(slot *counters.Slot, g *record.Grant) {
+	activated := g.ActivationS - counters.EpochS
+	w := counters.LicenseWord(g.License)
+	j.s.Table.JoinLicense(slot, w, counters.Grant{ActivatedAt: uint64(activated), Serial: g.Serial, Pool: g.Pool})
 }
 
 // End implements record.Effects: the ledger's, not the state's.

@@ -3,6 +3,7 @@ package recovery
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/meterd/meterd/counters"
@@ -47,8 +48,22 @@ func newJoinWord(index int, word, seenS uint64) joinWord {
 
 var errJoinStopped = errors.New("joining has stopped")
 
+// allShards is the part of the device table that is all of it.
+var allShards = shardRange{0, shards}
+
+// shardRange is a part of the device table: the shards from first to before end.
+type shardRange struct{ first, end int }
+
+func (r shardRange) holds(o counters.Ordinal) bool { return r.first <= o.Shard() && o.Shard() < r.end }
+
 // replay joins every group of the log from from on.
 func (j *Joiner) replay(from uint64) error {
+	return replay(&j.o, from, math.MaxUint64, allShards, j.join)
+}
+
+// replay calls join for every group of the log from from on up to to, in order, with the words of the devices of some
+// shards.
+func replay(o *Options, from, to uint64, words shardRange, join func(*decoded) error) error {
 	full, free := make(chan *decoded, replayAhead), make(chan *decoded, replayAhead)
 	for range replayAhead {
 		free <- &decoded{}
@@ -56,14 +71,17 @@ func (j *Joiner) replay(from uint64) error {
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		defer close(full)
-		done <- j.o.Log.Replay(from, func(g *commitlog.Group) error {
+		done <- o.Log.Replay(from, func(g *commitlog.Group) error {
+			if g.Seq > to {
+				return errJoinStopped
+			}
 			var d *decoded
 			select {
 			case d = <-free:
 			case <-stop:
 				return errJoinStopped
 			}
-			d.err = d.decode(j.o.Compressor, g)
+			d.err = d.decode(o.Compressor, g, words)
 			full <- d // There is room: no more of them exist.
 			return nil
 		})
@@ -71,13 +89,13 @@ func (j *Joiner) replay(from uint64) error {
 	var err error
 	for d := range full {
 		if err == nil {
-			if err = j.join(d); err != nil {
+			if err = join(d); err != nil {
 				close(stop)
 			}
 		}
 		free <- d
 	}
-	if end := <-done; err == nil {
+	if end := <-done; err == nil && !errors.Is(end, errJoinStopped) {
 		err = end
 	}
 	return err
@@ -96,12 +114,12 @@ func (j *Joiner) Close() error {
 // Join decodes and joins one group.
 func (j *Joiner) Join(g *commitlog.Group) error {
 	var d decoded
-	d.err = d.decode(j.o.Compressor, g)
+	d.err = d.decode(j.o.Compressor, g, allShards)
 	return j.join(&d)
 }
 
-// decode reads everything of g that joining needs. Nothing of g is kept.
-func (d *decoded) decode(c *record.Compressor, g *commitlog.Group) (err error) {
+// decode reads everything of g that joining needs, and the words of the devices of some shards. Nothing of g is kept.
+func (d *decoded) decode(c *record.Compressor, g *commitlog.Group, words shardRange) (err error) {
 	d.seq, d.lastMs, d.rows = g.Seq, g.LastMs, 0
 	d.chunks, d.ordinals, d.words = d.chunks[:0], d.ordinals[:0], d.words[:0]
 	if d.head, err = record.DecodeHead(g.Head); err != nil {
@@ -119,11 +137,30 @@ func (d *decoded) decode(c *record.Compressor, g *commitlog.Group) (err error) {
 			return err
 		}
 		d.chunks = append(d.chunks, chunk)
+		if words.first == words.end {
+			continue
+		}
+		at := len(d.words)
 		if err := d.scan(&chunk); err != nil {
 			return err
 		}
+		if words != allShards {
+			d.keep(at, words)
+		}
 	}
 	return nil
+}
+
+// keep keeps of the words from at on those of the devices of some shards.
+func (d *decoded) keep(at int, words shardRange) {
+	n := at
+	for i := at; i < len(d.words); i++ {
+		d.ordinals[n], d.words[n] = d.ordinals[i], d.words[i]
+		if words.holds(d.ordinals[i]) {
+			n++
+		}
+	}
+	d.ordinals, d.words = d.ordinals[:n], d.words[:n]
 }
 
 // scan gathers the words of messages and of denials, and when a device was last seen.
@@ -222,6 +259,10 @@ func (j *Joiner) joinContent(d *decoded) error {
 	if err := j.joinWords(d); err != nil {
 		return err
 	}
+	return j.joinChanges(d)
+}
+
+func (j *Joiner) joinChanges(d *decoded) error {
 	for _, change := range d.head.Changes {
 		if err := j.Change(change); err != nil {
 			return err

@@ -22,40 +22,21 @@ func (j *Joiner) checkpoint() (begin, end uint64, err error) {
 	j.begin, j.seq = r.B(), r.E()
 	loads := newShardLoader(j.s.Table, j.o.Lanes)
 	defer func() { _ = loads.wait() }() // On every way out; its error is looked at below.
-	shard, image, bytes := -1, []byte(nil), int64(0)
-	load := func() error {
-		if shard < 0 {
-			return nil
-		}
-		full := image
-		image = nil // The loader's now.
-		return loads.load(shard, full)
-	}
+	bytes := int64(0)
 	err = r.Sections(func(kind uint16, data []byte) error {
 		bytes += int64(len(data))
+		if kind == sectionShard {
+			return loads.piece(data)
+		}
 		if kind == sectionUpgrades { // They name devices.
-			if err := errors.Join(load(), loads.wait()); err != nil {
+			if err := errors.Join(loads.flush(), loads.wait()); err != nil {
 				return err
 			}
-			shard = -1
 		}
-		if kind != sectionShard {
-			return j.section(kind, data)
-		}
-		if len(data) == 0 {
-			return errors.New("a section of the device table is empty")
-		}
-		if int(data[0]) != shard {
-			if err := load(); err != nil {
-				return err
-			}
-			shard = int(data[0])
-		}
-		image = append(image, data[1:]...)
-		return nil
+		return j.section(kind, data)
 	})
 	if err == nil {
-		err = errors.Join(load(), j.catalogueEnds())
+		err = errors.Join(loads.flush(), j.catalogueEnds())
 	}
 	if loaded := loads.wait(); err == nil {
 		err = loaded

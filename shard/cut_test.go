@@ -80,7 +80,7 @@ func TestCutIsTheStateAtItsGroup(t *testing.T) {
 		defer c.Close()
 		got := restLines(t, c.Catalogue, c.Totals)
 		ranges := 0
-		err = c.Devices(t.Context(), func(table *counters.Table, first, end int) error {
+		err = c.Devices(t.Context(), func(table *counters.Table, _, _ int) error {
 			got = append(got, deviceLines(table, c.Catalogue)...)
 			ranges++
 			return nil
@@ -299,7 +299,9 @@ func TestCutEndsWithTheEngine(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.Engine = nil
-		<-ended
+		if err := <-ended; err != nil && !errors.Is(err, ErrStopped) {
+			t.Fatal(err)
+		}
 		if _, err := readAll(t.Context(), c); !errors.Is(err, ErrStopped) {
 			t.Fatal(err)
 		}

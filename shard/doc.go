@@ -13,6 +13,9 @@
 //
 // What only looks is package query: it sees the state through View, and waits with Durable and DurableInLedger.
 //
+// Cut gives the whole state as of one group, and the ledger at it, beside all of that: what a sealed snapshot is made
+// of. It costs requests what a checkpoint costs.
+//
 // Invariants:
 //
 //   - Groups are cuts. A request enters a group before its first decision and leaves when its records are in the lane,

@@ -275,8 +275,8 @@ func (e *Engine) fail(err error) {
 	})
 }
 
-// Close writes a checkpoint, ends the cut that is open, and stops. Submit and View return ErrStopped from then on, and so do calls that wait for a
-// group that is not sealed.
+// Close writes a checkpoint, ends the cut that is open, and stops. Submit and View return ErrStopped from then on, and
+// so do calls that wait for a group that is not sealed.
 func (e *Engine) Close() error {
 	var err error
 	if e.Err() == nil {

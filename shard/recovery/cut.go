@@ -36,8 +36,8 @@ type Devices interface {
 }
 
 // Cut is the state at the end of one group, read from a checkpoint and the log behind it: catalogue, pools and totals
-// at once, the devices a range of shards at a time, so that memory is bounded. It joins what recovery would join, in the
-// same way. It is for one goroutine.
+// at once, the devices a range of shards at a time, so that memory is bounded. It joins what recovery would join, in
+// the same way. It is for one goroutine.
 //
 //	checkpoint ── places of sections ─► catalogue, pools, totals ─┐
 //	    │                                                         ├─► join with the log (B, F]: once for these,
@@ -184,4 +184,3 @@ func (c *Cut) load(ctx context.Context, t *counters.Table, words shardRange) err
 
 // Close lets go of the checkpoint.
 func (c *Cut) Close() error { return c.o.Checkpoint.Close() }
-

@@ -100,18 +100,18 @@ func (t deviceJoiner) Grant(g record.Grant) error {
 // ignore implements record.Effects and record.Bindings and joins nothing.
 type ignore struct{}
 
-func (ignore) Device(record.Device) error           { return nil }
-func (ignore) Producer(record.Producer) error       { return nil }
-func (ignore) Forgotten(uint32) error               { return nil }
-func (ignore) Word(int, uint64, uint64) error       { return nil }
-func (ignore) OTA(record.OTA) error                 { return nil }
-func (ignore) Closed(int, uint64, uint64) error     { return nil }
-func (ignore) DayEnd(record.DayEnd) error           { return nil }
-func (ignore) Grant(record.Grant) error             { return nil }
-func (ignore) Pool(record.Pool) error               { return nil }
-func (ignore) End(record.End) error                 { return nil }
-func (ignore) Command(record.Command) error         { return nil }
-func (ignore) Upgrade(record.Upgrade) error         { return nil }
-func (ignore) Claim(record.Claim) error             { return nil }
-func (ignore) Run(record.Run) error                 { return nil }
-func (ignore) Quota(record.Quota) error             { return nil }
+func (ignore) Device(record.Device) error       { return nil }
+func (ignore) Producer(record.Producer) error   { return nil }
+func (ignore) Forgotten(uint32) error           { return nil }
+func (ignore) Word(int, uint64, uint64) error   { return nil }
+func (ignore) OTA(record.OTA) error             { return nil }
+func (ignore) Closed(int, uint64, uint64) error { return nil }
+func (ignore) DayEnd(record.DayEnd) error       { return nil }
+func (ignore) Grant(record.Grant) error         { return nil }
+func (ignore) Pool(record.Pool) error           { return nil }
+func (ignore) End(record.End) error             { return nil }
+func (ignore) Command(record.Command) error     { return nil }
+func (ignore) Upgrade(record.Upgrade) error     { return nil }
+func (ignore) Claim(record.Claim) error         { return nil }
+func (ignore) Run(record.Run) error             { return nil }
+func (ignore) Quota(record.Quota) error         { return nil }

@@ -6,6 +6,8 @@
 //
 //	start:  checkpoint ─► State ─► log from B + 1: decode ─► join, in order ─► State as it was acknowledged
 //
+// A Cut joins in the same way beside an engine that goes on, a range of shards at a time: the state as of one group.
+//
 // Steps of joining one group: the bindings of all its chunks, what is forgotten, then words and effects, then its
 // administrative changes. Two goroutines share the work: one reads and decodes groups, the other joins them.
 //

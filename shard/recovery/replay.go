@@ -48,17 +48,17 @@ func newJoinWord(index int, word, seenS uint64) joinWord {
 
 var errJoinStopped = errors.New("joining has stopped")
 
-// allShards is the part of the device table that is all of it.
-var allShards = shardRange{0, shards}
-
 // shardRange is a part of the device table: the shards from first to before end.
 type shardRange struct{ first, end int }
+
+// allShards is the device table as a whole.
+func allShards() shardRange { return shardRange{0, shards} }
 
 func (r shardRange) holds(o counters.Ordinal) bool { return r.first <= o.Shard() && o.Shard() < r.end }
 
 // replay joins every group of the log from from on.
 func (j *Joiner) replay(from uint64) error {
-	return replay(&j.o, from, math.MaxUint64, allShards, j.join)
+	return replay(&j.o, from, math.MaxUint64, allShards(), j.join)
 }
 
 // replay calls join for every group of the log from from on up to to, in order, with the words of the devices of some
@@ -114,7 +114,7 @@ func (j *Joiner) Close() error {
 // Join decodes and joins one group.
 func (j *Joiner) Join(g *commitlog.Group) error {
 	var d decoded
-	d.err = d.decode(j.o.Compressor, g, allShards)
+	d.err = d.decode(j.o.Compressor, g, allShards())
 	return j.join(&d)
 }
 
@@ -144,7 +144,7 @@ func (d *decoded) decode(c *record.Compressor, g *commitlog.Group, words shardRa
 		if err := d.scan(&chunk); err != nil {
 			return err
 		}
-		if words != allShards {
+		if words != allShards() {
 			d.keep(at, words)
 		}
 	}

@@ -78,7 +78,7 @@ func TestLargeGroupIsJoinedByMany(t *testing.T) {
 		func(ordinal uint64, up uint32) { want[ordinal] = max(want[ordinal], up) },
 	)
 	d := &decoded{}
-	if err := d.decode(j.o.Compressor, &g, allShards); err != nil {
+	if err := d.decode(j.o.Compressor, &g, allShards()); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.joinWords(d); err != nil {
@@ -106,7 +106,7 @@ func TestLargeGroupIsJoinedByMany(t *testing.T) {
 		10*joinShareMin,
 		func(uint64, uint32) {},
 	)
-	if err := d.decode(j.o.Compressor, &unknown, allShards); err != nil {
+	if err := d.decode(j.o.Compressor, &unknown, allShards()); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.joinWords(d); err == nil || !strings.Contains(err.Error(), "which no record has bound") {
@@ -135,7 +135,7 @@ func benchReplay(b *testing.B, devices int) {
 	groups, all := make([]commitlog.Group, 20), make([]decoded, 20)
 	for i := range groups {
 		groups[i] = messageGroup(j, rand.New(rand.NewPCG(1, uint64(i))), ordinals, rows, func(uint64, uint32) {})
-		if err := all[i].decode(j.o.Compressor, &groups[i], allShards); err != nil {
+		if err := all[i].decode(j.o.Compressor, &groups[i], allShards()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -149,7 +149,7 @@ func benchReplay(b *testing.B, devices int) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
 		})
 	}
-	each("decode", func(i int) error { return all[i].decode(j.o.Compressor, &groups[i], allShards) })
+	each("decode", func(i int) error { return all[i].decode(j.o.Compressor, &groups[i], allShards()) })
 	for _, lanes := range []int{1, 2} {
 		j.o.Lanes = lanes
 		each(fmt.Sprintf("join/goroutines=%d", lanes), func(i int) error { return j.joinWords(&all[i]) })

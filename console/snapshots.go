@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -147,7 +146,7 @@ func (c *call) downloadSnapshot() error {
 		return err
 	}
 	d := &download{conn: c.ctx.Conn(), reader: content, content: content, leave: leave}
-	c.ctx.SetContentType(fileKind(file.Name))
+	c.ctx.SetContentType(sealed.ContentType(file.Name))
 	c.ctx.Response.Header.SetLastModified(time.UnixMilli(int64(m.SealedAt)))
 	if columns == "focus" {
 		reader, ok := sealed.FocusReader(file.Name, content)
@@ -158,17 +157,4 @@ func (c *call) downloadSnapshot() error {
 		return c.sendWhole(d, -1, `"`+file.SHA256+`-focus"`)
 	}
 	return c.sendSealed(d, &file)
-}
-
-// fileKind returns the content type of a sealed file.
-func fileKind(name string) string {
-	switch {
-	case strings.HasSuffix(name, ".csv"):
-		return "text/csv; charset=utf-8; header=present"
-	case strings.HasSuffix(name, ".ndjson"):
-		return ndjson
-	case strings.HasSuffix(name, ".parquet"):
-		return "application/vnd.apache.parquet"
-	}
-	return "text/plain; charset=utf-8"
 }

@@ -59,9 +59,9 @@ func TestSealed(t *testing.T) {
 	}
 	b.open()
 	for _, m := range []*Manifest{first, second} {
-		again, err := b.store.Get(m.ID).encode()
+		again, err := b.store.Get(m.ID).Encode()
 		must(t, err)
-		if was, _ := m.encode(); string(was) != string(again) {
+		if was, _ := m.Encode(); string(was) != string(again) {
 			t.Errorf("after a restart it is\n%s\nand was\n%s", again, was)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"path"
 	"time"
 
 	"github.com/meterd/meterd/event"
@@ -34,6 +35,21 @@ type Manifest struct {
 	Files          []File `json:"files"`
 }
 
+// ContentType returns the media type of a file of a snapshot.
+func ContentType(name string) string {
+	switch path.Ext(name) {
+	case ".csv":
+		return "text/csv; charset=utf-8; header=present"
+	case ".ndjson":
+		return "application/x-ndjson"
+	case ".parquet":
+		return "application/vnd.apache.parquet"
+	case ".json":
+		return "application/json"
+	}
+	return "text/plain; charset=utf-8"
+}
+
 // Instant is a time, Unix milliseconds, that is written as RFC 3339 has it.
 type Instant int64
 
@@ -49,8 +65,8 @@ func (t *Instant) UnmarshalJSON(b []byte) error {
 
 // Names of the files beside those of the contract.
 const (
-	manifestName = "manifest.json"
-	sumsName     = "SHA256SUMS"
+	ManifestName = "manifest.json"
+	SumsName     = "SHA256SUMS"
 )
 
 // sums returns what `sha256sum` prints for files.
@@ -74,8 +90,8 @@ func (m *Manifest) file(name string) *File {
 			return &m.Files[i]
 		}
 	}
-	if name == sumsName {
-		return &File{Name: sumsName, Bytes: int64(len(sums(m.Files))), SHA256: m.SHA256}
+	if name == SumsName {
+		return &File{Name: SumsName, Bytes: int64(len(sums(m.Files))), SHA256: m.SHA256}
 	}
 	return nil
 }
@@ -98,8 +114,8 @@ func pointTo(s string) *string {
 	return &s
 }
 
-// encode returns the manifest as it lies on disk.
-func (m *Manifest) encode() ([]byte, error) {
+// Encode returns the manifest as it lies on disk.
+func (m *Manifest) Encode() ([]byte, error) {
 	b, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode the manifest of snapshot %s: %w", m.ID, err)
@@ -107,7 +123,7 @@ func (m *Manifest) encode() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// decodeManifest reads what encode wrote, and refuses what does not fit together.
+// decodeManifest reads what Encode wrote, and refuses what does not fit together.
 func decodeManifest(b []byte) (*Manifest, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()

@@ -99,16 +99,16 @@ func (s *Store) load(id string) {
 
 // read reads a manifest and looks whether the files are there.
 func (s *Store) read(dir, id string) (*Manifest, error) {
-	b, err := readBounded(filepath.Join(dir, manifestName), manifestBytesMax)
+	b, err := readBounded(filepath.Join(dir, ManifestName), manifestBytesMax)
 	if err != nil {
 		return nil, err
 	}
 	m, err := decodeManifest(b)
 	if err != nil {
-		return nil, disk.Damage(filepath.Join(dir, manifestName), "%v", err)
+		return nil, disk.Damage(filepath.Join(dir, ManifestName), "%v", err)
 	}
 	if m.ID != id {
-		return nil, disk.Damage(filepath.Join(dir, manifestName), "it is that of snapshot %s", m.ID)
+		return nil, disk.Damage(filepath.Join(dir, ManifestName), "it is that of snapshot %s", m.ID)
 	}
 	for _, f := range m.Files {
 		info, err := os.Stat(filepath.Join(dir, filepath.Base(f.Name)))
@@ -229,14 +229,14 @@ func (s *Store) taken(sequence uint64) bool {
 // drop removes the draft, in small pieces, so that no sync of the log waits for it.
 func (d *draft) drop() error {
 	// Without a manifest it is never taken for complete.
-	err := os.Remove(filepath.Join(d.dir, manifestName))
+	err := os.Remove(filepath.Join(d.dir, ManifestName))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	entries, listErr := os.ReadDir(d.dir)
 	err = errors.Join(err, listErr)
 	for _, e := range entries {
-		if e.Name() != manifestName {
+		if e.Name() != ManifestName {
 			err = errors.Join(err, disk.RemoveGently(filepath.Join(d.dir, e.Name())))
 		}
 	}
@@ -249,14 +249,14 @@ func (d *draft) complete(m *Manifest) error {
 	m.ID, m.Sequence, m.Previous, m.Sealed = idOf(d.sequence), d.sequence, d.previous, true
 	text := sums(m.Files)
 	m.SHA256 = hexSHA256(text)
-	encoded, err := m.encode()
+	encoded, err := m.Encode()
 	if err != nil {
 		return err
 	}
-	if err := disk.WriteSynced(filepath.Join(d.dir, sumsName), text); err != nil {
+	if err := disk.WriteSynced(filepath.Join(d.dir, SumsName), text); err != nil {
 		return noRoom(err)
 	}
-	return noRoom(disk.WriteSynced(filepath.Join(d.dir, manifestName), encoded))
+	return noRoom(disk.WriteSynced(filepath.Join(d.dir, ManifestName), encoded))
 }
 
 // seal gives the snapshot its name. If that fails, nobody knows what the disk has: a restart looks.

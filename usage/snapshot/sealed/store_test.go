@@ -38,7 +38,7 @@ func TestCrash(t *testing.T) {
 	m := b.sealed(Request{})
 	tmp := filepath.Join(b.path, ".s00000002.tmp")
 	must(t, os.CopyFS(tmp, os.DirFS(filepath.Join(b.path, m.ID))))
-	manifest := filepath.Join(tmp, manifestName)
+	manifest := filepath.Join(tmp, ManifestName)
 
 	// Everything is there, but not all of it: it is removed.
 	must(t, os.Remove(manifest))
@@ -51,7 +51,7 @@ func TestCrash(t *testing.T) {
 	must(t, os.CopyFS(tmp, os.DirFS(filepath.Join(b.path, m.ID))))
 	next := *m
 	next.ID, next.Sequence, next.Previous = "s00000002", 2, &m.SHA256
-	encoded, err := next.encode()
+	encoded, err := next.Encode()
 	must(t, err)
 	must(t, os.WriteFile(manifest, encoded, 0o600))
 	b.open()
@@ -122,7 +122,7 @@ func TestPositions(t *testing.T) {
 func FuzzManifest(f *testing.F) {
 	b := newBed(f)
 	m := b.sealed(Request{})
-	encoded, err := m.encode()
+	encoded, err := m.Encode()
 	must(f, err)
 	f.Add(encoded)
 	f.Add([]byte(`{"id":"s00000001","sequence":1}`))
@@ -131,11 +131,11 @@ func FuzzManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		once, err := m.encode()
+		once, err := m.Encode()
 		must(t, err)
 		again, err := decodeManifest(once)
 		must(t, err)
-		if twice, _ := again.encode(); !bytes.Equal(once, twice) {
+		if twice, _ := again.Encode(); !bytes.Equal(once, twice) {
 			t.Errorf("%s is read as %s", once, twice)
 		}
 	})

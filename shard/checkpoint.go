@@ -126,8 +126,9 @@ func (e *Engine) copyState(w *disk.CheckpointWriter, cat *license.Catalogue) (in
 	size, err := e.state.Write(w, cat, func() int64 {
 		e.gate.mu.RLock()
 		defer e.gate.mu.RUnlock()
+		last := e.clock.last.Load() // First: whoever decides by an earlier time has entered newest or a group before it.
 		newest = e.gate.newest()
-		return e.clock.last.Load()
+		return last
 	})
 	if err != nil {
 		return 0, err

@@ -104,6 +104,7 @@ func (c *Cut) make(ctx context.Context, at func(views.Position) error) error {
 	if e.o.Guard.Low() {
 		return ErrDiskFull
 	}
+	e.clock.seal() // The cut is of now, also if nothing was decided for long.
 	checkpoint, err := e.heldCheckpoint()
 	if err != nil {
 		if !errors.Is(err, ErrStopped) {

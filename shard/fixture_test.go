@@ -224,6 +224,8 @@ func (l *memStore) forget(prefix string) {
 
 func (l *memStore) Close() error { return nil }
 
+func (l *memStore) Instant() (ledger.Reader, error) { return l.clone(), nil }
+
 func (l *memStore) Maintain(context.Context, int64) error { return nil }
 
 func (l *memStore) Scan(prefix, start []byte, reverse bool, fn func(k, v []byte) (bool, error)) error {

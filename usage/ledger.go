@@ -47,6 +47,8 @@ type Store interface {
 	Reader
 	// Maintain deletes some rows whose time is over at nowMs, Unix milliseconds, and gives back some of their space.
 	Maintain(ctx context.Context, nowMs int64) error
+	// Instant returns the rows as they stand now, whatever is written later.
+	Instant() (ledger.Reader, error)
 	Close() error
 }
 
@@ -60,6 +62,27 @@ func (l *Ledger) Name() string { return "ledger" }
 
 // Position implements views.View.
 func (l *Ledger) Position() views.Position { return views.Position(l.store.Position()) }
+
+// Instant are the ledger's rows as they stood at one group.
+type Instant struct {
+	*Rows
+	reader ledger.Reader
+}
+
+// Instant returns the rows as they stand now; it must be closed. It is called between two calls of Apply (views.Pin).
+func (l *Ledger) Instant() (*Instant, error) {
+	r, err := l.store.Instant()
+	if err != nil {
+		return nil, err
+	}
+	return &Instant{Rows: NewRows(r), reader: r}, nil
+}
+
+// Position returns the group.
+func (i *Instant) Position() views.Position { return views.Position(i.reader.Position()) }
+
+// Close lets the rows go. It may be called again.
+func (i *Instant) Close() error { return i.reader.Close() }
 
 // Close implements views.View.
 func (l *Ledger) Close() error { return l.store.Close() }

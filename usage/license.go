@@ -7,6 +7,15 @@ import (
 	"github.com/meterd/meterd/shard/views"
 )
 
+// LicenseRow is one consumption of a licence of a product.
+type LicenseRow struct {
+	Serial     uint64
+	Device     []byte // valid until the function that gets it returns
+	Pool       uint32
+	ActivatedS int64 // Unix seconds
+	Generation uint32
+}
+
 const licenseBlockVersion = 1
 
 func appendLicenses(dst []byte, rows []views.License) []byte {
@@ -28,13 +37,13 @@ func appendLicenses(dst []byte, rows []views.License) []byte {
 
 var errLicenseBlock = errors.New("a block of licence rows is damaged")
 
-// decodeLicenses calls fn for every row of a block.
-func decodeLicenses(product uint32, block []byte, fn func(*views.License)) error {
+// decodeLicenses calls fn for every row of a block. The row and its device's name are valid until fn returns.
+func decodeLicenses(block []byte, fn func(*LicenseRow) error) error {
 	if len(block) == 0 || block[0] != licenseBlockVersion {
 		return errLicenseBlock
 	}
 	b := block[1:]
-	row := views.License{Product: product}
+	var row LicenseRow
 	for len(b) > 0 {
 		var fields [4]uint64
 		for i := range fields {
@@ -51,9 +60,11 @@ func decodeLicenses(product uint32, block []byte, fn func(*views.License)) error
 		row.ActivatedS += int64(fields[1]>>1) ^ -int64(fields[1]&1)
 		row.Pool, row.Generation = uint32(fields[2]), uint32(fields[3])
 		end := 1 + int(b[0])
-		row.Device = string(b[1:end])
+		row.Device = b[1:end]
 		b = b[end:]
-		fn(&row)
+		if err := fn(&row); err != nil {
+			return err
+		}
 	}
 	return nil
 }

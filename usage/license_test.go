@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/meterd/meterd/retention/ledger"
 	"github.com/meterd/meterd/shard/views"
 	"pgregory.net/rapid"
 )
@@ -42,7 +43,13 @@ func TestLicenseBlockRoundTrip(t *testing.T) {
 
 func licenseRows(block []byte) (rows []views.License, err error) {
 	err = safely(func() error {
-		return decodeLicenses(7, block, func(r *views.License) { rows = append(rows, *r) })
+		return decodeLicenses(block, func(r *LicenseRow) error {
+			rows = append(rows, views.License{
+				Serial: r.Serial, Product: 7, Device: string(r.Device), Pool: r.Pool, ActivatedS: r.ActivatedS,
+				Generation: r.Generation,
+			})
+			return nil
+		})
 	})
 	return rows, err
 }
@@ -118,4 +125,52 @@ func TestLicenseBlockIsAsDrawn(t *testing.T) {
 	if !bytes.Equal(key, drawnKey) {
 		t.Errorf("the key is %x, want %x", key, drawnKey)
 	}
+}
+
+// Each licence comes once, in the order of serials, although blocks repeat rows of others; an Instant stays as it was.
+func TestEachLicenseOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		store := newMapStore()
+		ledgers := New(Options{Store: store})
+		serials := slices.Sorted(slices.Values(
+			rapid.SliceOfNDistinct(rapid.Uint64Range(1, 200), 0, 30, rapid.ID).Draw(t, "serials"),
+		))
+		put := func(product uint32, some []uint64) {
+			var rows []views.License
+			for _, n := range some {
+				rows = append(rows, views.License{Serial: n, Device: fmt.Sprint("d", n)})
+			}
+			key := string(key64(keyLicenses, product, some[len(some)-1]))
+			store.rows[key] = ledger.Entry{Key: []byte(key), Value: appendLicenses(nil, rows)}
+		}
+		for from := 0; from < len(serials); {
+			to := rapid.IntRange(from+1, len(serials)).Draw(t, "end of a block")
+			put(7, serials[rapid.IntRange(0, from).Draw(t, "begin of a block"):to])
+			from = to
+		}
+		put(8, []uint64{1})
+		instant, err := ledgers.Instant()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer instant.Close()
+		put(7, []uint64{201})
+		after, last := rapid.Uint64Max(210).Draw(t, "after"), rapid.Uint64Max(210).Draw(t, "last")
+		var want, got []uint64
+		for _, n := range serials {
+			if n > after && n <= last {
+				want = append(want, n)
+			}
+		}
+		err = instant.EachLicense(7, after, last, func(r *LicenseRow) error {
+			if string(r.Device) != fmt.Sprint("d", r.Serial) {
+				t.Fatalf("serial %d is of %q", r.Serial, r.Device)
+			}
+			got = append(got, r.Serial)
+			return nil
+		})
+		if err != nil || !slices.Equal(want, got) {
+			t.Fatalf("got %v, want %v; %v", got, want, err)
+		}
+	})
 }

@@ -31,18 +31,46 @@ func (r *Rows) AvailableFromMs() (int64, error) {
 // Licenses calls fn for the licences that a product has consumed with a serial above after, a block at a time, in the
 // order of serials, until fn returns false.
 func (r *Rows) Licenses(product uint32, after uint64, fn func([]views.License) (more bool, err error)) error {
-	return r.r.Scan(key32(keyLicenses, product), key64(keyLicenses, product, after+1), false,
-		func(_, block []byte) (bool, error) {
-			var rows []views.License
-			err := decodeLicenses(product, block, func(row *views.License) {
-				if row.Serial > after {
-					rows = append(rows, *row)
-				}
-			})
-			if err != nil || len(rows) == 0 {
-				return true, err
+	return r.licenseBlocks(product, after, func(block []byte) (bool, error) {
+		var rows []views.License
+		err := decodeLicenses(block, func(row *LicenseRow) error {
+			if row.Serial > after {
+				rows = append(rows, views.License{
+					Serial: row.Serial, Product: product, Device: string(row.Device), Pool: row.Pool,
+					ActivatedS: row.ActivatedS, Generation: row.Generation,
+				})
 			}
-			after = rows[len(rows)-1].Serial
-			return fn(rows)
+			return nil
 		})
+		if err != nil || len(rows) == 0 {
+			return true, err
+		}
+		after = rows[len(rows)-1].Serial
+		return fn(rows)
+	})
+}
+
+// EachLicense calls fn for the licences that a product has consumed with a serial above after and up to last, each
+// once, in the order of serials.
+func (r *Rows) EachLicense(product uint32, after, last uint64, fn func(*LicenseRow) error) error {
+	return r.licenseBlocks(product, after, func(block []byte) (bool, error) {
+		more := true
+		err := decodeLicenses(block, func(row *LicenseRow) error {
+			if row.Serial > last {
+				more = false
+			}
+			if row.Serial <= after || row.Serial > last {
+				return nil
+			}
+			after = row.Serial
+			return fn(row)
+		})
+		return more, err
+	})
+}
+
+// licenseBlocks calls fn for the blocks that may have a serial above after.
+func (r *Rows) licenseBlocks(product uint32, after uint64, fn func(block []byte) (more bool, err error)) error {
+	return r.r.Scan(key32(keyLicenses, product), key64(keyLicenses, product, after+1), false,
+		func(_, block []byte) (bool, error) { return fn(block) })
 }

@@ -87,6 +87,10 @@ func (s *mapStore) Maintain(_ context.Context, nowMs int64) error {
 
 func (s *mapStore) Close() error { return nil }
 
+func (s *mapStore) Instant() (ledger.Reader, error) {
+	return &mapStore{rows: maps.Clone(s.rows), at: s.at, parts: -2}, nil
+}
+
 // history is random usage of some products over some months, group by group.
 type history struct {
 	groups []*views.Group
@@ -260,8 +264,16 @@ func TestTotalsUntil(t *testing.T) {
 	quarter := func(month time.Month, day int) uint32 {
 		return uint32(time.Date(2026, month, day, 0, 0, 0, 0, time.UTC).UnixMilli() / record.QuarterMs)
 	}
-	january, february := record.Bucket{Product: 1, Quarter: quarter(1, 31), Day: 2223}, // it is the first of February there
-		record.Bucket{Product: 1, Quarter: quarter(2, 1), Day: 2223}
+	january, february := record.Bucket{
+		Product: 1,
+		Quarter: quarter(1, 31),
+		Day:     2223,
+	}, // it is the first of February there
+		record.Bucket{
+			Product: 1,
+			Quarter: quarter(2, 1),
+			Day:     2223,
+		}
 	for _, b := range []record.Bucket{january, february} {
 		g.Head.Totals = append(g.Head.Totals, record.BucketTotals{Bucket: b})
 	}

@@ -12,6 +12,8 @@ import (
 type Reader interface {
 	Get(key []byte) (value []byte, found bool, err error)
 	Scan(prefix, start []byte, reverse bool, fn func(key, value []byte) (more bool, err error)) error
+	// Position is how far the rows reach in the log.
+	Position() Position
 	Close() error
 }
 
@@ -30,9 +32,9 @@ type Instant struct {
 
 var errInstantClosed = errors.New("this look at the ledger is closed")
 
-// Instant opens the store as it stands now. The caller sees to it that no group is written in part just now: between
-// WritePart and the Write that ends the group there are rows of it without the others.
-func (s *Store) Instant() (*Instant, error) {
+// Instant opens the store as it stands now: an *Instant. The caller sees to it that no group is written in part just
+// now: between WritePart and the Write that ends the group there are rows of it without the others.
+func (s *Store) Instant() (Reader, error) {
 	if err := s.begin(); err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}

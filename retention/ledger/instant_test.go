@@ -38,7 +38,7 @@ func TestInstantStaysAsItWas(t *testing.T) {
 		}
 		defer func() { _ = end(s) }()
 		type look struct {
-			*Instant
+			Reader
 			want map[string]string
 			at   Position
 		}

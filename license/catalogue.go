@@ -69,6 +69,7 @@ type ProductState struct {
 	lotFirst   int    // lots before it are empty for ever; guarded by the account's lock
 	// Active and Online count devices for views; recovery counts them anew.
 	Active, Online atomic.Int64
+	Days           OpenDays // what is closed is state; recovery finds the others in the words
 	window         atomic.Pointer[calendar.Window]
 }
 

@@ -174,7 +174,8 @@ func (e *Engine) recoveryOptions(ledgerSeq uint64) recovery.Options {
 	}
 }
 
-// count counts active and online devices anew and gives the table room for the first batch.
+// count counts active and online devices anew, finds the days of each product that are not closed, and gives the table
+// room for the first batch.
 func (e *Engine) count(cat *license.Catalogue) error {
 	for s := range shards {
 		for slot := range e.table.Slots(s) {
@@ -187,6 +188,12 @@ func (e *Engine) count(cat *license.Catalogue) error {
 			}
 			if slot.Session().Online() {
 				p.State.Online.Add(1)
+			}
+			if w := slot.Message(); w.Used() > 0 {
+				p.State.Days.Use(w.Day())
+			}
+			if w := slot.Denied(); w.Denied() > 0 {
+				p.State.Days.Use(w.Day())
 			}
 		}
 	}

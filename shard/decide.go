@@ -158,7 +158,8 @@ func (t *turn) message() {
 		after, closed, grown := t.slot.CountDenied(t.window.Day, units)
 		t.total(after.Day()).Deny(ev.Type, event.MessageQuotaExceeded, grown)
 		t.l.records.DeniedMessage(ev.Type, ordinal, ev.Size, out.After.Used(), after.Day(), after.Denied())
-		if closed != 0 {
+		p.State.Days.Use(after.Day())
+		if closed.Day() > p.State.Days.Through() {
 			t.l.records.Closed(wordDenied, ordinal, uint64(closed))
 		}
 		t.attach(false)
@@ -168,7 +169,8 @@ func (t *turn) message() {
 		return
 	}
 	t.l.records.Message(ev.Type, ordinal, ev.Size, out.After.Day(), out.After.Up(), out.After.Down())
-	if out.Closed != 0 {
+	p.State.Days.Use(out.After.Day())
+	if out.Closed.Day() > p.State.Days.Through() { // The others are in the log.
 		t.l.records.Closed(wordMessages, ordinal, uint64(out.Closed))
 	}
 	if total := t.total(out.After.Day()); up {

@@ -165,6 +165,7 @@ type Engine struct {
 	sweeps   sweeps
 	views    *views.Runner
 	expiry   expiry
+	days     dayCloser
 	verdicts verdictCounts
 	sweeping atomic.Bool // of holders
 	stats    stats
@@ -249,7 +250,7 @@ func (e *Engine) viewMoved(v views.View, seq uint64) {
 }
 
 func (e *Engine) start() {
-	for _, run := range []func(){e.runSealer, e.runCommitter, e.runSweeps, e.runCheckpoints, e.runExpiry} {
+	for _, run := range []func(){e.runSealer, e.runCommitter, e.runSweeps, e.runCheckpoints, e.runExpiry, e.runDays} {
 		e.wg.Go(run)
 	}
 }

@@ -147,7 +147,10 @@ type memStore struct {
 	rows map[string][]byte
 	at   ledger.Position
 	err  error // of writing
-	get  error // of Get
+	// last, if it is not 0, is how many transactions are written before writing fails and stopped is closed.
+	last    int
+	stopped chan struct{}
+	get     error // of Get
 }
 
 func newMemStore() *memStore { return &memStore{rows: map[string][]byte{}} }
@@ -163,7 +166,15 @@ func (l *memStore) clone() *memStore {
 func (l *memStore) refuse(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.err = err
+	l.err, l.last = err, 0
+}
+
+// stopAfter has n more transactions written; then stopped is closed, and writing fails.
+func (l *memStore) stopAfter(n int) (stopped chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last, l.stopped = n, make(chan struct{})
+	return l.stopped
 }
 
 func (l *memStore) Position() ledger.Position {
@@ -175,10 +186,11 @@ func (l *memStore) Position() ledger.Position {
 func (l *memStore) Write(entries []ledger.Entry, to ledger.Position) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err == nil {
+	err := l.put(entries)
+	if err == nil {
 		l.at = to
 	}
-	return l.put(entries)
+	return err
 }
 
 func (l *memStore) WritePart(entries []ledger.Entry) error {
@@ -190,6 +202,12 @@ func (l *memStore) WritePart(entries []ledger.Entry) error {
 func (l *memStore) put(entries []ledger.Entry) error {
 	if l.err != nil {
 		return l.err
+	}
+	if l.last > 0 {
+		if l.last--; l.last == 0 {
+			l.err = errors.New("the last transaction is written")
+			close(l.stopped)
+		}
 	}
 	for _, e := range entries {
 		if e.Delete {
@@ -378,6 +396,12 @@ const gifts = 10
 // product creates product name with its own enterprise account, and a lot of licences beside the gifts.
 func (m *machine) product(name, plan string, licenses uint64) {
 	m.t.Helper()
+	m.productIn(name, "UTC", plan, licenses)
+}
+
+// productIn is product in a time zone.
+func (m *machine) productIn(name, zone, plan string, licenses uint64) {
+	m.t.Helper()
 	var patch license.PlanPatch
 	if err := patch.UnmarshalJSON([]byte(plan)); err != nil {
 		m.t.Fatal(err)
@@ -389,7 +413,7 @@ func (m *machine) product(name, plan string, licenses uint64) {
 	m.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 		next, ch, _, err := c.CreateProduct(
 			by,
-			license.ProductSpec{Name: name, Account: "acc-" + name, Zone: "UTC", Plan: patch},
+			license.ProductSpec{Name: name, Account: "acc-" + name, Zone: zone, Plan: patch},
 		)
 		return next, ch, err
 	})
@@ -566,10 +590,10 @@ func (m *machine) gifts(product string, left int) {
 	}
 }
 
-// ends decides every end that is due, as the engine does by itself a little later.
+// ends decides every end that is due and closes the days that are over, as the engine does by itself a little later.
 func (m *machine) ends() {
 	m.t.Helper()
-	if err := m.expire(); err != nil {
+	if err := errors.Join(m.expire(), m.closeDays()); err != nil {
 		m.t.Fatal(err)
 	}
 	if err := m.Durable(); err != nil {

@@ -195,6 +195,10 @@ func stateOf(e *Engine) string {
 	if err != nil {
 		lines = append(lines, err.Error())
 	}
+	for id := range e.catalogue.Load().ProductIDMax() {
+		p := e.catalogue.Load().ProductByID(id + 1)
+		lines = append(lines, fmt.Sprintf("product %d closed through %d", p.ID, p.State.Days.Through()))
+	}
 	lines = append(lines, fmt.Sprintf("serial %d, command %d", e.serial.Load(), e.commands.Last()))
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")

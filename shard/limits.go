@@ -3,6 +3,8 @@ package shard
 import "time"
 
 const (
+	// daysTick is how often it is looked whether a product's day is over: some 20 ns a product.
+	daysTick = time.Second
 	// groupBytesMax bounds what is gathered for one group: the commit log takes 128 MiB, and one batch alone is at most 64
 	// MiB of body and 65,536 rows.
 	groupBytesMax = 48 << 20
@@ -17,6 +19,11 @@ const (
 	forgottenTriesMax = 3
 	// sweepRowsATurn is how many session words a sweep writes before it lets a seal pass: about two milliseconds.
 	sweepRowsATurn = 1000
+	// closeDevicesATurn is how many devices' words a scan of days that are over logs before it lets a seal pass: about a
+	// tenth of a millisecond.
+	closeDevicesATurn = 4096
+	// closedBytes is what a device's two closed words take in a group at most, and a day's end of a product.
+	closedBytes = 2 * 16
 	// sweepRetryAfter is how long a sweep rests that found no room.
 	sweepRetryAfter = time.Second
 	// chunkBytesMax cuts a lane into chunks: readers inflate one at a time.

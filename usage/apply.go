@@ -17,39 +17,60 @@ import (
 
 // Apply implements views.View.
 func (l *Ledger) Apply(groups []*views.Group, devices views.Devices) error {
-	t := newRows(devices, l.store)
+	if !l.isTidy {
+		if err := l.dropLeft(); err != nil {
+			return err
+		}
+		l.isTidy = true
+	}
+	t := newRows(devices, l)
 	for i, g := range groups {
 		if err := t.group(g); err != nil {
 			return fmt.Errorf("group %d: %w", g.Seq, err)
 		}
-		if t.bytes >= transactionBytes || i == len(groups)-1 {
-			if err := l.write(t.entries(l.retention), g.Position); err != nil {
-				return err
-			}
-			t = newRows(devices, l.store)
+		if t.bytes < transactionBytes && len(t.days.ends) == 0 && i < len(groups)-1 {
+			continue
 		}
+		if err := l.flush(t, g.Position); err != nil {
+			return err
+		}
+		t = newRows(devices, l)
 	}
 	return nil
 }
 
+// flush writes what was gathered up to a group.
+func (l *Ledger) flush(t *rows, to views.Position) error {
+	entries := t.entries(to.Seq)
+	if len(t.days.ends) == 0 {
+		return l.write(entries, to)
+	}
+	p := parts{store: l.store}
+	for _, e := range entries {
+		if err := p.add(e); err != nil {
+			return err
+		}
+	}
+	if err := p.flush(); err != nil {
+		return err
+	}
+	return l.endDays(t.days.ends, to)
+}
+
 // write writes entries in one transaction with the position, or the first ones of very many in transactions before.
 func (l *Ledger) write(entries []ledger.Entry, to views.Position) error {
-	from, bytes := 0, 0
-	for i := range entries {
-		n := len(entries[i].Key) + len(entries[i].Value) + rowBytes
-		if bytes+n > ledger.TransactionBytesMax || i-from == ledger.TransactionEntriesMax {
-			if err := l.store.WritePart(entries[from:i]); err != nil {
-				return err
-			}
-			from, bytes = i, 0
+	p := parts{store: l.store}
+	for _, e := range entries {
+		if err := p.add(e); err != nil {
+			return err
 		}
-		bytes += n
 	}
-	return l.store.Write(entries[from:], ledger.Position(to))
+	return l.store.Write(p.entries, ledger.Position(to))
 }
 
 // rows gathers the ledger's rows of some groups. Of two rows with one key the later one holds.
 type rows struct {
+	ledger   *Ledger
 	devices  views.Devices
 	bytes    int
 	lastMs   int64 // the last decided time of the groups
@@ -59,6 +80,7 @@ type rows struct {
 	answers  map[string][]byte
 	totals   totals
 	audit    []license.AuditEntry
+	days     days
 }
 
 type endRow struct {
@@ -66,9 +88,10 @@ type endRow struct {
 	product uint32
 }
 
-func newRows(devices views.Devices, store Store) *rows {
+func newRows(devices views.Devices, l *Ledger) *rows {
 	return &rows{
-		devices: devices, upgrades: map[string]record.Upgrade{}, answers: map[string][]byte{}, totals: newTotals(store),
+		ledger: l, devices: devices, days: newDays(), upgrades: map[string]record.Upgrade{}, answers: map[string][]byte{},
+		totals: newTotals(l.store),
 	}
 }
 
@@ -135,6 +158,7 @@ func (t *rows) Upgrade(u record.Upgrade) error {
 	if product == 0 {
 		return unknownDevice(u.Ordinal)
 	}
+	t.bytes += t.days.void(product, &u)
 	key := string(upgradeKey(product, name, u.ID))
 	if have, known := t.upgrades[key]; known && have.Voided {
 		return nil
@@ -154,22 +178,49 @@ func (t *rows) Claim(c record.Claim) error {
 	return nil
 }
 
-// Word, Closed, Pool, Command, Run and Quota implement record.Effects: the state's or the webhooks', not the ledger's.
-func (t *rows) Word(int, uint64, uint64) error   { return nil }
-func (t *rows) OTA(record.OTA) error             { return nil }
-func (t *rows) Closed(int, uint64, uint64) error { return nil }
-func (t *rows) DayEnd(record.DayEnd) error       { return nil }
-func (t *rows) Pool(record.Pool) error           { return nil }
-func (t *rows) Command(record.Command) error     { return nil }
-func (t *rows) Run(record.Run) error             { return nil }
-func (t *rows) Quota(record.Quota) error         { return nil }
+// OTA implements record.Effects.
+func (t *rows) OTA(o record.OTA) error {
+	product, _ := t.devices.Name(counters.Ordinal(o.Ordinal))
+	if product == 0 {
+		return unknownDevice(o.Ordinal)
+	}
+	t.bytes += t.days.ota(product, &o)
+	return nil
+}
+
+// Closed implements record.Effects.
+func (t *rows) Closed(index int, ordinal, word uint64) error {
+	product, _ := t.devices.Name(counters.Ordinal(ordinal))
+	if product == 0 {
+		return unknownDevice(ordinal)
+	}
+	through, err := t.ledger.mergedOf(product)
+	if err != nil {
+		return err
+	}
+	t.bytes += closedBytes
+	return t.days.add(product, index, ordinal, word, through)
+}
+
+// DayEnd implements record.Effects.
+func (t *rows) DayEnd(d record.DayEnd) error {
+	t.days.ends[d.Product] = max(t.days.ends[d.Product], d.Day)
+	return nil
+}
+
+// Word, Pool, Command, Run and Quota implement record.Effects: the state's or the webhooks', not the ledger's.
+func (t *rows) Word(int, uint64, uint64) error { return nil }
+func (t *rows) Pool(record.Pool) error         { return nil }
+func (t *rows) Command(record.Command) error   { return nil }
+func (t *rows) Run(record.Run) error           { return nil }
+func (t *rows) Quota(record.Quota) error       { return nil }
 
 func unknownDevice(ordinal uint64) error {
 	return fmt.Errorf("a record names device %d, which no record has bound", ordinal)
 }
 
-// entries returns the rows as the ledger keeps them, those of usage for retention.
-func (t *rows) entries(retention time.Duration) (list []ledger.Entry) {
+// entries returns the rows as the ledger keeps them. group is the last one that they are of.
+func (t *rows) entries(group uint64) (list []ledger.Entry) {
 	put := func(key, value []byte, keep time.Duration) {
 		e := ledger.Entry{Key: key, Value: value}
 		if keep > 0 {
@@ -199,7 +250,8 @@ func (t *rows) entries(retention time.Duration) (list []ledger.Entry) {
 	for key, answer := range t.answers {
 		put([]byte(key), answer, answersKept)
 	}
-	t.totals.entries(retention, func(e ledger.Entry) { list = append(list, e) })
+	t.totals.entries(t.ledger.retention, func(e ledger.Entry) { list = append(list, e) })
+	t.days.entries(t.ledger.codec, group, t.ledger.retention, func(e ledger.Entry) { list = append(list, e) })
 	for i := range t.audit {
 		r := t.audit[i].Record()
 		put(r.Key, r.Value, 0)

@@ -18,6 +18,10 @@ const (
 	keyTotals   = "Q" // + product, quarter of an hour, day
 	keyDays     = "Y" // + product, kind of day, day
 	keyNewest   = "T" // + product
+	keyDevices  = "D" // + level, product, day, first ordinal, group
+	keyMerged   = "G" // + product: the last day whose device-days are merged
+	keyOTA      = "O" // + product, month, ordinal, day
+	keyVoids    = "V" // + product, month of the void, ordinal, day, id
 	keyUpgrades = "I" // + product, device with its length, id
 	keyAnswers  = "C" // + producer, sequence
 	keyBegin    = "B" // the instant before which groups are missing
@@ -29,6 +33,9 @@ type Ledger struct {
 	*Rows
 	store     Store
 	retention time.Duration
+	// merged is the last day whose device-days are merged, by product; Apply's alone.
+	merged map[uint32]uint32
+	isTidy bool // there are no blocks on level 0 of days that are merged; Apply's alone
 }
 
 // Options is what a Ledger is made of.
@@ -54,7 +61,7 @@ type Store interface {
 
 // New returns the view that a store keeps.
 func New(o Options) *Ledger {
-	return &Ledger{Rows: NewRows(o.Store), store: o.Store, retention: o.Retention}
+	return &Ledger{Rows: NewRows(o.Store), store: o.Store, retention: o.Retention, merged: map[uint32]uint32{}}
 }
 
 // Name implements views.View.

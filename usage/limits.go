@@ -11,6 +11,19 @@ const (
 	rowBytes = 64
 	// totalsRowBytes is about what a row of totals counts: its key, twelve numbers, and rowBytes.
 	totalsRowBytes = rowBytes + 64
+	// dayBlockRows is how many device-days a block holds at most: some 15 KB, which a look at one device inflates.
+	dayBlockRows = 4096
+	// planeInflatedMax bounds what a plane of a block is inflated to; one has dayBlockRows bytes at most.
+	planeInflatedMax = 64 << 10
+	// closedBytes is about what a closed word comes to in a block.
+	closedBytes = 16
+	// mergeRows is how many device-days are merged at a time: they take 24 bytes each, and twice as many are there at
+	// once.
+	mergeRows = 128 * dayBlockRows
+	// readRows is how many device-days a reader gathers at a time.
+	readRows = 4 * dayBlockRows
+	// dropKeys is how many keys are gathered to be deleted together.
+	dropKeys = 5_000
 	// maintainEvery is how often the ledger gives back space: a step looks at 50,000 rows and proves one table, which is a
 	// hundredth of a processor and ten megabytes a second at most.
 	maintainEvery = 10 * time.Second

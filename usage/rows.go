@@ -13,10 +13,13 @@ type Reader interface {
 }
 
 // Rows reads the ledger's rows. It is safe for concurrent use.
-type Rows struct{ r Reader }
+type Rows struct {
+	r     Reader
+	codec *dayCodec
+}
 
 // NewRows returns the rows that r has.
-func NewRows(r Reader) *Rows { return &Rows{r: r} }
+func NewRows(r Reader) *Rows { return &Rows{r: r, codec: newDayCodec()} }
 
 // AvailableFromMs implements views.Gapped: the instant before which groups are missing, Unix milliseconds, 0 if none
 // are.

@@ -22,6 +22,7 @@ const (
 	sectionRuns      = 9
 	sectionCatalogue = 10 // before those that name its objects
 	sectionUpgrades  = 11
+	sectionDays      = 12
 )
 
 const metaBytes = 8 * 4
@@ -35,6 +36,9 @@ func (s *State) Write(to *disk.CheckpointWriter, cat *license.Catalogue, last fu
 	w.catalogue(cat)
 	for piece := range pieces(appendPools(nil, cat), disk.SectionBytesMax/poolBytes*poolBytes) {
 		w.put(sectionPools, piece)
+	}
+	for piece := range pieces(appendDays(nil, cat), disk.SectionBytesMax/dayBytes*dayBytes) {
+		w.put(sectionDays, piece)
 	}
 	var image []byte
 	for n := range shards {
@@ -112,6 +116,20 @@ const (
 	poolEntry  = 0
 	giftsEntry = 1 // a product's gifts drawn
 )
+
+// dayBytes is the size of an entry of the days' section: product, and the day up to which its days are closed.
+const dayBytes = 4 + 2
+
+func appendDays(dst []byte, cat *license.Catalogue) []byte {
+	for id := range cat.ProductIDMax() {
+		p := cat.ProductByID(id + 1)
+		if day := p.State.Days.Through(); day > 0 {
+			dst = binary.LittleEndian.AppendUint32(dst, p.ID)
+			dst = binary.LittleEndian.AppendUint16(dst, uint16(day))
+		}
+	}
+	return dst
+}
 
 func appendPools(dst []byte, cat *license.Catalogue) []byte {
 	entry := func(kind byte, id uint32, drawn, returned uint64) {

@@ -93,7 +93,14 @@ func (j *Joiner) OTA(o record.OTA) error { return j.Word(record.WordOTA, o.Ordin
 func (j *Joiner) Closed(int, uint64, uint64) error { return nil }
 
 // DayEnd implements record.Effects.
-func (j *Joiner) DayEnd(record.DayEnd) error { return nil }
+func (j *Joiner) DayEnd(d record.DayEnd) error {
+	p := j.cat.ProductByID(d.Product)
+	if p == nil {
+		return fmt.Errorf("a record closes days of product %d, which no change has made", d.Product)
+	}
+	p.State.Days.Close(d.Day)
+	return nil
+}
 
 // Grant implements record.Effects.
 func (j *Joiner) Grant(g record.Grant) error {

@@ -69,6 +69,8 @@ func (j *Joiner) section(kind uint16, data []byte) error {
 		return j.s.Producers.LoadSection(data)
 	case sectionPools:
 		return j.poolEntries(data)
+	case sectionDays:
+		return j.dayEntries(data)
 	case sectionTotals:
 		return j.totals(data)
 	case sectionCommands:
@@ -134,6 +136,21 @@ func (j *Joiner) poolEntries(data []byte) error {
 			err = j.Pool(record.Pool{ID: id, Drawn: drawn, Returned: returned})
 		}
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *Joiner) dayEntries(data []byte) error {
+	if len(data)%dayBytes != 0 {
+		return errors.New("the section of closed days is damaged")
+	}
+	for ; len(data) > 0; data = data[dayBytes:] {
+		d := record.DayEnd{
+			Product: binary.LittleEndian.Uint32(data), Day: uint32(binary.LittleEndian.Uint16(data[4:])),
+		}
+		if err := j.DayEnd(d); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,181 @@
+package shard
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/shard/record"
+)
+
+// What a device counts on a day lies in its words until it counts something on a later day: the compare-and-swap that
+// replaces the word has it logged as closed. So of a device that does not return nothing would be logged. Soon after a
+// product's midnight a scan of the table logs the words of all devices whose day is over, and says at its end that the
+// day is closed. One scan serves all products whose midnight has passed.
+
+// dayCloser lets one scan run at a time.
+type dayCloser struct{ running sync.Mutex }
+
+// runDays closes the days of all products soon after their midnights.
+func (e *Engine) runDays() {
+	tick := time.NewTicker(daysTick)
+	defer tick.Stop()
+	for {
+		if err := e.closeDays(); err != nil && e.Err() != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-e.stop:
+			return
+		case <-e.failed:
+			return
+		}
+	}
+}
+
+// daySpan is the days of a product that are over and not closed: those behind after and before running.
+type daySpan struct{ after, running uint32 }
+
+// holds reports whether a day is one of them; no day is one of the zero daySpan.
+func (s daySpan) holds(day uint32) bool { return day > s.after && day < s.running }
+
+// daysOver returns the days to close, by product; nil if there are none. Of a product that counted nothing since its
+// days were closed last there are none.
+func (e *Engine) daysOver(nowMs int64) []daySpan {
+	cat := e.catalogue.Load()
+	var over []daySpan
+	for id := range cat.ProductIDMax() {
+		p := cat.ProductByID(id + 1)
+		running := p.Window(nowMs).Day
+		if !p.State.Days.Before(running) {
+			continue
+		}
+		if over == nil {
+			over = make([]daySpan, cat.ProductIDMax()+1)
+		}
+		over[p.ID] = daySpan{p.State.Days.Through(), running}
+	}
+	return over
+}
+
+// closeDays logs the words of all days that are over, and that these are all. While ingest is stopped it does nothing.
+func (e *Engine) closeDays() error {
+	if err := e.refuse(); err != nil {
+		return err
+	}
+	e.days.running.Lock()
+	defer e.days.running.Unlock()
+	if e.daysOver(e.clock.view()) == nil {
+		return nil
+	}
+	nowMs, ok := e.clock.now()
+	if !ok {
+		return ErrClockLeap
+	}
+	over := e.daysOver(nowMs)
+	if over == nil {
+		return nil
+	}
+	// Whoever is inside may have taken its time before midnight. Behind the cut every time is nowMs or later, so that
+	// nothing counts for these days any more.
+	if err := e.cut(0, nil); err != nil {
+		return err
+	}
+	began, words := time.Now(), 0
+	for shard := range shards {
+		n, err := e.closeShard(shard, over)
+		if err != nil {
+			return err
+		}
+		words += n
+	}
+	if err := e.endDays(over); err != nil {
+		return err
+	}
+	e.logger.Info("days closed", "words", words, "seconds", time.Since(began).Seconds())
+	return nil
+}
+
+// openWords are the words of a device whose day is over; those of no such day are 0.
+type openWords struct {
+	ordinal  counters.Ordinal
+	messages counters.MessageWord
+	denied   counters.DeniedWord
+}
+
+// closeShard logs the words of one shard whose day is over, in the order of ordinals, and returns how many when they
+// are durable: so a scan has no more on its way than the words of a shard.
+func (e *Engine) closeShard(shard int, over []daySpan) (words int, err error) {
+	found := e.wordsOver(shard, over)
+	var last *group
+	for some := range slices.Chunk(found, closeDevicesATurn) {
+		g, err := e.withTurn(room{bytes: closedBytes * len(some)}, func(t *turn) error {
+			t.begin(0)
+			for _, w := range some {
+				if w.messages != 0 {
+					t.l.records.Closed(wordMessages, uint64(w.ordinal), uint64(w.messages))
+					words++
+				}
+				if w.denied != 0 {
+					t.l.records.Closed(wordDenied, uint64(w.ordinal), uint64(w.denied))
+					words++
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return words, err
+		}
+		last = g
+	}
+	return words, e.awaitNewest(last)
+}
+
+// wordsOver returns the words of one shard whose day is over, in the order of ordinals. They do not change any more,
+// but may be replaced: then they are logged twice.
+func (e *Engine) wordsOver(shard int, over []daySpan) (found []openWords) {
+	e.gate.mu.RLock()
+	for slot := range e.table.Slots(shard) {
+		product := slot.Product()
+		if product >= uint32(len(over)) || over[product].running == 0 {
+			continue
+		}
+		w := openWords{messages: slot.Message(), denied: slot.Denied()}
+		if w.messages.Used() == 0 || !over[product].holds(w.messages.Day()) {
+			w.messages = 0
+		}
+		if w.denied.Denied() == 0 || !over[product].holds(w.denied.Day()) {
+			w.denied = 0
+		}
+		if w.messages != 0 || w.denied != 0 {
+			w.ordinal = slot.Ordinal()
+			found = append(found, w)
+		}
+	}
+	e.gate.mu.RUnlock()
+	slices.SortFunc(found, func(a, b openWords) int { return cmp.Compare(a.ordinal, b.ordinal) })
+	return found
+}
+
+// endDays logs that the days are closed. All their closed words are in this group or an earlier one: a word that the
+// scan did not meet was replaced inside an earlier turn.
+func (e *Engine) endDays(over []daySpan) error {
+	g, err := e.withTurn(room{bytes: closedBytes * len(over)}, func(t *turn) error {
+		t.begin(0)
+		for id, s := range over {
+			if s.running == 0 {
+				continue
+			}
+			t.l.records.DayEnd(record.DayEnd{Product: uint32(id), Day: s.running - 1})
+			t.cat.ProductByID(uint32(id)).State.Days.Close(s.running - 1)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return e.awaitNewest(g)
+}

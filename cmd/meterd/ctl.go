@@ -63,7 +63,7 @@ list is followed to its end unless --limit says otherwise. Exit code: 0 done, 1 
 	choices(cmd, "output", asTable, asJSON, asLines)
 	cmd.AddCommand(
 		c.accountsCommand(), c.productsCommand(), c.lotsCommand(), c.topupsCommand(), c.licensesCommand(), c.devicesCommand(),
-		c.logsCommand(), c.tokensCommand(), c.auditCommand(), c.clockCommand(),
+		c.logsCommand(), c.snapshotsCommand(), c.tokensCommand(), c.auditCommand(), c.clockCommand(),
 	)
 	return cmd
 }

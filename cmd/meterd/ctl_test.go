@@ -179,6 +179,17 @@ func TestCtlAsks(t *testing.T) {
 			"logs p1 d1 --from 2026-11-23 --to 2026-11-24T00:00:00.5Z --type up --limit 3",
 			"GET /v1/products/p1/devices/d1/logs?from=2026-11-23T00%3A00%3A00Z&limit=3&to=2026-11-24T00%3A00%3A00.5Z&type=up",
 		},
+		{"snapshots list", "GET /v1/snapshots" + limited},
+		{
+			"snapshots list --account acme --period 2026-11",
+			"GET /v1/snapshots?account=acme&limit=1000&period=2026-11",
+		},
+		{"snapshots create", "POST /v1/snapshots {}"},
+		{
+			"snapshots create --account acme --period 2026-11 --corrects s00000001",
+			`POST /v1/snapshots {"account":"acme","corrects":"s00000001","period":"2026-11"}`,
+		},
+		{"snapshots get s00000001", "GET /v1/snapshots/s00000001"},
 		{"tokens list", "GET /v1/tokens" + limited},
 		{"tokens create gw-1 --role gateway", `POST /v1/tokens {"name":"gw-1","role":"gateway"}`},
 		{
@@ -305,6 +316,7 @@ func TestCtlWrongUsage(t *testing.T) {
 		{"lots credit p1 --order O --quantity -5", "--quantity"},
 		{"lots void p1 --order O --quantity 5", "LOT"},
 		{"tokens create t --role viewer --account=", "--account"}, // It would see everything.
+		{"snapshots create --account=", "--account"},              // It would be of all accounts.
 		{"licenses list", "either --product or --account"},
 		{"licenses list --product p --account a", "either --product or --account"},
 		{"licenses list --product p --account=", "--account"},
@@ -425,6 +437,7 @@ func TestCtlCompletes(t *testing.T) {
 			"/v1/products/p1/lots":   `{"lots":[{"order":"PO-1"}]}`,
 			"/v1/products/p1/topups": `{"topups":[{"order":"TU-1"}]}`,
 			"/v1/tokens":             `{"tokens":[{"name":"admin"}]}`,
+			"/v1/snapshots":          `{"snapshots":[{"id":"s00000001"}]}`,
 		}[r.URL.Path])
 	})
 	for _, c := range []struct {
@@ -440,6 +453,7 @@ func TestCtlCompletes(t *testing.T) {
 		{"lots void p1 ", "PO-1", f.env()},
 		{"topups void p1 ", "TU-1", f.env()},
 		{"tokens delete ", "admin", f.env()},
+		{"snapshots get ", "s00000001", f.env()},
 		{"tokens create x --role ", "admin gateway billing viewer", nil},
 		{"products renewal set p1 ", "on off", nil},
 		{"-o ", "table json ndjson", nil},

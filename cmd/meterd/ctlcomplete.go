@@ -51,6 +51,8 @@ func (c *ctl) complete(ctx context.Context, kind string, args []string) []string
 		path, member, name = client.Path("v1", "products"), "products", "product"
 	case "TOKEN":
 		path, member, name = client.Path("v1", "tokens"), "tokens", "name"
+	case "SNAPSHOT":
+		path, member, name = client.Path("v1", "snapshots"), "snapshots", "id"
 	case "LOT":
 		path, member, name = client.Path("v1", "products", args[0], "lots"), "lots", "order"
 	case "TOPUP":

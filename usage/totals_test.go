@@ -162,8 +162,8 @@ func (h *history) before(b record.Bucket) (sum record.Totals) {
 // What was used before any instant and any day is in the ledger, however groups came to it, again after a failure in
 // the midst of a transaction, and after the months before were deleted.
 func TestTotalsBefore(t *testing.T) {
-	zone := time.FixedZone("", 5*3600+17*60)
 	rapid.Check(t, func(t *rapid.T) {
+		zone := time.FixedZone("", 60*rapid.SampledFrom([]int{0, 5*60 + 17, 8 * 60, -9*60 - 30}).Draw(t, "minutes"))
 		h := drawHistory(t, zone, true)
 		store := newMapStore()
 		l := New(Options{Store: store, Retention: 24 * time.Hour})
@@ -211,6 +211,7 @@ func TestTotalsBefore(t *testing.T) {
 					}
 				}
 			}
+			checkTotalsAt(t, l, zone, max(first, after[0].Quarter-200), after[len(after)-1].Quarter+200)
 			// Months go, whole; what was used before the first that is kept is known.
 			nowMs := int64(after[rapid.IntRange(0, len(after)-1).Draw(t, "now")].Quarter) * record.QuarterMs
 			if err := store.Maintain(t.Context(), nowMs); err != nil {
@@ -222,6 +223,39 @@ func TestTotalsBefore(t *testing.T) {
 	})
 }
 
+// checkTotalsAt demands that what was used before several instants is what was used before each of them.
+func checkTotalsAt(t *rapid.T, l *Ledger, zone *time.Location, first, last uint32) {
+	if first > last {
+		return
+	}
+	steps := []uint32{1, 4, 13, 96, 96, 96, 5000}
+	step := rapid.SampledFrom(steps).Draw(t, "step")
+	begin := rapid.SampledFrom([]uint32{first, first/96*96 + 96, first/96*96 + 77}).Draw(t, "begin")
+	var at []record.Bucket
+	for q := max(first, begin); q <= last && len(at) < 300; q += step {
+		b := record.Bucket{Product: 1, Quarter: q}
+		ms := int64(q) * record.QuarterMs
+		if w := calendar.WindowAt(ms, zone); w.DayStartMs == ms {
+			b.Day = w.Day
+		}
+		if rapid.IntRange(0, 20).Draw(t, "left out") > 0 {
+			at = append(at, b)
+		}
+	}
+	sums := make([]record.Totals, len(at))
+	from, err := l.TotalsAt(at, sums)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range at {
+		want, known, err := l.TotalsBefore(1, at[i].Quarter)
+		if err != nil || !sums[i].Equal(&want) || (known > at[i].Quarter && from != known) ||
+			(known == at[i].Quarter && from > at[i].Quarter) {
+			t.Fatalf("before quarter %d: %+v from %d; alone %+v from %d, %v", at[i].Quarter, sums[i], from, want, known, err)
+		}
+	}
+}
+
 // A ledger that begins behind a gap does not know what was used before. It says from when on it knows.
 func TestTotalsBehindAGap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -231,6 +265,7 @@ func TestTotalsBehindAGap(t *testing.T) {
 		if err := l.Apply(h.groups[lost:], nil); err != nil {
 			t.Fatal(err)
 		}
+		checkTotalsAt(t, l, time.UTC, h.after[1][0].Quarter-200, h.after[1][len(h.after[1])-1].Quarter+200)
 		begin := h.groups[lost].Head.Totals[0]
 		for _, a := range h.after[1] {
 			for near := range uint32(3) {
@@ -264,16 +299,8 @@ func TestTotalsUntil(t *testing.T) {
 	quarter := func(month time.Month, day int) uint32 {
 		return uint32(time.Date(2026, month, day, 0, 0, 0, 0, time.UTC).UnixMilli() / record.QuarterMs)
 	}
-	january, february := record.Bucket{
-		Product: 1,
-		Quarter: quarter(1, 31),
-		Day:     2223,
-	}, // it is the first of February there
-		record.Bucket{
-			Product: 1,
-			Quarter: quarter(2, 1),
-			Day:     2223,
-		}
+	february := record.Bucket{Product: 1, Quarter: quarter(2, 1), Day: 2223}
+	january := record.Bucket{Product: 1, Quarter: quarter(1, 31), Day: 2223} // It is February already where the product is.
 	for _, b := range []record.Bucket{january, february} {
 		g.Head.Totals = append(g.Head.Totals, record.BucketTotals{Bucket: b})
 	}

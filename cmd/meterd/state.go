@@ -60,6 +60,7 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed
 	}
 	s.reader, err = query.New(query.Options{
 		Engine: s.engine, Log: s.log, Ledger: s.ledger, Retention: o.retention, Logger: logger,
+		UsageRetention: o.usageRetention,
 	})
 	return err
 }

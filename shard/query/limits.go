@@ -4,6 +4,8 @@ const (
 	// readBytesMax is what is read of the log at once for a device's log, and copied, so that nothing of the log is
 	// held.
 	readBytesMax = 4 << 20
+	// usageRowsAtOnce is how many rows of usage are made at once, about: some 300 bytes each while they are made.
+	usageRowsAtOnce = 16 << 10
 	// forecastScan is how many devices one look inside the gate takes.
 	forecastScan = 4096
 )

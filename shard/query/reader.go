@@ -26,6 +26,8 @@ type Ledger interface {
 	// quarter from if that is not known any more.
 	Totals(product uint32) (record.BucketTotals, error)
 	TotalsBefore(product, quarter uint32) (sum record.Totals, from uint32, err error)
+	// TotalsAt sets sums to what a product had used before each of some instants, or before quarter from.
+	TotalsAt(at []record.Bucket, sums []record.Totals) (from uint32, err error)
 }
 
 // Options is what a Reader is made of.
@@ -35,7 +37,9 @@ type Options struct {
 	Ledger Ledger // of Engine
 	// Retention is how long the raw log is kept.
 	Retention time.Duration
-	Logger    *slog.Logger // told when the ledger cannot be read; nil: nobody is
+	// UsageRetention is how long usage of a month is kept after its end; 0: for ever.
+	UsageRetention time.Duration
+	Logger         *slog.Logger // told when the ledger cannot be read; nil: nobody is
 }
 
 // Validate reports every fault at once.
@@ -58,6 +62,8 @@ type Reader struct {
 	retention time.Duration
 	logger    *slog.Logger
 	inflate   *record.Compressor
+
+	usageRetention time.Duration
 }
 
 // New returns a Reader.
@@ -68,7 +74,10 @@ func New(o Options) (*Reader, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Reader{engine: o.Engine, log: o.Log, ledger: o.Ledger, retention: o.Retention, logger: o.Logger}
+	r := &Reader{
+		engine: o.Engine, log: o.Log, ledger: o.Ledger, retention: o.Retention, logger: o.Logger,
+		usageRetention: o.UsageRetention,
+	}
 	var err error
 	r.inflate, err = record.NewCompressor(0) // 0: as many at once as there are processors.
 	return r, err

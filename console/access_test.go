@@ -57,6 +57,8 @@ var accessTable = []grant{
 	{`PUT /v1/products/{product}/devices/{device}/suspended {"suspended":false}`, 200, adminsOnly},
 	{`GET /v1/products/{product}/devices/{device}/logs`, 200, readers},
 
+	{`GET /v1/usage?product={product}`, 200, counting},
+	{`GET /v1/usage?account={account}`, 200, counting},
 	{`POST /v1/snapshots {"account":"{account}"}`, 201, "admin bound billing"},
 	{`GET /v1/snapshots`, 200, counting},
 	{`GET /v1/snapshots/{snapshot}`, 200, counting},

@@ -34,6 +34,7 @@ type Queries interface {
 	Licenses(p *license.Product, after uint64, fn func(*query.License) bool) error
 	DeviceLog(ctx context.Context, q query.LogQuery, fn func(*query.LogEntry) bool) error
 	Forecast(p *license.Product, weeks int) (query.Forecast, error)
+	Usage(q query.UsageQuery) (*query.Usage, error)
 	Audit(before uint64, fn func(license.AuditEntry) bool) error
 }
 
@@ -94,6 +95,7 @@ type Handler struct {
 	penalties *access.Penalties
 	readers   readPlaces // of logs
 	downloads readPlaces // of sealed files
+	usages    readPlaces
 	route     fasthttp.RequestHandler
 }
 
@@ -107,6 +109,7 @@ func New(o Options) (*Handler, error) {
 		o: o, engine: o.Engine, queries: o.Queries, logger: o.Logger, penalties: access.NewPenalties(nil),
 		readers:   readPlaces{most: logReadersMax, mostAToken: logReadersATokenMax},
 		downloads: readPlaces{most: downloadsMax, mostAToken: downloadsATokenMax},
+		usages:    readPlaces{most: usageReadersMax, mostAToken: usageReadersATokenMax},
 	}
 	h.route = h.routes().Handler
 	h.registerMetrics()

@@ -139,7 +139,7 @@ func TestLogStreamErrors(t *testing.T) {
 // A client that goes away ends the search for what it asked.
 func TestLogStreamClientGoesAway(t *testing.T) {
 	d, _, logged := faultyDaemon(t)
-	s := &logStream{h: d.handler, conn: &clientConn{}, q: query.LogQuery{
+	s := &logStream{h: d.handler, pieces: pieces{conn: &clientConn{}}, q: query.LogQuery{
 		Product: d.engine.Catalogue().Product([]byte("p")), Device: []byte("d-0"),
 	}}
 	s.run(context.Background(), newSmallWriter(goneWriter{}))

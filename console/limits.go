@@ -24,9 +24,18 @@ const (
 	logPageBytesMax = 256 << 10
 	// logAnswerBytesMax bounds the entries of one JSON answer: a thousand without payloads have 200 KB.
 	logAnswerBytesMax = 1 << 20
-	// logPieceBytes is what a client must take within takeTimeout, or its stream ends.
-	logPieceBytes = 16 << 10
-	takeTimeout   = time.Minute
+	// pieceBytes is what a client must take within takeTimeout, or its stream ends.
+	pieceBytes  = 16 << 10
+	takeTimeout = time.Minute
+	// usageReadersMax bounds the requests that read usage at a time: each holds some 10 MB, and keeps all processors busy
+	// while it makes them. usageReadersATokenMax is a token's part.
+	usageReadersMax       = 32
+	usageReadersATokenMax = 16
+	// usageBodyBytes is how much of an answer about usage is gathered before it is sent: what is shorter can still be
+	// refused when the ledger cannot be read to its end.
+	usageBodyBytes = 4 << 20
+	// usageStreamWithin ends a stream of usage that takes too long.
+	usageStreamWithin = 15 * time.Minute
 	// logReadersMax bounds the requests that read logs at a time: with a page each, and its copy on the way, they hold 128
 	// MiB at most. logReadersATokenMax is a token's part.
 	logReadersMax       = 256

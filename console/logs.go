@@ -8,8 +8,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/shard/query"
 )
@@ -26,15 +24,13 @@ type logAnswer struct {
 	DayUsed       uint32   `json:"day_used"`
 }
 
-const ndjson = "application/x-ndjson"
-
 // showLogs answers GET /v1/products/{product}/devices/{device}/logs, newest first (R18).
 func (c *call) showLogs() error {
 	q, err := c.logQuery()
 	if err != nil {
 		return err
 	}
-	streams, limit := c.prefersNDJSON(), pageDefault
+	streams, limit := c.preferred(mediaJSON, mediaNDJSON) == mediaNDJSON, pageDefault
 	if streams {
 		limit = 0
 	}
@@ -112,20 +108,6 @@ func (c *call) logQuery() (q query.LogQuery, err error) {
 	}
 	q.After = query.LogPlace{DecidedMs: int64(ms), Seq: seq, Index: int(index)}
 	return q, err
-}
-
-// prefersNDJSON reports whether the request accepts a line an entry, and names it before the JSON of a page.
-func (c *call) prefersNDJSON() bool {
-	for kind := range strings.SplitSeq(string(c.ctx.Request.Header.Peek(fasthttp.HeaderAccept)), ",") {
-		kind, _, _ = strings.Cut(kind, ";")
-		switch strings.ToLower(strings.TrimSpace(kind)) {
-		case ndjson:
-			return true
-		case "application/json":
-			return false
-		}
-	}
-	return false
 }
 
 func showLogEntry(e *query.LogEntry) logAnswer {

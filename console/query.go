@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/meterd/meterd/license/calendar"
 )
 
 // query returns a parameter behind the question mark, "" without.
@@ -40,6 +42,19 @@ func (c *call) instant(name string) (ms int64, given bool, err error) {
 		ms++
 	}
 	return ms, true, nil
+}
+
+// zone returns the time zone of a parameter, UTC without one.
+func (c *call) zone(name string) (*time.Location, error) {
+	text := c.query(name)
+	if text == "" {
+		return time.UTC, nil
+	}
+	zone, err := calendar.ParseZone(strings.ReplaceAll(text, " ", "+")) // A plus sign that was not escaped.
+	if err != nil {
+		return nil, invalid(name, err.Error())
+	}
+	return zone, nil
 }
 
 // choice returns the parameter, which must be one of several words; "" without.

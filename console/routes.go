@@ -53,6 +53,7 @@ func (h *Handler) routes() *router.Router {
 	post("/v1/tokens", access.RightAdminister, (*call).createToken)
 	get("/v1/tokens", access.RightAdminister, (*call).listTokens)
 	r.DELETE("/v1/tokens/{name}", h.guard(access.RightAdminister, (*call).deleteToken))
+	get("/v1/usage", access.RightUsage, (*call).showUsage)
 	get("/v1/audit", access.RightRead, (*call).showAudit)
 	post("/v1/clock/confirm", access.RightAdminister, (*call).confirmClock)
 

@@ -155,14 +155,14 @@ func TestSlowReadersHoldNothing(t *testing.T) {
 	var clients [slow]*net.TCPConn
 	var begun [slow][1 << 10]byte
 	for i := range clients {
-		clients[i] = s.dial("", ndjson)
+		clients[i] = s.dial("", mediaNDJSON)
 		_, err := io.ReadFull(clients[i], begun[i][:])
 		must(t, err)
 	}
 	areParked := func() bool { return s.listener.writing.Load() == slow && s.queries.running() == 0 }
 	await(t, "all slow clients are waited for", areParked)
 
-	status, whole := s.answerOn(s.dial("", ndjson))
+	status, whole := s.answerOn(s.dial("", mediaNDJSON))
 	if n := strings.Count(whole, "\n"); status != 200 || n != entries+1 { // and the connect
 		t.Fatalf("another reader: %d with %d lines", status, n)
 	}
@@ -220,7 +220,7 @@ func TestGoneClientEndsTheSearch(t *testing.T) {
 	s := serve(t)
 	s.fill(1)
 	s.queries.holds.Store(true)
-	for i, accept := range []string{"application/json", ndjson} {
+	for i, accept := range []string{"application/json", mediaNDJSON} {
 		c := s.dial("", accept)
 		await(t, "the search runs", func() bool { return s.queries.scans.Load() == int64(i+1) })
 		must(t, c.Close())

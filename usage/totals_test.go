@@ -300,7 +300,11 @@ func TestTotalsUntil(t *testing.T) {
 		return uint32(time.Date(2026, month, day, 0, 0, 0, 0, time.UTC).UnixMilli() / record.QuarterMs)
 	}
 	february := record.Bucket{Product: 1, Quarter: quarter(2, 1), Day: 2223}
-	january := record.Bucket{Product: 1, Quarter: quarter(1, 31), Day: 2223} // It is February already where the product is.
+	january := record.Bucket{
+		Product: 1,
+		Quarter: quarter(1, 31),
+		Day:     2223,
+	} // It is February already where the product is.
 	for _, b := range []record.Bucket{january, february} {
 		g.Head.Totals = append(g.Head.Totals, record.BucketTotals{Bucket: b})
 	}

@@ -15,7 +15,7 @@ import (
 
 // ErrZoneOffset means that a time zone is not a whole number of quarters of an hour from UTC when a window begins or
 // ends: usage is not kept by less.
-var ErrZoneOffset = errors.New("its offset from UTC is no multiple of 15 minutes then")
+var ErrZoneOffset = errors.New("its offset from UTC must be a multiple of 15 minutes wherever a window begins or ends")
 
 // UsageQuery says what usage is told of. Times are Unix milliseconds.
 type UsageQuery struct {

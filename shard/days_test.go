@@ -17,6 +17,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/views"
 	"github.com/meterd/meterd/usage"
 )
 
@@ -85,7 +86,7 @@ func (m *machine) ledgerDays(u usedDays) {
 			byDevice[usedKey{product, d.Day, uint64(o)}] = usedDay{d.Up, d.Down, d.Denied}
 			if day := (usedKey{Product: product, Day: d.Day}); !read[day] {
 				read[day] = true
-				failed = errors.Join(failed, rows.EachDeviceDay(product, d.Day, 0, 1<<40, func(d *usage.DeviceDay) error {
+				failed = errors.Join(failed, rows.EachDeviceDay(product, d.Day, 0, 1<<40, func(d *views.DeviceDay) error {
 					byDay.join(usedKey{product, day.Day, d.Ordinal}, usedDay{d.Up, d.Down, d.Denied})
 					return nil
 				}))

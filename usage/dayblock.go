@@ -9,17 +9,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/shard/views"
 )
 
-// DeviceDay is what one device counted on one day, units.
-type DeviceDay struct {
-	Ordinal  uint64 // of the device
-	Up, Down uint32
-	Denied   uint64
-}
-
-// join raises d to what another record says of the same device and day: the two words of a day are closed one by one.
-func (d *DeviceDay) join(o *DeviceDay) {
+// joinDay raises d to what another record says of the same device and day: the two words of a day are closed one by one.
+func joinDay(d, o *views.DeviceDay) {
 	d.Up, d.Down, d.Denied = max(d.Up, o.Up), max(d.Down, o.Down), max(d.Denied, o.Denied)
 }
 
@@ -52,7 +46,7 @@ func newDayCodec() *dayCodec {
 }
 
 // append appends a block of 1 to dayBlockRows device-days, whose ordinals rise.
-func (c *dayCodec) append(dst []byte, rows []DeviceDay) []byte {
+func (c *dayCodec) append(dst []byte, rows []views.DeviceDay) []byte {
 	dst = append(dst, dayBlockVersion)
 	dst = binary.AppendUvarint(dst, uint64(len(rows)))
 	dst = binary.AppendUvarint(dst, rows[len(rows)-1].Ordinal-rows[0].Ordinal)
@@ -61,10 +55,10 @@ func (c *dayCodec) append(dst []byte, rows []DeviceDay) []byte {
 		column[i-1] = rows[i].Ordinal - rows[i-1].Ordinal
 	}
 	dst = c.appendColumn(dst, column[:len(rows)-1])
-	for _, field := range []func(*DeviceDay) uint64{
-		func(d *DeviceDay) uint64 { return uint64(d.Up) },
-		func(d *DeviceDay) uint64 { return uint64(d.Down) },
-		func(d *DeviceDay) uint64 { return d.Denied },
+	for _, field := range []func(*views.DeviceDay) uint64{
+		func(d *views.DeviceDay) uint64 { return uint64(d.Up) },
+		func(d *views.DeviceDay) uint64 { return uint64(d.Down) },
+		func(d *views.DeviceDay) uint64 { return d.Denied },
 	} {
 		for i := range rows {
 			column[i] = field(&rows[i])
@@ -142,7 +136,7 @@ func openDayBlock(first uint64, block []byte) (b dayBlock, err error) {
 }
 
 // decode appends the block's device-days to dst.
-func (c *dayCodec) decode(dst []DeviceDay, b *dayBlock) ([]DeviceDay, error) {
+func (c *dayCodec) decode(dst []views.DeviceDay, b *dayBlock) ([]views.DeviceDay, error) {
 	r := planeReader{c: c, b: b.columns}
 	column := make([]uint64, b.rows)
 	at := len(dst)
@@ -165,11 +159,11 @@ func (c *dayCodec) decode(dst []DeviceDay, b *dayBlock) ([]DeviceDay, error) {
 	}
 	for _, field := range []struct {
 		most uint64
-		set  func(*DeviceDay, uint64)
+		set  func(*views.DeviceDay, uint64)
 	}{
-		{counters.MessagesPerDayMax, func(d *DeviceDay, n uint64) { d.Up = uint32(n) }},
-		{counters.MessagesPerDayMax, func(d *DeviceDay, n uint64) { d.Down = uint32(n) }},
-		{counters.DeniedMax, func(d *DeviceDay, n uint64) { d.Denied = n }},
+		{counters.MessagesPerDayMax, func(d *views.DeviceDay, n uint64) { d.Up = uint32(n) }},
+		{counters.MessagesPerDayMax, func(d *views.DeviceDay, n uint64) { d.Down = uint32(n) }},
+		{counters.DeniedMax, func(d *views.DeviceDay, n uint64) { d.Denied = n }},
 	} {
 		r.column(column)
 		for i, n := range column {

@@ -11,10 +11,11 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/shard/views"
 )
 
 // blockRows reads a block as readers do.
-func blockRows(c *dayCodec, first uint64, block []byte) (rows []DeviceDay, err error) {
+func blockRows(c *dayCodec, first uint64, block []byte) (rows []views.DeviceDay, err error) {
 	err = safely(func() error {
 		b, err := openDayBlock(first, block)
 		if err != nil {
@@ -30,7 +31,7 @@ func blockRows(c *dayCodec, first uint64, block []byte) (rows []DeviceDay, err e
 func TestDayBlockRoundTrip(t *testing.T) {
 	c := newDayCodec()
 	rapid.Check(t, func(t *rapid.T) {
-		var want []DeviceDay
+		var want []views.DeviceDay
 		ordinal := rapid.Uint64Range(0, 1<<38).Draw(t, "first")
 		steps := rapid.SampledFrom([]uint64{1, 3, 300, 1 << 26})
 		units := rapid.OneOf(
@@ -38,7 +39,7 @@ func TestDayBlockRoundTrip(t *testing.T) {
 			rapid.Uint32Range(0, 2000),
 		)
 		for range rapid.SampledFrom([]int{1, 2, 3, 50, 300}).Draw(t, "rows") {
-			want = append(want, DeviceDay{
+			want = append(want, views.DeviceDay{
 				Ordinal: ordinal, Up: units.Draw(t, "up"), Down: units.Draw(t, "down"),
 				Denied: rapid.SampledFrom([]uint64{0, 0, 7, counters.DeniedMax}).Draw(t, "denied"),
 			})
@@ -61,7 +62,7 @@ func TestDayRowsAreAsDrawn(t *testing.T) {
 	c := newDayCodec()
 	got := c.append(
 		nil,
-		[]DeviceDay{{Ordinal: 300, Up: 1}, {Ordinal: 303, Up: 513, Down: 7}, {Ordinal: 306, Up: 3, Down: 7}},
+		[]views.DeviceDay{{Ordinal: 300, Up: 1}, {Ordinal: 303, Up: 513, Down: 7}, {Ordinal: 306, Up: 3, Down: 7}},
 	)
 	want := []byte{
 		1, 3, 6,
@@ -115,12 +116,12 @@ func TestBytesADeviceDay(t *testing.T) {
 		},
 	} {
 		all, n := 0, 0
-		rows := make([]DeviceDay, 0, dayBlockRows)
+		rows := make([]views.DeviceDay, 0, dayBlockRows)
 		for n < devices {
 			rows = rows[:0]
 			ordinal := uint64(n) * 3
 			for len(rows) < dayBlockRows && n < devices {
-				d := DeviceDay{Ordinal: ordinal}
+				d := views.DeviceDay{Ordinal: ordinal}
 				d.Up, d.Down, d.Denied = tt.units()
 				rows = append(rows, d)
 				ordinal += tt.step()
@@ -142,10 +143,10 @@ func FuzzDecodeDays(f *testing.F) {
 	f.Add(uint64(0), []byte{})
 	f.Add(uint64(7), []byte{dayBlockVersion})
 	f.Add(uint64(7), []byte{dayBlockVersion + 1, 1, 0, 0, 0, 0, 0})
-	f.Add(uint64(math.MaxUint64), c.append(nil, []DeviceDay{{Ordinal: 9, Up: 1}, {Ordinal: 10, Denied: 1 << 49}}))
-	var many []DeviceDay
+	f.Add(uint64(math.MaxUint64), c.append(nil, []views.DeviceDay{{Ordinal: 9, Up: 1}, {Ordinal: 10, Denied: 1 << 49}}))
+	var many []views.DeviceDay
 	for i := range uint64(dayBlockRows) {
-		many = append(many, DeviceDay{Ordinal: 5 + 3*i, Up: uint32(i % 9), Down: uint32(i * i % 1000), Denied: i / 4000})
+		many = append(many, views.DeviceDay{Ordinal: 5 + 3*i, Up: uint32(i % 9), Down: uint32(i * i % 1000), Denied: i / 4000})
 	}
 	whole := c.append(nil, many)
 	f.Add(uint64(5), whole)

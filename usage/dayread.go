@@ -5,27 +5,21 @@ import (
 	"errors"
 
 	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/shard/views"
 )
-
-// UsedDay is what a device counted on a day, units.
-type UsedDay struct {
-	Day      uint32 // since 2020, by the product's calendar
-	Up, Down uint32
-	Denied   uint64
-}
 
 // DeviceDays returns what a device counted on the days from from to to that were closed when it is read, in their
 // order, days without left out. What it counted on the day of its words, the running one or the last one of use, is in
 // the device table until it is closed: the caller reads the words first, and takes the larger number of both.
-func (r *Rows) DeviceDays(product uint32, ordinal uint64, from, to uint32) (list []UsedDay, err error) {
+func (r *Rows) DeviceDays(product uint32, ordinal uint64, from, to uint32) (list []views.UsedDay, err error) {
 	for day := from; day <= to; day++ {
 		next, found, err := r.nextDay(product, day)
 		if err != nil || !found || next > to {
 			return list, err
 		}
 		day = next
-		err = r.EachDeviceDay(product, day, ordinal, ordinal+1, func(d *DeviceDay) error {
-			list = append(list, UsedDay{Day: day, Up: d.Up, Down: d.Down, Denied: d.Denied})
+		err = r.EachDeviceDay(product, day, ordinal, ordinal+1, func(d *views.DeviceDay) error {
+			list = append(list, views.UsedDay{Day: day, Up: d.Up, Down: d.Down, Denied: d.Denied})
 			return nil
 		})
 		if err != nil {
@@ -53,7 +47,7 @@ func (r *Rows) nextDay(product, from uint32) (day uint32, found bool, err error)
 
 // EachDeviceDay calls fn for the device-days of a product's day that were closed when they are read, of ordinals from
 // from on and before to, in their order.
-func (r *Rows) EachDeviceDay(product, day uint32, from, to uint64, fn func(*DeviceDay) error) error {
+func (r *Rows) EachDeviceDay(product, day uint32, from, to uint64, fn func(*views.DeviceDay) error) error {
 	to = min(to, uint64(counters.OrdinalMax)+1)
 	at := dayOfProduct{product, day}
 	for from < to {
@@ -87,17 +81,10 @@ func (r *Rows) EachDeviceDay(product, day uint32, from, to uint64, fn func(*Devi
 	return nil
 }
 
-// OTADay is a device's OTA word as it stood at the end of a day on which it changed.
-type OTADay struct {
-	Ordinal uint64
-	Day     uint32
-	Word    counters.OTAWord
-}
-
 // EachOTA calls fn for the days of a calendar month on which a device's OTA word changed, of ordinals from from on and
 // before to, in the order of ordinals and days. The units of a day are the difference to the day before in this list,
 // of the same device.
-func (r *Rows) EachOTA(product, month uint32, from, to uint64, fn func(*OTADay) error) error {
+func (r *Rows) EachOTA(product, month uint32, from, to uint64, fn func(*views.OTADay) error) error {
 	prefix := binary.BigEndian.AppendUint16(key32(keyOTA, product), uint16(month))
 	return r.r.Scan(
 		prefix,
@@ -107,7 +94,7 @@ func (r *Rows) EachOTA(product, month uint32, from, to uint64, fn func(*OTADay) 
 			if len(key) != len(prefix)+ordinalBytes+2 || len(value) != 8 {
 				return false, errors.New("a row of OTA units by day is damaged")
 			}
-			d := OTADay{
+			d := views.OTADay{
 				Ordinal: ordinalOf(key[len(prefix):]), Day: uint32(binary.BigEndian.Uint16(key[len(prefix)+ordinalBytes:])),
 				Word: counters.OTAWord(binary.BigEndian.Uint64(value)),
 			}
@@ -119,19 +106,9 @@ func (r *Rows) EachOTA(product, month uint32, from, to uint64, fn func(*OTADay) 
 	)
 }
 
-// LateVoid is an upgrade that was voided when the month of its units was over (R17). The bytes of ID are valid until
-// the function that gets it returns.
-type LateVoid struct {
-	Ordinal   uint64
-	Day       uint32 // of the void
-	ID        []byte
-	Allowance uint32 // units of the older month's allowance, which have lapsed
-	Packs     uint32 // units that went back to the packs
-}
-
 // EachLateVoid calls fn for the late voids of a calendar month, of ordinals from from on and before to, in the order of
 // ordinals and days.
-func (r *Rows) EachLateVoid(product, month uint32, from, to uint64, fn func(*LateVoid) error) error {
+func (r *Rows) EachLateVoid(product, month uint32, from, to uint64, fn func(*views.LateVoid) error) error {
 	prefix := binary.BigEndian.AppendUint16(key32(keyVoids, product), uint16(month))
 	damaged := errors.New("a row of a late void is damaged")
 	return r.r.Scan(
@@ -143,7 +120,7 @@ func (r *Rows) EachLateVoid(product, month uint32, from, to uint64, fn func(*Lat
 			if len(key) < ordinalBytes+2 {
 				return false, damaged
 			}
-			v := LateVoid{
+			v := views.LateVoid{
 				Ordinal: ordinalOf(key), Day: uint32(binary.BigEndian.Uint16(key[ordinalBytes:])), ID: key[ordinalBytes+2:],
 			}
 			if v.Ordinal >= to {

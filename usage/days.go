@@ -13,6 +13,7 @@ import (
 	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/retention/ledger"
 	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/views"
 )
 
 // What devices used on a day comes as closed words: a few whenever devices return on a later day, and all others from
@@ -84,7 +85,7 @@ type dayOfProduct struct{ product, day uint32 }
 // closedDay is a closed word, or two, of a device.
 type closedDay struct {
 	dayOfProduct
-	DeviceDay
+	views.DeviceDay
 }
 
 // days gathers rows of device-days and of OTA units by day for a transaction.
@@ -101,7 +102,7 @@ func newDays() days {
 
 // add adds a closed word of a day behind merged; index is its place in the slot.
 func (d *days) add(product uint32, index int, ordinal, word uint64, merged uint32) error {
-	c := closedDay{dayOfProduct{product: product}, DeviceDay{Ordinal: ordinal}}
+	c := closedDay{dayOfProduct{product: product}, views.DeviceDay{Ordinal: ordinal}}
 	switch index {
 	case record.WordMessages:
 		w := counters.MessageWord(word)
@@ -150,7 +151,7 @@ func (d *days) entries(c *dayCodec, group uint64, retention time.Duration, put f
 	slices.SortFunc(d.closed, func(a, b closedDay) int {
 		return cmp.Or(cmp.Compare(a.product, b.product), cmp.Compare(a.day, b.day), cmp.Compare(a.Ordinal, b.Ordinal))
 	})
-	var rows []DeviceDay
+	var rows []views.DeviceDay
 	for from := 0; from < len(d.closed); {
 		at := d.closed[from].dayOfProduct
 		rows = rows[:0]
@@ -177,11 +178,11 @@ func (d *days) entries(c *dayCodec, group uint64, retention time.Duration, put f
 }
 
 // joinSorted joins those of rows that are of one device; rows are sorted by ordinal.
-func joinSorted(rows []DeviceDay) []DeviceDay {
+func joinSorted(rows []views.DeviceDay) []views.DeviceDay {
 	n := 0
 	for i := range rows {
 		if n > 0 && rows[n-1].Ordinal == rows[i].Ordinal {
-			rows[n-1].join(&rows[i])
+			joinDay(&rows[n-1], &rows[i])
 			continue
 		}
 		rows[n] = rows[i]
@@ -222,17 +223,17 @@ func gatherOpen(
 	at dayOfProduct,
 	from, to uint64,
 	most int,
-) (rows []DeviceDay, next uint64, err error) {
+) (rows []views.DeviceDay, next uint64, err error) {
 	next = to
 	settle := func() { // joins what is there, and lets go of what is too much
-		slices.SortFunc(rows, func(a, b DeviceDay) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
+		slices.SortFunc(rows, func(a, b views.DeviceDay) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
 		rows = joinSorted(rows)
 		if len(rows) > most {
 			next = rows[most].Ordinal
 			rows = rows[:most]
 		}
 	}
-	var block []DeviceDay
+	var block []views.DeviceDay
 	prefix := dayPrefix(levelOpen, at.product, at.day)
 	err = r.Scan(prefix, nil, false, func(key, value []byte) (bool, error) {
 		_, _, first, err := decodeDayKey(key)
@@ -263,7 +264,7 @@ func gatherOpen(
 // gatherMerged is gatherOpen for a day that is merged; it may return some more than most.
 func gatherMerged(
 	r Reader, c *dayCodec, at dayOfProduct, from, to uint64, most int,
-) (rows []DeviceDay, next uint64, err error) {
+) (rows []views.DeviceDay, next uint64, err error) {
 	prefix := dayPrefix(levelMerged, at.product, at.day)
 	start := prefix
 	// The block that holds from begins at it or before.
@@ -276,7 +277,7 @@ func gatherMerged(
 		return nil, from, err
 	}
 	next = to
-	var block []DeviceDay
+	var block []views.DeviceDay
 	err = r.Scan(prefix, start, false, func(key, value []byte) (bool, error) {
 		_, _, first, err := decodeDayKey(key)
 		if err != nil || first >= to {

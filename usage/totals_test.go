@@ -45,13 +45,18 @@ func (s *mapStore) WritePart(entries []ledger.Entry) error {
 		entries = entries[:min(s.cut, len(entries))]
 	}
 	for _, e := range entries {
-		s.rows[string(e.Key)] = e
+		if s.rows[string(e.Key)] = e; e.Delete {
+			delete(s.rows, string(e.Key))
+		}
 	}
 	if s.parts--; s.parts == -1 {
 		return errFailed
 	}
 	return nil
 }
+
+// put writes one row.
+func (s *mapStore) put(key, value []byte) { s.rows[string(key)] = ledger.Entry{Key: key, Value: value} }
 
 func (s *mapStore) Get(key []byte) ([]byte, bool, error) {
 	e, found := s.rows[string(key)]

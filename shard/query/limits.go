@@ -6,6 +6,10 @@ const (
 	readBytesMax = 4 << 20
 	// usageRowsAtOnce is how many rows of usage are made at once, about: some 300 bytes each while they are made.
 	usageRowsAtOnce = 16 << 10
+	// deviceDaysAtOnce is how many devices' days of a month are gathered at once: some 1300 bytes each at most.
+	deviceDaysAtOnce = 8192
+	// deviceDaysScan is how many devices one look inside the gate takes: at some 20 ns each.
+	deviceDaysScan = 4096
 	// forecastScan is how many devices one look inside the gate takes.
 	forecastScan = 4096
 )

@@ -28,6 +28,7 @@ type Ledger interface {
 	TotalsBefore(product, quarter uint32) (sum record.Totals, from uint32, err error)
 	// TotalsAt sets sums to what a product had used before each of some instants, or before quarter from.
 	TotalsAt(at []record.Bucket, sums []record.Totals) (from uint32, err error)
+	DeviceLedger
 }
 
 // Options is what a Reader is made of.

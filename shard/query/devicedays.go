@@ -1,0 +1,278 @@
+package query
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/license/calendar"
+	"github.com/meterd/meterd/shard/views"
+)
+
+// DeviceLedger is what the ledger says of devices' days. Rows come in the order of ordinals, from from on and before to.
+type DeviceLedger interface {
+	// DeviceDays returns the closed days of a device.
+	DeviceDays(product uint32, ordinal uint64, from, to uint32) ([]views.UsedDay, error)
+	EachDeviceDay(product, day uint32, from, to uint64, fn func(*views.DeviceDay) error) error
+	EachOTA(product, month uint32, from, to uint64, fn func(*views.OTADay) error) error
+	EachLateVoid(product, month uint32, from, to uint64, fn func(*views.LateVoid) error) error
+}
+
+// DeviceDay is what a device used on a day.
+type DeviceDay struct {
+	Day      uint32
+	Up, Down uint32
+	Denied   uint64
+	OTAUnits int64 // less what was given back on that day, so that it may be negative (R17)
+}
+
+func (d *DeviceDay) isEmpty() bool { return d.Up == 0 && d.Down == 0 && d.Denied == 0 && d.OTAUnits == 0 }
+
+// UsageDayKept returns the first day of a product of which usage is kept: the first of the month that lies a retention
+// back.
+func (r *Reader) UsageDayKept(p *license.Product) uint32 {
+	if r.usageRetention == 0 {
+		return 0
+	}
+	return calendar.FirstDay(calendar.WindowAt(r.engine.NowMs()-r.usageRetention.Milliseconds(), p.Zone).Month)
+}
+
+// DeviceDays returns what a device of a product used on the days from from to to, in their order, days without use left
+// out. Everything that was acknowledged before the call is in it. isKnown is false if the device was never active.
+func (r *Reader) DeviceDays(p *license.Product, device []byte, from, to uint32) (list []DeviceDay, isKnown bool, err error) {
+	var d deviceWords
+	err = r.View(func(v *View) {
+		slot := v.Table.Find(v.Table.KeyOf(p.ID, device))
+		if isKnown = slot != nil && slot.License().Generation() > 0; isKnown {
+			d = wordsOf(slot)
+		}
+	})
+	if err != nil || !isKnown {
+		return nil, false, err
+	}
+	// Words first: one that is replaced meanwhile is in the ledger then.
+	if err := r.engine.DurableInLedger(); err != nil {
+		return nil, true, err
+	}
+	var days dayList
+	closed, err := r.ledger.DeviceDays(p.ID, d.ordinal, from, to)
+	if err != nil {
+		return nil, true, r.ledgerErr(err)
+	}
+	for _, c := range closed {
+		days.count(&DeviceDay{Day: c.Day, Up: c.Up, Down: c.Down, Denied: c.Denied})
+	}
+	days.countWords(&d, from, to)
+	for month := calendar.MonthOf(from); month <= calendar.MonthOf(to); month++ {
+		var ota otaUnits
+		err := r.eachOTADay(p, month, d.ordinal, d.ordinal+1, &ota, func(_ uint64, day uint32, units int64) {
+			if day >= from && day <= to {
+				days.at(day).OTAUnits += units
+			}
+		})
+		if err != nil {
+			return nil, true, r.ledgerErr(err)
+		}
+	}
+	return days.used(), true, nil
+}
+
+// eachOTADay calls fn with the units that devices used on days of a month, and with those given back late, negative.
+func (r *Reader) eachOTADay(
+	p *license.Product, month uint32, from, to uint64, ota *otaUnits, fn func(ordinal uint64, day uint32, units int64),
+) error {
+	err := r.ledger.EachOTA(p.ID, month, from, to, func(o *views.OTADay) error {
+		fn(o.Ordinal, o.Day, ota.on(o))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return r.ledger.EachLateVoid(p.ID, month, from, to, func(v *views.LateVoid) error {
+		fn(v.Ordinal, v.Day, -int64(v.Allowance)-int64(v.Packs))
+		return nil
+	})
+}
+
+// otaUnits turns words, which come device by device and day by day, into the units of each day.
+type otaUnits struct {
+	ordinal uint64
+	units   int64
+}
+
+func (u *otaUnits) on(o *views.OTADay) int64 {
+	if o.Ordinal != u.ordinal {
+		*u = otaUnits{ordinal: o.Ordinal}
+	}
+	before := u.units
+	u.units = int64(o.Word.Allowance()) + int64(o.Word.Packs())
+	return u.units - before
+}
+
+// deviceWords are the words of a device that count days.
+type deviceWords struct {
+	ordinal  uint64
+	name     string
+	messages counters.MessageWord
+	denied   counters.DeniedWord
+}
+
+func wordsOf(slot *counters.Slot) deviceWords {
+	return deviceWords{ordinal: uint64(slot.Ordinal()), messages: slot.Message(), denied: slot.Denied()}
+}
+
+// dayList gathers the days of a device, in their order.
+type dayList struct{ days []DeviceDay }
+
+// at returns a day of the list, made if it is missing.
+func (l *dayList) at(day uint32) *DeviceDay {
+	i, found := slices.BinarySearchFunc(l.days, day, func(d DeviceDay, day uint32) int { return int(d.Day) - int(day) })
+	if !found {
+		l.days = slices.Insert(l.days, i, DeviceDay{Day: day})
+	}
+	return &l.days[i]
+}
+
+// count joins what is said of a day: of two numbers the larger one is the later.
+func (l *dayList) count(d *DeviceDay) {
+	at := l.at(d.Day)
+	at.Up, at.Down, at.Denied = max(at.Up, d.Up), max(at.Down, d.Down), max(at.Denied, d.Denied)
+}
+
+func (l *dayList) countWords(w *deviceWords, from, to uint32) {
+	if day := w.messages.Day(); day >= from && day <= to {
+		l.count(&DeviceDay{Day: day, Up: w.messages.Up(), Down: w.messages.Down()})
+	}
+	if day := w.denied.Day(); day >= from && day <= to {
+		l.count(&DeviceDay{Day: day, Denied: w.denied.Denied()})
+	}
+}
+
+// used returns the days on which anything was used.
+func (l *dayList) used() []DeviceDay {
+	return slices.DeleteFunc(l.days, func(d DeviceDay) bool { return d.isEmpty() })
+}
+
+// EachDeviceDay calls fn for every device of a product that used anything on the days from from to to, which lie in one
+// month, in the order of ordinals; its days are in their order and belong to EachDeviceDay. Everything that was
+// acknowledged before the call is in it.
+func (r *Reader) EachDeviceDay(
+	ctx context.Context, p *license.Product, from, to uint32, fn func(device string, days []DeviceDay) error,
+) error {
+	if from > to {
+		return nil
+	}
+	for s := (productDays{r: r, p: p, from: from, to: to}); !s.isEnd; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.read(); err != nil {
+			return err
+		}
+		for i := range s.devices {
+			if days := s.lists[i].used(); len(days) > 0 {
+				if err := fn(s.devices[i].name, days); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// productDays reads the devices of a product some at a time, in the order of their ordinals.
+type productDays struct {
+	r        *Reader
+	p        *license.Product
+	from, to uint32
+	next     counters.Ordinal
+	isEnd    bool
+	devices  []deviceWords
+	lists    []dayList // one for each of devices
+}
+
+// read reads the next devices: the words first, then what the ledger has of the same ordinals.
+func (s *productDays) read() error {
+	begin := s.next
+	s.devices = s.devices[:0]
+	for !s.isEnd && len(s.devices) < deviceDaysAtOnce {
+		if err := s.r.View(s.scan); err != nil {
+			return err
+		}
+	}
+	end := uint64(s.next)
+	if s.isEnd {
+		end = uint64(counters.OrdinalMax) + 1
+	}
+	for len(s.lists) < len(s.devices) {
+		s.lists = append(s.lists, dayList{})
+	}
+	for i := range s.devices {
+		s.lists[i].days = s.lists[i].days[:0]
+	}
+	if len(s.devices) == 0 {
+		return nil
+	}
+	if err := s.r.engine.DurableInLedger(); err != nil {
+		return err
+	}
+	return s.r.ledgerErr(s.ledger(uint64(begin), end))
+}
+
+// scan adds the words of the product's devices among the next ones of the table.
+func (s *productDays) scan(v *View) {
+	left := deviceDaysScan
+	s.isEnd = true
+	v.Table.Walk(s.next, func(o counters.Ordinal, product uint32, name []byte) bool {
+		s.next = o
+		if left--; left < 0 {
+			s.isEnd = false
+			return false
+		}
+		if product == s.p.ID {
+			if slot := v.Table.SlotOf(o); slot != nil {
+				d := wordsOf(slot)
+				d.name = string(name)
+				s.devices = append(s.devices, d)
+			}
+		}
+		return true
+	})
+}
+
+// ledger adds what the ledger has of the devices, and what their words say.
+func (s *productDays) ledger(begin, end uint64) error {
+	for day := s.from; day <= s.to; day++ {
+		err := s.r.ledger.EachDeviceDay(s.p.ID, day, begin, end, func(d *views.DeviceDay) error {
+			if l := s.list(d.Ordinal); l != nil {
+				l.count(&DeviceDay{Day: day, Up: d.Up, Down: d.Down, Denied: d.Denied})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for i := range s.devices {
+		s.lists[i].countWords(&s.devices[i], s.from, s.to)
+	}
+	var ota otaUnits
+	return s.r.eachOTADay(s.p, calendar.MonthOf(s.from), begin, end, &ota, func(ordinal uint64, day uint32, units int64) {
+		if l := s.list(ordinal); l != nil && day >= s.from && day <= s.to {
+			l.at(day).OTAUnits += units
+		}
+	})
+}
+
+// list returns the days of a device; nil if it was bound behind the scan, and the call does not tell of it.
+func (s *productDays) list(ordinal uint64) *dayList {
+	i, found := slices.BinarySearchFunc(s.devices, ordinal, func(d deviceWords, ordinal uint64) int {
+		return cmp.Compare(d.ordinal, ordinal)
+	})
+	if !found {
+		return nil
+	}
+	return &s.lists[i]
+}

@@ -25,6 +25,7 @@ type Engine interface {
 	Views() []views.Status
 	ConfirmClock(name string, token *access.Token) error
 	Durable() error
+	DurableInLedger() error
 	Administer(name string, token *access.Token, fn shard.ChangeFunc) error
 }
 
@@ -35,6 +36,11 @@ type Queries interface {
 	DeviceLog(ctx context.Context, q query.LogQuery, fn func(*query.LogEntry) bool) error
 	Forecast(p *license.Product, weeks int) (query.Forecast, error)
 	Usage(q query.UsageQuery) (*query.Usage, error)
+	UsageDayKept(p *license.Product) (uint32, error)
+	DeviceDays(p *license.Product, device []byte, from, to uint32) (list []query.DeviceDay, isKnown bool, err error)
+	EachDeviceDay(
+		ctx context.Context, p *license.Product, from, to uint32, fn func(device string, days []query.DeviceDay) error,
+	) error
 	Audit(before uint64, fn func(license.AuditEntry) bool) error
 }
 

@@ -106,13 +106,17 @@ func (c *call) showDevice() error {
 	case err != nil:
 		return err
 	case !known:
-		return &event.Problem{
-			Code:   event.NotFound,
-			Field:  "device",
-			Detail: "device: none called " + name + " was ever active",
-		}
+		return neverActive(name)
 	}
 	return c.answer(fasthttp.StatusOK, answer)
+}
+
+func neverActive(device string) error {
+	return &event.Problem{
+		Code:   event.NotFound,
+		Field:  "device",
+		Detail: "device: none called " + device + " was ever active",
+	}
 }
 
 // devicePage gathers a page of devices.

@@ -34,6 +34,8 @@ const (
 	// usageBodyBytes is how much of an answer about usage is gathered before it is sent: what is shorter can still be
 	// refused when the ledger cannot be read to its end.
 	usageBodyBytes = 4 << 20
+	// deviceDaysBytes is how much of an answer about devices' days is gathered before it is sent.
+	deviceDaysBytes = 256 << 10
 	// usageStreamWithin ends a stream of usage that takes too long.
 	usageStreamWithin = 15 * time.Minute
 	// logReadersMax bounds the requests that read logs at a time: with a page each, and its copy on the way, they hold 128

@@ -12,7 +12,8 @@ import (
 	"github.com/meterd/meterd/shard/views"
 )
 
-// joinDay raises d to what another record says of the same device and day: the two words of a day are closed one by one.
+// joinDay raises d to what another record says of the same device and day: the two words of a day are closed one by
+// one.
 func joinDay(d, o *views.DeviceDay) {
 	d.Up, d.Down, d.Denied = max(d.Up, o.Up), max(d.Down, o.Down), max(d.Denied, o.Denied)
 }

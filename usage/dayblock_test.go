@@ -146,7 +146,10 @@ func FuzzDecodeDays(f *testing.F) {
 	f.Add(uint64(math.MaxUint64), c.append(nil, []views.DeviceDay{{Ordinal: 9, Up: 1}, {Ordinal: 10, Denied: 1 << 49}}))
 	var many []views.DeviceDay
 	for i := range uint64(dayBlockRows) {
-		many = append(many, views.DeviceDay{Ordinal: 5 + 3*i, Up: uint32(i % 9), Down: uint32(i * i % 1000), Denied: i / 4000})
+		many = append(
+			many,
+			views.DeviceDay{Ordinal: 5 + 3*i, Up: uint32(i % 9), Down: uint32(i * i % 1000), Denied: i / 4000},
+		)
 	}
 	whole := c.append(nil, many)
 	f.Add(uint64(5), whole)

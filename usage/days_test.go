@@ -41,7 +41,7 @@ func dayGroups(r *rand.Rand) (groups []*views.Group, want map[dayOfProduct]map[u
 	}
 	closeWords := func(day uint32, ordinal uint64) {
 		at := dayOfProduct{uint32(ordinal)%3 + 1, day}
-		d := views.DeviceDay{Ordinal: ordinal, Up: 1 + uint32(ordinal%7), Down: uint32(day % 5), Denied: ordinal % 2}
+		d := views.DeviceDay{Ordinal: ordinal, Up: 1 + uint32(ordinal%7), Down: day % 5, Denied: ordinal % 2}
 		b.Closed(record.WordMessages, ordinal, uint64(counters.NewMessageWord(day, d.Up, d.Down)))
 		if r.IntN(4) == 0 {
 			seal()
@@ -185,8 +185,17 @@ func TestPartOfAMergedDay(t *testing.T) {
 	}
 	last := rows[len(rows)-1].Ordinal
 	for _, part := range [][2]uint64{
-		{0, 5}, {0, 6}, {5, 6}, {6, 8}, {8, 9}, {rows[dayBlockRows].Ordinal - 1, rows[dayBlockRows].Ordinal + 1},
-		{rows[dayBlockRows-1].Ordinal, rows[dayBlockRows].Ordinal}, {last, last + 1}, {last + 1, 1 << 41}, {0, 1 << 41}, {100, 9000},
+		{0, 5},
+		{0, 6},
+		{5, 6},
+		{6, 8},
+		{8, 9},
+		{rows[dayBlockRows].Ordinal - 1, rows[dayBlockRows].Ordinal + 1},
+		{rows[dayBlockRows-1].Ordinal, rows[dayBlockRows].Ordinal},
+		{last, last + 1},
+		{last + 1, 1 << 41},
+		{0, 1 << 41},
+		{100, 9000},
 	} {
 		var got, want []views.DeviceDay
 		for _, d := range rows {
@@ -194,7 +203,13 @@ func TestPartOfAMergedDay(t *testing.T) {
 				want = append(want, d)
 			}
 		}
-		err := l.EachDeviceDay(1, 2500, part[0], part[1], func(d *views.DeviceDay) error { got = append(got, *d); return nil })
+		err := l.EachDeviceDay(
+			1,
+			2500,
+			part[0],
+			part[1],
+			func(d *views.DeviceDay) error { got = append(got, *d); return nil },
+		)
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("[%d, %d): %d rows, want %d, %v", part[0], part[1], len(got), len(want), err)
 		}

@@ -16,15 +16,15 @@ func MonthOf(day uint32) uint32 {
 // DayEndedMs returns an instant by which a day is over in every time zone, Unix milliseconds.
 func DayEndedMs(day uint32) int64 { return (int64(day) + 2 + epochDay) * daySeconds * 1000 }
 
-// dayMax is the last day with a number, in 2064: the device table has 14 bits for it.
-const dayMax = 1<<14 - 1
+// DayMax is the last day with a number, in 2064: the device table has 14 bits for it.
+const DayMax = 1<<14 - 1
 
 // ParseDay returns the number of a calendar day that is written 2006-01-02; ok is false for what is none, and for a day
 // before 2020 or after 2064.
 func ParseDay(s string) (day uint32, ok bool) {
 	at, err := time.Parse(time.DateOnly, s)
 	n := at.Unix()/daySeconds - epochDay
-	if err != nil || n < 0 || n > dayMax {
+	if err != nil || n < 0 || n > DayMax {
 		return 0, false
 	}
 	return uint32(n), true

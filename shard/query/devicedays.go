@@ -11,10 +11,13 @@ import (
 	"github.com/meterd/meterd/shard/views"
 )
 
-// DeviceLedger is what the ledger says of devices' days. Rows come in the order of ordinals, from from on and before to.
+// DeviceLedger is what the ledger says of devices' days. Rows come in the order of ordinals, from one on and before
+// another.
 type DeviceLedger interface {
 	// DeviceDays returns the closed days of a device.
 	DeviceDays(product uint32, ordinal uint64, from, to uint32) ([]views.UsedDay, error)
+	// AvailableFromMs is the instant before which groups are missing, Unix milliseconds, 0 if none are.
+	AvailableFromMs() (int64, error)
 	EachDeviceDay(product, day uint32, from, to uint64, fn func(*views.DeviceDay) error) error
 	EachOTA(product, month uint32, from, to uint64, fn func(*views.OTADay) error) error
 	EachLateVoid(product, month uint32, from, to uint64, fn func(*views.LateVoid) error) error
@@ -28,20 +31,35 @@ type DeviceDay struct {
 	OTAUnits int64 // less what was given back on that day, so that it may be negative (R17)
 }
 
-func (d *DeviceDay) isEmpty() bool { return d.Up == 0 && d.Down == 0 && d.Denied == 0 && d.OTAUnits == 0 }
+func (d *DeviceDay) isEmpty() bool {
+	return d.Up == 0 && d.Down == 0 && d.Denied == 0 && d.OTAUnits == 0
+}
 
-// UsageDayKept returns the first day of a product of which usage is kept: the first of the month that lies a retention
-// back.
-func (r *Reader) UsageDayKept(p *license.Product) uint32 {
-	if r.usageRetention == 0 {
-		return 0
+// UsageDayKept returns the first day of a product of which usage is kept whole: the first of the month that lies a
+// retention back, or the one behind the day on which a ledger with a gap begins.
+func (r *Reader) UsageDayKept(p *license.Product) (kept uint32, err error) {
+	nowMs := r.engine.NowMs()
+	if r.usageRetention > 0 {
+		kept = calendar.FirstDay(calendar.WindowAt(nowMs-r.usageRetention.Milliseconds(), p.Zone).Month)
 	}
-	return calendar.FirstDay(calendar.WindowAt(r.engine.NowMs()-r.usageRetention.Milliseconds(), p.Zone).Month)
+	beginMs, err := r.ledger.AvailableFromMs()
+	if err != nil {
+		return 0, r.ledgerErr(err)
+	}
+	if beginMs > 0 {
+		// Of the running day nothing is missing: it is in the words.
+		kept = max(kept, min(calendar.WindowAt(beginMs, p.Zone).Day+1, p.Window(nowMs).Day))
+	}
+	return kept, nil
 }
 
 // DeviceDays returns what a device of a product used on the days from from to to, in their order, days without use left
 // out. Everything that was acknowledged before the call is in it. isKnown is false if the device was never active.
-func (r *Reader) DeviceDays(p *license.Product, device []byte, from, to uint32) (list []DeviceDay, isKnown bool, err error) {
+func (r *Reader) DeviceDays(
+	p *license.Product,
+	device []byte,
+	from, to uint32,
+) (list []DeviceDay, isKnown bool, err error) {
 	var d deviceWords
 	err = r.View(func(v *View) {
 		slot := v.Table.Find(v.Table.KeyOf(p.ID, device))

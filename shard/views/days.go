@@ -23,8 +23,8 @@ type OTADay struct {
 	Word    counters.OTAWord
 }
 
-// LateVoid is an upgrade that was voided when the month of its units was over (R17). The bytes of ID are valid until the
-// function that gets it returns.
+// LateVoid is an upgrade that was voided when the month of its units was over (R17). The bytes of ID are valid until
+// the function that gets it returns.
 type LateVoid struct {
 	Ordinal   uint64 // of the device
 	Day       uint32 // of the void

@@ -15,6 +15,7 @@ import (
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/query"
 	"github.com/meterd/meterd/shard/views"
+	"github.com/meterd/meterd/usage/history"
 )
 
 // Engine keeps the state; *shard.Engine is one.
@@ -44,14 +45,23 @@ type Queries interface {
 	Audit(before uint64, fn func(license.AuditEntry) bool) error
 }
 
+// History answers PromQL; *history.History is one.
+type History interface {
+	Query(ctx context.Context, q history.Query) (history.Answer, error)
+	// Status says how the history stands, in lines for people.
+	Status() []string
+}
+
 // Options is what a Handler is made of.
 type Options struct {
 	Engine  Engine
 	Queries Queries
 	// Snapshots makes and keeps sealed snapshots; nil: there are no calls for them.
 	Snapshots Snapshots
-	Logger    *slog.Logger // told what could not be answered; nil: nobody is
-	Metrics   *metric.Set  // what /metrics shows; New adds to it
+	// History answers PromQL; nil: it is switched off.
+	History History
+	Logger  *slog.Logger // told what could not be answered; nil: nobody is
+	Metrics *metric.Set  // what /metrics shows; New adds to it
 	// Ready reports whether events are taken: not while the daemon recovers or drains.
 	Ready func() bool
 	// Loopback lets /metrics be read without a token.

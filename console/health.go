@@ -51,6 +51,11 @@ func (h *Handler) readyz(ctx *fasthttp.RequestCtx) {
 			}
 			text += "\n"
 		}
+		if h.o.History != nil {
+			for _, line := range h.o.History.Status() {
+				text += line + "\n"
+			}
+		}
 	}
 	plain(ctx, text)
 }

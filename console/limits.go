@@ -5,6 +5,8 @@ import "time"
 const (
 	// bodyBytesMax bounds the body of an administrative request, which is held in memory; a plan has some 200 bytes.
 	bodyBytesMax = 1 << 20
+	// formBytesMax bounds the parameters of a query of the usage history: one query and some selectors.
+	formBytesMax = 64 << 10
 	// fieldBytesMax bounds what of an unknown member's name is sent back.
 	fieldBytesMax = 64
 	// pageDefault and pageMax bound the elements of one answer (the contract).

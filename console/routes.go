@@ -65,6 +65,7 @@ func (h *Handler) routes() *router.Router {
 		get("/v1/snapshots/{snapshot}", access.RightUsage, (*call).showSnapshot)
 		get("/v1/snapshots/{snapshot}/{file}", access.RightUsage, (*call).downloadSnapshot)
 	}
+	h.routePrometheus(r)
 
 	for path, answer := range map[string]fasthttp.RequestHandler{
 		"/livez": h.livez, "/readyz": h.readyz, "/metrics": h.metrics,

@@ -17,6 +17,7 @@ import (
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/usage/history"
 )
 
 const (
@@ -34,7 +35,9 @@ type daemon struct {
 	dir    *disk.Dir
 	state  *state
 	engine *shard.Engine
-	ready  atomic.Bool
+	// history is nil if it is switched off.
+	history *history.History
+	ready   atomic.Bool
 
 	gateways *ingest.Handler
 
@@ -79,6 +82,9 @@ func (d *daemon) open() error {
 	d.background = cancel
 	go d.dir.Guard().Run(ctx, guardEvery, d.failWith)
 	go d.state.maintain(ctx, d.dir.Guard(), d.logger)
+	if d.history, err = openHistory(o, d.state, d.dir, d.logger); err != nil {
+		return err
+	}
 	if err := d.firstToken(); err != nil {
 		return err
 	}
@@ -98,10 +104,15 @@ func (d *daemon) openDoors() error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	people, err := console.New(console.Options{
+	o := console.Options{
 		Engine: d.engine, Queries: d.state.reader, Logger: d.logger, Metrics: set, Ready: d.ready.Load,
 		Loopback: loopback(host), TimeZone: d.o.zone, DiskFree: d.dir.Guard().FreeBytes, Version: version,
-	})
+	}
+	if d.history != nil {
+		d.history.RegisterMetrics(set)
+		o.History = d.history
+	}
+	people, err := console.New(o)
 	if err != nil {
 		return err
 	}
@@ -165,6 +176,9 @@ func (d *daemon) close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
 		defer cancel()
 		errs = append(errs, d.server.Shutdown(ctx))
+	}
+	if d.history != nil {
+		errs = append(errs, d.history.Close()) // It looks at the state.
 	}
 	if d.state != nil {
 		errs = append(errs, d.state.close())

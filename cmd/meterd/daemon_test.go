@@ -129,7 +129,8 @@ func launch(env []string, args ...string) (*run, error) {
 			r.cmd.Env = append(r.cmd.Env, v)
 		}
 	}
-	r.cmd.Env = append(r.cmd.Env, env...)
+	// Two more processes a daemon would slow all tests down: those of the history ask for them.
+	r.cmd.Env = append(append(r.cmd.Env, "METERD_USAGE_HISTORY=false"), env...)
 	r.cmd.Stdout = &r.stdout
 	pipe, err := r.cmd.StderrPipe()
 	if err != nil {

@@ -20,7 +20,7 @@ func main() {
 		Args:          noSuchCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(serveCommand(), ctlCommand(), tokenCommand(), benchCommand())
+	root.AddCommand(serveCommand(), historyChildCommand(), ctlCommand(), tokenCommand(), benchCommand())
 	markUsage(root)
 	if cmd, err := root.ExecuteC(); err != nil {
 		fmt.Fprintln(os.Stderr, "meterd:", err)

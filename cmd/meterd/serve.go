@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/meterd/meterd/license/calendar"
+	"github.com/meterd/meterd/usage/history"
 )
 
 // serveOptions are the flags of serve, as the contract names them.
@@ -28,6 +29,8 @@ type serveOptions struct {
 	tlsCert, tlsKey, tlsClientCA string
 	insecure, demo               bool
 	acceptViewGap                bool
+	usageHistory                 bool
+	usageURL                     string
 	diskStopBytes                uint64
 }
 
@@ -85,6 +88,11 @@ func serveCommand() *cobra.Command {
 		&o.acceptViewGap, "accept-view-gap", false,
 		"go on although the ledger lacks groups that are gone from the log; what it shows begins behind them",
 	)
+	f.BoolVar(&o.usageHistory, "usage-history", true, "keep the usage history, which PromQL and Grafana look at")
+	f.StringVar(
+		&o.usageURL, "usage-url", "",
+		"VictoriaMetrics that keeps the usage history, such as http://HOST:8428; without it child processes do",
+	)
 	f.BoolVar(&o.insecure, "insecure", false, "listen on an address that is not loopback without TLS")
 	f.BoolVar(&o.demo, "demo", false, "create a demo account, product and licences, once, and print a first call")
 	f.Uint64Var(
@@ -137,6 +145,11 @@ func (o *serveOptions) validate() error {
 	}
 	if o.checkpointEvery <= 0 {
 		fault("--checkpoint-every %s: must be positive", o.checkpointEvery)
+	}
+	if o.usageURL != "" {
+		if err := history.ValidURL(o.usageURL); err != nil {
+			fault("--usage-url: %w", err)
+		}
 	}
 	if o.drain < 0 {
 		fault("--drain %s: must not be negative", o.drain)

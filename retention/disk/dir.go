@@ -217,6 +217,9 @@ func (d *Dir) CheckpointPath() string { return filepath.Join(d.path, "checkpoint
 // SnapshotsPath returns where sealed usage snapshots lie.
 func (d *Dir) SnapshotsPath() string { return filepath.Join(d.path, "snapshots") }
 
+// HistoryPath returns where the usage history lies. It is made by whoever keeps it.
+func (d *Dir) HistoryPath() string { return filepath.Join(d.path, "history") }
+
 // Region returns the data centre of the first start (R7).
 func (d *Dir) Region() string { return d.identity.region }
 

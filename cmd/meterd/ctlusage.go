@@ -22,13 +22,18 @@ func (e usageError) Unwrap() error { return e.err }
 const (
 	exitFailed = 1 // it was refused, or it failed
 	exitUsage  = 2 // it was not understood
+	exitCannot = 2 // verify could not find out
 )
 
 // exitCode returns what the process exits with after an error.
 func exitCode(err error) int {
 	var usage usageError
-	if errors.As(err, &usage) {
+	var cannot verifyError
+	switch {
+	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &cannot):
+		return exitCannot
 	}
 	return exitFailed
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -20,14 +21,15 @@ func main() {
 		Args:          noSuchCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(serveCommand(), historyChildCommand(), ctlCommand(), tokenCommand(), benchCommand())
+	root.AddCommand(
+		serveCommand(), historyChildCommand(), ctlCommand(), tokenCommand(), benchCommand(), verifyCommand(),
+	)
 	markUsage(root)
 	if cmd, err := root.ExecuteC(); err != nil {
 		fmt.Fprintln(os.Stderr, "meterd:", err)
-		code := exitCode(err)
-		if code == exitUsage {
+		if errors.As(err, new(usageError)) {
 			fmt.Fprintf(os.Stderr, "See `%s --help`.\n", cmd.CommandPath())
 		}
-		os.Exit(code)
+		os.Exit(exitCode(err))
 	}
 }

@@ -57,6 +57,7 @@ func (o *DirOptions) Validate() error {
 type Dir struct {
 	path     string
 	lock     *os.File
+	inUse    bool // by a daemon: the lock is not held
 	identity identity
 	guard    *Guard
 }

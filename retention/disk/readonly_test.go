@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestReadDir: who looks at a directory changes nothing in it, keeps daemons out while he does, and is kept out by one.
+// TestReadDir: who looks at a directory keeps daemons out while he does, and learns of one that is there.
 func TestReadDir(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data")
 	if _, err := ReadDir(path); !errors.Is(err, os.ErrNotExist) {
@@ -21,8 +21,12 @@ func TestReadDir(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadDir(path); !errors.Is(err, ErrInUse) {
+	beside, err := ReadDir(path)
+	if err != nil || !beside.InUse() {
 		t.Fatalf("a daemon has it: %v", err)
+	}
+	if err := beside.Close(); err != nil {
+		t.Fatal(err)
 	}
 	if err := daemon.Close(); err != nil {
 		t.Fatal(err)
@@ -33,7 +37,7 @@ func TestReadDir(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if looking[0].Region() != "eu" || looking[0].HashSeed() != daemon.HashSeed() {
+	if looking[0].InUse() || looking[0].Region() != "eu" || looking[0].HashSeed() != daemon.HashSeed() {
 		t.Fatalf("another identity: %q", looking[0].Region())
 	}
 	if r, err := looking[0].ReadCheckpoint(); r != nil || err != nil {

@@ -32,6 +32,9 @@ const (
 	// farAwaySeconds is added to when a row's time is over: the year 36,000, and one byte more a row.
 	farAwaySeconds = 1 << 40
 
+	// copiesMax is how often a directory that is written meanwhile is copied until its tables stand still: one that is
+	// busy writes a table every few seconds.
+	copiesMax = 10
 	// copyBytes is what OpenCopy reads at once, and the length of the holes that it leaves.
 	copyBytes = 64 << 10
 

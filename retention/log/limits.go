@@ -45,6 +45,10 @@ const (
 	// blockBufferBytesMax bounds the buffers that a Block keeps for the next call. Larger groups are rare.
 	blockBufferBytesMax = 1 << 20
 
+	// rescansMax is how often the end of a log that somebody may be writing is looked for again: whoever writes takes some
+	// hundred microseconds for a group, and reading its last segment takes 50 ms.
+	rescansMax = 5
+
 	// replayBatchBytes bounds what Replay reads ahead, replayBatches times, unless a group is larger. Of the smallest
 	// groups a batch has 24,000, which are 2 MiB beside it; of those of 256 KiB it reads one in eight twice.
 	replayBatchBytes = 2 << 20

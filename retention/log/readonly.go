@@ -6,8 +6,9 @@ import (
 	"os"
 )
 
-// OpenReadOnly opens a log that nobody writes meanwhile, and changes nothing on the disk: it is for whoever checks a
-// log. It proves what Open proves. A torn last group beyond the mark is left where it is and not read. What is opened
+// OpenReadOnly opens a log and changes nothing on the disk: it is for whoever checks one. It proves what Open proves. A
+// torn last group beyond the mark is left where it is and not read. A daemon may go on writing the log: what comes
+// later is not seen, and a segment that is released before it was read is an error of whoever reads it. What is opened
 // so takes nothing: Append and Release fail.
 func OpenReadOnly(path string) (*Log, error) {
 	l := &Log{readOnly: true, read: make(chan struct{}, ReadersMax), number: 1}

@@ -17,12 +17,10 @@ import (
 func (l *Log) recoverTail() error {
 	w := &l.writer
 	s := w.segment
-	s.index = &index{}
-	bad, err := s.scan(w.f)
-	if err != nil {
-		return err
+	bad, behind, err := s.findEnd(w.f)
+	for again := 0; l.readOnly && err == nil && behind > 0 && again < rescansMax; again++ {
+		bad, behind, err = s.findEnd(w.f) // It was read while it was written.
 	}
-	behind, err := frameBehind(w.f, s.salt, bad.at+frameAlign)
 	switch {
 	case err != nil:
 		return err
@@ -55,6 +53,16 @@ func (l *Log) recoverTail() error {
 		return nil
 	}
 	return l.mark.set(l.last)
+}
+
+// findEnd reads a segment up to the first frame that is none, and returns what it found there and where a frame begins
+// behind it, or 0.
+func (s *segment) findEnd(f *os.File) (bad *badFrame, behind int64, err error) {
+	s.index = &index{}
+	if bad, err = s.scan(f); err == nil {
+		behind, err = frameBehind(f, s.salt, bad.at+frameAlign)
+	}
+	return bad, behind, err
 }
 
 // scan reads a segment up to the first frame that is none, builds its index, and returns what it found there.

@@ -38,6 +38,8 @@ const (
 	usageBodyBytes = 4 << 20
 	// deviceDaysBytes is how much of an answer about devices' days is gathered before it is sent.
 	deviceDaysBytes = 256 << 10
+	// usageRowBytes is about what a row of usage has as JSON.
+	usageRowBytes = 256
 	// usageStreamWithin ends a stream of usage that takes too long.
 	usageStreamWithin = 15 * time.Minute
 	// logReadersMax bounds the requests that read logs at a time: with a page each, and its copy on the way, they hold 128

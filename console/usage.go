@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
@@ -39,7 +40,7 @@ func (c *call) showUsage() error {
 	}
 	if err := s.gather(); err != nil || !s.more {
 		leave()
-		c.ctx.SetBody(s.body)
+		c.ctx.Response.SetBodyRaw(s.body)
 		return err
 	}
 	// The request must not be touched once the handler returned; a context of it ends with the server.
@@ -132,6 +133,7 @@ func (s *usageStream) gather() (err error) {
 		if !s.begun {
 			s.body, s.begun = s.format.begin(s.body), true
 		}
+		s.body = slices.Grow(s.body, len(s.rows)*usageRowBytes)
 		for i := range s.rows {
 			s.body = s.format.row(s.body, &s.rows[i])
 		}

@@ -16,9 +16,15 @@ func (r *Rows) TotalsAt(at []record.Bucket, sums []record.Totals) (from uint32, 
 		return 0, nil
 	}
 	b := boundaries{r: r, product: at[0].Product, at: at, sums: sums}
+	newest, err := r.Totals(b.product)
+	if err != nil {
+		return 0, err
+	}
 	var utc, own, rest []int
 	for i := range at {
 		switch {
+		case at[i].Quarter > newest.Quarter: // It was not used since; what comes now comes before none of these.
+			b.set(i, newest.Totals)
 		case at[i].Quarter%quartersADay == 0:
 			utc = append(utc, i)
 		case at[i].Day > 0:
@@ -91,7 +97,7 @@ func (b *boundaries) days(kind byte, which []int) error {
 		}
 		return bucket.Day
 	}
-	err := b.r.eachDay(dayBegan{b.product, kind, day(b.at[which[0]])}, func(used uint32, value []byte) (bool, error) {
+	return b.r.eachDay(dayBegan{b.product, kind, day(b.at[which[0]])}, func(used uint32, value []byte) (bool, error) {
 		var sum record.Totals
 		decoded := len(value) == 0 // Not known: these are searched for.
 		for ; len(which) > 0 && day(b.at[which[0]]) <= used; which = which[1:] {
@@ -108,16 +114,6 @@ func (b *boundaries) days(kind byte, which []int) error {
 		}
 		return len(which) > 0, nil
 	})
-	if err != nil || len(which) == 0 {
-		return err
-	}
-	newest, err := b.r.Totals(b.product)
-	for _, i := range which {
-		if day(newest.Bucket) < day(b.at[i]) { // Else it was used since the rows were read.
-			b.set(i, newest.Totals)
-		}
-	}
-	return err
 }
 
 // quarters answers instants that lie close together from the rows of buckets between them.

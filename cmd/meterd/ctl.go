@@ -50,7 +50,8 @@ list is followed to its end unless --limit says otherwise. Exit code: 0 done, 1 
   meterd ctl products create p1 --account acme --time-zone Asia/Shanghai --messages-per-day 1500
   meterd ctl lots credit p1 --order PO-1 --quantity 1000
   meterd ctl licenses list --product p1 --expiring-before +30d
-  meterd ctl logs p1 d1 --from -2h -o ndjson`
+  meterd ctl logs p1 d1 --from -2h -o ndjson
+  meterd ctl usage --account acme --window month --time-zone Asia/Shanghai`
 	c.flags = cmd.PersistentFlags()
 	c.flags.StringVar(&c.url, "url", "http://127.0.0.1:8480", "where the daemon listens")
 	c.flags.StringVar(&c.tokenFile, "token-file", "", "file with the token; beats METERD_TOKEN")
@@ -63,7 +64,7 @@ list is followed to its end unless --limit says otherwise. Exit code: 0 done, 1 
 	choices(cmd, "output", asTable, asJSON, asLines)
 	cmd.AddCommand(
 		c.accountsCommand(), c.productsCommand(), c.lotsCommand(), c.topupsCommand(), c.licensesCommand(), c.devicesCommand(),
-		c.logsCommand(), c.snapshotsCommand(), c.tokensCommand(), c.auditCommand(), c.clockCommand(),
+		c.logsCommand(), c.usageCommand(), c.snapshotsCommand(), c.tokensCommand(), c.auditCommand(), c.clockCommand(),
 	)
 	return cmd
 }

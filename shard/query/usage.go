@@ -3,6 +3,7 @@ package query
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -132,6 +133,11 @@ func (u *Usage) Next(dst []UsageRow) (rows []UsageRow, more bool, err error) {
 		})
 	}
 	wg.Wait()
+	made := 0
+	for i := range told {
+		made += len(told[i].rows)
+	}
+	dst = slices.Grow(dst, made)
 	for i := range told {
 		if told[i].err != nil {
 			return dst, false, u.r.ledgerErr(told[i].err)
@@ -177,6 +183,7 @@ func (p *productUsage) read(u *Usage) {
 	if err != nil {
 		return
 	}
+	p.rows = make([]UsageRow, 0, len(u.at)-1)
 	for i := range len(u.at) - 1 {
 		row := UsageRow{
 			Product: p.product, FromMs: max(u.at[i], p.fromMs), ToMs: u.at[i+1],

@@ -156,7 +156,11 @@ func (r *reader) totals() (t Totals) {
 	for _, f := range t.fields() {
 		*f = r.uvarint()
 	}
-	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
+	n := r.uvarint()
+	if n > 0 {
+		t.Denied = make([]Denied, 0, min(n, event.Types))
+	}
+	for ; n > 0 && r.err == nil; n-- {
 		d := Denied{Type: event.Type(r.byte()), Code: event.Code(r.byte()), Count: r.uvarint()}
 		if last := len(t.Denied) - 1; last >= 0 && t.Denied[last].compare(d.Type, d.Code) >= 0 && r.err == nil {
 			r.err = errors.New("denials are out of order")

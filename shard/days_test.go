@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -362,6 +363,46 @@ func TestDayInAZoneOfMinutes(t *testing.T) {
 		t.Fatalf("at midnight: %+v", got)
 	}
 	m.checkDays()
+}
+
+// A request that took its time before midnight and counts behind it counts for the day that ends: the scan waits for it.
+func TestDayWaitsForWhoIsInside(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", `{"messages_per_day":10}`, 1)
+	m.submit(line("connect", "p", "d"))
+	m.clock.pass(14*time.Hour - time.Second)
+	account := m.Catalogue().Product([]byte("p")).State.Account
+	account.Lock()
+	done := make(chan error, 2)
+	r := request(t, line("up", "p", "d")+line("ota", "p", "d")+line("up", "p", "d"))
+	go func() { done <- m.Submit(r) }()
+	p := m.Catalogue().Product([]byte("p"))
+	for !p.State.Days.Before(calendar.WindowAt(m.NowMs(), time.UTC).Day + 1) { // Until it is inside, at the OTA.
+		runtime.Gosched()
+	}
+	m.clock.pass(2 * time.Second)
+	go func() { done <- m.closeDays() }()
+	for p.State.Days.Through() == 0 { // Until the scan waits, or has ended the day.
+		if !m.gate.mu.TryRLock() {
+			break
+		}
+		m.gate.mu.RUnlock()
+		runtime.Gosched()
+	}
+	account.Unlock()
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.DurableInLedger(); err != nil {
+		t.Fatal(err)
+	}
+	inLedger := usedDays{}
+	m.ledgerDays(inLedger)
+	if want := m.counted(); !maps.Equal(inLedger, want) || len(want) != 1 {
+		t.Errorf("the ledger has\n%s, the log\n%s", inLedger, want)
+	}
 }
 
 // Random histories around midnights, with gateways that decide while days are closed, crashes, a ledger that falls back

@@ -10,6 +10,10 @@ const (
 	// sealedBytesMax bounds the small text files; what is larger is none of ours.
 	sealedBytesMax = 4 << 10
 
+	// checkpointCopiesMax is how often the newest checkpoint of a running daemon is copied until it was not removed
+	// meanwhile: they come seconds apart at most, and 10 million devices are copied in one.
+	checkpointCopiesMax = 10
+
 	// removeBytes and removeEvery are the steps in which large files are removed: 1.3 GB a second at most.
 	removeBytes = 4 << 20
 	removeEvery = 3 * time.Millisecond

@@ -3,8 +3,10 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,7 +55,51 @@ func lockShared(path string) (f *os.File, inUse bool, err error) {
 }
 
 // ReadCheckpoint opens the newest installed checkpoint of a directory that ReadDir opened; nil without an error when
-// there is none. It stays readable when a daemon replaces it.
-func (d *Dir) ReadCheckpoint() (*CheckpointReader, error) {
-	return (&Checkpoints{path: d.CheckpointPath()}).Latest()
+// there is none. While a daemon has the directory open it is copied to scratch first (empty: the system's place for
+// temporary files), since the daemon removes it when it has a newer one. The copy takes its space until it is closed.
+func (d *Dir) ReadCheckpoint(scratch string) (r *CheckpointReader, err error) {
+	at := &Checkpoints{path: d.CheckpointPath()}
+	if !d.inUse {
+		return at.Latest()
+	}
+	for range checkpointCopiesMax {
+		installed, err := at.list()
+		if err != nil || len(installed) == 0 {
+			return nil, err
+		}
+		newest := at.name(installed[len(installed)-1])
+		if r, err = copyCheckpoint(newest, scratch); err == nil {
+			return r, nil
+		}
+		if again, lerr := at.list(); lerr != nil || slices.Equal(again, installed) {
+			return nil, err // It was not replaced meanwhile.
+		}
+	}
+	return nil, fmt.Errorf("checkpoints in %q are replaced faster than they can be copied", at.path)
+}
+
+// copyCheckpoint opens a copy of a checkpoint that has no name any more.
+func copyCheckpoint(path, scratch string) (r *CheckpointReader, err error) {
+	dir, err := os.MkdirTemp(scratch, "meterd-checkpoint-")
+	if err != nil {
+		return nil, fmt.Errorf("copy checkpoint %q: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	in, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open checkpoint: %w", err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(filepath.Join(dir, filepath.Base(path)), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("copy checkpoint %q: %w", path, err)
+	}
+	_, err = io.Copy(out, in)
+	if err = errors.Join(err, out.Close()); err != nil {
+		return nil, fmt.Errorf("copy checkpoint %q: %w", path, err)
+	}
+	if r, err = (&Checkpoints{path: dir}).Latest(); err == nil {
+		r.path = path
+	}
+	return r, err
 }

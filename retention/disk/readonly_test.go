@@ -21,11 +21,27 @@ func TestReadDir(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkpoints, err := OpenCheckpoints(daemon.CheckpointPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	installCheckpoint(t, checkpoints, 7)
 	beside, err := ReadDir(path)
 	if err != nil || !beside.InUse() {
 		t.Fatalf("a daemon has it: %v", err)
 	}
-	if err := beside.Close(); err != nil {
+	scratch := t.TempDir()
+	r, err := beside.ReadCheckpoint(scratch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	installCheckpoint(t, checkpoints, 9) // The daemon removes the older one.
+	sections := 0
+	err = r.Sections(func(uint16, []byte) error { sections++; return nil })
+	if left, lerr := os.ReadDir(scratch); err != nil || r.B() != 7 || sections != 1 || lerr != nil || len(left) > 0 {
+		t.Fatalf("%d sections of checkpoint %d, %v; left are %v, %v", sections, r.B(), err, left, lerr)
+	}
+	if err := errors.Join(r.Close(), beside.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if err := daemon.Close(); err != nil {
@@ -40,8 +56,8 @@ func TestReadDir(t *testing.T) {
 	if looking[0].InUse() || looking[0].Region() != "eu" || looking[0].HashSeed() != daemon.HashSeed() {
 		t.Fatalf("another identity: %q", looking[0].Region())
 	}
-	if r, err := looking[0].ReadCheckpoint(); r != nil || err != nil {
-		t.Fatalf("a checkpoint of a directory that has none: %v, %v", r, err)
+	if r, err := looking[0].ReadCheckpoint(""); err != nil || r.B() != 9 || r.Close() != nil {
+		t.Fatalf("%v", err)
 	}
 	if _, err := open(); err == nil {
 		t.Fatal("a daemon started while somebody looks")
@@ -56,5 +72,16 @@ func TestReadDir(t *testing.T) {
 	}
 	if _, err := ReadDir(path); err == nil {
 		t.Fatal("a directory without VERSION was opened")
+	}
+}
+
+func installCheckpoint(t *testing.T, c *Checkpoints, b uint64) {
+	t.Helper()
+	w, err := c.Create(b)
+	if err == nil {
+		err = errors.Join(w.Section(1, []byte("data")), w.Commit(b))
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -65,7 +65,7 @@ func rewriteCheckpoint(t *testing.T, path string, edit func(kind uint16, data []
 	t.Helper()
 	dir, err := disk.ReadDir(path)
 	must(t, err)
-	r, err := dir.ReadCheckpoint()
+	r, err := dir.ReadCheckpoint("")
 	must(t, err)
 	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	must(t, err)

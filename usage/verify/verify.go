@@ -20,8 +20,10 @@ type Options struct {
 	// empty.
 	Snapshots fs.FS
 	Snapshot  string
-	Scratch   string // where a copy of the ledger lies meanwhile; empty: the system's place for temporary files
-	Logger    *slog.Logger
+	// Scratch is where a copy of the ledger, and of a running daemon's checkpoint, lie meanwhile; empty: the system's
+	// place for temporary files.
+	Scratch string
+	Logger  *slog.Logger
 }
 
 // Validate reports every fault of the options at once.
@@ -152,7 +154,7 @@ func (v *verification) run() error {
 
 // open opens what is compared, the log last: a daemon that has the directory open writes it first.
 func (v *verification) open() error {
-	reader, err := v.o.Dir.ReadCheckpoint()
+	reader, err := v.o.Dir.ReadCheckpoint(v.o.Scratch)
 	if err != nil {
 		return err
 	}

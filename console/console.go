@@ -112,6 +112,7 @@ type Handler struct {
 	readers   readPlaces // of logs
 	downloads readPlaces // of sealed files
 	usages    readPlaces
+	usageBody int // bytes of an answer about usage that are gathered before it is sent
 	route     fasthttp.RequestHandler
 }
 
@@ -127,6 +128,7 @@ func New(o Options) (*Handler, error) {
 		downloads: readPlaces{most: downloadsMax, mostAToken: downloadsATokenMax},
 		usages:    readPlaces{most: usageReadersMax, mostAToken: usageReadersATokenMax},
 	}
+	h.usageBody = usageBodyBytes
 	h.route = h.routes().Handler
 	h.registerMetrics()
 	return h, nil

@@ -126,7 +126,7 @@ type usageStream struct {
 
 // gather makes some of the answer, or the rest.
 func (s *usageStream) gather() (err error) {
-	for s.more = true; s.more && len(s.body) < usageBodyBytes; {
+	for s.more = true; s.more && len(s.body) < s.h.usageBody; {
 		if s.rows, s.more, err = s.usage.Next(s.rows[:0]); err != nil {
 			return err
 		}

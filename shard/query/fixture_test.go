@@ -15,6 +15,7 @@ import (
 	"github.com/meterd/meterd/retention/ledger"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/record"
 	"github.com/meterd/meterd/usage"
 )
 
@@ -45,6 +46,11 @@ type brokenLedger struct {
 
 func (l *brokenLedger) Audit(before uint64, fn func(license.AuditEntry) bool) error {
 	return errors.Join(l.err, l.Ledger.Audit(before, fn))
+}
+
+func (l *brokenLedger) TotalsAt(at []record.Bucket, sums []record.Totals) (uint32, error) {
+	from, err := l.Ledger.TotalsAt(at, sums)
+	return from, errors.Join(l.err, err)
 }
 
 // daemon is an engine on a data directory of its own, and what reads it.

@@ -10,7 +10,7 @@ import (
 // quarter from, the first one for which they are; else from is 0. Sums may share memory: they are for reading.
 //
 // Midnights are read from rows of days, in one pass; so are instants that lie close together from rows of buckets. Each
-// other one takes a search.
+// other one takes a search. What was found for them is remembered, for the next call.
 func (r *Rows) TotalsAt(at []record.Bucket, sums []record.Totals) (from uint32, err error) {
 	if len(at) == 0 {
 		return 0, nil
@@ -23,7 +23,7 @@ func (r *Rows) TotalsAt(at []record.Bucket, sums []record.Totals) (from uint32, 
 	var utc, own, rest []int
 	for i := range at {
 		switch {
-		case at[i].Quarter > newest.Quarter: // It was not used since; what comes now comes before none of these.
+		case at[i].Quarter > newest.Quarter: // It has not been used since.
 			b.set(i, newest.Totals)
 		case at[i].Quarter%quartersADay == 0:
 			utc = append(utc, i)
@@ -39,16 +39,18 @@ func (r *Rows) TotalsAt(at []record.Bucket, sums []record.Totals) (from uint32, 
 	if err := b.days(productDay, own); err != nil {
 		return 0, err
 	}
+	rest = r.ended.find(&b, rest)
 	if err := b.quarters(rest); err != nil {
 		return 0, err
 	}
-	for i := range at { // Those that rows of days do not answer.
+	for i := range at { // Those that rows do not answer in passing.
 		if !b.known(i) {
 			if err := b.search(i); err != nil {
 				return 0, err
 			}
 		}
 	}
+	r.ended.add(&b, rest)
 	for i := range at {
 		if at[i].Quarter < b.from {
 			sums[i] = b.sum

@@ -9,6 +9,8 @@ const (
 	transactionBytes = 512 << 10
 	// rowBytes is what a row counts beside its bytes: a key and an entry of Badger's.
 	rowBytes = 64
+	// endedMax bounds the totals that are remembered, some 200 bytes each: two months of a thousand products by days.
+	endedMax = 64 << 10
 	// totalsRowBytes is about what a row of totals counts: its key, twelve numbers, and rowBytes.
 	totalsRowBytes = rowBytes + 64
 	// dayBlockRows is how many device-days a block holds at most: some 15 KB, which a look at one device inflates.

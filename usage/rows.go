@@ -16,6 +16,7 @@ type Reader interface {
 type Rows struct {
 	r     Reader
 	codec *dayCodec
+	ended ended
 }
 
 // NewRows returns the rows that r has.

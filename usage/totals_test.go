@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -252,6 +253,10 @@ func checkTotalsAt(t *rapid.T, l *Ledger, zone *time.Location, first, last uint3
 	if err != nil {
 		t.Fatal(err)
 	}
+	again := make([]record.Totals, len(at))
+	if remembered, err := l.TotalsAt(at, again); err != nil || remembered != from || !reflect.DeepEqual(again, sums) {
+		t.Fatalf("asked again: %+v from %d, %v; before %+v from %d", again, remembered, err, sums, from)
+	}
 	for i := range at {
 		want, known, err := l.TotalsBefore(1, at[i].Quarter)
 		if err != nil || !sums[i].Equal(&want) || (known > at[i].Quarter && from != known) ||
@@ -333,6 +338,21 @@ func TestTotalsUntil(t *testing.T) {
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("%q, want %q", sortedRows(got), sortedRows(want))
+	}
+}
+
+// What is remembered is bounded.
+func TestEndedIsBounded(t *testing.T) {
+	var e ended
+	at := make([]record.Bucket, endedMax+100)
+	which := make([]int, len(at))
+	for i := range at {
+		at[i], which[i] = record.Bucket{Product: 1, Quarter: uint32(i)}, i
+	}
+	b := boundaries{product: 1, at: at, sums: make([]record.Totals, len(at))}
+	e.add(&b, which)
+	if others := e.find(&b, which); len(others) != 100 || len(e.sums) != endedMax {
+		t.Errorf("%d of %d are remembered, and %d are not", len(e.sums), len(at), len(others))
 	}
 }
 

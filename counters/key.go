@@ -49,6 +49,9 @@ func newOrdinal(shard int, place uint32) Ordinal {
 	return Ordinal(shard)<<arenaBits | Ordinal(place)
 }
 
+// FirstOrdinal returns the smallest Ordinal that a device of a shard can have. That of shard Shards is behind all.
+func FirstOrdinal(shard int) Ordinal { return newOrdinal(shard, 0) }
+
 // Shard returns the shard of the device.
 func (o Ordinal) Shard() int { return int(o>>arenaBits) & (Shards - 1) }
 

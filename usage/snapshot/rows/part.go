@@ -1,0 +1,281 @@
+package rows
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/license/calendar"
+	"github.com/meterd/meterd/usage"
+	"github.com/meterd/meterd/usage/snapshot"
+)
+
+// part is the devices of one range of shards. Its memory is used again for the next range.
+type part struct {
+	s       *Source
+	t       *counters.Table
+	first   counters.Ordinal // of the range
+	end     counters.Ordinal // the first one behind it
+	devices []device         // by product as in the source, then by ordinal
+	ends    []int            // where each product's devices end
+}
+
+// device is what is known of a device for the month. The slot belongs to the table of the range.
+type device struct {
+	slot                    *counters.Slot
+	ordinal                 counters.Ordinal
+	denied                  uint64           // units
+	ota                     counters.OTAWord // as it stood when the month ended, or stands now; 0 without
+	up, down                uint32           // units
+	lateAllowance, latePack uint32           // units of older months that were given back
+	licenses                uint32
+	// The words of messages and denials are joined with a closed day of the ledger.
+	messagesJoined, deniedJoined bool
+}
+
+// gather reads all that is known of the devices of a range.
+func (r *part) gather(ctx context.Context, t *counters.Table, first, end int) error {
+	r.t, r.first, r.end = t, counters.FirstOrdinal(first), counters.FirstOrdinal(end)
+	if err := r.place(ctx); err != nil {
+		return err
+	}
+	begin := 0
+	for i, p := range r.s.products {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		devices := r.devices[begin:r.ends[i]]
+		begin = r.ends[i]
+		if len(devices) == 0 {
+			continue
+		}
+		if err := r.join(p, devices); err != nil {
+			return fmt.Errorf("product %q: %w", p.Name, err)
+		}
+	}
+	return nil
+}
+
+// place puts the devices of the range in order.
+func (r *part) place(ctx context.Context) error {
+	counts := make([]int, len(r.s.products))
+	n := 0
+	r.walk(func(place int32, _ counters.Ordinal, _ []byte) {
+		counts[place]++
+		n++
+	})
+	r.devices = slices.Grow(r.devices[:0], n)[:n]
+	r.ends = r.ends[:0]
+	next, begin := make([]int, len(counts)), 0
+	for i, count := range counts {
+		next[i] = begin
+		begin += count
+		r.ends = append(r.ends, begin)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var lost counters.Ordinal
+	found := true
+	r.walk(func(place int32, o counters.Ordinal, name []byte) {
+		slot := r.t.Find(r.t.KeyOf(r.s.products[place].ID, name))
+		if slot == nil {
+			lost, found = o, false
+			return
+		}
+		r.devices[next[place]] = device{slot: slot, ordinal: o}
+		next[place]++
+	})
+	if !found {
+		return fmt.Errorf("device %d has a name and no words", lost)
+	}
+	return nil
+}
+
+// walk calls fn for the devices of the range that are in the scope, in the order of ordinals, with the place of their
+// product.
+func (r *part) walk(fn func(place int32, o counters.Ordinal, name []byte)) {
+	r.t.Walk(r.first, func(o counters.Ordinal, product uint32, name []byte) bool {
+		if int(product) < len(r.s.places) && r.s.places[product] >= 0 {
+			fn(r.s.places[product], o, name)
+		}
+		return true
+	})
+}
+
+// join merges what the ledger has of a product's devices.
+func (r *part) join(p *product, devices []device) error {
+	l, month := r.s.o.Ledger, r.s.o.Month
+	from, to := uint64(r.first), uint64(r.end)
+	running := calendar.WindowAt(r.s.o.State.AtMs, p.Zone).Day
+	for day := calendar.FirstDay(month); day < calendar.FirstDay(month+1) && day <= running; day++ {
+		at := cursor{devices: devices}
+		err := l.EachDeviceDay(p.ID, day, from, to, func(row *usage.DeviceDay) error {
+			d, err := at.find(row.Ordinal)
+			if err == nil {
+				d.add(day, row)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	at := cursor{devices: devices}
+	err := l.EachOTA(p.ID, month, from, to, func(row *usage.OTADay) error {
+		d, err := at.find(row.Ordinal)
+		if err == nil {
+			d.ota = max(d.ota, row.Word)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	at = cursor{devices: devices}
+	err = l.EachLateVoid(p.ID, month, from, to, func(row *usage.LateVoid) error {
+		d, err := at.find(row.Ordinal)
+		if err == nil {
+			d.lateAllowance += row.Allowance
+			d.latePack += row.Packs
+		}
+		return err
+	})
+	if err != nil || p.last == 0 {
+		return err
+	}
+	return r.joinLicenses(p, devices)
+}
+
+// joinLicenses counts the licences of the month.
+func (r *part) joinLicenses(p *product, devices []device) error {
+	startMs, endMs := calendar.MonthBounds(r.s.o.Month, p.Zone)
+	first, end := r.first.Shard(), (r.end - 1).Shard()
+	return r.s.o.Ledger.EachLicense(p.ID, p.after, p.last, func(row *usage.LicenseRow) error {
+		if ms := row.ActivatedS * 1000; ms < startMs || ms >= endMs {
+			return nil
+		}
+		key := r.t.KeyOf(p.ID, row.Device)
+		if key.Shard() < first || key.Shard() > end {
+			return nil
+		}
+		slot := r.t.Find(key)
+		if slot == nil {
+			return fmt.Errorf("the ledger says that %q consumed licence %d, but the state does not know it", row.Device, row.Serial)
+		}
+		d, err := (&cursor{devices: devices}).find(uint64(slot.Ordinal()))
+		if err == nil {
+			d.licenses++
+		}
+		return err
+	})
+}
+
+// add adds a closed day of the ledger. If a word is of the same day, the larger number holds.
+func (d *device) add(day uint32, row *usage.DeviceDay) {
+	up, down, denied := row.Up, row.Down, row.Denied
+	if w := d.slot.Message(); w.Day() == day {
+		up, down, d.messagesJoined = max(up, w.Up()), max(down, w.Down()), true
+	}
+	if w := d.slot.Denied(); w.Day() == day {
+		denied, d.deniedJoined = max(denied, w.Denied()), true
+	}
+	d.up, d.down, d.denied = d.up+up, d.down+down, d.denied+denied
+}
+
+// finish adds the words that no closed day of the ledger had, if they are of the month.
+func (d *device) finish(month uint32) {
+	first, end := calendar.FirstDay(month), calendar.FirstDay(month+1)
+	if w := d.slot.Message(); !d.messagesJoined && w.Day() >= first && w.Day() < end {
+		d.up, d.down = d.up+w.Up(), d.down+w.Down()
+	}
+	if w := d.slot.Denied(); !d.deniedJoined && w.Day() >= first && w.Day() < end {
+		d.denied += w.Denied()
+	}
+	if w := d.slot.OTA(); w.Month() == month {
+		d.ota = max(d.ota, w)
+	}
+}
+
+// cursor finds the devices of rows that come in the order of ordinals.
+type cursor struct {
+	devices []device // those that may still come
+}
+
+// find returns the device of an ordinal; no lower one is asked for afterwards.
+func (c *cursor) find(ordinal uint64) (*device, error) {
+	// The next one is near: look further and further, then between the last two places.
+	step := 1
+	for step < len(c.devices) && uint64(c.devices[step-1].ordinal) < ordinal {
+		step *= 2
+	}
+	n := min(step, len(c.devices))
+	at := sort.Search(n, func(i int) bool { return uint64(c.devices[i].ordinal) >= ordinal })
+	if at == n || uint64(c.devices[at].ordinal) != ordinal {
+		return nil, fmt.Errorf("the ledger has usage of device %d, which the state does not know", ordinal)
+	}
+	c.devices = c.devices[at:]
+	return &c.devices[0], nil
+}
+
+// each calls fn for every device of the range.
+func (r *part) each(ctx context.Context, fn func(*snapshot.Row) error) error {
+	begin, atS := 0, r.s.o.State.AtMs/1000
+	var row snapshot.Row
+	for i, p := range r.s.products {
+		version := p.ValidityVersion()
+		devices := r.devices[begin:r.ends[i]]
+		begin = r.ends[i]
+		for n := range devices {
+			if n%lookEvery == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			d := &devices[n]
+			w := d.slot.License()
+			if w.Generation() == 0 {
+				continue // It was never active.
+			}
+			d.finish(r.s.o.Month)
+			_, row.Device = r.t.Name(d.ordinal)
+			row.Product = p.Name
+			row.ActivatedS = int64(r.t.Grant(d.ordinal).ActivatedAt) + counters.EpochS
+			row.ExpiresS = int64(w.Expiry()) + counters.EpochS
+			if w.ValidityVersion() != version {
+				row.ExpiresS = p.ExpiryS(row.ActivatedS) // Nobody has looked at the device since the plan changed (R9).
+			}
+			row.Active = w.State() == counters.LicenseActive && atS < row.ExpiresS
+			row.Usage = d.usage()
+			p.count(&row)
+			if err := fn(&row); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (d *device) usage() snapshot.Usage {
+	return snapshot.Usage{
+		MessagesUp: uint64(d.up), MessagesDown: uint64(d.down), MessagesDenied: d.denied,
+		OTAUnits: int64(d.ota.Allowance()) + int64(d.ota.Packs()) - int64(d.lateAllowance) - int64(d.latePack),
+		OTATopupUnits: int64(d.ota.Packs()) - int64(d.latePack), OTADenied: uint64(d.ota.Denied()),
+		LicensesConsumed: uint64(d.licenses),
+	}
+}
+
+// count adds a row to the sums of its product.
+func (p *product) count(row *snapshot.Row) {
+	p.rows++
+	if row.Active {
+		p.active++
+	}
+	p.sum.MessagesUp += row.MessagesUp
+	p.sum.MessagesDown += row.MessagesDown
+	p.sum.MessagesDenied += row.MessagesDenied
+	p.sum.OTAUnits += row.OTAUnits
+	p.sum.OTATopupUnits += row.OTATopupUnits
+	p.sum.OTADenied += row.OTADenied
+	p.sum.LicensesConsumed += row.LicensesConsumed
+}

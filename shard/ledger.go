@@ -40,7 +40,8 @@ func (e *Engine) ledgerErr(err error) error {
 // ledgerReaches refuses what must be looked up while the ledger lacks groups that memory has let go of: it was restored
 // from an older backup, or is being built again.
 func (e *Engine) ledgerReaches() error {
-	if e.o.Ledger.Position().Seq < e.state.LedgerFloor.Load() {
+	floor := e.state.LedgerFloor.Load() // First: the ledger goes on, and the floor follows it.
+	if e.o.Ledger.Position().Seq < floor {
 		return ErrLedgerLags
 	}
 	return nil

@@ -1,9 +1,9 @@
 // Package rows makes the rows of a usage snapshot, from the state and the ledger as they stood at one group.
 //
-//	state: words of each device ──────────────┐
-//	ledger: its closed days, its OTA words,   ├─► join by maximum, a range of shards at a time ─► rows of devices ─┐
-//	        late voids, licences              ┘                                                                    ├─ equal?
-//	state: totals of each product ─► less those of the ledger as the month began ─► rows of products ──────────────┘
+//	state: words of each device ─────────────┐
+//	ledger: closed days, OTA words, late     ├─► join by maximum, a range ─► rows of devices ─┐
+//	        voids, licences                  ┘   of shards at a time                          ├─ equal?
+//	state: totals, less the ledger's as the month began ─────────────────► rows of products ──┘
 //
 // Steps: the totals of state and ledger are compared, and the licences that pools gave out with those that the ledger
 // lists. Then the devices of each range are put in order by product and ordinal, and everything that the ledger has of

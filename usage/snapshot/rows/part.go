@@ -8,6 +8,7 @@ import (
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license/calendar"
+	"github.com/meterd/meterd/shard/views"
 	"github.com/meterd/meterd/usage"
 	"github.com/meterd/meterd/usage/snapshot"
 )
@@ -112,7 +113,7 @@ func (r *part) join(p *product, devices []device) error {
 	running := calendar.WindowAt(r.s.o.State.AtMs, p.Zone).Day
 	for day := calendar.FirstDay(month); day < calendar.FirstDay(month+1) && day <= running; day++ {
 		at := cursor{devices: devices}
-		err := l.EachDeviceDay(p.ID, day, from, to, func(row *usage.DeviceDay) error {
+		err := l.EachDeviceDay(p.ID, day, from, to, func(row *views.DeviceDay) error {
 			d, err := at.find(row.Ordinal)
 			if err == nil {
 				d.add(day, row)
@@ -124,7 +125,7 @@ func (r *part) join(p *product, devices []device) error {
 		}
 	}
 	at := cursor{devices: devices}
-	err := l.EachOTA(p.ID, month, from, to, func(row *usage.OTADay) error {
+	err := l.EachOTA(p.ID, month, from, to, func(row *views.OTADay) error {
 		d, err := at.find(row.Ordinal)
 		if err == nil {
 			d.ota = max(d.ota, row.Word)
@@ -135,7 +136,7 @@ func (r *part) join(p *product, devices []device) error {
 		return err
 	}
 	at = cursor{devices: devices}
-	err = l.EachLateVoid(p.ID, month, from, to, func(row *usage.LateVoid) error {
+	err = l.EachLateVoid(p.ID, month, from, to, func(row *views.LateVoid) error {
 		d, err := at.find(row.Ordinal)
 		if err == nil {
 			d.lateAllowance += row.Allowance
@@ -163,7 +164,11 @@ func (r *part) joinLicenses(p *product, devices []device) error {
 		}
 		slot := r.t.Find(key)
 		if slot == nil {
-			return fmt.Errorf("the ledger says that %q consumed licence %d, but the state does not know it", row.Device, row.Serial)
+			return fmt.Errorf(
+				"the ledger says that %q consumed licence %d, but the state does not know it",
+				row.Device,
+				row.Serial,
+			)
 		}
 		d, err := (&cursor{devices: devices}).find(uint64(slot.Ordinal()))
 		if err == nil {
@@ -174,7 +179,7 @@ func (r *part) joinLicenses(p *product, devices []device) error {
 }
 
 // add adds a closed day of the ledger. If a word is of the same day, the larger number holds.
-func (d *device) add(day uint32, row *usage.DeviceDay) {
+func (d *device) add(day uint32, row *views.DeviceDay) {
 	up, down, denied := row.Up, row.Down, row.Denied
 	if w := d.slot.Message(); w.Day() == day {
 		up, down, d.messagesJoined = max(up, w.Up()), max(down, w.Down()), true
@@ -259,7 +264,7 @@ func (r *part) each(ctx context.Context, fn func(*snapshot.Row) error) error {
 func (d *device) usage() snapshot.Usage {
 	return snapshot.Usage{
 		MessagesUp: uint64(d.up), MessagesDown: uint64(d.down), MessagesDenied: d.denied,
-		OTAUnits: int64(d.ota.Allowance()) + int64(d.ota.Packs()) - int64(d.lateAllowance) - int64(d.latePack),
+		OTAUnits:      int64(d.ota.Allowance()) + int64(d.ota.Packs()) - int64(d.lateAllowance) - int64(d.latePack),
 		OTATopupUnits: int64(d.ota.Packs()) - int64(d.latePack), OTADenied: uint64(d.ota.Denied()),
 		LicensesConsumed: uint64(d.licenses),
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/views"
 	"github.com/meterd/meterd/usage"
 	"github.com/meterd/meterd/usage/snapshot"
 )
@@ -34,9 +35,9 @@ type Ledger interface {
 	AvailableFromMs() (int64, error)
 	Totals(product uint32) (record.BucketTotals, error)
 	TotalsBeforeDay(product, day uint32) (sum record.Totals, from uint32, err error)
-	EachDeviceDay(product, day uint32, from, to uint64, fn func(*usage.DeviceDay) error) error
-	EachOTA(product, month uint32, from, to uint64, fn func(*usage.OTADay) error) error
-	EachLateVoid(product, month uint32, from, to uint64, fn func(*usage.LateVoid) error) error
+	EachDeviceDay(product, day uint32, from, to uint64, fn func(*views.DeviceDay) error) error
+	EachOTA(product, month uint32, from, to uint64, fn func(*views.OTADay) error) error
+	EachLateVoid(product, month uint32, from, to uint64, fn func(*views.LateVoid) error) error
 	EachLicense(product uint32, after, last uint64, fn func(*usage.LicenseRow) error) error
 	Close() error
 }
@@ -45,8 +46,8 @@ type Ledger interface {
 type Options struct {
 	State     State
 	Ledger    Ledger
-	Account   string // its products alone; empty: all
-	Month     uint32 // counted from January 2020
+	Account   string        // its products alone; empty: all
+	Month     uint32        // counted from January 2020
 	Retention time.Duration // of the ledger's usage, 0: for ever
 }
 

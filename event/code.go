@@ -97,7 +97,7 @@ var codeTable = [Codes]codeRow{
 	OrderReused:         {"order_reused", "The order was used for something else", 409},
 	AlreadyConsumed:     {"already_consumed", "More was consumed than can be taken back", 409},
 	TooManyProducers:    {"too_many_producers", "The account has too many producers", 409},
-	DiskFull:            {"overloaded", "The disk is nearly full; ingest is stopped", 503},
+	DiskFull:            {"overloaded", "The disk is nearly full", 503},
 	OutOfMemory:         {"overloaded", "There is no memory for new devices; they are refused", 503},
 	InternalError:       {"internal_error", "Internal error", 500},
 	InvalidArgument:     {"invalid_argument", "A value is not valid", 400},

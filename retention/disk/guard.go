@@ -202,6 +202,13 @@ func (g *Guard) Run(ctx context.Context, every time.Duration, failed func(error)
 // Low reports whether what can wait must wait: files made ahead of need, the ledger's upkeep. Events come first.
 func (g *Guard) Low() bool { return g.low.below.Load() }
 
+// Room reports whether so many bytes more can be written by what can wait, such that Low is not reached. It measures
+// now, since what is written fast has filled the disk before the next Check.
+func (g *Guard) Room(bytes uint64) bool {
+	free, err := g.opts.Free(g.path)
+	return err == nil && !g.Low() && free >= addSaturating(g.opts.thresholds(g.reserve.Load()).low, bytes)
+}
+
 // Stopped reports whether ingest must be refused for want of space.
 func (g *Guard) Stopped() bool { return g.stop.below.Load() }
 

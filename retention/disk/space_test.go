@@ -136,6 +136,32 @@ func TestGuardLevels(t *testing.T) {
 	}
 }
 
+// TestGuardRoom is about what can wait: it is asked how much it would write, and measured at once.
+func TestGuardRoom(t *testing.T) {
+	d := &disk{ballast: "none", free: 1500}
+	g, err := newGuard("none", SpaceOptions{StopBytes: 1000, BallastBytes: 1 << 40, OpenBytes: 1, Free: d.measure}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		free, bytes uint64
+		err         error
+		want        bool
+	}{
+		{1500, 250, nil, true}, // Low begins below 1250.
+		{1500, 251, nil, false},
+		{1250, 0, nil, true},
+		{1249, 0, nil, false},
+		{1 << 40, 1<<64 - 1, nil, false},
+		{1 << 40, 0, errors.New("unknown"), false},
+	} {
+		d.free, d.err = c.free, c.err
+		if got := g.Room(c.bytes); got != c.want {
+			t.Errorf("with %d bytes free and %v there is room for %d: %t", c.free, c.err, c.bytes, got)
+		}
+	}
+}
+
 // TestLevelsKeepTheirOrder holds, for any state and any options, that what matters less stops first.
 func TestLevelsKeepTheirOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -30,11 +30,11 @@ type sealedFile struct {
 	f               *os.File
 	hash            hash.Hash
 	bytes, unsynced int64
-	room            func() bool
+	room            func(bytes uint64) bool
 }
 
 // createFile makes a file in a directory. While it grows, room says whether the disk has room for it.
-func createFile(dir, name string, room func() bool) (*sealedFile, error) {
+func createFile(dir, name string, room func(bytes uint64) bool) (*sealedFile, error) {
 	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, noRoom(fmt.Errorf("create a file of a snapshot: %w", err))
@@ -55,7 +55,7 @@ func (k sink) Write(b []byte) (int, error) {
 	s.unsynced += int64(n)
 	if err == nil && s.unsynced >= syncBytes {
 		s.unsynced = 0
-		if err = disk.SyncData(s.f); err == nil && !s.room() {
+		if err = disk.SyncData(s.f); err == nil && !s.room(aheadBytes) {
 			err = errNoRoom()
 		}
 	}

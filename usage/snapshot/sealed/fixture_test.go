@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,7 +103,7 @@ type bed struct {
 	devices   int
 	change    func(*fakeSource)
 	cuts      []string
-	full      bool
+	full      atomic.Bool // there is no room on the disk
 }
 
 func newBed(t testing.TB) *bed {
@@ -123,7 +124,7 @@ func (b *bed) open() {
 	must(b.t, err)
 	b.Maker, err = NewMaker(Options{
 		Store: store, Cut: b.cut, Catalogue: func() *license.Catalogue { return b.catalogue },
-		NowMs: func() int64 { return b.now.UnixMilli() }, Note: b.note, Room: func() bool { return !b.full },
+		NowMs: func() int64 { return b.now.UnixMilli() }, Note: b.note, Room: func(uint64) bool { return !b.full.Load() },
 	})
 	must(b.t, err)
 }

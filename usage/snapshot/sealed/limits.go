@@ -16,6 +16,10 @@ const (
 	// syncBytes is after how much a file is synced while it grows: what the kernel has not written yet would hold up the
 	// next sync of the log. A disk takes 16 MiB in some 30 ms.
 	syncBytes = 16 << 20
+	// aheadBytes is what may be written before somebody looks at the free space again: three files grow at a time.
+	aheadBytes = 3 * syncBytes
+	// rowBytes is what a device takes in the three files: 132 + 326 + 13 measured with names of 15 bytes.
+	rowBytes = 480
 	// manifestBytesMax bounds a manifest, which is read whole; one has some 1500 bytes. positionsBytesMax bounds the file
 	// of positions, which has a line for each place of export.
 	manifestBytesMax, positionsBytesMax = 64 << 10, 64 << 10

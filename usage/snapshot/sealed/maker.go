@@ -24,8 +24,10 @@ type Options struct {
 	Catalogue func() *license.Catalogue
 	NowMs     func() int64
 	// Note writes an entry of the audit log in the daemon's own name.
-	Note   NoteFunc
-	Room   func() bool // whether the disk has room; nil: always
+	Note NoteFunc
+	// Room reports whether the disk has room for so many bytes more; nil: it always has. Snapshots yield to everything
+	// else.
+	Room   func(bytes uint64) bool
 	Logger *slog.Logger
 }
 
@@ -35,7 +37,7 @@ type NoteFunc func(action, target string, detail any) error
 
 func (o *Options) fill() {
 	if o.Room == nil {
-		o.Room = func() bool { return true }
+		o.Room = func(uint64) bool { return true }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -65,6 +67,8 @@ type Maker struct {
 	place   chan struct{} // who holds it makes a snapshot
 	waiting atomic.Int32
 	stats   stats
+	life    context.Context // of every snapshot: ends with Close
+	end     context.CancelFunc
 
 	mu      sync.Mutex
 	failing string // what the schedule was last refused for
@@ -76,7 +80,16 @@ func NewMaker(o Options) (*Maker, error) {
 		return nil, err
 	}
 	o.fill()
-	return &Maker{o: o, store: o.Store, place: make(chan struct{}, 1)}, nil
+	m := &Maker{o: o, store: o.Store, place: make(chan struct{}, 1)}
+	m.life, m.end = context.WithCancel(context.Background())
+	return m, nil
+}
+
+// Close ends the snapshot that is being made, of which nothing is left, and refuses others. It returns when nothing of
+// what Options name is used any more, but for what Run does, whose context has ended before.
+func (m *Maker) Close() {
+	m.end()
+	m.place <- struct{}{} // It is never given back.
 }
 
 // Store returns where the snapshots lie.
@@ -101,7 +114,7 @@ func (m *Maker) Make(ctx context.Context, r Request) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !m.o.Room() {
+	if !m.o.Room(m.estimate(scope.account)) {
 		return nil, errNoRoom()
 	}
 	if err := m.enter(ctx); err != nil {
@@ -109,7 +122,7 @@ func (m *Maker) Make(ctx context.Context, r Request) (*Manifest, error) {
 	}
 	defer func() { <-m.place }()
 	began := time.Now()
-	made, err := m.seal(context.WithoutCancel(ctx), &r, scope)
+	made, err := m.seal(m.life, &r, scope)
 	m.stats.count(made, err, time.Since(began))
 	var d *snapshot.Difference
 	switch {
@@ -121,6 +134,15 @@ func (m *Maker) Make(ctx context.Context, r Request) (*Manifest, error) {
 	m.o.Logger.Info("a snapshot is sealed", "snapshot", made.ID, "period", made.Period, "account", made.AccountName(),
 		"final", made.Final, "rows", made.Rows, "seconds", time.Since(began).Seconds(), "sha256", made.SHA256)
 	return made, nil
+}
+
+// estimate returns how many bytes a snapshot of an account will take, at least.
+func (m *Maker) estimate(account string) uint64 {
+	devices := int64(0)
+	for _, p := range m.o.Catalogue().Products(account) {
+		devices += max(0, p.State.Active.Load())
+	}
+	return uint64(devices)*rowBytes + aheadBytes
 }
 
 // enter waits until no other snapshot is made.
@@ -135,7 +157,13 @@ func (m *Maker) enter(ctx context.Context) error {
 	defer cancel()
 	select {
 	case m.place <- struct{}{}:
+		if err := m.life.Err(); err != nil {
+			<-m.place
+			return err
+		}
 		return nil
+	case <-m.life.Done():
+		return m.life.Err()
 	case <-ctx.Done():
 		return busy
 	}
@@ -143,6 +171,9 @@ func (m *Maker) enter(ctx context.Context) error {
 
 // seal makes the snapshot. It is decided by its entry in the audit log: what has none is dropped.
 func (m *Maker) seal(ctx context.Context, r *Request, s scope) (*Manifest, error) {
+	if err := m.completeAudit(); err != nil {
+		return nil, err
+	}
 	source, err := m.o.Cut(ctx, s.account, s.month)
 	if err != nil {
 		return nil, err
@@ -217,8 +248,8 @@ func (m *Maker) refuse(r *Request, s scope, d *snapshot.Difference) error {
 	return &event.Problem{Code: event.TotalsDiffer, Detail: d.Error()}
 }
 
-// Recover writes what a crash kept from the audit log. It is called once, before Make and Run.
-func (m *Maker) Recover() error {
+// completeAudit writes what a crash kept from the audit log. Who calls it makes a snapshot, and is alone.
+func (m *Maker) completeAudit() error {
 	for _, made := range m.store.unaudited() {
 		if err := m.o.Note(noteMade, made.ID, noteOf(made)); err != nil {
 			return fmt.Errorf("note snapshot %s in the audit log: %w", made.ID, err)

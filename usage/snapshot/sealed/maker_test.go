@@ -253,7 +253,7 @@ func TestFailure(t *testing.T) {
 				}
 			}
 		}, code: event.DiskFull},
-		"space runs out": {begin: func(b *bed) { b.full = true }, code: event.DiskFull},
+		"space runs out": {begin: func(b *bed) { b.full.Store(true) }, code: event.DiskFull},
 		"token revoked":  {begin: func(b *bed) { b.noteErr = broken }, want: broken},
 		"rows are missing": {begin: func(b *bed) {
 			b.change = func(s *fakeSource) { s.about.Rows++ }
@@ -282,13 +282,34 @@ func TestFailure(t *testing.T) {
 			if got := b.files(); len(got) > 0 {
 				t.Errorf("there are %q", got)
 			}
-			b.full, b.noteErr, b.change = false, nil, nil
+			b.noteErr, b.change = nil, nil
+			b.full.Store(false)
 			if m := b.sealed(Request{}); m.Sequence != 1 || m.Rows != 30_000 {
 				t.Errorf("the next is %+v", m)
 			}
 		})
 	}
 }
+
+// TestYields has the space run short while the files grow: the snapshot is given up before anything else is.
+func TestYields(t *testing.T) {
+	b := newBed(t)
+	b.devices = syncBytes / 326 * 3 / 4 // Of each of two products, and 326 bytes of NDJSON a row.
+	b.change = func(s *fakeSource) {
+		s.failing = func(int) error {
+			b.full.Store(true)
+			return nil
+		}
+	}
+	if p := problem(second(b.make(Request{}))); p == nil || p.Code != event.DiskFull {
+		t.Errorf("it is answered %v", p)
+	}
+	if got := b.files(); len(got) > 0 || len(b.notes) > 0 {
+		t.Errorf("there are %q and %q", got, b.notes)
+	}
+}
+
+func second(_ *Manifest, err error) error { return err }
 
 // TestOneAtATime has a snapshot wait, and too many be refused.
 func TestOneAtATime(t *testing.T) {
@@ -313,6 +334,35 @@ func TestOneAtATime(t *testing.T) {
 	}
 	<-b.place
 	b.sealed(Request{})
+}
+
+// TestClose ends a snapshot that is being made: nothing is left of it, and no other is begun.
+func TestClose(t *testing.T) {
+	b := newBed(t)
+	b.devices = 20_000
+	closed := make(chan struct{})
+	b.change = func(s *fakeSource) {
+		s.failing = func(row int) error {
+			if row == 10_000 {
+				go func() {
+					b.Close()
+					close(closed)
+				}()
+				<-b.life.Done()
+			}
+			return nil
+		}
+	}
+	if _, err := b.make(Request{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("it is answered %v", err)
+	}
+	<-closed
+	if _, err := b.make(Request{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("another is answered %v", err)
+	}
+	if got := b.files(); len(got) > 0 {
+		t.Errorf("there are %q", got)
+	}
 }
 
 func problem(err error) *event.Problem {

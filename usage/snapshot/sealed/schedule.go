@@ -88,9 +88,18 @@ func (s *Store) scheduled() (day, month string) {
 // scheduleName is who has scheduled snapshots made, in the audit log and in manifests.
 const scheduleName = "schedule"
 
-// Run makes what the schedule wants until ctx ends. created is when the data directory was made. What cannot be made is
+// Run completes the audit log after a crash, and makes what the schedule wants until ctx ends. created is when the data directory was made. What cannot be made is
 // tried again, later and later.
 func (m *Maker) Run(ctx context.Context, s Schedule, created time.Time) {
+	select {
+	case m.place <- struct{}{}:
+		if err := m.completeAudit(); err != nil { // The next snapshot tries again.
+			m.o.Logger.Error("the audit log lacks a snapshot that was sealed before a crash", "error", err)
+		}
+		<-m.place
+	case <-ctx.Done():
+		return
+	}
 	if !s.Daily && !s.Monthly {
 		return
 	}

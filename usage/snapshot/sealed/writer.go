@@ -28,7 +28,7 @@ const (
 //	                         └─► Parquet
 type fileWriter struct {
 	dir      string
-	room     func() bool
+	room     func(bytes uint64) bool
 	zone     func(product string) (*time.Location, bool)
 	about    snapshot.About
 	products map[string]*product
@@ -59,8 +59,8 @@ func (w *fileWriter) write(ctx context.Context, source snapshot.Source) ([]File,
 	if err != nil {
 		return nil, err
 	}
-	if w.rows != w.about.Rows {
-		return nil, fmt.Errorf("the source has given %d rows, and not the %d that it spoke of", w.rows, w.about.Rows)
+	if rows := source.About().Rows; w.rows != rows { // It knows now.
+		return nil, fmt.Errorf("%d rows came, and not the %d that the source has given", w.rows, rows)
 	}
 	products, err := w.writeProducts(ctx, source)
 	if err != nil {

@@ -1,0 +1,36 @@
+package shard
+
+import (
+	"testing"
+
+	"github.com/meterd/meterd/license"
+)
+
+// BenchmarkQuotaTold is what it costs a message that somebody is told about the quotas of its device: nobody is, one is
+// of another account, or of all. No mark is passed. An operation is an event.
+func BenchmarkQuotaTold(b *testing.B) {
+	const product = "p"
+	f := newFleetOn(b, &noLog{})
+	devices := scaled(100_000)
+	f.stock(product, `{"messages_per_day":null}`, devices)
+	f.fill("connect", product, 0, devices)
+	f.product("other", `{}`, 0)
+	for _, who := range []string{"nobody", "another", "all"} {
+		b.Run("told="+who, func(b *testing.B) {
+			switch who {
+			case "another":
+				f.hook("acc-other")
+			case "all":
+				f.hook("")
+			}
+			f.benchSubmit(b, product, devices, 1000, 4)
+		})
+		f.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+			hooks, _ := c.Hooks()
+			if len(hooks) == 0 {
+				return nil, nil, nil
+			}
+			return c.DeleteHook(by, hooks[0].Name)
+		})
+	}
+}

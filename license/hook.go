@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -254,10 +255,19 @@ func (c *Catalogue) SetHook(by Actor, s HookSpec) (n *Catalogue, ch *Change, h *
 	h.ChangedAtMs = by.AtMs
 	n.hooks.put(n.Seq, h)
 	ch = n.change(by, action, h.Name, map[string]any{
-		"account": h.Account, "url": h.URL, "events": events.Names(), "new_secret": old == nil || s.NewSecret,
+		"account": h.Account, "host": hostOf(h.URL), "events": events.Names(), "new_secret": old == nil || s.NewSecret,
 	})
 	ch.put(h.record())
 	return n, ch, h, old == nil, nil
+}
+
+// hostOf returns what of a URL everybody may read who reads the audit log: paths and queries hold secrets.
+func hostOf(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // mayHook reports why there can be no such hook beside the others.
@@ -282,9 +292,12 @@ func (c *Catalogue) mayHook(s *HookSpec, old *Hook) error {
 			ofAccount++
 		}
 	}
-	if len(c.hooks.list) >= hooksMax || s.Account != "" && ofAccount >= hooksAccountMax {
-		return invalid("name", fmt.Sprintf("an account has at most %d webhooks, the daemon %d; delete some",
-			hooksAccountMax, hooksMax))
+	if len(c.hooks.list) >= hooksMax || ofAccount >= hooksAccountMax {
+		return invalid(
+			"name",
+			fmt.Sprintf("at most %d webhooks are of one account, or of the daemon, and %d in all; delete some",
+				hooksAccountMax, hooksMax),
+		)
 	}
 	return nil
 }

@@ -108,9 +108,9 @@ func TestHooksAreBounded(t *testing.T) {
 	spec := HookSpec{URL: "https://h", Events: []string{"device.quota_80"}, Secret: []byte("s")}
 	set := func(name, account string) error {
 		spec.Name, spec.Account = name, account
-		next, _, _, _, err := b.cat.SetHook(b.by(), spec)
+		next, ch, _, _, err := b.cat.SetHook(b.by(), spec)
 		if err == nil {
-			b.cat = next
+			b.keep(next, ch, nil)
 		}
 		return err
 	}
@@ -121,11 +121,16 @@ func TestHooksAreBounded(t *testing.T) {
 	}
 	wantProblem(t, set("more", "acme"), event.InvalidArgument, "name")
 	for i := range hooksMax - hooksAccountMax {
-		if err := set(fmt.Sprintf("d%d", i), ""); err != nil {
+		account := fmt.Sprintf("acc%d", i/hooksAccountMax)
+		if i%hooksAccountMax == 0 {
+			b.account(account, Personal)
+		}
+		if err := set(fmt.Sprintf("d%d", i), account); err != nil {
 			t.Fatal(err)
 		}
 	}
-	wantProblem(t, set("more", ""), event.InvalidArgument, "name")
+	b.account("last", Personal)
+	wantProblem(t, set("more", "last"), event.InvalidArgument, "name")
 	if list, _ := b.cat.Hooks(); len(list) != hooksMax || !slices.IsSortedFunc(list, func(a, b *Hook) int {
 		return strings.Compare(a.Name, b.Name)
 	}) {

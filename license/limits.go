@@ -17,7 +17,8 @@ const (
 	// sweepsMax bounds the suspensions whose devices are still being taken offline: each takes the time of one pass over
 	// the device table.
 	sweepsMax = 1000
-	// hooksMax and hooksAccountMax bound the webhooks: each has a goroutine, a connection and a queue of its own.
+	// hooksMax and hooksAccountMax bound the webhooks, in all and of one account or of the daemon: each has a goroutine, a
+	// connection and a queue of its own.
 	hooksMax, hooksAccountMax = 500, 20
 	// hookURLBytesMax bounds a webhook's URL: more does not pass every proxy on the way.
 	hookURLBytesMax = 2048

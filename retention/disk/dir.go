@@ -108,7 +108,7 @@ func (d *Dir) open(o *DirOptions) error {
 	if d.identity, err = openIdentity(d.path, o.Region, o.Now(), first); err != nil {
 		return err
 	}
-	for _, sub := range []string{d.LogPath(), d.LedgerPath(), d.CheckpointPath(), d.SnapshotsPath()} {
+	for _, sub := range []string{d.LogPath(), d.LedgerPath(), d.CheckpointPath(), d.SnapshotsPath(), d.WebhooksPath()} {
 		if err := MakeDir(sub); err != nil {
 			return err
 		}
@@ -182,7 +182,7 @@ func checkVersion(path string, version, oldest, newest int) error {
 // checkVirgin refuses a directory that has something in it but no VERSION: it is somebody else's, or VERSION was lost.
 // What a first start that was cut short may have left is allowed.
 func (d *Dir) checkVirgin() error {
-	for _, sub := range []string{d.LogPath(), d.LedgerPath(), d.CheckpointPath(), d.SnapshotsPath()} {
+	for _, sub := range []string{d.LogPath(), d.LedgerPath(), d.CheckpointPath(), d.SnapshotsPath(), d.WebhooksPath()} {
 		entries, err := os.ReadDir(sub)
 		if err == nil && len(entries) > 0 {
 			return Damage(d.versionPath(), "it is missing although %q has content", filepath.Base(sub))
@@ -194,7 +194,7 @@ func (d *Dir) checkVirgin() error {
 	}
 	for _, e := range entries {
 		switch strings.TrimSuffix(e.Name(), TmpSuffix) {
-		case "LOCK", "VERSION", "IDENTITY", "BALLAST", "log", "ledger", "checkpoint", "snapshots", "lost+found":
+		case "LOCK", "VERSION", "IDENTITY", "BALLAST", "log", "ledger", "checkpoint", "snapshots", "webhooks", "lost+found":
 		default:
 			return fmt.Errorf("%q is not a meterd data directory: it has %q but no VERSION; name an empty directory with --data",
 				d.path, e.Name())
@@ -220,6 +220,9 @@ func (d *Dir) SnapshotsPath() string { return filepath.Join(d.path, "snapshots")
 
 // HistoryPath returns where the usage history lies. It is made by whoever keeps it.
 func (d *Dir) HistoryPath() string { return filepath.Join(d.path, "history") }
+
+// WebhooksPath returns where the queues of webhooks lie.
+func (d *Dir) WebhooksPath() string { return filepath.Join(d.path, "webhooks") }
 
 // Region returns the data centre of the first start (R7).
 func (d *Dir) Region() string { return d.identity.region }

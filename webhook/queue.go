@@ -1,0 +1,351 @@
+package webhook
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/meterd/meterd/retention/ledger"
+)
+
+// queue keeps the messages of all hooks in the store. Its methods are safe for concurrent use; mu orders the
+// transactions, so that numbers rise in the order in which messages were queued.
+type queue struct {
+	store Store
+
+	mu    sync.Mutex
+	next  uint64 // number of the next message
+	lines map[uint64]*line
+}
+
+// line is the queue of one hook. mu of the queue guards it.
+type line struct {
+	waiting, dead int
+	// No message with a lower number waits, or is a dead letter. A scan begins there: over rows that were deleted, of
+	// which a queue leaves many, it would be slow.
+	waitingFrom, deadFrom uint64
+	oldestMs              int64 // when the first that waits was queued; 0: none waits
+	state                 state
+	kick                  chan struct{} // gets a value when something was queued
+}
+
+// addressed is a message on its way to a hook's queue.
+type addressed struct {
+	hook    uint64
+	message *message
+}
+
+// openQueue counts what waits.
+func openQueue(store Store) (*queue, error) {
+	q := &queue{store: store, next: 1, lines: map[uint64]*line{}}
+	count := func(space string, n func(*line) *int) error {
+		return store.Scan([]byte(space), nil, false, func(k, v []byte) (bool, error) {
+			hook, number, err := numbersOf(k)
+			if err != nil {
+				return false, err
+			}
+			m, err := decodeMessage(v)
+			if err != nil {
+				return false, err
+			}
+			l := q.line(hook)
+			*n(l)++
+			if space == keyQueue && l.oldestMs == 0 {
+				l.oldestMs = m.QueuedMs
+			}
+			q.next = max(q.next, number+1)
+			return true, nil
+		})
+	}
+	err := errors.Join(
+		count(keyQueue, func(l *line) *int { return &l.waiting }),
+		count(keyDead, func(l *line) *int { return &l.dead }),
+		store.Scan([]byte(keyState), nil, false, func(k, v []byte) (_ bool, err error) {
+			if len(k) != 9 {
+				return false, errDamagedKey
+			}
+			q.line(binary.BigEndian.Uint64(k[1:])).state, err = decodeState(v)
+			return err == nil, err
+		}),
+	)
+	return q, err
+}
+
+// line returns the queue of a hook, which is made if it is not there. mu is held, or nobody else has q yet.
+func (q *queue) line(hook uint64) *line {
+	l := q.lines[hook]
+	if l == nil {
+		l = &line{kick: make(chan struct{}, 1)}
+		q.lines[hook] = l
+	}
+	return l
+}
+
+// add queues messages, with other rows in the same transaction, and moves the position if to is given. A message that
+// finds its queue full is dropped and counted.
+func (q *queue) add(list []addressed, beside []ledger.Entry, to *ledger.Position) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	entries := beside
+	added, dropped := map[uint64]int{}, map[uint64]int{}
+	next := q.next
+	for _, a := range list {
+		if q.line(a.hook).waiting+added[a.hook] >= queueMax {
+			dropped[a.hook]++
+			continue
+		}
+		added[a.hook]++
+		entries = append(entries, ledger.Entry{Key: messageKey(keyQueue, a.hook, next), Value: a.message.row()})
+		next++
+	}
+	for hook, n := range dropped {
+		s := q.line(hook).state
+		s.Dropped += uint64(n)
+		entries = append(entries, put(hookKey(keyState, hook), s))
+	}
+	if len(entries) > 0 || to != nil {
+		if err := write(q.store, entries, to); err != nil {
+			return err
+		}
+	}
+	q.next = next
+	for hook, n := range dropped {
+		q.lines[hook].state.Dropped += uint64(n)
+	}
+	for hook, n := range added {
+		l := q.lines[hook]
+		if l.waiting == 0 {
+			l.oldestMs = list[slices.IndexFunc(list, func(a addressed) bool { return a.hook == hook })].message.QueuedMs
+		}
+		l.waiting += n
+		signal(l.kick)
+	}
+	return nil
+}
+
+// signal makes sure that who waits on c runs once more; it never blocks.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// numbered is a message with its number.
+type numbered struct {
+	*message
+	number uint64
+}
+
+// first returns the first messages that wait for a hook, at most n.
+func (q *queue) first(hook uint64, n int) ([]numbered, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.firstOf(hook, q.line(hook), n)
+}
+
+// firstOf is first with mu held.
+func (q *queue) firstOf(hook uint64, l *line, n int) ([]numbered, error) {
+	return q.list(hookKey(keyQueue, hook), messageKey(keyQueue, hook, l.waitingFrom), n)
+}
+
+// list returns messages of a space of a hook from start on, at most n.
+func (q *queue) list(prefix, start []byte, n int) (list []numbered, err error) {
+	err = q.store.Scan(prefix, start, false, func(k, v []byte) (bool, error) {
+		if len(list) == n {
+			return false, nil
+		}
+		_, number, err := numbersOf(k)
+		if err != nil {
+			return false, err
+		}
+		m, err := decodeMessage(v)
+		if err != nil {
+			return false, err
+		}
+		list = append(list, numbered{m, number})
+		return true, nil
+	})
+	return list, err
+}
+
+// delivered takes the first message from a hook's queue.
+func (q *queue) delivered(hook, number uint64) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.line(hook)
+	s := l.state
+	now := time.Now().UnixMilli()
+	s = state{Delivered: s.Delivered + 1, Failed: s.Failed, Dropped: s.Dropped, DeliveredMs: now, TriedMs: now}
+	err := write(q.store, []ledger.Entry{remove(messageKey(keyQueue, hook, number)), put(hookKey(keyState, hook), s)}, nil)
+	if err != nil {
+		return err
+	}
+	l.state = s
+	return q.taken(hook, l, 1, number)
+}
+
+// taken notes that the first n messages, up to one with a number, are no longer in the queue. mu is held.
+func (q *queue) taken(hook uint64, l *line, n int, number uint64) error {
+	l.waiting -= n
+	l.oldestMs, l.waitingFrom = 0, number+1
+	if l.waiting == 0 {
+		return nil
+	}
+	first, err := q.firstOf(hook, l, 1)
+	if err == nil && len(first) > 0 {
+		l.oldestMs = first[0].QueuedMs
+	}
+	return err
+}
+
+// setState keeps the state of a hook.
+func (q *queue) setState(hook uint64, change func(*state)) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.line(hook)
+	s := l.state
+	change(&s)
+	if s == l.state {
+		return nil
+	}
+	if err := write(q.store, []ledger.Entry{put(hookKey(keyState, hook), s)}, nil); err != nil {
+		return err
+	}
+	l.state = s
+	return nil
+}
+
+// giveUp makes dead letters of the first messages of a queue. The oldest letters make room.
+func (q *queue) giveUp(hook uint64, list []numbered, why func(i int) (tries uint64, text string)) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.line(hook)
+	var entries []ledger.Entry
+	for i, m := range list {
+		letter := *m.message
+		letter.DiedMs = time.Now().UnixMilli()
+		letter.Tries, letter.Error = why(i)
+		entries = append(entries, remove(messageKey(keyQueue, hook, m.number)),
+			ledger.Entry{Key: messageKey(keyDead, hook, m.number), Value: letter.row()})
+	}
+	old, err := q.letters(hook, l, 0, max(0, l.dead+len(list)-deadMax))
+	if err != nil {
+		return err
+	}
+	for _, m := range old {
+		entries = append(entries, remove(messageKey(keyDead, hook, m.number)))
+		l.deadFrom = m.number + 1
+	}
+	if err := write(q.store, entries, nil); err != nil {
+		return err
+	}
+	l.dead += len(list) - len(old)
+	return q.taken(hook, l, len(list), list[len(list)-1].number)
+}
+
+// letters returns dead letters from a number on, at most n. mu is held.
+func (q *queue) letters(hook uint64, l *line, from uint64, n int) ([]numbered, error) {
+	return q.list(hookKey(keyDead, hook), messageKey(keyDead, hook, max(from, l.deadFrom)), n)
+}
+
+// deadLetters returns dead letters of a hook behind the one with a number, oldest first, at most n.
+func (q *queue) deadLetters(hook, after uint64, n int) ([]numbered, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.letters(hook, q.line(hook), after+1, n)
+}
+
+// again queues a dead letter anew, behind what waits. It returns false if there is no such letter.
+func (q *queue) again(hook uint64, id string) (found bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.line(hook)
+	letters, err := q.letters(hook, l, 0, deadMax)
+	if err != nil {
+		return false, err
+	}
+	i := slices.IndexFunc(letters, func(m numbered) bool { return m.ID == id })
+	if i < 0 {
+		return false, nil
+	}
+	if l.waiting >= queueMax {
+		return true, errQueueFull
+	}
+	m := message{
+		ID: letters[i].ID, Event: letters[i].Event, Body: letters[i].Body, QueuedMs: time.Now().UnixMilli(),
+	}
+	err = write(q.store, []ledger.Entry{
+		remove(messageKey(keyDead, hook, letters[i].number)),
+		{Key: messageKey(keyQueue, hook, q.next), Value: m.row()},
+	}, nil)
+	if err != nil {
+		return true, err
+	}
+	q.next++
+	l.dead--
+	if l.waiting++; l.waiting == 1 {
+		l.oldestMs = m.QueuedMs
+	}
+	signal(l.kick)
+	return true, nil
+}
+
+var errQueueFull = errors.New("too many messages wait for this webhook")
+
+// purge removes some rows of a hook that was deleted, and reports whether that was all.
+func (q *queue) purge(hook uint64) (done bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var entries []ledger.Entry
+	for _, space := range []string{keyQueue, keyDead, keyTold, keyState} {
+		err := q.store.Scan(hookKey(space, hook), nil, false, func(k, _ []byte) (bool, error) {
+			entries = append(entries, remove(bytes.Clone(k)))
+			return len(entries) < purgeMax, nil
+		})
+		if err != nil {
+			return false, err
+		}
+		if len(entries) >= purgeMax {
+			return false, write(q.store, entries[:purgeMax], nil)
+		}
+	}
+	if err := write(q.store, entries, nil); err != nil {
+		return false, err
+	}
+	delete(q.lines, hook)
+	return true, nil
+}
+
+// hooks returns the numbers of the hooks that anything is kept of, in their order.
+func (q *queue) hooks() []uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var list []uint64
+	for hook := range q.lines {
+		list = append(list, hook)
+	}
+	slices.SortFunc(list, cmp.Compare)
+	return list
+}
+
+// look returns how a hook's queue stands.
+func (q *queue) look(hook uint64) line {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if l := q.lines[hook]; l != nil {
+		return *l
+	}
+	return line{}
+}
+
+// kickOf returns what gets a value when something was queued for a hook.
+func (q *queue) kickOf(hook uint64) <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.line(hook).kick
+}

@@ -66,6 +66,13 @@ var accessTable = []grant{
 	{`GET /v1/snapshots/{snapshot}`, 200, counting},
 	{`GET /v1/snapshots/{snapshot}/{file}`, 200, counting},
 
+	{`GET /v1/webhooks`, 200, adminsOnly},
+	{`PUT /v1/webhooks/{webhook} {"url":"https://h","events":["device.quota_80"],"account":"{account}"}`, 201, adminsOnly},
+	{`GET /v1/webhooks/{webhook}`, 200, adminsOnly},
+	{`GET /v1/webhooks/{webhook}/dead-letters`, 200, adminsOnly},
+	{`POST /v1/webhooks/{webhook}/dead-letters/{id}/retry`, 202, adminsOnly},
+	{`DELETE /v1/webhooks/{webhook}`, 204, adminsOnly},
+
 	{`GET /v1/tokens`, 200, adminOnly},
 	{`POST /v1/tokens {"name":"{new}","role":"viewer","account":"{account}"}`, 201, adminOnly},
 	{`DELETE /v1/tokens/{name}`, 204, adminOnly},
@@ -87,6 +94,7 @@ func accessDaemon(t *testing.T) *daemon {
 	for _, s := range []subject{own, foreign} {
 		d.expect(201, "POST", "/v1/snapshots", fmt.Sprintf(`{"account":%q}`, s.account))
 	}
+	d.makeHooks()
 	for _, role := range []access.Role{access.RoleAdmin, access.RoleGateway, access.RoleBilling, access.RoleViewer} {
 		if role != access.RoleAdmin { // It is there.
 			d.addToken(string(role), role, "")
@@ -97,13 +105,25 @@ func accessDaemon(t *testing.T) *daemon {
 }
 
 // subject is what the braces of a call stand for.
-type subject struct{ account, product, device, snapshot string }
+type subject struct{ account, product, device, snapshot, webhook string }
 
 var (
-	own     = subject{"acme", "pa", "d-0", "s00000001"}
-	foreign = subject{"zeta", "pz", "d-0", "s00000002"}
-	nothing = subject{"no-a", "no-p", "d-0", "s00000999"}
+	own     = subject{"acme", "pa", "d-0", "s00000001", "dead-acme"}
+	foreign = subject{"zeta", "pz", "d-0", "s00000002", "dead-zeta"}
+	nothing = subject{"no-a", "no-p", "d-0", "s00000999", "dead-no-a"}
 )
+
+// makeHooks makes a webhook of each account, if it is not there.
+func (d *daemon) makeHooks() {
+	d.t.Helper()
+	for _, s := range []subject{own, foreign} {
+		body := fmt.Sprintf(`{"url":"https://h","events":["device.quota_80"],"account":%q}`, s.account)
+		ctx, _ := d.ask(request{token: "admin", method: "PUT", uri: "/v1/webhooks/" + s.webhook, body: body})
+		if status := ctx.Response.StatusCode(); status/100 != 2 {
+			d.t.Fatalf("webhook %s: %d %s", s.webhook, status, ctx.Response.Body())
+		}
+	}
+}
 
 // make makes the call about s with a token; names that must be new are new, and a token to delete is there.
 func (d *daemon) make(a grant, token string, s subject) (status int, body string) {
@@ -117,10 +137,18 @@ func (d *daemon) make(a grant, token string, s subject) (status int, body string
 	if strings.Contains(a.call, "{name}") {
 		d.addToken(fresh, access.RoleViewer, "acme")
 	}
-	text := strings.NewReplacer("{account}", s.account, "{product}", s.product, "{device}", s.device, "{order}", order,
+	hook := s.webhook
+	if strings.HasPrefix(a.call, "PUT /v1/webhooks") {
+		hook = fresh
+	}
+	text := strings.NewReplacer("{webhook}", hook, "{id}", "msg_0",
+		"{account}", s.account, "{product}", s.product, "{device}", s.device, "{order}", order,
 		"{snapshot}", s.snapshot, "{file}", "products.csv", "{new}", fresh, "{name}", fresh).Replace(a.call)
 	parts := append(strings.SplitN(text, " ", 3), "")
 	ctx, _ := d.ask(request{token: token, method: parts[0], uri: parts[1], body: parts[2]})
+	if parts[0] == "DELETE" && ctx.Response.StatusCode() == 204 {
+		d.makeHooks() // It may have been one of them.
+	}
 	return ctx.Response.StatusCode(), string(ctx.Response.Body())
 }
 
@@ -171,7 +199,7 @@ func (d *daemon) checkBound(a grant, role string) {
 		d.t.Errorf("%s, %s: it reads about others: %s", token, a.call, body)
 	}
 	if !strings.Contains(a.call, "{account}") && !strings.Contains(a.call, "{product}") &&
-		!strings.Contains(a.call, "{snapshot}") {
+		!strings.Contains(a.call, "{snapshot}") && !strings.Contains(a.call, "{webhook}") {
 		return
 	}
 	if want == a.status {
@@ -180,7 +208,7 @@ func (d *daemon) checkBound(a grant, role string) {
 	got, body = d.make(a, token, foreign)
 	_, missing := d.make(a, token, nothing)
 	missing = strings.NewReplacer(nothing.account, foreign.account, nothing.product, foreign.product,
-		nothing.snapshot, foreign.snapshot).Replace(missing)
+		nothing.snapshot, foreign.snapshot, nothing.webhook, foreign.webhook).Replace(missing)
 	if got != want || body != missing {
 		d.t.Errorf(
 			"%s, %s about zeta: %d %s, want %d; about what does not exist: %s",

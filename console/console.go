@@ -58,6 +58,8 @@ type Options struct {
 	Queries Queries
 	// Snapshots makes and keeps sealed snapshots; nil: there are no calls for them.
 	Snapshots Snapshots
+	// Webhooks delivers what webhooks are told; nil: there are no calls for them.
+	Webhooks Webhooks
 	// History answers PromQL; nil: it is switched off.
 	History History
 	Logger  *slog.Logger // told what could not be answered; nil: nobody is
@@ -107,6 +109,7 @@ type Handler struct {
 	o         Options
 	engine    Engine
 	queries   Queries
+	webhooks  Webhooks
 	logger    *slog.Logger
 	penalties *access.Penalties
 	readers   readPlaces // of logs
@@ -123,7 +126,8 @@ func New(o Options) (*Handler, error) {
 	}
 	o.fill()
 	h := &Handler{
-		o: o, engine: o.Engine, queries: o.Queries, logger: o.Logger, penalties: access.NewPenalties(nil),
+		o: o, engine: o.Engine, queries: o.Queries, webhooks: o.Webhooks, logger: o.Logger,
+		penalties: access.NewPenalties(nil),
 		readers:   readPlaces{most: logReadersMax, mostAToken: logReadersATokenMax},
 		downloads: readPlaces{most: downloadsMax, mostAToken: downloadsATokenMax},
 		usages:    readPlaces{most: usageReadersMax, mostAToken: usageReadersATokenMax},

@@ -88,6 +88,7 @@ func newDaemon(t testing.TB, change func(*Options)) *daemon {
 		DiskFree: func() uint64 { return 123456789 }, Version: "1.2.3",
 	}
 	o.Snapshots = d.openSnapshots()
+	o.Webhooks = openHooks(t)
 	if change != nil {
 		change(&o)
 	}

@@ -59,6 +59,14 @@ func (h *Handler) routes() *router.Router {
 	get("/v1/audit", access.RightRead, (*call).showAudit)
 	post("/v1/clock/confirm", access.RightAdminister, (*call).confirmClock)
 
+	if h.webhooks != nil {
+		put("/v1/webhooks/{webhook}", access.RightOperate, (*call).putHook)
+		get("/v1/webhooks", access.RightOperate, (*call).listHooks)
+		get("/v1/webhooks/{webhook}", access.RightOperate, (*call).showOneHook)
+		r.DELETE("/v1/webhooks/{webhook}", h.guard(access.RightOperate, (*call).deleteHook))
+		get("/v1/webhooks/{webhook}/dead-letters", access.RightOperate, (*call).listDeadLetters)
+		post("/v1/webhooks/{webhook}/dead-letters/{id}/retry", access.RightOperate, (*call).retryDeadLetter)
+	}
 	if h.o.Snapshots != nil {
 		post("/v1/snapshots", access.RightSnapshot, (*call).createSnapshot)
 		get("/v1/snapshots", access.RightUsage, (*call).listSnapshots)

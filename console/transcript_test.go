@@ -89,7 +89,7 @@ func (d *daemon) show(out *strings.Builder, ctx *fasthttp.RequestCtx) {
 		Code, Field, Detail string
 		Line                int
 		Next                string
-		Token, Name         string
+		Token, Name, Secret string
 	}
 	if len(body) > 0 && body[0] == '{' && !strings.Contains(string(ctx.Response.Header.ContentType()), "ndjson") {
 		must(d.t, json.Unmarshal(body, &answer))
@@ -105,6 +105,9 @@ func (d *daemon) show(out *strings.Builder, ctx *fasthttp.RequestCtx) {
 			text = strings.Replace(text, answer.Token, "…", 1)
 		}
 		text = checksum.ReplaceAllString(text, "…")
+		if answer.Secret != "" {
+			text = strings.Replace(text, answer.Secret, "whsec_…", 1)
+		}
 		fmt.Fprintf(out, " %s\n", strings.NewReplacer(":[{", ":[\n  {", "},{", "},\n  {", "}\n{", "}\n  {").Replace(text))
 		return
 	}

@@ -64,7 +64,8 @@ list is followed to its end unless --limit says otherwise. Exit code: 0 done, 1 
 	choices(cmd, "output", asTable, asJSON, asLines)
 	cmd.AddCommand(
 		c.accountsCommand(), c.productsCommand(), c.lotsCommand(), c.topupsCommand(), c.licensesCommand(), c.devicesCommand(),
-		c.logsCommand(), c.usageCommand(), c.snapshotsCommand(), c.tokensCommand(), c.auditCommand(), c.clockCommand(),
+		c.logsCommand(), c.usageCommand(), c.snapshotsCommand(), c.webhooksCommand(), c.tokensCommand(), c.auditCommand(),
+		c.clockCommand(),
 	)
 	return cmd
 }

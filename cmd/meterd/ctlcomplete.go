@@ -53,6 +53,8 @@ func (c *ctl) complete(ctx context.Context, kind string, args []string) []string
 		path, member, name = client.Path("v1", "tokens"), "tokens", "name"
 	case "SNAPSHOT":
 		path, member, name = client.Path("v1", "snapshots"), "snapshots", "id"
+	case "WEBHOOK":
+		path, member, name = client.Path("v1", "webhooks"), "webhooks", "name"
 	case "LOT":
 		path, member, name = client.Path("v1", "products", args[0], "lots"), "lots", "order"
 	case "TOPUP":

@@ -100,13 +100,22 @@ func (d *daemon) openDoors() error {
 	set := metric.NewSet()
 	d.engine.RegisterMetrics(set)
 	d.server.RegisterMetrics(set)
+	d.state.webhooks.RegisterMetrics(set)
 	host, _, err := net.SplitHostPort(d.o.listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	o := console.Options{
-		Engine: d.engine, Queries: d.state.reader, Logger: d.logger, Metrics: set, Ready: d.ready.Load,
-		Loopback: loopback(host), TimeZone: d.o.zone, DiskFree: d.dir.Guard().FreeBytes, Version: version,
+		Engine:   d.engine,
+		Queries:  d.state.reader,
+		Webhooks: d.state.webhooks,
+		Logger:   d.logger,
+		Metrics:  set,
+		Ready:    d.ready.Load,
+		Loopback: loopback(host),
+		TimeZone: d.o.zone,
+		DiskFree: d.dir.Guard().FreeBytes,
+		Version:  version,
 	}
 	if d.history != nil {
 		d.history.RegisterMetrics(set)

@@ -28,6 +28,7 @@ type serveOptions struct {
 	drain                        time.Duration
 	tlsCert, tlsKey, tlsClientCA string
 	insecure, demo               bool
+	webhookAllowPrivate          bool
 	acceptViewGap                bool
 	usageHistory                 bool
 	usageURL                     string
@@ -92,6 +93,10 @@ func serveCommand() *cobra.Command {
 	f.StringVar(
 		&o.usageURL, "usage-url", "",
 		"VictoriaMetrics that keeps the usage history, such as http://HOST:8428; without it child processes do",
+	)
+	f.BoolVar(
+		&o.webhookAllowPrivate, "webhook-allow-private", false,
+		"let webhooks reach addresses that are not of the public internet: loopback, private, link-local, metadata",
 	)
 	f.BoolVar(&o.insecure, "insecure", false, "listen on an address that is not loopback without TLS")
 	f.BoolVar(&o.demo, "demo", false, "create a demo account, product and licences, once, and print a first call")

@@ -14,15 +14,18 @@ import (
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/query"
+	"github.com/meterd/meterd/shard/views"
 	"github.com/meterd/meterd/usage"
+	"github.com/meterd/meterd/webhook"
 )
 
 // state is the engine with the log and the ledger that it works on, and what reads them.
 type state struct {
-	log    *commitlog.Log
-	ledger *usage.Ledger
-	engine *shard.Engine
-	reader *query.Reader
+	log      *commitlog.Log
+	ledger   *usage.Ledger
+	webhooks *webhook.Service
+	engine   *shard.Engine
+	reader   *query.Reader
 }
 
 // openState recovers the state of a data directory. failed is told of what the log cannot go on after.
@@ -45,13 +48,17 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed
 	if s.ledger, err = openLedger(dir.LedgerPath(), s.log.First() == 1, o.usageRetention, logger); err != nil {
 		return err
 	}
+	if s.webhooks, err = openWebhooks(o, dir, s.log, logger); err != nil {
+		return err
+	}
 	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	if err != nil {
 		return err
 	}
 	seed := dir.HashSeed()
 	s.engine, err = shard.Open(shard.Options{
-		Log: s.log, Ledger: s.ledger, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: shard.NewSystemClock(),
+		Log: s.log, Ledger: s.ledger, Views: []views.View{s.webhooks}, Checkpoints: checkpoints, Guard: dir.Guard(),
+		Clock:    shard.NewSystemClock(),
 		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
 		CheckpointEvery: o.checkpointEvery, AcceptViewGap: o.acceptViewGap, Logger: logger,
 	})
@@ -62,7 +69,40 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed
 		Engine: s.engine, Log: s.log, Ledger: s.ledger, Retention: o.retention, Logger: logger,
 		UsageRetention: o.usageRetention,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.webhooks.Start(s.engine, s.reader)
+}
+
+// openWebhooks opens the queues of the webhooks. Damaged ones are moved aside: what was in them is lost, and new ones
+// begin at the end of the log.
+func openWebhooks(
+	o *serveOptions, dir *disk.Dir, log *commitlog.Log, logger *slog.Logger,
+) (*webhook.Service, error) {
+	path := dir.WebhooksPath()
+	store, err := ledger.Open(ledger.Options{Path: path, Logger: logger})
+	if errors.Is(err, disk.ErrDamaged) {
+		aside := path + ".damaged"
+		logger.Error("the queues of the webhooks are damaged: they are moved aside, and what was in them is not delivered",
+			"moved_to", aside, "error", err)
+		if err := errors.Join(os.RemoveAll(aside), os.Rename(path, aside)); err != nil {
+			return nil, fmt.Errorf("move the damaged queues of the webhooks aside: %w", err)
+		}
+		store, err = ledger.Open(ledger.Options{Path: path, Logger: logger})
+	}
+	if err != nil {
+		return nil, err
+	}
+	seq, _, chain := log.Last()
+	s, err := webhook.Open(webhook.Options{
+		Store: store, End: views.Position{Seq: seq, Chain: chain}, Full: dir.Guard().Exhausted, Logger: logger,
+		AllowPrivate: o.webhookAllowPrivate, Version: version,
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the queues of the webhooks %q: %w", path, err), store.Close())
+	}
+	return s, nil
 }
 
 // openLedger opens the ledger. A damaged one is moved aside if the log is whole and can build it again; otherwise an
@@ -103,6 +143,9 @@ func (s *state) maintain(ctx context.Context, guard *disk.Guard, logger *slog.Lo
 // close closes what is open, in the order in which it depends on each other.
 func (s *state) close() error {
 	var errs []error
+	if s.webhooks != nil {
+		s.webhooks.Stop()
+	}
 	if s.engine != nil {
 		errs = append(errs, s.engine.Close())
 	}
@@ -111,6 +154,9 @@ func (s *state) close() error {
 	}
 	if s.ledger != nil {
 		errs = append(errs, s.ledger.Close())
+	}
+	if s.webhooks != nil {
+		errs = append(errs, s.webhooks.Close())
 	}
 	return errors.Join(errs...)
 }

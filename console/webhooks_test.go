@@ -1,0 +1,65 @@
+package console
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention/ledger"
+	"github.com/meterd/meterd/webhook"
+)
+
+var _ Webhooks = (*webhook.Service)(nil)
+
+// hooks is a service that delivers nothing, for it is not started; hooks whose names begin with "dead" have dead
+// letters, of which that called "dead" loses those that are sent again.
+type hooks struct {
+	*webhook.Service
+	letters []webhook.DeadLetter
+}
+
+func openHooks(t testing.TB) *hooks {
+	t.Helper()
+	store, err := ledger.Open(ledger.Options{Path: filepath.Join(t.TempDir(), "webhooks")})
+	must(t, err)
+	t.Cleanup(func() { must(t, store.Close()) })
+	service, err := webhook.Open(webhook.Options{Store: store})
+	must(t, err)
+	h := &hooks{Service: service}
+	for i := range 3 {
+		h.letters = append(h.letters, webhook.DeadLetter{
+			Number: uint64(i + 7), ID: fmt.Sprintf("msg_%d", i), Event: "device.quota_80", QueuedMs: 1_795_000_000_000,
+			DiedMs: 1_795_259_200_000, Tries: 42, Error: "answered 500", Body: []byte(`{"type":"device.quota_80"}`),
+		})
+	}
+	return h
+}
+
+func (h *hooks) DeadLetters(hook *license.Hook, after uint64, n int) ([]webhook.DeadLetter, error) {
+	if !strings.HasPrefix(hook.Name, "dead") {
+		return h.Service.DeadLetters(hook, after, n)
+	}
+	i := slices.IndexFunc(h.letters, func(l webhook.DeadLetter) bool { return l.Number > after })
+	if i < 0 {
+		return nil, nil
+	}
+	return h.letters[i:min(i+n, len(h.letters))], nil
+}
+
+func (h *hooks) Retry(hook *license.Hook, id string) error {
+	i := slices.IndexFunc(h.letters, func(l webhook.DeadLetter) bool { return l.ID == id })
+	switch {
+	case !strings.HasPrefix(hook.Name, "dead"):
+		return h.Service.Retry(hook, id)
+	case i < 0:
+		return &event.Problem{Code: event.NotFound, Field: "dead_letter", Detail: "dead_letter: there is none called " + id}
+	}
+	if hook.Name == "dead" {
+		h.letters = slices.Delete(h.letters, i, i+1)
+	}
+	return nil
+}

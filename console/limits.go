@@ -29,13 +29,13 @@ const (
 	// pieceBytes is what a client must take within takeTimeout, or its stream ends.
 	pieceBytes  = 16 << 10
 	takeTimeout = time.Minute
-	// usageReadersMax bounds the requests that read usage at a time: each holds some 10 MB, and keeps all processors busy
+	// usageReadersMax bounds the requests that read usage at a time: each holds some 15 MB, and keeps all processors busy
 	// while it makes them. usageReadersATokenMax is a token's part.
-	usageReadersMax       = 32
-	usageReadersATokenMax = 16
+	usageReadersMax       = 16
+	usageReadersATokenMax = 8
 	// usageBodyBytes is how much of an answer about usage is gathered before it is sent: what is shorter can still be
 	// refused when the ledger cannot be read to its end.
-	usageBodyBytes = 4 << 20
+	usageBodyBytes = 8 << 20
 	// deviceDaysBytes is how much of an answer about devices' days is gathered before it is sent.
 	deviceDaysBytes = 256 << 10
 	// usageRowBytes is about what a row of usage has as JSON.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard"
 )
@@ -16,6 +18,13 @@ var quartersADay = stdflag.Int(
 	2,
 	"quarters of an hour of a day that BenchmarkUsage's products are used in; 96 is the most",
 )
+
+// processorTime returns what the process has used of all processors.
+func processorTime(b *testing.B) time.Duration {
+	var r unix.Rusage
+	must(b, unix.Getrusage(unix.RUSAGE_SELF, &r))
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
 
 // BenchmarkUsage asks what an account with a thousand products used in a month, day by day, of a daemon on a disk.
 func BenchmarkUsage(b *testing.B) {
@@ -58,6 +67,7 @@ func BenchmarkUsage(b *testing.B) {
 	} {
 		b.Run(fmt.Sprintf("products=%d/days=31/quarters=%d/%s", products, *quartersADay, name), func(b *testing.B) {
 			b.ReportAllocs()
+			before := processorTime(b)
 			for b.Loop() {
 				ctx, _ := d.ask(request{
 					token: "admin", method: "GET",
@@ -68,6 +78,7 @@ func BenchmarkUsage(b *testing.B) {
 					b.Fatal(ctx.Response.StatusCode())
 				}
 			}
+			b.ReportMetric(float64((processorTime(b)-before).Microseconds())/1000/float64(b.N), "cpu-ms/op")
 		})
 	}
 }

@@ -4,7 +4,8 @@
 //	View ────────────► shard.Engine.View ──► device table, catalogue, pools
 //	DeviceLog ───────► the log, newest first ──► rows of one device
 //	Licenses, Audit ─► the ledger, once it has what was decided before the call
-//	Forecast ────────► View for the ends to come, ledger and engine for first connects of the past
+//	Usage ───────────► the ledger as well: totals of products where windows meet
+//	Forecast ────────► View for the ends to come, the ledger for first connects of the past
 //
 // Invariants:
 //

@@ -84,13 +84,19 @@ func (e *Engine) closeDays() error {
 	if err := e.cut(0, nil); err != nil {
 		return err
 	}
-	began, words := time.Now(), 0
+	began, words, ahead := time.Now(), 0, 0
 	for shard := range shards {
-		n, err := e.closeShard(shard, over)
+		n, last, err := e.closeShard(shard, over)
 		if err != nil {
 			return err
 		}
 		words += n
+		if ahead += n; ahead >= closeWordsAhead { // A scan has no more than so many on their way to the disk.
+			if err := e.awaitNewest(last); err != nil {
+				return err
+			}
+			ahead = 0
+		}
 	}
 	if err := e.endDays(over); err != nil {
 		return err
@@ -106,11 +112,10 @@ type openWords struct {
 	denied   counters.DeniedWord
 }
 
-// closeShard logs the words of one shard whose day is over, in the order of ordinals, and returns how many when they
-// are durable: so a scan has no more on its way than the words of a shard.
-func (e *Engine) closeShard(shard int, over []daySpan) (words int, err error) {
+// closeShard logs the words of one shard whose day is over, in the order of ordinals, and returns how many, and the
+// group of the last one.
+func (e *Engine) closeShard(shard int, over []daySpan) (words int, last *group, err error) {
 	found := e.wordsOver(shard, over)
-	var last *group
 	for some := range slices.Chunk(found, closeDevicesATurn) {
 		g, err := e.withTurn(room{bytes: closedBytes * len(some)}, func(t *turn) error {
 			t.begin(0)
@@ -127,11 +132,11 @@ func (e *Engine) closeShard(shard int, over []daySpan) (words int, err error) {
 			return nil
 		})
 		if err != nil {
-			return words, err
+			return words, last, err
 		}
 		last = g
 	}
-	return words, e.awaitNewest(last)
+	return words, last, nil
 }
 
 // wordsOver returns the words of one shard whose day is over, in the order of ordinals. They do not change any more,

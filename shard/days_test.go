@@ -436,7 +436,7 @@ func (m *machine) daysHistory(r *rand.Rand) {
 	m.credit("p", "PACK", 30, true)
 	m.product("q", `{"messages_per_day":null}`, 20)
 	backup := m.store.clone()
-	for range 14 {
+	for range 10 {
 		done := make(chan error, 4)
 		send := func() {
 			var b strings.Builder

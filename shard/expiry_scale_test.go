@@ -75,6 +75,7 @@ func (c *steadyClock) run(from time.Time) {
 type fleet struct {
 	*machine
 	steady   *steadyClock
+	onDisk   *ledger.Store // the ledger's
 	sequence atomic.Uint64 // the last one that a benchmark sent
 }
 
@@ -106,6 +107,7 @@ func newFleetOn(b *testing.B, instead Log) *fleet {
 	if err != nil {
 		b.Fatal(err)
 	}
+	f.onDisk = store
 	if o.Log, o.Ledger = log, usage.New(usage.Options{Store: store}); instead != nil {
 		o.Log = instead
 	}

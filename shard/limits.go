@@ -22,6 +22,8 @@ const (
 	// closeDevicesATurn is how many devices' words a scan of days that are over logs before it lets a seal pass: about a
 	// tenth of a millisecond.
 	closeDevicesATurn = 4096
+	// closeWordsAhead is how many words a scan logs before it waits for the disk: about what makes a group worth encoding.
+	closeWordsAhead = 16 << 10
 	// closedBytes is what a device's two closed words take in a group at most, and a day's end of a product.
 	closedBytes = 2 * 16
 	// sweepRetryAfter is how long a sweep rests that found no room.

@@ -118,7 +118,8 @@ func (f *fleet) dayEnds(b *testing.B, p *license.Product, n int, busy bool) {
 
 // measureDay returns how many device-days of a product and day the ledger has, and the bytes of their merged blocks.
 func (f *fleet) measureDay(b *testing.B, product, day uint32) (rows, bytes int) {
-	err := usage.NewRows(f.onDisk).EachDeviceDay(product, day, 0, 1<<40, func(*views.DeviceDay) error { rows++; return nil })
+	err := usage.NewRows(f.onDisk).
+		EachDeviceDay(product, day, 0, 1<<40, func(*views.DeviceDay) error { rows++; return nil })
 	if err != nil || rows == 0 {
 		b.Fatal(rows, err)
 	}

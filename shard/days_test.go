@@ -365,7 +365,8 @@ func TestDayInAZoneOfMinutes(t *testing.T) {
 	m.checkDays()
 }
 
-// A request that took its time before midnight and counts behind it counts for the day that ends: the scan waits for it.
+// A request that took its time before midnight and counts behind it counts for the day that ends: the scan waits for
+// it.
 func TestDayWaitsForWhoIsInside(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{"messages_per_day":10}`, 1)

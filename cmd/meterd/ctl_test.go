@@ -106,6 +106,7 @@ func TestCtlAsks(t *testing.T) {
 		case strings.HasSuffix(r.URL.Path, "/forecast"):
 			fmt.Fprint(w, `{"weeks":[],"runs_dry_at":null,"devices_at_risk":0}`)
 		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/logs"):
+		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/devices/usage"):
 		case r.Method == http.MethodGet:
 			fmt.Fprintf(w, `{%q:[],"next":null}`, parts[len(parts)-1])
 		default:
@@ -172,6 +173,13 @@ func TestCtlAsks(t *testing.T) {
 		},
 		{"devices list p1 --state active --online=false", "GET /v1/products/p1/devices?limit=1000&online=false&state=active"},
 		{"devices get p1 d1", "GET /v1/products/p1/devices/d1"},
+		{"devices usage p1 d1", "GET /v1/products/p1/devices/d1/usage"},
+		{
+			"devices usage p1 d1 --from 2026-11-01 --to 2026-11-23",
+			"GET /v1/products/p1/devices/d1/usage?from=2026-11-01&to=2026-11-23",
+		},
+		{"devices month p1", "GET /v1/products/p1/devices/usage"},
+		{"devices month p1 --month 2026-11", "GET /v1/products/p1/devices/usage?month=2026-11"},
 		{"devices suspend p1 d1", `PUT /v1/products/p1/devices/d1/suspended {"suspended":true}`},
 		{"devices resume p1 d1", `PUT /v1/products/p1/devices/d1/suspended {"suspended":false}`},
 		{"logs p1 d1", "GET /v1/products/p1/devices/d1/logs"},

@@ -59,6 +59,7 @@ func (c *ctl) devicesCommand() *cobra.Command {
 		c.verb("get PRODUCT DEVICE", "Show a device", func(cmd *cobra.Command, args []string) error {
 			return c.record(cmd, http.MethodGet, client.Path("v1", "products", args[0], "devices", args[1]), nil, nil)
 		}),
+		c.deviceUsageVerb(), c.productMonthVerb(),
 	)
 	c.addSuspension(cmd, "PRODUCT DEVICE", func(args []string) string {
 		return client.Path("v1", "products", args[0], "devices", args[1], "suspended")

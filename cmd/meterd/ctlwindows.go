@@ -54,7 +54,7 @@ func (c *ctl) usageCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.showUsage(cmd, answer)
+			return c.showUsage(cmd, answer, usageColumns)
 		})
 	cmd.Use = "usage --product PRODUCT|--account ACCOUNT [flags]"
 	cmd.Flags().StringVar(&product, "product", "", "of this product")
@@ -70,7 +70,7 @@ func (c *ctl) usageCommand() *cobra.Command {
 }
 
 // showUsage shows an answer about usage, and tells people when it begins later than they asked for.
-func (c *ctl) showUsage(cmd *cobra.Command, answer json.RawMessage) error {
+func (c *ctl) showUsage(cmd *cobra.Command, answer json.RawMessage, columns []column) error {
 	if c.output == asJSON {
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", answer)
 		return err
@@ -82,7 +82,7 @@ func (c *ctl) showUsage(cmd *cobra.Command, answer json.RawMessage) error {
 	if err := json.Unmarshal(answer, &usage); err != nil {
 		return fmt.Errorf("the answer is not what was expected: %w", err)
 	}
-	out := c.newElements(cmd.OutOrStdout(), "rows", usageColumns)
+	out := c.newElements(cmd.OutOrStdout(), "rows", columns)
 	for _, row := range usage.Rows {
 		if err := out.element(row); err != nil {
 			return err

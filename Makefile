@@ -45,11 +45,16 @@ mqtt-demo: build ## let stock MQTT clients through the gateway until their quota
 	@.ci/need mosquitto_pub:mosquitto-clients curl:curl
 	@cmd/mqtt-gateway/demo.sh
 
+.PHONY: observe
+observe: build ## start meterd's demo and a Prometheus that watches it, with the alert rules
+	@.ci/need prometheus:prometheus curl:curl
+	@cmd/meterd/observe.sh
+
 ## ---- to change it
 
 .PHONY: tools
-tools: ## install what the tests need: stock MQTT clients, FUSE, protoc
-	@.ci/need mosquitto_pub:mosquitto-clients fusermount3:fuse3 protoc:protobuf-compiler
+tools: ## install what the tests need: stock MQTT clients, FUSE, protoc, promtool
+	@.ci/need mosquitto_pub:mosquitto-clients fusermount3:fuse3 protoc:protobuf-compiler promtool:prometheus
 
 .PHONY: test
 test: tools ## run all tests

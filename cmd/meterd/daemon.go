@@ -101,6 +101,7 @@ func (d *daemon) openDoors() error {
 	d.engine.RegisterMetrics(set)
 	d.server.RegisterMetrics(set)
 	d.state.webhooks.RegisterMetrics(set)
+	registerRunDry(set, d.state.reader)
 	host, _, err := net.SplitHostPort(d.o.listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)

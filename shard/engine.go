@@ -66,7 +66,8 @@ type Guard interface {
 type Options struct {
 	Log    Log
 	Ledger Ledger
-	// Views follow the log beside the ledger; while the disk runs short they rest, the ledger does not.
+	// Views follow the log beside the ledger; while the disk runs short those rest that are not slight, the ledger does
+	// not.
 	Views       []views.View
 	Checkpoints Checkpoints
 	Guard       Guard

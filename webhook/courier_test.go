@@ -3,6 +3,7 @@ package webhook
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -208,16 +209,18 @@ func TestRetryAfterIsHeard(t *testing.T) {
 // While the disk is full nothing is sent, because that it was taken could not be noted.
 func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, b, full := newWorld(t), newInbox(), true
+		w, b := newWorld(t), newInbox()
+		var full atomic.Bool
+		full.Store(true)
 		h := w.hook("h", "", "ingest.stopped")
 		s := open(t, newMemStore(), b.receive)
-		s.full = func() bool { return full }
+		s.full = full.Load
 		run(t, s, w)
 		pass(tick)
 		say(t, s, h, "a")
 		pass(time.Minute)
 		wantGot(t, b)
-		full = false
+		full.Store(false)
 		pass(retryFirst)
 		wantGot(t, b, "https://h a")
 	})

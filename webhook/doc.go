@@ -24,7 +24,7 @@
 //   - No hook waits for another one: each has its courier, its queue and its pauses.
 //   - Queues, dead letters and answers are bounded. What finds a queue full is dropped and counted.
 //   - What the log does not say is told once each time that it comes true; that it was told is kept with the message.
-//   - Nothing here can stop enforcement. The view rests while the disk runs short, as all but the ledger do.
+//   - Nothing here can stop enforcement. While the disk is full the view rests and nothing is sent.
 //
 // The rows in the store are drawn in FORMAT.md; what receivers read is in docs/webhooks.md.
 package webhook

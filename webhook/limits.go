@@ -34,7 +34,7 @@ const (
 	// stockEvery is how often the stock of products is looked at: some 50 ns a product.
 	stockEvery = 10 * time.Second
 	// outlookShare is how many times as long as a look at the days ahead took the next one waits: it passes over the
-	// device table, some 0.1 µs a device, and shall cost a thousandth of a processor. outlookMin and outlookMax bound it.
+	// device table, some 0.5 µs a device, and shall cost a thousandth of a processor. outlookMin and outlookMax bound it.
 	outlookShare           = 1000
 	outlookMin, outlookMax = time.Minute, time.Hour
 	// stockProducts bounds the products that are looked at within one hold of the gate.

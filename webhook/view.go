@@ -18,6 +18,9 @@ func (s *Service) Name() string { return "webhooks" }
 // Position implements views.View.
 func (s *Service) Position() views.Position { return views.Position(s.store.Position()) }
 
+// Slight implements views.Slight: a position a second, and now and then a message.
+func (s *Service) Slight() {}
+
 // Skip implements views.View: who was to be told what the groups say is not told.
 func (s *Service) Skip(to views.Position, _ int64) error {
 	return s.store.Write(nil, ledger.Position(to))

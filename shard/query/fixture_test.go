@@ -55,7 +55,7 @@ func (l *brokenLedger) TotalsAt(at []record.Bucket, sums []record.Totals) (uint3
 
 // daemon is an engine on a data directory of its own, and what reads it.
 type daemon struct {
-	t      *testing.T
+	t      testing.TB
 	path   string
 	clock  *handClock
 	engine *shard.Engine
@@ -66,7 +66,7 @@ type daemon struct {
 
 var testStart = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 
-func newDaemon(t *testing.T) *daemon {
+func newDaemon(t testing.TB) *daemon {
 	d := &daemon{t: t, path: filepath.Join(t.TempDir(), "data"), clock: &handClock{wall: testStart}}
 	d.open()
 	t.Cleanup(func() { d.must(d.close()) })

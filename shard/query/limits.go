@@ -12,4 +12,6 @@ const (
 	deviceDaysScan = 4096
 	// forecastScan is how many devices one look inside the gate takes.
 	forecastScan = 4096
+	// outlookScan is the same for what runs by itself, now and then: half a millisecond.
+	outlookScan = 1024
 )

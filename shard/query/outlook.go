@@ -79,15 +79,21 @@ func (r *Reader) Outlooks(days int, want func(*license.Product) bool) (map[uint3
 // outlooks counts some devices from an ordinal on, and returns where to go on, and whether that is the end.
 func (v *View) outlooks(list map[uint32]*Outlook, from counters.Ordinal, nowS int64) (next counters.Ordinal, end bool) {
 	next, end = from, true
-	scan := forecastScan
+	scan := outlookScan
+	var last uint32
+	var p *license.Product
+	var at *Outlook
 	v.Table.Walk(from, func(o counters.Ordinal, product uint32, name []byte) bool {
 		next = o
 		if scan--; scan < 0 {
 			end = false
 			return false
 		}
-		if at := list[product]; at != nil {
-			v.count(at, v.Catalogue.ProductByID(product), o, name, nowS)
+		if product != last {
+			last, p, at = product, v.Catalogue.ProductByID(product), list[product]
+		}
+		if at != nil {
+			v.count(at, p, o, name, nowS)
 		}
 		return true
 	})

@@ -26,7 +26,7 @@ type Source interface {
 // Options says which views follow which log.
 type Options struct {
 	// Views come in the order in which they yield: while Short says that the disk runs short of space, all but the last
-	// one rest. The last one frees segments of the log.
+	// one rest that are not Slight. The last one frees segments of the log.
 	Views []View
 	Short func() bool // nil: never
 	// Full says that the disk has no room for any view: all of them rest, and hold the log's segments. nil: never.
@@ -92,13 +92,14 @@ func Open(o Options) (*Runner, error) {
 	r := &Runner{o: o, stop: make(chan struct{}), last: o.Source.Last().Seq}
 	r.catalogues = []catalogueFrom{{0, o.Catalogue}}
 	for i, v := range o.Views {
+		_, slight := v.(Slight)
 		if err := r.check(v); err != nil {
 			return nil, fmt.Errorf("view %s: %w", v.Name(), err)
 		}
 		f := &follower{
 			r:      r,
 			view:   v,
-			yields: i < len(o.Views)-1,
+			yields: i < len(o.Views)-1 && !slight,
 			kick:   make(chan struct{}, 1),
 			moved:  make(chan struct{}),
 		}

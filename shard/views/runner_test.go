@@ -285,6 +285,29 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
+// slightView writes next to nothing.
+type slightView struct{ memView }
+
+func (*slightView) Slight() {}
+
+// A view that writes next to nothing does not rest while the disk runs short, for that would hold segments.
+func TestSlightViewsDoNotYield(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, first, last := &memSource{first: 1}, &slightView{}, &memView{}
+		o := options(s, nil)
+		o.Views, o.Short = []View{first, last}, func() bool { return true }
+		r, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		r.Durable(s.add(0))
+		if err := errors.Join(r.WaitFor(first, 1), r.WaitFor(last, 1)); err != nil || r.Passed() != 1 {
+			t.Fatalf("%v, passed %d", err, r.Passed())
+		}
+	})
+}
+
 // While the disk runs short, all views but the last one rest, and go on when there is room again.
 func TestViewsYield(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -57,6 +57,13 @@ type View interface {
 	Close() error
 }
 
+// Slight is a view that writes next to nothing. It does not rest while the disk runs short: it would hold segments of the
+// log that are many times as large as what it writes.
+type Slight interface {
+	// Slight does nothing: it marks the view.
+	Slight()
+}
+
 // Gapped is a view that can say behind which gap it begins.
 type Gapped interface {
 	// AvailableFromMs returns what the last Skip was told, 0 if there was none.

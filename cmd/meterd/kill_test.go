@@ -29,10 +29,12 @@ func TestKill(t *testing.T) {
 			d.launch()
 			tr.killAfter(time.Duration(dice.Int64N(int64(150 * time.Millisecond))))
 		}
+		verify(t, d.data, 0, "no difference")
 		d.start()
 		tr.check()
 	}
 	tr.report(t)
+	verify(t, d.data, 0, "no difference")
 	d.restart()
 	tr.check()
 }
@@ -75,6 +77,7 @@ func TestKillWhileSegmentsChange(t *testing.T) {
 			while = time.Duration(dice.Int64N(int64(40 * time.Millisecond)))
 		}
 		tr.killAfter(while)
+		verify(t, d.data, 0, "no difference")
 		d.start()
 		tr.check()
 	}

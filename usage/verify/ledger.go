@@ -324,6 +324,19 @@ func (l *ledgerRows) reached(r *recount) error {
 			return err
 		}
 	}
+	for _, p := range r.cat.list() {
+		if p.closedThrough == 0 {
+			continue
+		}
+		value, err := l.get(r, key32('G', p.id), "the last day of product %s that has ended", p.name)
+		if err != nil {
+			return err
+		}
+		if want := binary.BigEndian.AppendUint16(nil, uint16(p.closedThrough)); !bytes.Equal(value, want) {
+			return r.differs("product %s: the ledger's last day that has ended is %x, recounted is %x (%s)", p.name, value, want,
+				dayName(p.closedThrough))
+		}
+	}
 	if err := l.counts(r); err != nil {
 		return err
 	}

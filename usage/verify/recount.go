@@ -28,6 +28,7 @@ type recount struct {
 	overflow map[overflowKey][]uint64
 	touched  []*product
 	found    [findAhead]*device
+	products [findAhead]uint32
 	steps    []otaStep
 	upgrades []otaEffect
 	drawn    map[uint32]*draws
@@ -104,13 +105,17 @@ func (r *recount) rows(l *lane, alone bool) error {
 		rows := l.rows[from:min(from+findAhead, len(l.rows))]
 		for i := range rows {
 			if rows[i].isNamed() {
-				r.found[i] = nil
-			} else if r.found[i] = r.devices.find(rows[i].ordinal); r.found[i] == nil {
+				r.found[i], r.products[i] = nil, rows[i].product
+				continue
+			}
+			d := r.devices.find(rows[i].ordinal)
+			if d == nil {
 				return r.differs("an event names device %d, which nothing has bound", rows[i].ordinal)
 			}
+			r.found[i], r.products[i] = d, d.product // The device is read here, beside the others of the block.
 		}
 		for i := range rows {
-			if err := r.row(&rows[i], r.found[i], alone); err != nil {
+			if err := r.row(&rows[i], r.found[i], r.products[i], alone); err != nil {
 				return err
 			}
 		}
@@ -118,11 +123,7 @@ func (r *recount) rows(l *lane, alone bool) error {
 	return r.otaSteps(l)
 }
 
-func (r *recount) row(e *row, d *device, alone bool) error {
-	id := e.product
-	if d != nil {
-		id = d.product
-	}
+func (r *recount) row(e *row, d *device, id uint32, alone bool) error {
 	p := r.cat.product(id)
 	if p == nil {
 		return r.differs("an event names product %d, which no change has made", id)

@@ -39,7 +39,8 @@ type daemon struct {
 	history *history.History
 	ready   atomic.Bool
 
-	gateways *ingest.Handler
+	gateways  *ingest.Handler
+	snapshots *snapshots
 
 	background context.CancelFunc
 	failOnce   sync.Once
@@ -88,6 +89,10 @@ func (d *daemon) open() error {
 	if err := d.firstToken(); err != nil {
 		return err
 	}
+	if d.snapshots, err = openSnapshots(o, d.dir, d.state, d.logger); err != nil {
+		return err
+	}
+	d.snapshots.run(d.dir)
 	if err := d.openDoors(); err != nil {
 		return err
 	}
@@ -102,21 +107,23 @@ func (d *daemon) openDoors() error {
 	d.server.RegisterMetrics(set)
 	d.state.webhooks.RegisterMetrics(set)
 	registerRunDry(set, d.state.reader)
+	d.snapshots.register(set)
 	host, _, err := net.SplitHostPort(d.o.listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	o := console.Options{
-		Engine:   d.engine,
-		Queries:  d.state.reader,
-		Webhooks: d.state.webhooks,
-		Logger:   d.logger,
-		Metrics:  set,
-		Ready:    d.ready.Load,
-		Loopback: loopback(host),
-		TimeZone: d.o.zone,
-		DiskFree: d.dir.Guard().FreeBytes,
-		Version:  version,
+		Engine:    d.engine,
+		Queries:   d.state.reader,
+		Snapshots: d.snapshots,
+		Webhooks:  d.state.webhooks,
+		Logger:    d.logger,
+		Metrics:   set,
+		Ready:     d.ready.Load,
+		Loopback:  loopback(host),
+		TimeZone:  d.o.zone,
+		DiskFree:  d.dir.Guard().FreeBytes,
+		Version:   version,
 	}
 	if d.history != nil {
 		d.history.RegisterMetrics(set)
@@ -186,6 +193,9 @@ func (d *daemon) close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
 		defer cancel()
 		errs = append(errs, d.server.Shutdown(ctx))
+	}
+	if d.snapshots != nil {
+		d.snapshots.close()
 	}
 	if d.history != nil {
 		errs = append(errs, d.history.Close()) // It looks at the state.

@@ -18,6 +18,8 @@ import (
 
 	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/usage/history"
+	"github.com/meterd/meterd/usage/snapshot/export"
+	"github.com/meterd/meterd/usage/snapshot/sealed"
 )
 
 // serveOptions are the flags of serve, as the contract names them.
@@ -33,6 +35,7 @@ type serveOptions struct {
 	usageHistory                 bool
 	usageURL                     string
 	diskStopBytes                uint64
+	snapshotAt, exportTo         string
 }
 
 // retentionMin is the shortest log retention: a segment is not ended by its age before a second has passed.
@@ -85,6 +88,18 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate file for HTTPS, reloaded when it changes")
 	f.StringVar(&o.tlsKey, "tls-key", "", "key file for HTTPS")
 	f.StringVar(&o.tlsClientCA, "tls-client-ca", "", "certificates that clients must be signed by (mutual TLS)")
+	f.StringVar(
+		&o.snapshotAt, "snapshot-at", "daily,monthly",
+		"when sealed snapshots of all accounts are made by themselves, after the day or month is over in every product's "+
+			"time zone: daily, monthly, both with a comma, or none",
+	)
+	f.StringVar(
+		&o.exportTo,
+		"export-to",
+		"",
+		"where each sealed snapshot is brought to: an absolute path that exists, or s3://BUCKET/PREFIX with "+
+			"AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
+	)
 	f.BoolVar(
 		&o.acceptViewGap, "accept-view-gap", false,
 		"go on although the ledger lacks groups that are gone from the log; what it shows begins behind them",
@@ -154,6 +169,14 @@ func (o *serveOptions) validate() error {
 	if o.usageURL != "" {
 		if err := history.ValidURL(o.usageURL); err != nil {
 			fault("--usage-url: %w", err)
+		}
+	}
+	if _, err := sealed.ParseSchedule(o.snapshotAt); err != nil {
+		fault("--snapshot-at %q: %w", o.snapshotAt, err)
+	}
+	if o.exportTo != "" {
+		if _, err := export.ParsePlace(o.exportTo, os.Getenv); err != nil {
+			fault("--export-to %q: %w", o.exportTo, err)
 		}
 	}
 	if o.drain < 0 {

@@ -69,6 +69,7 @@ type Maker struct {
 	stats   stats
 	life    context.Context // of every snapshot: ends with Close
 	end     context.CancelFunc
+	gone    string // the newest month that the schedule can no longer make up for; Run owns it
 
 	mu      sync.Mutex
 	failing string // what the schedule was last refused for

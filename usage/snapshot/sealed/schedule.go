@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license/calendar"
 )
 
@@ -53,6 +54,7 @@ func (m *Maker) due(s Schedule, since, nowMs int64) (r Request, ok bool) {
 	}
 	// The running ones are not over; those before the first are done.
 	doneDay, doneMonth := m.store.scheduled()
+	doneMonth = max(doneMonth, m.gone)
 	doneDay = max(doneDay, calendar.DayName(dayDone-1))
 	lastMonth := calendar.MonthName(month - 1)
 	if s.Monthly && doneMonth < lastMonth && monthDone < month {
@@ -88,8 +90,8 @@ func (s *Store) scheduled() (day, month string) {
 // scheduleName is who has scheduled snapshots made, in the audit log and in manifests.
 const scheduleName = "schedule"
 
-// Run completes the audit log after a crash, and makes what the schedule wants until ctx ends. created is when the data directory was made. What cannot be made is
-// tried again, later and later.
+// Run completes the audit log after a crash, and makes what the schedule wants until ctx ends. created is when the data
+// directory was made. What cannot be made is tried again, later and later.
 func (m *Maker) Run(ctx context.Context, s Schedule, created time.Time) {
 	select {
 	case m.place <- struct{}{}:
@@ -120,11 +122,17 @@ func (m *Maker) Run(ctx context.Context, s Schedule, created time.Time) {
 			if ctx.Err() != nil {
 				return
 			}
-			if m.noteSchedule(&r, err); err == nil {
+			var p *event.Problem
+			switch {
+			case errors.As(err, &p) && p.Code == event.InvalidArgument && r.month != "":
+				m.o.Logger.Error("a month that was missed can no longer be made up for", "period", r.Period, "error", err)
+				m.gone, wait = r.month, 0
+			case err == nil:
 				retry, wait = retryMin, 0 // Perhaps another month was missed.
-			} else {
+			default:
 				wait, retry = retry, min(2*retry, retryMax)
 			}
+			m.noteSchedule(&r, err)
 		}
 		tick.Reset(wait)
 	}

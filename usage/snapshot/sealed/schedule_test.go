@@ -8,6 +8,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/meterd/meterd/license/calendar"
+	"github.com/meterd/meterd/usage/snapshot"
 )
 
 func TestParseSchedule(t *testing.T) {
@@ -128,6 +131,38 @@ func TestRun(t *testing.T) {
 		synctest.Wait()
 		if last := b.store.last(); b.failing != "" || last == nil || last.MadeBy != "schedule" {
 			t.Errorf("it is failing with %q, %v", b.failing, last)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// TestScheduleBehindRetention has been down for longer than usage is kept: it goes on with the months that are.
+func TestScheduleBehindRetention(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		clock := func() time.Time { return time.Now().AddDate(26, 6, 0) }
+		b.o.NowMs = func() int64 { return clock().UnixMilli() }
+		b.now = clock()
+		cut := b.o.Cut
+		b.o.Cut = func(ctx context.Context, account string, month uint32) (snapshot.Source, error) {
+			if calendar.MonthName(month) < "2026-04" {
+				return nil, invalid("period", "no longer kept")
+			}
+			return cut(ctx, account, month)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			b.Run(ctx, Schedule{Monthly: true}, clock().AddDate(0, -5, 0))
+		}()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		var months []string
+		b.store.List(0, func(m *Manifest) bool { months = append(months, m.Period); return true })
+		if want := []string{"2026-05", "2026-04"}; !slices.Equal(months, want) || b.failing != "" {
+			t.Errorf("it has made %q, and fails with %q", months, b.failing)
 		}
 		cancel()
 		<-done

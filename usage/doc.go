@@ -1,6 +1,7 @@
 // Package usage is the view of the log that billing reads: licences consumed and ended, what every product had used by
-// the end of each quarter of an hour and day, what each device used on each day, and the audit log. It outlives the log's retention. It also
-// keeps what decisions look up once memory has let go of it: OTA ids, and answers that are too long to be remembered.
+// the end of each quarter of an hour and day, what each device used on each day, and the audit log. It outlives the
+// log's retention. It also keeps what decisions look up once memory has let go of it: OTA ids, and answers that are too
+// long to be remembered.
 //
 //	views.Runner ─► Ledger.Apply(groups) ─► rows of several groups ─► one synced transaction with the position
 //	                                                                  ─► DIR/ledger

@@ -12,7 +12,6 @@ import (
 	"github.com/meterd/meterd/shard/claims"
 	"github.com/meterd/meterd/shard/commands"
 	"github.com/meterd/meterd/shard/record"
-	"github.com/meterd/meterd/shard/recovery"
 	"github.com/meterd/meterd/shard/views"
 )
 
@@ -198,7 +197,6 @@ type View struct {
 	NowMs     int64 // Unix milliseconds, never before a decision that is seen
 	Table     *counters.Table
 	Producers *claims.Producers
-	Totals    *recovery.Totals // up to the last seal: what requests gather in the open group is not among them
 }
 
 // View runs fn inside the gate, where the catalogue and the device table stand still against swaps and growth, and
@@ -210,9 +208,7 @@ func (e *Engine) View(fn func(*View)) error {
 		e.gate.mu.RUnlock()
 		return ErrStopped
 	}
-	fn(&View{
-		Catalogue: e.catalogue.Load(), NowMs: e.clock.view(), Table: e.table, Producers: e.producers, Totals: e.totals,
-	})
+	fn(&View{Catalogue: e.catalogue.Load(), NowMs: e.clock.view(), Table: e.table, Producers: e.producers})
 	g := e.gate.newest()
 	e.gate.mu.RUnlock()
 	return e.awaitNewest(g)

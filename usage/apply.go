@@ -23,7 +23,7 @@ func (l *Ledger) Apply(groups []*views.Group, devices views.Devices) error {
 		}
 		l.isTidy = true
 	}
-	t := newRows(devices, l)
+	t := newGathered(devices, l)
 	for i, g := range groups {
 		if err := t.group(g); err != nil {
 			return fmt.Errorf("group %d: %w", g.Seq, err)
@@ -34,13 +34,13 @@ func (l *Ledger) Apply(groups []*views.Group, devices views.Devices) error {
 		if err := l.flush(t, g.Position); err != nil {
 			return err
 		}
-		t = newRows(devices, l)
+		t = newGathered(devices, l)
 	}
 	return nil
 }
 
 // flush writes what was gathered up to a group.
-func (l *Ledger) flush(t *rows, to views.Position) error {
+func (l *Ledger) flush(t *gathered, to views.Position) error {
 	entries := t.entries(to.Seq)
 	if len(t.days.ends) == 0 {
 		return l.write(entries, to)
@@ -68,8 +68,8 @@ func (l *Ledger) write(entries []ledger.Entry, to views.Position) error {
 	return l.store.Write(p.entries, ledger.Position(to))
 }
 
-// rows gathers the ledger's rows of some groups. Of two rows with one key the later one holds.
-type rows struct {
+// gathered holds the ledger's rows of some groups. Of two rows with one key the later one holds.
+type gathered struct {
 	ledger   *Ledger
 	devices  views.Devices
 	bytes    int
@@ -88,14 +88,14 @@ type endRow struct {
 	product uint32
 }
 
-func newRows(devices views.Devices, l *Ledger) *rows {
-	return &rows{
+func newGathered(devices views.Devices, l *Ledger) *gathered {
+	return &gathered{
 		ledger: l, devices: devices, days: newDays(), upgrades: map[string]record.Upgrade{}, answers: map[string][]byte{},
 		totals: newTotals(l.store),
 	}
 }
 
-func (t *rows) group(g *views.Group) error {
+func (t *gathered) group(g *views.Group) error {
 	t.lastMs = g.LastMs
 	for i := range g.Head.Totals {
 		bytes, err := t.totals.put(&g.Head.Totals[i])
@@ -128,7 +128,7 @@ func (t *rows) group(g *views.Group) error {
 }
 
 // Grant implements record.Effects.
-func (t *rows) Grant(g record.Grant) error {
+func (t *gathered) Grant(g record.Grant) error {
 	product, name := t.devices.Name(counters.Ordinal(g.Ordinal))
 	if product == 0 {
 		return unknownDevice(g.Ordinal)
@@ -142,7 +142,7 @@ func (t *rows) Grant(g record.Grant) error {
 }
 
 // End implements record.Effects.
-func (t *rows) End(e record.End) error {
+func (t *gathered) End(e record.End) error {
 	product, _ := t.devices.Name(counters.Ordinal(e.Ordinal))
 	if product == 0 {
 		return unknownDevice(e.Ordinal)
@@ -153,7 +153,7 @@ func (t *rows) End(e record.End) error {
 }
 
 // Upgrade implements record.Effects. Of two states of one upgrade the voided one is the later (R17).
-func (t *rows) Upgrade(u record.Upgrade) error {
+func (t *gathered) Upgrade(u record.Upgrade) error {
 	product, name := t.devices.Name(counters.Ordinal(u.Ordinal))
 	if product == 0 {
 		return unknownDevice(u.Ordinal)
@@ -169,7 +169,7 @@ func (t *rows) Upgrade(u record.Upgrade) error {
 }
 
 // Claim implements record.Effects: answers that memory does not keep.
-func (t *rows) Claim(c record.Claim) error {
+func (t *gathered) Claim(c record.Claim) error {
 	if len(c.Answer) <= claims.AnswerBytesKept {
 		return nil
 	}
@@ -179,7 +179,7 @@ func (t *rows) Claim(c record.Claim) error {
 }
 
 // OTA implements record.Effects.
-func (t *rows) OTA(o record.OTA) error {
+func (t *gathered) OTA(o record.OTA) error {
 	product, _ := t.devices.Name(counters.Ordinal(o.Ordinal))
 	if product == 0 {
 		return unknownDevice(o.Ordinal)
@@ -189,7 +189,7 @@ func (t *rows) OTA(o record.OTA) error {
 }
 
 // Closed implements record.Effects.
-func (t *rows) Closed(index int, ordinal, word uint64) error {
+func (t *gathered) Closed(index int, ordinal, word uint64) error {
 	product, _ := t.devices.Name(counters.Ordinal(ordinal))
 	if product == 0 {
 		return unknownDevice(ordinal)
@@ -203,24 +203,24 @@ func (t *rows) Closed(index int, ordinal, word uint64) error {
 }
 
 // DayEnd implements record.Effects.
-func (t *rows) DayEnd(d record.DayEnd) error {
+func (t *gathered) DayEnd(d record.DayEnd) error {
 	t.days.ends[d.Product] = max(t.days.ends[d.Product], d.Day)
 	return nil
 }
 
 // Word, Pool, Command, Run and Quota implement record.Effects: the state's or the webhooks', not the ledger's.
-func (t *rows) Word(int, uint64, uint64) error { return nil }
-func (t *rows) Pool(record.Pool) error         { return nil }
-func (t *rows) Command(record.Command) error   { return nil }
-func (t *rows) Run(record.Run) error           { return nil }
-func (t *rows) Quota(record.Quota) error       { return nil }
+func (t *gathered) Word(int, uint64, uint64) error { return nil }
+func (t *gathered) Pool(record.Pool) error         { return nil }
+func (t *gathered) Command(record.Command) error   { return nil }
+func (t *gathered) Run(record.Run) error           { return nil }
+func (t *gathered) Quota(record.Quota) error       { return nil }
 
 func unknownDevice(ordinal uint64) error {
 	return fmt.Errorf("a record names device %d, which no record has bound", ordinal)
 }
 
 // entries returns the rows as the ledger keeps them. group is the last one that they are of.
-func (t *rows) entries(group uint64) (list []ledger.Entry) {
+func (t *gathered) entries(group uint64) (list []ledger.Entry) {
 	put := func(key, value []byte, keep time.Duration) {
 		e := ledger.Entry{Key: key, Value: value}
 		if keep > 0 {

@@ -16,6 +16,7 @@ import (
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/views"
 	"github.com/meterd/meterd/usage"
 )
 
@@ -51,6 +52,17 @@ func (l *brokenLedger) Audit(before uint64, fn func(license.AuditEntry) bool) er
 func (l *brokenLedger) TotalsAt(at []record.Bucket, sums []record.Totals) (uint32, error) {
 	from, err := l.Ledger.TotalsAt(at, sums)
 	return from, errors.Join(l.err, err)
+}
+
+func (l *brokenLedger) EachDeviceDay(
+	product, day uint32, from, to uint64, fn func(*views.DeviceDay) error,
+) error {
+	return errors.Join(l.err, l.Ledger.EachDeviceDay(product, day, from, to, fn))
+}
+
+func (l *brokenLedger) DeviceDays(product uint32, ordinal uint64, from, to uint32) ([]views.UsedDay, error) {
+	list, err := l.Ledger.DeviceDays(product, ordinal, from, to)
+	return list, errors.Join(l.err, err)
 }
 
 // daemon is an engine on a data directory of its own, and what reads it.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 )
 
 // ErrImage means that bytes are not the image of this shard of this table.
@@ -116,7 +117,11 @@ func (img *image) entry(off int) (product uint32, name []byte, bytes int) {
 
 // fill puts the slots into an empty table. They come in the order of their hashes, so it writes straight ahead.
 func (img *image) fill(t *Table, shard int, h *slots) error {
+	n := 0
 	for rest := img.slots; len(rest) > 0; rest = rest[imageSlotBytes:] {
+		if n++; n%loadYieldEvery == 0 {
+			runtime.Gosched()
+		}
 		seen := SeenWord(binary.LittleEndian.Uint64(rest[40:]))
 		place := int(seen.Arena())
 		if place/64 >= len(img.starts) || img.starts[place/64]>>(place%64)&1 == 0 {

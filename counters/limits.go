@@ -69,6 +69,10 @@ const (
 	// promiseMin is the room that Grow makes where it has the budget, though nobody asked: four batches of connects.
 	promiseMin = 4096
 
+	// loadYieldEvery is how many slots of an image are loaded before others get the processor, some 100 µs: images are
+	// loaded beside an engine that goes on, too.
+	loadYieldEvery = 512
+
 	// chunkBytes is what an arena grows by; half of one a shard lies idle: 0.2 bytes a device at 10 M. It belongs to the
 	// format of images, since an entry never crosses a chunk's end.
 	chunkBytes = 16 << 10

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -312,6 +313,44 @@ func TestCutEndsWithTheEngine(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// A crash within a cut leaves nothing behind: the next checkpoint removes the one that was held.
+func TestCrashWithinACut(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", "{}", 10)
+	m.submit(line("connect", "p", "a"))
+	m.cutNow()
+	m.submit(line("connect", "p", "b"))
+	if err := m.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	held, err := os.ReadDir(m.dir)
+	if err != nil || len(held) != 2 {
+		t.Fatalf("%d checkpoints, %v", len(held), err)
+	}
+	image := map[string][]byte{} // Killing lets go of the checkpoint in an orderly way; a crash does not.
+	for _, e := range held {
+		if image[e.Name()], err = os.ReadFile(filepath.Join(m.dir, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.kill()
+	for name, content := range image {
+		if err := os.WriteFile(filepath.Join(m.dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.start()
+	for _, device := range []string{"a", "b"} {
+		if d, ok := m.device("p", device); !ok || !d.Active {
+			t.Fatalf("device %s is %+v", device, d)
+		}
+	}
+	if err := m.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	m.nothingIsHeld()
 }
 
 // While a cut is open the log keeps what lies behind its checkpoint, however many checkpoints are made meanwhile; when

@@ -317,6 +317,8 @@ type machine struct {
 	lanes  int
 	claims claims.Options
 	cuts   cutBounds
+	// retention of usage, as snapshots are told
+	retention time.Duration
 	*Engine
 }
 

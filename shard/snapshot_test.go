@@ -2,6 +2,8 @@ package shard
 
 import (
 	"cmp"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -13,6 +15,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/shard/views"
 	"github.com/meterd/meterd/usage"
@@ -44,7 +48,7 @@ func (m *machine) sourceAt(account string, month uint32) (snapshot.Source, error
 		State: rows.State{
 			Group: c.At.Seq, AtMs: c.LastMs, Catalogue: c.Catalogue, Totals: c.Totals.Of, Devices: c.Devices, Close: c.Close,
 		},
-		Ledger: ledger, Account: account, Month: month,
+		Ledger: ledger, Account: account, Month: month, Retention: m.retention,
 	}), nil
 }
 
@@ -476,4 +480,133 @@ func TestSnapshotOfAnAccount(t *testing.T) {
 		}
 	}
 	m.nothingIsHeld()
+}
+
+// Numbers that do not add up are refused, with the product, the field and both numbers.
+func TestSnapshotIsRefusedWhenNumbersDiffer(t *testing.T) {
+	change := func(m *machine, key string, to func(value []byte) []byte) {
+		m.store.mu.Lock()
+		defer m.store.mu.Unlock()
+		for k, v := range m.store.rows {
+			if strings.HasPrefix(k, key) {
+				m.store.rows[k] = to(v)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		spoil func(*machine)
+		want  snapshot.Difference
+	}{
+		"a word": {
+			func(m *machine) {
+				slot := m.table.Find(m.table.KeyOf(1, []byte("a")))
+				slot.Join(wordMessages, uint64(slot.Message())+1)
+			},
+			snapshot.Difference{Field: "messages_down", Left: "rows", LeftNumber: 1, Right: "totals", RightNumber: 0},
+		},
+		"the word of OTAs": {
+			func(m *machine) {
+				slot := m.table.Find(m.table.KeyOf(1, []byte("a")))
+				slot.StoreOTA(counters.NewOTAWord(calendar.WindowAt(m.NowMs(), time.UTC).Month, 0, 0, 0, 7))
+			},
+			snapshot.Difference{Field: "ota_denied", Left: "rows", LeftNumber: 7, Right: "totals", RightNumber: 0},
+		},
+		"a pool": {
+			func(m *machine) { m.Catalogue().Product([]byte("p")).Lots[0].Pool.Drawn++ },
+			snapshot.Difference{Field: "licenses_used", Left: "totals", LeftNumber: 1, Right: "pools", RightNumber: 2},
+		},
+		"closed days": {
+			func(m *machine) { m.store.forget("D") },
+			snapshot.Difference{Field: "messages_up", Left: "rows", LeftNumber: 1, Right: "totals", RightNumber: 3},
+		},
+		"licences": {
+			func(m *machine) { m.store.forget("L") },
+			snapshot.Difference{Field: "licenses_used", Left: "pools", LeftNumber: 1, Right: "ledger", RightNumber: 0},
+		},
+		"OTA units": {
+			func(m *machine) {
+				m.submit(line("ota", "p", "a"))
+				m.clock.pass(20 * 24 * time.Hour) // The word is replaced by the next month's.
+				m.submit(line("ota", "p", "a"))
+				m.synced()
+				m.store.forget("O")
+			},
+			snapshot.Difference{Field: "ota_units", Left: "rows", LeftNumber: 0, Right: "totals", RightNumber: 1},
+		},
+		"the newest totals": {
+			func(m *machine) {
+				change(m, "T", func(v []byte) []byte {
+					v = slices.Clone(v)
+					v[6]++ // The first field behind quarter and day.
+					return v
+				})
+			},
+			snapshot.Difference{Field: "messages_up", Left: "totals", LeftNumber: 3, Right: "ledger", RightNumber: 4},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			m.product("p", `{"ota_per_month":1}`, 10)
+			month := calendar.WindowAt(m.NowMs(), time.UTC).Month
+			m.submit(line("connect", "p", "a") + line("up", "p", "a") + line("up", "p", "a"))
+			m.clock.pass(24 * time.Hour)
+			if err := m.closeDays(); err != nil {
+				t.Fatal(err)
+			}
+			m.submit(line("up", "p", "a"))
+			m.synced()
+			if _, err := m.snapshot("", month); err != nil {
+				t.Fatal(err)
+			}
+			c.spoil(m)
+			_, err := m.snapshot("", month)
+			var got *snapshot.Difference
+			c.want.Product = "p"
+			if !errors.As(err, &got) || *got != c.want {
+				t.Fatalf("got %v, want %v", err, &c.want)
+			}
+			m.nothingIsHeld()
+		})
+	}
+}
+
+func (m *machine) synced() {
+	m.t.Helper()
+	if err := m.DurableInLedger(); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// A month whose usage is no longer kept, or lies behind a gap of the ledger, is refused and says why.
+func TestSnapshotOfAMonthThatIsNotKept(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", "{}", 10)
+	m.submit(line("connect", "p", "a"))
+	m.clock.pass(60 * 24 * time.Hour)
+	m.submit(line("up", "p", "a"))
+	month := calendar.WindowAt(testStart.UnixMilli(), time.UTC).Month
+	for _, c := range []struct {
+		retention time.Duration
+		says      string
+	}{
+		{20 * 24 * time.Hour, "--usage-retention"}, {60 * 24 * time.Hour, ""}, {0, ""},
+	} {
+		m.retention = c.retention
+		_, err := m.snapshot("", month)
+		var p *event.Problem
+		if c.says == "" && err != nil || c.says != "" && (!errors.As(err, &p) || !strings.Contains(p.Detail, c.says)) {
+			t.Errorf("retention %s: %v", c.retention, err)
+		}
+	}
+	m.retention = 0
+	m.store.mu.Lock()
+	m.store.rows["B"] = binary.BigEndian.AppendUint64(nil, uint64(testStart.Add(time.Hour).UnixMilli()))
+	m.store.mu.Unlock()
+	var p *event.Problem
+	if _, err := m.snapshot("", month); !errors.As(err, &p) || !strings.Contains(p.Detail, "2026-11-23T11:00:00Z") {
+		t.Errorf("behind a gap: %v", err)
+	}
+	if _, err := m.snapshot("", month+1); err != nil {
+		t.Error(err)
+	}
 }

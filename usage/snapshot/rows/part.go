@@ -3,7 +3,7 @@ package rows
 import (
 	"context"
 	"fmt"
-	"slices"
+	"runtime"
 	"sort"
 
 	"github.com/meterd/meterd/counters"
@@ -67,7 +67,10 @@ func (r *part) place(ctx context.Context) error {
 		counts[place]++
 		n++
 	})
-	r.devices = slices.Grow(r.devices[:0], n)[:n]
+	if n > cap(r.devices) {
+		r.devices = make([]device, n+n/8) // Ranges are about equal: the next ones fit.
+	}
+	r.devices = r.devices[:n]
 	r.ends = r.ends[:0]
 	next, begin := make([]int, len(counts)), 0
 	for i, count := range counts {
@@ -98,7 +101,11 @@ func (r *part) place(ctx context.Context) error {
 // walk calls fn for the devices of the range that are in the scope, in the order of ordinals, with the place of their
 // product.
 func (r *part) walk(fn func(place int32, o counters.Ordinal, name []byte)) {
+	n := 0
 	r.t.Walk(r.first, func(o counters.Ordinal, product uint32, name []byte) bool {
+		if n++; n%yieldEvery == 0 {
+			runtime.Gosched()
+		}
 		if int(product) < len(r.s.places) && r.s.places[product] >= 0 {
 			fn(r.s.places[product], o, name)
 		}
@@ -234,8 +241,11 @@ func (r *part) each(ctx context.Context, fn func(*snapshot.Row) error) error {
 		devices := r.devices[begin:r.ends[i]]
 		begin = r.ends[i]
 		for n := range devices {
-			if n%lookEvery == 0 && ctx.Err() != nil {
-				return ctx.Err()
+			if n%yieldEvery == 0 {
+				runtime.Gosched()
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
 			}
 			d := &devices[n]
 			w := d.slot.License()

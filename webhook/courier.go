@@ -165,6 +165,8 @@ func (c *courier) giveUp(list []numbered) error {
 			return err
 		}
 		c.s.counts.dead.Add(uint64(n))
+		c.s.logger.Warn("messages of a webhook were given up; they are kept as dead letters",
+			"webhook", c.hook.Load().Name, "messages", n, "error", state.Error)
 		if n < len(list) {
 			return nil
 		}

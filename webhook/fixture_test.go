@@ -153,7 +153,11 @@ func (w *world) View(fn func(*query.View)) error {
 	return nil
 }
 
-func (w *world) Outlooks(days int, want func(*license.Product) bool) (map[uint32]*query.Outlook, error) {
+func (w *world) Outlooks(
+	_ context.Context,
+	days int,
+	want func(*license.Product) bool,
+) (map[uint32]*query.Outlook, error) {
 	w.looks++
 	list := map[uint32]*query.Outlook{}
 	for id, o := range w.outlooks {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -131,13 +132,13 @@ func (l *lookout) tick(ctx context.Context) {
 	}
 	if pause := min(max(outlookMin, outlookShare*l.outlookTook), outlookMax); now.Sub(l.outlookAt) >= pause {
 		l.outlookAt = now
-		l.report("outlook", l.outlook(hooks))
+		l.report("outlook", l.outlook(ctx, hooks))
 		l.outlookTook = time.Since(now)
 	}
 }
 
 func (l *lookout) report(what string, err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, context.Canceled) { // The daemon stops.
 		l.s.logger.Error("what webhooks are to be told cannot be looked up; it is tried again", "look", what, "error", err)
 	}
 }
@@ -291,12 +292,12 @@ func warning(days int, runsDry bool) int {
 }
 
 // outlook tells of products whose licences run dry, and of licences that end, once a day.
-func (l *lookout) outlook(hooks []*license.Hook) error {
+func (l *lookout) outlook(ctx context.Context, hooks []*license.Hook) error {
 	events := []license.HookEvent{license.HookLicensesDry, license.HookLicensesEnding}
 	if !anyWants(hooks, events...) {
 		return nil
 	}
-	list, err := l.queries.Outlooks(outlookDays, func(p *license.Product) bool {
+	list, err := l.queries.Outlooks(ctx, outlookDays, func(p *license.Product) bool {
 		return len(wanting(hooks, p, events...)) > 0
 	})
 	if err != nil {

@@ -25,7 +25,7 @@ type Engine interface {
 // Queries looks at what Engine keeps; *query.Reader is one.
 type Queries interface {
 	View(fn func(*query.View)) error
-	Outlooks(days int, want func(*license.Product) bool) (map[uint32]*query.Outlook, error)
+	Outlooks(ctx context.Context, days int, want func(*license.Product) bool) (map[uint32]*query.Outlook, error)
 }
 
 // Options is what a Service is made of.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -31,7 +32,7 @@ func registerRunDry(set *metric.Set, reader *query.Reader) {
 				return float64(products)
 			}
 			at = now
-			outlooks, err := reader.Outlooks(runDryDays, func(*license.Product) bool { return true })
+			outlooks, err := reader.Outlooks(context.Background(), runDryDays, func(*license.Product) bool { return true })
 			if err != nil {
 				return float64(products) // The reader has logged why.
 			}

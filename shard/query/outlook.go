@@ -1,6 +1,8 @@
 package query
 
 import (
+	"context"
+
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
 )
@@ -35,9 +37,11 @@ func (o *Outlook) RunsDry() (days int, ok bool) {
 	return 0, false
 }
 
-// Outlooks looks some days ahead for the products that want names, in one pass over the device table. They are by
-// ordinal.
-func (r *Reader) Outlooks(days int, want func(*license.Product) bool) (map[uint32]*Outlook, error) {
+// Outlooks looks some days ahead for the products that want names, in one pass over the device table, until ctx ends.
+// They are by ordinal.
+func (r *Reader) Outlooks(
+	ctx context.Context, days int, want func(*license.Product) bool,
+) (map[uint32]*Outlook, error) {
 	list := map[uint32]*Outlook{}
 	var nowS int64
 	err := r.View(func(v *View) {
@@ -55,6 +59,9 @@ func (r *Reader) Outlooks(days int, want func(*license.Product) bool) (map[uint3
 	}
 	var from counters.Ordinal
 	for end := false; !end; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if err := r.View(func(v *View) { from, end = v.outlooks(list, from, nowS) }); err != nil {
 			return nil, err
 		}

@@ -21,7 +21,7 @@ func BenchmarkOutlooks(b *testing.B) {
 		d.submit(lines.String())
 	}
 	for b.Loop() {
-		list, err := d.Outlooks(91, func(*license.Product) bool { return true })
+		list, err := d.Outlooks(b.Context(), 91, func(*license.Product) bool { return true })
 		d.must(err)
 		if o := list[d.productOf("p").ID]; o.Ending[60]+o.Ending[59] != devices {
 			b.Fatalf("%d end", o.Ending)

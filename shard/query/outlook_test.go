@@ -1,6 +1,8 @@
 package query
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -47,7 +49,7 @@ func TestOutlooks(t *testing.T) {
 	d.submit(visit("p", "new"))
 	asked := func(p *license.Product) bool { return p.Name != "unasked" }
 	for range 2 { // Also after a restart.
-		list, err := d.Outlooks(91, asked)
+		list, err := d.Outlooks(t.Context(), 91, asked)
 		d.must(err)
 		p, q := list[d.productOf("p").ID], list[d.productOf("q").ID]
 		if len(list) != 2 || p.Available != 97 || q.Available != 4 || p.Activated != 1 || q.Activated != 0 {
@@ -70,7 +72,17 @@ func TestOutlooks(t *testing.T) {
 		}
 		d.restart()
 	}
-	if list, err := d.Outlooks(91, func(*license.Product) bool { return false }); err != nil || len(list) != 0 {
+	if list, err := d.Outlooks(
+		t.Context(),
+		91,
+		func(*license.Product) bool { return false },
+	); err != nil ||
+		len(list) != 0 {
 		t.Errorf("%v, %v", list, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := d.Outlooks(ctx, 91, asked); !errors.Is(err, context.Canceled) {
+		t.Errorf("it goes on although nobody waits: %v", err)
 	}
 }

@@ -23,8 +23,8 @@
 //     is the catalogue of that start, which may be newer.
 //   - A view that fails is tried again, loudly, and holds the log's segments; it never stops enforcement.
 //   - While the disk runs short of space, all views but the last one and those that write next to nothing rest; the
-//     last one frees segments. While it is full all of them rest, because a view that writes to a full disk may end the process.
-//   - Pin stops a view at the last durable group for one short call. It waits for no group that is yet to come.
+//     last one frees segments. While it is full all of them rest, because a view that writes to a full disk may end the
+//     process.
 //   - Closing waits for a bounded part of what a view lacks. The next start goes on from its stored position.
 //   - Passed is the last group that every view has durably passed: what lies behind it may leave the log.
 package views

@@ -57,8 +57,8 @@ type View interface {
 	Close() error
 }
 
-// Slight is a view that writes next to nothing. It does not rest while the disk runs short: it would hold segments of the
-// log that are many times as large as what it writes.
+// Slight is a view that writes next to nothing. It does not rest while the disk runs short: it would hold segments of
+// the log that are many times as large as what it writes.
 type Slight interface {
 	// Slight does nothing: it marks the view.
 	Slight()

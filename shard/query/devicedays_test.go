@@ -12,7 +12,6 @@ import (
 
 	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/shard"
-	"github.com/meterd/meterd/shard/views"
 )
 
 // Usage of days is kept for whole months of the product's calendar, and begins behind the day on which a ledger with a
@@ -37,7 +36,7 @@ func TestUsageDayKept(t *testing.T) {
 	d.must(d.ledger.Skip(to, time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC).UnixMilli()))
 	kept("2026-11-29")
 	to.Seq++
-	d.must(d.ledger.Skip(views.Position(to), time.Date(2026, 12, 3, 9, 0, 0, 0, time.UTC).UnixMilli()))
+	d.must(d.ledger.Skip(to, time.Date(2026, 12, 3, 9, 0, 0, 0, time.UTC).UnixMilli()))
 	kept("2026-12-03")
 }
 

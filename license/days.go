@@ -30,6 +30,17 @@ func (d *OpenDays) use(day uint32) {
 	}
 }
 
+// Recover notes that a word of a device is of a day. Words of days before it may have been replaced, and logged as
+// closed, without a day end behind them: so every day since the last end counts as open.
+func (d *OpenDays) Recover(day uint32) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last.Store(max(d.last.Load(), day))
+	if through := d.through.Load(); day > through {
+		d.first = through + 1
+	}
+}
+
 // Close notes that all days up to one are closed; an earlier one than before changes nothing.
 func (d *OpenDays) Close(day uint32) {
 	d.mu.Lock()

@@ -190,10 +190,10 @@ func (e *Engine) count(cat *license.Catalogue) error {
 				p.State.Online.Add(1)
 			}
 			if w := slot.Message(); w.Used() > 0 {
-				p.State.Days.Use(w.Day())
+				p.State.Days.Recover(w.Day())
 			}
 			if w := slot.Denied(); w.Denied() > 0 {
-				p.State.Days.Use(w.Day())
+				p.State.Days.Recover(w.Day())
 			}
 		}
 	}

@@ -308,8 +308,35 @@ func TestDayOfADeviceThatReturnsLater(t *testing.T) {
 	m.checkDays()
 	m.ends()
 	m.checkDays()
-	if got := m.closedInLog(); len(got.words) != 2 || len(got.ends) != 2 {
+	if got := m.closedInLog(); len(got.words) != 2 || got.ends[len(got.ends)-1].Day != got.ends[0].Day+3 {
 		t.Errorf("the log has %+v", got)
+	}
+}
+
+// A day that all devices have left, and whose scan a crash has prevented, ends all the same when the daemon is back.
+func TestDayEndsAfterACrash(t *testing.T) {
+	for _, checkpoint := range []bool{false, true} {
+		m := newMachine(t)
+		m.product("p", `{"messages_per_day":10}`, 1)
+		m.submit(line("connect", "p", "d") + line("up", "p", "d"))
+		m.clock.pass(14*time.Hour - time.Millisecond)
+		m.ends()
+		m.days.running.Lock() // The scan does not come to it.
+		m.clock.pass(time.Second)
+		m.submit(line("up", "p", "d"))
+		if checkpoint {
+			if err := m.Checkpoint(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.fail(errors.New("killed"))
+		m.days.running.Unlock()
+		m.crash()
+		m.ends()
+		if got := m.closedInLog(); len(got.ends) != 1 || calendar.DayName(got.ends[0].Day) != dayName(testStart) {
+			t.Errorf("checkpoint %v: the log has %+v", checkpoint, got)
+		}
+		m.checkDays()
 	}
 }
 

@@ -42,6 +42,10 @@ var refusals = map[error]event.Problem{
 			"give the daemon more memory; devices that were active before go on",
 	},
 	ErrOverloaded: {Code: event.Overloaded, Detail: "too many requests at once; send it again"},
+	ErrCutTooLong: {
+		Code:   event.Overloaded,
+		Detail: "reading everything as of one instant took too long for the log to be held; send it again later",
+	},
 	ErrLedgerLags: {
 		Code:   event.Overloaded,
 		Detail: "the ledger, which this needs, lags behind or cannot be read; meterd_view_lag_seconds tells; send it again",

@@ -191,7 +191,12 @@ func (t *tier) flush(ctx context.Context, bytes int, shown bool) error {
 // whether there is more. now is the running quarter: everything before it has been settled.
 func (t *tier) fill(ctx context.Context, source Source, now uint32) (more bool, err error) {
 	oldest := now - uint32(t.keeps/quarter)
-	from := max(t.reached(), oldest)
+	from := t.reached()
+	if from < oldest {
+		if from, err = t.firstUse(source, oldest, now); err != nil {
+			return false, err
+		}
+	}
 	to := min(now, from+uint32(max(1, stepRows/max(1, len(t.products)))))
 	if to == from {
 		return false, nil
@@ -206,6 +211,28 @@ func (t *tier) fill(ctx context.Context, source Source, now uint32) (more bool, 
 	}
 	t.pending = append(t.pending, pendingQuarter{to, time.Now()})
 	return to < now, nil
+}
+
+// firstUse returns the first quarter behind from at which a product had used anything, now if none has.
+func (t *tier) firstUse(source Source, from, now uint32) (first uint32, err error) {
+	first = now
+	for i := range t.products {
+		before, err := source.Before(t.products[i].ID, from)
+		if err != nil || used(before.counters(nil)) {
+			return from, err
+		}
+		err = source.Quarters(t.products[i].ID, from, func(number uint32, u *Usage) bool {
+			if !used(u.counters(nil)) {
+				return true
+			}
+			first = min(first, number)
+			return false
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return max(from, first-1), nil // What begins was zero a quarter before.
 }
 
 // fillProduct writes one product at the beginnings of the quarters behind from, up to to.

@@ -146,6 +146,26 @@ func TestFillInSteps(t *testing.T) {
 	}
 }
 
+// What lies before the first use of any product is passed over.
+func TestFillBeginsWithTheFirstUse(t *testing.T) {
+	s := &fakeStore{}
+	tr := newTier(s)
+	tr.known = true
+	tr.products = make([]Product, stepRows/4)
+	for i := range tr.products {
+		tr.products[i] = Product{ID: 1, Account: "a", Name: "p"}
+	}
+	more, err := tr.fill(t.Context(), &fakeSource{rows: map[uint32]Usage{90: {}, 94: {Up: 3}}}, epoch+96)
+	if err != nil || more || tr.reached() != epoch+96 {
+		t.Fatalf("%v, more %v, reached %d of 96", err, more, tr.reached()-epoch)
+	}
+	expect(t, s, map[string]string{up: "1410.0:0 1425.0:3 1440.0:3"})
+	more, err = newTier(s).fill(t.Context(), &fakeSource{}, epoch)
+	if err != nil || more {
+		t.Fatal(more, err)
+	}
+}
+
 func FuzzParseFilled(f *testing.F) {
 	f.Add([]byte(`{"status":"success","data":{"result":[{"metric":{},"value":[1790000000,"1988889"]}]}}`))
 	f.Add([]byte(`{"data":{"result":[]}}`))

@@ -49,7 +49,7 @@ func (d *daemon) usage(query string) (rows []usageRow) {
 }
 
 // usedOf adds up rows by product, and their windows must follow each other.
-func usedOf(t *testing.T, rows []usageRow) map[string]usageRow {
+func usedOf(t testing.TB, rows []usageRow) map[string]usageRow {
 	t.Helper()
 	sums := map[string]usageRow{}
 	for _, r := range rows {

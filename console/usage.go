@@ -82,7 +82,7 @@ func (c *call) usageQuery() (q query.UsageQuery, err error) {
 		q.FromMs = calendar.WindowAt(q.NowMs, q.Zone).MonthStartMs
 	}
 	if q.ToMs = to; !until {
-		q.ToMs = q.NowMs + 1 // What was decided in this millisecond is in it.
+		q.ToMs = q.Span.EndMs(q.NowMs, q.Zone) // The running window, whole.
 	}
 	switch {
 	case q.FromMs < q.ToMs:

@@ -1,0 +1,72 @@
+package archive
+
+import "time"
+
+// Every bound of the package, each with the reason for its size.
+const (
+	// blockBytes ends a block of rows, so that it has 32 KiB at most whatever its last rows are. A larger block would
+	// compress a little better, and be read whole for a few rows.
+	blockBytes = 28 << 10
+	// rowBytes is what a row counts towards blockBytes beside its texts, until the columns are measured: every
+	// measureRows rows, whose numbers have 4 KiB at most.
+	rowBytes    = 14
+	measureRows = 64
+	// blockRowsMax bounds the rows of a block, which a reader may have to skip: at 15 ns each 0.1 ms.
+	blockRowsMax = 8192
+	// rowsBytesMax bounds a raw block of rows as it is inflated: what blockRowsMax rows of the largest numbers take.
+	rowsBytesMax = 4 << 20
+	// blockPayloadBytes ends a block by its payloads; the last one may have 256 KiB. So what is read for one entry is
+	// bounded, and what compresses together is enough for one device's payloads to find each other.
+	blockPayloadBytes = 128 << 10
+	payloadBytesMax   = blockPayloadBytes + 256<<10
+	// windowBytes is how far back zstd looks: a whole block of payloads.
+	windowBytes = 512 << 10
+
+	// batchRows is when a batch in memory is ordered: it fits a processor's second cache.
+	batchRows = 1 << 17
+	// batchRowsMax bounds a batch that one group makes longer; a row's number has 24 bits while it is ordered.
+	batchRowsMax = 1<<24 - 1
+	// batchBytes is when a batch of large texts and payloads is ordered.
+	batchBytes = 8 << 20
+	// memoryBytes is what rows may take in memory before a run is written.
+	memoryBytes = 96 << 20
+	// memoryRowBytes is what one row takes there beside its texts.
+	memoryRowBytes = 40
+
+	// spansARetention is how many spans a retention has: disk is free a seventh after it (R18).
+	spansARetention = 7
+	// runsASpan is how many runs by age a span has: an hour each, of a day.
+	runsASpan = 24
+	runAgeMax = time.Hour
+	runAgeMin = time.Second
+	// mergeRuns is when runs of a span are merged before it is over: under heavy load memory is full every few seconds,
+	// and every directory is one more place to look at.
+	mergeRuns = 32
+	// readAheadBlocks is what a merge copies of a run at once: 2 MiB of 32 runs.
+	readAheadBlocks = 8
+	// openMax bounds the directories that are open for reading: seven spans of two values of log days, and the runs.
+	openMax = 96
+
+	// memTableBytes is the least that lets a value of 1 MiB stand beside its key: the arena of a writable directory,
+	// which a bulk load does not use.
+	memTableBytes = 8 << 20
+	// baseTableBytes makes tables of 32 times as much: Badger writes a bulk load to its last level, and builds a table in
+	// memory.
+	baseTableBytes = 256 << 10
+	// indexCacheBytes bounds the table indexes of one open directory: 40 bytes an entry, 900 KB a day of a billion events
+	// a week.
+	indexCacheBytes = 4 << 20
+	// valueLogBytes is Badger's least: nothing is written there.
+	valueLogBytes = 1 << 20
+	// loadBytes is how much is handed to Badger at once.
+	loadBytes = 1 << 20
+
+	// manifestBytesMax bounds the manifest: a million products of which every one has log days of its own.
+	manifestBytesMax = 16 << 20
+	// What a directory takes at most, a part more, and spaceMin must be free before it is written: Badger maps its files,
+	// and without room a mapped write ends the process.
+	spacePart = 4
+	spaceMin  = 16 << 20
+	// mergeLookRows is how often a long merge looks whether it must end.
+	mergeLookRows = 1 << 16
+)

@@ -1,0 +1,311 @@
+package archive
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"sort"
+)
+
+// memoryRow is a row that waits in memory to be written. It has no pointers, so the collector does not look at it.
+type memoryRow struct {
+	device  Device // product 0 until its batch is ordered
+	ms      uint32 // since the memory's base
+	tie     uint32
+	size    uint32
+	up      uint32 // of an accepted message; Used of others
+	down    uint32
+	text    uint32 // where its texts lie, plus one; 0: it has none
+	day     uint16
+	logDays uint16
+	kind    uint8 // as in a block; kindExtra says that it has texts
+	code    uint8
+}
+
+// batch is rows that follow each other in the log, and later the same in the order of devices. Rows and texts only grow
+// while it is gathered; what is ordered is a new one. So whoever has a copy of the slices reads them without a lock.
+type batch struct {
+	rows   []memoryRow
+	texts  []byte
+	sorted bool
+}
+
+// Memory gathers the rows of groups until they are written as a run. Whoever gathers is one goroutine.
+type Memory struct {
+	baseMs  int64
+	batches []batch // the last one is gathered
+	rows    int
+	scratch []uint64
+	other   []uint64
+}
+
+// add adds a row; its slices are copied.
+func (m *Memory) add(r *Row) {
+	if m.rows == 0 {
+		m.baseMs = r.DecidedMs
+	}
+	if len(m.batches) == 0 || m.batches[len(m.batches)-1].sorted {
+		m.batches = append(m.batches, batch{rows: make([]memoryRow, 0, batchRows+batchRows/16)})
+	}
+	b := &m.batches[len(m.batches)-1]
+	kind := r.Type & kindType
+	if r.Code != 0 {
+		kind |= kindDenied
+	}
+	if r.Counted {
+		kind |= kindCounted
+	}
+	row := memoryRow{
+		device: r.Device, ms: uint32(r.DecidedMs - m.baseMs), tie: r.Tie, size: uint32(r.Size), up: r.Up, down: r.Down,
+		day: uint16(r.Day), logDays: uint16(min(r.LogDays, 1<<16-1)), kind: kind, code: r.Code,
+	}
+	if !r.isMessage() {
+		row.up = r.Used
+	}
+	if r.Counted || r.TimeMs != 0 || r.Size>>32 != 0 || len(r.Name)+len(r.ID)+len(r.Topic)+len(r.Payload) > 0 {
+		row.kind |= kindExtra
+		row.text = uint32(len(b.texts)) + 1
+		b.texts = appendTexts(b.texts, r)
+	}
+	b.rows = append(b.rows, row)
+	m.rows++
+}
+
+func appendTexts(dst []byte, r *Row) []byte {
+	dst = binary.AppendUvarint(dst, uint64(r.Size)>>32)
+	dst = binary.AppendUvarint(dst, r.Denied)
+	dst = binary.AppendVarint(dst, r.TimeMs)
+	for _, t := range [][]byte{r.Name, r.ID, r.Topic, r.Payload} {
+		dst = append(binary.AppendUvarint(dst, uint64(len(t))), t...)
+	}
+	return dst
+}
+
+// row sets r to row i; its slices lie in b.
+func (b *batch) row(r *Row, i int, baseMs int64) {
+	x := &b.rows[i]
+	*r = Row{
+		Device: x.device, DecidedMs: baseMs + int64(x.ms), Tie: x.tie, Type: x.kind & kindType, Code: x.code,
+		Counted: x.kind&kindCounted != 0, LogDays: uint32(x.logDays), Size: int64(x.size), Day: uint32(x.day),
+	}
+	if r.isMessage() {
+		r.Up, r.Down, r.Used = x.up, x.down, x.up+x.down
+	} else {
+		r.Used = x.up
+	}
+	if x.kind&kindExtra != 0 {
+		c := column{b: b.texts[x.text-1:]}
+		r.Size |= int64(c.uvarint() << 32)
+		r.Denied, r.TimeMs = c.uvarint(), c.varint()
+		for _, t := range []*[]byte{&r.Name, &r.ID, &r.Topic, &r.Payload} {
+			if n := c.uvarint(); n > 0 {
+				*t = c.bytes(n)
+			}
+		}
+	}
+}
+
+// full reports whether the last batch is to be ordered. It is asked between groups, so that a group's rows of one device
+// stand in one batch.
+func (m *Memory) full() bool {
+	if len(m.batches) == 0 {
+		return false
+	}
+	b := &m.batches[len(m.batches)-1]
+	return !b.sorted && (len(b.rows) >= batchRows || len(b.texts) >= batchBytes)
+}
+
+// overlong reports whether the last batch takes no more, whatever comes.
+func (m *Memory) overlong() bool {
+	if len(m.batches) == 0 {
+		return false
+	}
+	b := &m.batches[len(m.batches)-1]
+	return !b.sorted && (len(b.rows) >= batchRowsMax || len(b.texts) >= 1<<31)
+}
+
+// bytes is about what the rows take.
+func (m *Memory) bytes() int {
+	n := m.rows * memoryRowBytes
+	for i := range m.batches {
+		n += len(m.batches[i].texts)
+	}
+	return n
+}
+
+// ordered returns b in the order of devices and places. product says whose an ordinal is; it is asked in the order of
+// ordinals, once for each device.
+func (m *Memory) ordered(b *batch, product func(ordinal uint64) uint32) batch {
+	const rowBits, deviceMask = 24, 1<<(ordinalBits+1) - 1
+	keys := m.scratch[:0]
+	for i := range b.rows {
+		keys = append(keys, uint64(b.rows[i].device)&deviceMask<<rowBits|uint64(i))
+	}
+	m.other = slices.Grow(m.other[:0], len(keys))[:len(keys)]
+	keys, m.other = radixSort(keys, m.other, rowBits)
+	m.scratch = keys
+	out := batch{rows: make([]memoryRow, len(keys)), texts: b.texts, sorted: true}
+	for i, k := range keys {
+		out.rows[i] = b.rows[k&(1<<rowBits-1)]
+	}
+	several, last := false, uint32(0)
+	for from := 0; from < len(out.rows); {
+		to := from + 1
+		for to < len(out.rows) && out.rows[to].device&deviceMask == out.rows[from].device&deviceMask {
+			to++
+		}
+		if out.rows[from].device.IsKnown() {
+			d := Known(product(out.rows[from].device.Ordinal()), out.rows[from].device.Ordinal())
+			for i := from; i < to; i++ {
+				out.rows[i].device = d
+			}
+		}
+		settle(out.rows[from:to])
+		p := out.rows[from].device.Product() // Hashes of names may be those of two products.
+		several = several || from > 0 && p != last || out.rows[to-1].device.Product() != p
+		last = p
+		from = to
+	}
+	if several {
+		slices.SortStableFunc(out.rows, func(x, y memoryRow) int { return cmp.Compare(x.device, y.device) })
+	}
+	return out
+}
+
+// settle orders the rows of one device and group: chunks of a group were decided at the same time, and within a
+// millisecond the day's use tells what came first, for it never falls.
+func settle(rows []memoryRow) {
+	for i := 1; i < len(rows); i++ {
+		for j := i; j > 0 && rows[j].before(&rows[j-1]); j-- {
+			rows[j], rows[j-1] = rows[j-1], rows[j]
+		}
+	}
+}
+
+func (x *memoryRow) before(y *memoryRow) bool {
+	switch {
+	case x.device != y.device:
+		return false
+	case x.ms != y.ms:
+		return x.ms < y.ms
+	case x.tie != y.tie:
+		return x.tie < y.tie
+	}
+	return x.used() < y.used()
+}
+
+func (x *memoryRow) used() uint32 {
+	if x.kind&kindDenied == 0 && (x.kind&kindType == typeUp || x.kind&kindType == typeDown) && x.device.IsKnown() {
+		return x.up + x.down
+	}
+	return x.up
+}
+
+// radixSort sorts keys by their bits from `low` on, of which ordinalBits+1 are set at most, and keeps the order of
+// equal ones. It returns the sorted slice and the other one.
+func radixSort(keys, other []uint64, low uint) (sorted, rest []uint64) {
+	const digitBits, digits = 10, 1 << 10
+	for shift := low; shift < low+ordinalBits+1; shift += digitBits {
+		var count [digits]int
+		for _, k := range keys {
+			count[k>>shift&(digits-1)]++
+		}
+		if len(keys) > 0 && count[keys[0]>>shift&(digits-1)] == len(keys) {
+			continue
+		}
+		at := 0
+		for i, n := range count {
+			count[i] = at
+			at += n
+		}
+		for _, k := range keys {
+			d := k >> shift & (digits - 1)
+			other[count[d]] = k
+			count[d]++
+		}
+		keys, other = other, keys
+	}
+	return keys, other
+}
+
+// each calls fn for all rows in the order of devices and places. All batches are sorted.
+func (m *Memory) each(fn func(*Row) error) error {
+	heads := make([]Device, len(m.batches))
+	at := make([]int, len(m.batches))
+	const ended = ^Device(0)
+	head := func(i int) {
+		heads[i] = ended
+		if at[i] < len(m.batches[i].rows) {
+			heads[i] = m.batches[i].rows[at[i]].device
+		}
+	}
+	for i := range heads {
+		head(i)
+	}
+	var order orders
+	var r Row
+	for {
+		least := 0
+		for i := 1; i < len(heads); i++ {
+			if heads[i] < heads[least] {
+				least = i
+			}
+		}
+		if len(heads) == 0 || heads[least] == ended {
+			return nil
+		}
+		b, d := &m.batches[least], heads[least]
+		for at[least] < len(b.rows) && b.rows[at[least]].device == d {
+			b.row(&r, at[least], m.baseMs)
+			order.number(&r)
+			if err := fn(&r); err != nil {
+				return err
+			}
+			at[least]++
+		}
+		head(least)
+	}
+}
+
+// orders numbers the rows of one device, group and millisecond.
+type orders struct {
+	device Device
+	ms     int64
+	tie    uint32
+	order  uint32
+	begun  bool
+}
+
+func (o *orders) number(r *Row) {
+	if o.begun && r.Device == o.device && r.DecidedMs == o.ms && r.Tie == o.tie {
+		o.order = min(o.order+1, orderMax)
+	} else {
+		*o = orders{device: r.Device, ms: r.DecidedMs, tie: r.Tie, begun: true}
+	}
+	r.Order = o.order
+}
+
+// of returns the rows of a device in b by their places, without their product if b is not sorted.
+func (b *batch) of(d Device) []memoryRow {
+	if b.sorted {
+		from := sort.Search(len(b.rows), func(i int) bool { return b.rows[i].device >= d })
+		to := from
+		for to < len(b.rows) && b.rows[to].device == d {
+			to++
+		}
+		return b.rows[from:to]
+	}
+	want := d
+	if d.IsKnown() {
+		want = Known(0, d.Ordinal())
+	}
+	var rows []memoryRow
+	for i := range b.rows {
+		if b.rows[i].device == want {
+			rows = append(rows, b.rows[i])
+			rows[len(rows)-1].device = d
+		}
+	}
+	settle(rows)
+	return rows
+}

@@ -1,0 +1,150 @@
+package archive
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/meterd/meterd/retention/disk"
+)
+
+// runReader reads a whole run, row by row, in the order of devices and places.
+type runReader struct {
+	s       *Store
+	d       directory
+	key     entryKey // of the block
+	block   blockReader
+	raw     []byte
+	pending []blockOf // read ahead
+	// payloads is the payload block of key, once a row has one.
+	payloads []byte
+	rows     uint64
+	ended    bool
+}
+
+type blockOf struct {
+	key    entryKey
+	stored []byte
+}
+
+// next moves to the next row, which is in block.row; its payload is read, too.
+func (r *runReader) next() error {
+	for !r.block.next() {
+		if r.block.err != nil {
+			return r.damaged(r.block.err)
+		}
+		if err := r.nextBlock(); err != nil || r.ended {
+			return err
+		}
+	}
+	r.rows++
+	if r.block.size == 0 {
+		return nil
+	}
+	if r.payloads == nil {
+		var err error
+		if r.payloads, err = r.s.value(r.d.number, r.key, spacePayloads); err != nil {
+			return err
+		}
+	}
+	from, to := r.block.from, r.block.from+r.block.size
+	if to > len(r.payloads) {
+		return r.damaged(fmt.Errorf("a block has fewer payloads than its rows say"))
+	}
+	r.block.row.Payload = r.payloads[from:to]
+	return nil
+}
+
+func (r *runReader) damaged(err error) error {
+	return disk.Damage(filepath.Join(r.s.o.Path, r.d.name()), "%v", err)
+}
+
+// nextBlock goes to the next block; behind the last one it proves that all rows were there.
+func (r *runReader) nextBlock() (err error) {
+	if len(r.pending) == 0 {
+		if err := r.readAhead(); err != nil {
+			return err
+		}
+	}
+	if len(r.pending) == 0 {
+		r.ended = true
+		if r.rows != r.d.rows {
+			return r.damaged(fmt.Errorf("it has %d rows, and was written with %d; is the clock right?", r.rows, r.d.rows))
+		}
+		return nil
+	}
+	b := r.pending[0]
+	r.pending, r.payloads, r.key = r.pending[1:], nil, b.key
+	if r.raw, err = r.s.codec.unseal(r.raw[:0], b.stored); err == nil {
+		err = r.block.open(b.key, r.raw)
+	}
+	if err != nil {
+		return r.damaged(err)
+	}
+	return nil
+}
+
+// readAhead copies some blocks, so that nothing is held while they are merged.
+func (r *runReader) readAhead() error {
+	r.pending = r.pending[:0]
+	return r.s.look(r.d.number, false, func(_ *openDir, it *badger.Iterator) error {
+		for it.Seek(entryKey{r.key.device, r.key.place.next()}.append(nil, spaceRows)); it.Valid(); it.Next() {
+			key, space, err := decodeKey(it.Item().Key())
+			if err != nil || space != spaceRows || len(r.pending) == readAheadBlocks {
+				return err
+			}
+			stored, err := it.Item().ValueCopy(nil)
+			if err != nil {
+				return err
+			}
+			r.pending = append(r.pending, blockOf{key, stored})
+		}
+		return nil
+	})
+}
+
+// eachOf calls fn for all rows of some runs, in the order of devices and places. The rows of a device in an older run
+// come before those in a newer one.
+func (s *Store) eachOf(runs []directory, fn func(*Row) error) error {
+	runs = slices.Clone(runs)
+	slices.SortFunc(runs, func(a, b directory) int { return int(int64(a.number) - int64(b.number)) })
+	readers := make([]*runReader, len(runs))
+	heads := make([]Device, len(runs))
+	const ended = ^Device(0)
+	advance := func(i int) error {
+		r := readers[i]
+		err := r.next()
+		heads[i] = r.block.row.Device
+		if r.ended {
+			heads[i] = ended
+		}
+		return err
+	}
+	for i := range runs {
+		readers[i] = &runReader{s: s, d: runs[i]}
+		if err := advance(i); err != nil {
+			return err
+		}
+	}
+	for {
+		least := 0
+		for i := 1; i < len(heads); i++ {
+			if heads[i] < heads[least] {
+				least = i
+			}
+		}
+		if len(heads) == 0 || heads[least] == ended {
+			return nil
+		}
+		for d := heads[least]; heads[least] == d; {
+			if err := fn(&readers[least].block.row); err != nil {
+				return err
+			}
+			if err := advance(least); err != nil {
+				return err
+			}
+		}
+	}
+}

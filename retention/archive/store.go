@@ -1,0 +1,360 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meterd/meterd/retention/disk"
+)
+
+// Options says where the archive lies and how long it keeps rows.
+type Options struct {
+	Path      string // a directory, made if it is missing; its parent is there
+	Retention time.Duration
+	// Room returns how many bytes the archive may write now; nil: as many as it likes. Without room a run waits.
+	Room   func() uint64
+	Logger *slog.Logger // told about what goes wrong in the background; nil: nobody is
+
+	memoryBytes int                     // for tests; 0 stands for limits.go
+	step        func(what string) error // for tests: called before each change on the disk
+}
+
+func (o *Options) fill() {
+	if o.Room == nil {
+		o.Room = func() uint64 { return math.MaxUint64 }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.memoryBytes == 0 {
+		o.memoryBytes = memoryBytes
+	}
+}
+
+// Validate reports every fault of the options at once.
+func (o *Options) Validate() error {
+	var errs []error
+	if o.Path == "" {
+		errs = append(errs, errors.New("the archive has no path"))
+	}
+	if o.Retention <= 0 {
+		errs = append(errs, fmt.Errorf("the log retention %s is not positive", o.Retention))
+	}
+	return errors.Join(errs...)
+}
+
+// Store is an open archive. Group, Add, End, WriteRun and Skip belong to one goroutine, Tidy to one; everything else may
+// be called by any.
+type Store struct {
+	o     Options
+	codec *codec
+	isNew bool
+
+	// saving is held while the manifest is replaced; it is the outer lock.
+	saving sync.Mutex
+
+	// The gathering goroutine's.
+	memory  Memory
+	group   group // the one that is gathered
+	product func(ordinal uint64) uint32
+
+	mu       sync.Mutex
+	m        *manifest // never changed, but replaced
+	shown    []batch   // what of memory may be read
+	shownMs  int64     // its base
+	gathered mark      // behind the last group in memory
+	firstMs  int64     // of the first group behind the position, 0: there is none
+	dirs     map[uint64]*openDir
+	uses     uint64 // of dirs, counted
+	opened   int
+	number   uint64 // of the next directory
+	failure  error  // no manifest can be written any more
+	closed   bool
+	calls    sync.WaitGroup
+
+	stats stats
+}
+
+// mark is what is known behind a group.
+type mark struct {
+	at      Position
+	lastMs  int64
+	ties    Ties
+	logDays map[uint32]uint32 // of each product's plan; copied when it is changed
+}
+
+type stats struct{ rows, runs, merges, removed, removedBytes atomic.Uint64 }
+
+// Open opens or makes an archive. It removes what a crash has left that no manifest names. A directory that the
+// manifest names and that is not there, or a damaged manifest, is an error that wraps disk.ErrDamaged.
+func Open(o Options) (*Store, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o.fill()
+	s := &Store{o: o, dirs: map[uint64]*openDir{}}
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("open the archive: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Store) open() (err error) {
+	if s.codec, err = newCodec(); err != nil {
+		return err
+	}
+	if err := disk.MakeDir(s.o.Path); err != nil {
+		return err
+	}
+	m, err := readManifest(s.o.Path)
+	if err != nil {
+		return err
+	}
+	s.isNew = m == nil
+	if m == nil {
+		m = &manifest{next: 1, logDays: map[uint32]uint32{}}
+	}
+	if err := s.removeLeftovers(m); err != nil {
+		return err
+	}
+	if s.isNew { // From now on a missing manifest is damage.
+		if err := s.writeManifest(m); err != nil {
+			return err
+		}
+	}
+	s.m, s.number = m, m.next
+	s.gathered = mark{at: m.position, lastMs: m.positionMs, ties: m.ties, logDays: m.logDays}
+	for i := range m.directories {
+		s.dirs[m.directories[i].number] = &openDir{directory: m.directories[i]}
+	}
+	return nil
+}
+
+// removingSuffix marks a directory that is being removed.
+const removingSuffix = ".removing"
+
+// removeLeftovers removes directories that the manifest does not name, and proves that those are there that it does.
+func (s *Store) removeLeftovers(m *manifest) error {
+	entries, err := os.ReadDir(s.o.Path)
+	if err != nil {
+		return fmt.Errorf("list %q: %w", s.o.Path, err)
+	}
+	missing := map[string]bool{}
+	for i := range m.directories {
+		missing[m.directories[i].name()] = true
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if missing[name] {
+			delete(missing, name)
+			continue
+		}
+		if !strings.HasPrefix(name, "run-") && !strings.HasPrefix(name, "span-") && name != manifestName+disk.TmpSuffix {
+			continue
+		}
+		path := filepath.Join(s.o.Path, name)
+		whole := !strings.HasSuffix(name, disk.TmpSuffix) && !strings.HasSuffix(name, removingSuffix)
+		if s.isNew && whole {
+			return disk.Damage(filepath.Join(s.o.Path, manifestName), "it is missing although there is %q", name)
+		}
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove %q, left by a crash: %w", path, err)
+		}
+	}
+	for name := range missing {
+		return disk.Damage(filepath.Join(s.o.Path, name), "it is missing although the manifest of the archive names it")
+	}
+	return disk.SyncDir(s.o.Path)
+}
+
+func (s *Store) step(what string) error {
+	if s.o.step == nil {
+		return nil
+	}
+	return s.o.step(what)
+}
+
+func (s *Store) writeManifest(m *manifest) error {
+	if err := s.step("write the manifest"); err != nil {
+		return err
+	}
+	if err := disk.WriteSynced(filepath.Join(s.o.Path, manifestName), m.append(nil)); err != nil {
+		return err
+	}
+	return s.step("manifest written")
+}
+
+// update replaces the manifest by what change makes of a copy, durably, and then calls shown with mu held.
+func (s *Store) update(change func(m *manifest), shown func()) error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	s.mu.Lock()
+	m := s.m.clone()
+	s.mu.Unlock()
+	change(m)
+	for i := range m.directories {
+		m.next = max(m.next, m.directories[i].number+1)
+	}
+	if err := s.writeManifest(m); err != nil {
+		// Nobody knows which of the two manifests a crash would leave, so nothing is removed or written any more.
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.failure = err
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m = m
+	for i := range m.directories {
+		d := &m.directories[i]
+		if s.dirs[d.number] == nil {
+			s.dirs[d.number] = &openDir{directory: *d}
+		}
+	}
+	shown()
+	return nil
+}
+
+// newNumber returns the number of a new directory.
+func (s *Store) newNumber() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.number++
+	return s.number - 1
+}
+
+// IsNew reports whether the archive was made by Open.
+func (s *Store) IsNew() bool { return s.isNew }
+
+// Position returns the last group whose rows are archived durably.
+func (s *Store) Position() Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m.position
+}
+
+// Gathered returns the last group whose rows can be read, in memory or in a directory.
+func (s *Store) Gathered() Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gathered.at
+}
+
+// AvailableFromMs returns the instant before which groups are missing, Unix milliseconds, 0 if none are.
+func (s *Store) AvailableFromMs() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m.availableFrom
+}
+
+// LogDays returns the log days of a product's plan behind the last gathered group. The gathering goroutine calls it.
+func (s *Store) LogDays(product uint32) uint32 { return s.gathered.logDays[product] }
+
+// Skip moves the position over groups that are gone: what the archive shows begins behind them. logDays are those of
+// all products' plans.
+func (s *Store) Skip(to Position, availableFromMs int64, logDays map[uint32]uint32) error {
+	next := mark{at: to, lastMs: availableFromMs, logDays: logDays}
+	return s.update(func(m *manifest) {
+		m.position, m.positionMs, m.ties, m.logDays = to, availableFromMs, Ties{}, logDays
+		m.availableFrom = availableFromMs
+	}, func() {
+		s.memory, s.shown, s.gathered, s.firstMs = Memory{}, nil, next, 0
+	})
+}
+
+// span returns the number of the span that an instant lies in.
+func (s *Store) span(ms int64) int64 { return ms / s.spanMs() }
+
+func (s *Store) spanMs() int64 { return max((s.o.Retention / spansARetention).Milliseconds(), 1000) }
+
+// runAgeMs is when a run is written although there is memory for more.
+func (s *Store) runAgeMs() int64 {
+	age := min(max(s.o.Retention/spansARetention/runsASpan, runAgeMin), runAgeMax)
+	return age.Milliseconds()
+}
+
+// keepMs returns how long a row can be read that was decided under so many log days (R18).
+func (s *Store) keepMs(days uint32) int64 {
+	keep := s.o.Retention
+	if days > 0 {
+		keep = min(keep, time.Duration(days)*24*time.Hour)
+	}
+	return keep.Milliseconds()
+}
+
+// IsOver reports whether a row can no longer be read, to the millisecond (R18).
+func (s *Store) IsOver(r *Row, nowMs int64) bool { return nowMs-r.DecidedMs > s.keepMs(r.LogDays) }
+
+// expiresAt returns the expiry of an entry by Badger's clock, which is the wall's: a span later than needed, since that
+// clock is not the one that decides. Unix seconds.
+func (s *Store) expiresAt(lastMs int64, days uint32) uint64 {
+	return uint64((lastMs+s.keepMs(days)+2*s.spanMs())/1000) + 1
+}
+
+// Close waits for the calls that go on and closes every directory. What is in memory is in the log still.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	s.calls.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, d := range s.dirs {
+		errs = append(errs, s.closeDir(d))
+	}
+	return errors.Join(errs...)
+}
+
+// Stats are figures of the archive.
+type Stats struct {
+	Runs, Spans           int   // directories
+	Bytes                 int64 // of all of them
+	Rows                  uint64
+	MemoryRows            int
+	RunsWritten, Merges   uint64
+	Removed, RemovedBytes uint64 // directories that were dead
+	RowsWritten           uint64 // in runs, since the start
+}
+
+// Stats returns how the archive stands.
+func (s *Store) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := Stats{
+		RunsWritten: s.stats.runs.Load(), Merges: s.stats.merges.Load(), Removed: s.stats.removed.Load(),
+		RemovedBytes: s.stats.removedBytes.Load(), RowsWritten: s.stats.rows.Load(),
+	}
+	for i := range s.m.directories {
+		d := &s.m.directories[i]
+		x.Bytes += d.bytes
+		x.Rows += d.rows
+		if d.level == levelRun {
+			x.Runs++
+		} else {
+			x.Spans++
+		}
+	}
+	for i := range s.shown {
+		x.MemoryRows += len(s.shown[i].rows)
+	}
+	return x
+}
+
+// without returns list without the directories of some numbers.
+func without(list []directory, numbers []uint64) []directory {
+	return slices.DeleteFunc(slices.Clone(list), func(d directory) bool { return slices.Contains(numbers, d.number) })
+}

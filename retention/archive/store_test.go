@@ -1,0 +1,62 @@
+package archive
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// TestHistory: whatever is gathered, written, merged and removed, each device's rows are those of the log that are not
+// over, in both directions.
+func TestHistory(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			h := newHistory(seed, 12)
+			o := Options{Path: t.TempDir() + "/archive", memoryBytes: 60_000}
+			s := testStore(t, o)
+			runs := 0
+			for i := range 400 {
+				lasts := time.Minute * 30
+				if i%3 > 0 {
+					lasts = 0
+				}
+				g := h.next(1+h.dice.IntN(20), lasts)
+				g.feed(t, s)
+				if s.Due(h.nowMs) && h.dice.IntN(4) > 0 {
+					if err := s.WriteRun(); err != nil {
+						t.Fatal(err)
+					}
+					runs++
+				}
+				if h.dice.IntN(10) == 0 {
+					if err := s.Tidy(t.Context(), h.nowMs); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if i%50 == 49 {
+					h.compare(t, s, h.nowMs)
+				}
+				if i%133 == 99 { // What was in memory only comes again.
+					if err := s.Close(); err != nil {
+						t.Fatal(err)
+					}
+					s = testStore(t, o)
+					for _, g := range h.groups {
+						if g.seq > s.Position().Seq {
+							g.feed(t, s)
+						}
+					}
+					h.compare(t, s, h.nowMs)
+				}
+			}
+			x := s.Stats()
+			t.Logf("%d rows, %d runs written, %+v", len(h.rows), runs, x)
+			if x.Spans == 0 || x.Merges == 0 || x.Runs == 0 {
+				t.Errorf("spans, merges and runs must all be met: %+v", x)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}

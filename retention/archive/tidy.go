@@ -1,0 +1,218 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/meterd/meterd/retention/disk"
+)
+
+// Tidy removes directories whose rows can no longer be read at nowMs, and merges the runs of spans that are over, or
+// that have many. It ends early when ctx does, and goes on with the next call. nowMs is the time that meterd decides by
+// (R12), not the bare clock: one that leapt ahead would remove what is not over.
+func (s *Store) Tidy(ctx context.Context, nowMs int64) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	if err := s.removeDead(nowMs); err != nil {
+		return fmt.Errorf("remove what is over from the archive: %w", err)
+	}
+	for ctx.Err() == nil {
+		runs := s.dueRuns(nowMs)
+		if len(runs) == 0 {
+			return nil
+		}
+		if err := s.merge(ctx, runs, nowMs); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("merge %d runs of the archive: %w", len(runs), err)
+		}
+	}
+	return nil
+}
+
+// isDead reports whether none of a directory's rows can be read any more.
+func (s *Store) isDead(d *directory, nowMs int64) bool {
+	keep := int64(0)
+	for _, x := range d.days {
+		keep = max(keep, s.keepMs(x.days))
+	}
+	return nowMs-d.lastMs > keep
+}
+
+func (s *Store) removeDead(nowMs int64) error {
+	var dead []uint64
+	bytes := int64(0)
+	s.mu.Lock()
+	for i := range s.m.directories {
+		if d := &s.m.directories[i]; s.isDead(d, nowMs) {
+			dead = append(dead, d.number)
+			bytes += d.bytes
+		}
+	}
+	s.mu.Unlock()
+	if len(dead) == 0 {
+		return nil
+	}
+	if err := s.replace(dead, nil); err != nil {
+		return err
+	}
+	s.stats.removed.Add(uint64(len(dead)))
+	s.stats.removedBytes.Add(uint64(bytes))
+	return nil
+}
+
+// replace has the manifest name other directories instead of some, and removes those from the disk.
+func (s *Store) replace(numbers []uint64, by []directory) error {
+	var old []*openDir
+	err := s.update(func(m *manifest) {
+		m.directories = append(without(m.directories, numbers), by...)
+	}, func() {
+		for _, n := range numbers {
+			s.dirs[n].gone = true
+			old = append(old, s.dirs[n])
+			delete(s.dirs, n)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, d := range old {
+		if err := s.remove(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove removes a directory that no manifest names. It waits for those who read it now: a look each, which waits for
+// nobody. A file must not be cut while it is mapped.
+func (s *Store) remove(d *openDir) error {
+	s.mu.Lock()
+	if d.readers > 0 {
+		left := make(chan struct{})
+		d.left = left
+		s.mu.Unlock()
+		<-left
+		s.mu.Lock()
+	}
+	err := s.closeDir(d)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := s.step("rename to remove " + d.name()); err != nil {
+		return err
+	}
+	path := filepath.Join(s.o.Path, d.name())
+	if err := os.Rename(path, path+removingSuffix); err != nil {
+		return fmt.Errorf("remove %q: %w", path, err)
+	}
+	path += removingSuffix
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return fmt.Errorf("remove %q: %w", path, err)
+	}
+	for _, e := range entries {
+		if err := s.step("remove a file of " + d.name()); err != nil {
+			return err
+		}
+		if err := disk.RemoveGently(filepath.Join(path, e.Name())); err != nil {
+			return err
+		}
+	}
+	if err := s.step("remove " + d.name()); err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove %q: %w", path, err)
+	}
+	return disk.SyncDir(s.o.Path)
+}
+
+// dueRuns returns the runs of the oldest span that is to be merged.
+func (s *Store) dueRuns(nowMs int64) []directory {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bySpan := map[int64][]directory{}
+	var spans []int64
+	for _, d := range s.m.directories {
+		if d.level != levelRun {
+			continue
+		}
+		if bySpan[d.span] == nil {
+			spans = append(spans, d.span)
+		}
+		bySpan[d.span] = append(bySpan[d.span], d)
+	}
+	slices.Sort(spans)
+	for _, span := range spans {
+		// A run is written within its age, so the span's last one is there then; one that comes later is merged alone.
+		isOver := nowMs >= (span+1)*s.spanMs()+s.runAgeMs() && s.span(s.m.positionMs) > span
+		if isOver || len(bySpan[span]) >= mergeRuns {
+			return bySpan[span]
+		}
+	}
+	return nil
+}
+
+// merge writes the runs of a span as one directory for each value of log days.
+func (s *Store) merge(ctx context.Context, runs []directory, nowMs int64) error {
+	var bytes uint64
+	days := map[uint32]bool{}
+	var numbers []uint64
+	for i := range runs {
+		bytes += uint64(runs[i].bytes)
+		numbers = append(numbers, runs[i].number)
+		for _, x := range runs[i].days {
+			days[x.days] = true
+		}
+	}
+	if err := s.needs(bytes); err != nil {
+		return err
+	}
+	var made []directory
+	for d := range days {
+		out, err := s.mergeDays(ctx, runs, d, nowMs)
+		if err != nil {
+			return err
+		}
+		if out.rows > 0 {
+			made = append(made, out)
+		}
+	}
+	if err := s.replace(numbers, made); err != nil {
+		return err
+	}
+	s.stats.merges.Add(1)
+	return nil
+}
+
+// mergeDays writes those rows of the runs that were decided under some log days and are not over.
+func (s *Store) mergeDays(ctx context.Context, runs []directory, days uint32, nowMs int64) (directory, error) {
+	d := directory{level: levelSpan, number: s.newNumber(), span: runs[0].span, logDays: days}
+	w, err := s.newWriter(d)
+	if err != nil {
+		return d, err
+	}
+	rows := 0
+	err = s.eachOf(runs, func(r *Row) error {
+		if rows++; rows%mergeLookRows == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if r.LogDays != days || s.IsOver(r, nowMs) {
+			return nil
+		}
+		return w.add(r)
+	})
+	if err != nil {
+		return d, w.fail(err)
+	}
+	if w.d.rows == 0 {
+		return w.d, errors.Join(w.load.abort(), os.RemoveAll(w.path))
+	}
+	return w.finish()
+}

@@ -239,7 +239,7 @@ func TestReadiness(t *testing.T) {
 	}
 	d.ready.Store(true)
 	ctx, _ := d.ask(request{method: "GET", uri: "/readyz?verbose"})
-	if body := string(ctx.Response.Body()); !strings.HasPrefix(body, "ok\nview ledger: follows the log, ") {
+	if body := string(ctx.Response.Body()); !strings.HasPrefix(body, "ok\nview archive: follows the log, ") {
 		t.Errorf("how the views stand: %q", body)
 	}
 	d = newDaemon(t, func(o *Options) { o.Engine = gapped{o.Engine} })

@@ -19,11 +19,14 @@ import (
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
+	"github.com/meterd/meterd/retention/archive"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/retention/ledger"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/query"
+	"github.com/meterd/meterd/shard/rawlog"
+	"github.com/meterd/meterd/shard/views"
 	"github.com/meterd/meterd/usage"
 )
 
@@ -116,16 +119,20 @@ func (d *daemon) open() {
 	must(d.t, err)
 	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	must(d.t, err)
+	rows, err := archive.Open(archive.Options{Path: dir.ArchivePath(), Retention: retentionOfTests})
+	must(d.t, err)
+	raw, err := rawlog.New(rawlog.Options{Store: rows, Log: log, Retention: retentionOfTests})
+	must(d.t, err)
 	list := usage.New(usage.Options{Store: store})
 	d.engine, err = shard.Open(shard.Options{
 		Log: log, Ledger: list, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: d.clock, HashSeed: 42,
-		Region: dir.Region(), Retention: retentionOfTests,
+		Region: dir.Region(), Retention: retentionOfTests, Views: []views.View{raw},
 	})
 	must(d.t, err)
-	d.queries, err = query.New(query.Options{Engine: d.engine, Log: log, Ledger: list, Retention: retentionOfTests})
+	d.queries, err = query.New(query.Options{Engine: d.engine, RawLog: raw, Ledger: list, Retention: retentionOfTests})
 	must(d.t, err)
 	d.t.Cleanup(func() {
-		must(d.t, errors.Join(d.engine.Close(), log.Close(), store.Close(), dir.Close()))
+		must(d.t, errors.Join(d.engine.Close(), raw.Close(), log.Close(), store.Close(), dir.Close()))
 	})
 }
 

@@ -19,8 +19,6 @@ const (
 	// scanAudit is how many entries of the audit log one answer looks at, at some 2 µs each: a token that is bound to an
 	// account skips those of others.
 	scanAudit = 4096
-	// logIndexMax bounds an entry's place within its group, which has no more than 2^32 bytes.
-	logIndexMax = 1<<31 - 1
 	// logPageBytesMax bounds what one scan gathers for a streamed log; a client that does not take it holds no more than
 	// that.
 	logPageBytesMax = 256 << 10

@@ -69,7 +69,7 @@ func (c *call) pageLogs(q query.LogQuery, limit int) error {
 	list := json.RawMessage("[" + strings.ReplaceAll(strings.TrimSuffix(string(p.lines), "\n"), "\n", ",") + "]")
 	var next *string
 	if p.isCut {
-		next = cursorOf(uint64(p.last.DecidedMs), p.last.Seq, uint64(p.last.Index))
+		next = cursorOf(uint64(p.last.DecidedMs), p.last.Tie)
 	}
 	return c.answerPage("logs", list, next)
 }
@@ -101,12 +101,9 @@ func (c *call) logQuery() (q query.LogQuery, err error) {
 		return q, err
 	}
 	q.Type = event.ParseType([]byte(kind))
-	var ms, seq, index uint64
-	onward, err := c.cursorNumbers(&ms, &seq, &index)
-	if err == nil && onward && (seq == 0 || index > logIndexMax) {
-		err = badCursor()
-	}
-	q.After = query.LogPlace{DecidedMs: int64(ms), Seq: seq, Index: int(index)}
+	var ms uint64
+	_, err = c.cursorNumbers(&ms, &q.After.Tie)
+	q.After.DecidedMs = int64(ms)
 	return q, err
 }
 

@@ -86,6 +86,7 @@ func (d *daemon) open() error {
 	if d.history, err = openHistory(o, d.state, d.dir, d.logger); err != nil {
 		return err
 	}
+	go d.state.raw.Maintain(ctx, d.engine.NowMs)
 	if err := d.firstToken(); err != nil {
 		return err
 	}
@@ -108,6 +109,7 @@ func (d *daemon) openDoors() error {
 	d.state.webhooks.RegisterMetrics(set)
 	registerRunDry(set, d.state.reader)
 	d.snapshots.register(set)
+	d.state.raw.RegisterMetrics(set)
 	host, _, err := net.SplitHostPort(d.o.listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)

@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"time"
 
+	"github.com/meterd/meterd/retention/archive"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/retention/ledger"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/query"
+	"github.com/meterd/meterd/shard/rawlog"
 	"github.com/meterd/meterd/shard/views"
 	"github.com/meterd/meterd/usage"
 	"github.com/meterd/meterd/webhook"
@@ -23,6 +26,7 @@ import (
 type state struct {
 	log      *commitlog.Log
 	ledger   *usage.Ledger
+	raw      *rawlog.View
 	webhooks *webhook.Service
 	engine   *shard.Engine
 	reader   *query.Reader
@@ -40,9 +44,12 @@ func openState(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed func(
 func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed func(error)) (err error) {
 	s.log, err = commitlog.Open(commitlog.Options{
 		Path: dir.LogPath(), Retention: o.retention, Fatal: failed, Logger: logger,
-		Room: func() bool { return !dir.Guard().Low() },
+		Room: func() bool { return !dir.Guard().Low() }, Archived: true,
 	})
 	if err != nil {
+		return err
+	}
+	if s.raw, err = openRawLog(o, dir, s.log, logger); err != nil {
 		return err
 	}
 	if s.ledger, err = openLedger(dir.LedgerPath(), s.log.First() == 1, o.usageRetention, logger); err != nil {
@@ -57,7 +64,7 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed
 	}
 	seed := dir.HashSeed()
 	s.engine, err = shard.Open(shard.Options{
-		Log: s.log, Ledger: s.ledger, Views: []views.View{s.webhooks}, Checkpoints: checkpoints, Guard: dir.Guard(),
+		Log: s.log, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Checkpoints: checkpoints, Guard: dir.Guard(),
 		Clock:    shard.NewSystemClock(),
 		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
 		CheckpointEvery: o.checkpointEvery, AcceptViewGap: o.acceptViewGap, Logger: logger,
@@ -66,7 +73,7 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed
 		return err
 	}
 	s.reader, err = query.New(query.Options{
-		Engine: s.engine, Log: s.log, Ledger: s.ledger, Retention: o.retention, Logger: logger,
+		Engine: s.engine, RawLog: s.raw, Ledger: s.ledger, Retention: o.retention, Logger: logger,
 		UsageRetention: o.usageRetention,
 	})
 	if err != nil {
@@ -103,6 +110,44 @@ func openWebhooks(
 		return nil, errors.Join(fmt.Errorf("open the queues of the webhooks %q: %w", path, err), store.Close())
 	}
 	return s, nil
+}
+
+// openRawLog opens the archive of the log's events. One that is made for an older log begins where that begins.
+func openRawLog(o *serveOptions, dir *disk.Dir, log *commitlog.Log, logger *slog.Logger) (*rawlog.View, error) {
+	store, err := archive.Open(archive.Options{
+		Path: dir.ArchivePath(), Retention: o.retention, Room: dir.Guard().ArchiveRoom, Logger: logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w; or move %q away and start once with --accept-view-gap: events that are gone from the "+
+			"log can then no longer be read", err, dir.ArchivePath())
+	}
+	view, err := rawlog.New(rawlog.Options{Store: store, Log: log, Retention: o.retention, Logger: logger})
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	if first := log.First(); store.IsNew() && first > 1 {
+		if err := beginAt(view, log, first); err != nil {
+			return nil, errors.Join(err, store.Close())
+		}
+	}
+	return view, nil
+}
+
+// beginAt has a view that is new begin with the first group of the log.
+func beginAt(view views.View, log *commitlog.Log, first uint64) error {
+	chain, err := log.ChainOf(first - 1)
+	if err != nil {
+		return err
+	}
+	var b commitlog.Block
+	if err := log.ReadForward(context.Background(), first-1, 0, math.MaxInt64, 1, &b); err != nil {
+		return err
+	}
+	_, fromMs, _ := log.Last()
+	if len(b.Groups) > 0 {
+		fromMs = b.Groups[0].FirstMs
+	}
+	return view.Skip(views.Position{Seq: first - 1, Chain: chain}, fromMs)
 }
 
 // openLedger opens the ledger. A damaged one is moved aside if the log is whole and can build it again; otherwise an
@@ -157,6 +202,9 @@ func (s *state) close() error {
 	}
 	if s.webhooks != nil {
 		errs = append(errs, s.webhooks.Close())
+	}
+	if s.raw != nil {
+		errs = append(errs, s.raw.Close())
 	}
 	return errors.Join(errs...)
 }

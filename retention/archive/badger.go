@@ -308,4 +308,3 @@ func readBack(path string, entries uint64, want *sums, warn *slog.Logger) error 
 	}
 	return nil
 }
-

@@ -30,7 +30,11 @@ func newCodec() (*codec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open compressor: %w", err)
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(payloadBytesMax+rowsBytesMax))
+	dec, err := zstd.NewReader(
+		nil,
+		zstd.WithDecoderConcurrency(0),
+		zstd.WithDecoderMaxMemory(payloadBytesMax+rowsBytesMax),
+	)
 	if err != nil {
 		return nil, fmt.Errorf("open decompressor: %w", err)
 	}
@@ -244,14 +248,14 @@ type blockReader struct {
 	from int // byte of the payload block where the row's payload begins
 	size int // of the row's payload
 
-	cols                  [columns]column
-	firstMs               int64
-	left                  uint64 // rows
-	deviceLeft, daysLeft  uint64
-	payloadAt             int
-	counts                counts
-	topic, name           []byte
-	err                   error
+	cols                 [columns]column
+	firstMs              int64
+	left                 uint64 // rows
+	deviceLeft, daysLeft uint64
+	payloadAt            int
+	counts               counts
+	topic, name          []byte
+	err                  error
 }
 
 // open begins to read raw, whose key names its first row.

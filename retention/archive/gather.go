@@ -170,4 +170,3 @@ func (s *Store) needs(bytes uint64) error {
 	}
 	return nil
 }
-

@@ -242,7 +242,7 @@ func (m *Memory) each(fn func(*Row) error) error {
 	for i := range heads {
 		head(i)
 	}
-	var order orders
+	var order Orders
 	var r Row
 	for {
 		least := 0
@@ -257,7 +257,7 @@ func (m *Memory) each(fn func(*Row) error) error {
 		b, d := &m.batches[least], heads[least]
 		for at[least] < len(b.rows) && b.rows[at[least]].device == d {
 			b.row(&r, at[least], m.baseMs)
-			order.number(&r)
+			order.Number(&r)
 			if err := fn(&r); err != nil {
 				return err
 			}
@@ -267,8 +267,8 @@ func (m *Memory) each(fn func(*Row) error) error {
 	}
 }
 
-// orders numbers the rows of one device, group and millisecond.
-type orders struct {
+// Orders numbers rows of one device, group and millisecond that follow each other: it sets their Order.
+type Orders struct {
 	device Device
 	ms     int64
 	tie    uint32
@@ -276,11 +276,12 @@ type orders struct {
 	begun  bool
 }
 
-func (o *orders) number(r *Row) {
+// Number sets the Order of the next row.
+func (o *Orders) Number(r *Row) {
 	if o.begun && r.Device == o.device && r.DecidedMs == o.ms && r.Tie == o.tie {
 		o.order = min(o.order+1, orderMax)
 	} else {
-		*o = orders{device: r.Device, ms: r.DecidedMs, tie: r.Tie, begun: true}
+		*o = Orders{device: r.Device, ms: r.DecidedMs, tie: r.Tie, begun: true}
 	}
 	r.Order = o.order
 }

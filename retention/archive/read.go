@@ -339,12 +339,12 @@ type memorySource struct {
 func newMemorySource(b *batch, baseMs int64, device Device, q *Query, w window) *memorySource {
 	m := &memorySource{batch: b, baseMs: baseMs, device: device, q: q, w: w}
 	m.own = batch{rows: b.of(device), texts: b.texts, sorted: true}
-	var order orders
+	var order Orders
 	m.places = make([]uint32, len(m.own.rows))
 	for i := range m.own.rows {
 		x := &m.own.rows[i]
 		r := Row{Device: device, DecidedMs: baseMs + int64(x.ms), Tie: x.tie}
-		order.number(&r)
+		order.Number(&r)
 		m.places[i] = r.Order
 	}
 	if !q.Oldest {

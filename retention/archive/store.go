@@ -242,6 +242,20 @@ func (s *Store) Position() Position {
 	return s.m.position
 }
 
+// PositionMs returns when the last event of Position was decided, Unix milliseconds.
+func (s *Store) PositionMs() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m.positionMs
+}
+
+// GatheredMs returns when the last event of Gathered was decided, Unix milliseconds.
+func (s *Store) GatheredMs() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gathered.lastMs
+}
+
 // Gathered returns the last group whose rows can be read, in memory or in a directory.
 func (s *Store) Gathered() Position {
 	s.mu.Lock()

@@ -108,7 +108,7 @@ func (d *Dir) open(o *DirOptions) error {
 	if d.identity, err = openIdentity(d.path, o.Region, o.Now(), first); err != nil {
 		return err
 	}
-	for _, sub := range []string{d.LogPath(), d.LedgerPath(), d.CheckpointPath(), d.SnapshotsPath(), d.WebhooksPath()} {
+	for _, sub := range d.rooms() {
 		if err := MakeDir(sub); err != nil {
 			return err
 		}
@@ -179,10 +179,17 @@ func checkVersion(path string, version, oldest, newest int) error {
 	return nil
 }
 
+// rooms are the directories of those that keep files here.
+func (d *Dir) rooms() []string {
+	return []string{
+		d.LogPath(), d.ArchivePath(), d.LedgerPath(), d.CheckpointPath(), d.SnapshotsPath(), d.WebhooksPath(),
+	}
+}
+
 // checkVirgin refuses a directory that has something in it but no VERSION: it is somebody else's, or VERSION was lost.
 // What a first start that was cut short may have left is allowed.
 func (d *Dir) checkVirgin() error {
-	for _, sub := range []string{d.LogPath(), d.LedgerPath(), d.CheckpointPath(), d.SnapshotsPath(), d.WebhooksPath()} {
+	for _, sub := range d.rooms() {
 		entries, err := os.ReadDir(sub)
 		if err == nil && len(entries) > 0 {
 			return Damage(d.versionPath(), "it is missing although %q has content", filepath.Base(sub))
@@ -194,7 +201,8 @@ func (d *Dir) checkVirgin() error {
 	}
 	for _, e := range entries {
 		switch strings.TrimSuffix(e.Name(), TmpSuffix) {
-		case "LOCK", "VERSION", "IDENTITY", "BALLAST", "log", "ledger", "checkpoint", "snapshots", "webhooks", "lost+found":
+		case "LOCK", "VERSION", "IDENTITY", "BALLAST", "log", "archive", "ledger", "checkpoint", "snapshots", "webhooks",
+			"lost+found":
 		default:
 			return fmt.Errorf("%q is not a meterd data directory: it has %q but no VERSION; name an empty directory with --data",
 				d.path, e.Name())
@@ -208,6 +216,9 @@ func (d *Dir) Path() string { return d.path }
 
 // LogPath returns where the log's segments lie.
 func (d *Dir) LogPath() string { return filepath.Join(d.path, "log") }
+
+// ArchivePath returns where the archive of the log's events lies.
+func (d *Dir) ArchivePath() string { return filepath.Join(d.path, "archive") }
 
 // LedgerPath returns where the ledger lies.
 func (d *Dir) LedgerPath() string { return filepath.Join(d.path, "ledger") }

@@ -17,6 +17,7 @@ import (
 //	─────────────────────────  Stopped     events are refused
 //	      changes of administration, then
 //	─────────────────────────  Exhausted   administration is refused, too, and the ledger rests
+//	      the archive's runs, which free the log's segments
 //	      the next checkpoint and what else must be written to come to rest
 //	─────────────────────────  nothing
 //
@@ -215,6 +216,17 @@ func (g *Guard) Stopped() bool { return g.stop.below.Load() }
 // Exhausted reports whether administration must be refused and the ledger rest, too: what is left is for the next
 // checkpoint and a restart.
 func (g *Guard) Exhausted() bool { return g.exhausted.below.Load() }
+
+// ArchiveRoom returns how many bytes the archive may write. It goes on while others rest, for what it writes lets segments
+// of the log go: it leaves half of what administration leaves.
+func (g *Guard) ArchiveRoom() uint64 {
+	free, err := g.opts.Free(g.path)
+	if err != nil {
+		free = g.free.Load()
+	}
+	keep := g.opts.thresholds(g.reserve.Load()).exhausted / 2
+	return free - min(free, keep)
+}
 
 // FreeBytes returns what the last Check measured.
 func (g *Guard) FreeBytes() uint64 { return g.free.Load() }

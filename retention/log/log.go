@@ -14,7 +14,9 @@ import (
 type Options struct {
 	Path         string        // a directory; made if it is missing
 	SegmentBytes int64         // of a segment file, a multiple of 4096; 0: 64 MiB
-	Retention    time.Duration // how long a group is kept at least
+	Retention    time.Duration // how long a group is kept at least; a seventh of it ends a segment
+	// Archived says that a view keeps the groups' events: a segment goes as soon as every view has passed it.
+	Archived bool
 	// Room is asked before disk space is taken ahead of need; false: files grow as they are written, and no released
 	// segment is kept for its blocks. nil: there always is room. It is called by Append and must not call the log.
 	Room func() bool

@@ -7,7 +7,7 @@ import (
 )
 
 // Release frees the disk of what is older than the retention: whole segments, oldest first, each only when its newest
-// group was decided more than Retention before nowMs and is not newer than `passed`, the group that every view has
+// group was decided more than Retention before nowMs (unless Options.Archived) and is not newer than `passed`, the group that every view has
 // durably passed. It also ends the open segment when its first group is older than a seventh of the retention, so that
 // the disk of a quiet log is freed in time (R18). A segment that is being read is left for the next call. nowMs is the
 // time that meterd decides by (R12), not the bare clock: one that leapt ahead would free what is not old. Release may
@@ -62,7 +62,7 @@ func (l *Log) takeOldest(nowMs int64, passed uint64) *segment {
 		return nil
 	}
 	s := l.segments[0]
-	if s.readers > 0 || s.last > passed || nowMs-s.lastMs <= l.opts.Retention.Milliseconds() {
+	if s.readers > 0 || s.last > passed || !l.opts.Archived && nowMs-s.lastMs <= l.opts.Retention.Milliseconds() {
 		return nil
 	}
 	l.segments = l.segments[1:]

@@ -2,7 +2,7 @@
 // last, what a device's log says. It decides nothing and writes nothing.
 //
 //	View ────────────► shard.Engine.View ──► device table, catalogue, pools
-//	DeviceLog ───────► the log, newest first ──► rows of one device
+//	DeviceLog ───────► the raw log ──► rows of one device
 //	Licenses, Audit ─► the ledger, once it has what was decided before the call
 //	Usage ───────────► the ledger as well: totals of products where windows meet
 //	Forecast ────────► View for the ends to come, the ledger for first connects of the past

@@ -11,10 +11,12 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention/archive"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/retention/ledger"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/rawlog"
 	"github.com/meterd/meterd/shard/record"
 	"github.com/meterd/meterd/shard/views"
 	"github.com/meterd/meterd/usage"
@@ -99,15 +101,21 @@ func (d *daemon) open() {
 	d.must(err)
 	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	d.must(err)
+	rows, err := archive.Open(archive.Options{Path: dir.ArchivePath(), Retention: retention})
+	d.must(err)
+	raw, err := rawlog.New(rawlog.Options{Store: rows, Log: log, Retention: retention})
+	d.must(err)
 	d.ledger = &brokenLedger{Ledger: usage.New(usage.Options{Store: store})}
 	d.engine, err = shard.Open(shard.Options{
 		Log: log, Ledger: d.ledger, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: d.clock, HashSeed: 42,
-		Region: dir.Region(), Retention: retention,
+		Region: dir.Region(), Retention: retention, Views: []views.View{raw},
 	})
 	d.must(err)
-	d.Reader, err = New(Options{Engine: d.engine, Log: log, Ledger: d.ledger, Retention: retention})
+	d.Reader, err = New(Options{Engine: d.engine, RawLog: raw, Ledger: d.ledger, Retention: retention})
 	d.must(err)
-	d.close = func() error { return errors.Join(d.engine.Close(), log.Close(), store.Close(), dir.Close()) }
+	d.close = func() error {
+		return errors.Join(d.engine.Close(), raw.Close(), log.Close(), store.Close(), dir.Close())
+	}
 }
 
 func (d *daemon) must(err error) {

@@ -1,9 +1,6 @@
 package query
 
 const (
-	// readBytesMax is what is read of the log at once for a device's log, and copied, so that nothing of the log is
-	// held.
-	readBytesMax = 4 << 20
 	// usageRowsAtOnce is how many rows of usage are made at once, about: some 300 bytes each while they are made.
 	usageRowsAtOnce = 16 << 10
 	// deviceDaysAtOnce is how many devices' days of a month are gathered at once: some 1300 bytes each at most.

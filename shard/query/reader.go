@@ -1,22 +1,15 @@
 package query
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/meterd/meterd/license"
-	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/record"
 	"github.com/meterd/meterd/shard/views"
 )
-
-// Log is the commit log as it is read backwards. It is copied: nothing of the log is held when ReadBack has returned.
-type Log interface {
-	ReadBack(ctx context.Context, before uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block) error
-}
 
 // Ledger is what the ledger lists.
 type Ledger interface {
@@ -34,7 +27,7 @@ type Ledger interface {
 // Options is what a Reader is made of.
 type Options struct {
 	Engine *shard.Engine
-	Log    Log    // of Engine
+	RawLog RawLog // of Engine
 	Ledger Ledger // of Engine
 	// Retention is how long the raw log is kept.
 	Retention time.Duration
@@ -46,8 +39,8 @@ type Options struct {
 // Validate reports every fault at once.
 func (o *Options) Validate() error {
 	var errs []error
-	if o.Engine == nil || o.Log == nil || o.Ledger == nil {
-		errs = append(errs, errors.New("query: Engine, Log and Ledger are needed"))
+	if o.Engine == nil || o.RawLog == nil || o.Ledger == nil {
+		errs = append(errs, errors.New("query: Engine, RawLog and Ledger are needed"))
 	}
 	if o.Retention <= 0 {
 		errs = append(errs, errors.New("query: Retention must be positive"))
@@ -58,11 +51,10 @@ func (o *Options) Validate() error {
 // Reader answers questions. It is safe for concurrent use, as long as its engine is open.
 type Reader struct {
 	engine    *shard.Engine
-	log       Log
+	raw       RawLog
 	ledger    Ledger
 	retention time.Duration
 	logger    *slog.Logger
-	inflate   *record.Compressor
 
 	usageRetention time.Duration
 }
@@ -75,13 +67,10 @@ func New(o Options) (*Reader, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Reader{
-		engine: o.Engine, log: o.Log, ledger: o.Ledger, retention: o.Retention, logger: o.Logger,
+	return &Reader{
+		engine: o.Engine, raw: o.RawLog, ledger: o.Ledger, retention: o.Retention, logger: o.Logger,
 		usageRetention: o.UsageRetention,
-	}
-	var err error
-	r.inflate, err = record.NewCompressor(0) // 0: as many at once as there are processors.
-	return r, err
+	}, nil
 }
 
 // View runs fn as shard.Engine.View does: fn must be short, and keeps nothing but values that were copied out.

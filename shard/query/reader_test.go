@@ -15,7 +15,7 @@ import (
 
 func TestOptionsReportEveryFault(t *testing.T) {
 	_, err := New(Options{})
-	for _, fault := range []string{"Engine, Log and Ledger", "Retention"} {
+	for _, fault := range []string{"Engine, RawLog and Ledger", "Retention"} {
 		if err == nil || !strings.Contains(err.Error(), fault) {
 			t.Errorf("%v does not name %s", err, fault)
 		}

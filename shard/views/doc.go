@@ -9,6 +9,9 @@
 //	log on disk ──ReadForward (what the tail dropped)─────┘            │
 //	                                                                   └─► Position, stored by the view with its data
 //
+// A LogReader is no part of this: it is told how far the log is durable, and reads the log's files itself, because
+// events are many times what groups hold for the others.
+//
 // Steps of one group: the committer appends it to the log, then hands it to Durable, which never waits. The view's
 // goroutine gathers groups for up to a second, or until somebody waits for one of them, and calls Apply once for all of
 // them. A view that falls behind the tail reads the log's files until it has caught up.
@@ -24,7 +27,7 @@
 //   - A view that fails is tried again, loudly, and holds the log's segments; it never stops enforcement.
 //   - While the disk runs short of space, all views but the last one and those that write next to nothing rest; the
 //     last one frees segments. While it is full all of them rest, because a view that writes to a full disk may end the
-//     process.
+//     process. A LogReader never rests: it frees segments, and looks for room itself.
 //   - Closing waits for a bounded part of what a view lacks. The next start goes on from its stored position.
 //   - Passed is the last group that every view has durably passed: what lies behind it may leave the log.
 package views

@@ -52,6 +52,9 @@ func (f *follower) wait(tick, rest <-chan time.Time) (stopped bool) {
 func (f *follower) catchUp(stopped bool) error {
 	for left := closeAppliesMax; ; left-- {
 		f.callPins()
+		if f.reader != nil {
+			return f.readLog(stopped)
+		}
 		if f.rests() || !stopped && f.r.stopped() {
 			return nil // If the runner is closed, run calls once more, with the bound.
 		}
@@ -64,11 +67,30 @@ func (f *follower) catchUp(stopped bool) error {
 				"view", f.view.Name(), "reached_group", f.passed.Load())
 			return nil
 		}
-		if err := f.view.Apply(groups, f.r.o.Devices); err != nil {
+		if err := f.applier.Apply(groups, f.r.o.Devices); err != nil {
 			return fmt.Errorf("apply groups %d to %d: %w", groups[0].Seq, groups[len(groups)-1].Seq, err)
 		}
-		f.advance(groups[len(groups)-1])
+		last := groups[len(groups)-1]
+		f.advance(last.Seq, last.LastMs)
 	}
+}
+
+// readLog has a view read what is durable. Once the runner is closed nothing more is read: the next start goes on.
+func (f *follower) readLog(stopped bool) error {
+	if stopped {
+		return nil
+	}
+	f.r.mu.Lock()
+	last := f.limit(f.r.last)
+	f.r.mu.Unlock()
+	err := f.reader.Follow(f.r.ctx, last, f.r.o.Devices)
+	if at := f.view.Position().Seq; at > f.passed.Load() {
+		f.advance(at, f.reader.PositionMs())
+	}
+	if f.r.ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // rests reports whether the view must write nothing now, for want of space.
@@ -124,16 +146,16 @@ func cut(groups []*Group) []*Group {
 }
 
 // advance notes how far the view is, gives back what no view needs any more, and wakes the waiting readers.
-func (f *follower) advance(g *Group) {
+func (f *follower) advance(seq uint64, lastMs int64) {
 	r := f.r
-	f.passed.Store(g.Seq)
-	f.passedMs.Store(g.LastMs)
+	f.passed.Store(seq)
+	f.passedMs.Store(lastMs)
 	if r.o.Moved != nil {
-		r.o.Moved(f.view, g.Seq)
+		r.o.Moved(f.view, seq)
 	}
-	passed := r.Passed()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	passed := r.applied()
 	close(f.moved)
 	f.moved = make(chan struct{})
 	drop := 0

@@ -1,6 +1,7 @@
 package views
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,6 +56,8 @@ type Runner struct {
 	o         Options
 	followers []*follower
 	stop      chan struct{}
+	ctx       context.Context // ends with stop
+	cancel    context.CancelFunc
 	wg        sync.WaitGroup
 
 	mu    sync.Mutex
@@ -76,6 +79,8 @@ type catalogueFrom struct {
 type follower struct {
 	r        *Runner
 	view     View
+	applier  Applier   // view, or nil
+	reader   LogReader // view, or nil
 	yields   bool
 	kick     chan struct{} // there are many groups, or somebody waits
 	passed   atomic.Uint64 // as Position
@@ -90,6 +95,7 @@ type follower struct {
 // whose next group is gone from the log, unless AcceptGap is set.
 func Open(o Options) (*Runner, error) {
 	r := &Runner{o: o, stop: make(chan struct{}), last: o.Source.Last().Seq}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.catalogues = []catalogueFrom{{0, o.Catalogue}}
 	for i, v := range o.Views {
 		_, slight := v.(Slight)
@@ -102,6 +108,11 @@ func Open(o Options) (*Runner, error) {
 			yields: i < len(o.Views)-1 && !slight,
 			kick:   make(chan struct{}, 1),
 			moved:  make(chan struct{}),
+		}
+		f.applier, _ = v.(Applier)
+		f.reader, _ = v.(LogReader)
+		if f.applier == nil && f.reader == nil {
+			panic("BUG: " + v.Name() + " is neither an Applier nor a LogReader")
 		}
 		f.passed.Store(v.Position().Seq)
 		if gapped, ok := v.(Gapped); ok {
@@ -221,6 +232,18 @@ func (r *Runner) Passed() uint64 {
 	return passed
 }
 
+// applied returns the last group that every view has durably passed that is given groups: what memory holds of them is
+// not needed any more.
+func (r *Runner) applied() uint64 {
+	passed := r.last
+	for _, f := range r.followers {
+		if f.applier != nil {
+			passed = min(passed, f.passed.Load())
+		}
+	}
+	return passed
+}
+
 // WaitFor returns when the view has durably passed a durable group.
 func (r *Runner) WaitFor(view View, seq uint64) error {
 	f := r.of(view)
@@ -257,6 +280,7 @@ func (r *Runner) of(view View) *follower {
 // of its Apply: the next start goes on from there. The views stay open.
 func (r *Runner) Close() {
 	close(r.stop)
+	r.cancel()
 	r.wg.Wait()
 }
 

@@ -1,6 +1,8 @@
 package views
 
 import (
+	"context"
+
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard/record"
@@ -42,15 +44,13 @@ type Devices interface {
 	Name(counters.Ordinal) (product uint32, name []byte)
 }
 
-// View is computed from the log's groups. Its methods are called by one goroutine, but Position by any.
+// View is computed from the log. Its methods are called by one goroutine, but Position by any. It is an Applier or a
+// LogReader, too.
 type View interface {
 	// Name is one word, for logs and metrics.
 	Name() string
 	// Position is the last group that the view holds durably.
 	Position() Position
-	// Apply adds groups, which follow each other and the view's position, and returns when they are durable, with the
-	// position moved. After an error it is called again with the same groups or more.
-	Apply(groups []*Group, devices Devices) error
 	// Skip moves the position over groups that the log no longer has: what the view shows begins behind them.
 	Skip(to Position, availableFromMs int64) error
 	// Close ends the view.
@@ -62,6 +62,25 @@ type View interface {
 type Slight interface {
 	// Slight does nothing: it marks the view.
 	Slight()
+}
+
+// Applier is a View that is given the groups.
+type Applier interface {
+	View
+	// Apply adds groups, which follow each other and the view's position, and returns when they are durable, with the
+	// position moved. After an error it is called again with the same groups or more.
+	Apply(groups []*Group, devices Devices) error
+}
+
+// LogReader is a View that reads the log itself: it needs events, which groups do not have, since handing them over
+// would hold some 50 MB a second in memory for the slowest view. It never rests, for it frees segments of the log.
+type LogReader interface {
+	View
+	// Follow reads the log up to group last, which is durable. Position says how much of it is durable in the view. It is
+	// called about every second, also when there is nothing new, and ends early when ctx does.
+	Follow(ctx context.Context, last uint64, devices Devices) error
+	// PositionMs is the decided time of the last event of Position, Unix milliseconds.
+	PositionMs() int64
 }
 
 // Gapped is a view that can say behind which gap it begins.

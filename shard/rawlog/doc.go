@@ -1,0 +1,23 @@
+// Package rawlog is the raw log of devices (R18): the view of the commit log that archives events by device, and the
+// reading of one device's events, wherever they are.
+//
+//	commit log ──Follow──► rows ──► archive.Store: memory, about an hour ──WriteRun──► runs, spans      position moves
+//	     │                              │                                                │
+//	     │ groups that are not gathered │ rows in memory                                 │ rows in directories
+//	     └───────────── tail ───────────┴──────────────── Snapshot.Each ─────────────────┘
+//	                      └──────────────────► DeviceLog: in the order of places
+//
+// Invariants:
+//
+//   - The view reads the log's files itself, up to the last durable group. Ingest hands nothing over and waits for
+//     nothing.
+//   - Each group is in exactly one of the three places: directories have those up to the position, memory those up to
+//     Gathered, the log the rest. A Snapshot says where they meet, so no event is read twice or left out.
+//   - A segment of the log goes only once its groups are behind the position. A reader that finds a group of the tail
+//     gone takes another Snapshot, and goes on behind the last row that it gave.
+//   - A row carries the log days of the plan that its event was decided under: those that the log's own records of
+//     administration say, not those of the catalogue as it is now.
+//   - Reading copies a bounded block and lets go. What is slow to take rows holds nothing.
+//   - A directory that cannot be read or merged fails the view, loudly. New events are archived nevertheless, since that
+//     frees the log's segments.
+package rawlog

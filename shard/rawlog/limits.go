@@ -1,0 +1,22 @@
+package rawlog
+
+import "time"
+
+const (
+	// followBytes is what the view reads of the log at once.
+	followBytes = 2 << 20
+	// tailBytes is what is read of the log at once for a device's events that are not gathered: a little at first, since
+	// the tail is a second as a rule, then twice as much each time.
+	tailBytes    = 4 << 20
+	tailBytesMin = 128 << 10
+	// snapshotsMax bounds how often one call goes on with another Snapshot: directories are merged and segments go a few
+	// times a second at most.
+	snapshotsMax = 100
+	// tidyAge is the longest time between two looks for dead directories and due merges; a twentieth of a span otherwise,
+	// since with a short retention disk must be free as soon (R18).
+	tidyAge    = time.Minute
+	tidyAgeMin = 250 * time.Millisecond
+	tidyPart   = 7 * 20
+	// retryAfter is how long upkeep rests after an error.
+	retryAfter = 5 * time.Second
+)

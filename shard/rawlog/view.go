@@ -1,0 +1,214 @@
+package rawlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention/archive"
+	commitlog "github.com/meterd/meterd/retention/log"
+	"github.com/meterd/meterd/shard/record"
+	"github.com/meterd/meterd/shard/views"
+)
+
+// Log is the commit log as it is read. It is copied: nothing of the log is held when a method has returned.
+type Log interface {
+	First() uint64
+	Last() (seq uint64, lastMs int64, chain commitlog.Chain)
+	ReadBack(ctx context.Context, before uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block) error
+	ReadForward(ctx context.Context, after uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block) error
+}
+
+// Options is what a View is made of.
+type Options struct {
+	Store *archive.Store
+	Log   Log
+	// Retention is how long the raw log is kept, as the Store's.
+	Retention time.Duration
+	Logger    *slog.Logger // told about upkeep that fails; nil: nobody is
+}
+
+// View is the view of the raw log. Reading methods are safe for concurrent use, also beside Follow.
+type View struct {
+	o       Options
+	inflate *record.Compressor
+	now     atomic.Pointer[func() int64]
+	upkeep  atomic.Pointer[error] // why upkeep failed
+	chunk   []byte                // Follow's
+	block   commitlog.Block       // Follow's
+	row     archive.Row           // Follow's
+}
+
+// New returns the view that o.Store keeps.
+func New(o Options) (*View, error) {
+	if o.Store == nil || o.Log == nil || o.Retention <= 0 {
+		return nil, errors.New("rawlog: Store, Log and Retention are needed")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	inflate, err := record.NewCompressor(0) // 0: as many at once as there are processors.
+	return &View{o: o, inflate: inflate}, err
+}
+
+// Name implements views.View.
+func (v *View) Name() string { return "archive" }
+
+// Position implements views.View.
+func (v *View) Position() views.Position { return views.Position(v.o.Store.Position()) }
+
+// PositionMs implements views.LogReader.
+func (v *View) PositionMs() int64 { return v.o.Store.PositionMs() }
+
+// AvailableFromMs implements views.Gapped.
+func (v *View) AvailableFromMs() (int64, error) { return v.o.Store.AvailableFromMs(), nil }
+
+// Skip implements views.View. What plans said of log days is lost with the groups: 0, the retention, until a plan is
+// changed, so that nothing is gone too early.
+func (v *View) Skip(to views.Position, availableFromMs int64) error {
+	return v.o.Store.Skip(archive.Position(to), availableFromMs, map[uint32]uint32{})
+}
+
+// Close implements views.View.
+func (v *View) Close() error { return v.o.Store.Close() }
+
+// Follow implements views.LogReader.
+func (v *View) Follow(ctx context.Context, last uint64, devices views.Devices) error {
+	s := v.o.Store
+	s.SetProducts(func(ordinal uint64) uint32 {
+		product, _ := devices.Name(counters.Ordinal(ordinal))
+		return product
+	})
+	for ctx.Err() == nil {
+		if s.Due(s.GatheredMs()) {
+			if err := s.WriteRun(); err != nil {
+				return err
+			}
+		}
+		at := s.Gathered().Seq
+		if at >= last {
+			break
+		}
+		if err := v.o.Log.ReadForward(ctx, at, 0, math.MaxInt64, followBytes, &v.block); err != nil {
+			return fmt.Errorf("read the log behind group %d: %w", at, err)
+		}
+		if len(v.block.Groups) == 0 || v.block.Groups[0].Seq != at+1 {
+			return fmt.Errorf("group %d is gone from the log", at+1)
+		}
+		if err := v.gather(last); err != nil {
+			return err
+		}
+	}
+	if now := v.now.Load(); ctx.Err() == nil && now != nil && s.Due((*now)()) {
+		if err := s.WriteRun(); err != nil {
+			return err
+		}
+	}
+	if err := v.upkeep.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// gather takes the groups that were read, up to group last, until a run is due.
+func (v *View) gather(last uint64) error {
+	s := v.o.Store
+	for i := range v.block.Groups {
+		g := &v.block.Groups[i]
+		if g.Seq > last || i > 0 && s.Due(s.GatheredMs()) {
+			return nil
+		}
+		if err := v.group(g); err != nil {
+			return fmt.Errorf("group %d: %w", g.Seq, err)
+		}
+	}
+	return nil
+}
+
+func (v *View) group(g *commitlog.Group) error {
+	s := v.o.Store
+	head, err := record.DecodeHead(g.Head)
+	if err != nil {
+		return err
+	}
+	if err := s.Group(g.Seq, g.FirstMs, g.LastMs); err != nil {
+		return err
+	}
+	for _, stored := range g.Chunks {
+		if v.chunk, err = v.inflate.Decompress(v.chunk[:0], stored); err != nil {
+			return err
+		}
+		c, err := record.Open(v.chunk)
+		if err != nil {
+			return err
+		}
+		rows := c.Scan()
+		for rows.Next() {
+			rowOf(&v.row, &rows.Row)
+			s.Add(&v.row)
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+	}
+	// The events were decided under the plans as they stood before the group's changes.
+	for _, encoded := range head.Changes {
+		ch, err := license.DecodeChange(encoded)
+		if err != nil {
+			return err
+		}
+		if err := ch.LogDays(s.SetLogDays); err != nil {
+			return err
+		}
+	}
+	s.End(archive.Position{Seq: g.Seq, Chain: g.Chain}, g.LastMs)
+	return nil
+}
+
+// rowOf sets to to a row of the log. Its product is set if the device is not known, its Tie and Order are not.
+func rowOf(to *archive.Row, r *record.Row) {
+	*to = archive.Row{
+		DecidedMs: r.DecidedMs, Type: uint8(r.Type), Code: uint8(r.Code), Counted: r.Counted, Size: r.Size, Day: r.Day,
+		Up: r.Up, Down: r.Down, Used: r.Used, Denied: r.Denied, TimeMs: r.TimeMs, ID: r.ID, Topic: r.Topic,
+		Payload: r.Payload,
+	}
+	if r.Named {
+		to.Device, to.Name = archive.Unknown(r.Product, r.Name), r.Name
+	} else {
+		to.Device = archive.Known(0, r.Ordinal)
+	}
+}
+
+// Maintain merges directories and removes those that are over, until ctx ends. It goes by now, the time that meterd
+// decides by (R12). What fails is tried again, and fails the view until it succeeds.
+func (v *View) Maintain(ctx context.Context, now func() int64) {
+	v.now.Store(&now)
+	every := min(max(v.o.Retention/tidyPart, tidyAgeMin), tidyAge)
+	timer := time.NewTimer(every)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		err := v.o.Store.Tidy(ctx, now())
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			v.o.Logger.Error("the archive cannot be merged or freed; it is tried again", "error", err)
+			v.upkeep.Store(&err)
+			timer.Reset(retryAfter)
+		default:
+			v.upkeep.Store(nil)
+			timer.Reset(every)
+		}
+	}
+}

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// LogDays calls fn for every product whose record the change puts, with the log days of its plan behind the change, 0 for
-// the retention (R18).
+// LogDays calls fn for every product whose record the change puts, with the log days of its plan behind the change, 0
+// for the retention (R18).
 func (ch *Change) LogDays(fn func(product, days uint32)) error {
 	for _, p := range ch.Puts {
 		if len(p.Key) != 1+4 || p.Key[0] != keyProduct {

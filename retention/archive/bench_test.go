@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// load feeds rows of devices at random, in groups of a thousand that are decided in one millisecond each, as a gateway's
-// requests are, and writes runs as they are due.
+// load feeds rows of devices at random, in groups of a thousand that are decided in one millisecond each, as a
+// gateway's requests are, and writes runs as they are due.
 type load struct {
 	s       *Store
 	dice    *rand.Rand

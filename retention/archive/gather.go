@@ -27,8 +27,8 @@ func (s *Store) Group(seq uint64, firstMs, lastMs int64) error {
 	return nil
 }
 
-// Add adds a row of the group, whose Tie and Order it sets; the slices are copied. The product of a known device need not
-// be set.
+// Add adds a row of the group, whose Tie and Order it sets; the slices are copied. The product of a known device need
+// not be set.
 func (s *Store) Add(r *Row) {
 	r.Tie = s.group.others
 	if r.DecidedMs == s.group.firstMs {

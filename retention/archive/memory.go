@@ -105,8 +105,8 @@ func (b *batch) row(r *Row, i int, baseMs int64) {
 	}
 }
 
-// full reports whether the last batch is to be ordered. It is asked between groups, so that a group's rows of one device
-// stand in one batch.
+// full reports whether the last batch is to be ordered. It is asked between groups, so that a group's rows of one
+// device stand in one batch.
 func (m *Memory) full() bool {
 	if len(m.batches) == 0 {
 		return false

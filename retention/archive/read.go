@@ -329,7 +329,6 @@ type memorySource struct {
 	device Device
 	q      *Query
 	w      window
-	isRead bool
 	places []uint32 // Order of each row
 	at     int      // the row after the next one, newest first; else the next one
 	next   Row

@@ -52,8 +52,8 @@ func (o *Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Store is an open archive. Group, Add, End, WriteRun and Skip belong to one goroutine, Tidy to one; everything else may
-// be called by any.
+// Store is an open archive. Group, Add, End, WriteRun and Skip belong to one goroutine, Tidy to one; everything else
+// may be called by any.
 type Store struct {
 	o     Options
 	codec *codec

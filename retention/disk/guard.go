@@ -217,8 +217,8 @@ func (g *Guard) Stopped() bool { return g.stop.below.Load() }
 // checkpoint and a restart.
 func (g *Guard) Exhausted() bool { return g.exhausted.below.Load() }
 
-// ArchiveRoom returns how many bytes the archive may write. It goes on while others rest, for what it writes lets segments
-// of the log go: it leaves half of what administration leaves.
+// ArchiveRoom returns how many bytes the archive may write. It goes on while others rest, for what it writes lets
+// segments of the log go: it leaves half of what administration leaves.
 func (g *Guard) ArchiveRoom() uint64 {
 	free, err := g.opts.Free(g.path)
 	if err != nil {

@@ -7,13 +7,14 @@ import (
 )
 
 // Release frees the disk of what is older than the retention: whole segments, oldest first, each only when its newest
-// group was decided more than Retention before nowMs (unless Options.Archived) and is not newer than `passed`, the group that every view has
-// durably passed. It also ends the open segment when its first group is older than a seventh of the retention, so that
-// the disk of a quiet log is freed in time (R18). A segment that is being read is left for the next call. nowMs is the
-// time that meterd decides by (R12), not the bare clock: one that leapt ahead would free what is not old. Release may
-// take long and runs beside everything else. An error after which the log could not be trusted ends it, as one of
-// Append does. After any other the log is whole, and another call would try again; the engine makes none, for it ends
-// on every error of Release: a disk that failed is not asked again before a restart has read what is there.
+// group was decided more than Retention before nowMs (unless Options.Archived) and is not newer than `passed`, the
+// group that every view has durably passed. It also ends the open segment when its first group is older than a seventh
+// of the retention, so that the disk of a quiet log is freed in time (R18). A segment that is being read is left for
+// the next call. nowMs is the time that meterd decides by (R12), not the bare clock: one that leapt ahead would free
+// what is not old. Release may take long and runs beside everything else. An error after which the log could not be
+// trusted ends it, as one of Append does. After any other the log is whole, and another call would try again; the
+// engine makes none, for it ends on every error of Release: a disk that failed is not asked again before a restart has
+// read what is there.
 func (l *Log) Release(nowMs int64, passed uint64) error {
 	l.releasing.Lock()
 	defer l.releasing.Unlock()

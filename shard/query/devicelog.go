@@ -36,8 +36,8 @@ type LogEntry struct {
 }
 
 // DeviceLog calls fn for the device's log entries that q asks for, until fn returns false. Devices that were never
-// active have one too: their events stand in it under their names. A bounded part of the log is copied, let go, and then
-// searched: however slow fn is, it holds nothing of the log.
+// active have one too: their events stand in it under their names. A bounded part of the log is copied, let go, and
+// then searched: however slow fn is, it holds nothing of the log.
 func (r *Reader) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) bool) error {
 	nowMs := r.engine.NowMs()
 	raw := rawlog.Query{

@@ -18,6 +18,6 @@
 //   - A row carries the log days of the plan that its event was decided under: those that the log's own records of
 //     administration say, not those of the catalogue as it is now.
 //   - Reading copies a bounded block and lets go. What is slow to take rows holds nothing.
-//   - A directory that cannot be read or merged fails the view, loudly. New events are archived nevertheless, since that
-//     frees the log's segments.
+//   - A directory that cannot be read or merged fails the view, loudly. New events are archived nevertheless, since
+//     that frees the log's segments.
 package rawlog

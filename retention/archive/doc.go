@@ -1,0 +1,44 @@
+// Package archive keeps the events of the commit log by device (R18): a device's week is read in some thirty reads of
+// the disk, where the log would have to be read whole. It is a view of the log: its position says which groups it has
+// durably, and only then may their segments go. It imports nothing above retention; shard/rawlog feeds it.
+//
+//	Group, Add …, End ──► memory: batches of 128 K rows, each ordered by device      ◄─┐
+//	                        │ an hour, or 96 MiB                                        │
+//	                    WriteRun ─► run-7     all products, all devices of its groups ◄─┤ Snapshot.Each:
+//	                                 │ a span (a seventh of the retention) is over      │ rows of one device,
+//	                               Tidy ─► span-9   one span and value of log days    ◄─┘ either direction
+//	                                 │ all of its rows are over
+//	                                 └──► removed whole
+//
+//	directory  one Badger directory, written once, in the order of its keys:
+//	           E device, place of the first row ─► block of rows: ≤ 32 KiB of neighbouring devices, columns, zstd
+//	           P the same                       ─► the payloads of that block, so that rows are read without them
+//
+// # How a directory is made
+//
+// It is loaded under NAME.tmp, synced, dropped from the page cache, read back and compared, renamed, its name synced;
+// then the manifest that names it replaces the one before. What no manifest names is removed by the next start: so a
+// crash at any step leaves what was there before, and the same groups come again from the log. Directories that were
+// merged or are over leave the manifest first, then the disk.
+//
+// # Places
+//
+// A row's Place is its decided time and a tie: how many groups lie between the first group of that millisecond and its
+// own, and its order among the device's rows there. It depends on the log alone, so it stays the same when the row
+// moves from the log to memory, to a run, to a span. The number of the group itself would cost a byte an event: within
+// a device, groups and times are two clocks that run beside each other, and no compression sees that.
+//
+// Invariants:
+//
+//   - Every row of the groups up to the position is in exactly one directory. No row of a later group is in any.
+//   - A row carries the log days that its event was decided under. Whether it can be read is decided by the row, to the
+//     millisecond, by the time that meterd decides by. An entry's expiry is by Badger's clock, the wall's, and lies two
+//     spans later. A clock that runs further ahead makes a merge count too few rows, and it is refused.
+//   - The rows of a device in an older run come before those in a newer one: runs hold whole groups.
+//   - A directory is open for reading while somebody looks into it; of others a bounded number. A look copies a block
+//     and lets go. Removal waits for looks, never for a client, and no look begins on what is being removed.
+//   - Memory is bounded: rows that wait, one table in the making a writer, indexes of open directories.
+//   - Without room on the disk nothing is begun, since Badger maps its files.
+//
+// FORMAT.md draws every byte.
+package archive

@@ -67,6 +67,12 @@ func (h *history) next(n int, lasts time.Duration) historyGroup {
 	if h.dice.IntN(40) == 0 {
 		g.days = map[uint32]uint32{uint32(h.dice.IntN(4)): uint32(h.dice.IntN(8))}
 	}
+	// Two lanes decide beside each other: the second one's rows come first, though the first one began before.
+	var lanes [2][]Row
+	for i, r := range g.rows {
+		lanes[i%2] = append(lanes[i%2], r)
+	}
+	g.rows = append(lanes[1], lanes[0]...)
 	h.take(g)
 	return g
 }

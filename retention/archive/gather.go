@@ -37,7 +37,7 @@ func (s *Store) Add(r *Row) {
 	if s.memory.overlong() {
 		s.orderLast()
 	}
-	s.memory.add(r)
+	s.memory.add(r, s.group.firstMs)
 }
 
 // orderLast orders the last batch.

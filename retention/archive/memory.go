@@ -39,10 +39,11 @@ type Memory struct {
 	other   []uint64
 }
 
-// add adds a row; its slices are copied.
-func (m *Memory) add(r *Row) {
+// add adds a row of a group; its slices are copied. No row of the group is older than firstMs; the first one that is
+// added may be younger than others, which another lane has decided.
+func (m *Memory) add(r *Row, firstMs int64) {
 	if m.rows == 0 {
-		m.baseMs = r.DecidedMs
+		m.baseMs = firstMs
 	}
 	if len(m.batches) == 0 || m.batches[len(m.batches)-1].sorted {
 		m.batches = append(m.batches, batch{rows: make([]memoryRow, 0, batchRows+batchRows/16)})

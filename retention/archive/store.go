@@ -25,6 +25,7 @@ type Options struct {
 	Logger *slog.Logger // told about what goes wrong in the background; nil: nobody is
 
 	memoryBytes int                     // for tests; 0 stands for limits.go
+	blockRows   int                     // for tests; 0 stands for limits.go
 	step        func(what string) error // for tests: called before each change on the disk
 }
 
@@ -34,6 +35,9 @@ func (o *Options) fill() {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.blockRows == 0 {
+		o.blockRows = blockRowsMax
 	}
 	if o.memoryBytes == 0 {
 		o.memoryBytes = memoryBytes

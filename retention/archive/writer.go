@@ -43,7 +43,7 @@ func (s *Store) newWriter(d directory) (*writer, error) {
 }
 
 func (w *writer) add(r *Row) error {
-	if !w.block.takes(r) {
+	if !w.block.takes(r) || w.block.rows == w.s.o.blockRows {
 		if err := w.flush(); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ func logOfSegments(t *testing.T) (before, after string) {
 	t.Helper()
 	d := badDaemon(t, "--checkpoint-every", "1h", "--log-retention", "14s") // A segment spans a seventh of it.
 	dice := newDice(1, 0)
+	d.holdSegments()
 	payload := make([]byte, 2<<10) // Random: it does not shrink when it is compressed.
 	await(t, "the log has four segments", func() bool {
 		for at := range payload {
@@ -38,6 +39,16 @@ func logOfSegments(t *testing.T) (before, after string) {
 		}
 	}
 	return before, d.data
+}
+
+// holdSegments has the archive fail, so that no segment is released: the directories that it would make are files.
+func (d *daemon) holdSegments() {
+	d.t.Helper()
+	for n := range 100 {
+		if err := os.WriteFile(filepath.Join(d.data, "archive", fmt.Sprintf("run-%d", n)), nil, 0o600); err != nil {
+			d.t.Fatal(err)
+		}
+	}
 }
 
 // begun counts the segments that were begun: their first bytes are a header, and a prepared file begins with zeroes.

@@ -82,6 +82,19 @@ func TestReleaseRecyclesOrRemoves(t *testing.T) {
 }
 
 // A quiet log frees its disk too, and then knows where it stood.
+// TestArchivedSegmentsGoAtOnce: what a view keeps elsewhere need not wait for the retention, but for the view.
+func TestArchivedSegmentsGoAtOnce(t *testing.T) {
+	l, _ := newLog(t, 200, 4000)
+	l.opts.Archived = true
+	second := l.segments[1].first
+	if err := l.Release(0, second-2); err != nil || l.First() != 1 {
+		t.Fatalf("first %d, %v: no view has passed the first segment", l.First(), err)
+	}
+	if err := l.Release(0, second-1); err != nil || l.First() != second {
+		t.Fatalf("first %d, want %d, %v", l.First(), second, err)
+	}
+}
+
 func TestQuietLogIsReleased(t *testing.T) {
 	l, groups := newLog(t, 5, 100)
 	hour := time.Hour.Milliseconds()

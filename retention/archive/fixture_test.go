@@ -169,20 +169,12 @@ func (g *historyGroup) feed(t testing.TB, s *Store) {
 		t.Fatal(err)
 	}
 	for _, r := range g.rows {
-		r.LogDays = s.LogDays(productOfRow(&r))
 		s.Add(&r)
 	}
 	for p, d := range g.days {
 		s.SetLogDays(p, d)
 	}
 	s.End(Position{Seq: g.seq, Chain: chainOf(g.seq)}, g.lastMs)
-}
-
-func productOfRow(r *Row) uint32 {
-	if r.Device.IsKnown() {
-		return productOf(r.Device.Ordinal())
-	}
-	return r.Device.Product()
 }
 
 func testStore(t testing.TB, o Options) *Store {

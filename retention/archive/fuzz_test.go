@@ -13,7 +13,7 @@ func blockOfHistory(seed uint64) (entryKey, []byte, []Row) {
 	var m Memory
 	h.next(300, time.Second)
 	for i := range h.rows {
-		m.add(&h.rows[i], h.rows[0].DecidedMs)
+		m.add(&h.rows[i], h.rows[0].DecidedMs, nil)
 	}
 	b := m.ordered(&m.batches[0], productOf)
 	m.batches[0] = b

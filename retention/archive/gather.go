@@ -27,8 +27,8 @@ func (s *Store) Group(seq uint64, firstMs, lastMs int64) error {
 	return nil
 }
 
-// Add adds a row of the group, whose Tie and Order it sets; the slices are copied. The product of a known device need
-// not be set.
+// Add adds a row of the group, whose Tie it sets; Order and LogDays are found later. Slices are copied. The product of
+// a known device need not be set.
 func (s *Store) Add(r *Row) {
 	r.Tie = s.group.others
 	if r.DecidedMs == s.group.firstMs {
@@ -37,7 +37,7 @@ func (s *Store) Add(r *Row) {
 	if s.memory.overlong() {
 		s.orderLast()
 	}
-	s.memory.add(r, s.group.firstMs)
+	s.memory.add(r, s.group.firstMs, s.gathered.logDays)
 }
 
 // orderLast orders the last batch.
@@ -61,11 +61,14 @@ func (s *Store) SetLogDays(product, days uint32) {
 // End ends the group: from now on its rows can be read.
 func (s *Store) End(at Position, lastMs int64) {
 	next := mark{at: at, lastMs: lastMs, ties: s.group.ties, logDays: s.gathered.logDays}
+	m := &s.memory
 	if len(s.group.logDays) > 0 {
 		next.logDays = maps.Clone(next.logDays)
 		maps.Copy(next.logDays, s.group.logDays)
+		if n := len(m.batches); n > 0 && !m.batches[n-1].sorted { // Rows of other log days stand in another batch.
+			s.orderLast()
+		}
 	}
-	m := &s.memory
 	if m.full() {
 		s.orderLast()
 	}

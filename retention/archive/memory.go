@@ -9,7 +9,7 @@ import (
 
 // memoryRow is a row that waits in memory to be written. It has no pointers, so the collector does not look at it.
 type memoryRow struct {
-	device  Device // product 0 until its batch is ordered
+	device  Device // product 0 and no logDays until its batch is ordered
 	ms      uint32 // since the memory's base
 	tie     uint32
 	size    uint32
@@ -28,6 +28,8 @@ type batch struct {
 	rows   []memoryRow
 	texts  []byte
 	sorted bool
+	// days are the log days of each product's plan, under which all of the rows were decided.
+	days map[uint32]uint32
 }
 
 // Memory gathers the rows of groups until they are written as a run. Whoever gathers is one goroutine.
@@ -41,12 +43,12 @@ type Memory struct {
 
 // add adds a row of a group; its slices are copied. No row of the group is older than firstMs; the first one that is
 // added may be younger than others, which another lane has decided.
-func (m *Memory) add(r *Row, firstMs int64) {
+func (m *Memory) add(r *Row, firstMs int64, days map[uint32]uint32) {
 	if m.rows == 0 {
 		m.baseMs = firstMs
 	}
 	if len(m.batches) == 0 || m.batches[len(m.batches)-1].sorted {
-		m.batches = append(m.batches, batch{rows: make([]memoryRow, 0, batchRows+batchRows/16)})
+		m.batches = append(m.batches, batch{rows: make([]memoryRow, 0, batchRows+batchRows/16), days: days})
 	}
 	b := &m.batches[len(m.batches)-1]
 	kind := r.Type & kindType
@@ -58,7 +60,7 @@ func (m *Memory) add(r *Row, firstMs int64) {
 	}
 	row := memoryRow{
 		device: r.Device, ms: uint32(r.DecidedMs - m.baseMs), tie: r.Tie, size: uint32(r.Size), up: r.Up, down: r.Down,
-		day: uint16(r.Day), logDays: uint16(min(r.LogDays, 1<<16-1)), kind: kind, code: r.Code,
+		day: uint16(r.Day), kind: kind, code: r.Code,
 	}
 	if !r.isMessage() {
 		row.up = r.Used
@@ -145,7 +147,7 @@ func (m *Memory) ordered(b *batch, product func(ordinal uint64) uint32) batch {
 	m.other = slices.Grow(m.other[:0], len(keys))[:len(keys)]
 	keys, m.other = radixSort(keys, m.other, rowBits)
 	m.scratch = keys
-	out := batch{rows: make([]memoryRow, len(keys)), texts: b.texts, sorted: true}
+	out := batch{rows: make([]memoryRow, len(keys)), texts: b.texts, sorted: true, days: b.days}
 	for i, k := range keys {
 		out.rows[i] = b.rows[k&(1<<rowBits-1)]
 	}
@@ -155,11 +157,15 @@ func (m *Memory) ordered(b *batch, product func(ordinal uint64) uint32) batch {
 		for to < len(out.rows) && out.rows[to].device&deviceMask == out.rows[from].device&deviceMask {
 			to++
 		}
-		if out.rows[from].device.IsKnown() {
-			d := Known(product(out.rows[from].device.Ordinal()), out.rows[from].device.Ordinal())
-			for i := from; i < to; i++ {
+		d := out.rows[from].device
+		if d.IsKnown() {
+			d = Known(product(d.Ordinal()), d.Ordinal())
+		}
+		for i := from; i < to; i++ {
+			if d.IsKnown() {
 				out.rows[i].device = d
 			}
+			out.rows[i].logDays = b.daysOf(out.rows[i].device)
 		}
 		settle(out.rows[from:to])
 		p := out.rows[from].device.Product() // Hashes of names may be those of two products.
@@ -287,6 +293,9 @@ func (o *Orders) Number(r *Row) {
 	r.Order = o.order
 }
 
+// daysOf returns the log days that the rows of a device were decided under.
+func (b *batch) daysOf(d Device) uint16 { return uint16(min(b.days[d.Product()], 1<<16-1)) }
+
 // of returns the rows of a device in b by their places, without their product if b is not sorted.
 func (b *batch) of(d Device) []memoryRow {
 	if b.sorted {
@@ -306,6 +315,7 @@ func (b *batch) of(d Device) []memoryRow {
 		if b.rows[i].device == want {
 			rows = append(rows, b.rows[i])
 			rows[len(rows)-1].device = d
+			rows[len(rows)-1].logDays = b.daysOf(d)
 		}
 	}
 	settle(rows)

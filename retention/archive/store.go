@@ -274,9 +274,6 @@ func (s *Store) AvailableFromMs() int64 {
 	return s.m.availableFrom
 }
 
-// LogDays returns the log days of a product's plan behind the last gathered group. The gathering goroutine calls it.
-func (s *Store) LogDays(product uint32) uint32 { return s.gathered.logDays[product] }
-
 // Skip moves the position over groups that are gone: what the archive shows begins behind them. logDays are those of
 // all products' plans.
 func (s *Store) Skip(to Position, availableFromMs int64, logDays map[uint32]uint32) error {

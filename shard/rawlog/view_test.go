@@ -193,7 +193,7 @@ func TestLogDaysOfThePlan(t *testing.T) {
 		}}}
 		return ch.Append(nil)
 	}
-	var counts []int // of each group
+	var counts []int                                                      // of each group
 	for _, changes := range [][][]byte{{plan(1, 1)}, {plan(2, 3)}, nil} { // A group's changes hold behind it.
 		had := len(r.sent)
 		for len(r.sent) == had {

@@ -150,6 +150,9 @@ func (s *stats) sealed(waited, held time.Duration) {
 	}
 }
 
+// RowsLogged returns how many rows were written to the log since the start.
+func (e *Engine) RowsLogged() uint64 { return e.stats.rows.Load() }
+
 func (s *stats) committed(rows, bytes int, encode, sync time.Duration) {
 	s.groups.Add(1)
 	s.rows.Add(uint64(rows))

@@ -86,7 +86,7 @@ func (d *daemon) open() error {
 	if d.history, err = openHistory(o, d.state, d.dir, d.logger); err != nil {
 		return err
 	}
-	go d.state.raw.Maintain(ctx, d.engine.NowMs)
+	go d.state.raw.Maintain(ctx, d.engine.NowMs, d.engine.RowsLogged, d.dir.Guard().Low)
 	if err := d.firstToken(); err != nil {
 		return err
 	}

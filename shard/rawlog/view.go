@@ -39,6 +39,7 @@ type View struct {
 	o       Options
 	inflate *record.Compressor
 	now     atomic.Pointer[func() int64]
+	pace    atomic.Pointer[pace]  // used by Follow alone
 	upkeep  atomic.Pointer[error] // why upkeep failed
 	chunk   []byte                // Follow's
 	block   commitlog.Block       // Follow's
@@ -86,6 +87,7 @@ func (v *View) Follow(ctx context.Context, last uint64, devices views.Devices) e
 		return product
 	})
 	for ctx.Err() == nil {
+		began := time.Now()
 		if s.Due(s.GatheredMs()) {
 			if err := s.WriteRun(); err != nil {
 				return err
@@ -104,6 +106,7 @@ func (v *View) Follow(ctx context.Context, last uint64, devices views.Devices) e
 		if err := v.gather(last); err != nil {
 			return err
 		}
+		v.rest(ctx, time.Since(began))
 	}
 	if now := v.now.Load(); ctx.Err() == nil && now != nil && s.Due((*now)()) {
 		if err := s.WriteRun(); err != nil {
@@ -186,9 +189,11 @@ func rowOf(to *archive.Row, r *record.Row) {
 }
 
 // Maintain merges directories and removes those that are over, until ctx ends. It goes by now, the time that meterd
-// decides by (R12). What fails is tried again, and fails the view until it succeeds.
-func (v *View) Maintain(ctx context.Context, now func() int64) {
+// decides by (R12). What fails is tried again, and fails the view until it succeeds. rows is how many events were
+// logged in all: while they are many the view keeps to a part of the machine, unless low says that the disk runs short.
+func (v *View) Maintain(ctx context.Context, now func() int64, rows func() uint64, low func() bool) {
 	v.now.Store(&now)
+	v.pace.Store(&pace{rows: rows, low: low})
 	every := min(max(v.o.Retention/tidyPart, tidyAgeMin), tidyAge)
 	timer := time.NewTimer(every)
 	defer timer.Stop()

@@ -16,7 +16,10 @@ func TestPace(t *testing.T) {
 		short bool
 		busy  bool
 	}{
-		{5_000_000, false, false}, {500_000, false, false}, {2_000_000, false, true}, {2_000_000, true, false},
+		{5_000_000, false, false},
+		{500_000, false, false},
+		{2_000_000, false, true},
+		{2_000_000, true, false},
 		{0, false, false},
 	} {
 		rows, low, now = rows+x.more, x.short, now.Add(time.Second)

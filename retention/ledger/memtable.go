@@ -40,20 +40,24 @@ func checkMemtables(dir string, memtables files, memTableBytes int64) error {
 	return nil
 }
 
-// removeUnbegun removes the newest memtable and value log if they are empty, which Badger would refuse. A power cut may
-// keep the name of a new file and not its size; nothing in it was acknowledged then.
-func removeUnbegun(dir string) error {
+// removeEmpty removes empty files, which Badger would refuse: the newest memtable and value logs. A power cut may keep the
+// name of a new file and not its size; nothing in it was acknowledged then. And Badger removes an old value log in two
+// steps, of which the first makes it empty; a kill may come between them.
+func removeEmpty(dir string) error {
 	files, err := listFiles(dir)
 	if err != nil {
 		return err
 	}
-	for _, ext := range []string{".mem", ".vlog"} {
-		list := files.numbered(ext)
-		if len(list) == 0 || list[len(list)-1].bytes > 0 {
+	list := files.numbered(".vlog")
+	if memtables := files.numbered(".mem"); len(memtables) > 0 {
+		list = append(list, memtables[len(memtables)-1])
+	}
+	for _, f := range list {
+		if f.bytes > 0 {
 			continue
 		}
-		if err := os.Remove(filepath.Join(dir, list[len(list)-1].name)); err != nil {
-			return fmt.Errorf("remove a file that was never begun: %w", err)
+		if err := os.Remove(filepath.Join(dir, f.name)); err != nil {
+			return fmt.Errorf("remove an empty file: %w", err)
 		}
 	}
 	return nil

@@ -346,8 +346,8 @@ func TestTornTableThatNobodyNames(t *testing.T) {
 	}
 }
 
-// A power cut may keep the name of a new file and not its size. Nothing in it was ever acknowledged. And a kill may come
-// when Badger has cut an old value log down to nothing, and has not removed it yet.
+// A power cut may keep the name of a new file and not its size. Nothing in it was ever acknowledged. And a kill may
+// come when Badger has emptied an old value log, and has not removed it yet.
 func TestNamesWithoutContent(t *testing.T) {
 	for _, name := range []string{"99999.mem", "999999.vlog", "000000.vlog", "DISCARD"} {
 		killed, _ := twoStores(t)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -298,6 +299,34 @@ func TestSnapshotFile(t *testing.T) {
 	must(t, os.RemoveAll(filepath.Join(path, "snapshots")))
 	writeSnapshot(t, path, 1, "beef", "", "")
 	finds(t, path, "s00000001", "the one before", "beef")
+}
+
+// TestSnapshotsMovedAway: what was moved away is no difference, and said; of neighbours the chain is compared as before.
+func TestSnapshotsMovedAway(t *testing.T) {
+	path := seededDaemon(t)
+	products := "p,acc-p,8,2,1,3,1,0,3\nq,acc-q,0,0,0,0,0,0,1\n"
+	devices := "p,d0,8,2,1,3,1,0,3\nq,e,0,0,0,0,0,0,1\n"
+	writeSnapshot(t, path, 8, "beef", products, devices)
+	missing := func(want ...string) {
+		t.Helper()
+		r := clean(t, path)
+		var have []string
+		for _, line := range r.Not {
+			if strings.HasPrefix(line, "snapshots of sequences ") {
+				have = append(have, strings.Fields(line)[3]+"-"+strings.Trim(strings.Fields(line)[5], ","))
+			}
+		}
+		if !slices.Equal(have, want) {
+			t.Errorf("not recounted: %q", r.Not)
+		}
+	}
+	missing("1-7")
+	writeSnapshot(t, path, 10, "cafe", products, devices)
+	missing("1-7", "9-9")
+	writeSnapshot(t, path, 11, "cafe", products, devices)
+	finds(t, path, "s00000011", "the one before", "cafe")
+	must(t, os.RemoveAll(filepath.Join(path, "snapshots", "s00000010")))
+	missing("1-7", "9-10")
 }
 
 // writeSnapshot writes a snapshot of the log's last group with a few of the columns.

@@ -80,8 +80,10 @@ func (u *usageNumbers) differsFrom(v *usageNumbers) (column string, a, b int64, 
 	return "", 0, 0, false
 }
 
-// readSnapshots proves the files of all snapshots and the chain of their manifests, or of one.
-func readSnapshots(dir fs.FS, only string) (list []*sealed, err error) {
+// readSnapshots proves the files of all snapshots, or of one, and the chain of all manifests as far as there are
+// neighbours: old snapshots may have been moved away.
+func (v *verification) readSnapshots() (list []*sealed, err error) {
+	dir, only := v.o.Snapshots, v.o.Snapshot
 	entries, err := fs.ReadDir(dir, ".")
 	if errors.Is(err, fs.ErrNotExist) && only == "" {
 		return nil, nil
@@ -89,7 +91,7 @@ func readSnapshots(dir fs.FS, only string) (list []*sealed, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the snapshots: %w", err)
 	}
-	var before *manifest
+	before := &manifest{} // the one before the first
 	for _, e := range entries { // Their names sort as their sequences do.
 		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
 			continue
@@ -100,6 +102,10 @@ func readSnapshots(dir fs.FS, only string) (list []*sealed, err error) {
 		}
 		if err := m.follows(before); err != nil {
 			return nil, err
+		}
+		if m.Sequence > before.Sequence+1 {
+			v.not("snapshots of sequences %d to %d, and the chain between them: they are not there", before.Sequence+1,
+				m.Sequence-1)
 		}
 		before = m
 		if only != "" && m.ID != only {
@@ -132,23 +138,19 @@ func readManifest(dir fs.FS, name string) (*manifest, error) {
 	return m, nil
 }
 
-// follows checks a manifest's place in the chain.
+// follows checks a manifest's place in the chain. Of what follows a gap the sum of the one before is not known.
 func (m *manifest) follows(before *manifest) error {
-	sequence, sum := uint64(1), ""
-	if before != nil {
-		sequence, sum = before.Sequence+1, before.SHA256
-	}
 	have := ""
 	if m.Previous != nil {
 		have = *m.Previous
 	}
 	switch {
-	case m.Sequence != sequence:
-		return &Difference{What: fmt.Sprintf("snapshot %s: it has sequence %d where %d must follow", m.ID, m.Sequence,
-			sequence)}
-	case have != sum:
+	case m.Sequence <= before.Sequence:
+		return &Difference{What: fmt.Sprintf("snapshot %s: it has sequence %d where %d or more must follow", m.ID,
+			m.Sequence, before.Sequence+1)}
+	case m.Sequence == before.Sequence+1 && have != before.SHA256:
 		return &Difference{What: fmt.Sprintf("snapshot %s: it says that the one before has the check sum %q, which is %q",
-			m.ID, have, sum)}
+			m.ID, have, before.SHA256)}
 	}
 	return nil
 }

@@ -161,7 +161,7 @@ func (v *verification) open() error {
 	if reader != nil {
 		v.checkpoint = &checkpoint{r: reader, begin: reader.B(), end: reader.E()}
 	}
-	if v.snapshots, err = readSnapshots(v.o.Snapshots, v.o.Snapshot); err != nil {
+	if v.snapshots, err = v.readSnapshots(); err != nil {
 		return err
 	}
 	o := ledger.Options{Path: v.o.Dir.LedgerPath(), Logger: v.o.Logger}

@@ -301,7 +301,7 @@ func TestSnapshotFile(t *testing.T) {
 	finds(t, path, "s00000001", "the one before", "beef")
 }
 
-// TestSnapshotsMovedAway: what was moved away is no difference, and said; of neighbours the chain is compared as before.
+// TestSnapshotsMovedAway: what was moved away is no difference, and said; between neighbours the chain is compared.
 func TestSnapshotsMovedAway(t *testing.T) {
 	path := seededDaemon(t)
 	products := "p,acc-p,8,2,1,3,1,0,3\nq,acc-q,0,0,0,0,0,0,1\n"

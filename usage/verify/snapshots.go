@@ -91,7 +91,7 @@ func (v *verification) readSnapshots() (list []*sealed, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the snapshots: %w", err)
 	}
-	before := &manifest{} // the one before the first
+	before := &manifest{}       // the one before the first
 	for _, e := range entries { // Their names sort as their sequences do.
 		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
 			continue

@@ -194,7 +194,7 @@ func (m *Maker) seal(ctx context.Context, r *Request, s scope) (*Manifest, error
 	if err := d.seal(made); err != nil {
 		return nil, err
 	}
-	return made, m.store.audited(made.Sequence)
+	return made, m.store.audited(made)
 }
 
 // fill writes everything of the snapshot.
@@ -255,7 +255,7 @@ func (m *Maker) completeAudit() error {
 		if err := m.o.Note(noteMade, made.ID, noteOf(made)); err != nil {
 			return fmt.Errorf("note snapshot %s in the audit log: %w", made.ID, err)
 		}
-		if err := m.store.audited(made.Sequence); err != nil {
+		if err := m.store.audited(made); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // Manifest is a sealed snapshot as the contract shows it, as it lies on disk, and as it is exported. It never changes.
 type Manifest struct {
 	ID       string  `json:"id"`
-	Sequence uint64  `json:"sequence"` // from 1, without a gap
+	Sequence uint64  `json:"sequence"` // from 1; never given twice
 	Account  *string `json:"account"`  // null: all
 	AsOf     Instant `json:"as_of"`
 	Group    uint64  `json:"group"` // the last group of the log that is in it
@@ -24,7 +24,7 @@ type Manifest struct {
 	Rows     uint64  `json:"rows"`  // devices
 	// SHA256 is that of the text that `sha256sum` prints for Files in their order, which is the file SHA256SUMS.
 	SHA256   string  `json:"sha256"`
-	Previous *string `json:"previous_sha256"` // null: it is the first
+	Previous *string `json:"previous_sha256"` // null: it is the first, or the one before is not known
 	Corrects *string `json:"corrects"`        // id of the snapshot that it takes the place of
 	Sealed   bool    `json:"sealed"`
 	SealedAt Instant `json:"sealed_at"`

@@ -16,6 +16,7 @@ const positionsName = "POSITIONS"
 // positions says how far the snapshots are known elsewhere, by their sequences.
 type positions struct {
 	Audited  uint64            `json:"audited"`  // the audit log has them up to here
+	SHA256   string            `json:"sha256"`   // that of the snapshot Audited, "": not known
 	Exported map[string]uint64 `json:"exported"` // by the place that --export-to names
 }
 
@@ -50,7 +51,8 @@ func decodePositions(b []byte) (p positions, err error) {
 func (s *Store) move(change func(*positions)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := positions{Audited: s.positions.Audited, Exported: maps.Clone(s.positions.Exported)}
+	next := s.positions
+	next.Exported = maps.Clone(next.Exported)
 	change(&next)
 	b, err := json.Marshal(next)
 	if err != nil {
@@ -91,9 +93,24 @@ func (s *Store) Exported(place string, sequence uint64) error {
 	})
 }
 
-// audited notes that the audit log has the snapshots up to a sequence.
-func (s *Store) audited(sequence uint64) error {
-	return s.move(func(p *positions) { p.Audited = max(p.Audited, sequence) })
+// audited notes that the audit log has the snapshots up to this one.
+func (s *Store) audited(m *Manifest) error {
+	return s.move(func(p *positions) { p.Audited, p.SHA256 = m.Sequence, m.SHA256 })
+}
+
+// end returns the newest sequence that was ever given, as far as it is known, and its check sum, nil if that is not:
+// the snapshot may have been moved away. s.mu is held.
+func (s *Store) end() (sequence uint64, sha256 *string) {
+	sequence, sha256 = s.positions.Audited, pointTo(s.positions.SHA256)
+	if last := s.newest(); last != nil && last.Sequence >= sequence {
+		sequence, sha256 = last.Sequence, &last.SHA256
+	}
+	for _, exported := range s.positions.Exported {
+		if exported > sequence {
+			sequence, sha256 = exported, nil
+		}
+	}
+	return sequence, sha256
 }
 
 // unaudited returns the snapshots that the audit log may lack.

@@ -19,7 +19,7 @@ import (
 //
 //	DIR/snapshots/s00000007/       devices.* products.csv SHA256SUMS manifest.json     sealed: never written again
 //	DIR/snapshots/.s00000008.tmp/  the same, not all of it                             being made, or left by a crash
-//	DIR/snapshots/POSITIONS        what is in the audit log, and what was exported
+//	DIR/snapshots/POSITIONS        the newest in the audit log, and what was exported
 //
 // It is safe for concurrent use; snapshots are begun one at a time.
 type Store struct {
@@ -59,7 +59,7 @@ func OpenStore(path string, logger *slog.Logger) (*Store, error) {
 	}
 	slices.SortFunc(s.sealed, func(a, b *Manifest) int { return strings.Compare(a.ID, b.ID) })
 	for i, m := range s.sealed[min(1, len(s.sealed)):] {
-		if textOf(m.Previous) != s.sealed[i].SHA256 {
+		if before := s.sealed[i]; m.Sequence == before.Sequence+1 && textOf(m.Previous) != before.SHA256 {
 			logger.Error("the chain of snapshots is broken: previous_sha256 is not that of the one before", "snapshot", m.ID)
 		}
 	}
@@ -207,15 +207,13 @@ func (s *Store) begin() (*draft, error) {
 	if s.broken != nil {
 		return nil, s.broken
 	}
-	d := &draft{s: s, sequence: 1}
-	if last := s.newest(); last != nil {
-		d.sequence, d.previous = last.Sequence+1, &last.SHA256
+	last, sha256 := s.end()
+	if last >= snapshotsMax {
+		return nil, fmt.Errorf("snapshots have the sequences up to %d, and no more fit", last)
 	}
-	if d.sequence > snapshotsMax {
-		return nil, fmt.Errorf("there are %d snapshots, and no more fit", snapshotsMax)
-	}
+	d := &draft{s: s, sequence: last + 1, previous: sha256}
 	for s.taken(d.sequence) {
-		d.sequence++ // The number of a damaged snapshot stays its own.
+		d.sequence, d.previous = d.sequence+1, nil // The number of a damaged snapshot stays its own.
 	}
 	d.dir = filepath.Join(s.path, "."+idOf(d.sequence)+disk.TmpSuffix)
 	return d, noRoom(errors.Join(os.RemoveAll(d.dir), disk.MakeDir(d.dir)))

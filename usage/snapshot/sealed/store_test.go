@@ -119,6 +119,32 @@ func TestPositions(t *testing.T) {
 	}
 }
 
+// TestMovedAway has all snapshots moved away, as docs/operating.md says: sequence and chain go on, and export does.
+func TestMovedAway(t *testing.T) {
+	b := newBed(t)
+	b.sealed(Request{})
+	second := b.sealed(Request{})
+	must(t, b.store.Exported("/mnt", 2))
+	moveAway := func(id string) { must(t, os.RemoveAll(filepath.Join(b.path, id))) }
+	moveAway("s00000001")
+	moveAway("s00000002")
+	b.open()
+	third := b.sealed(Request{})
+	if third.ID != "s00000003" || textOf(third.Previous) != second.SHA256 {
+		t.Errorf("the next is %s, after %q", third.ID, textOf(third.Previous))
+	}
+	if m, _, _ := b.store.Next("/mnt"); m != third {
+		t.Errorf("to export is %v", m)
+	}
+
+	// Positions of before, without the check sum: what a place has is no other snapshot's number.
+	must(t, os.WriteFile(filepath.Join(b.path, positionsName), []byte(`{"audited":3,"exported":{"/mnt":6,"/a":2}}`), 0o600))
+	b.open()
+	if m := b.sealed(Request{}); m.ID != "s00000007" || m.Previous != nil {
+		t.Errorf("the next is %s, after %q", m.ID, textOf(m.Previous))
+	}
+}
+
 func FuzzManifest(f *testing.F) {
 	b := newBed(f)
 	m := b.sealed(Request{})

@@ -84,6 +84,18 @@ func (e *Engine) closeDays() error {
 	if err := e.cut(0, nil); err != nil {
 		return err
 	}
+	return e.scanDays(over)
+}
+
+// scanDays logs the words of the days in over, which do not change any more but may be replaced, and that these days
+// are closed. One scan runs at a time, so nobody else closes a day meanwhile.
+//
+// A word of these days that is replaced after the scan has read its slot, or never, is logged by the scan; the turn
+// that replaces it may log it once more. A word that is replaced before is logged by the turn that replaces it, if that
+// turn finds the day still open; and it entered the gate before the scan had ended. So the days are closed behind a
+// cut, which waits until every turn that was inside during the scan has left. Turns that enter behind the cut replace
+// only words that the scan has read.
+func (e *Engine) scanDays(over []daySpan) error {
 	began, words, ahead := time.Now(), 0, 0
 	for shard := range shards {
 		n, last, err := e.closeShard(shard, over)
@@ -97,6 +109,9 @@ func (e *Engine) closeDays() error {
 			}
 			ahead = 0
 		}
+	}
+	if err := e.cut(0, nil); err != nil {
+		return err
 	}
 	if err := e.endDays(over); err != nil {
 		return err
@@ -139,8 +154,7 @@ func (e *Engine) closeShard(shard int, over []daySpan) (words int, last *group, 
 	return words, last, nil
 }
 
-// wordsOver returns the words of one shard whose day is over, in the order of ordinals. They do not change any more,
-// but may be replaced: then they are logged twice.
+// wordsOver returns the words of one shard whose day is over, in the order of ordinals.
 func (e *Engine) wordsOver(shard int, over []daySpan) (found []openWords) {
 	e.gate.mu.RLock()
 	for slot := range e.table.Slots(shard) {
@@ -165,8 +179,7 @@ func (e *Engine) wordsOver(shard int, over []daySpan) (found []openWords) {
 	return found
 }
 
-// endDays logs that the days are closed. All their closed words are in this group or an earlier one: a word that the
-// scan did not meet was replaced inside an earlier turn.
+// endDays logs that the days are closed. All their closed words are in this group or an earlier one (scanDays).
 func (e *Engine) endDays(over []daySpan) error {
 	g, err := e.withTurn(room{bytes: closedBytes * len(over)}, func(t *turn) error {
 		t.begin(0)
@@ -183,4 +196,14 @@ func (e *Engine) endDays(over []daySpan) error {
 		return err
 	}
 	return e.awaitNewest(g)
+}
+
+// closed logs a word that the message in hand has replaced. If its day is closed, the scan has logged it (scanDays).
+func (t *turn) closed(index int, word uint64, day uint32) {
+	if t.e.replaced != nil {
+		t.e.replaced()
+	}
+	if day > t.product.State.Days.Through() {
+		t.l.records.Closed(index, uint64(t.slot.Ordinal()), word)
+	}
 }

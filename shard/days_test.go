@@ -410,13 +410,7 @@ func TestDayWaitsForWhoIsInside(t *testing.T) {
 	}
 	m.clock.pass(2 * time.Second)
 	go func() { done <- m.closeDays() }()
-	for p.State.Days.Through() == 0 { // Until the scan waits, or has ended the day.
-		if !m.gate.mu.TryRLock() {
-			break
-		}
-		m.gate.mu.RUnlock()
-		runtime.Gosched()
-	}
+	m.untilDayEndWaits("p")
 	account.Unlock()
 	for range 2 {
 		if err := <-done; err != nil {
@@ -430,6 +424,62 @@ func TestDayWaitsForWhoIsInside(t *testing.T) {
 	m.ledgerDays(inLedger)
 	if want := m.counted(); !maps.Equal(inLedger, want) || len(want) != 1 {
 		t.Errorf("the ledger has\n%s, the log\n%s", inLedger, want)
+	}
+}
+
+// A message that has replaced the word of a day that is over, and has not looked yet whether the day is closed, holds
+// the end of the day back: the scan, which no longer finds the word, leaves it to the message.
+func TestDayEndWaitsForWhoReplacesAWord(t *testing.T) {
+	for stopAt, name := range []string{"messages", "denials"} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			m.product("p", `{"messages_per_day":1}`, 1)
+			m.submit(line("connect", "p", "d") + line("up", "p", "d") + line("up", "p", "d"))
+			want := m.counted()
+			m.days.running.Lock() // The engine's own scan must not come first.
+			defer m.days.running.Unlock()
+			m.clock.pass(14*time.Hour + time.Second)
+			nowMs, _ := m.Engine.clock.now()
+			over := m.daysOver(nowMs)
+			if err := m.cut(0, nil); err != nil {
+				t.Fatal(err)
+			}
+			stopped, release := make(chan struct{}), make(chan struct{})
+			calls := 0
+			m.replaced = func() {
+				if calls++; calls == stopAt+1 {
+					close(stopped)
+					<-release
+				}
+			}
+			done := make(chan error, 2)
+			r := request(t, line("up", "p", "d")+line("up", "p", "d"))
+			go func() { done <- m.Submit(r) }()
+			<-stopped
+			go func() { done <- m.scanDays(over) }()
+			m.untilDayEndWaits("p")
+			close(release)
+			if err := errors.Join(<-done, <-done, m.DurableInLedger()); err != nil {
+				t.Fatal(err)
+			}
+			inLedger := usedDays{}
+			m.ledgerDays(inLedger)
+			if !maps.Equal(inLedger, want) || len(want) != 1 {
+				t.Errorf("the ledger has\n%s, the log\n%s", inLedger, want)
+			}
+			m.checkDays()
+		})
+	}
+}
+
+// untilDayEndWaits returns when a scan waits for who is inside, or has ended a day.
+func (m *machine) untilDayEndWaits(product string) {
+	for m.Catalogue().Product([]byte(product)).State.Days.Through() == 0 {
+		if !m.gate.mu.TryRLock() {
+			return
+		}
+		m.gate.mu.RUnlock()
+		runtime.Gosched()
 	}
 }
 

@@ -159,8 +159,8 @@ func (t *turn) message() {
 		t.total(after.Day()).Deny(ev.Type, event.MessageQuotaExceeded, grown)
 		t.l.records.DeniedMessage(ev.Type, ordinal, ev.Size, out.After.Used(), after.Day(), after.Denied())
 		p.State.Days.Use(after.Day())
-		if closed.Day() > p.State.Days.Through() {
-			t.l.records.Closed(wordDenied, ordinal, uint64(closed))
+		if closed != 0 {
+			t.closed(wordDenied, uint64(closed), closed.Day())
 		}
 		t.attach(false)
 		if t.told != nobodyTold {
@@ -170,8 +170,8 @@ func (t *turn) message() {
 	}
 	t.l.records.Message(ev.Type, ordinal, ev.Size, out.After.Day(), out.After.Up(), out.After.Down())
 	p.State.Days.Use(out.After.Day())
-	if out.Closed.Day() > p.State.Days.Through() { // The others are in the log.
-		t.l.records.Closed(wordMessages, ordinal, uint64(out.Closed))
+	if out.Closed != 0 {
+		t.closed(wordMessages, uint64(out.Closed), out.Closed.Day())
 	}
 	if total := t.total(out.After.Day()); up {
 		total.MessagesUp += uint64(units)

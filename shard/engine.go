@@ -184,6 +184,9 @@ type Engine struct {
 
 	// inside, when a test sets it, is called by every request after its last decision, before it leaves the gate.
 	inside func()
+	// replaced, when a test sets it, is called by every message that has replaced a word of an older day, before it looks
+	// whether the word is in the log.
+	replaced func()
 
 	closed  atomic.Bool   // no request enters the gate any more
 	stop    chan struct{} // closed by Close

@@ -17,7 +17,7 @@ import (
 
 // cutting says which cut is open.
 type cutting struct {
-	place chan struct{} // whoever makes a cut takes what is in it
+	place chan struct{} // a semaphore of one: Cut takes the token, Close returns it
 	// keep is the group behind which the log keeps everything, for a cut that is open.
 	keep atomic.Uint64
 }
@@ -58,11 +58,10 @@ type Cut struct {
 	e  *Engine
 	*recovery.Cut
 
-	ctx  context.Context // ends when the cut is closed, with the reason
-	end  context.CancelCauseFunc
-	stop func() bool // of what watches ctx
+	ctx context.Context // ends when the cut is closed, with the reason
+	end context.CancelCauseFunc
 
-	reading sync.Mutex // held by Devices
+	reading sync.Mutex // held by make and Devices, for Close waits until nothing reads any more
 	once    sync.Once
 	err     error // of closing
 }
@@ -92,8 +91,10 @@ func (e *Engine) Cut(ctx context.Context, at func(views.Position) error) (*Cut, 
 	return nil, err
 }
 
-// make makes the cut. After an error it must still be closed.
+// make makes the cut, unless that is closed meanwhile. After an error it must still be closed.
 func (c *Cut) make(ctx context.Context, at func(views.Position) error) error {
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	e := c.e
 	if !e.join() {
 		return ErrStopped
@@ -130,7 +131,9 @@ func (c *Cut) make(ctx context.Context, at func(views.Position) error) error {
 		return errors.Join(causeOf(ctx, err), checkpoint.Close())
 	}
 	o.Group = c.At.Seq
-	c.Cut, err = recovery.OpenCut(ctx, o)
+	if c.Cut, err = recovery.OpenCut(ctx, o); err == nil && c.ctx.Err() != nil {
+		return context.Cause(c.ctx)
+	}
 	return causeOf(ctx, err)
 }
 
@@ -158,7 +161,7 @@ func (e *Engine) newCut() *Cut {
 	ctx, end := context.WithCancelCause(context.Background())
 	limited, cancel := context.WithTimeoutCause(ctx, e.o.cuts.open, ErrCutTooLong)
 	c := &Cut{e: e, ctx: limited, end: end}
-	c.stop = context.AfterFunc(limited, func() {
+	context.AfterFunc(limited, func() {
 		cancel()
 		_ = c.Close() // Whoever closes it gets the error, too.
 	})
@@ -215,7 +218,6 @@ func (c *Cut) Devices(ctx context.Context, fn func(t *counters.Table, first, end
 func (c *Cut) Close() error {
 	c.once.Do(func() {
 		c.end(ErrCutClosed)
-		c.stop()
 		c.e.cutting.keep.Store(math.MaxUint64)
 		c.reading.Lock()
 		defer c.reading.Unlock()

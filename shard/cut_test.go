@@ -276,6 +276,32 @@ func TestCutEnds(t *testing.T) {
 	}
 }
 
+// A cut that is closed while it is made is closed when the making has ended, not before: nothing stays held.
+func TestCutIsClosedWhileItIsMade(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", "{}", 10)
+	m.submit(line("connect", "p", "a"))
+	<-m.cutting.place
+	c := m.newCut()
+	closed := make(chan error)
+	err := c.make(t.Context(), func(views.Position) error {
+		go func() { closed <- c.Close() }()
+		<-c.ctx.Done()
+		if c.reading.TryLock() {
+			c.reading.Unlock()
+			t.Error("it is closed while it is made")
+		}
+		return nil
+	})
+	if !errors.Is(err, ErrCutClosed) {
+		t.Error(err)
+	}
+	if err := errors.Join(<-closed, c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	m.nothingIsHeld()
+}
+
 // The engine that stops or fails ends the cut that is open, and Close of the engine waits until it has ended.
 func TestCutEndsWithTheEngine(t *testing.T) {
 	for _, end := range []func(*machine) error{

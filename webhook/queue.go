@@ -85,12 +85,13 @@ func (q *queue) line(hook uint64) *line {
 	return l
 }
 
-// add queues messages, with other rows in the same transaction, and moves the position if to is given. A message that
-// finds its queue full is dropped and counted.
+// add queues messages and writes other rows behind them, and moves the position if to is given. Many rows take several
+// transactions, as write says: after a crash between them beside is missing, never a message that it says is queued. A
+// message that finds its queue full is dropped and counted.
 func (q *queue) add(list []addressed, beside []ledger.Entry, to *ledger.Position) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	entries := beside
+	var entries []ledger.Entry
 	added, dropped := map[uint64]int{}, map[uint64]int{}
 	next := q.next
 	for _, a := range list {
@@ -107,6 +108,7 @@ func (q *queue) add(list []addressed, beside []ledger.Entry, to *ledger.Position
 		s.Dropped += uint64(n)
 		entries = append(entries, put(hookKey(keyState, hook), s))
 	}
+	entries = append(entries, beside...)
 	if len(entries) > 0 || to != nil {
 		if err := write(q.store, entries, to); err != nil {
 			return err

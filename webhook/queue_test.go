@@ -160,6 +160,55 @@ func TestQueueSurvives(t *testing.T) {
 	}
 }
 
+// tornStore is a store that takes some writes and fails then.
+type tornStore struct {
+	*memStore
+	left int
+}
+
+func (s *tornStore) WritePart(entries []ledger.Entry) error {
+	if s.left--; s.left < 0 {
+		return errRefused
+	}
+	return s.memStore.WritePart(entries)
+}
+
+// What a crash leaves of many rows never says that something was told whose message is not queued.
+func TestToldComesBehindMessages(t *testing.T) {
+	store := &tornStore{memStore: newMemStore(), left: 1}
+	q := newQueue(t, store)
+	told := []ledger.Entry{put(toldKey(1, toldLicenses, 7), told{})}
+	if err := q.add(messages(1, 0, queueMax), told, nil); !errors.Is(err, errRefused) {
+		t.Fatal(err)
+	}
+	if m, n := store.count(keyQueue), store.count(keyTold); m == 0 || n != 0 {
+		t.Errorf("%d messages are queued, %d are noted as told", m, n)
+	}
+	store.left = queueMax
+	if err := q.add(messages(1, 0, queueMax), told, nil); err != nil {
+		t.Fatal(err)
+	}
+	if m, n := store.count(keyQueue), store.count(keyTold); m != queueMax || n != 1 {
+		t.Errorf("%d messages are queued, %d are noted as told", m, n)
+	}
+}
+
+// A hook that is made while the couriers follow a catalogue that has it not keeps its messages.
+func TestFollowKeepsWhatIsNewer(t *testing.T) {
+	w := newWorld(t)
+	s := open(t, newMemStore(), newInbox().receive)
+	old := w.hook("old", "", "device.quota_80")
+	w.unhook("old")
+	before := w.Catalogue()
+	young := w.hook("young", "", "device.quota_80")
+	say(t, s, old, "a")
+	say(t, s, young, "b")
+	s.follow(t.Context(), before)
+	if o, y := s.waiting(t, old), s.waiting(t, young); len(o) != 0 || len(y) != 1 {
+		t.Errorf("for the one that was deleted wait %q, for the new one %q", o, y)
+	}
+}
+
 // A write that fails queues nothing.
 func TestQueueThatCannotWrite(t *testing.T) {
 	store := newMemStore()

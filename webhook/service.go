@@ -162,7 +162,7 @@ func (s *Service) follow(ctx context.Context, cat *license.Catalogue) {
 		<-c.done
 	}
 	for _, id := range s.queue.hooks() {
-		if there[id] {
+		if there[id] || id > cat.Seq { // The latter was made meanwhile.
 			continue
 		}
 		for done := false; !done && ctx.Err() == nil; {

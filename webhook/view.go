@@ -29,7 +29,11 @@ func (s *Service) Skip(to views.Position, _ int64) error {
 // Apply implements views.View: what groups say that somebody must be told goes to queues, with the position.
 func (s *Service) Apply(groups []*views.Group, devices views.Devices) error {
 	g := gatherer{service: s, devices: devices}
+	at := s.Position().Seq
 	for i, group := range groups {
+		if group.Seq <= at {
+			continue // A call that failed wrote it.
+		}
 		if err := g.group(group); err != nil {
 			return fmt.Errorf("group %d: %w", group.Seq, err)
 		}
@@ -37,6 +41,7 @@ func (s *Service) Apply(groups []*views.Group, devices views.Devices) error {
 			to := ledger.Position(group.Position)
 			return s.queue.add(g.list, nil, &to)
 		}
+		g.whole = (*ledger.Position)(&group.Position)
 	}
 	return nil
 }
@@ -51,6 +56,7 @@ type gatherer struct {
 	seals   bool // somebody is told of snapshots
 	atMs    int64
 	list    []addressed
+	whole   *ledger.Position // of the last group that list has all of; nil: none
 }
 
 func (g *gatherer) group(group *views.Group) error {
@@ -98,7 +104,8 @@ func (g *gatherer) tell(e license.HookEvent, accountID uint32, build func() *mes
 	if len(g.list) < gatherMax {
 		return nil
 	}
-	err := g.service.queue.add(g.list, nil, nil)
+	// If the call fails later it comes again: then what is told twice is of one group.
+	err := g.service.queue.add(g.list, nil, g.whole)
 	g.list = nil
 	return err
 }

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/retention/ledger"
 	"github.com/meterd/meterd/shard/record"
 	"github.com/meterd/meterd/shard/views"
 )
@@ -149,6 +151,46 @@ func TestApplyIsBounded(t *testing.T) {
 	}
 	if st := s.Status(h); st.Queued != queueMax || st.Dropped != 100 || store.writes < 3 {
 		t.Errorf("%+v, %d writes", st, store.writes)
+	}
+}
+
+// haltingStore refuses to move the position to a group.
+type haltingStore struct {
+	*memStore
+	halt uint64
+}
+
+func (s *haltingStore) Write(entries []ledger.Entry, to ledger.Position) error {
+	if to.Seq == s.halt {
+		return errRefused
+	}
+	return s.memStore.Write(entries, to)
+}
+
+// A call that comes again queues no group twice that the first one has written whole.
+func TestApplyComesAgain(t *testing.T) {
+	w := newWorld(t)
+	w.product("p1", "acme", "UTC")
+	h := w.hook("h", "", "device.quota_80")
+	store := &haltingStore{newMemStore(), 2}
+	s := open(t, store, newInbox().receive)
+	var groups []*views.Group
+	for seq := range uint64(2) {
+		var marks []record.Quota
+		for i := range gatherMax - 1000 {
+			marks = append(marks, record.Quota{Ordinal: 11, Day: uint32(i), Percent: 80, Limit: 10})
+		}
+		groups = append(groups, group(t, seq+1, w.cat, nil, marks...))
+	}
+	if err := s.Apply(groups, named{}); !errors.Is(err, errRefused) || s.Position() != position(1) {
+		t.Fatalf("position %v, %v", s.Position(), err)
+	}
+	store.halt = 0
+	if err := s.Apply(groups, named{}); err != nil || s.Position() != position(2) {
+		t.Fatalf("position %v, %v", s.Position(), err)
+	}
+	if n := s.Status(h).Queued; n != gatherMax+gatherMax-1000 {
+		t.Errorf("%d messages are queued", n)
 	}
 }
 

@@ -16,7 +16,7 @@ const (
 	keyQueue = "Q" // + hook, number of the message: it waits
 	keyDead  = "D" // + hook, number of the message: a dead letter
 	keyState = "S" // + hook
-	keyTold  = "T" // + hook, kind, product or zone: what it was told, so that it is told once
+	keyTold  = "T" // + hook, kind, product: what it was told, so that it is told once
 	keyStop  = "I" // + reason: ingest is stopped, and that was told
 )
 

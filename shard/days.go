@@ -2,6 +2,7 @@ package shard
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -20,20 +21,27 @@ type dayCloser struct{ running sync.Mutex }
 
 // runDays closes the days of all products soon after their midnights.
 func (e *Engine) runDays() {
-	tick := time.NewTicker(daysTick)
-	defer tick.Stop()
 	for {
-		if err := e.closeDays(); err != nil && e.Err() != nil {
-			return
-		}
+		rest := e.daysRest(e.closeDays())
 		select {
-		case <-tick.C:
+		case <-time.After(rest):
 		case <-e.stop:
 			return
 		case <-e.failed:
 			return
 		}
 	}
+}
+
+// daysRest returns how long to rest after a scan that ended with err, and logs an error that nobody else tells of.
+func (e *Engine) daysRest(err error) time.Duration {
+	switch {
+	case err == nil, errors.Is(err, ErrClockLeap), errors.Is(err, ErrDiskFull), errors.Is(err, ErrStopped):
+		return daysTick
+	}
+	e.logger.Error("days that are over cannot be closed: what their devices used is not complete in the ledger",
+		"error", err, "retry_seconds", daysRetryAfter.Seconds())
+	return daysRetryAfter
 }
 
 // daySpan is the days of a product that are over and not closed: those behind after and before running.

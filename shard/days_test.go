@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"runtime"
@@ -469,6 +470,30 @@ func TestDayEndWaitsForWhoReplacesAWord(t *testing.T) {
 			}
 			m.checkDays()
 		})
+	}
+}
+
+// A scan that fails is logged and not tried again at once, unless the operator hears of the cause in other ways.
+func TestFailedScanOfDaysIsLogged(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		rest time.Duration
+		says string
+	}{
+		{nil, daysTick, ""},
+		{ErrClockLeap, daysTick, ""},
+		{ErrDiskFull, daysTick, ""},
+		{ErrStopped, daysTick, ""},
+		{ErrOverloaded, daysRetryAfter, ErrOverloaded.Error()},
+	} {
+		var log strings.Builder
+		e := &Engine{logger: slog.New(slog.NewTextHandler(&log, nil))}
+		if rest := e.daysRest(tt.err); rest != tt.rest {
+			t.Errorf("after %v the scan rests %v, want %v", tt.err, rest, tt.rest)
+		}
+		if got := log.String(); !strings.Contains(got, tt.says) || (got == "") != (tt.says == "") {
+			t.Errorf("of %v the log says %q", tt.err, got)
+		}
 	}
 }
 

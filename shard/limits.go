@@ -5,6 +5,8 @@ import "time"
 const (
 	// daysTick is how often it is looked whether a product's day is over: some 20 ns a product.
 	daysTick = time.Second
+	// daysRetryAfter is how long the closing of days rests that failed: each try may search the whole device table.
+	daysRetryAfter = time.Minute
 	// groupBytesMax bounds what is gathered for one group: the commit log takes 128 MiB, and one batch alone is at most 64
 	// MiB of body and 65,536 rows.
 	groupBytesMax = 48 << 20

@@ -87,8 +87,8 @@ func (e *Engine) closeDays() error {
 	if over == nil {
 		return nil
 	}
-	// Whoever is inside may have taken its time before midnight. Behind the cut every time is nowMs or later, so that
-	// nothing counts for these days any more.
+	// A turn inside the gate may have read the clock before midnight. Behind the cut every time is nowMs or later, so
+	// that nothing counts for these days any more.
 	if err := e.cut(0, nil); err != nil {
 		return err
 	}

@@ -8,9 +8,9 @@ import (
 	"github.com/meterd/meterd/shard/record"
 )
 
-// Who has asked for it is told when a device has used 80 % and 100 % of its day. The compare-and-swap that takes the
-// count over the mark writes an effect, and views do the rest. A message costs one comparison for it, with a number
-// that is chosen once for each product of a batch.
+// Webhooks are told when a device has used 80 % and 100 % of its day. The compare-and-swap that takes the count over
+// the mark writes an effect, and views do the rest. A message costs one comparison for it, with a number that is chosen
+// once for each product of a batch.
 
 // nobodyTold is more than a device can use: the comparison is never true.
 const nobodyTold = math.MaxUint32

@@ -194,7 +194,11 @@ func (m *Maker) seal(ctx context.Context, r *Request, s scope) (*Manifest, error
 	if err := d.seal(made); err != nil {
 		return nil, err
 	}
-	return made, m.store.audited(made)
+	if err := m.store.audited(made); err != nil { // It is sealed; the next position that is written has this one, too.
+		m.o.Logger.Error("POSITIONS lacks a sealed snapshot; it is written again with the next", "snapshot", made.ID,
+			"error", err)
+	}
+	return made, nil
 }
 
 // fill writes everything of the snapshot.

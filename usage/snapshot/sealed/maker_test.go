@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/usage/snapshot"
 )
 
@@ -288,6 +289,22 @@ func TestFailure(t *testing.T) {
 				t.Errorf("the next is %+v", m)
 			}
 		})
+	}
+}
+
+// TestPositionsFail has POSITIONS not be written: the snapshot is made, and in the audit log once.
+func TestPositionsFail(t *testing.T) {
+	b := newBed(t)
+	inTheWay := filepath.Join(b.path, positionsName+disk.TmpSuffix)
+	must(t, os.Mkdir(inTheWay, 0o700))
+	first := b.sealed(Request{})
+	second := b.sealed(Request{})
+	must(t, os.Remove(inTheWay))
+	b.sealed(Request{})
+	b.open()
+	must(t, b.completeAudit())
+	if first.Sequence != 1 || textOf(second.Previous) != first.SHA256 || len(b.notes) != 3 || b.stats.failed.Load() != 0 {
+		t.Errorf("they are %+v and %+v, and the audit log has %q", first, second, b.notes)
 	}
 }
 

@@ -93,9 +93,17 @@ func (s *Store) Exported(place string, sequence uint64) error {
 	})
 }
 
-// audited notes that the audit log has the snapshots up to this one.
+// audited notes that the audit log has the snapshots up to this one. If that cannot be made durable it is with the next
+// position, or a restart writes the entry once more.
 func (s *Store) audited(m *Manifest) error {
-	return s.move(func(p *positions) { p.Audited, p.SHA256 = m.Sequence, m.SHA256 })
+	note := func(p *positions) { p.Audited, p.SHA256 = m.Sequence, m.SHA256 }
+	err := s.move(note)
+	if err != nil {
+		s.mu.Lock()
+		note(&s.positions)
+		s.mu.Unlock()
+	}
+	return err
 }
 
 // end returns the newest sequence that was ever given, as far as it is known, and its check sum, nil if that is not:

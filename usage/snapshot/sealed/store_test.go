@@ -138,7 +138,8 @@ func TestMovedAway(t *testing.T) {
 	}
 
 	// Positions of before, without the check sum: what a place has is no other snapshot's number.
-	must(t, os.WriteFile(filepath.Join(b.path, positionsName), []byte(`{"audited":3,"exported":{"/mnt":6,"/a":2}}`), 0o600))
+	older := []byte(`{"audited":3,"exported":{"/mnt":6,"/a":2}}`)
+	must(t, os.WriteFile(filepath.Join(b.path, positionsName), older, 0o600))
 	b.open()
 	if m := b.sealed(Request{}); m.ID != "s00000007" || m.Previous != nil {
 		t.Errorf("the next is %s, after %q", m.ID, textOf(m.Previous))

@@ -19,6 +19,12 @@ type AuditEntry struct {
 	Refresh uint32 `json:"refresh,omitempty"`
 }
 
+// Actions that one package writes to the audit log and another one looks for.
+const (
+	ActionSnapshotCreate = "snapshot.create"
+	ActionSnapshotRefuse = "snapshot.refuse"
+)
+
 // KeyAudit is what keys of audit entries begin with; the number of the change follows, 8 bytes, big-endian, so that
 // entries lie in the order of their making.
 const KeyAudit = "U"

@@ -131,18 +131,12 @@ func (g *gatherer) Quota(q record.Quota) error {
 	})
 }
 
-// Actions of the audit log that hooks are told of.
-const (
-	actionSealed  = "snapshot.create"
-	actionRefused = "snapshot.refuse"
-)
-
 // audit tells of snapshots: each leaves an entry in the audit log, whoever or whatever made it.
 func (g *gatherer) audit(a *license.AuditEntry) error {
 	e := license.HookSnapshotSealed
 	switch a.Action {
-	case actionSealed:
-	case actionRefused:
+	case license.ActionSnapshotCreate:
+	case license.ActionSnapshotRefuse:
 		e = license.HookSnapshotRefused
 	default:
 		return nil

@@ -109,7 +109,8 @@ type Request struct {
 }
 
 // Make makes a snapshot and returns it sealed. What is wrong with the request, or not possible now, is reported as a
-// *event.Problem. When ctx ends before the snapshot is begun nothing is made; then, it is made whoever waits.
+// *event.Problem. When ctx ends before the snapshot is begun, nothing is made. Once it has begun, the snapshot is made
+// even if ctx ends.
 func (m *Maker) Make(ctx context.Context, r Request) (*Manifest, error) {
 	scope, err := m.scope(&r)
 	if err != nil {
@@ -186,7 +187,7 @@ func (m *Maker) seal(ctx context.Context, r *Request, s scope) (*Manifest, error
 	}
 	made, err := m.fill(ctx, d, source, r, s)
 	if err == nil {
-		err = r.Note(noteMade, made.ID, noteOf(made))
+		err = r.Note(license.ActionSnapshotCreate, made.ID, noteOf(made))
 	}
 	if err != nil {
 		return nil, errors.Join(err, d.drop())
@@ -225,12 +226,6 @@ func (m *Maker) fill(
 	return made, d.complete(made)
 }
 
-// Actions of the audit log.
-const (
-	noteMade    = "snapshot.create"
-	noteRefused = "snapshot.refuse"
-)
-
 // noteOf is the detail of a snapshot's entry in the audit log.
 func noteOf(m *Manifest) any {
 	return map[string]any{
@@ -243,7 +238,7 @@ func noteOf(m *Manifest) any {
 func (m *Maker) refuse(r *Request, s scope, d *snapshot.Difference) error {
 	m.o.Logger.Error("a snapshot is refused: its numbers do not add up", "period", calendar.MonthName(s.month),
 		"account", s.account, "product", d.Product, "field", d.Field, d.Left, d.LeftNumber, d.Right, d.RightNumber)
-	err := m.o.Note(noteRefused, calendar.MonthName(s.month), map[string]any{
+	err := m.o.Note(license.ActionSnapshotRefuse, calendar.MonthName(s.month), map[string]any{
 		"account": pointTo(s.account), "product": d.Product, "field": d.Field, d.Left: d.LeftNumber, d.Right: d.RightNumber,
 		"token": r.Token,
 	})
@@ -256,7 +251,7 @@ func (m *Maker) refuse(r *Request, s scope, d *snapshot.Difference) error {
 // completeAudit writes what a crash kept from the audit log. Who calls it makes a snapshot, and is alone.
 func (m *Maker) completeAudit() error {
 	for _, made := range m.store.unaudited() {
-		if err := m.o.Note(noteMade, made.ID, noteOf(made)); err != nil {
+		if err := m.o.Note(license.ActionSnapshotCreate, made.ID, noteOf(made)); err != nil {
 			return fmt.Errorf("note snapshot %s in the audit log: %w", made.ID, err)
 		}
 		if err := m.store.audited(made); err != nil {

@@ -115,7 +115,10 @@ func (m *Maker) Run(ctx context.Context, s Schedule, created time.Time) {
 		case <-tick.C:
 		}
 		wait := scheduleEvery
-		if r, ok := m.due(s, created.UnixMilli(), m.o.NowMs()); ok {
+		r, ok := m.due(s, created.UnixMilli(), m.o.NowMs())
+		if !ok {
+			m.noteSchedule(&r, nil)
+		} else {
 			all := ""
 			r.Account, r.Token, r.Note = &all, scheduleName, m.o.Note
 			_, err := m.Make(ctx, r)
@@ -126,7 +129,7 @@ func (m *Maker) Run(ctx context.Context, s Schedule, created time.Time) {
 			switch {
 			case errors.As(err, &p) && p.Code == event.InvalidArgument && r.month != "":
 				m.o.Logger.Error("a month that was missed can no longer be made up for", "period", r.Period, "error", err)
-				m.gone, wait = r.month, 0
+				m.gone, wait, err = r.month, 0, nil
 			case err == nil:
 				retry, wait = retryMin, 0 // Perhaps another month was missed.
 			default:

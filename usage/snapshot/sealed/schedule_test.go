@@ -137,6 +137,46 @@ func TestRun(t *testing.T) {
 	})
 }
 
+// TestScheduleGone has the only month that was missed be gone, or somebody else make what failed: nothing fails any
+// more.
+func TestScheduleGone(t *testing.T) {
+	for name, answer := range map[string]error{
+		"gone": invalid("period", "no longer kept"), "made by somebody else": errors.New("broken"),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBed(t)
+			clock := func() time.Time { return time.Now().AddDate(26, 6, 0) }
+			b.o.NowMs = func() int64 { return clock().UnixMilli() }
+			b.now = clock()
+			cut := b.o.Cut
+			b.o.Cut = func(context.Context, string, uint32) (snapshot.Source, error) { return nil, answer }
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				b.Run(ctx, Schedule{Monthly: true}, clock().AddDate(0, -1, 0))
+			}()
+			synctest.Wait()
+			if failing := b.failing != ""; failing != (problem(answer) == nil) {
+				t.Errorf("%s: it fails with %q", name, b.failing)
+			}
+			b.place <- struct{}{}
+			b.o.Cut = cut
+			<-b.place
+			if problem(answer) == nil {
+				b.sealed(Request{month: "2026-06"})
+			}
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			if b.failing != "" {
+				t.Errorf("%s: it still fails with %q", name, b.failing)
+			}
+			cancel()
+			<-done
+		})
+	}
+}
+
 // TestScheduleBehindRetention has been down for longer than usage is kept: it goes on with the months that are.
 func TestScheduleBehindRetention(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

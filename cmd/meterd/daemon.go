@@ -43,6 +43,7 @@ type daemon struct {
 	snapshots *snapshots
 
 	background context.CancelFunc
+	runDry     sync.WaitGroup // reads the state until background
 	failOnce   sync.Once
 	failure    error
 	fail       chan struct{}
@@ -94,7 +95,7 @@ func (d *daemon) open() error {
 		return err
 	}
 	d.snapshots.run(d.dir)
-	if err := d.openDoors(); err != nil {
+	if err := d.openDoors(ctx); err != nil {
 		return err
 	}
 	d.ready.Store(true)
@@ -102,12 +103,13 @@ func (d *daemon) open() error {
 	return nil
 }
 
-func (d *daemon) openDoors() error {
+func (d *daemon) openDoors(ctx context.Context) error {
 	set := metric.NewSet()
 	d.engine.RegisterMetrics(set)
 	d.server.RegisterMetrics(set)
 	d.state.webhooks.RegisterMetrics(set)
-	registerRunDry(set, d.state.reader)
+	products := registerRunDry(set)
+	d.runDry.Go(func() { watchRunDry(ctx, d.state.reader, products) })
 	d.snapshots.register(set)
 	d.state.raw.RegisterMetrics(set)
 	host, _, err := net.SplitHostPort(d.o.listen)
@@ -191,6 +193,7 @@ func (d *daemon) stop(drain time.Duration) error {
 func (d *daemon) close() error {
 	var errs []error
 	d.background()
+	d.runDry.Wait()
 	if d.server != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
 		defer cancel()

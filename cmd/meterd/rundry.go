@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meterd/meterd/license"
@@ -13,35 +13,42 @@ import (
 const (
 	// runDryDays is how far ahead the metric looks: time enough to buy licences.
 	runDryDays = 30
-	// runDryEvery is how often it is worked out at most: it passes over the device table, at 20 ns a device.
+	// runDryEvery is how often it is worked out: it passes over the device table, some 0.5 µs a device, which no scrape
+	// shall wait for.
 	runDryEvery = 10 * time.Minute
 )
 
-// registerRunDry adds how many products have no licence left soon, as their forecasts say. Which ones these are no
-// metric says: whoever may read /metrics need not know of accounts.
-func registerRunDry(set *metric.Set, reader *query.Reader) {
-	var mu sync.Mutex
-	var at time.Time
-	var products int
+// registerRunDry adds how many products have no licence left soon, as their forecasts say; watchRunDry stores it. Which
+// ones these are no metric says: whoever may read /metrics need not know of accounts.
+func registerRunDry(set *metric.Set) *atomic.Int64 {
+	products := new(atomic.Int64)
 	set.Gauges("meterd_products_run_dry", "Products that will ask for a licence in 30 days that is not there.").
-		Func(func() float64 {
-			mu.Lock()
-			defer mu.Unlock()
-			now := time.Now()
-			if now.Sub(at) < runDryEvery {
-				return float64(products)
-			}
-			at = now
-			outlooks, err := reader.Outlooks(context.Background(), runDryDays, func(*license.Product) bool { return true })
-			if err != nil {
-				return float64(products) // The reader has logged why.
-			}
-			products = 0
-			for _, o := range outlooks {
-				if _, dry := o.RunsDry(); dry {
-					products++
-				}
-			}
-			return float64(products)
-		})
+		Func(func() float64 { return float64(products.Load()) })
+	return products
+}
+
+// watchRunDry works products out until ctx ends.
+func watchRunDry(ctx context.Context, reader *query.Reader, products *atomic.Int64) {
+	ticker := time.NewTicker(runDryEvery)
+	defer ticker.Stop()
+	for {
+		if n, err := countRunDry(ctx, reader); err == nil { // If not, the reader has logged why.
+			products.Store(n)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func countRunDry(ctx context.Context, reader *query.Reader) (products int64, err error) {
+	outlooks, err := reader.Outlooks(ctx, runDryDays, func(*license.Product) bool { return true })
+	for _, o := range outlooks {
+		if _, dry := o.RunsDry(); dry {
+			products++
+		}
+	}
+	return products, err
 }

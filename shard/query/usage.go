@@ -32,7 +32,7 @@ type UsageQuery struct {
 type UsageRow struct {
 	Product      *license.Product
 	FromMs, ToMs int64 // half open, Unix milliseconds
-	// Running says that the window is not over.
+	// Running says that the row is not over: ToMs is later than the time of the call.
 	Running                   bool
 	MessagesUp, MessagesDown  uint64
 	MessagesDenied, OTADenied uint64
@@ -61,7 +61,7 @@ type Usage struct {
 	r        *Reader
 	products []*license.Product // that are not told of yet
 	at       []int64            // where windows meet, Unix milliseconds: one more than there are windows
-	lastRuns bool               // the last window is not over
+	nowMs    int64              // of the call
 	days     map[string][]uint32
 	// availableFromMs is where rows begin if that is later than what was asked for, else 0.
 	availableFromMs int64
@@ -69,7 +69,7 @@ type Usage struct {
 
 // Usage begins to tell what products used. Everything that was acknowledged before the call is in it.
 func (r *Reader) Usage(q UsageQuery) (*Usage, error) {
-	u := &Usage{r: r, products: q.Products, days: map[string][]uint32{}}
+	u := &Usage{r: r, products: q.Products, nowMs: q.NowMs, days: map[string][]uint32{}}
 	from := q.FromMs - floorMod(q.FromMs, record.QuarterMs)
 	if kept := r.usageKeptMs(q.NowMs); from < kept {
 		from, u.availableFromMs = kept, kept
@@ -103,9 +103,7 @@ func (u *Usage) divide(from, to int64, q *UsageQuery) error {
 		if at == to {
 			return nil
 		}
-		end := q.Span.EndMs(at, q.Zone)
-		u.lastRuns = end == running
-		at = min(end, to)
+		at = min(q.Span.EndMs(at, q.Zone), to)
 	}
 }
 
@@ -187,7 +185,7 @@ func (p *productUsage) read(u *Usage) {
 	for i := range len(u.at) - 1 {
 		row := UsageRow{
 			Product: p.product, FromMs: max(u.at[i], p.fromMs), ToMs: u.at[i+1],
-			Running: u.lastRuns && i == len(u.at)-2,
+			Running: u.at[i+1] > u.nowMs,
 		}
 		row.fill(&sums[i], &sums[i+1])
 		if !row.isEmpty() {

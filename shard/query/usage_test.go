@@ -57,11 +57,34 @@ func TestUsageWindows(t *testing.T) {
 				t.Fatalf("window %d of %d is from %d to %d, its end is %d", i, len(u.at)-1, u.at[i], u.at[i+1], end)
 			}
 		}
-		if n := len(u.at); n > 1 && u.lastRuns != (u.at[n-2] <= q.NowMs && q.NowMs < q.Span.EndMs(u.at[n-2], zone)) &&
-			u.at[n-2] <= q.NowMs {
-			t.Fatalf("at %d: the last window is from %d to %d; it runs: %v", q.NowMs, u.at[n-2], u.at[n-1], u.lastRuns)
-		}
 	})
+}
+
+// A row runs until its own end, which may come before that of the window.
+func TestUsageRuns(t *testing.T) {
+	d := newDaemon(t)
+	d.product("p", `{}`, 1)
+	d.submit(line("connect", "p", "d"))
+	at := d.engine.NowMs() - floorMod(d.engine.NowMs(), record.QuarterMs)
+	for _, c := range []struct {
+		ms, nowMs int64 // from at
+		runs      bool
+	}{
+		{record.QuarterMs, record.QuarterMs - 1, true},
+		{record.QuarterMs, record.QuarterMs, false},
+		{record.QuarterMs, record.QuarterMs + 240_000, false},
+		{record.QuarterMs + 1, record.QuarterMs + 240_000, true},
+		{2 * record.QuarterMs, record.QuarterMs + 240_000, true},
+	} {
+		rows, _, err := d.rowsOf(UsageQuery{
+			Products: []*license.Product{d.productOf("p")}, Span: calendar.Month, Zone: time.UTC, NowMs: at + c.nowMs,
+			FromMs: at, ToMs: at + c.ms,
+		})
+		d.must(err)
+		if len(rows) != 1 || rows[0].Running != c.runs {
+			t.Errorf("%d ms, after %d: %+v", c.ms, c.nowMs, rows)
+		}
+	}
 }
 
 // What was used before the time for which usage is kept is not told, and does not count in what is; also of a product

@@ -13,7 +13,7 @@ type About struct {
 	Month   uint32 // the period, a calendar month in each product's own zone, counted from January 2020
 	Group   uint64 // everything decided up to this group of the log is in it, and nothing later
 	AsOfMs  int64  // the last decided time of what is in it, Unix milliseconds
-	Final   bool   // the month is over for every product
+	Final   bool   // the month is over for every product; without one, in every time zone
 	Rows    uint64 // how many devices have a row
 }
 

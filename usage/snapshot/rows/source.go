@@ -64,7 +64,8 @@ var _ snapshot.Source = (*Source)(nil)
 // Open returns a source. Nothing is read before Devices is called.
 func Open(o Options) *Source {
 	s := &Source{o: o, about: snapshot.About{
-		Account: o.Account, Month: o.Month, Group: o.State.Group, AsOfMs: o.State.AtMs, Final: true,
+		Account: o.Account, Month: o.Month, Group: o.State.Group, AsOfMs: o.State.AtMs,
+		Final: isOver(&o),
 	}}
 	s.places = make([]int32, o.State.Catalogue.ProductIDMax()+1)
 	for i := range s.places {
@@ -73,11 +74,20 @@ func Open(o Options) *Source {
 	for i, p := range o.State.Catalogue.Products(o.Account) {
 		s.products = append(s.products, &product{Product: p})
 		s.places[p.ID] = int32(i)
-		if _, endMs := calendar.MonthBounds(o.Month, p.Zone); o.State.AtMs < endMs {
-			s.about.Final = false
-		}
 	}
 	return s
+}
+
+// isOver reports whether the month is over for every product of the scope. Without one it is over when it is in every
+// time zone: a product that is created until then may still use something in it.
+func isOver(o *Options) bool {
+	list := o.State.Catalogue.Products(o.Account)
+	for _, p := range list {
+		if _, endMs := calendar.MonthBounds(o.Month, p.Zone); o.State.AtMs < endMs {
+			return false
+		}
+	}
+	return len(list) > 0 || o.State.AtMs >= calendar.DayEndedMs(calendar.FirstDay(o.Month+1)-1)
 }
 
 // About implements snapshot.Source. Rows is known when Devices has returned.

@@ -20,7 +20,7 @@ type Manifest struct {
 	AsOf     Instant `json:"as_of"`
 	Group    uint64  `json:"group"` // the last group of the log that is in it
 	Period   string  `json:"period"`
-	Final    bool    `json:"final"` // the period was over for every product
+	Final    bool    `json:"final"` // the period was over for every product; without one, in every time zone
 	Rows     uint64  `json:"rows"`  // devices
 	// SHA256 is that of the text that `sha256sum` prints for Files in their order, which is the file SHA256SUMS.
 	SHA256   string  `json:"sha256"`

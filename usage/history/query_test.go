@@ -65,7 +65,7 @@ func TestNothingOfTheRequestIsHandedOn(t *testing.T) {
 		{
 			Query{Path: "values", Label: "account", Form: form("start", "1", "end", "2", "match[]", `{account="other"}`)},
 			`label/account/values?end=2.000&extra_filters%5B%5D=%7Baccount%3D%22acme%22%7D&` +
-				`match%5B%5D=%7Baccount%3D%22other%22%2Caccount%3D%22acme%22%7D&start=1.000`,
+				`match%5B%5D=%7Baccount%21%3D%22acme%22%2Caccount%3D%22acme%22%7D&start=1.000`,
 		},
 	} {
 		for name, values := range noise {

@@ -77,9 +77,27 @@ func (s scope) put(e metricsql.Expr) {
 	if len(m.LabelFilterss) == 0 {
 		m.LabelFilterss = [][]metricsql.LabelFilter{nil}
 	}
-	for i := range m.LabelFilterss {
-		m.LabelFilterss[i] = append(m.LabelFilterss[i][:len(m.LabelFilterss[i]):len(m.LabelFilterss[i])], s.filter())
+	for i, filters := range m.LabelFilterss {
+		m.LabelFilterss[i] = s.confined(filters)
 	}
+}
+
+// confined returns filters with the scope's behind them. It is the only one that says which account it is: absent()
+// makes a label of each that does, and none may come twice.
+func (s scope) confined(filters []metricsql.LabelFilter) []metricsql.LabelFilter {
+	own := s.filter()
+	all := make([]metricsql.LabelFilter, 0, len(filters)+1)
+	for _, f := range filters {
+		if s.account != "" && f.Label == own.Label && !f.IsNegative && !f.IsRegexp {
+			if f.Value == s.account {
+				continue
+			}
+			f = own
+			f.IsNegative = true // With own it matches nothing, as it must.
+		}
+		all = append(all, f)
+	}
+	return append(all, own)
 }
 
 // has reports whether e, if it is a selector, has the scope's filter in each of its alternatives.

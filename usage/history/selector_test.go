@@ -29,6 +29,11 @@ func TestQueriesAreConfined(t *testing.T) {
 				if last.Label != "account" || last.Value != "acme" || last.IsNegative || last.IsRegexp {
 					t.Errorf("%s: becomes %s", text, e.AppendString(nil))
 				}
+				for _, f := range filters[:len(filters)-1] { // absent() would show the label twice
+					if f.Label == "account" && !f.IsNegative && !f.IsRegexp {
+						t.Errorf("%s: becomes %s", text, e.AppendString(nil))
+					}
+				}
 			}
 		})
 		if selectors == 0 && strings.Contains(text, "meterd_") {
@@ -62,6 +67,12 @@ var evasions = []string{
 	`group by (account) ({account!=""})`,
 	`topk(10, meterd_messages_total) by (account)`,
 	`absent(meterd_messages_total{account="other"})`,
+	`absent(meterd_messages_total{account="acme"})`,
+	`absent(meterd_messages_total{account="other",account="acme"})`,
+	`absent(meterd_messages_total{account=""})`,
+	`absent({"meterd_messages_total", "account"="other"})`,
+	`absent({\x61ccount="other"})`,
+	`absent_over_time(meterd_messages_total{account="other"}[1h])`,
 	`meterd_messages_total * on() group_left(account) meterd_licenses`,
 	`meterd_messages_total unless meterd_messages_total{account="acme"}`,
 	`meterd_messages_total if meterd_messages_total{account="other"}`,
@@ -95,6 +106,19 @@ func TestOneSelector(t *testing.T) {
 	if got, err := s.confineSelector(`meterd_devices{state="active"}`); err != nil ||
 		got != `meterd_devices{state="active",account="acme"}` {
 		t.Errorf("%s, %v", got, err)
+	}
+	for text, want := range map[string]string{
+		`x{account="acme"}`:                   `x{account="acme"}`,
+		`x{account="other",a="b"}`:            `x{account!="acme",a="b",account="acme"}`,
+		`{account="other" or account="acme"}`: `{account!="acme",account="acme" or account="acme"}`,
+		`x{account=~"o.*",account!="other"}`:  `x{account=~"o.*",account!="other",account="acme"}`,
+	} {
+		if got, err := s.confineSelector(text); err != nil || got != want {
+			t.Errorf("%s becomes %s, %v", text, got, err)
+		}
+	}
+	if got, err := (scope{}).confineSelector(`x{account="other"}`); err != nil || got != `x{account="other",account!=""}` {
+		t.Errorf("all accounts: %s, %v", got, err)
 	}
 	for _, text := range []string{`sum(x)`, `x[1h]`, `x or y`, `1`, ``, `x offset 1m`} {
 		if got, err := s.confineSelector(text); err == nil {

@@ -16,10 +16,10 @@ func (r *Rows) Totals(product uint32) (record.BucketTotals, error) {
 }
 
 // TotalsBefore returns what a product had used before a quarter of an hour. If that is not known, since the ledger does
-// not reach back to the product's beginning, the totals are those before quarter from, the first one for which they
-// are; else from is quarter.
+// not reach back to the product's beginning or all of the product's rows are deleted, the totals are those before
+// quarter from, the first one for which they are; else from is quarter.
 func (r *Rows) TotalsBefore(product, quarter uint32) (sum record.Totals, from uint32, err error) {
-	for {
+	for missed := false; ; {
 		began := dayBegan{product, utcDay, quarter / quartersADay}
 		at, sum, found, err := r.lastBefore(product, quarter)
 		if err != nil || (found && at.Quarter >= began.day*quartersADay) {
@@ -29,24 +29,27 @@ func (r *Rows) TotalsBefore(product, quarter uint32) (sum record.Totals, from ui
 			return sum, 0, err
 		}
 		switch {
-		case !found:
-			newest, err := r.Totals(product)
-			if err != nil || newest.Quarter < quarter {
-				return newest.Totals, quarter, err
-			}
-			// It was used since the ledger was searched: search again.
-		case at.Quarter == 0:
+		case found && at.Quarter == 0:
 			return sum, quarter, nil
-		default:
+		case found && at.Quarter >= quarter:
 			quarter = at.Quarter + 1
+			continue
 		}
+		newest, err := r.Totals(product)
+		if err != nil || newest.Quarter < quarter {
+			return newest.Totals, quarter, err
+		}
+		if found || missed { // The rows behind the quarter are deleted.
+			return newest.Totals, newest.Quarter + 1, nil
+		}
+		missed = true // It was used since the ledger was searched, or its rows are deleted: search once more.
 	}
 }
 
 // TotalsBeforeDay returns what a product had used before a calendar day of its time zone. from is 0, or the quarter of
 // an hour before which the totals are known, if those before the day are not.
 func (r *Rows) TotalsBeforeDay(product, day uint32) (sum record.Totals, from uint32, err error) {
-	for {
+	for missed := false; ; missed = true {
 		at, found, err := r.sinceDay(dayBegan{product, productDay, day}, &sum)
 		switch {
 		case err != nil:
@@ -59,6 +62,9 @@ func (r *Rows) TotalsBeforeDay(product, day uint32) (sum record.Totals, from uin
 		newest, err := r.Totals(product)
 		if err != nil || newest.Day < day {
 			return newest.Totals, 0, err
+		}
+		if missed { // As in TotalsBefore.
+			return newest.Totals, newest.Quarter + 1, nil
 		}
 	}
 }

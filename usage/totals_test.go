@@ -300,6 +300,52 @@ func TestTotalsBehindAGap(t *testing.T) {
 	})
 }
 
+// Of a product whose rows are all deleted only the newest totals are known, and this is said. One whose ledger began
+// behind a gap may have lost the rows of its buckets before those of its days.
+func TestTotalsWithoutRows(t *testing.T) {
+	for _, created := range []bool{false, true} {
+		store := newMapStore()
+		l := New(Options{Store: store})
+		if created {
+			store.put(key32(keyNewest, 1), appendNewest(nil, &record.BucketTotals{Bucket: record.Bucket{Product: 1}}))
+		}
+		last := record.BucketTotals{Bucket: record.Bucket{Product: 1, Quarter: 1_970_050, Day: 2200}}
+		last.MessagesUp = 7
+		g := &views.Group{Head: record.Head{Totals: []record.BucketTotals{last}}}
+		g.Seq = 1
+		if err := l.Apply([]*views.Group{g}, nil); err != nil {
+			t.Fatal(err)
+		}
+		check := func(deleted ...string) {
+			t.Helper()
+			maps.DeleteFunc(store.rows, func(key string, _ ledger.Entry) bool { return slices.Contains(deleted, key[:1]) })
+			const back = 5000
+			for _, quarter := range []uint32{1, last.Quarter - back, last.Quarter/96*96 + 5, last.Quarter} {
+				sum, from, err := l.TotalsBefore(1, quarter)
+				if err != nil || from != last.Quarter+1 || !sum.Equal(&last.Totals) {
+					t.Fatalf("before quarter %d: %+v from %d, %v", quarter, sum, from, err)
+				}
+			}
+			sum, from, err := l.TotalsBeforeDay(1, last.Day-10)
+			if err != nil || from != last.Quarter+1 || !sum.Equal(&last.Totals) {
+				t.Fatalf("before a day: %+v from %d, %v", sum, from, err)
+			}
+			at := []record.Bucket{
+				{Product: 1, Quarter: (last.Quarter - back) / 96 * 96}, {Product: 1, Quarter: last.Quarter - 1},
+			}
+			sums := make([]record.Totals, len(at))
+			from, err = l.TotalsAt(at, sums)
+			if err != nil || from != last.Quarter+1 || !sums[0].Equal(&last.Totals) || !sums[1].Equal(&last.Totals) {
+				t.Fatalf("%+v from %d, %v", sums, from, err)
+			}
+		}
+		if !created {
+			check(keyTotals)
+		}
+		check(keyTotals, keyDays)
+	}
+}
+
 // Totals are kept as long as their month and the retention; days of a time zone until it is over everywhere.
 func TestTotalsUntil(t *testing.T) {
 	store := newMapStore()

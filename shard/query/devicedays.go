@@ -40,7 +40,8 @@ func (d *DeviceDay) isEmpty() bool {
 func (r *Reader) UsageDayKept(p *license.Product) (kept uint32, err error) {
 	nowMs := r.engine.NowMs()
 	if r.usageRetention > 0 {
-		kept = calendar.FirstDay(calendar.WindowAt(nowMs-r.usageRetention.Milliseconds(), p.Zone).Month)
+		const counted = (counters.EpochS + 86_400) * 1000 // The first month has begun, and is not over, in every time zone.
+		kept = calendar.FirstDay(calendar.WindowAt(max(counted, nowMs-r.usageRetention.Milliseconds()), p.Zone).Month)
 	}
 	beginMs, err := r.ledger.AvailableFromMs()
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/shard"
 )
@@ -27,6 +28,11 @@ func TestUsageDayKept(t *testing.T) {
 		}
 	}
 	kept("2020-01-01")
+	d.usageRetention = 87_600 * time.Hour // It reaches back before the first day that has a number.
+	kept("2020-01-01")
+	if ms := d.usageKeptMs(testStart.UnixMilli()); ms != counters.EpochS*1000 {
+		t.Errorf("kept from %d", ms)
+	}
 	d.usageRetention = 28 * 24 * time.Hour
 	kept("2026-10-01") // 28 days before 23 November are in October.
 	d.clock.pass(10 * 24 * time.Hour)

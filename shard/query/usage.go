@@ -81,12 +81,12 @@ func (r *Reader) Usage(q UsageQuery) (*Usage, error) {
 }
 
 // usageKeptMs returns the instant from which on usage is kept: the beginning of the month (UTC) that lies a retention
-// back.
+// back, or of the first month that the calendar counts.
 func (r *Reader) usageKeptMs(nowMs int64) int64 {
 	if r.usageRetention == 0 {
 		return counters.EpochS * 1000
 	}
-	return calendar.WindowAt(nowMs-r.usageRetention.Milliseconds(), time.UTC).MonthStartMs
+	return max(counters.EpochS*1000, calendar.WindowAt(nowMs-r.usageRetention.Milliseconds(), time.UTC).MonthStartMs)
 }
 
 func floorMod(n, m int64) int64 { return (n%m + m) % m }

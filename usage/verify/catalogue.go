@@ -18,6 +18,7 @@ type catalogue struct {
 	products []*product // by ordinal; nil where there is none
 	pools    map[uint32]*pool
 	parts    map[string]uint64 // of takings-back, by their keys
+	notes    notes             // of sealed snapshots
 }
 
 type account struct {
@@ -219,6 +220,9 @@ func (c *catalogue) change(encoded []byte) error {
 		return fmt.Errorf("change %d of administration follows change %d", ch.seq, c.seq)
 	}
 	c.seq = ch.seq
+	if err := c.notes.add(&ch); err != nil {
+		return fmt.Errorf("change %d of administration: %w", ch.seq, err)
+	}
 	from := changed
 	if ch.action == "product.create" || ch.action == "account.create" {
 		from = created
@@ -231,32 +235,32 @@ func (c *catalogue) change(encoded []byte) error {
 	return nil
 }
 
-// change is a change of administration: the records that it left.
+// change is a change of administration: its entry in the audit log, and the records that it left.
 type change struct {
-	seq    uint64
-	action string
-	puts   []put
+	seq                   uint64
+	atMs                  int64
+	action                string
+	token, target, detail []byte
+	puts                  []put
 }
 
 type put struct{ key, value []byte }
 
-// decodeChange reads a change of administration. The records alias b.
+// decodeChange reads a change of administration. What is in it aliases b.
 func decodeChange(b []byte) (ch change, err error) {
 	in := input{b: b}
 	if in.u8() != 1 {
 		return ch, errors.New("a change of administration has not version 1")
 	}
 	ch.seq = in.uvarint()
-	in.varint()  // When.
+	ch.atMs = in.varint()
 	in.uvarint() // Whose gateways forget denials.
 	if in.uvarint() != 0 {
 		in.text()
 		in.u8()
 	}
 	if ch.action = string(in.text()); ch.action != "" {
-		in.text()
-		in.text()
-		in.text()
+		ch.token, ch.target, ch.detail = in.text(), in.text(), in.text()
 	}
 	for n := in.uvarint(); n > 0 && in.err == nil; n-- {
 		ch.puts = append(ch.puts, put{in.text(), in.text()})

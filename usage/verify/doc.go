@@ -25,6 +25,8 @@
 //     upgrades took.
 //   - Totals of products: the sums of what words changed by, by quarter of an hour and day.
 //   - Device-days: what words were when their day ended.
+//   - Sealed snapshots: usage by the totals of products, manifests by their entries in the audit log (audit.go), which
+//     also says which ones must be there. Of one id the newest entry counts.
 //
 // Invariants:
 //

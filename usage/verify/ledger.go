@@ -313,6 +313,7 @@ func (l *ledgerRows) newest(r *recount, p *product) error {
 
 // reached compares what the ledger has of the group that its position names, which was just recounted.
 func (l *ledgerRows) reached(r *recount) error {
+	r.cat.notes.inLedger = r.cat.notes.last
 	for _, p := range r.cat.list() {
 		if p.last == (bucket{}) || !p.totalKnown {
 			continue

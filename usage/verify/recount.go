@@ -15,6 +15,7 @@ type recount struct {
 	figures *Figures
 
 	seq         uint64             // the group in hand
+	lastMs      int64              // its last decided time
 	firstMs     int64              // of the log's first group
 	fromStart   bool               // that is group 1
 	whole       map[[2]uint32]bool // days of products that lie within the log
@@ -44,7 +45,7 @@ type pendingRow struct {
 
 // group recounts one group.
 func (r *recount) group(g *group) error {
-	r.seq = g.seq
+	r.seq, r.lastMs = g.seq, g.lastMs
 	if err := r.bind(g.bindings); err != nil {
 		return err
 	}

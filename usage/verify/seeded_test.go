@@ -326,11 +326,14 @@ func TestSnapshotsMovedAway(t *testing.T) {
 	writeSnapshot(t, path, 11, "cafe", products, devices)
 	finds(t, path, "s00000011", "the one before", "cafe")
 	must(t, os.RemoveAll(filepath.Join(path, "snapshots", "s00000010")))
-	missing("1-7", "9-10")
+	finds(t, path, "s00000010", "not there")
+	must(t, os.RemoveAll(filepath.Join(path, "snapshots", "s00000008")))
+	missing("1-10")
 }
 
-// writeSnapshot writes a snapshot of the log's last group with a few of the columns.
-func writeSnapshot(t *testing.T, path string, sequence uint64, previous, products, devices string) {
+// writeSnapshot writes a snapshot of the log's last group with a few of the columns, and its audit entry. It returns
+// its check sum.
+func writeSnapshot(t *testing.T, path string, sequence uint64, previous, products, devices string) string {
 	t.Helper()
 	log, err := commitlog.OpenReadOnly(filepath.Join(path, "log"))
 	must(t, err)
@@ -338,7 +341,8 @@ func writeSnapshot(t *testing.T, path string, sequence uint64, previous, product
 	must(t, log.Close())
 	m := map[string]any{
 		"id": fmt.Sprintf("s%08d", sequence), "sequence": sequence, "account": nil, "group": last, "period": "2026-11",
-		"final": false, "previous_sha256": nil,
+		"final": false, "previous_sha256": nil, "corrects": nil, "made_by": "test", "as_of": "2026-11-24T10:00:00Z",
+		"rows": strings.Count(devices, "\n"),
 	}
 	if previous != "" {
 		m["previous_sha256"] = previous
@@ -358,8 +362,11 @@ func writeSnapshot(t *testing.T, path string, sequence uint64, previous, product
 			"name": f[0], "bytes": len(f[1]), "rows": strings.Count(f[1], "\n") - 1, "sha256": sum,
 		})
 	}
+	must(t, os.WriteFile(filepath.Join(dir, "SHA256SUMS"), []byte(sums), 0o600))
 	m["files"], m["sha256"] = files, hexSum([]byte(sums))
+	noteSnapshot(t, path, m)
 	b, err := json.Marshal(m)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "manifest.json"), b, 0o600))
+	return hexSum([]byte(sums))
 }

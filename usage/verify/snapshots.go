@@ -20,15 +20,18 @@ import (
 
 // manifest is what a sealed snapshot says of itself (usage/snapshot/sealed/FORMAT.md).
 type manifest struct {
-	ID       string  `json:"id"`
-	Sequence uint64  `json:"sequence"`
-	Account  *string `json:"account"`
-	Group    uint64  `json:"group"`
-	Period   string  `json:"period"`
-	Final    bool    `json:"final"`
-	Rows     uint64  `json:"rows"`
-	SHA256   string  `json:"sha256"`
-	Previous *string `json:"previous_sha256"`
+	ID       string    `json:"id"`
+	Sequence uint64    `json:"sequence"`
+	Account  *string   `json:"account"`
+	Group    uint64    `json:"group"`
+	Period   string    `json:"period"`
+	Final    bool      `json:"final"`
+	Rows     uint64    `json:"rows"`
+	SHA256   string    `json:"sha256"`
+	Previous *string   `json:"previous_sha256"`
+	Corrects *string   `json:"corrects"`
+	MadeBy   string    `json:"made_by"`
+	AsOf     time.Time `json:"as_of"`
 	Files    []struct {
 		Name   string `json:"name"`
 		Bytes  int64  `json:"bytes"`
@@ -96,7 +99,7 @@ func (v *verification) readSnapshots() (list []*sealed, err error) {
 		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		m, err := readManifest(dir, e.Name())
+		m, err := readManifest(dir, e.Name(), e.Name())
 		if err != nil {
 			return nil, err
 		}
@@ -108,6 +111,7 @@ func (v *verification) readSnapshots() (list []*sealed, err error) {
 				m.Sequence-1)
 		}
 		before = m
+		v.manifests = append(v.manifests, m)
 		if only != "" && m.ID != only {
 			continue
 		}
@@ -123,8 +127,9 @@ func (v *verification) readSnapshots() (list []*sealed, err error) {
 	return list, nil
 }
 
-func readManifest(dir fs.FS, name string) (*manifest, error) {
-	b, err := fs.ReadFile(dir, path.Join(name, "manifest.json"))
+// readManifest reads the manifest of a snapshot in a directory of a name.
+func readManifest(dir fs.FS, at, name string) (*manifest, error) {
+	b, err := fs.ReadFile(dir, path.Join(at, "manifest.json"))
 	if err != nil {
 		return nil, fmt.Errorf("snapshot %s: %w", name, err)
 	}
@@ -173,6 +178,14 @@ func (s *sealed) read(dir fs.FS) error {
 	if sum := hexSum(sums.Bytes()); sum != s.SHA256 {
 		return s.differs("the check sum of its files' check sums is %s, the manifest says %s", sum, s.SHA256)
 	}
+	if err := s.sumsFile(dir, sums.Bytes()); err != nil {
+		return err
+	}
+	for i := range s.Files {
+		if f := &s.Files[i]; f.Name != "products.csv" && f.Rows != s.Rows {
+			return s.differs("its manifest says %d rows, and %d in file %s", s.Rows, f.Rows, f.Name)
+		}
+	}
 	for _, name := range s.names() {
 		p := s.products[name]
 		if !p.named {
@@ -181,6 +194,20 @@ func (s *sealed) read(dir fs.FS) error {
 		if column, a, b, differs := p.rows.differsFrom(&p.line); differs {
 			return s.differs("product %s: %s is %d by the rows of devices.csv, %d by products.csv", name, column, a, b)
 		}
+	}
+	return nil
+}
+
+// sumsFile demands that SHA256SUMS is the text whose check sum is the snapshot's.
+func (s *sealed) sumsFile(dir fs.FS, want []byte) error {
+	have, err := fs.ReadFile(dir, path.Join(s.ID, "SHA256SUMS"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return s.differs("file SHA256SUMS is missing")
+	case err != nil:
+		return fmt.Errorf("snapshot %s: %w", s.ID, err)
+	case !bytes.Equal(have, want):
+		return s.differs("file SHA256SUMS has the check sum %s, the manifest says %s", hexSum(have), s.SHA256)
 	}
 	return nil
 }
@@ -199,8 +226,8 @@ func (s *sealed) names() []string {
 	return names
 }
 
-func (s *sealed) differs(format string, a ...any) error {
-	return &Difference{What: "snapshot " + s.ID + ": " + fmt.Sprintf(format, a...)}
+func (m *manifest) differs(format string, a ...any) error {
+	return &Difference{What: "snapshot " + m.ID + ": " + fmt.Sprintf(format, a...)}
 }
 
 // file proves one file.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"time"
 )
 
 // monthTotals is what a product had used before its first event of a month.
@@ -65,6 +66,10 @@ func (l *ledgerRows) before(p *product, day uint32) (t totals, known bool, err e
 
 // snapshot compares what a snapshot says of each product with the recount up to its group, which was just reached.
 func (r *recount) snapshot(s *sealed) error {
+	if s.AsOf.UnixMilli() < r.lastMs {
+		return s.differs("as_of is %s, and group %d, which is in it, was decided up to %s",
+			s.AsOf.Format(time.RFC3339Nano), r.seq, time.UnixMilli(r.lastMs).UTC().Format(time.RFC3339Nano))
+	}
 	for _, name := range s.names() {
 		p := r.cat.named(name)
 		if p == nil {

@@ -100,7 +100,8 @@ type verification struct {
 	log        *commitlog.Log
 	store      *ledger.Store
 	checkpoint *checkpoint
-	snapshots  []*sealed // in the order of their groups
+	snapshots  []*sealed   // in the order of their groups
+	manifests  []*manifest // of all snapshots that are there, in the order of their sequences
 	r          *recount
 }
 
@@ -323,6 +324,14 @@ func (v *verification) finish() error {
 	if len(v.snapshots) > 0 {
 		return fmt.Errorf("snapshot %s has group %d, and the log ends with group %d: copy log/ last of a running "+
 			"daemon's directory", v.snapshots[0].ID, v.snapshots[0].Group, v.report.LastGroup)
+	}
+	if err := v.audit(); err != nil {
+		return err
+	}
+	if v.report.Snapshots > 0 {
+		v.not("of snapshots: usage of a device (its product's sum is), its state, its licence's times and its period; " +
+			"devices_active, licences and plan of a product; sealed_at; devices.ndjson but for its check sum and rows, " +
+			"devices.parquet but for its check sum")
 	}
 	last := v.report.LastGroup
 	if at := v.store.Position().Seq; at < last {

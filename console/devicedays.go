@@ -101,7 +101,7 @@ func (c *call) listDeviceDays() error {
 	s.from, s.to = calendar.FirstDay(month), min(calendar.FirstDay(month+1)-1, running.Day)
 	if s.from < kept {
 		s.from = kept
-		c.ctx.Response.Header.Set("Meterd-Available-From", calendar.DayName(kept))
+		c.ctx.Response.Header.Set(headerAvailableFrom, calendar.DayName(kept))
 	}
 	c.ctx.SetContentType(mediaNDJSON)
 	if s.isCSV = c.preferred(mediaNDJSON, mediaCSV) == mediaCSV; s.isCSV {

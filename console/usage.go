@@ -13,6 +13,9 @@ import (
 	"github.com/meterd/meterd/shard/query"
 )
 
+// headerAvailableFrom says where usage begins if that is later than asked for, in answers without a member for it.
+const headerAvailableFrom = "Meterd-Available-From"
+
 // showUsage answers GET /v1/usage: what a product, or the products of an account, used window by window; product after
 // product in the order of their names. Windows in which nothing was used are left out.
 func (c *call) showUsage() error {
@@ -38,7 +41,11 @@ func (c *call) showUsage() error {
 		s.format = newUsageFormat(true)
 		c.ctx.SetContentType("text/csv; charset=utf-8; header=present")
 	}
-	if err := s.gather(); err != nil || !s.more {
+	err = s.gather()
+	if ms := usage.AvailableFromMs(); ms > 0 { // CSV has no other place for it.
+		c.ctx.Response.Header.SetBytesV(headerAvailableFrom, event.AppendTime(nil, ms))
+	}
+	if err != nil || !s.more {
 		leave()
 		c.ctx.Response.SetBodyRaw(s.body)
 		return err

@@ -23,7 +23,7 @@ func (s *stats) count(m *Manifest, err error, took time.Duration) {
 	switch {
 	case errors.As(err, &d):
 		s.differ.Add(1)
-	case errors.As(err, &p) && p.Code == event.Unauthorized: // The caller's affair.
+	case errors.As(err, &p) && p.Code.Status() < 500: // The caller's affair.
 	case err != nil:
 		s.failed.Add(1)
 	default:

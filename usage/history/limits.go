@@ -39,6 +39,8 @@ const (
 	waitFor           = 5 * time.Second
 	// answerWithin ends a query that takes long: the child ends it at 30 s by itself.
 	answerWithin = 35 * time.Second
+	// answerMargin is how much longer than its timeout a query is waited for: a store that is well ends it and says so.
+	answerMargin = 2 * time.Second
 	// answerBytesMax bounds one answer, which is held in memory: a thousand series of a thousand points have 30 MB.
 	answerBytesMax = 32 << 20
 	// queryBytesMax bounds the text of one query, pointsMax the points of a series (as in Prometheus), matchesMax the

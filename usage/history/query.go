@@ -43,7 +43,7 @@ func (h *History) Query(ctx context.Context, q Query) (Answer, error) {
 		return Answer{}, err
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, q.within())
 	defer cancel()
 	path := q.Path
 	if path == "values" {
@@ -65,6 +65,15 @@ func (h *History) Query(ctx context.Context, q Query) (Answer, error) {
 	}
 	h.unanswered.Add(1)
 	return Answer{}, fmt.Errorf("%w: status %d", ErrNoStore, answer.Status)
+}
+
+// within returns how long an answer is waited for: as long as the client allows, within our own bound.
+func (q *Query) within() time.Duration {
+	ms, err := parseDuration(q.Form.Get("timeout"))
+	if err != nil || ms >= answerWithin.Milliseconds() {
+		return answerWithin
+	}
+	return min(answerWithin, time.Duration(ms)*time.Millisecond+answerMargin)
 }
 
 // enter takes a place for a query, and waits a little for one.

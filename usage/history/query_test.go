@@ -200,6 +200,24 @@ func TestQueriesAreBounded(t *testing.T) {
 	})
 }
 
+// A store that hangs is not waited for longer than the client does.
+func TestTimeout(t *testing.T) {
+	for timeout, want := range map[string]time.Duration{
+		"": answerWithin, "3": 3*time.Second + answerMargin, "500ms": 500*time.Millisecond + answerMargin,
+		"34": answerWithin, "1h": answerWithin, "200000000000": answerWithin,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHistory(nil, nil)
+			h.tiers[0].store = &slowStore{}
+			began := time.Now()
+			_, err := h.Query(t.Context(), Query{Path: "query", Form: form("query", "x", "timeout", timeout)})
+			if took := time.Since(began); !errors.Is(err, ErrNoStore) || took != want {
+				t.Errorf("timeout=%s: %v after %v, want %v", timeout, err, took, want)
+			}
+		})
+	}
+}
+
 func TestValidURL(t *testing.T) {
 	for _, text := range []string{"http://127.0.0.1:8428", "https://user:pass@vm.example/prometheus"} {
 		if err := ValidURL(text); err != nil {

@@ -275,7 +275,7 @@ func (c *Catalogue) mayHook(s *HookSpec, old *Hook) error {
 	if old != nil && old.Account != s.Account {
 		return &event.Problem{
 			Code: event.AlreadyExists, Field: "account",
-			Detail: "webhook " + s.Name + " exists, and is another account's; names are unique in the daemon",
+			Detail: "webhook " + s.Name + " exists; names are unique in the daemon, and the account of a webhook never changes",
 		}
 	}
 	if s.Account != "" && c.Account(s.Account) == nil {

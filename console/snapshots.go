@@ -32,7 +32,7 @@ func (c *call) createSnapshot() error {
 			r.Account = new(string)
 			return boundTo(r.Account)(raw)
 		}),
-		"as_of": text(&asOf), "period": text(&r.Period), "corrects": orNull(text(&r.Corrects)),
+		"as_of": text(&asOf), "period": text(&r.Period), "corrects": orNull(someText(&r.Corrects)),
 	})
 	switch {
 	case err != nil:
@@ -64,6 +64,19 @@ func orNull(read func(json.RawMessage) error) func(json.RawMessage) error {
 	}
 }
 
+// someText reads text that is not empty.
+func someText(to *string) func(json.RawMessage) error {
+	return func(raw json.RawMessage) error {
+		if err := text(to)(raw); err != nil {
+			return err
+		}
+		if *to == "" {
+			return errors.New("must not be empty")
+		}
+		return nil
+	}
+}
+
 // listSnapshots answers GET /v1/snapshots, newest first; a cursor is the sequence of the last one shown. A token that
 // is bound to an account sees those of its account.
 func (c *call) listSnapshots() error {
@@ -78,6 +91,9 @@ func (c *call) listSnapshots() error {
 	period, account := c.query("period"), c.query("account")
 	if _, ok := calendar.ParseMonth(period); period != "" && !ok {
 		return invalid("period", "must be a month such as 2026-11")
+	}
+	if account != "" && (c.catalogue.Account(account) == nil || !c.sees(account)) {
+		return notFound("account", account)
 	}
 	list, more := []*sealed.Manifest{}, false
 	c.o.Snapshots.List(before, func(m *sealed.Manifest) bool {

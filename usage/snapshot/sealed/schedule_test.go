@@ -124,17 +124,24 @@ func TestRun(t *testing.T) {
 		}()
 		time.Sleep(5*time.Hour + 2*time.Minute) // Midnight of New York and two attempts.
 		synctest.Wait()
-		if b.failing == "" || b.store.last() != nil {
-			t.Errorf("it is failing with %q, %v", b.failing, b.store.last())
+		if b.failsWith() == "" || b.store.last() != nil {
+			t.Errorf("it is failing with %q, %v", b.failsWith(), b.store.last())
 		}
 		time.Sleep(6 * time.Minute)
 		synctest.Wait()
-		if last := b.store.last(); b.failing != "" || last == nil || last.MadeBy != "schedule" {
-			t.Errorf("it is failing with %q, %v", b.failing, last)
+		if last := b.store.last(); b.failsWith() != "" || last == nil || last.MadeBy != "schedule" {
+			t.Errorf("it is failing with %q, %v", b.failsWith(), last)
 		}
 		cancel()
 		<-done
 	})
+}
+
+// failsWith returns what the schedule was last refused for.
+func (b *bed) failsWith() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.failing
 }
 
 // TestScheduleGone has the only month that was missed be gone, or somebody else make what failed: nothing fails any
@@ -157,8 +164,8 @@ func TestScheduleGone(t *testing.T) {
 				b.Run(ctx, Schedule{Monthly: true}, clock().AddDate(0, -1, 0))
 			}()
 			synctest.Wait()
-			if failing := b.failing != ""; failing != (problem(answer) == nil) {
-				t.Errorf("%s: it fails with %q", name, b.failing)
+			if text := b.failsWith(); (text != "") != (problem(answer) == nil) {
+				t.Errorf("%s: it fails with %q", name, text)
 			}
 			b.place <- struct{}{}
 			b.o.Cut = cut
@@ -168,8 +175,8 @@ func TestScheduleGone(t *testing.T) {
 			}
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()
-			if b.failing != "" {
-				t.Errorf("%s: it still fails with %q", name, b.failing)
+			if text := b.failsWith(); text != "" {
+				t.Errorf("%s: it still fails with %q", name, text)
 			}
 			cancel()
 			<-done
@@ -201,8 +208,8 @@ func TestScheduleBehindRetention(t *testing.T) {
 		synctest.Wait()
 		var months []string
 		b.store.List(0, func(m *Manifest) bool { months = append(months, m.Period); return true })
-		if want := []string{"2026-05", "2026-04"}; !slices.Equal(months, want) || b.failing != "" {
-			t.Errorf("it has made %q, and fails with %q", months, b.failing)
+		if want := []string{"2026-05", "2026-04"}; !slices.Equal(months, want) || b.failsWith() != "" {
+			t.Errorf("it has made %q, and fails with %q", months, b.failsWith())
 		}
 		cancel()
 		<-done

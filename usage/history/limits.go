@@ -66,7 +66,7 @@ const (
 	openFailsMax = 3
 	// restEvery is how often is looked whether the disk has room again.
 	restEvery = 5 * time.Second
-	// cacheBytes is what the caches of one child may take, and its heap three times as much. A quarter of it is what all
+	// cacheBytes is what the caches of one child may take, and its heap twice as much. A quarter of it is what all
 	// queries that run may take: 1000 products by day over 13 months take 15 MB. A child that is idle takes 22 MB in all.
 	cacheBytes = 192 << 20
 )

@@ -14,9 +14,9 @@ const (
 	// endWithin bounds the end: requests in hand, then the flush.
 	endWithin = 5 * time.Second
 	// heapFactor is how much memory the Go heap may take before it is collected as often as needed, in caches: 384 MB
-	// with caches of 48 MB. It takes 60 MB with a thousand busy products; while 13 months are filled in it needs 200 MB,
+	// with caches of 192 MB. It takes 60 MB with a thousand busy products; while 13 months are filled in it needs 200 MB,
 	// and at a limit of 144 MB it did little but collect.
-	heapFactor = 8
+	heapFactor = 2
 	// niceness lets everything that decides events go first.
 	niceness = 10
 	// oomScore has the kernel end this process before the one that decides events when memory runs short (0 to 1000).

@@ -127,7 +127,7 @@ func (l *lane) sleep(d time.Duration) {
 	}
 }
 
-// paused reports whether the lane sends nothing for now, because failuresMax batches in a row got no answer.
+// paused reports whether the lane holds its batches back, because failuresMax in a row got no answer.
 func (l *lane) paused() bool {
 	if l.failures < failuresMax || !time.Now().Before(l.probeAt) {
 		return false

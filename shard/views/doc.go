@@ -1,5 +1,5 @@
-// Package views lets views follow the log: the ledger, the webhooks, the archive. A view is whatever
-// can be computed from the log's groups. No decision reads one, but for two things that memory has let go of: the
+// Package views lets views follow the log: the ledger, the webhooks, the archive. A view is whatever can be computed
+// from the log's groups. No decision reads one, but for two things that memory has let go of: the
 // engine looks up ids of OTAs (resolveUpgrades) and long answers to repeated sequences (settleClaim) in the ledger,
 // outside the gate. ledgerReaches refuses a ledger that lacks what memory let go of, and Upgrades.Epoch has a request
 // look again if memory let go of ids since it looked.

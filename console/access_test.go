@@ -57,7 +57,7 @@ var accessTable = []grant{
 	{`PUT /v1/products/{product}/devices/{device}/suspended {"suspended":false}`, 200, adminsOnly},
 	{`GET /v1/products/{product}/devices/{device}/logs`, 200, readers},
 	{`GET /v1/products/{product}/devices/{device}/usage`, 200, counting},
-	{`GET /v1/products/{product}/devices/usage`, 200, counting},
+	{`GET /v1/products/{product}/devices/usage?month=`, 200, counting},
 
 	{`GET /v1/usage?product={product}`, 200, counting},
 	{`GET /v1/usage?account={account}`, 200, counting},

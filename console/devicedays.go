@@ -9,6 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/license/calendar"
@@ -77,9 +78,23 @@ func (c *call) showDeviceDays() error {
 	return c.answer(fasthttp.StatusOK, answer)
 }
 
-// listDeviceDays answers GET /v1/products/{product}/devices/usage: what every device of a product used day by day in a
-// month of its calendar, the running one without month: a line a device and day, devices in the order in which they
-// stand in the table.
+// deviceDaysOrDevice answers GET /v1/products/{product}/devices/usage: with the parameter month it is the call of that
+// name, without it the path is that of a device, since one may be called usage.
+func (h *Handler) deviceDaysOrDevice() fasthttp.RequestHandler {
+	days, device := h.guard(access.RightUsage, (*call).listDeviceDays), h.guard(access.RightRead, (*call).showDevice)
+	return func(ctx *fasthttp.RequestCtx) {
+		if ctx.QueryArgs().Has("month") {
+			days(ctx)
+			return
+		}
+		ctx.SetUserValue("device", "usage")
+		device(ctx)
+	}
+}
+
+// listDeviceDays answers GET /v1/products/{product}/devices/usage?month=: what every device of a product used day by
+// day in a month of its calendar, the running one if month is empty: a line a device and day, devices in the order in
+// which they stand in the table.
 func (c *call) listDeviceDays() error {
 	p, err := c.product()
 	if err != nil {

@@ -48,7 +48,8 @@ func (h *Handler) routes() *router.Router {
 	get("/v1/products/{product}/devices", access.RightRead, (*call).listDevices)
 	get("/v1/products/{product}/devices/{device}", access.RightRead, (*call).showDevice)
 	put("/v1/products/{product}/devices/{device}/suspended", access.RightOperate, (*call).suspendDevice)
-	get("/v1/products/{product}/devices/usage", access.RightUsage, (*call).listDeviceDays)
+	r.GET("/v1/products/{product}/devices/usage", h.deviceDaysOrDevice())
+	r.HEAD("/v1/products/{product}/devices/usage", h.deviceDaysOrDevice())
 	get("/v1/products/{product}/devices/{device}/usage", access.RightUsage, (*call).showDeviceDays)
 	get("/v1/products/{product}/devices/{device}/logs", access.RightRead, (*call).showLogs)
 

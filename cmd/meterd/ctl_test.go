@@ -178,7 +178,7 @@ func TestCtlAsks(t *testing.T) {
 			"devices usage p1 d1 --from 2026-11-01 --to 2026-11-23",
 			"GET /v1/products/p1/devices/d1/usage?from=2026-11-01&to=2026-11-23",
 		},
-		{"devices month p1", "GET /v1/products/p1/devices/usage"},
+		{"devices month p1", "GET /v1/products/p1/devices/usage?month="},
 		{"devices month p1 --month 2026-11", "GET /v1/products/p1/devices/usage?month=2026-11"},
 		{"devices suspend p1 d1", `PUT /v1/products/p1/devices/d1/suspended {"suspended":true}`},
 		{"devices resume p1 d1", `PUT /v1/products/p1/devices/d1/suspended {"suspended":false}`},

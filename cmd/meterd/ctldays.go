@@ -41,7 +41,8 @@ func (c *ctl) productMonthVerb() *cobra.Command {
 		func(cmd *cobra.Command, args []string) error {
 			return c.show(cmd, list{
 				path: client.Path("v1", "products", args[0], "devices", "usage"), member: "rows",
-				columns: append([]column{{"DEVICE", "device"}}, dayColumns...), query: given(cmd, "month"), streamed: true,
+				columns: append([]column{{"DEVICE", "device"}}, dayColumns...), query: url.Values{"month": {month}},
+				streamed: true,
 			})
 		})
 	cmd.Flags().StringVar(&month, "month", "", "such as 2026-11 (default: the running one)")

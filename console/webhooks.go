@@ -17,6 +17,8 @@ type Webhooks interface {
 	CheckURL(url string) error
 	Status(h *license.Hook) webhook.Status
 	DeadLetters(h *license.Hook, after uint64, n int) ([]webhook.DeadLetter, error)
+	// MayRetry returns what Retry would refuse now.
+	MayRetry(h *license.Hook, id string) error
 	Retry(h *license.Hook, id string) error
 	TryNow(h *license.Hook)
 }
@@ -240,7 +242,8 @@ func (c *call) listDeadLetters() error {
 }
 
 // retryDeadLetter answers POST /v1/webhooks/{webhook}/dead-letters/{id}/retry: the letter is queued again, behind what
-// waits.
+// waits. It is queued after its entry in the audit log is durable: nothing is sent that nobody has asked for, or whose
+// token is deleted.
 func (c *call) retryDeadLetter() error {
 	h, err := c.hook()
 	if err == nil {
@@ -253,13 +256,16 @@ func (c *call) retryDeadLetter() error {
 	if !event.ValidName([]byte(id)) {
 		return notFound("dead_letter", id)
 	}
-	if err := c.webhooks.Retry(h, id); err != nil {
+	if err := c.webhooks.MayRetry(h, id); err != nil {
 		return err
 	}
 	err = c.administer(func(cat *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 		next, ch := cat.Note(by, "webhook.retry", h.Name, map[string]any{"account": h.Account, "id": id})
 		return next, ch, nil
 	})
+	if err == nil {
+		err = c.webhooks.Retry(h, id)
+	}
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention/ledger"
@@ -20,6 +21,7 @@ var _ Webhooks = (*webhook.Service)(nil)
 type hooks struct {
 	*webhook.Service
 	letters []webhook.DeadLetter
+	asked   func() // called by MayRetry
 }
 
 func openHooks(t testing.TB) *hooks {
@@ -29,7 +31,7 @@ func openHooks(t testing.TB) *hooks {
 	t.Cleanup(func() { must(t, store.Close()) })
 	service, err := webhook.Open(webhook.Options{Store: store})
 	must(t, err)
-	h := &hooks{Service: service}
+	h := &hooks{Service: service, asked: func() {}}
 	for i := range 3 {
 		h.letters = append(h.letters, webhook.DeadLetter{
 			Number: uint64(i + 7), ID: fmt.Sprintf("msg_%d", i), Event: "device.quota_80", QueuedMs: 1_795_000_000_000,
@@ -50,16 +52,46 @@ func (h *hooks) DeadLetters(hook *license.Hook, after uint64, n int) ([]webhook.
 	return h.letters[i:min(i+n, len(h.letters))], nil
 }
 
+func (h *hooks) MayRetry(hook *license.Hook, id string) error {
+	h.asked()
+	if !strings.HasPrefix(hook.Name, "dead") {
+		return h.Service.MayRetry(hook, id)
+	}
+	return h.find(id)
+}
+
+func (h *hooks) find(id string) error {
+	if slices.ContainsFunc(h.letters, func(l webhook.DeadLetter) bool { return l.ID == id }) {
+		return nil
+	}
+	return &event.Problem{Code: event.NotFound, Field: "dead_letter", Detail: "dead_letter: there is none called " + id}
+}
+
 func (h *hooks) Retry(hook *license.Hook, id string) error {
-	i := slices.IndexFunc(h.letters, func(l webhook.DeadLetter) bool { return l.ID == id })
-	switch {
-	case !strings.HasPrefix(hook.Name, "dead"):
+	if !strings.HasPrefix(hook.Name, "dead") {
 		return h.Service.Retry(hook, id)
-	case i < 0:
-		return &event.Problem{Code: event.NotFound, Field: "dead_letter", Detail: "dead_letter: there is none called " + id}
 	}
-	if hook.Name == "dead" {
-		h.letters = slices.Delete(h.letters, i, i+1)
+	err := h.find(id)
+	if err == nil && hook.Name == "dead" {
+		h.letters = slices.DeleteFunc(h.letters, func(l webhook.DeadLetter) bool { return l.ID == id })
 	}
-	return nil
+	return err
+}
+
+// What the audit log does not say is not done: a letter stays where it is if the token was deleted on the way.
+func TestRetryIsAuditedFirst(t *testing.T) {
+	d := newDaemon(t, nil)
+	d.expect(201, "PUT", "/v1/webhooks/dead", `{"url":"https://h","events":["device.quota_80"]}`)
+	d.addToken("short", access.RoleAdmin, "")
+	h := d.handler.webhooks.(*hooks)
+	h.asked = func() {
+		must(t, d.engine.Administer("test", nil,
+			func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+				return c.DeleteToken(by, "short")
+			}))
+	}
+	ctx, _ := d.ask(request{token: "short", method: "POST", uri: "/v1/webhooks/dead/dead-letters/msg_1/retry"})
+	if status := ctx.Response.StatusCode(); status != 401 || h.find("msg_1") != nil {
+		t.Errorf("it is answered %d, and the letters are %+v", status, h.letters)
+	}
 }

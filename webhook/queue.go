@@ -262,31 +262,43 @@ func (q *queue) deadLetters(hook, after uint64, n int) ([]numbered, error) {
 	return q.letters(hook, q.line(hook), after+1, n)
 }
 
-// again queues a dead letter anew, behind what waits. It returns false if there is no such letter.
-func (q *queue) again(hook uint64, id string) (found bool, err error) {
+// letter returns a dead letter that can be queued anew.
+func (q *queue) letter(hook uint64, id string) (numbered, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.letterOf(hook, q.line(hook), id)
+}
+
+// letterOf is letter with mu held.
+func (q *queue) letterOf(hook uint64, l *line, id string) (numbered, error) {
+	letters, err := q.letters(hook, l, 0, deadMax)
+	if err != nil {
+		return numbered{}, err
+	}
+	i := slices.IndexFunc(letters, func(m numbered) bool { return m.ID == id })
+	switch {
+	case i < 0:
+		return numbered{}, errNoLetter
+	case l.waiting >= queueMax:
+		return numbered{}, errQueueFull
+	}
+	return letters[i], nil
+}
+
+// again queues a dead letter anew, behind what waits.
+func (q *queue) again(hook uint64, id string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l := q.line(hook)
-	letters, err := q.letters(hook, l, 0, deadMax)
+	letter, err := q.letterOf(hook, l, id)
 	if err != nil {
-		return false, err
+		return err
 	}
-	i := slices.IndexFunc(letters, func(m numbered) bool { return m.ID == id })
-	if i < 0 {
-		return false, nil
-	}
-	if l.waiting >= queueMax {
-		return true, errQueueFull
-	}
-	m := message{
-		ID: letters[i].ID, Event: letters[i].Event, Body: letters[i].Body, QueuedMs: time.Now().UnixMilli(),
-	}
-	err = write(q.store, []ledger.Entry{
-		remove(messageKey(keyDead, hook, letters[i].number)),
-		{Key: messageKey(keyQueue, hook, q.next), Value: m.row()},
-	}, nil)
+	m := message{ID: letter.ID, Event: letter.Event, Body: letter.Body, QueuedMs: time.Now().UnixMilli()}
+	queued := ledger.Entry{Key: messageKey(keyQueue, hook, q.next), Value: m.row()}
+	err = write(q.store, []ledger.Entry{remove(messageKey(keyDead, hook, letter.number)), queued}, nil)
 	if err != nil {
-		return true, err
+		return err
 	}
 	q.next++
 	l.dead--
@@ -294,10 +306,13 @@ func (q *queue) again(hook uint64, id string) (found bool, err error) {
 		l.oldestMs = m.QueuedMs
 	}
 	signal(l.kick)
-	return true, nil
+	return nil
 }
 
-var errQueueFull = errors.New("too many messages wait for this webhook")
+var (
+	errQueueFull = errors.New("too many messages wait for this webhook")
+	errNoLetter  = errors.New("there is no such dead letter")
+)
 
 // purge removes some rows of a hook that was deleted, and reports whether that was all.
 func (q *queue) purge(hook uint64) (done bool, err error) {

@@ -82,19 +82,30 @@ func (s *Service) DeadLetters(h *license.Hook, after uint64, n int) ([]DeadLette
 	return letters, nil
 }
 
+// MayRetry returns what Retry would refuse now.
+func (s *Service) MayRetry(h *license.Hook, id string) error {
+	_, err := s.queue.letter(h.ID, id)
+	return retryProblem(id, err)
+}
+
 // Retry queues a dead letter again, behind what waits, for another three days. A letter that is not there is a
 // *event.Problem, and so is a queue that is full.
 func (s *Service) Retry(h *license.Hook, id string) error {
-	found, err := s.queue.again(h.ID, id)
+	err := s.queue.again(h.ID, id)
+	if err == nil {
+		s.TryNow(h)
+	}
+	return retryProblem(id, err)
+}
+
+func retryProblem(id string, err error) error {
 	switch {
 	case errors.Is(err, errQueueFull):
 		return &event.Problem{Code: event.Overloaded, Detail: err.Error() + "; send it again later"}
-	case err == nil && !found:
+	case errors.Is(err, errNoLetter):
 		return &event.Problem{
 			Code: event.NotFound, Field: "dead_letter", Detail: "dead_letter: there is none called " + id,
 		}
-	case err == nil:
-		s.TryNow(h)
 	}
 	return err
 }

@@ -105,7 +105,7 @@ func (c *courier) try(ctx context.Context, m numbered) (time.Duration, error) {
 	}
 	if outcome.Err == nil {
 		c.s.counts.delivered.Add(1)
-		return 0, c.s.queue.delivered(c.id, m.number)
+		return 0, c.s.queue.delivered(c.id, m)
 	}
 	c.s.counts.failed.Add(1)
 	var tries uint64

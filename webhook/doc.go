@@ -22,7 +22,8 @@
 //     give the same id, and a receiver that keeps ids takes everything once.
 //   - The messages of a hook are delivered in their order; a later one is not tried before the earlier one is gone.
 //   - No hook waits for another one: each has its courier, its queue and its pauses.
-//   - Queues, dead letters and answers are bounded. What finds a queue full is dropped and counted.
+//   - Queues, dead letters and answers are bounded, also the queues of all hooks together. What finds a queue full is
+//     dropped and counted. While the disk runs short a hook is told little more than what its receiver takes.
 //   - What the log does not say is told once each time that it comes true; that it was told is kept with the message.
 //   - Nothing here can stop enforcement. While the disk is full the view rests and nothing is sent.
 //

@@ -4,8 +4,13 @@ import "time"
 
 const (
 	// queueMax bounds the messages that wait for one hook, some 500 bytes each on disk. What comes beyond is dropped: a
-	// receiver that takes a second for each is three hours behind by then, and with 500 hooks there are 2.5 GB of them.
+	// receiver that takes a second for each is three hours behind by then.
 	queueMax = 10_000
+	// queueBytesMax bounds the rows of all messages that wait: 50 hooks with full queues. When there are more, or the disk
+	// runs short of space, a hook is only told what fits in hookBytes, some 120 messages: so those whose receivers take
+	// what they are sent go on, and 500 hooks write 32 MB at most.
+	queueBytesMax = 256 << 20
+	hookBytes     = 64 << 10
 	// deadMax bounds the dead letters of one hook; the oldest go first.
 	deadMax = 1000
 	// retryFor is how long a message is tried: a receiver that broke on a Friday is mended on Monday.

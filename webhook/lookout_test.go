@@ -62,7 +62,7 @@ func (v *watch) told(h *license.Hook, fields ...string) (list []string) {
 			text += " " + strings.Trim(string(value), `"`)
 		}
 		list = append(list, text)
-		if err := v.s.queue.delivered(h.ID, m.number); err != nil {
+		if err := v.s.queue.delivered(h.ID, m); err != nil {
 			v.t.Fatal(err)
 		}
 	}

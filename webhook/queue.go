@@ -15,16 +15,20 @@ import (
 // queue keeps the messages of all hooks in the store. Its methods are safe for concurrent use; mu orders the
 // transactions, so that numbers rise in the order in which messages were queued.
 type queue struct {
-	store Store
+	store    Store
+	low      func() bool // the disk runs short of space
+	bytesMax int
 
 	mu    sync.Mutex
 	next  uint64 // number of the next message
 	lines map[uint64]*line
+	bytes int // of the rows of all messages that wait
 }
 
 // line is the queue of one hook. mu of the queue guards it.
 type line struct {
 	waiting, dead int
+	bytes         int // of the rows of those that wait
 	// No message with a lower number waits, or is a dead letter. A scan begins there: over rows that were deleted, of
 	// which a queue leaves many, it would be slow.
 	waitingFrom, deadFrom uint64
@@ -40,8 +44,8 @@ type addressed struct {
 }
 
 // openQueue counts what waits.
-func openQueue(store Store) (*queue, error) {
-	q := &queue{store: store, next: 1, lines: map[uint64]*line{}}
+func openQueue(store Store, low func() bool) (*queue, error) {
+	q := &queue{store: store, low: low, bytesMax: queueBytesMax, next: 1, lines: map[uint64]*line{}}
 	count := func(space string, n func(*line) *int) error {
 		return store.Scan([]byte(space), nil, false, func(k, v []byte) (bool, error) {
 			hook, number, err := numbersOf(k)
@@ -54,8 +58,11 @@ func openQueue(store Store) (*queue, error) {
 			}
 			l := q.line(hook)
 			*n(l)++
-			if space == keyQueue && l.oldestMs == 0 {
-				l.oldestMs = m.QueuedMs
+			if space == keyQueue {
+				q.grow(l, len(k)+len(v))
+				if l.oldestMs == 0 {
+					l.oldestMs = m.QueuedMs
+				}
 			}
 			q.next = max(q.next, number+1)
 			return true, nil
@@ -85,6 +92,18 @@ func (q *queue) line(hook uint64) *line {
 	return l
 }
 
+// grow notes that the rows that wait for a hook have so many bytes more. mu is held, or nobody else has q yet.
+func (q *queue) grow(l *line, bytes int) {
+	l.bytes += bytes
+	q.bytes += bytes
+}
+
+// full reports whether a hook must not be told more: so many messages wait for it, with so many bytes, and so many
+// bytes for all hooks.
+func (q *queue) full(waiting, bytes, all int) bool {
+	return waiting >= queueMax || bytes >= hookBytes && (all >= q.bytesMax || q.low())
+}
+
 // add queues messages and writes other rows behind them, and moves the position if to is given. Many rows take several
 // transactions, as write says: after a crash between them beside is missing, never a message that it says is queued. A
 // message that finds its queue full is dropped and counted.
@@ -92,15 +111,20 @@ func (q *queue) add(list []addressed, beside []ledger.Entry, to *ledger.Position
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var entries []ledger.Entry
-	added, dropped := map[uint64]int{}, map[uint64]int{}
-	next := q.next
+	added, bytes, dropped := map[uint64]int{}, map[uint64]int{}, map[uint64]int{}
+	next, all := q.next, q.bytes
 	for _, a := range list {
-		if q.line(a.hook).waiting+added[a.hook] >= queueMax {
+		l := q.line(a.hook)
+		if q.full(l.waiting+added[a.hook], l.bytes+bytes[a.hook], all) {
 			dropped[a.hook]++
 			continue
 		}
+		e := ledger.Entry{Key: messageKey(keyQueue, a.hook, next), Value: a.message.row()}
+		n := len(e.Key) + len(e.Value)
 		added[a.hook]++
-		entries = append(entries, ledger.Entry{Key: messageKey(keyQueue, a.hook, next), Value: a.message.row()})
+		bytes[a.hook] += n
+		all += n
+		entries = append(entries, e)
 		next++
 	}
 	for hook, n := range dropped {
@@ -124,6 +148,7 @@ func (q *queue) add(list []addressed, beside []ledger.Entry, to *ledger.Position
 			l.oldestMs = list[slices.IndexFunc(list, func(a addressed) bool { return a.hook == hook })].message.QueuedMs
 		}
 		l.waiting += n
+		q.grow(l, bytes[hook])
 		signal(l.kick)
 	}
 	return nil
@@ -137,10 +162,11 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// numbered is a message with its number.
+// numbered is a message with its number, and the bytes of its row.
 type numbered struct {
 	*message
 	number uint64
+	bytes  int
 }
 
 // first returns the first messages that wait for a hook, at most n.
@@ -169,32 +195,35 @@ func (q *queue) list(prefix, start []byte, n int) (list []numbered, err error) {
 		if err != nil {
 			return false, err
 		}
-		list = append(list, numbered{m, number})
+		list = append(list, numbered{m, number, len(k) + len(v)})
 		return true, nil
 	})
 	return list, err
 }
 
 // delivered takes the first message from a hook's queue.
-func (q *queue) delivered(hook, number uint64) error {
+func (q *queue) delivered(hook uint64, m numbered) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l := q.line(hook)
 	s := l.state
 	now := time.Now().UnixMilli()
 	s = state{Delivered: s.Delivered + 1, Failed: s.Failed, Dropped: s.Dropped, DeliveredMs: now, TriedMs: now}
-	err := write(q.store, []ledger.Entry{remove(messageKey(keyQueue, hook, number)), put(hookKey(keyState, hook), s)}, nil)
-	if err != nil {
+	gone := remove(messageKey(keyQueue, hook, m.number))
+	if err := write(q.store, []ledger.Entry{gone, put(hookKey(keyState, hook), s)}, nil); err != nil {
 		return err
 	}
 	l.state = s
-	return q.taken(hook, l, 1, number)
+	return q.taken(hook, l, []numbered{m})
 }
 
-// taken notes that the first n messages, up to one with a number, are no longer in the queue. mu is held.
-func (q *queue) taken(hook uint64, l *line, n int, number uint64) error {
-	l.waiting -= n
-	l.oldestMs, l.waitingFrom = 0, number+1
+// taken notes that the first messages, which are in list, are no longer in the queue. mu is held.
+func (q *queue) taken(hook uint64, l *line, list []numbered) error {
+	l.waiting -= len(list)
+	for _, m := range list {
+		q.grow(l, -m.bytes)
+	}
+	l.oldestMs, l.waitingFrom = 0, list[len(list)-1].number+1
 	if l.waiting == 0 {
 		return nil
 	}
@@ -247,7 +276,7 @@ func (q *queue) giveUp(hook uint64, list []numbered, why func(i int) (tries uint
 		return err
 	}
 	l.dead += len(list) - len(old)
-	return q.taken(hook, l, len(list), list[len(list)-1].number)
+	return q.taken(hook, l, list)
 }
 
 // letters returns dead letters from a number on, at most n. mu is held.
@@ -279,7 +308,7 @@ func (q *queue) letterOf(hook uint64, l *line, id string) (numbered, error) {
 	switch {
 	case i < 0:
 		return numbered{}, errNoLetter
-	case l.waiting >= queueMax:
+	case q.full(l.waiting, l.bytes, q.bytes):
 		return numbered{}, errQueueFull
 	}
 	return letters[i], nil
@@ -300,6 +329,7 @@ func (q *queue) again(hook uint64, id string) error {
 	if err != nil {
 		return err
 	}
+	q.grow(l, len(queued.Key)+len(queued.Value))
 	q.next++
 	l.dead--
 	if l.waiting++; l.waiting == 1 {
@@ -334,6 +364,7 @@ func (q *queue) purge(hook uint64) (done bool, err error) {
 	if err := write(q.store, entries, nil); err != nil {
 		return false, err
 	}
+	q.bytes -= q.line(hook).bytes
 	delete(q.lines, hook)
 	return true, nil
 }

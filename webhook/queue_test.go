@@ -14,7 +14,7 @@ import (
 
 func newQueue(t testing.TB, store Store) *queue {
 	t.Helper()
-	q, err := openQueue(store)
+	q, err := openQueue(store, func() bool { return false })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +48,101 @@ func (q *queue) ids(t testing.TB, hook uint64) (waiting, dead []string) {
 		t.Errorf("it counts %d and %d, and has %d and %d", l.waiting, l.dead, len(waiting), len(dead))
 	}
 	return waiting, dead
+}
+
+// deliverFirst takes the first message that waits.
+func (q *queue) deliverFirst(hook uint64) error {
+	list, err := q.first(hook, 1)
+	if err == nil {
+		err = q.delivered(hook, list[0])
+	}
+	return err
+}
+
+// checkBytes compares the bytes that the queue counts with those of the rows.
+func (q *queue) checkBytes(t testing.TB) {
+	t.Helper()
+	all := 0
+	for hook, l := range q.lines {
+		list, err := q.first(hook, queueMax+1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bytes := 0
+		for _, m := range list {
+			bytes += len(messageKey(keyQueue, hook, m.number)) + len(m.row())
+		}
+		if l.bytes != bytes {
+			t.Errorf("%d bytes wait for hook %d, and it counts %d", bytes, hook, l.bytes)
+		}
+		all += bytes
+	}
+	if q.bytes != all {
+		t.Errorf("%d bytes wait, and it counts %d", all, q.bytes)
+	}
+}
+
+// The bytes of all queues together are bounded, and while the disk runs short hardly anything is queued: a hook that
+// has little waiting has room, others drop what comes.
+func TestQueuesAreBoundedTogether(t *testing.T) {
+	low := false
+	store := newMemStore()
+	q, err := openQueue(store, func() bool { return low })
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.bytesMax = 4 * hookBytes
+	add := func(hook uint64, n int) (queued int) {
+		t.Helper()
+		before := q.look(hook).waiting
+		if err := q.add(messages(hook, 0, n), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		q.checkBytes(t)
+		return q.look(hook).waiting - before
+	}
+	if n := add(1, 9000); n == 9000 || q.bytes < q.bytesMax || q.bytes > q.bytesMax+hookBytes {
+		t.Errorf("%d messages of %d bytes are queued, and all have room", n, q.bytes)
+	}
+	for hook := range uint64(3) {
+		if n := add(hook+2, 9000); n == 0 || n > hookBytes/50 {
+			t.Errorf("for another hook %d messages are queued", n)
+		}
+		if n := add(hook+2, 1); n != 0 {
+			t.Error("a hook has more than its part")
+		}
+	}
+	if dropped := q.look(1).state.Dropped; dropped == 0 {
+		t.Error("what was dropped is not counted")
+	}
+	list, err := q.first(1, queueMax)
+	if err == nil {
+		err = q.giveUp(1, list, func(int) (uint64, string) { return 7, "no" })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.checkBytes(t)
+	if n := add(1, 700); n != 700 {
+		t.Errorf("with room again %d messages are queued", n)
+	}
+	low = true
+	if n := add(2, 10); n != 0 {
+		t.Errorf("while the disk runs short %d messages are queued for a hook that has its part", n)
+	}
+	if n := add(9, 10); n != 10 {
+		t.Errorf("while the disk runs short %d messages are queued for a hook without any", n)
+	}
+	again, err := openQueue(store.crash(), q.low)
+	if err != nil || again.bytes != q.bytes || again.look(1).bytes != q.look(1).bytes {
+		t.Errorf("after a start %d bytes wait, and there were %d: %v", again.bytes, q.bytes, err)
+	}
+	for done := false; !done; {
+		if done, err = q.purge(1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q.checkBytes(t)
 }
 
 // A queue is bounded: what comes when it is full is dropped and counted, and others have room.
@@ -120,7 +215,7 @@ func TestQueueSurvives(t *testing.T) {
 	if err := errors.Join(
 		q.add(messages(1, 0, 6), nil, &ledger.Position{Seq: 7}),
 		q.add(messages(2, 0, 1), nil, nil),
-		q.delivered(1, 1), q.delivered(1, 2),
+		q.deliverFirst(1), q.deliverFirst(1),
 		q.setState(1, func(s *state) { s.Failed, s.Error = 3, "no" }),
 	); err != nil {
 		t.Fatal(err)

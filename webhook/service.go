@@ -33,9 +33,10 @@ type Options struct {
 	Store Store
 	// End is the end of the log. A store that is new, or was lost, begins there: what was to be told before is unknown.
 	End views.Position
-	// Full says that the disk takes nothing more: then nothing is sent either. nil: never.
-	Full   func() bool
-	Logger *slog.Logger // nil: nobody is told
+	// Low says that the disk runs short of space: then little more is queued for each hook. Full says that it takes
+	// nothing more: then nothing is sent either. nil: never.
+	Low, Full func() bool
+	Logger    *slog.Logger // nil: nobody is told
 
 	// AllowPrivate lets hooks reach addresses that are not of the public internet.
 	AllowPrivate bool
@@ -78,6 +79,9 @@ func Open(o Options) (*Service, error) {
 	if s.full == nil {
 		s.full = func() bool { return false }
 	}
+	if o.Low == nil {
+		o.Low = func() bool { return false }
+	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
@@ -85,7 +89,7 @@ func Open(o Options) (*Service, error) {
 		return nil, err
 	}
 	var err error
-	s.queue, err = openQueue(o.Store)
+	s.queue, err = openQueue(o.Store, o.Low)
 	return s, err
 }
 

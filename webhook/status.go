@@ -140,9 +140,11 @@ func (s *Service) RegisterMetrics(set *metric.Set) {
 	}
 	gauge("meterd_webhook_queued", "Messages of webhooks that wait to be delivered.",
 		func(l *line) float64 { return float64(l.waiting) })
+	gauge("meterd_webhook_queued_bytes", "Bytes of the messages of webhooks that wait to be delivered.",
+		func(l *line) float64 { return float64(l.bytes) })
 	gauge("meterd_webhook_dead_letters", "Messages of webhooks that were given up and are kept.",
 		func(l *line) float64 { return float64(l.dead) })
-	gauge("meterd_webhook_dropped", "Messages that found the queue of their webhook full.",
+	gauge("meterd_webhook_dropped", "Messages that found the queue of their webhook full, or the disk short of space.",
 		func(l *line) float64 { return float64(l.state.Dropped) })
 	set.Gauges("meterd_webhook_queue_age_seconds", "Age of the oldest message that waits for a webhook.").Func(s.queueAge)
 }

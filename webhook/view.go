@@ -18,7 +18,8 @@ func (s *Service) Name() string { return "webhooks" }
 // Position implements views.View.
 func (s *Service) Position() views.Position { return views.Position(s.store.Position()) }
 
-// Slight implements views.Slight: a position a second, and now and then a message.
+// Slight implements views.Slight: a position a second, and now and then a message. While the disk runs short the queues
+// hardly grow.
 func (s *Service) Slight() {}
 
 // Skip implements views.View: who was to be told what the groups say is not told.

@@ -103,8 +103,8 @@ func openWebhooks(
 	}
 	seq, _, chain := log.Last()
 	s, err := webhook.Open(webhook.Options{
-		Store: store, End: views.Position{Seq: seq, Chain: chain}, Full: dir.Guard().Exhausted, Logger: logger,
-		AllowPrivate: o.webhookAllowPrivate, Version: version,
+		Store: store, End: views.Position{Seq: seq, Chain: chain}, Low: dir.Guard().Low, Full: dir.Guard().Exhausted,
+		Logger: logger, AllowPrivate: o.webhookAllowPrivate, Version: version,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the queues of the webhooks %q: %w", path, err), store.Close())

@@ -12,6 +12,7 @@ import (
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/retention/disk"
+	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/views"
 	"github.com/meterd/meterd/usage"
 	"github.com/meterd/meterd/usage/snapshot"
@@ -42,7 +43,7 @@ func openSnapshots(o *serveOptions, dir *disk.Dir, s *state, logger *slog.Logger
 	}
 	n.Maker, err = sealed.NewMaker(sealed.Options{
 		Store: n.Store, Cut: s.cutter(o.usageRetention), Catalogue: s.engine.Catalogue, NowMs: s.engine.NowMs, Note: s.note,
-		Room: dir.Guard().Room, Logger: logger,
+		Unwritten: unwritten, Room: dir.Guard().Room, Logger: logger,
 	})
 	if err != nil {
 		return nil, err
@@ -99,6 +100,12 @@ func (s *state) note(action, target string, detail any) error {
 			next, ch := c.Note(by, action, target, detail)
 			return next, ch, nil
 		})
+}
+
+// unwritten reports whether an error of a change of administration says for certain that nothing was written. While the
+// engine stops that is not known.
+func unwritten(err error) bool {
+	return errors.Is(err, shard.ErrTokenRevoked) || errors.Is(err, shard.ErrDiskFull)
 }
 
 // run begins to make what is due and to export.

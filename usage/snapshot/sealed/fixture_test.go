@@ -3,6 +3,7 @@ package sealed
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -17,6 +18,9 @@ import (
 
 // now is when most tests begin.
 var now = time.Date(2026, 11, 23, 10, 0, 0, 500e6, time.UTC)
+
+// errUnwritten is an error of note that says that nothing was written.
+var errUnwritten = errors.New("the token was deleted")
 
 // fakeSource has devices that are computed: device i of product p uses numbers that follow from both.
 type fakeSource struct {
@@ -125,6 +129,7 @@ func (b *bed) open() {
 	b.Maker, err = NewMaker(Options{
 		Store: store, Cut: b.cut, Catalogue: func() *license.Catalogue { return b.catalogue },
 		NowMs: func() int64 { return b.now.UnixMilli() }, Note: b.note, Room: func(uint64) bool { return !b.full.Load() },
+		Unwritten: func(err error) bool { return errors.Is(err, errUnwritten) },
 	})
 	must(b.t, err)
 }

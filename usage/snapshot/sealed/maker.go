@@ -25,6 +25,8 @@ type Options struct {
 	NowMs     func() int64
 	// Note writes an entry of the audit log in the daemon's own name.
 	Note NoteFunc
+	// Unwritten reports whether an error of a NoteFunc says for certain that the entry was not written; nil: none does.
+	Unwritten func(error) bool
 	// Room reports whether the disk has room for so many bytes more; nil: it always has. Snapshots yield to everything
 	// else.
 	Room   func(bytes uint64) bool
@@ -38,6 +40,9 @@ type NoteFunc func(action, target string, detail any) error
 func (o *Options) fill() {
 	if o.Room == nil {
 		o.Room = func(uint64) bool { return true }
+	}
+	if o.Unwritten == nil {
+		o.Unwritten = func(error) bool { return false }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -171,7 +176,8 @@ func (m *Maker) enter(ctx context.Context) error {
 	}
 }
 
-// seal makes the snapshot. It is decided by its entry in the audit log: what has none is dropped.
+// seal makes the snapshot. It is decided by its entry in the audit log: what has none is dropped. If nobody knows
+// whether it has one, the draft stays as it is: a restart completes it, and writes the entry if it must.
 func (m *Maker) seal(ctx context.Context, r *Request, s scope) (*Manifest, error) {
 	if err := m.completeAudit(); err != nil {
 		return nil, err
@@ -188,6 +194,11 @@ func (m *Maker) seal(ctx context.Context, r *Request, s scope) (*Manifest, error
 	made, err := m.fill(ctx, d, source, r, s)
 	if err == nil {
 		err = r.Note(license.ActionSnapshotCreate, made.ID, noteOf(made))
+		if err != nil && !m.o.Unwritten(err) {
+			m.o.Logger.Error("nobody knows whether a snapshot stands in the audit log: no other is sealed before the daemon "+
+				"is restarted, which completes it", "snapshot", made.ID, "error", err)
+			return nil, m.store.halt(made, "may stand in the audit log or not", err)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, d.drop())

@@ -255,7 +255,7 @@ func TestFailure(t *testing.T) {
 			}
 		}, code: event.DiskFull},
 		"space runs out": {begin: func(b *bed) { b.full.Store(true) }, code: event.DiskFull},
-		"token revoked":  {begin: func(b *bed) { b.noteErr = broken }, want: broken},
+		"token revoked":  {begin: func(b *bed) { b.noteErr = errUnwritten }, want: errUnwritten},
 		"rows are missing": {begin: func(b *bed) {
 			b.change = func(s *fakeSource) { s.about.Rows++ }
 		}},
@@ -289,6 +289,41 @@ func TestFailure(t *testing.T) {
 				t.Errorf("the next is %+v", m)
 			}
 		})
+	}
+}
+
+// TestUnknownFate has the append of the audit entry fail such that nobody knows whether it was written: the snapshot
+// may stand in the audit log, so it is neither dropped nor is its number given again. A restart completes it.
+func TestUnknownFate(t *testing.T) {
+	for _, written := range []bool{false, true} {
+		b := newBed(t)
+		unknown := errors.New("the log has failed")
+		_, err := b.Make(t.Context(), Request{Token: "bill", Note: func(action, target string, detail any) error {
+			if written {
+				must(t, b.note(action, target, detail))
+			}
+			return unknown
+		}})
+		if !errors.Is(err, unknown) || b.store.last() != nil {
+			t.Errorf("it is answered %v, and the newest is %+v", err, b.store.last())
+		}
+		if _, err := b.make(Request{}); !errors.Is(err, unknown) || !strings.Contains(err.Error(), "restart the daemon") {
+			t.Errorf("the next is answered %v", err)
+		}
+		b.open()
+		must(t, b.completeAudit())
+		m := b.store.last()
+		if m == nil || m.ID != "s00000001" || len(b.notes) == 0 {
+			t.Fatalf("after a restart the newest is %+v, and the audit log has %q", m, b.notes)
+		}
+		for _, note := range b.notes {
+			if !strings.HasPrefix(note, "snapshot.create s00000001 ") || !strings.Contains(note, m.SHA256) {
+				t.Errorf("the audit log has %s", note)
+			}
+		}
+		if next := b.sealed(Request{}); next.Sequence != 2 || textOf(next.Previous) != m.SHA256 {
+			t.Errorf("the next is %+v", next)
+		}
 	}
 }
 

@@ -112,7 +112,7 @@ func TestRun(t *testing.T) {
 		b.o.Note = func(action, target string, detail any) error {
 			if failing > 0 {
 				failing--
-				return errors.New("the log is full")
+				return errUnwritten
 			}
 			return note(action, target, detail)
 		}

@@ -263,11 +263,23 @@ func (d *draft) seal(m *Manifest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := errors.Join(os.Rename(d.dir, filepath.Join(s.path, m.ID)), disk.SyncDir(s.path)); err != nil {
-		s.broken = fmt.Errorf("snapshot %s could not get its name; restart the daemon, which completes it: %w", m.ID, err)
-		return s.broken
+		return s.haltLocked(m, "could not get its name", err)
 	}
 	s.sealed = append(slices.Clip(s.sealed), m)
 	close(s.changed)
 	s.changed = make(chan struct{})
 	return nil
+}
+
+// halt has nothing be sealed before a restart, which completes the snapshot.
+func (s *Store) halt(m *Manifest, why string, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.haltLocked(m, why, err)
+}
+
+// haltLocked is halt with s.mu held.
+func (s *Store) haltLocked(m *Manifest, why string, err error) error {
+	s.broken = fmt.Errorf("snapshot %s %s; restart the daemon, which completes it: %w", m.ID, why, err)
+	return s.broken
 }

@@ -18,6 +18,9 @@ type positions struct {
 	Audited  uint64            `json:"audited"`  // the audit log has them up to here
 	SHA256   string            `json:"sha256"`   // that of the snapshot Audited, "": not known
 	Exported map[string]uint64 `json:"exported"` // by the place that --export-to names
+	// Day and Month are the newest that the schedule has made a snapshot for, or which was over when it began.
+	Day   string `json:"day,omitempty"`
+	Month string `json:"month,omitempty"`
 }
 
 func (s *Store) readPositions() (positions, error) {
@@ -96,7 +99,10 @@ func (s *Store) Exported(place string, sequence uint64) error {
 // audited notes that the audit log has the snapshots up to this one. If that cannot be made durable it is with the next
 // position, or a restart writes the entry once more.
 func (s *Store) audited(m *Manifest) error {
-	note := func(p *positions) { p.Audited, p.SHA256 = m.Sequence, m.SHA256 }
+	note := func(p *positions) {
+		p.Audited, p.SHA256 = m.Sequence, m.SHA256
+		p.Day, p.Month = max(p.Day, m.ScheduledDay), max(p.Month, m.ScheduledMonth)
+	}
 	err := s.move(note)
 	if err != nil {
 		s.mu.Lock()

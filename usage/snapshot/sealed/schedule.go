@@ -35,7 +35,8 @@ func ParseSchedule(text string) (s Schedule, err error) {
 // A day is over when it is over in the zone of every product: the schedule makes one snapshot of all accounts then, of
 // the month that the day belongs to. A month is over likewise; its snapshot is final. After the last day of a month
 // that is one and the same. What was missed is made at the start: of days the newest alone, since a snapshot shows
-// usage as of now, and of months each.
+// usage as of now, and of months each, behind the newest one that the schedule has made or found when it began. Where
+// that is not known the newest month alone is due: those before may have been made, and moved away.
 
 // due returns the next snapshot that the schedule wants at nowMs, ok is false if there is none. since is when the data
 // directory was made: days and months that were over before are not wanted.
@@ -58,9 +59,9 @@ func (m *Maker) due(s Schedule, since, nowMs int64) (r Request, ok bool) {
 	doneDay = max(doneDay, calendar.DayName(dayDone-1))
 	lastMonth := calendar.MonthName(month - 1)
 	if s.Monthly && doneMonth < lastMonth && monthDone < month {
-		next := max(monthDone, month-min(month, monthsMissedMax))
+		next := month - 1
 		if done, known := calendar.ParseMonth(doneMonth); known {
-			next = max(next, done+1)
+			next = max(monthDone, month-min(month, monthsMissedMax), done+1)
 		}
 		r.Period, r.month = calendar.MonthName(next), calendar.MonthName(next)
 		if last := calendar.DayName(
@@ -78,8 +79,26 @@ func (m *Maker) due(s Schedule, since, nowMs int64) (r Request, ok bool) {
 	return r, false
 }
 
-// scheduled returns the newest day and month that the schedule has made a snapshot for, "" for none.
+// beginSchedule notes that a monthly schedule has begun, if that is not known: the months that are over are not missed
+// later, and those from now on are. Nothing is due.
+func (m *Maker) beginSchedule(s Schedule) error {
+	list := m.o.Catalogue().Products("")
+	if _, month := m.store.scheduled(); !s.Monthly || month != "" || len(list) == 0 {
+		return nil
+	}
+	running := ^uint32(0)
+	for _, p := range list {
+		running = min(running, calendar.WindowAt(m.o.NowMs(), p.Zone).Month)
+	}
+	return m.store.move(func(p *positions) { p.Month = calendar.MonthName(running - 1) })
+}
+
+// scheduled returns the newest day and month that the schedule has made a snapshot for, or found when it began, "" for
+// none.
 func (s *Store) scheduled() (day, month string) {
+	s.mu.Lock()
+	day, month = s.positions.Day, s.positions.Month
+	s.mu.Unlock()
 	s.List(0, func(m *Manifest) bool {
 		day, month = max(day, m.ScheduledDay), max(month, m.ScheduledMonth)
 		return day == "" || month == ""
@@ -117,7 +136,7 @@ func (m *Maker) Run(ctx context.Context, s Schedule, created time.Time) {
 		wait := scheduleEvery
 		r, ok := m.due(s, created.UnixMilli(), m.o.NowMs())
 		if !ok {
-			m.noteSchedule(&r, nil)
+			m.noteSchedule(&r, m.beginSchedule(s))
 		} else {
 			all := ""
 			r.Account, r.Token, r.Note = &all, scheduleName, m.o.Note

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -93,10 +95,82 @@ func TestScheduleBegins(t *testing.T) {
 	if got := b.catchUp(both, first, first.Add(time.Hour)); len(got) > 0 {
 		t.Errorf("it makes %q", got)
 	}
-	// A schedule that is switched on late makes the months that are kept.
-	if got := b.catchUp(Schedule{Monthly: true}, first, first.AddDate(2, 0, 0)); len(got) != monthsMissedMax {
+	// A schedule that is switched on late makes the newest month.
+	want := []string{"2028-11 day= month=2028-11 final=true"}
+	if got := b.catchUp(Schedule{Monthly: true}, first, first.AddDate(2, 0, 0)); !slices.Equal(got, want) {
+		t.Errorf("it makes %q", got)
+	}
+	// What was missed is bounded.
+	if got := b.catchUp(Schedule{Monthly: true}, first, first.AddDate(4, 0, 0)); len(got) != monthsMissedMax {
 		t.Errorf("it makes %d months, %q", len(got), got)
 	}
+}
+
+// TestScheduleAfterMoving has all snapshots be moved away: what was made is not made again. Without POSITIONS, too, the
+// newest day and month alone are.
+func TestScheduleAfterMoving(t *testing.T) {
+	b := newBed(t)
+	both := Schedule{Daily: true, Monthly: true}
+	since := time.Date(2026, 2, 10, 12, 0, 0, 0, time.UTC)
+	at := time.Date(2027, 1, 9, 12, 0, 0, 0, time.UTC)
+	for month := 2; month <= 12; month++ {
+		b.catchUp(both, since, time.Date(2026, time.Month(month+1), 1, 12, 0, 0, 0, time.UTC))
+	}
+	b.catchUp(both, since, at)
+	move := func(pattern string) {
+		t.Helper()
+		names, err := filepath.Glob(filepath.Join(b.path, pattern))
+		must(t, err)
+		if len(names) == 0 {
+			t.Fatal("there is nothing to move away")
+		}
+		for _, name := range names {
+			must(t, os.RemoveAll(name))
+		}
+		b.open()
+	}
+	move("s0*")
+	if got := b.catchUp(both, since, at.Add(time.Hour)); len(got) > 0 {
+		t.Errorf("without snapshots it makes %q", got)
+	}
+	want := []string{"2027-01 day=2027-01-09 month= final=false"}
+	if got := b.catchUp(both, since, at.AddDate(0, 0, 1)); !slices.Equal(got, want) {
+		t.Errorf("a day later it makes %q", got)
+	}
+	move("*")
+	want = []string{"2026-12 day= month=2026-12 final=true", "2027-01 day=2027-01-09 month= final=false"}
+	if got := b.catchUp(both, since, at.AddDate(0, 0, 1)); !slices.Equal(got, want) {
+		t.Errorf("without POSITIONS it makes %q", got)
+	}
+}
+
+// TestScheduleDownEarly is down over the ends of months before it has made anything: it makes each.
+func TestScheduleDownEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.now = now
+		run := func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				b.Run(ctx, Schedule{Monthly: true}, now)
+			}()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			cancel()
+			<-done
+		}
+		run()
+		b.now = now.AddDate(0, 2, 0)
+		b.open()
+		run()
+		var months []string
+		b.store.List(0, func(m *Manifest) bool { months = append(months, m.Period); return true })
+		if want := []string{"2026-12", "2026-11"}; !slices.Equal(months, want) {
+			t.Errorf("it has made %q", months)
+		}
+	})
 }
 
 // TestRun waits for midnight, and tries again later and later.
@@ -191,6 +265,7 @@ func TestScheduleBehindRetention(t *testing.T) {
 		clock := func() time.Time { return time.Now().AddDate(26, 6, 0) }
 		b.o.NowMs = func() int64 { return clock().UnixMilli() }
 		b.now = clock()
+		must(t, b.store.move(func(p *positions) { p.Month = "2025-12" }))
 		cut := b.o.Cut
 		b.o.Cut = func(ctx context.Context, account string, month uint32) (snapshot.Source, error) {
 			if calendar.MonthName(month) < "2026-04" {

@@ -35,6 +35,7 @@ type Queries interface {
 	View(fn func(*query.View)) error
 	Licenses(p *license.Product, after uint64, fn func(*query.License) bool) error
 	DeviceLog(ctx context.Context, q query.LogQuery, fn func(*query.LogEntry) bool) error
+	LogAvailableFromMs(p *license.Product, fromMs int64) (int64, error)
 	Forecast(p *license.Product, weeks int) (query.Forecast, error)
 	Usage(q query.UsageQuery) (*query.Usage, error)
 	UsageDayKept(p *license.Product) (uint32, error)

@@ -41,6 +41,10 @@ func (c *call) showLogs() error {
 		return &event.Problem{Code: event.Overloaded, Detail: "too many logs are being read already; send it again"}
 	}
 	leave := func() { c.readers.leave(c.token.Name) }
+	if err := c.tellLogBegin(q.Product, q.FromMs); err != nil {
+		leave()
+		return err
+	}
 	if streams {
 		c.streamLogs(q, limit, leave)
 		return nil

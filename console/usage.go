@@ -13,7 +13,8 @@ import (
 	"github.com/meterd/meterd/shard/query"
 )
 
-// headerAvailableFrom says where usage begins if that is later than asked for, in answers without a member for it.
+// headerAvailableFrom says where usage or a log begins if that is later than asked for, in answers without a member for
+// it.
 const headerAvailableFrom = "Meterd-Available-From"
 
 // showUsage answers GET /v1/usage: what a product, or the products of an account, used window by window; product after
@@ -43,7 +44,7 @@ func (c *call) showUsage() error {
 	}
 	err = s.gather()
 	if ms := usage.AvailableFromMs(); ms > 0 { // CSV has no other place for it.
-		c.ctx.Response.Header.SetBytesV(headerAvailableFrom, event.AppendTime(nil, ms))
+		c.setAvailableFrom(ms)
 	}
 	if err != nil || !s.more {
 		leave()

@@ -209,9 +209,10 @@ func Open(o Options) (*Engine, error) {
 	if err := e.recover(); err != nil {
 		return nil, errors.Join(refuseStart(err), e.table.Close())
 	}
+	_, lastMs, _ := o.Log.Last()
 	e.views, err = views.Open(views.Options{
 		Views: append(slices.Clone(o.Views), o.Ledger), Short: o.Guard.Low, Full: o.Guard.Exhausted, Source: logSource{e},
-		Devices: e.table, Catalogue: e.catalogue.Load(), AcceptGap: o.AcceptViewGap, Logger: o.Logger,
+		LastMs: lastMs, Devices: e.table, Catalogue: e.catalogue.Load(), AcceptGap: o.AcceptViewGap, Logger: o.Logger,
 		Moved: e.viewMoved,
 	})
 	if err != nil {

@@ -102,6 +102,9 @@ func (e *Engine) IngestStopped(reason string) bool {
 // Views returns how each view of the log stands.
 func (e *Engine) Views() []views.Status { return e.views.Status(e.clock.view()) }
 
+// CountedMs returns an instant, Unix milliseconds: every durable event that was decided before it is in the ledger.
+func (e *Engine) CountedMs() int64 { return e.views.PassedMs(e.o.Ledger) }
+
 func (e *Engine) registerEvents(set *metric.Set) {
 	events := set.Counters("meterd_events_total", "Events that were decided, by their type and the verdict.")
 	add := func(t event.Type, name string, c event.Code) {

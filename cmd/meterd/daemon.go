@@ -17,6 +17,7 @@ import (
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/rawlog"
 	"github.com/meterd/meterd/usage/history"
 )
 
@@ -87,7 +88,9 @@ func (d *daemon) open() error {
 	if d.history, err = openHistory(o, d.state, d.dir, d.logger); err != nil {
 		return err
 	}
-	go d.state.raw.Maintain(ctx, d.engine.NowMs, d.engine.RowsLogged, d.dir.Guard().Low)
+	go d.state.raw.Maintain(ctx, rawlog.Upkeep{
+		Now: d.engine.NowMs, Rows: d.engine.RowsLogged, Low: d.dir.Guard().Low, CountedMs: d.engine.CountedMs,
+	})
 	if err := d.firstToken(); err != nil {
 		return err
 	}

@@ -41,6 +41,8 @@ func TestBadFlags(t *testing.T) {
 		{"--log-retention week", []string{"--log-retention"}},
 		{"--log-retention 10ms", []string{"--log-retention", "at least"}},
 		{"--log-retention -1h", []string{"--log-retention"}},
+		{"--log-max-bytes 1000", []string{"--log-max-bytes", "1048576"}},
+		{"--log-max-bytes 9223372036854775808", []string{"--log-max-bytes"}},
 		{"--checkpoint-every 0s", []string{"--checkpoint-every"}},
 		{"--drain -1s", []string{"--drain"}},
 		{"--disk-stop-bytes -1", []string{"--disk-stop-bytes"}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"os/signal"
@@ -34,12 +35,19 @@ type serveOptions struct {
 	acceptViewGap                bool
 	usageHistory                 bool
 	usageURL                     string
-	diskStopBytes                uint64
+	diskStopBytes, logMaxBytes   uint64
 	snapshotAt, exportTo         string
 }
 
 // retentionMin is the shortest log retention: a segment is not ended by its age before a second has passed.
 const retentionMin = time.Second
+
+// logMaxBytesMin and logMaxBytesMax bound --log-max-bytes: under a mebibyte not even a quiet hour stays, and file sizes
+// have 63 bits.
+const (
+	logMaxBytesMin = 1 << 20
+	logMaxBytesMax = math.MaxInt64
+)
 
 // logRetentionDefault is how long the raw log is kept (R18).
 const logRetentionDefault = 168 * time.Hour
@@ -74,6 +82,10 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&o.zone, "time-zone", "UTC", "IANA name or ±HH:MM, given to products that name none")
 	f.StringVar(&o.region, "region", "default", "this data centre; fixed at the first start")
 	f.DurationVar(&o.retention, "log-retention", logRetentionDefault, "how long the raw log is kept")
+	f.Uint64Var(
+		&o.logMaxBytes, "log-max-bytes", 0,
+		"bytes of archived raw log above which the oldest goes before its time, once the ledger has counted it (0: never)",
+	)
 	f.DurationVar(
 		&o.usageRetention, "usage-retention", usageRetentionDefault,
 		"how long usage of a calendar month is kept after its end",
@@ -159,6 +171,9 @@ func (o *serveOptions) validate() error {
 	}
 	if o.retention < retentionMin {
 		fault("--log-retention %s: must be at least %s", o.retention, retentionMin)
+	}
+	if o.logMaxBytes != 0 && (o.logMaxBytes < logMaxBytesMin || o.logMaxBytes > logMaxBytesMax) {
+		fault("--log-max-bytes %d: must be 0, or %d to %d", o.logMaxBytes, logMaxBytesMin, uint64(logMaxBytesMax))
 	}
 	if o.usageRetention < usageRetentionMin {
 		fault("--usage-retention %s: must be at least %s", o.usageRetention, usageRetentionMin)

@@ -116,6 +116,7 @@ func openWebhooks(
 func openRawLog(o *serveOptions, dir *disk.Dir, log *commitlog.Log, logger *slog.Logger) (*rawlog.View, error) {
 	store, err := archive.Open(archive.Options{
 		Path: dir.ArchivePath(), Retention: o.retention, Room: dir.Guard().ArchiveRoom, Logger: logger,
+		BytesMax: int64(o.logMaxBytes),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w; or move %q away and start once with --accept-view-gap: events that are gone from the "+

@@ -42,6 +42,8 @@ const (
 	// mergeRuns is when runs of a span are merged before it is over: under heavy load memory is full every few seconds,
 	// and every directory is one more place to look at.
 	mergeRuns = 32
+	// earlyPart is which part of Options.BytesMax a merge makes at most: so much goes early at once.
+	earlyPart = 8
 	// readAheadBlocks is what a merge copies of a run at once: 2 MiB of 32 runs.
 	readAheadBlocks = 8
 	// openMax bounds the directories that are open for reading: seven spans of two values of log days, and the runs.

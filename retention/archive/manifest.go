@@ -79,7 +79,7 @@ type manifest struct {
 	position      Position
 	positionMs    int64 // decided time of the position's group
 	ties          Ties  // behind the position
-	availableFrom int64 // Unix milliseconds; groups before are missing; 0: none are
+	availableFrom int64 // Unix milliseconds; events before are missing; 0: none are
 	next          uint64
 	logDays       map[uint32]uint32 // of each product's plan behind the position
 	directories   []directory       // in the order of their numbers

@@ -21,8 +21,11 @@ type Options struct {
 	Path      string // a directory, made if it is missing; its parent is there
 	Retention time.Duration
 	// Room returns how many bytes the archive may write now; nil: as many as it likes. Without room a run waits.
-	Room   func() uint64
-	Logger *slog.Logger // told about what goes wrong in the background; nil: nobody is
+	Room func() uint64
+	// BytesMax is what all directories together may take before the oldest go early; 0: as much as they need. What is in
+	// memory comes on top, and while a merge runs what it makes.
+	BytesMax int64
+	Logger   *slog.Logger // told about what goes wrong in the background, and what goes early; nil: nobody is
 
 	memoryBytes int                     // for tests; 0 stands for limits.go
 	blockRows   int                     // for tests; 0 stands for limits.go
@@ -53,6 +56,9 @@ func (o *Options) Validate() error {
 	if o.Retention <= 0 {
 		errs = append(errs, fmt.Errorf("the log retention %s is not positive", o.Retention))
 	}
+	if o.BytesMax < 0 {
+		errs = append(errs, fmt.Errorf("the archive may take %d bytes, which is negative", o.BytesMax))
+	}
 	return errors.Join(errs...)
 }
 
@@ -70,6 +76,10 @@ type Store struct {
 	memory  Memory
 	group   group // the one that is gathered
 	product func(ordinal uint64) uint32
+
+	// The goroutine's that tidies.
+	counted func() int64
+	waits   bool // more is archived than may be, and nothing may go
 
 	mu       sync.Mutex
 	m        *manifest // never changed, but replaced
@@ -96,7 +106,7 @@ type mark struct {
 	logDays map[uint32]uint32 // of each product's plan; copied when it is changed
 }
 
-type stats struct{ rows, runs, merges, removed, removedBytes atomic.Uint64 }
+type stats struct{ rows, runs, merges, removed, removedBytes, earlyRows, earlyBytes atomic.Uint64 }
 
 // Open opens or makes an archive. It removes what a crash has left that no manifest names. A directory that the
 // manifest names and that is not there, or a damaged manifest, is an error that wraps disk.ErrDamaged.
@@ -267,7 +277,8 @@ func (s *Store) Gathered() Position {
 	return s.gathered.at
 }
 
-// AvailableFromMs returns the instant before which groups are missing, Unix milliseconds, 0 if none are.
+// AvailableFromMs returns the instant before which events are missing whose time is not over, Unix milliseconds, 0 if
+// none are: groups were skipped, or directories went early.
 func (s *Store) AvailableFromMs() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -342,6 +353,7 @@ type Stats struct {
 	MemoryRows            int
 	RunsWritten, Merges   uint64
 	Removed, RemovedBytes uint64 // directories that were dead
+	EarlyRows, EarlyBytes uint64 // of directories that went early, since the start
 	RowsWritten           uint64 // in runs, since the start
 }
 
@@ -352,6 +364,7 @@ func (s *Store) Stats() Stats {
 	x := Stats{
 		RunsWritten: s.stats.runs.Load(), Merges: s.stats.merges.Load(), Removed: s.stats.removed.Load(),
 		RemovedBytes: s.stats.removedBytes.Load(), RowsWritten: s.stats.rows.Load(),
+		EarlyRows: s.stats.earlyRows.Load(), EarlyBytes: s.stats.earlyBytes.Load(),
 	}
 	for i := range s.m.directories {
 		d := &s.m.directories[i]

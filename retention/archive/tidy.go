@@ -11,9 +11,9 @@ import (
 	"github.com/meterd/meterd/retention/disk"
 )
 
-// Tidy removes directories whose rows can no longer be read at nowMs, and merges the runs of spans that are over, or
-// that have many. It ends early when ctx does, and goes on with the next call. nowMs is the time that meterd decides by
-// (R12), not the bare clock: one that leapt ahead would remove what is not over.
+// Tidy removes directories whose rows can no longer be read at nowMs, and those that must go early. It merges the runs
+// of spans that are over, or that have many. It ends early when ctx does, and goes on with the next call. nowMs is the
+// time that meterd decides by (R12), not the bare clock: one that leapt ahead would remove what is not over.
 func (s *Store) Tidy(ctx context.Context, nowMs int64) error {
 	if err := s.begin(); err != nil {
 		return err
@@ -23,6 +23,9 @@ func (s *Store) Tidy(ctx context.Context, nowMs int64) error {
 		return fmt.Errorf("remove what is over from the archive: %w", err)
 	}
 	for ctx.Err() == nil {
+		if err := s.dropEarly(); err != nil {
+			return fmt.Errorf("remove what is too much from the archive: %w", err)
+		}
 		runs := s.dueRuns(nowMs)
 		if len(runs) == 0 {
 			return nil
@@ -57,7 +60,7 @@ func (s *Store) removeDead(nowMs int64) error {
 	if len(dead) == 0 {
 		return nil
 	}
-	if err := s.replace(dead, nil); err != nil {
+	if err := s.replace(dead, nil, 0); err != nil {
 		return err
 	}
 	s.stats.removed.Add(uint64(len(dead)))
@@ -65,11 +68,13 @@ func (s *Store) removeDead(nowMs int64) error {
 	return nil
 }
 
-// replace has the manifest name other directories instead of some, and removes those from the disk.
-func (s *Store) replace(numbers []uint64, by []directory) error {
+// replace has the manifest name other directories instead of some, and removes those from the disk. What can be read
+// begins at availableFromMs, if that is later than it did; 0 if nothing is lost.
+func (s *Store) replace(numbers []uint64, by []directory, availableFromMs int64) error {
 	var old []*openDir
 	err := s.update(func(m *manifest) {
 		m.directories = append(without(m.directories, numbers), by...)
+		m.availableFrom = max(m.availableFrom, availableFromMs)
 	}, func() {
 		for _, n := range numbers {
 			s.dirs[n].gone = true
@@ -153,7 +158,7 @@ func (s *Store) dueRuns(nowMs int64) []directory {
 		// A run is written within its age, so the span's last one is there then; one that comes later is merged alone.
 		isOver := nowMs >= (span+1)*s.spanMs()+s.runAgeMs() && s.span(s.m.positionMs) > span
 		if isOver || len(bySpan[span]) >= mergeRuns {
-			return bySpan[span]
+			return s.mergeable(bySpan[span])
 		}
 	}
 	return nil
@@ -184,7 +189,7 @@ func (s *Store) merge(ctx context.Context, runs []directory, nowMs int64) error 
 			made = append(made, out)
 		}
 	}
-	if err := s.replace(numbers, made); err != nil {
+	if err := s.replace(numbers, made, 0); err != nil {
 		return err
 	}
 	s.stats.merges.Add(1)

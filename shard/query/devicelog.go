@@ -3,6 +3,7 @@ package query
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
@@ -13,6 +14,8 @@ import (
 // RawLog is the raw log of devices: rawlog.View.
 type RawLog interface {
 	DeviceLog(ctx context.Context, q rawlog.Query, fn func(*rawlog.Row) bool) error
+	// AvailableFromMs returns the instant before which events are missing, Unix milliseconds, 0 if none are.
+	AvailableFromMs() (int64, error)
 }
 
 // LogQuery asks for the raw log of one device (R18).
@@ -60,6 +63,20 @@ func (r *Reader) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) b
 		return err
 	}
 	return r.raw.DeviceLog(ctx, raw, func(row *rawlog.Row) bool { return fn(entryOf(row)) })
+}
+
+// LogAvailableFromMs returns where a product's raw log begins if that is later than fromMs, although what is missing is
+// not over: it went early, or is lost (R18). Unix milliseconds; 0 if nothing is missing.
+func (r *Reader) LogAvailableFromMs(p *license.Product, fromMs int64) (int64, error) {
+	keep := r.retention
+	if days := p.Plan.LogDays; days > 0 {
+		keep = min(keep, time.Duration(days)*24*time.Hour)
+	}
+	ms, err := r.raw.AvailableFromMs()
+	if err != nil || ms <= max(fromMs, r.engine.NowMs()-keep.Milliseconds()) {
+		return 0, err
+	}
+	return ms, nil
 }
 
 // entryOf returns a copy of a row.

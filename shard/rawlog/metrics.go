@@ -1,6 +1,10 @@
 package rawlog
 
-import "github.com/meterd/meterd/metric"
+import (
+	"time"
+
+	"github.com/meterd/meterd/metric"
+)
 
 // RegisterMetrics adds the archive's figures to set. How far it lags is meterd_view_lag_seconds.
 func (v *View) RegisterMetrics(set *metric.Set) {
@@ -22,4 +26,35 @@ func (v *View) RegisterMetrics(set *metric.Set) {
 		Func(func() float64 { return float64(s.Stats().Removed) })
 	set.Counters("meterd_archive_removed_bytes_total", "Bytes of the directories that were removed.").
 		Func(func() float64 { return float64(s.Stats().RemovedBytes) })
+	v.registerMarks(set)
+}
+
+// registerMarks adds how much of the log there is, how far back it can be read, and what went before its time.
+func (v *View) registerMarks(set *metric.Set) {
+	s := v.o.Store
+	set.Gauges("meterd_log_bytes", "Bytes of the commit log's files, prepared ones too.").
+		Func(func() float64 { return float64(v.o.Log.Bytes()) })
+	set.Gauges("meterd_log_oldest_event_timestamp_seconds",
+		"When the oldest event was decided that the raw log may still show, Unix time; 0 without one.").
+		Func(func() float64 { return seconds(v.oldestMs()) })
+	set.Gauges("meterd_log_available_from_timestamp_seconds",
+		"Events decided before this Unix time are missing before their time; 0 if none ever were.").
+		Func(func() float64 { return seconds(s.AvailableFromMs()) })
+	set.Counters("meterd_log_dropped_early_events_total",
+		"Events that went before their time since the start, because the archive took more than --log-max-bytes.").
+		Func(func() float64 { return float64(s.Stats().EarlyRows) })
+	set.Counters("meterd_log_dropped_early_bytes_total", "Bytes of the archive that went before their time.").
+		Func(func() float64 { return float64(s.Stats().EarlyBytes) })
+}
+
+func seconds(ms int64) float64 { return (time.Duration(ms) * time.Millisecond).Seconds() }
+
+// oldestMs returns when the oldest event was decided that may be readable, Unix milliseconds, 0 without one.
+func (v *View) oldestMs() int64 {
+	ms := v.o.Store.OldestMs()
+	now := v.now.Load()
+	if ms == 0 || now == nil {
+		return ms
+	}
+	return max(ms, (*now)()-v.o.Retention.Milliseconds())
 }

@@ -23,6 +23,7 @@ type Log interface {
 	Last() (seq uint64, lastMs int64, chain commitlog.Chain)
 	ReadBack(ctx context.Context, before uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block) error
 	ReadForward(ctx context.Context, after uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block) error
+	Bytes() int64 // of all its files
 }
 
 // Options is what a View is made of.
@@ -41,6 +42,7 @@ type View struct {
 	now     atomic.Pointer[func() int64]
 	pace    atomic.Pointer[pace]  // used by Follow alone
 	upkeep  atomic.Pointer[error] // why upkeep failed
+	wrote   chan struct{}         // a run was written since Maintain looked
 	chunk   []byte                // Follow's
 	block   commitlog.Block       // Follow's
 	row     archive.Row           // Follow's
@@ -55,7 +57,7 @@ func New(o Options) (*View, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	inflate, err := record.NewCompressor(0) // 0: as many at once as there are processors.
-	return &View{o: o, inflate: inflate}, err
+	return &View{o: o, inflate: inflate, wrote: make(chan struct{}, 1)}, err
 }
 
 // Name implements views.View.
@@ -89,7 +91,7 @@ func (v *View) Follow(ctx context.Context, last uint64, devices views.Devices) e
 	for ctx.Err() == nil {
 		began := time.Now()
 		if s.Due(s.GatheredMs()) {
-			if err := s.WriteRun(); err != nil {
+			if err := v.writeRun(); err != nil {
 				return err
 			}
 		}
@@ -109,12 +111,24 @@ func (v *View) Follow(ctx context.Context, last uint64, devices views.Devices) e
 		v.rest(ctx, time.Since(began))
 	}
 	if now := v.now.Load(); ctx.Err() == nil && now != nil && s.Due((*now)()) {
-		if err := s.WriteRun(); err != nil {
+		if err := v.writeRun(); err != nil {
 			return err
 		}
 	}
 	if err := v.upkeep.Load(); err != nil {
 		return *err
+	}
+	return nil
+}
+
+// writeRun writes what was gathered, and has Maintain look: there may be too much now.
+func (v *View) writeRun() error {
+	if err := v.o.Store.WriteRun(); err != nil {
+		return err
+	}
+	select {
+	case v.wrote <- struct{}{}:
+	default:
 	}
 	return nil
 }
@@ -188,12 +202,23 @@ func rowOf(to *archive.Row, r *record.Row) {
 	}
 }
 
-// Maintain merges directories and removes those that are over, until ctx ends. It goes by now, the time that meterd
-// decides by (R12). What fails is tried again, and fails the view until it succeeds. rows is how many events were
-// logged in all: while they are many the view keeps to a part of the machine, unless low says that the disk runs short.
-func (v *View) Maintain(ctx context.Context, now func() int64, rows func() uint64, low func() bool) {
-	v.now.Store(&now)
-	v.pace.Store(&pace{rows: rows, low: low})
+// Upkeep is what Maintain goes by.
+type Upkeep struct {
+	Now func() int64 // the time that meterd decides by (R12), Unix milliseconds
+	// Rows is how many events were logged in all: while they are many the view keeps to a part of the machine, unless Low
+	// says that the disk runs short.
+	Rows func() uint64
+	Low  func() bool
+	// CountedMs is the instant before which the ledger has counted every event: those may go early.
+	CountedMs func() int64
+}
+
+// Maintain merges directories and removes those that are over, or too much, until ctx ends. What fails is tried again,
+// and fails the view until it succeeds.
+func (v *View) Maintain(ctx context.Context, u Upkeep) {
+	v.now.Store(&u.Now)
+	v.pace.Store(&pace{rows: u.Rows, low: u.Low})
+	v.o.Store.SetCounted(u.CountedMs)
 	every := min(max(v.o.Retention/tidyPart, tidyAgeMin), tidyAge)
 	timer := time.NewTimer(every)
 	defer timer.Stop()
@@ -202,8 +227,9 @@ func (v *View) Maintain(ctx context.Context, now func() int64, rows func() uint6
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+		case <-v.wrote:
 		}
-		err := v.o.Store.Tidy(ctx, now())
+		err := v.o.Store.Tidy(ctx, u.Now())
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -1,6 +1,7 @@
 package views
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -90,7 +91,7 @@ func (f *follower) readLog(stopped bool) error {
 	if f.r.ctx.Err() != nil {
 		return nil
 	}
-	return err
+	return errors.Join(err, f.readBegin()) // It may have let go of its oldest.
 }
 
 // rests reports whether the view must write nothing now, for want of space.

@@ -33,6 +33,7 @@ type Options struct {
 	// Full says that the disk has no room for any view: all of them rest, and hold the log's segments. nil: never.
 	Full    func() bool
 	Source  Source
+	LastMs  int64 // decided time of the last event of the source's last group, Unix milliseconds
 	Devices Devices
 	// Catalogue is what held at the end of the log when the runner is opened.
 	Catalogue *license.Catalogue
@@ -86,7 +87,7 @@ type follower struct {
 	passed   atomic.Uint64 // as Position
 	passedMs atomic.Int64
 	failed   atomic.Bool
-	fromMs   int64         // as Status.AvailableFromMs
+	fromMs   atomic.Int64  // as Status.AvailableFromMs
 	moved    chan struct{} // closed when passed moves; guarded by the runner's mu
 	pins     []*pin        // by group; guarded by the runner's mu
 }
@@ -94,7 +95,7 @@ type follower struct {
 // Open compares every view's position with the log and starts following. It refuses a view of another history, and one
 // whose next group is gone from the log, unless AcceptGap is set.
 func Open(o Options) (*Runner, error) {
-	r := &Runner{o: o, stop: make(chan struct{}), last: o.Source.Last().Seq}
+	r := &Runner{o: o, stop: make(chan struct{}), last: o.Source.Last().Seq, lastMs: o.LastMs}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.catalogues = []catalogueFrom{{0, o.Catalogue}}
 	for i, v := range o.Views {
@@ -115,11 +116,8 @@ func Open(o Options) (*Runner, error) {
 			panic("BUG: " + v.Name() + " is neither an Applier nor a LogReader")
 		}
 		f.passed.Store(v.Position().Seq)
-		if gapped, ok := v.(Gapped); ok {
-			var err error
-			if f.fromMs, err = gapped.AvailableFromMs(); err != nil {
-				return nil, fmt.Errorf("view %s: read where it begins: %w", v.Name(), err)
-			}
+		if err := f.readBegin(); err != nil {
+			return nil, fmt.Errorf("view %s: %w", v.Name(), err)
 		}
 		r.followers = append(r.followers, f)
 	}
@@ -249,6 +247,32 @@ func (r *Runner) applied() uint64 {
 	return passed
 }
 
+// PassedMs returns an instant, Unix milliseconds: of everything that was decided before it and is durable, the view has
+// all, durably. 0 until that is known.
+func (r *Runner) PassedMs(view View) int64 {
+	f := r.of(view)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f.passed.Load() >= r.last && r.last > 0 {
+		return r.lastMs + 1
+	}
+	return f.passedMs.Load()
+}
+
+// readBegin reads where the view begins.
+func (f *follower) readBegin() error {
+	gapped, ok := f.view.(Gapped)
+	if !ok {
+		return nil
+	}
+	ms, err := gapped.AvailableFromMs()
+	if err != nil {
+		return fmt.Errorf("read where it begins: %w", err)
+	}
+	f.fromMs.Store(ms)
+	return nil
+}
+
 // WaitFor returns when the view has durably passed a durable group.
 func (r *Runner) WaitFor(view View, seq uint64) error {
 	f := r.of(view)
@@ -328,7 +352,7 @@ type Status struct {
 func (r *Runner) Status(nowMs int64) []Status {
 	list := make([]Status, len(r.followers))
 	for i, f := range r.followers {
-		list[i] = Status{f.view.Name(), f.lag(nowMs), f.failed.Load(), f.fromMs}
+		list[i] = Status{f.view.Name(), f.lag(nowMs), f.failed.Load(), f.fromMs.Load()}
 	}
 	return list
 }

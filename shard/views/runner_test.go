@@ -1,6 +1,7 @@
 package views
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"slices"
@@ -180,6 +181,74 @@ func TestGatherAndLag(t *testing.T) {
 		synctest.Wait()
 		if lag := r.Status(4000)[0].Lag; lag != 0 || len(v.seen) != 2 {
 			t.Errorf("after a while the lag is %s, seen %v", lag, v.seen)
+		}
+	})
+}
+
+// What a view has passed is told as an instant before which it has everything: that of the last group that it has, or
+// just behind it if there is none that it lacks.
+func TestPassedMs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, v := &memSource{first: 1}, &memView{}
+		v.at = s.add(0).Position
+		o := options(s, v)
+		o.LastMs = 1001
+		r, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		proves := func(what string, want int64) {
+			t.Helper()
+			if ms := r.PassedMs(v); ms != want {
+				t.Errorf("%s: %d, want %d", what, ms, want)
+			}
+		}
+		proves("it has the whole log of the last start", 1002)
+		r.Durable(s.add(0))
+		proves("it lacks a group, and has told nothing yet", 0)
+		time.Sleep(gatherFor + time.Millisecond)
+		synctest.Wait()
+		proves("it has all", 2002)
+		v.fail(errors.New("the disk is gone"))
+		r.Durable(s.add(0))
+		time.Sleep(gatherFor + time.Millisecond)
+		synctest.Wait()
+		proves("it lacks a group", 2001)
+	})
+}
+
+// movingView reads the log itself and loses its oldest.
+type movingView struct{ memView }
+
+func (v *movingView) PositionMs() int64 { return 0 }
+
+func (v *movingView) Follow(context.Context, uint64, Devices) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.from += 1000
+	return nil
+}
+
+func (v *movingView) AvailableFromMs() (int64, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.from, nil
+}
+
+// A view that lets go of its oldest is shown to begin later.
+func TestViewThatBeginsLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &movingView{memView{from: 5}}
+		r, err := Open(options(&memSource{first: 1}, v))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		time.Sleep(3*gatherFor + time.Millisecond)
+		synctest.Wait()
+		if ms := r.Status(0)[0].AvailableFromMs; ms < 2005 || ms%1000 != 5 {
+			t.Errorf("it is shown to begin at %d", ms)
 		}
 	})
 }

@@ -85,7 +85,8 @@ type LogReader interface {
 
 // Gapped is a view that can say behind which gap it begins.
 type Gapped interface {
-	// AvailableFromMs returns what the last Skip was told, 0 if there was none.
+	// AvailableFromMs returns the instant before which the view has not everything, Unix milliseconds: what the last Skip
+	// was told, or a later one; 0 if nothing is missing.
 	AvailableFromMs() (int64, error)
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -128,6 +129,18 @@ func (a *Admin) ask(
 	body io.Reader,
 	accept string,
 ) (*http.Response, error) {
+	return a.askWith(ctx, method, path, query, body, accept, nil)
+}
+
+// askWith is ask with headers of its own.
+func (a *Admin) askWith(
+	ctx context.Context,
+	method, path string,
+	query url.Values,
+	body io.Reader,
+	accept string,
+	header http.Header,
+) (*http.Response, error) {
 	target := a.opts.URL + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
@@ -136,6 +149,7 @@ func (a *Admin) ask(
 	if err != nil {
 		return nil, fmt.Errorf("build request: %w", err)
 	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("Accept", accept)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")

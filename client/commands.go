@@ -123,7 +123,7 @@ func (s *commandStream) follow(ctx context.Context) (progress bool, _ error) {
 		s.handle(Command{Kind: CommandRefresh})
 		s.lost = false
 	}
-	events := newEventStream(watch.listen(resp.Body))
+	events := newEventStream(watch.listen(resp.Body), commandLineBytesMax, commandBytesMax)
 	for {
 		e, err := events.next()
 		if err != nil {

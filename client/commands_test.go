@@ -344,10 +344,10 @@ func TestWhatIsNoStreamIsNotRead(t *testing.T) {
 func TestLongLinesArePassedOver(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	stream := newEventStream(strings.NewReader(
-		"\uFEFF: " + long + "\nevent: a\n\n" + // A long comment damages nothing.
-			"event: b\ndata: " + long + "\nid: 5\n\n" +
-			strings.Repeat("data: "+long[:4000]+"\n", 100) + "event: c\n\n" +
-			"event: d\nid: " + long[:300] + "\ndata\n\n"))
+		"\uFEFF: "+long+"\nevent: a\n\n"+ // A long comment damages nothing.
+			"event: b\ndata: "+long+"\nid: 5\n\n"+
+			strings.Repeat("data: "+long[:4000]+"\n", 100)+"event: c\n\n"+
+			"event: d\nid: "+long[:300]+"\ndata\n\n"), commandLineBytesMax, commandBytesMax)
 	for _, want := range []streamEvent{
 		{name: "a"},
 		{name: "b", id: "5", hasID: true, damaged: true},

@@ -9,13 +9,14 @@ import (
 
 // eventStream reads server-sent events as https://html.spec.whatwg.org/multipage/server-sent-events.html has them:
 // lines of "field: value" that end with CR, LF or both; an empty line ends an event; a line that begins with a colon
-// says nothing. It holds no more than commandLineBytesMax of a line and commandBytesMax of an event's data, whatever is
-// sent.
+// says nothing. It holds no more than lineBytesMax of a line and dataBytesMax of an event's data, whatever is sent.
 type eventStream struct {
 	r      *bufio.Reader
 	line   []byte
 	begun  bool // the first line was read
 	skipLF bool // the line before ended with CR; an LF that follows belongs to it
+
+	lineBytesMax, dataBytesMax int
 }
 
 // streamEvent is one event.
@@ -27,8 +28,10 @@ type streamEvent struct {
 	damaged bool   // parts of it were too long and are missing
 }
 
-func newEventStream(r io.Reader) *eventStream {
-	return &eventStream{r: bufio.NewReaderSize(r, commandLineBytesMax)}
+func newEventStream(r io.Reader, lineBytesMax, dataBytesMax int) *eventStream {
+	return &eventStream{
+		r: bufio.NewReaderSize(r, commandLineBytesMax), lineBytesMax: lineBytesMax, dataBytesMax: dataBytesMax,
+	}
 }
 
 // next returns the next event, or what ended the stream. What stands behind the last empty line is no event.
@@ -52,12 +55,12 @@ func (s *eventStream) next() (streamEvent, error) {
 			e.damaged = true
 			continue
 		}
-		e.take(line)
+		e.take(line, s.dataBytesMax)
 	}
 }
 
 // take adds one line to e. Unknown fields say nothing.
-func (e *streamEvent) take(line []byte) {
+func (e *streamEvent) take(line []byte, dataBytesMax int) {
 	field, value, _ := bytes.Cut(line, []byte{':'})
 	value = bytes.TrimPrefix(value, []byte{' '})
 	switch string(field) {
@@ -65,7 +68,7 @@ func (e *streamEvent) take(line []byte) {
 		e.name = string(value)
 	case "data":
 		switch {
-		case len(e.data)+len(value) >= commandBytesMax:
+		case len(e.data)+len(value) >= dataBytesMax:
 			e.damaged = true
 			return
 		case e.data == nil:
@@ -89,7 +92,7 @@ func (s *eventStream) readLine() (line []byte, whole bool, err error) {
 		c, err := s.r.ReadByte()
 		if err != nil {
 			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF // A stream of commands has no end of its own.
+				err = io.ErrUnexpectedEOF // Such a stream has no end of its own.
 			}
 			return nil, false, err
 		}
@@ -106,7 +109,7 @@ func (s *eventStream) readLine() (line []byte, whole bool, err error) {
 			return s.line, whole, nil
 		}
 		s.skipLF = false
-		if len(s.line) < commandLineBytesMax {
+		if len(s.line) < s.lineBytesMax {
 			s.line = append(s.line, c)
 		} else {
 			whole = false

@@ -11,7 +11,7 @@ import (
 
 // readAll returns the events of a stream as text.
 func readAll(r io.Reader) (events []string, err error) {
-	s := newEventStream(r)
+	s := newEventStream(r, commandLineBytesMax, commandBytesMax)
 	for {
 		e, err := s.next()
 		if err != nil {
@@ -28,7 +28,7 @@ func FuzzEventStream(f *testing.F) {
 	f.Add([]byte("event: refresh\r\ndata: {\"product\":\"p\"}\r\rdata\n\n:\n\nid\n\n"))
 	f.Add([]byte("\uFEFFevent:refresh\ndata:{\ndata: \"product\":\"p\"}\nid:\x00\n\nretry: 1\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s := newEventStream(bytes.NewReader(text))
+		s := newEventStream(bytes.NewReader(text), commandLineBytesMax, commandBytesMax)
 		for {
 			e, err := s.next()
 			if err != nil {

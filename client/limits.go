@@ -75,6 +75,8 @@ const (
 	adminTimeoutDefault = 30 * time.Second
 	// adminAnswerBytesMax bounds an answer that is held whole: a page of 1000 devices has 0.6 MB.
 	adminAnswerBytesMax = 64 << 20
+	// eventLineBytes is what "data: " adds to a line of a log that is followed.
+	eventLineBytes = 16
 	// logLineBytesMax bounds a line of a device's log: a payload of 256 KiB, each byte escaped as six, and its names.
 	logLineBytesMax = 2 << 20
 	// pageElements is how many elements a page is asked for: the most that meterd gives.

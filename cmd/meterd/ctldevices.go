@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meterd/meterd/client"
-	"github.com/meterd/meterd/event"
 )
 
 var deviceColumns = []column{
@@ -106,43 +105,6 @@ func (c *ctl) licensesCommand() *cobra.Command {
 	c.offers(listing, "product", "PRODUCT")
 	c.offers(listing, "account", "ACCOUNT")
 	cmd.AddCommand(listing)
-	return cmd
-}
-
-var logColumns = []column{
-	{"DECIDED AT", "decided_at"},
-	{"TYPE", "type"},
-	{"SIZE", "size"},
-	{"VERDICT", "verdict"},
-	{"DAY USED", "day_used"},
-	{"TOPIC", "topic"},
-	{"PAYLOAD", "payload|payload_base64"},
-}
-
-func (c *ctl) logsCommand() *cobra.Command {
-	var from, to, typ string
-	cmd := c.listOfVerb(
-		"logs PRODUCT DEVICE",
-		"Show the raw log of a device, newest first",
-		func(cmd *cobra.Command, args []string) (list, error) {
-			l := list{
-				path: client.Path("v1", "products", args[0], "devices", args[1], "logs"), member: "logs", columns: logColumns,
-				query: url.Values{}, streamed: true,
-			}
-			if cmd.Flags().Changed("type") {
-				l.query.Set("type", typ)
-			}
-			if err := setInstant(l.query, cmd, "from", from); err != nil {
-				return list{}, err
-			}
-			return l, setInstant(l.query, cmd, "to", to)
-		},
-	)
-	cmd.Flags().StringVar(&from, "from", "", "only what was decided from then on: "+instantHelp)
-	cmd.Flags().StringVar(&to, "to", "", "only what was decided before: "+instantHelp)
-	cmd.Flags().StringVar(&typ, "type", "", "only events of this type")
-	choices(cmd, "type", event.Connect.String(), event.Disconnect.String(), event.Up.String(), event.Down.String(),
-		event.OTA.String(), event.OTAVoid.String())
 	return cmd
 }
 

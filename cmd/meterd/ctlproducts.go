@@ -180,7 +180,7 @@ func writeForecast(cmd *cobra.Command, answer json.RawMessage) error {
 	if err := json.Unmarshal(members["weeks"], &weeks); err != nil {
 		return fmt.Errorf("weeks of the forecast: %w", err)
 	}
-	out := newTable(cmd.OutOrStdout(), forecastColumns)
+	out := newTable(cmd.OutOrStdout(), forecastColumns, 0)
 	for _, w := range weeks {
 		if err := out.element(w); err != nil {
 			return err

@@ -20,18 +20,20 @@ import (
 // elements writes the elements of a list. After an error the list ends, but is not whole.
 type elements interface {
 	element(json.RawMessage) error
+	flush() error
 	end(whole bool) error
 }
 
-// newElements returns a writer of the list called member in the way that --output asks for.
-func (c *ctl) newElements(w io.Writer, member string, columns []column) elements {
+// newElements returns a writer of the list called member in the way that --output asks for. Columns have at least some
+// cells; wider ones are even among rows that are flushed together.
+func (c *ctl) newElements(w io.Writer, member string, columns []column, least int) elements {
 	switch c.output {
 	case asJSON:
 		return &jsonList{w: bufio.NewWriter(w), member: member}
 	case asLines:
 		return &jsonLines{w: bufio.NewWriter(w)}
 	}
-	return newTable(w, columns)
+	return newTable(w, columns, least)
 }
 
 // jsonList writes the list as the API would if a page had no end, without next. One that breaks off is left open, so
@@ -51,6 +53,8 @@ func (l *jsonList) element(raw json.RawMessage) error {
 	_, err := fmt.Fprintf(l.w, "%s%s", separator, raw)
 	return err
 }
+
+func (l *jsonList) flush() error { return l.w.Flush() }
 
 func (l *jsonList) end(whole bool) error {
 	var err error
@@ -80,6 +84,8 @@ func (l *jsonLines) element(raw json.RawMessage) error {
 	return err
 }
 
+func (l *jsonLines) flush() error { return l.w.Flush() }
+
 func (l *jsonLines) end(bool) error { return l.w.Flush() }
 
 // list is a list that the API has.
@@ -90,6 +96,7 @@ type list struct {
 	limit    uint // of elements that are shown, 0 for all
 	columns  []column
 	streamed bool // a line an element instead of pages
+	followed bool // what comes to be in it, without end
 }
 
 // show shows a list, to its end or limit. What came before an error is shown too.
@@ -99,7 +106,11 @@ func (c *ctl) show(cmd *cobra.Command, l list) error {
 		return err
 	}
 	defer admin.Close()
-	out := c.newElements(cmd.OutOrStdout(), l.member, l.columns)
+	least := 0
+	if l.followed { // Each row is flushed.
+		least = followedCells
+	}
+	out := c.newElements(cmd.OutOrStdout(), l.member, l.columns, least)
 	shown := uint(0)
 	for raw, err := range l.elements(cmd.Context(), admin) {
 		if err != nil {
@@ -107,6 +118,11 @@ func (c *ctl) show(cmd *cobra.Command, l list) error {
 		}
 		if err := out.element(raw); err != nil {
 			return err
+		}
+		if l.followed { // Somebody waits for it.
+			if err := out.flush(); err != nil {
+				return err
+			}
 		}
 		if shown++; shown == l.limit {
 			break
@@ -119,6 +135,9 @@ func (l *list) elements(ctx context.Context, admin *client.Admin) iter.Seq2[json
 	query := url.Values{}
 	for name, values := range l.query {
 		query[name] = values
+	}
+	if l.followed {
+		return client.Follow[json.RawMessage](ctx, admin, l.path, query)
 	}
 	if l.limit > 0 && l.limit < pageMax {
 		query.Set("limit", fmt.Sprint(l.limit))

@@ -22,6 +22,9 @@ type column struct {
 	title, path string
 }
 
+// followedCells is the least width of a column in a table that is followed, whose rows cannot wait for each other.
+const followedCells = 12
+
 // cellRunesMax bounds what is shown of a text in a row. A record shows the whole.
 const cellRunesMax = 64
 
@@ -32,8 +35,8 @@ type table struct {
 	rows    int
 }
 
-func newTable(w io.Writer, columns []column) *table {
-	t := &table{w: newTabs(w), columns: columns}
+func newTable(w io.Writer, columns []column, least int) *table {
+	t := &table{w: tabwriter.NewWriter(w, least, 0, 2, ' ', 0), columns: columns}
 	titles := make([]string, len(columns))
 	for i, c := range columns {
 		titles[i] = c.title
@@ -65,6 +68,9 @@ func (t *table) element(raw json.RawMessage) error {
 	}
 	return nil
 }
+
+// flush writes the rows that were held.
+func (t *table) flush() error { return t.w.Flush() }
 
 // end writes what is left. An empty list shows its titles; a list that was refused shows nothing.
 func (t *table) end(whole bool) error {

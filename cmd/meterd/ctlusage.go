@@ -108,15 +108,19 @@ func (c *ctl) verb(use, short string, run func(cmd *cobra.Command, args []string
 }
 
 func checkArguments(words, args []string) error {
-	if len(args) != len(words) {
+	least := slices.IndexFunc(words, func(word string) bool { return word[0] == '[' })
+	if least < 0 {
+		least = len(words)
+	}
+	if len(args) < least || len(args) > len(words) {
 		return fmt.Errorf("%d arguments were given, and %d are needed: %s", len(args), len(words), strings.Join(words, " "))
 	}
-	for i, word := range words {
+	for i, word := range words[:len(args)] {
 		if choice := strings.Split(word, "|"); len(choice) > 1 {
 			if !slices.Contains(choice, args[i]) {
 				return fmt.Errorf("%q: must be %s", args[i], strings.Join(choice, " or "))
 			}
-		} else if err := checkName(word, args[i]); err != nil {
+		} else if err := checkName(strings.Trim(word, "[]"), args[i]); err != nil {
 			return err
 		}
 	}

@@ -82,7 +82,7 @@ func (c *ctl) showUsage(cmd *cobra.Command, answer json.RawMessage, columns []co
 	if err := json.Unmarshal(answer, &usage); err != nil {
 		return fmt.Errorf("the answer is not what was expected: %w", err)
 	}
-	out := c.newElements(cmd.OutOrStdout(), "rows", columns)
+	out := c.newElements(cmd.OutOrStdout(), "rows", columns, 0)
 	for _, row := range usage.Rows {
 		if err := out.element(row); err != nil {
 			return err

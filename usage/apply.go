@@ -17,6 +17,12 @@ import (
 
 // Apply implements views.View.
 func (l *Ledger) Apply(groups []*views.Group, devices views.Devices) error {
+	if !l.isNoted {
+		if err := l.noteRetention(groups[0].LastMs); err != nil {
+			return err
+		}
+		l.isNoted = true
+	}
 	if !l.isTidy {
 		if err := l.dropLeft(); err != nil {
 			return err

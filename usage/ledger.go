@@ -13,18 +13,19 @@ import (
 
 // Key spaces of the ledger; FORMAT.md draws keys and values.
 const (
-	keyLicenses = "L" // + product, last serial of the block
-	keyEnds     = "E" // + product, serial: each licence ends once
-	keyTotals   = "Q" // + product, quarter of an hour, day
-	keyDays     = "Y" // + product, kind of day, day
-	keyNewest   = "T" // + product
-	keyDevices  = "D" // + level, product, day, first ordinal, group
-	keyMerged   = "G" // + product: the last day whose device-days are merged
-	keyOTA      = "O" // + product, month, ordinal, day
-	keyVoids    = "V" // + product, month of the void, ordinal, day, id
-	keyUpgrades = "I" // + product, device with its length, id
-	keyAnswers  = "C" // + producer, sequence
-	keyBegin    = "B" // the instant before which groups are missing
+	keyLicenses   = "L" // + product, last serial of the block
+	keyEnds       = "E" // + product, serial: each licence ends once
+	keyTotals     = "Q" // + product, quarter of an hour, day
+	keyDays       = "Y" // + product, kind of day, day
+	keyNewest     = "T" // + product
+	keyDevices    = "D" // + level, product, day, first ordinal, group
+	keyMerged     = "G" // + product: the last day whose device-days are merged
+	keyOTA        = "O" // + product, month, ordinal, day
+	keyVoids      = "V" // + product, month of the void, ordinal, day, id
+	keyUpgrades   = "I" // + product, device with its length, id
+	keyAnswers    = "C" // + producer, sequence
+	keyBegin      = "B" // the instant before which groups are missing
+	keyRetentions = "R" // for how long rows are kept
 )
 
 // Ledger is the view. Its reading methods are safe for concurrent use, also beside Apply: each sees what was applied
@@ -34,8 +35,9 @@ type Ledger struct {
 	store     Store
 	retention time.Duration
 	// merged is the last day whose device-days are merged, by product; Apply's alone.
-	merged map[uint32]uint32
-	isTidy bool // there are no blocks on level 0 of days that are merged; Apply's alone
+	merged  map[uint32]uint32
+	isTidy  bool // there are no blocks on level 0 of days that are merged; Apply's alone
+	isNoted bool // the row of retentions has retention; Apply's alone
 }
 
 // Options is what a Ledger is made of.

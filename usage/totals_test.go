@@ -377,6 +377,7 @@ func TestTotalsUntil(t *testing.T) {
 		string(dayBegan{1, utcDay, february.Quarter / 96}.key()): until(3, 1),
 		string(dayBegan{1, productDay, 2223}.key()):              until(3, 2),
 		string(key32(keyNewest, 1)):                              0,
+		keyRetentions:                                            0,
 	}
 	got := map[string]int64{}
 	for key, e := range store.rows {

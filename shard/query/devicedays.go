@@ -39,10 +39,11 @@ func (d *DeviceDay) isEmpty() bool {
 // retention back, or the one behind the day on which a ledger with a gap begins.
 func (r *Reader) UsageDayKept(p *license.Product) (kept uint32, err error) {
 	nowMs := r.engine.NowMs()
-	if r.usageRetention > 0 {
-		const counted = (counters.EpochS + 86_400) * 1000 // The first month has begun, and is not over, in every time zone.
-		kept = calendar.FirstDay(calendar.WindowAt(max(counted, nowMs-r.usageRetention.Milliseconds()), p.Zone).Month)
+	month, err := r.usageMonthKept(nowMs, p.Zone)
+	if err != nil {
+		return 0, err
 	}
+	kept = calendar.FirstDay(month)
 	beginMs, err := r.ledger.AvailableFromMs()
 	if err != nil {
 		return 0, r.ledgerErr(err)

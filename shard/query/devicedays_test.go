@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/shard"
 )
@@ -30,8 +31,8 @@ func TestUsageDayKept(t *testing.T) {
 	kept("2020-01-01")
 	d.usageRetention = 87_600 * time.Hour // It reaches back before the first day that has a number.
 	kept("2020-01-01")
-	if ms := d.usageKeptMs(testStart.UnixMilli()); ms != counters.EpochS*1000 {
-		t.Errorf("kept from %d", ms)
+	if ms, err := d.usageKeptMs(testStart.UnixMilli()); err != nil || ms != counters.EpochS*1000 {
+		t.Errorf("kept from %d, %v", ms, err)
 	}
 	d.usageRetention = 28 * 24 * time.Hour
 	kept("2026-10-01") // 28 days before 23 November are in October.
@@ -44,6 +45,62 @@ func TestUsageDayKept(t *testing.T) {
 	to.Seq++
 	d.must(d.ledger.Skip(to, time.Date(2026, 12, 3, 9, 0, 0, 0, time.UTC).UnixMilli()))
 	kept("2026-12-03")
+}
+
+// A longer retention does not bring back what was written for a shorter one: months that are deleted by then are told
+// as not kept, and not as unused.
+func TestUsageWrittenForLess(t *testing.T) {
+	d := newDaemon(t)
+	const days = 24 * time.Hour
+	reopen := func(retention time.Duration) {
+		t.Helper()
+		d.kept = retention
+		d.restart()
+	}
+	kept := func(want string) {
+		t.Helper()
+		nowMs := d.engine.NowMs()
+		day, err := d.UsageDayKept(d.productOf("p"))
+		d.must(err)
+		ms, err := d.usageKeptMs(nowMs)
+		if err != nil || calendar.DayName(day) != want || time.UnixMilli(ms).UTC().Format(time.DateOnly) != want {
+			t.Errorf("at %s kept from %s and %d, want %s; %v", time.UnixMilli(nowMs), calendar.DayName(day), ms, want, err)
+		}
+	}
+	use := func() {
+		t.Helper()
+		d.submit(line("connect", "p", "d") + line("up", "p", "d"))
+		d.must(d.engine.DurableInLedger())
+	}
+	reopen(28 * days)
+	d.product("p", `{}`, 1)
+	use()
+	d.clock.pass(40 * days) // to 2 January
+	use()
+	kept("2026-12-01")
+	reopen(400 * days)
+	kept("2026-12-01")
+	use()
+	kept("2026-12-01")
+	d.clock.pass(60 * days) // to 3 March
+	kept("2027-02-01")
+	use()
+	reopen(400 * days)
+	d.clock.pass(60 * days) // to 2 May
+	kept("2027-02-01")      // What was written since is kept.
+	reopen(28 * days)
+	kept("2027-04-01")
+	use()
+	reopen(400 * days)
+	kept("2027-04-01")
+	use()
+	rows, from, err := d.rowsOf(UsageQuery{
+		Products: []*license.Product{d.productOf("p")}, Span: calendar.Month, Zone: time.UTC, NowMs: d.engine.NowMs(),
+		FromMs: testStart.UnixMilli(), ToMs: d.engine.NowMs() + 1,
+	})
+	if err != nil || len(rows) != 1 || from != time.Date(2027, 4, 1, 0, 0, 0, 0, time.UTC).UnixMilli() {
+		t.Errorf("%+v from %d, %v", rows, from, err)
+	}
 }
 
 // However many devices a product has beside others', each day of each is told once, in one order, with what is closed

@@ -75,6 +75,7 @@ type daemon struct {
 	engine *shard.Engine
 	ledger *brokenLedger
 	close  func() error
+	kept   time.Duration // usage retention
 	*Reader
 }
 
@@ -105,13 +106,15 @@ func (d *daemon) open() {
 	d.must(err)
 	raw, err := rawlog.New(rawlog.Options{Store: rows, Log: log, Retention: retention})
 	d.must(err)
-	d.ledger = &brokenLedger{Ledger: usage.New(usage.Options{Store: store})}
+	d.ledger = &brokenLedger{Ledger: usage.New(usage.Options{Store: store, Retention: d.kept})}
 	d.engine, err = shard.Open(shard.Options{
 		Log: log, Ledger: d.ledger, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: d.clock, HashSeed: 42,
 		Region: dir.Region(), Retention: retention, Views: []views.View{raw},
 	})
 	d.must(err)
-	d.Reader, err = New(Options{Engine: d.engine, RawLog: raw, Ledger: d.ledger, Retention: retention})
+	d.Reader, err = New(Options{
+		Engine: d.engine, RawLog: raw, Ledger: d.ledger, Retention: retention, UsageRetention: d.kept,
+	})
 	d.must(err)
 	d.close = func() error {
 		return errors.Join(d.engine.Close(), raw.Close(), log.Close(), store.Close(), dir.Close())

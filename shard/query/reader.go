@@ -21,6 +21,9 @@ type Ledger interface {
 	TotalsBefore(product, quarter uint32) (sum record.Totals, from uint32, err error)
 	// TotalsAt sets sums to what a product had used before each of some instants, or before quarter from.
 	TotalsAt(at []record.Bucket, sums []record.Totals) (from uint32, err error)
+	// WrittenFor returns the shortest time for which usage is kept that was written up to untilMs, if that is shorter than
+	// retention, which holds at nowMs; else 0.
+	WrittenFor(retention time.Duration, nowMs int64) (shortest time.Duration, untilMs int64, err error)
 	DeviceLedger
 }
 

@@ -71,7 +71,11 @@ type Usage struct {
 func (r *Reader) Usage(q UsageQuery) (*Usage, error) {
 	u := &Usage{r: r, products: q.Products, nowMs: q.NowMs, days: map[string][]uint32{}}
 	from := q.FromMs - floorMod(q.FromMs, record.QuarterMs)
-	if kept := r.usageKeptMs(q.NowMs); from < kept {
+	kept, err := r.usageKeptMs(q.NowMs)
+	if err != nil {
+		return nil, err
+	}
+	if from < kept {
 		from, u.availableFromMs = kept, kept
 	}
 	if err := u.divide(from, q.ToMs+floorMod(-q.ToMs, record.QuarterMs), &q); err != nil {
@@ -82,11 +86,28 @@ func (r *Reader) Usage(q UsageQuery) (*Usage, error) {
 
 // usageKeptMs returns the instant from which on usage is kept: the beginning of the month (UTC) that lies a retention
 // back, or of the first month that the calendar counts.
-func (r *Reader) usageKeptMs(nowMs int64) int64 {
-	if r.usageRetention == 0 {
-		return counters.EpochS * 1000
+func (r *Reader) usageKeptMs(nowMs int64) (int64, error) {
+	month, err := r.usageMonthKept(nowMs, time.UTC)
+	startMs, _ := calendar.MonthBounds(month, time.UTC)
+	return startMs, err
+}
+
+// usageMonthKept returns the first month of a time zone of which usage is kept whole: the one that lies a retention
+// back. Of what was written while the retention was shorter that one counts.
+func (r *Reader) usageMonthKept(nowMs int64, zone *time.Location) (month uint32, err error) {
+	const counted = (counters.EpochS + 86_400) * 1000 // The first month has begun, and is not over, in every time zone.
+	monthAt := func(ms int64) uint32 { return calendar.WindowAt(max(counted, ms), zone).Month }
+	if r.usageRetention > 0 {
+		month = monthAt(nowMs - r.usageRetention.Milliseconds())
 	}
-	return max(counters.EpochS*1000, calendar.WindowAt(nowMs-r.usageRetention.Milliseconds(), time.UTC).MonthStartMs)
+	shortest, untilMs, err := r.ledger.WrittenFor(r.usageRetention, nowMs)
+	if err != nil {
+		return 0, r.ledgerErr(err)
+	}
+	if shortest > 0 {
+		month = max(month, min(monthAt(nowMs-shortest.Milliseconds()), monthAt(untilMs)+1))
+	}
+	return month, nil
 }
 
 func floorMod(n, m int64) int64 { return (n%m + m) % m }

@@ -52,8 +52,16 @@ func (s *Source) prepare(p *product) error {
 
 // checkKept refuses a month of which the ledger lacks something.
 func (s *Source) checkKept(p *product) error {
-	if s.o.Retention > 0 && s.o.State.AtMs >= endedMs(s.o.Month)+s.o.Retention.Milliseconds() {
+	sinceMs := s.o.State.AtMs - endedMs(s.o.Month)
+	if s.o.Retention > 0 && sinceMs >= s.o.Retention.Milliseconds() {
 		return notKept("the usage of this month is no longer kept (--usage-retention)")
+	}
+	shortest, untilMs, err := s.o.Ledger.WrittenFor(s.o.Retention, s.o.State.AtMs)
+	if err != nil {
+		return err
+	}
+	if shortest > 0 && sinceMs >= shortest.Milliseconds() && s.o.Month <= calendar.WindowAt(untilMs, p.Zone).Month {
+		return notKept("the usage of this month is no longer kept: --usage-retention was shorter when it was written")
 	}
 	fromMs, err := s.o.Ledger.AvailableFromMs()
 	if err != nil {

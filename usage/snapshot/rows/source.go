@@ -33,6 +33,7 @@ type State struct {
 // Ledger is the ledger at the same group; *usage.Instant is one. What its methods return is described at usage.Rows.
 type Ledger interface {
 	AvailableFromMs() (int64, error)
+	WrittenFor(retention time.Duration, nowMs int64) (shortest time.Duration, untilMs int64, err error)
 	Totals(product uint32) (record.BucketTotals, error)
 	TotalsBeforeDay(product, day uint32) (sum record.Totals, from uint32, err error)
 	EachDeviceDay(product, day uint32, from, to uint64, fn func(*views.DeviceDay) error) error

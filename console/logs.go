@@ -20,8 +20,17 @@ type logAnswer struct {
 	Topic         *string  `json:"topic"`
 	Payload       *string  `json:"payload,omitempty"`
 	PayloadBase64 []byte   `json:"payload_base64,omitempty"`
+	IsCut         bool     `json:"payload_truncated,omitempty"` // fewer bytes were kept than sent
 	Verdict       string   `json:"verdict"`
 	DayUsed       uint32   `json:"day_used"`
+	*quotaAnswer           // of events that a quota denied
+}
+
+// quotaAnswer is what the answer to an event said about the quota that denied it.
+type quotaAnswer struct {
+	Limit    uint32  `json:"limit"`
+	Used     uint32  `json:"used"`
+	ResetsAt instant `json:"resets_at"`
 }
 
 // showLogs answers GET /v1/products/{product}/devices/{device}/logs, newest first (R18).
@@ -115,15 +124,35 @@ func showLogEntry(e *query.LogEntry) logAnswer {
 	r := &e.Row
 	a := logAnswer{
 		Time: maybe(instant(r.TimeMs)), DecidedAt: instant(r.DecidedMs), Type: r.Type.String(), Size: r.Size,
-		Topic: maybe(string(r.Topic)), Verdict: r.Code.String(), DayUsed: r.Used,
+		Topic: maybe(string(r.Topic)), IsCut: r.IsCut, Verdict: r.Code.String(), DayUsed: r.Used,
+	}
+	if r.Code.IsQuota() {
+		a.quotaAnswer = &quotaAnswer{r.Quota.Limit, r.Quota.Used, instant(r.Quota.ResetsAtMs)}
+	}
+	text := r.Payload
+	if r.IsCut {
+		text = wholeRunes(text)
 	}
 	switch {
 	case len(r.Payload) == 0:
-	case utf8.Valid(r.Payload):
-		payload := string(r.Payload)
+	case utf8.Valid(text):
+		payload := string(text)
 		a.Payload = &payload
 	default:
 		a.PayloadBase64 = r.Payload
 	}
 	return a
+}
+
+// wholeRunes returns b without the beginning of a character that it ends in.
+func wholeRunes(b []byte) []byte {
+	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
+		if end := b[len(b)-n:]; utf8.RuneStart(end[0]) {
+			if !utf8.FullRune(end) {
+				return b[:len(b)-n]
+			}
+			return b
+		}
+	}
+	return b
 }

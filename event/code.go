@@ -125,6 +125,9 @@ func EventCodes() []Code {
 	return codes
 }
 
+// IsQuota reports whether an event with this code was denied by a quota: the answer names limit, used and reset.
+func (c Code) IsQuota() bool { return c == MessageQuotaExceeded || c == OTAQuotaExceeded }
+
 // String returns the stable wire name.
 func (c Code) String() string { return c.row().name }
 

@@ -3,6 +3,7 @@ package shard
 import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // The hot path. Between enter and leave every event passes through decideBatch once: no lock, no allocation, no map and
@@ -157,7 +158,7 @@ func (t *turn) message() {
 		t.quota(p.Plan.MessagesPerDay, out.After.Used(), 0)
 		after, closed, grown := t.slot.CountDenied(t.window.Day, units)
 		t.total(after.Day()).Deny(ev.Type, event.MessageQuotaExceeded, grown)
-		t.l.records.DeniedMessage(ev.Type, ordinal, ev.Size, out.After.Used(), after.Day(), after.Denied())
+		t.l.records.DeniedMessage(ev.Type, ordinal, ev.Size, t.numbers(), after.Day(), after.Denied())
 		p.State.Days.Use(after.Day())
 		if closed != 0 {
 			t.closed(wordDenied, uint64(closed), closed.Day())
@@ -243,12 +244,21 @@ func (t *turn) denied() {
 
 // logDenied logs a denied event: by ordinal if the device is known, in full if it is not.
 func (t *turn) logDenied() {
-	if t.slot == nil {
+	switch {
+	case t.slot == nil:
 		t.l.records.Stranger(t.ev.Type, t.verdict.Code, t.product.ID, t.r.Batch.Bytes(t.ev.Device), t.ev.Size)
-	} else {
+	case t.verdict.Code == event.OTAQuotaExceeded:
+		t.l.records.DeniedUpgrade(t.ev.Type, uint64(t.slot.Ordinal()), t.ev.Size, t.used(), t.numbers())
+	default:
 		t.l.records.Denied(t.ev.Type, t.verdict.Code, uint64(t.slot.Ordinal()), t.ev.Size, t.used())
 	}
 	t.attach(false)
+}
+
+// numbers returns what the verdict says of the quota.
+func (t *turn) numbers() record.QuotaNumbers {
+	v := &t.verdict
+	return record.QuotaNumbers{Limit: uint32(v.Limit), Used: uint32(v.Used), ResetsAtMs: v.ResetsAtMs}
 }
 
 // accepted logs an accepted event that is no message.
@@ -262,15 +272,19 @@ func (t *turn) accepted() {
 	t.attach(true)
 }
 
-// attach adds what only the raw log keeps; denied events have no payload in it (R18).
+// attach adds what only the raw log keeps; denied events have no payload in it (R18). The decoder leaves nothing of one
+// that is too large.
 func (t *turn) attach(payload bool) {
 	ev, b := t.ev, t.r.Batch
-	if ev.ID.Len|ev.Topic.Len|ev.Payload.Len == 0 && ev.TimeMs == 0 {
+	tooLarge := ev.Fault == event.FaultPayloadTooLarge
+	if ev.ID.Len|ev.Topic.Len|ev.Payload.Len == 0 && ev.TimeMs == 0 && !tooLarge {
 		return
 	}
-	var body []byte
+	sent := b.Bytes(ev.Payload)
+	x := record.Extras{ID: b.Bytes(ev.ID), Topic: b.Bytes(ev.Topic), TimeMs: ev.TimeMs}
 	if payload {
-		body = b.Bytes(ev.Payload)
+		x.Payload = sent
 	}
-	t.l.records.Attach(b.Bytes(ev.ID), b.Bytes(ev.Topic), body, ev.TimeMs)
+	x.IsCut = tooLarge || len(x.Payload) < len(sent)
+	t.l.records.Attach(&x)
 }

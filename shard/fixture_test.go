@@ -551,7 +551,13 @@ func (m *machine) licenses(product string) license.Counts {
 }
 
 // logged returns the rows that the log has of messages, accepted or denied.
-func (m *machine) logged() (rows []record.Row) {
+func (m *machine) logged() []record.Row {
+	m.t.Helper()
+	return slices.DeleteFunc(m.rows(), func(r record.Row) bool { return r.Type != event.Up && r.Type != event.Down })
+}
+
+// rows returns all rows of the log.
+func (m *machine) rows() (rows []record.Row) {
 	m.t.Helper()
 	for _, g := range m.log.snapshot() {
 		for _, stored := range g.Chunks {
@@ -565,9 +571,7 @@ func (m *machine) logged() (rows []record.Row) {
 			}
 			scan := c.Scan()
 			for scan.Next() {
-				if kind := scan.Row.Type; kind == event.Up || kind == event.Down {
-					rows = append(rows, scan.Row) // raw belongs to this chunk alone.
-				}
+				rows = append(rows, scan.Row) // raw belongs to this chunk alone.
 			}
 			if err := scan.Err(); err != nil {
 				m.t.Fatal(err)

@@ -3,6 +3,7 @@ package shard
 import (
 	"testing"
 
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 )
 
@@ -23,7 +24,7 @@ func BenchmarkQuotaTold(b *testing.B) {
 			case "all":
 				f.hook("")
 			}
-			f.benchSubmit(b, product, devices, 1000, 4)
+			f.benchSubmit(b, product, devices, 1000, 4, event.Accepted)
 		})
 		f.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 			hooks, _ := c.Hooks()
@@ -31,6 +32,25 @@ func BenchmarkQuotaTold(b *testing.B) {
 				return nil, nil, nil
 			}
 			return c.DeleteHook(by, hooks[0].Name)
+		})
+	}
+}
+
+// BenchmarkDenied is BenchmarkSubmit when every device has used up its day.
+func BenchmarkDenied(b *testing.B) {
+	const product = "p"
+	for _, log := range []string{"disk", "none"} {
+		b.Run("log="+log, func(b *testing.B) {
+			var instead Log
+			if log == "none" {
+				instead = &noLog{}
+			}
+			f := newFleetOn(b, instead)
+			devices := scaled(1_000_000)
+			f.stock(product, `{"messages_per_day":1}`, devices)
+			f.fill("connect", product, 0, devices)
+			f.fill("up", product, 0, devices)
+			f.benchSubmit(b, product, devices, 1000, 4, event.MessageQuotaExceeded)
 		})
 	}
 }

@@ -45,14 +45,15 @@ func BenchmarkSubmit(b *testing.B) {
 				{5000, 16},
 			} {
 				b.Run(fmt.Sprintf("batch=%d/callers=%d", c.batch, c.callers), func(b *testing.B) {
-					f.benchSubmit(b, product, devices, c.batch, c.callers)
+					f.benchSubmit(b, product, devices, c.batch, c.callers, event.Accepted)
 				})
 			}
 		})
 	}
 }
 
-func (f *fleet) benchSubmit(b *testing.B, product string, devices, batch, callers int) {
+// benchSubmit submits messages of random devices, which are all answered with code.
+func (f *fleet) benchSubmit(b *testing.B, product string, devices, batch, callers int, code event.Code) {
 	const distinct = 64 // batches a caller, so that no two in flight are about the same devices
 	requests := make([][]*Request, callers)
 	random := rand.New(rand.NewPCG(1, uint64(batch)))
@@ -82,8 +83,13 @@ func (f *fleet) benchSubmit(b *testing.B, product string, devices, batch, caller
 			for n := 0; left.Add(-1) >= 0; n++ {
 				r := requests[i][n%len(requests[i])]
 				*r.Claim = claims.Claim{Sequence: f.sequence.Add(1)}
-				if err := f.Submit(r); err != nil || r.Result.Accepted != batch {
-					b.Errorf("%d of %d accepted: %v", r.Result.Accepted, batch, err)
+				err := f.Submit(r)
+				n := r.Result.Accepted
+				if d := r.Result.Denials; code != event.Accepted && len(d) > 0 && d[0].Verdict.Code == code {
+					n = len(d)
+				}
+				if err != nil || n != batch {
+					b.Errorf("%d of %d answered with %s: %v", n, batch, code, err)
 					return
 				}
 			}

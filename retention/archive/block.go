@@ -10,7 +10,7 @@ import (
 )
 
 // blockVersion is the first byte of every block.
-const blockVersion = 1
+const blockVersion = 2
 
 // How the rest of a block is stored.
 const (
@@ -87,6 +87,16 @@ type block struct {
 	topic      []byte // of the last row that had one
 	name       []byte // of the last row of the device
 	size       int    // of cols, about
+	quota      quotaRun
+	quotaRows  uint64
+	resetsMs   int64 // of the run of quotas before the one in hand
+}
+
+// quotaRun is what neighbouring rows that a quota denied have in common, by the device or the product.
+type quotaRun struct {
+	limit    uint32
+	more     int64 // used, less the row's Used
+	resetsMs int64
 }
 
 // counts are what the values of a row are compared with: those of the row before of the same device.
@@ -169,9 +179,17 @@ func (b *block) values(r *Row) {
 			b.counts.denied = r.Denied
 		}
 	}
-	if len(r.ID)+len(r.Topic) > 0 || r.TimeMs != 0 {
+	if r.hasExtra() {
 		kind |= kindExtra
 		b.extra(r)
+	}
+	if r.Quota != (Quota{}) {
+		kind |= kindQuota
+		if run := (quotaRun{r.Quota.Limit, int64(r.Quota.Used) - int64(r.Used), r.Quota.ResetsAtMs}); run != b.quota {
+			b.endQuota()
+			b.quota = run
+		}
+		b.quotaRows++
 	}
 	if len(r.Payload) > 0 {
 		kind |= kindPayload
@@ -219,6 +237,9 @@ func (b *block) extra(r *Row) {
 		x[flags] |= extraTime
 		x = appendVarint(x, r.TimeMs-r.DecidedMs)
 	}
+	if r.IsCut {
+		x[flags] |= extraCut
+	}
 	b.cols[colExtras] = x
 }
 
@@ -234,10 +255,21 @@ func (b *block) endLogDays() {
 	b.daysRows = 0
 }
 
+func (b *block) endQuota() {
+	if b.quotaRows == 0 {
+		return
+	}
+	d := binary.AppendUvarint(b.cols[colQuotas], b.quotaRows)
+	d = appendVarint(binary.AppendUvarint(d, uint64(b.quota.limit)), b.quota.more)
+	b.cols[colQuotas] = appendVarint(d, b.quota.resetsMs-b.resetsMs)
+	b.quotaRows, b.resetsMs = 0, b.quota.resetsMs
+}
+
 // finish returns the raw rows. Its memory is the block's.
 func (b *block) finish(dst []byte) []byte {
 	b.endDevice()
 	b.endLogDays()
+	b.endQuota()
 	dst = binary.AppendUvarint(dst, uint64(b.rows))
 	return appendColumns(dst, &b.cols)
 }
@@ -252,6 +284,8 @@ type blockReader struct {
 	firstMs              int64
 	left                 uint64 // rows
 	deviceLeft, daysLeft uint64
+	quotaLeft            uint64
+	quota                quotaRun
 	payloadAt            int
 	counts               counts
 	topic, name          []byte
@@ -347,15 +381,36 @@ func (b *blockReader) values() {
 	if kind&kindExtra != 0 {
 		b.extra()
 	}
+	if kind&kindQuota != 0 {
+		b.numbers()
+	}
 	b.from, b.size = b.payloadAt, 0
 	if kind&kindPayload != 0 {
 		b.size = int(min(cols[colPayloads].uvarint(), payloadBytesMax))
 	}
 }
 
+// numbers reads the quota that denied the row.
+func (b *blockReader) numbers() {
+	c := &b.cols[colQuotas]
+	if b.quotaLeft == 0 {
+		if b.quotaLeft = c.uvarint(); b.quotaLeft == 0 {
+			c.fail()
+			return
+		}
+		b.quota.limit, b.quota.more = uint32(c.uvarint()), c.varint()
+		b.quota.resetsMs += c.varint()
+	}
+	b.quotaLeft--
+	b.row.Quota = Quota{
+		Limit: b.quota.limit, Used: uint32(int64(b.row.Used) + b.quota.more), ResetsAtMs: b.quota.resetsMs,
+	}
+}
+
 func (b *blockReader) extra() {
 	r, x := &b.row, &b.cols[colExtras]
 	flags := x.byte()
+	r.IsCut = flags&extraCut != 0
 	if flags&extraID != 0 {
 		r.ID = x.bytes(x.uvarint())
 	}

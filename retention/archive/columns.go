@@ -24,6 +24,7 @@ const (
 	colNames           // rows of unknown devices
 	colExtras          // id, topic, claimed time
 	colPayloads        // bytes of a payload
+	colQuotas          // runs of rows with the same quota
 	columns
 )
 
@@ -34,6 +35,7 @@ const (
 	kindCounted = 1 << 4
 	kindExtra   = 1 << 5
 	kindPayload = 1 << 6
+	kindQuota   = 1 << 7
 )
 
 // Bits of an extra.
@@ -42,6 +44,7 @@ const (
 	extraTopic     = 2
 	extraTime      = 4
 	extraSameTopic = 8 // as the row before that has one
+	extraCut       = 16
 )
 
 var errShort = errors.New("a column ends in the middle of a value")

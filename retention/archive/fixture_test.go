@@ -114,6 +114,12 @@ func (h *history) row() Row {
 			r.Counted, r.Day, r.Denied = true, last.Day, last.Denied
 		}
 		r.Used = last.Up + last.Down
+		switch r.Code {
+		case 1:
+			r.Quota = Quota{Limit: uint32(1500 + ordinal%2), Used: r.Used, ResetsAtMs: beginMs + int64(last.Day+1)*day.Milliseconds()}
+		case 2:
+			r.Quota = Quota{Limit: uint32(h.dice.IntN(3)), Used: uint32(h.dice.IntN(3)), ResetsAtMs: beginMs + 30*day.Milliseconds()}
+		}
 		if r.Type == 5 {
 			r.Size = h.dice.Int64N(1 << 40)
 			r.ID = fmt.Appendf(nil, "ota-%d", h.dice.IntN(100))
@@ -128,6 +134,7 @@ func (h *history) row() Row {
 	if h.dice.IntN(8) == 0 {
 		r.Payload = bytes.Repeat([]byte{byte(h.dice.IntN(256))}, 1+h.dice.IntN(3000))
 	}
+	r.IsCut = h.dice.IntN(6) == 0
 	return r
 }
 

@@ -65,7 +65,7 @@ func (m *Memory) add(r *Row, firstMs int64, days map[uint32]uint32) {
 	if !r.isMessage() {
 		row.up = r.Used
 	}
-	if r.Counted || r.TimeMs != 0 || r.Size>>32 != 0 || len(r.Name)+len(r.ID)+len(r.Topic)+len(r.Payload) > 0 {
+	if r.Counted || r.hasExtra() || r.Quota != (Quota{}) || r.Size>>32 != 0 || len(r.Name)+len(r.Payload) > 0 {
 		row.kind |= kindExtra
 		row.text = uint32(len(b.texts)) + 1
 		b.texts = appendTexts(b.texts, r)
@@ -74,7 +74,25 @@ func (m *Memory) add(r *Row, firstMs int64, days map[uint32]uint32) {
 	m.rows++
 }
 
+// Bits that say what stands before the texts of a row.
+const (
+	textsCut   = 1
+	textsQuota = 2
+)
+
 func appendTexts(dst []byte, r *Row) []byte {
+	flags := byte(0)
+	if r.IsCut {
+		flags |= textsCut
+	}
+	if r.Quota != (Quota{}) {
+		flags |= textsQuota
+	}
+	dst = append(dst, flags)
+	if flags&textsQuota != 0 {
+		dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(r.Quota.Limit)), uint64(r.Quota.Used))
+		dst = binary.AppendVarint(dst, r.Quota.ResetsAtMs-r.DecidedMs)
+	}
 	dst = binary.AppendUvarint(dst, uint64(r.Size)>>32)
 	dst = binary.AppendUvarint(dst, r.Denied)
 	dst = binary.AppendVarint(dst, r.TimeMs)
@@ -98,6 +116,13 @@ func (b *batch) row(r *Row, i int, baseMs int64) {
 	}
 	if x.kind&kindExtra != 0 {
 		c := column{b: b.texts[x.text-1:]}
+		flags := c.byte()
+		r.IsCut = flags&textsCut != 0
+		if flags&textsQuota != 0 {
+			r.Quota = Quota{
+				Limit: uint32(c.uvarint()), Used: uint32(c.uvarint()), ResetsAtMs: r.DecidedMs + c.varint(),
+			}
+		}
 		r.Size |= int64(c.uvarint() << 32)
 		r.Denied, r.TimeMs = c.uvarint(), c.varint()
 		for _, t := range []*[]byte{&r.Name, &r.ID, &r.Topic, &r.Payload} {

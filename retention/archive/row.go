@@ -53,10 +53,19 @@ type Row struct {
 	Up, Down   uint32 // of accepted messages of known devices: units of Day after it
 	Used       uint32 // units of the running day after it
 	Denied     uint64
-	TimeMs     int64  // what the gateway claimed, 0 without
+	TimeMs     int64 // what the gateway claimed, 0 without
+	Quota      Quota
 	Name       []byte // of an unknown device
 	ID, Topic  []byte
 	Payload    []byte
+	IsCut      bool // more of the payload was sent
+}
+
+// Quota is what the answer to an event said about the quota that denied it; the zero Quota for other events.
+type Quota struct {
+	Limit      uint32
+	Used       uint32
+	ResetsAtMs int64
 }
 
 // Types of rows that the archive looks at; the numbers are those of the log.
@@ -70,6 +79,9 @@ const (
 func (r *Row) isMessage() bool {
 	return r.Code == 0 && (r.Type == typeUp || r.Type == typeDown) && r.Device.IsKnown()
 }
+
+// hasExtra reports whether the row has what most have not.
+func (r *Row) hasExtra() bool { return len(r.ID)+len(r.Topic) > 0 || r.TimeMs != 0 || r.IsCut }
 
 // Place returns the row's place among those of its device, whether it had an ordinal or not.
 func (r *Row) Place() Place {

@@ -17,8 +17,8 @@ import (
 // FormatVersion is the version of everything that lies in a data directory, as the FORMAT.md of each room draws it. A
 // first start writes it. VersionMin is the oldest one that is read. Directories of others are refused.
 const (
-	FormatVersion = 3
-	VersionMin    = 3
+	FormatVersion = 4
+	VersionMin    = 4
 )
 
 // DirOptions says which data directory to open and for whom.

@@ -86,7 +86,7 @@ func (r *rig) append(changes ...[]byte) {
 				}
 				b.Message(event.Up, ordinal, 1, 100, uint32(r.seq), uint32(b.Rows()))
 			}
-			b.Attach(nil, topic, payload, 0)
+			b.Attach(&record.Extras{Topic: topic, Payload: payload})
 		}
 		r.nowMs += r.dice.Int64N(2) // Often groups share a millisecond.
 	}

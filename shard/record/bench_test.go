@@ -58,10 +58,12 @@ func TestMessageDoesNotAllocate(t *testing.T) {
 		b.BeginBatch(1_800_000_000_000, 7)
 		for i := range 1000 {
 			b.Message(event.Up, uint64(i)<<20, 120, 2500+uint32(i/500), 1499, 300)
-			b.DeniedMessage(event.Down, uint64(i), 120, 1500, 2500, 1<<40)
+			b.DeniedMessage(event.Down, uint64(i), 120, QuotaNumbers{1500, 1500, 1_800_086_400_000 + int64(i)}, 2500, 1<<40)
 			b.Denied(event.Connect, event.LicenseExhausted, uint64(i), 0, 7)
 			b.Other(event.Connect, uint64(i), 0, 7)
-			b.Attach([]byte("id"), []byte("topic"), []byte("payload"), 1_800_000_000_001)
+			b.Attach(&Extras{
+				ID: []byte("id"), Topic: []byte("topic"), Payload: []byte("payload"), IsCut: true, TimeMs: 1_800_000_000_001,
+			})
 			b.Session(uint64(i), 1<<60)
 			b.Closed(WordMessages, uint64(i), 1<<60)
 		}
@@ -100,7 +102,7 @@ func TestBuilderForgetsHugeColumns(t *testing.T) {
 	payload := make([]byte, event.PayloadBytesMax)
 	for range 20 {
 		b.Other(event.Connect, 1, 0, 0)
-		b.Attach(nil, nil, payload, 0)
+		b.Attach(&Extras{Payload: payload})
 	}
 	b.Finish(nil)
 	if n := cap(b.cols[colPayloads]); n > columnBytesKept {
@@ -149,6 +151,63 @@ func TestBytesAMessage(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The numbers of the quota cost a denial almost nothing: neighbours share them.
+func TestBytesADenial(t *testing.T) {
+	const budget = 0.05
+	c, err := NewCompressor(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const dayMs = 86_400_000
+	loads := []struct {
+		name   string
+		quota  func(row int, r *rand.Rand) QuotaNumbers
+		budget float64
+	}{
+		{"one product", func(int, *rand.Rand) QuotaNumbers {
+			return QuotaNumbers{Limit: 1500, Used: 1500, ResetsAtMs: 20_840 * dayMs}
+		}, budget},
+		{"one product, units of 64 bytes", func(_ int, r *rand.Rand) QuotaNumbers {
+			return QuotaNumbers{Limit: 1500, Used: 1490 + uint32(r.IntN(11)), ResetsAtMs: 20_840 * dayMs}
+		}, budget},
+		{"a product a request", func(row int, _ *rand.Rand) QuotaNumbers {
+			return numbersOf(row / loadBatch % 24)
+		}, budget},
+		{"24 products mixed in a request", func(_ int, r *rand.Rand) QuotaNumbers { return numbersOf(r.IntN(24)) }, 1.5},
+	}
+	for _, load := range loads {
+		for _, rows := range []int{1000, 64_000} {
+			l, r := newLoad(), rand.New(rand.NewPCG(3, 4))
+			var b Builder
+			fill := func() {
+				for i := range rows {
+					if i%loadBatch == 0 {
+						b.BeginBatch(1_800_000_000_000+int64(i/loadBatch), 1)
+					}
+					d := r.IntN(loadDevices)
+					b.DeniedMessage(event.Up, l.ordinals[d], 120, load.quota(i, r), 2500, uint64(r.IntN(4)))
+				}
+			}
+			fill()
+			with := float64(len(c.Compress(nil, b.Finish(nil)))) / float64(rows)
+			r = rand.New(rand.NewPCG(3, 4))
+			fill()
+			b.cols[colQuotas], b.quotaRows = nil, 0
+			without := float64(len(c.Compress(nil, b.Finish(nil)))) / float64(rows)
+			t.Logf("%s, %d rows a chunk: %.3f bytes a denial, %.3f without the numbers", load.name, rows, with, without)
+			if with-without > load.budget {
+				t.Errorf("%s: the numbers take %.2f bytes a denial, %.2f are the most", load.name, with-without, load.budget)
+			}
+		}
+	}
+}
+
+// numbersOf returns the numbers of one of 24 products, each in a time zone of its own.
+func numbersOf(product int) QuotaNumbers {
+	limit := 1000 + 500*uint32(product%3)
+	return QuotaNumbers{Limit: limit, Used: limit, ResetsAtMs: 1_800_057_600_000 + int64(product)*3_600_000}
 }
 
 const benchRows = 64_000

@@ -18,6 +18,10 @@ type Builder struct {
 	ordinals  []byte // ordinals row by row, little-endian; Finish turns them into planes
 	day       uint32
 	dayRun    uint64
+	quota     quotaRun
+	quotaRows uint64
+	quotas    quotaTable
+	resetsMs  int64 // of the numbers that colQuotas has last
 }
 
 // Rows returns the number of rows gathered since the last Finish.
@@ -109,23 +113,87 @@ func (b *Builder) Other(t event.Type, ordinal uint64, size int64, used uint32) {
 	b.putUvarint(colUsed, uint64(used))
 }
 
-// Denied adds a denied event of a known device.
+// Denied adds an event of a known device that no quota denied.
 func (b *Builder) Denied(t event.Type, code event.Code, ordinal uint64, size int64, used uint32) {
-	b.device(byte(t)|kindDenied, ordinal)
+	if code.IsQuota() {
+		panic("BUG: a quota's denial without its numbers")
+	}
+	b.denied(byte(t)|kindDenied, code, ordinal, size, used)
+}
+
+func (b *Builder) denied(kind byte, code event.Code, ordinal uint64, size int64, used uint32) {
+	b.device(kind, ordinal)
 	b.cols[colCodes] = append(b.cols[colCodes], byte(code))
 	b.putUvarint(colSizes, uint64(size))
 	b.putUvarint(colUsed, uint64(used))
 }
 
+// QuotaNumbers are what the answer to an event said about the quota that denied it.
+type QuotaNumbers struct {
+	Limit      uint32
+	Used       uint32 // units
+	ResetsAtMs int64  // Unix milliseconds, 0 for none
+}
+
 // DeniedMessage adds a message that the quota denied: denied is the count of the device's denials on day after it
-// (R11).
-func (b *Builder) DeniedMessage(t event.Type, ordinal uint64, size int64, used, day uint32, denied uint64) {
-	b.device(byte(t)|kindDenied|kindCounted, ordinal)
-	b.cols[colCodes] = append(b.cols[colCodes], byte(event.MessageQuotaExceeded))
-	b.putUvarint(colSizes, uint64(size))
-	b.putUvarint(colUsed, uint64(used))
+// (R11). Its log entry shows q.Used as the day's use.
+func (b *Builder) DeniedMessage(t event.Type, ordinal uint64, size int64, q QuotaNumbers, day uint32, denied uint64) {
+	b.denied(byte(t)|kindDenied|kindCounted, event.MessageQuotaExceeded, ordinal, size, q.Used)
 	b.putUvarint(colDenied, uint64(day))
 	b.putUvarint(colDenied, denied)
+	b.numbers(q, q.Used)
+}
+
+// DeniedUpgrade adds an OTA, or the void of one, that the quota of a month denied; used is what its log entry shows as
+// the day's use.
+func (b *Builder) DeniedUpgrade(t event.Type, ordinal uint64, size int64, used uint32, q QuotaNumbers) {
+	b.denied(byte(t)|kindDenied, event.OTAQuotaExceeded, ordinal, size, used)
+	b.numbers(q, used)
+}
+
+// quotaTable is what a writer and a reader of colQuotas remember: rows of a few products are mixed in a request, and
+// each of their numbers is written once.
+type quotaTable [quotaPlaces]quotaRun
+
+// place returns where the writer puts a run: any other choice would be read too.
+func (r *quotaRun) place() uint64 {
+	return (uint64(r.limit) + uint64(r.more) + uint64(r.resetsMs)*31) * 0x9E3779B97F4A7C15 % (1 << 32) * quotaPlaces >> 32
+}
+
+// quotaRun is what neighbouring rows have in common: devices of one product have one limit and reset together. Of
+// messages used is the day's use too, which stands in another column.
+type quotaRun struct {
+	limit    uint32
+	more     int64 // used, less the row's day's use
+	resetsMs int64
+}
+
+// numbers adds the last row to the run of those with the same numbers. used is the row's day's use.
+func (b *Builder) numbers(q QuotaNumbers, used uint32) {
+	if run := (quotaRun{q.Limit, int64(q.Used) - int64(used), q.ResetsAtMs}); run != b.quota {
+		b.flushQuota()
+		b.quota = run
+	}
+	b.quotaRows++
+}
+
+func (b *Builder) flushQuota() {
+	if b.quotaRows == 0 {
+		return
+	}
+	b.putUvarint(colQuotas, b.quotaRows)
+	b.quotaRows = 0
+	place := b.quota.place()
+	if b.quotas[place] == b.quota {
+		b.putUvarint(colQuotas, place<<1)
+		return
+	}
+	b.quotas[place] = b.quota
+	b.putUvarint(colQuotas, place<<1|1)
+	b.putUvarint(colQuotas, uint64(b.quota.limit))
+	b.cols[colQuotas] = binary.AppendVarint(b.cols[colQuotas], b.quota.more)
+	b.cols[colQuotas] = binary.AppendVarint(b.cols[colQuotas], b.quota.resetsMs-b.resetsMs)
+	b.resetsMs = b.quota.resetsMs
 }
 
 // Stranger adds an event of a device that is not known: its name stands in full, for nothing that lasts is kept of it
@@ -143,11 +211,23 @@ func (b *Builder) Stranger(t event.Type, code event.Code, product uint32, name [
 	b.rows++
 }
 
-// Attach adds to the last row what only the raw log keeps. Denied events are logged without payload (R18): the caller
-// passes none.
-func (b *Builder) Attach(id, topic, payload []byte, timeMs int64) {
+// Extras are what only the raw log keeps of an event.
+type Extras struct {
+	ID, Topic []byte
+	// Payload is as much as is to be kept of it: nothing of a denied event's (R18).
+	Payload []byte
+	IsCut   bool  // Payload is not all that was sent
+	TimeMs  int64 // what the gateway claimed, 0 without
+}
+
+// Attach adds extras to the last row. Their slices are copied.
+func (b *Builder) Attach(x *Extras) {
 	kind := &b.cols[colKinds][b.rows-1]
+	id, topic, payload, timeMs := x.ID, x.Topic, x.Payload, x.TimeMs
 	var flags byte
+	if x.IsCut {
+		flags |= extraCut
+	}
 	if len(id) > 0 {
 		flags |= extraID
 	}
@@ -180,6 +260,7 @@ func (b *Builder) Attach(id, topic, payload []byte, timeMs int64) {
 func (b *Builder) Finish(dst []byte) []byte {
 	b.EndBatch()
 	b.flushDay()
+	b.flushQuota()
 	b.splitPlanes()
 	dst = append(dst, Version)
 	dst = binary.AppendUvarint(dst, uint64(b.rows))
@@ -207,6 +288,9 @@ func (b *Builder) splitPlanes() {
 
 // Reset drops what was gathered and keeps the memory, unless a huge batch made it far larger than usual.
 func (b *Builder) Reset() {
+	if len(b.cols[colQuotas]) > 0 {
+		b.quotas = quotaTable{}
+	}
 	for i := range b.cols {
 		if cap(b.cols[i]) > columnBytesKept {
 			b.cols[i] = nil
@@ -216,4 +300,5 @@ func (b *Builder) Reset() {
 	b.ordinals = b.ordinals[:0]
 	b.rows, b.batchAt, b.batchOpen, b.lastMs = 0, 0, false, 0
 	b.day, b.dayRun = 0, 0
+	b.quota, b.quotaRows, b.resetsMs = quotaRun{}, 0, 0
 }

@@ -39,8 +39,12 @@ type Row struct {
 	Up, Down  uint32 // accepted messages: units of Day after it
 	Used      uint32 // units of the running day after it, in every row of a known device
 	Denied    uint64
-	ID, Topic []byte
-	Payload   []byte
+	Quota     QuotaNumbers // of events that a quota denied
+	ID        []byte
+	Topic     []byte
+	// Payload is what was kept of it; IsCut says that more was sent.
+	Payload []byte
+	IsCut   bool
 }
 
 // IsMessage reports whether the row is an accepted message, whose Day, Up and Down are the device's word after it.
@@ -58,12 +62,15 @@ type Scanner struct {
 	index int
 	rows  int
 	// what is left of the running batch and of the running day
-	batchLeft, dayLeft uint64
-	holder             uint32
-	decidedMs          int64
-	day                uint32
-	failed             bool // one of cols has an error
-	err                error
+	batchLeft, dayLeft, quotaLeft uint64
+	holder                        uint32
+	decidedMs                     int64
+	day                           uint32
+	quota                         quotaRun
+	quotas                        quotaTable
+	resetsMs                      int64 // of the numbers that were read last
+	failed                        bool  // one of cols has an error
+	err                           error
 }
 
 // Scan starts before the first row.
@@ -154,11 +161,37 @@ func (s *Scanner) known(kind byte) {
 	if kind&kindCounted != 0 {
 		row.Day, row.Denied = uint32(s.cols[colDenied].uvarint()), s.cols[colDenied].uvarint()
 	}
+	if row.Code.IsQuota() {
+		s.numbers()
+	}
+}
+
+// numbers reads what a quota that denied the row was answered with.
+func (s *Scanner) numbers() {
+	r := &s.cols[colQuotas]
+	if s.quotaLeft == 0 {
+		s.quotaLeft = r.uvarint()
+		place := r.uvarint()
+		if s.quotaLeft == 0 || place>>1 >= quotaPlaces {
+			r.fail()
+			return
+		}
+		if place&1 != 0 {
+			s.quotas[place>>1] = quotaRun{limit: uint32(r.uvarint()), more: r.varint(), resetsMs: s.resetsMs + r.varint()}
+			s.resetsMs = s.quotas[place>>1].resetsMs
+		}
+		s.quota = s.quotas[place>>1]
+	}
+	s.quotaLeft--
+	s.Row.Quota = QuotaNumbers{
+		Limit: s.quota.limit, Used: uint32(int64(s.Row.Used) + s.quota.more), ResetsAtMs: s.quota.resetsMs,
+	}
 }
 
 func (s *Scanner) extra() {
 	r, row := &s.cols[colExtras], &s.Row
 	flags := r.byte()
+	row.IsCut = flags&extraCut != 0
 	if flags&extraID != 0 {
 		row.ID = r.bytes(r.uvarint())
 	}

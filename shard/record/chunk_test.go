@@ -111,6 +111,8 @@ func TestAttach(t *testing.T) {
 		{Payload: payload},
 		{ID: id, Topic: topic, TimeMs: 1_799_999_999_999, Payload: payload},
 		{Topic: topic, Payload: payload[:1]},
+		{IsCut: true},
+		{ID: id, Topic: topic, Payload: payload[:1], IsCut: true, TimeMs: 1},
 	}
 	var b Builder
 	var want written
@@ -119,7 +121,7 @@ func TestAttach(t *testing.T) {
 		r := &rows[i]
 		r.Type, r.DecidedMs, r.Holder, r.Ordinal = event.OTA, 1_800_000_000_000, 3, uint64(i)
 		b.Other(r.Type, r.Ordinal, 0, 0)
-		b.Attach(r.ID, r.Topic, r.Payload, r.TimeMs)
+		b.Attach(&Extras{ID: r.ID, Topic: r.Topic, Payload: r.Payload, IsCut: r.IsCut, TimeMs: r.TimeMs})
 		want.rows = append(want.rows, *r)
 	}
 	raw := b.Finish(nil)
@@ -164,12 +166,13 @@ func sample() []byte {
 	b.ForgetProducer(4)
 	b.BeginBatch(1_800_000_000_000, 1)
 	b.Message(event.Up, 1<<39-1, 120, 2500, 1499, 1)
-	b.Attach(nil, []byte("topic"), []byte("payload"), 1_800_000_000_001)
+	b.Attach(&Extras{Topic: []byte("topic"), Payload: []byte("payload"), IsCut: true, TimeMs: 1_800_000_000_001})
 	b.Denied(event.Connect, event.LicenseExhausted, 5, 0, 300)
-	b.DeniedMessage(event.Down, 7, 200, 1500, 2500, 9)
+	b.DeniedMessage(event.Down, 7, 200, QuotaNumbers{1500, 1500, 1_800_086_400_000}, 2500, 9)
+	b.DeniedUpgrade(event.OTA, 7, 1<<40, 1500, QuotaNumbers{1, 1, 1_800_086_400_000})
 	b.Stranger(event.Up, event.NotActivated, 1, []byte("d2"), 5)
 	b.Other(event.OTA, 9, 1<<40, 3)
-	b.Attach([]byte("ota-1"), nil, nil, 0)
+	b.Attach(&Extras{ID: []byte("ota-1")})
 	b.Message(event.Down, 11, 1, 2501, 0, 1)
 	b.Session(11, 1)
 	b.License(11, 2)

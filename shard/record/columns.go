@@ -7,7 +7,7 @@ import (
 )
 
 // Version is the first byte of every chunk and head.
-const Version = 3
+const Version = 4
 
 // The columns of a chunk, in the order in which they lie in it (FORMAT.md).
 const (
@@ -30,6 +30,7 @@ const (
 	colExtras // id, topic, claimed time
 	colPayloads
 	colEffects // words that are no message's
+	colQuotas  // runs of rows that a quota denied: its numbers as they were answered
 	columns
 )
 
@@ -48,6 +49,7 @@ const (
 	extraID    = 1
 	extraTopic = 2
 	extraTime  = 4
+	extraCut   = 8 // the payload is not whole
 )
 
 // ordinalBytes is the width of a device ordinal: 8 bits of shard, 31 of arena index.

@@ -15,41 +15,53 @@ func TestChunkIsAsDrawn(t *testing.T) {
 	b.ForgetProducer(9)
 	b.BeginBatch(1000, 7)
 	b.Message(event.Up, 0x0102030405, 120, 2500, 200, 3)
-	b.Attach(nil, []byte("t"), []byte("xyz"), 999)
-	b.DeniedMessage(event.Down, 1, 5, 1500, 2500, 9)
+	b.Attach(&Extras{Topic: []byte("t"), Payload: []byte("xyz"), IsCut: true, TimeMs: 999})
+	b.DeniedMessage(event.Down, 1, 5, QuotaNumbers{1500, 1500, 2000}, 2500, 9)
+	b.DeniedUpgrade(event.OTA, 1, 5, 1500, QuotaNumbers{1, 1, 3000})
+	b.DeniedMessage(event.Down, 1, 5, QuotaNumbers{1500, 1500, 2000}, 2500, 10)
 	b.BeginBatch(1001, 0)
 	b.Stranger(event.Connect, event.LicenseExhausted, 1, []byte("d2"), 0)
 	b.Other(event.OTA, 2, 4, 6)
-	b.Attach([]byte("id"), nil, nil, 0)
+	b.Attach(&Extras{ID: []byte("id")})
 	b.Session(1, 0x1122334455667788)
 
+	first := (&quotaRun{limit: 1500, resetsMs: 2000}).place()
+	second := (&quotaRun{limit: 1, more: -1499, resetsMs: 3000}).place()
+	quotasColumn := []byte{
+		1, byte(first<<1 | 1), 0xdc, 0x0b, 0, 0xa0, 0x1f, // 1500, no more than the row's use, 2000 ms
+		1, byte(second<<1 | 1), 1, 0xb5, 0x17, 0xd0, 0x0f, // 1, 1499 less, +1000 ms
+		1, byte(first << 1), // as the first
+	}
 	cols := [columns][]byte{
 		0: {1, 0x85, 0x88, 0x8c, 0x90, 0x10, 0xac, 2, 2, 'd', '1', 2, 7, 2, 2, 'g', 'w', 6, 3, 9},
-		1: {0xd0, 0x0f, 7, 2, 2, 0, 2}, // +1000 ms, holder 7, 2 rows; +1 ms, none, 2 rows
+		1: {0xd0, 0x0f, 7, 4, 2, 0, 2}, // +1000 ms, holder 7, 4 rows; +1 ms, none, 2 rows
 		2: {
 			3 | 1<<5 | 1<<6,
 			4 | 1<<3 | 1<<7,
+			5 | 1<<3,
+			4 | 1<<3 | 1<<7,
 			1 | 3<<3,
 			5 | 1<<5,
-		}, // up extra payload; down denied counted; connect denied named; ota extra
-		3:  {1, 3},
-		4:  {1, 0, 0},
-		5:  {2, 0, 0},
-		6:  {3, 0, 0},
-		7:  {4, 0, 0},
-		8:  {5, 1, 2},
-		9:  {120, 5, 0, 4},
+		}, // up extra payload; down denied counted; ota denied; down as before; connect denied named; ota extra
+		3:  {1, 2, 1, 3},
+		4:  {1, 0, 0, 0, 0},
+		5:  {2, 0, 0, 0, 0},
+		6:  {3, 0, 0, 0, 0},
+		7:  {4, 0, 0, 0, 0},
+		8:  {5, 1, 1, 1, 2},
+		9:  {120, 5, 5, 5, 0, 4},
 		10: {1, 0xc4, 0x13}, // one message of day 2500
 		11: {0xc8, 1},
 		12: {3},
-		13: {0xdc, 0x0b, 6},
-		14: {0xc4, 0x13, 9},
+		13: {0xdc, 0x0b, 0xdc, 0x0b, 0xdc, 0x0b, 6},
+		14: {0xc4, 0x13, 9, 0xc4, 0x13, 10},
 		15: {1, 2, 'd', '2'},
-		16: {2 | 4, 1, 't', 1, 1, 2, 'i', 'd'}, // topic and time, 1 ms before it was decided; id
+		16: {2 | 4 | 8, 1, 't', 1, 1, 2, 'i', 'd'}, // topic and time, 1 ms before it was decided, cut; id
 		17: {3, 'x', 'y', 'z'},
 		18: {1, 1, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11},
+		19: quotasColumn,
 	}
-	want := []byte{3, 4}
+	want := []byte{4, 6}
 	for _, c := range cols {
 		want = append(want, byte(len(c)))
 	}
@@ -131,7 +143,7 @@ func TestHeadIsAsDrawn(t *testing.T) {
 		},
 	}}, Changes: [][]byte{{0xaa, 0xbb}, {0xcc}}}
 	want := []byte{
-		3, 0xac, 2, 1, 7, 0xc8, 1, 0xc4, 0x13, 1, 2, 3, 4, 5, 6, 7, 8, 2, 3, 1, 9, 5, 6, 10, 2, 2, 0xaa, 0xbb, 1, 0xcc,
+		4, 0xac, 2, 1, 7, 0xc8, 1, 0xc4, 0x13, 1, 2, 3, 4, 5, 6, 7, 8, 2, 3, 1, 9, 5, 6, 10, 2, 2, 0xaa, 0xbb, 1, 0xcc,
 	}
 	if got := h.Append(nil); !bytes.Equal(got, want) {
 		t.Errorf("got %x, want %x", got, want)

@@ -117,10 +117,12 @@ func callOf(r *Row) string {
 		return "stranger"
 	case r.IsMessage() && !r.Counted:
 		return "message"
-	case r.Counted && r.Code == event.MessageQuotaExceeded:
+	case r.Counted && r.Code == event.MessageQuotaExceeded && r.Quota.Used == r.Used:
 		return "counted"
-	case r.Counted:
+	case r.Counted || r.Code == event.MessageQuotaExceeded:
 		return ""
+	case r.Code == event.OTAQuotaExceeded:
+		return "upgrade"
 	case r.Code != event.Accepted:
 		return "denied"
 	}

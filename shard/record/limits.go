@@ -10,6 +10,9 @@ const (
 	// RawBytesMax bounds a chunk when it is inflated again: a lane is cut into chunks after the batch that passes 4 MiB,
 	// and a batch brings at most 64 MiB of body with at most 65,536 rows of less than 1 KiB beside their payloads.
 	RawBytesMax = 192 << 20
+	// quotaPlaces bounds the numbers of quotas that are remembered while a chunk is written or read: 1.5 KiB. Gateways
+	// mix the devices of a few products in a request; of more some are written again.
+	quotaPlaces = 64
 	// windowBytes is how far back zstd looks for a match. An encoder holds twice as much, 2 MiB instead of the 8 of its
 	// default; what repeats in a chunk of 4 MiB does so within a column.
 	windowBytes = 1 << 20

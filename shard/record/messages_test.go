@@ -74,7 +74,9 @@ func TestMessagesAreRows(t *testing.T) {
 				r.Uint32()>>r.IntN(32),
 			)
 			if r.IntN(10) == 0 {
-				b.Attach([]byte("id"), []byte("topic"), []byte("payload"), 1_800_000_000_001)
+				b.Attach(&Extras{
+					ID: []byte("id"), Topic: []byte("topic"), Payload: []byte("payload"), IsCut: true, TimeMs: 1_800_000_000_001,
+				})
 			}
 		}
 	}
@@ -96,7 +98,7 @@ func TestMessagesLeaveTheRest(t *testing.T) {
 	for name, add := range map[string]func(*Builder){
 		"connect":        func(b *Builder) { b.Other(event.Connect, 1, 0, 7) },
 		"denied":         func(b *Builder) { b.Denied(event.Up, event.Suspended, 1, 120, 7) },
-		"denied message": func(b *Builder) { b.DeniedMessage(event.Down, 1, 120, 1500, 2500, 1) },
+		"denied message": func(b *Builder) { b.DeniedMessage(event.Down, 1, 120, QuotaNumbers{Used: 1500}, 2500, 1) },
 		"stranger":       func(b *Builder) { b.Stranger(event.Up, event.NotActivated, 1, []byte("d"), 120) },
 	} {
 		var b Builder

@@ -93,10 +93,18 @@ func drawRow(t *rapid.T, ms int64, holder uint32) step {
 		r.Used = uint32(below(t, units, "used"))
 	case "denied":
 		r.Code, r.Used = drawCode(t), uint32(below(t, units, "used"))
+		switch r.Code {
+		case event.MessageQuotaExceeded:
+			r.Code = event.Suspended
+		case event.OTAQuotaExceeded:
+			call, r.Quota = "upgrade", drawNumbers(t)
+		}
 	case "counted":
 		r.Type = rapid.SampledFrom([]event.Type{event.Up, event.Down}).Draw(t, "direction")
 		r.Code, r.Counted, r.Used = event.MessageQuotaExceeded, true, uint32(below(t, units, "used"))
 		r.Day, r.Denied = uint32(below(t, 1<<14, "day")), below(t, 1<<50, "denied")
+		r.Quota = drawNumbers(t)
+		r.Quota.Used = r.Used
 	case "stranger":
 		r.Named, r.Product, r.Name = true, uint32(below(t, 1<<24, "product")), drawName(t)
 		if r.Code = drawCode(t); rapid.Bool().Draw(t, "accepted") {
@@ -122,16 +130,28 @@ func add(b *Builder, call string, r *Row) {
 	case "denied":
 		b.Denied(r.Type, r.Code, r.Ordinal, r.Size, r.Used)
 	case "counted":
-		b.DeniedMessage(r.Type, r.Ordinal, r.Size, r.Used, r.Day, r.Denied)
+		b.DeniedMessage(r.Type, r.Ordinal, r.Size, r.Quota, r.Day, r.Denied)
+	case "upgrade":
+		b.DeniedUpgrade(r.Type, r.Ordinal, r.Size, r.Used, r.Quota)
 	case "stranger":
 		b.Stranger(r.Type, r.Code, r.Product, r.Name, r.Size)
 	}
-	if len(r.ID)+len(r.Topic)+len(r.Payload) > 0 || r.TimeMs != 0 {
-		b.Attach(r.ID, r.Topic, r.Payload, r.TimeMs)
+	if len(r.ID)+len(r.Topic)+len(r.Payload) > 0 || r.TimeMs != 0 || r.IsCut {
+		b.Attach(&Extras{ID: r.ID, Topic: r.Topic, Payload: r.Payload, IsCut: r.IsCut, TimeMs: r.TimeMs})
+	}
+}
+
+// drawNumbers draws few different ones, so that rows share them.
+func drawNumbers(t *rapid.T) QuotaNumbers {
+	return QuotaNumbers{
+		Limit:      uint32(rapid.SampledFrom([]int{0, 1, 1500, 16_000_000}).Draw(t, "limit")),
+		Used:       uint32(rapid.SampledFrom([]int{0, 1, 1000}).Draw(t, "used of it")),
+		ResetsAtMs: rapid.SampledFrom([]int64{0, 1_800_000_000_000, 1_800_086_400_000}).Draw(t, "resets"),
 	}
 }
 
 func drawExtras(t *rapid.T, r *Row) {
+	r.IsCut = rapid.Bool().Draw(t, "cut")
 	if rapid.Bool().Draw(t, "id") {
 		r.ID = drawName(t)
 	}

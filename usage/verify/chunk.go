@@ -6,7 +6,7 @@ import (
 )
 
 // recordVersion is the version of chunks and heads that is read (shard/record/FORMAT.md).
-const recordVersion = 3
+const recordVersion = 4
 
 // The columns of a chunk that are read here.
 const (
@@ -25,7 +25,8 @@ const (
 	colExtras   = 16
 	colPayloads = 17
 	colEffects  = 18
-	columnCount = 19
+	colQuotas   = 19
+	columnCount = 20
 
 	ordinalPlanes = 5
 )
@@ -109,6 +110,7 @@ type rowReader struct {
 	cols      [columnCount]input
 	batchLeft uint64
 	dayLeft   uint64
+	quotaLeft uint64
 	ms        int64
 	day       uint64
 }
@@ -200,7 +202,28 @@ func (r *rowReader) counts(to *row) {
 			day, denied := in.upTo(dayMax), in.upTo(deniedMax)
 			to.word = day<<dayShift | denied
 		}
+		if to.code == codeMessageQuota || to.code == codeOTAQuota {
+			r.quota()
+		}
 	}
+}
+
+// quota goes past the numbers of the quota that denied a row: nothing is recounted from them.
+func (r *rowReader) quota() {
+	in := &r.cols[colQuotas]
+	if r.quotaLeft == 0 {
+		r.quotaLeft = in.uvarint()
+		if in.uvarint()&1 != 0 {
+			in.uvarint() // The limit.
+			in.varint()  // What was used of it, less the day's use.
+			in.varint()  // When it resets, less the one before.
+		}
+		if r.quotaLeft == 0 {
+			in.fail(errors.New("a run of no rows"))
+			return
+		}
+	}
+	r.quotaLeft--
 }
 
 func (r *rowReader) extra(to *row) {

@@ -14,12 +14,14 @@ func seedChunk() []byte {
 	b.BindDevice(record.Device{Ordinal: 5, Product: 1, Name: []byte("d")})
 	b.BeginBatch(1_795_428_000_000, 3)
 	b.Message(typeUp, 5, 100, 2518, 1, 0)
-	b.Attach(nil, []byte("topic"), []byte("payload"), 1_795_428_000_001)
-	b.DeniedMessage(typeDown, 5, 100, 1, 2518, 7)
-	b.Denied(typeOTA, codeOTAQuota, 5, 1, 1)
+	b.Attach(&record.Extras{
+		Topic: []byte("topic"), Payload: []byte("payload"), IsCut: true, TimeMs: 1_795_428_000_001,
+	})
+	b.DeniedMessage(typeDown, 5, 100, record.QuotaNumbers{Limit: 1, Used: 1, ResetsAtMs: 1_795_478_400_000}, 2518, 7)
+	b.DeniedUpgrade(typeOTA, 5, 1, 1, record.QuotaNumbers{Limit: 3, Used: 2, ResetsAtMs: 1_796_083_200_000})
 	b.Stranger(1, 3, 1, []byte("who"), 0)
 	b.Other(typeOTA, 5, 1, 1)
-	b.Attach([]byte("id"), nil, nil, 0)
+	b.Attach(&record.Extras{ID: []byte("id")})
 	b.Grant(record.Grant{Ordinal: 5, License: 1 << 45, ActivationS: 9, Pool: 1, PoolDrawn: 1, Serial: 1})
 	b.OTA(record.OTA{Ordinal: 5, Word: 1 << 54, Day: 2518})
 	b.Upgrade(

@@ -42,6 +42,8 @@ var accessTable = []grant{
 	{`PUT /v1/products/{product}/suspended {"suspended":false}`, 200, adminOnly},
 	{`GET /v1/products/{product}/renewal`, 200, readers},
 	{`PUT /v1/products/{product}/renewal {"auto_renew":true}`, 200, adminsOnly},
+	{`GET /v1/products/{product}/log-payload`, 200, readers},
+	{`PUT /v1/products/{product}/log-payload {"keep":"full"}`, 200, adminsOnly},
 	{`GET /v1/products/{product}/forecast`, 200, counting},
 
 	{`GET /v1/products/{product}/lots`, 200, counting},

@@ -37,6 +37,8 @@ func (h *Handler) routes() *router.Router {
 	put("/v1/products/{product}/suspended", access.RightAdminister, (*call).suspendProduct)
 	put("/v1/products/{product}/renewal", access.RightOperate, (*call).setRenewal)
 	get("/v1/products/{product}/renewal", access.RightRead, (*call).showRenewal)
+	put("/v1/products/{product}/log-payload", access.RightOperate, (*call).setLogPayload)
+	get("/v1/products/{product}/log-payload", access.RightRead, (*call).showLogPayload)
 	get("/v1/products/{product}/forecast", access.RightUsage, (*call).showForecast)
 	post("/v1/products/{product}/lots", access.RightAdminister, (*call).creditLot)
 	post("/v1/products/{product}/lots/{order}/void", access.RightAdminister, (*call).voidLot)

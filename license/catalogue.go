@@ -53,6 +53,7 @@ type Product struct {
 	// AutoRenew is the switch of R19; NoRenew are the devices that are not renewed although the others are, sorted.
 	AutoRenew   bool
 	NoRenew     []string
+	PayloadOff  bool   // nothing of its devices' payloads is logged
 	Lots, Packs []*Lot // oldest first
 	CreatedAtMs int64
 	Gifts       *Pool // the account's

@@ -24,6 +24,8 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 	b.keep(next, ch, err)
 	next, ch, _, err = b.cat.SuspendProduct(b.by(), "p1", true)
 	b.keep(next, ch, err)
+	next, ch, _, err = b.cat.SetLogPayload(b.by(), "p1", PayloadNone)
+	b.keep(next, ch, err)
 	next, ch, err = b.cat.SuspendDevice(b.by(), "p1", "d1", true)
 	b.keep(next, ch, err)
 	next, ch, err = b.cat.CreateToken(
@@ -48,13 +50,13 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 	const planText = `{"validity":"P14D","messages_per_day":null,"message_unit_bytes":0,"ota_per_month":1,` +
 		`"ota_unit_bytes":5242880,"log_days":7}`
 	want := map[string]string{
-		"H": `{"seq":12,"pool_last":3,"region":"default"}`,
+		"H": `{"seq":13,"pool_last":3,"region":"default"}`,
 		"A\x00\x00\x00\x01": `{"account":"acme","kind":"personal","region":"default","created_at_ms":1795428000000,` +
 			`"gift_pool":1,"gifts":5}`,
 		"P\x00\x00\x00\x01": `{"product":"p1","name":"","account_id":1,"time_zone":"UTC","plan":` + planText +
 			`,"plan_since_ms":1795428002000,` +
 			`"validities":[{"from":1795428001,"validity":"P1Y"},{"from":1795428002,"validity":"P14D"}],` +
-			`"suspended":true,"renewal_off":true,"created_at_ms":1795428001000}`,
+			`"suspended":true,"renewal_off":true,"payload_off":true,"created_at_ms":1795428001000}`,
 		"R\x00\x00\x00\x01": `{"except":["d7","d9"]}`,
 		"O\x00\x00\x00\x01\x00\x00\x00\x02": `{"order":"PO-1","credited":1000,` +
 			`"credited_at_ms":1795428003000,"plan":` + planText + `}`,
@@ -63,7 +65,7 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 			`"credited_at_ms":1795428004000}`,
 		"Tgw-1": `{"role":"gateway","account":"acme","account_id":1,` +
 			`"sha256":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",` +
-			`"created_at_ms":1795428009000,"expires_at_ms":1803204000000}`,
+			`"created_at_ms":1795428010000,"expires_at_ms":1803204000000}`,
 		"Tgw-2":                             `{"deleted":true}`,
 		"S\x00\x00\x00\x00\x00\x00\x00\x08": `{"product_id":1}`,
 		"U\x00\x00\x00\x00\x00\x00\x00\x04": `{"at_ms":1795428003000,"token":"admin","action":"lot.credit","target":"p1",` +
@@ -74,12 +76,12 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 			t.Errorf("%q is\n%s, want\n%s", key, got, value)
 		}
 	}
-	for seq := 1; seq <= 12; seq++ {
+	for seq := 1; seq <= 13; seq++ {
 		if b.ledger[fmt.Sprintf("U\x00\x00\x00\x00\x00\x00\x00%c", seq)] == nil {
 			t.Errorf("change %d is not audited", seq)
 		}
 	}
-	if n := len(want) - 1 + 12; len(b.ledger) != n {
+	if n := len(want) - 1 + 13; len(b.ledger) != n {
 		t.Errorf("%d rows, want %d: %q", len(b.ledger), n, sortedKeys(b.ledger))
 	}
 }

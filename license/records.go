@@ -72,6 +72,7 @@ type (
 		Validities  []ValidityStep `json:"validities"`
 		Suspended   bool           `json:"suspended,omitempty"`
 		RenewalOff  bool           `json:"renewal_off,omitempty"`
+		PayloadOff  bool           `json:"payload_off,omitempty"`
 		CreatedAtMs int64          `json:"created_at_ms"`
 	}
 	renewalRecord struct {
@@ -121,7 +122,8 @@ func (a *Account) record() Put {
 func (p *Product) record() Put {
 	return put(key32(keyProduct, p.ID), productRecord{
 		Name: p.Name, Label: p.Label, AccountID: p.AccountID, Zone: p.ZoneName, Plan: p.Plan, PlanSinceMs: p.PlanSinceMs,
-		Validities: p.Validities, Suspended: p.Suspended, RenewalOff: !p.AutoRenew, CreatedAtMs: p.CreatedAtMs,
+		Validities: p.Validities, Suspended: p.Suspended, RenewalOff: !p.AutoRenew, PayloadOff: p.PayloadOff,
+		CreatedAtMs: p.CreatedAtMs,
 	})
 }
 

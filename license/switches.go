@@ -60,6 +60,34 @@ func (c *Catalogue) SetRenewal(
 	return n, ch, &p, nil
 }
 
+// What is kept of a product's payloads in the raw log, as requests, answers and the audit log name it.
+const (
+	PayloadFull = "full" // as much as the daemon keeps
+	PayloadNone = "none"
+)
+
+// LogPayload returns what is kept of the product's payloads.
+func (p *Product) LogPayload() string {
+	if p.PayloadOff {
+		return PayloadNone
+	}
+	return PayloadFull
+}
+
+// SetLogPayload says whether payloads of a product's devices are logged, of events that are decided from now on.
+func (c *Catalogue) SetLogPayload(by Actor, product, keep string) (*Catalogue, *Change, *Product, error) {
+	if keep != PayloadFull && keep != PayloadNone {
+		return nil, nil, nil, invalid("keep", "must be full or none")
+	}
+	n := c.next()
+	p := *c.Product([]byte(product))
+	p.PayloadOff = keep == PayloadNone
+	n.putProduct(&p)
+	ch := n.change(by, "product.log_payload", p.Name, map[string]any{"keep": keep})
+	ch.put(p.record())
+	return n, ch, &p, nil
+}
+
 // Certify makes a personal account an enterprise, with the gifts of one (R6). Certifying again returns a nil catalogue
 // and change.
 func (c *Catalogue) Certify(by Actor, account string) (*Catalogue, *Change, *Account, error) {

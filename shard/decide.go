@@ -282,8 +282,8 @@ func (t *turn) attach(payload bool) {
 	}
 	sent := b.Bytes(ev.Payload)
 	x := record.Extras{ID: b.Bytes(ev.ID), Topic: b.Bytes(ev.Topic), TimeMs: ev.TimeMs}
-	if payload {
-		x.Payload = sent
+	if payload && !t.product.PayloadOff {
+		x.Payload = sent[:min(len(sent), t.e.o.LogPayloadBytes)]
 	}
 	x.IsCut = tooLarge || len(x.Payload) < len(sent)
 	t.l.records.Attach(&x)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention/disk"
 	commitlog "github.com/meterd/meterd/retention/log"
@@ -82,6 +83,9 @@ type Options struct {
 	CheckpointEvery time.Duration
 	// AcceptViewGap has a view go on although groups that it lacks are gone from the log.
 	AcceptViewGap bool
+	// LogPayloadBytes is the most of a payload that is logged; 0: all of it, negative: nothing. Of a product whose
+	// PayloadOff is set nothing is.
+	LogPayloadBytes int
 	// Lanes is how many requests decide at once; GOMAXPROCS by default, at most 128.
 	Lanes  int
 	Logger *slog.Logger
@@ -115,6 +119,12 @@ func (o *Options) Validate() error {
 func (o *Options) fill() {
 	if o.Lanes == 0 {
 		o.Lanes = min(runtime.GOMAXPROCS(0), lanesMax)
+	}
+	switch {
+	case o.LogPayloadBytes == 0:
+		o.LogPayloadBytes = event.PayloadBytesMax
+	case o.LogPayloadBytes < 0:
+		o.LogPayloadBytes = 0
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

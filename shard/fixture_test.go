@@ -317,6 +317,8 @@ type machine struct {
 	lanes  int
 	claims claims.Options
 	cuts   cutBounds
+	// logPayload is Options.LogPayloadBytes
+	logPayload int
 	// retention of usage, as snapshots are told
 	retention time.Duration
 	*Engine
@@ -343,6 +345,7 @@ func (m *machine) options() Options {
 	return Options{
 		Log: m.log, Ledger: usage.New(usage.Options{Store: m.store}), Checkpoints: checkpoints, Guard: m.disk, Clock: m.clock,
 		HashSeed: 42, Region: "default", Retention: 168 * time.Hour, Lanes: m.lanes, claims: m.claims, cuts: m.cuts,
+		LogPayloadBytes: m.logPayload,
 	}
 }
 

@@ -44,7 +44,7 @@ func (c *ctl) productsCommand() *cobra.Command {
 		c.verb("get PRODUCT", "Show a product", func(cmd *cobra.Command, args []string) error {
 			return c.record(cmd, http.MethodGet, client.Path("v1", "products", args[0]), nil, nil)
 		}),
-		c.createProductVerb(), c.planCommand(), c.renewalCommand(), c.forecastVerb(),
+		c.createProductVerb(), c.planCommand(), c.renewalCommand(), c.logPayloadCommand(), c.forecastVerb(),
 	)
 	c.addSuspension(
 		cmd,
@@ -133,6 +133,21 @@ func (c *ctl) renewalCommand() *cobra.Command {
 			return c.record(cmd, http.MethodGet, path(args), nil, nil)
 		}),
 		set,
+	)
+	return cmd
+}
+
+func (c *ctl) logPayloadCommand() *cobra.Command {
+	cmd := group("log-payload", "What of payloads is kept in the raw log")
+	path := func(args []string) string { return client.Path("v1", "products", args[0], "log-payload") }
+	cmd.AddCommand(
+		c.verb("get PRODUCT", "Show what is kept", func(cmd *cobra.Command, args []string) error {
+			return c.record(cmd, http.MethodGet, path(args), nil, nil)
+		}),
+		c.verb("set PRODUCT full|none", "Keep as much of payloads as the daemon does, or nothing, of events from now on",
+			func(cmd *cobra.Command, args []string) error {
+				return c.record(cmd, http.MethodPut, path(args), nil, map[string]any{"keep": args[1]})
+			}),
 	)
 	return cmd
 }

@@ -37,6 +37,7 @@ type serveOptions struct {
 	usageURL                     string
 	diskStopBytes, logMaxBytes   uint64
 	snapshotAt, exportTo         string
+	logPayload                   string
 }
 
 // retentionMin is the shortest log retention: a segment is not ended by its age before a second has passed.
@@ -85,6 +86,10 @@ func serveCommand() *cobra.Command {
 	f.Uint64Var(
 		&o.logMaxBytes, "log-max-bytes", 0,
 		"bytes of archived raw log above which the oldest goes before its time, once the ledger has counted it (0: never)",
+	)
+	f.StringVar(
+		&o.logPayload, "log-payload", logPayloadFull,
+		"how much of each payload is logged: full, none, or so many bytes from its beginning",
 	)
 	f.DurationVar(
 		&o.usageRetention, "usage-retention", usageRetentionDefault,
@@ -174,6 +179,9 @@ func (o *serveOptions) validate() error {
 	}
 	if o.logMaxBytes != 0 && (o.logMaxBytes < logMaxBytesMin || o.logMaxBytes > logMaxBytesMax) {
 		fault("--log-max-bytes %d: must be 0, or %d to %d", o.logMaxBytes, logMaxBytesMin, uint64(logMaxBytesMax))
+	}
+	if _, err := logPayloadBytes(o.logPayload); err != nil {
+		fault("--log-payload %q: %w", o.logPayload, err)
 	}
 	if o.usageRetention < usageRetentionMin {
 		fault("--usage-retention %s: must be at least %s", o.usageRetention, usageRetentionMin)

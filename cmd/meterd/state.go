@@ -62,12 +62,16 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed
 	if err != nil {
 		return err
 	}
+	keep, err := logPayloadBytes(o.logPayload)
+	if err != nil {
+		return err
+	}
 	seed := dir.HashSeed()
 	s.engine, err = shard.Open(shard.Options{
 		Log: s.log, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Checkpoints: checkpoints, Guard: dir.Guard(),
 		Clock:    shard.NewSystemClock(),
 		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
-		CheckpointEvery: o.checkpointEvery, AcceptViewGap: o.acceptViewGap, Logger: logger,
+		CheckpointEvery: o.checkpointEvery, AcceptViewGap: o.acceptViewGap, LogPayloadBytes: keep, Logger: logger,
 	})
 	if err != nil {
 		return err

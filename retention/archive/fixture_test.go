@@ -116,9 +116,17 @@ func (h *history) row() Row {
 		r.Used = last.Up + last.Down
 		switch r.Code {
 		case 1:
-			r.Quota = Quota{Limit: uint32(1500 + ordinal%2), Used: r.Used, ResetsAtMs: beginMs + int64(last.Day+1)*day.Milliseconds()}
+			r.Quota = Quota{
+				Limit:      uint32(1500 + ordinal%2),
+				Used:       r.Used,
+				ResetsAtMs: beginMs + int64(last.Day+1)*day.Milliseconds(),
+			}
 		case 2:
-			r.Quota = Quota{Limit: uint32(h.dice.IntN(3)), Used: uint32(h.dice.IntN(3)), ResetsAtMs: beginMs + 30*day.Milliseconds()}
+			r.Quota = Quota{
+				Limit:      uint32(h.dice.IntN(3)),
+				Used:       uint32(h.dice.IntN(3)),
+				ResetsAtMs: beginMs + 30*day.Milliseconds(),
+			}
 		}
 		if r.Type == 5 {
 			r.Size = h.dice.Int64N(1 << 40)

@@ -15,7 +15,8 @@ import (
 	"github.com/meterd/meterd/shard/views"
 )
 
-// Apply implements views.View.
+// Apply implements views.View. One call merges a bounded number of device-days: the position moves to a group that ends
+// days in the call that merges the last of them.
 func (l *Ledger) Apply(groups []*views.Group, devices views.Devices) error {
 	if !l.isNoted {
 		if err := l.noteRetention(groups[0].LastMs); err != nil {
@@ -23,12 +24,10 @@ func (l *Ledger) Apply(groups []*views.Group, devices views.Devices) error {
 		}
 		l.isNoted = true
 	}
-	if !l.isTidy {
-		if err := l.dropLeft(); err != nil {
-			return err
-		}
-		l.isTidy = true
+	if err := l.tidy(); err != nil {
+		return err
 	}
+	l.mergeLeft = l.mergeRows
 	t := newGathered(devices, l)
 	for i, g := range groups {
 		if err := t.group(g); err != nil {
@@ -37,7 +36,8 @@ func (l *Ledger) Apply(groups []*views.Group, devices views.Devices) error {
 		if t.bytes < transactionBytes && len(t.days.ends) == 0 && i < len(groups)-1 {
 			continue
 		}
-		if err := l.flush(t, g.Position); err != nil {
+		done, err := l.flush(t, g.Position)
+		if err != nil || !done {
 			return err
 		}
 		t = newGathered(devices, l)
@@ -45,20 +45,22 @@ func (l *Ledger) Apply(groups []*views.Group, devices views.Devices) error {
 	return nil
 }
 
-// flush writes what was gathered up to a group.
-func (l *Ledger) flush(t *gathered, to views.Position) error {
-	entries := t.entries(to.Seq)
+// flush writes what was gathered up to a group. done is false if the position has not moved, since days that the group
+// ends are not merged yet: the next call of Apply goes on.
+func (l *Ledger) flush(t *gathered, to views.Position) (done bool, err error) {
 	if len(t.days.ends) == 0 {
-		return l.write(entries, to)
+		return true, l.write(t.entries(to.Seq), to)
 	}
-	p := parts{store: l.store}
-	for _, e := range entries {
-		if err := p.add(e); err != nil {
-			return err
+	if l.merging.group != to.Seq { // Else a call before has written them.
+		p := parts{store: l.store}
+		for _, e := range t.entries(to.Seq) {
+			if err := p.add(e); err != nil {
+				return false, err
+			}
 		}
-	}
-	if err := p.flush(); err != nil {
-		return err
+		if err := p.flush(); err != nil {
+			return false, err
+		}
 	}
 	return l.endDays(t.days.ends, to)
 }

@@ -84,19 +84,92 @@ func TestMergeIsCutAnywhere(t *testing.T) {
 		for parts, isWhole := 0, false; !isWhole; parts++ {
 			store := newMapStore()
 			store.parts, store.cut = parts, parts%3
-			err := New(Options{Store: store}).Apply(groups, threeProducts{})
+			l := New(Options{Store: store})
+			l.mergeRows = 16
+			err := applyAll(l, groups)
 			if isWhole = err == nil; !isWhole && !errors.Is(err, errFailed) {
 				t.Fatal(err)
 			}
 			store.parts = -2
-			l := New(Options{Store: store})
-			rest := groups[l.Position().Seq:]
-			rest = append(slices.Clone(rest), &views.Group{Position: views.Position{Seq: last + 1}}) // It finds what is left.
-			if err := l.Apply(rest, threeProducts{}); err != nil {
+			if parts%2 == 0 { // Else the same ledger goes on.
+				l = New(Options{Store: store})
+				l.mergeRows = 16
+			}
+			all := append(slices.Clone(groups), &views.Group{Position: views.Position{Seq: last + 1}}) // It finds what is left.
+			if err := applyAll(l, all); err != nil {
 				t.Fatal(err)
 			}
 			checkMerged(t, l, want)
 		}
+	}
+}
+
+// applyAll applies groups, of which the first has number 1, as a runner does.
+func applyAll(l *Ledger, groups []*views.Group) error {
+	for l.Position().Seq < uint64(len(groups)) {
+		if err := l.Apply(groups[l.Position().Seq:], threeProducts{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// However many device-days a group ends, one call of Apply merges a bounded number of them. The position moves with the
+// last.
+func TestApplyMergesSoMany(t *testing.T) {
+	const devices, rows = 3000, 100
+	store := newMapStore()
+	l := New(Options{Store: store})
+	l.mergeRows = rows
+	var b record.Builder
+	group := func(seq uint64) *views.Group {
+		c, err := record.Open(b.Finish(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &views.Group{
+			Position: views.Position{Seq: seq, Chain: [16]byte{byte(seq)}}, Effects: [][]byte{slices.Clone(c.EffectsColumn())},
+		}
+	}
+	for o := range uint64(devices) {
+		b.Closed(record.WordMessages, o, uint64(counters.NewMessageWord(2500, 1, uint32(o%9))))
+	}
+	groups := []*views.Group{group(1)}
+	for product := range uint32(3) {
+		b.DayEnd(record.DayEnd{Product: product + 1, Day: 2500})
+	}
+	groups = append(groups, group(2), &views.Group{Position: views.Position{Seq: 3}})
+	merged := func() (n int) {
+		err := store.Scan([]byte{keyDevices[0], levelMerged}, nil, false, func(key, value []byte) (bool, error) {
+			_, _, first, err := decodeDayKey(key)
+			if err != nil {
+				return false, err
+			}
+			block, err := openDayBlock(first, value)
+			n += block.rows
+			return true, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	calls := 0
+	for before := 0; l.Position().Seq < 3; calls++ {
+		if err := l.Apply(groups[l.Position().Seq:], threeProducts{}); err != nil {
+			t.Fatal(err)
+		}
+		n := merged()
+		if n-before >= 2*rows {
+			t.Fatalf("call %d has merged %d rows", calls, n-before)
+		}
+		if at := l.Position().Seq; n < devices && at != 0 || n == devices && l.merging.group == 0 && at != 3 {
+			t.Fatalf("with %d rows merged the position is %d", n, at)
+		}
+		before = n
+	}
+	if n := merged(); n != devices || calls < devices/(2*rows) {
+		t.Errorf("%d rows are merged in %d calls", n, calls)
 	}
 }
 

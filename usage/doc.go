@@ -17,7 +17,8 @@
 //   - What a product had used before the first of its rows that is kept is known, since the first row of each day comes
 //     with the totals as the day began; unless the ledger itself begins later than the product.
 //   - The position moves in the transaction that completes a group. The rows of a group that is too large for one
-//     transaction may be there before it.
+//     transaction may be there before it; so may merged blocks of the days that it ends, which take several calls of
+//     Apply if they are many.
 //   - Rows of licences lie in blocks. After a crash a block may repeat rows of another one; serials of a product rise,
 //     so a reader passes over what it has seen.
 //   - What a device counted on a day is there once the day is closed. Readers take one of two levels of blocks, and the

@@ -34,6 +34,10 @@ type Ledger struct {
 	*Rows
 	store     Store
 	retention time.Duration
+	// Of merging device-days, Apply's alone: where it goes on, how many it gathers at a time and may merge in one call,
+	// and how many more in this one.
+	merging              merging
+	mergeRows, mergeLeft int
 	// merged is the last day whose device-days are merged, by product; Apply's alone.
 	merged  map[uint32]uint32
 	isTidy  bool // there are no blocks on level 0 of days that are merged; Apply's alone
@@ -63,7 +67,9 @@ type Store interface {
 
 // New returns the view that a store keeps.
 func New(o Options) *Ledger {
-	return &Ledger{Rows: NewRows(o.Store), store: o.Store, retention: o.Retention, merged: map[uint32]uint32{}}
+	return &Ledger{
+		Rows: NewRows(o.Store), store: o.Store, retention: o.Retention, mergeRows: mergeRows, merged: map[uint32]uint32{},
+	}
 }
 
 // Name implements views.View.

@@ -20,12 +20,15 @@ const (
 	// closedBytes is about what a closed word comes to in a block.
 	closedBytes = 16
 	// mergeRows is how many device-days are merged at a time: they take 24 bytes each, and twice as many are there at
-	// once.
+	// once. One call of Apply stops when it has merged as many, after 0.3 s, so that it merges less than twice as many:
+	// the end of the daemon and the free space are looked at in between.
 	mergeRows = 128 * dayBlockRows
+	// mergeLookRows is what a look for rows to merge counts beside them: some 100 µs.
+	mergeLookRows = 256
 	// readRows is how many device-days a reader gathers at a time.
 	readRows = 4 * dayBlockRows
-	// dropKeys is how many keys are gathered to be deleted together.
-	dropKeys = 5_000
+	// dropKeys is how many blocks of level 0 are deleted together at most: 21 bytes each in memory, and 50 ms.
+	dropKeys = 20_000
 	// maintainEvery is how often the ledger gives back space: a step looks at 50,000 rows and proves one table, which is a
 	// hundredth of a processor and ten megabytes a second at most.
 	maintainEvery = 10 * time.Second

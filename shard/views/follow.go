@@ -68,11 +68,13 @@ func (f *follower) catchUp(stopped bool) error {
 				"view", f.view.Name(), "reached_group", f.passed.Load())
 			return nil
 		}
-		if err := f.applier.Apply(groups, f.r.o.Devices); err != nil {
+		err = f.applier.Apply(groups, f.r.o.Devices)
+		if at := f.view.Position().Seq; at >= groups[0].Seq { // It may have come a part of the way.
+			f.advance(at, groups[at-groups[0].Seq].LastMs)
+		}
+		if err != nil {
 			return fmt.Errorf("apply groups %d to %d: %w", groups[0].Seq, groups[len(groups)-1].Seq, err)
 		}
-		last := groups[len(groups)-1]
-		f.advance(last.Seq, last.LastMs)
 	}
 }
 

@@ -68,7 +68,9 @@ type Slight interface {
 type Applier interface {
 	View
 	// Apply adds groups, which follow each other and the view's position, and returns when they are durable, with the
-	// position moved. After an error it is called again with the same groups or more.
+	// position moved. It may return before, so that a call takes no longer than a second: with the position moved to one
+	// of the groups, or not at all if a group takes several calls. Then, as after an error, it is called again with the
+	// groups behind the position.
 	Apply(groups []*Group, devices Devices) error
 }
 

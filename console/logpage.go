@@ -38,7 +38,7 @@ func (p *logPage) read(ctx context.Context, from Queries, q query.LogQuery, limi
 		}
 		p.lines = append(append(p.lines, line...), '\n')
 		p.entries++
-		p.last = entry.Place
+		p.last = entry.Place.Place
 		return looksOn || p.entries != limit
 	})
 	if err == nil {

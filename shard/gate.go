@@ -214,6 +214,21 @@ func (e *Engine) View(fn func(*View)) error {
 	return e.awaitNewest(g)
 }
 
+// Names says which device an ordinal names; what it returns belongs to the engine.
+type Names = views.Devices
+
+// Named runs fn inside the gate with the names of devices. It waits for nothing to be durable: it is for ordinals that
+// durable records name. fn must be short, and keeps nothing but copies.
+func (e *Engine) Named(fn func(Names)) error {
+	e.gate.mu.RLock()
+	defer e.gate.mu.RUnlock()
+	if e.closed.Load() {
+		return ErrStopped
+	}
+	fn(e.table)
+	return nil
+}
+
 // Durable returns when everything that was decided before the call is durable: what was read from the catalogue before
 // may leave then.
 func (e *Engine) Durable() error { return e.View(func(*View) {}) }

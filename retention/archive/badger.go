@@ -92,14 +92,17 @@ type loader struct {
 	sums    sums
 }
 
-// sums are hashes of all keys and values, of rows and of payloads.
-type sums [2]xxh3.Hasher
+// sums are hashes of all keys and values: of rows, of payloads, of newest rows.
+type sums [3]xxh3.Hasher
 
-// add adds an entry and returns which of the two it belongs to.
+// add adds an entry and returns which of them it belongs to.
 func (s *sums) add(key, value []byte) int {
 	which := 0
-	if key[0] == spacePayloads {
+	switch key[0] {
+	case spacePayloads:
 		which = 1
+	case spaceNewest:
+		which = 2
 	}
 	_, _ = s[which].Write(key) // A hash takes everything.
 	_, _ = s[which].Write(value)
@@ -107,7 +110,12 @@ func (s *sums) add(key, value []byte) int {
 }
 
 func (s *sums) equal(o *sums) bool {
-	return s[0].Sum128() == o[0].Sum128() && s[1].Sum128() == o[1].Sum128()
+	for i := range s {
+		if s[i].Sum128() != o[i].Sum128() {
+			return false
+		}
+	}
+	return true
 }
 
 func newLoader(path string, warn *slog.Logger) (*loader, error) {
@@ -126,8 +134,8 @@ func newLoader(path string, warn *slog.Logger) (*loader, error) {
 	return l, nil
 }
 
-// put adds an entry; it keeps nothing of key and value. Rows come in the order of their keys, and payloads in that of
-// theirs. expiresAt is in Unix seconds, 0 for never.
+// put adds an entry; it keeps nothing of key and value. Entries of
+// one space come in the order of their keys. expiresAt is in Unix seconds, 0 for never.
 func (l *loader) put(key, value []byte, expiresAt uint64) error {
 	l.entries++
 	stream := uint32(1 + l.sums.add(key, value))

@@ -303,6 +303,29 @@ func (b *blockReader) open(key entryKey, raw []byte) error {
 	return splitColumns(head.b, &b.cols)
 }
 
+// hasTimes reports whether the block has a row that was decided from fromMs to toMs. It reads two columns, of a copy: a
+// tenth of what reading the rows takes. Of a damaged block it says that there is one, for whoever reads it to find out.
+func (b *blockReader) hasTimes(fromMs, toMs int64) bool {
+	devices, times := b.cols[colDevices], b.cols[colTimes]
+	for left := b.left; left > 0; {
+		devices.uvarint()
+		rows := devices.uvarint()
+		if rows == 0 || rows > left {
+			return true
+		}
+		left -= rows
+		for ms := b.firstMs; rows > 0; rows-- {
+			if ms += times.varint(); ms >= fromMs && ms <= toMs {
+				return true
+			}
+		}
+		if times.failed {
+			return true
+		}
+	}
+	return false
+}
+
 // next moves to the next row and reports whether there is one.
 func (b *blockReader) next() bool {
 	if b.err != nil || b.left == 0 {

@@ -12,7 +12,18 @@
 //
 //	directory  one Badger directory, written once, in the order of its keys:
 //	           E device, place of the first row ─► block of rows: ≤ 32 KiB of neighbouring devices, columns, zstd
-//	           P the same                       ─► the payloads of that block, so that rows are read without them
+//	           N the same                       ─► the newest rows of a product with many, once more
+//	           P the same                       ─► the payloads of a block of E, so that rows are read without them
+//
+// # Rows of a product
+//
+// A directory is ordered by device, so the rows of a product must be sorted by time (ProductReader):
+//
+//	memory       a batch at a time: its groups follow those of the batch before
+//	directories  one at a time, but for those of one span and several log days
+//	   newest first ─► N: what the product did last, in a few reads
+//	   a page       ─► one scan of the product's blocks, which keeps the rows that come first
+//	   all rows     ─► one scan, sorted in memory; what does not fit goes to a file in sorted pieces, which are merged
 //
 // # How a directory is made
 //

@@ -127,3 +127,40 @@ func FuzzKey(f *testing.F) {
 		}
 	})
 }
+
+// FuzzNewest: whatever bytes come, newest rows are rows and payloads inside of them, or an error.
+func FuzzNewest(f *testing.F) {
+	_, raw, _ := blockOfHistory(3)
+	f.Add(append([]byte{byte(len(raw)&127 | 128), byte(len(raw) >> 7)}, append(raw, "payloads"...)...))
+	f.Add([]byte{200, 1, 2})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		rows, payloads, err := splitNewest(b)
+		if err == nil && !bytes.HasSuffix(b, append(bytes.Clone(rows), payloads...)) {
+			t.Fatalf("%d and %d bytes of %d", len(rows), len(payloads), len(b))
+		}
+		c, err := newCodec()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := Store{codec: c}
+		x := blockOf{entryKey{device: Known(1, 1)}, c.seal(nil, b)}
+		_ = s.readNewest(&x, func(r *Row) {
+			if len(r.Payload) > len(b) {
+				t.Fatal("a payload from elsewhere")
+			}
+		})
+	})
+}
+
+// FuzzFrame: the head of sorted rows comes back as it was, and names no more than a block has.
+func FuzzFrame(f *testing.F) {
+	h := frame{entryKey{Known(1, 2), Place{3, 4}}, 5, 6, 7}
+	f.Add(h.append(nil))
+	f.Add([]byte("frame"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := decodeFrame(b)
+		if err == nil && (!bytes.Equal(h.append(nil), b) || h.rows > rowsBytesMax || h.payloads > 2*payloadBytesMax) {
+			t.Fatalf("%x comes back as %x", b, h.append(nil))
+		}
+	})
+}

@@ -5,9 +5,11 @@ import (
 	"errors"
 )
 
-// Spaces of keys in a directory. A row block and its payload block have the same key but for this byte.
+// Spaces of keys in a directory. A row block and its payload block have the same key but for this byte. Newest rows
+// of a product are there once more, with their payloads.
 const (
 	spaceRows     = 'E'
+	spaceNewest   = 'N'
 	spacePayloads = 'P'
 )
 
@@ -28,7 +30,7 @@ func (k entryKey) append(dst []byte, space byte) []byte {
 }
 
 func decodeKey(b []byte) (k entryKey, space byte, err error) {
-	if len(b) != keyBytes || b[0] != spaceRows && b[0] != spacePayloads {
+	if len(b) != keyBytes || b[0] != spaceRows && b[0] != spaceNewest && b[0] != spacePayloads {
 		return k, 0, errors.New("an entry has a damaged key")
 	}
 	k.device = Device(binary.BigEndian.Uint64(b[1:]))

@@ -49,6 +49,31 @@ const (
 	// openMax bounds the directories that are open for reading: seven spans of two values of log days, and the runs.
 	openMax = 96
 
+	// newestFrom is how many rows a product must have in a directory to have its newest ones kept once more: fewer are
+	// read in a few blocks.
+	newestFrom = 8 << 10
+	// newestPart of a product's rows are kept once more at most, newestRowsMax of them, and of newestBytesMax bytes of
+	// texts and payloads: a page of a hundred comes from them, and they cost next to nothing.
+	newestPart     = 64
+	newestRowsMax  = 1024
+	newestBytesMax = 2 << 20
+
+	// sortBytes is what rows may take in memory while they are sorted for a reader. Of a day of a billion events a week
+	// they are written to the disk some 300 times.
+	sortBytes = 24 << 20
+	// sortRowBytes is what one row takes there beside its texts.
+	sortRowBytes = 56
+	// piecesMax bounds the sorted pieces that are read at once: each has a block in memory, 160 KiB as a rule.
+	piecesMax = 96
+	// pieceWriteBytes is how much of a sorted piece is written at once.
+	pieceWriteBytes = 256 << 10
+	// sortRoom must be free before a reader's rows are sorted on the disk; it is looked at again as they are written.
+	sortRoom = 256 << 20
+	// scanBlocks is how many blocks a scan of a product copies at once: 2 MiB.
+	scanBlocks = 64
+	// ownersAtOnce is how many ordinals are looked up at once, at some 30 ns each.
+	ownersAtOnce = 4096
+
 	// memTableBytes is the least that lets a value of 1 MiB stand beside its key: the arena of a writable directory,
 	// which a bulk load does not use.
 	memTableBytes = 8 << 20

@@ -50,7 +50,12 @@ func (m *Memory) add(r *Row, firstMs int64, days map[uint32]uint32) {
 	if len(m.batches) == 0 || m.batches[len(m.batches)-1].sorted {
 		m.batches = append(m.batches, batch{rows: make([]memoryRow, 0, batchRows+batchRows/16), days: days})
 	}
-	b := &m.batches[len(m.batches)-1]
+	m.batches[len(m.batches)-1].add(r, m.baseMs)
+	m.rows++
+}
+
+// add adds a row that is not older than baseMs; its slices are copied, its log days are not.
+func (b *batch) add(r *Row, baseMs int64) {
 	kind := r.Type & kindType
 	if r.Code != 0 {
 		kind |= kindDenied
@@ -59,7 +64,7 @@ func (m *Memory) add(r *Row, firstMs int64, days map[uint32]uint32) {
 		kind |= kindCounted
 	}
 	row := memoryRow{
-		device: r.Device, ms: uint32(r.DecidedMs - m.baseMs), tie: r.Tie, size: uint32(r.Size), up: r.Up, down: r.Down,
+		device: r.Device, ms: uint32(r.DecidedMs - baseMs), tie: r.Tie, size: uint32(r.Size), up: r.Up, down: r.Down,
 		day: uint16(r.Day), kind: kind, code: r.Code,
 	}
 	if !r.isMessage() {
@@ -71,7 +76,6 @@ func (m *Memory) add(r *Row, firstMs int64, days map[uint32]uint32) {
 		b.texts = appendTexts(b.texts, r)
 	}
 	b.rows = append(b.rows, row)
-	m.rows++
 }
 
 // Bits that say what stands before the texts of a row.

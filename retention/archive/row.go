@@ -32,6 +32,12 @@ func Unknown(product uint32, name []byte) Device {
 // Product returns the product's number.
 func (d Device) Product() uint32 { return uint32(d >> productAt) }
 
+// Of returns the same device of another product.
+func (d Device) Of(product uint32) Device { return Device(uint64(product)<<productAt) | d.InProduct() }
+
+// InProduct returns the device without its product.
+func (d Device) InProduct() Device { return d & (1<<productAt - 1) }
+
 // IsKnown reports whether the device has an ordinal.
 func (d Device) IsKnown() bool { return d&unknownBit == 0 }
 

@@ -22,6 +22,8 @@ type Options struct {
 	Retention time.Duration
 	// Room returns how many bytes the archive may write now; nil: as many as it likes. Without room a run waits.
 	Room func() uint64
+	// Spare reports whether so many bytes more can be written by what can wait: what is sorted for a reader. nil: always.
+	Spare func(bytes uint64) bool
 	// BytesMax is what all directories together may take before the oldest go early; 0: as much as they need. What is in
 	// memory comes on top, and while a merge runs what it makes.
 	BytesMax int64
@@ -29,6 +31,8 @@ type Options struct {
 
 	memoryBytes int                     // for tests; 0 stands for limits.go
 	blockRows   int                     // for tests; 0 stands for limits.go
+	newestFrom  int                     // for tests; 0 stands for limits.go
+	sortBytes   int                     // for tests; 0 stands for limits.go
 	step        func(what string) error // for tests: called before each change on the disk
 }
 
@@ -44,6 +48,15 @@ func (o *Options) fill() {
 	}
 	if o.memoryBytes == 0 {
 		o.memoryBytes = memoryBytes
+	}
+	if o.newestFrom == 0 {
+		o.newestFrom = newestFrom
+	}
+	if o.sortBytes == 0 {
+		o.sortBytes = sortBytes
+	}
+	if o.Spare == nil {
+		o.Spare = func(uint64) bool { return true }
 	}
 }
 
@@ -95,6 +108,7 @@ type Store struct {
 	closed   bool
 	calls    sync.WaitGroup
 
+	sorts atomic.Uint64 // files to sort in, counted
 	stats stats
 }
 
@@ -172,7 +186,8 @@ func (s *Store) removeLeftovers(m *manifest) error {
 			delete(missing, name)
 			continue
 		}
-		if !strings.HasPrefix(name, "run-") && !strings.HasPrefix(name, "span-") && name != manifestName+disk.TmpSuffix {
+		isOurs := strings.HasPrefix(name, "run-") || strings.HasPrefix(name, "span-") || strings.HasPrefix(name, sortPrefix)
+		if !isOurs && name != manifestName+disk.TmpSuffix {
 			continue
 		}
 		path := filepath.Join(s.o.Path, name)
@@ -324,6 +339,11 @@ func (s *Store) IsOver(r *Row, nowMs int64) bool { return nowMs-r.DecidedMs > s.
 // clock is not the one that decides. Unix seconds.
 func (s *Store) expiresAt(lastMs int64, days uint32) uint64 {
 	return uint64((lastMs+s.keepMs(days)+2*s.spanMs())/1000) + 1
+}
+
+// damaged says that a directory is.
+func (s *Store) damaged(d *directory, err error) error {
+	return disk.Damage(filepath.Join(s.o.Path, d.name()), "%v", err)
 }
 
 // Close waits for the calls that go on and closes every directory. What is in memory is in the log still.

@@ -20,6 +20,8 @@ type writer struct {
 	raw      []byte
 	value    []byte
 	key      []byte
+	newest   newest
+	newestOf uint32 // whose rows they are
 	d        directory
 	days     map[uint32]uint64
 	lastDays uint32
@@ -29,6 +31,7 @@ type writer struct {
 // newWriter begins a directory.
 func (s *Store) newWriter(d directory) (*writer, error) {
 	w := &writer{s: s, d: d, path: filepath.Join(s.o.Path, d.name()+disk.TmpSuffix), days: map[uint32]uint64{}}
+	w.newest = newNewest()
 	if err := s.step("make " + d.name()); err != nil {
 		return nil, err
 	}
@@ -63,7 +66,7 @@ func (w *writer) add(r *Row) error {
 		w.lastDays = r.LogDays
 	}
 	w.daysRun++
-	return nil
+	return w.addNewest(r)
 }
 
 // count notes how many rows had the last LogDays.
@@ -83,11 +86,7 @@ func (w *writer) flush() error {
 	w.raw = b.finish(w.raw[:0])
 	w.value = w.s.codec.seal(w.value[:0], w.raw)
 	w.key[0] = spaceRows
-	days := b.maxDays
-	if b.anyZero {
-		days = 0
-	}
-	expires := w.s.expiresAt(b.lastMs, days)
+	expires := w.expires(b)
 	if err := w.load.put(w.key, w.value, expires); err != nil {
 		return err
 	}
@@ -100,6 +99,15 @@ func (w *writer) flush() error {
 	}
 	b.reset()
 	return nil
+}
+
+// expires returns when the entries of a block expire.
+func (w *writer) expires(b *block) uint64 {
+	days := b.maxDays
+	if b.anyZero {
+		days = 0
+	}
+	return w.s.expiresAt(b.lastMs, days)
 }
 
 // finish makes the directory durable under its final name, with what the manifest says of it. No manifest names it yet.
@@ -121,7 +129,7 @@ func (w *writer) fail(err error) error {
 }
 
 func (w *writer) complete() (directory, error) {
-	if err := w.flush(); err != nil {
+	if err := errors.Join(w.flush(), w.flushNewest()); err != nil {
 		return w.d, err
 	}
 	w.count()

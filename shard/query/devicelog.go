@@ -14,41 +14,49 @@ import (
 // RawLog is the raw log of devices: rawlog.View.
 type RawLog interface {
 	DeviceLog(ctx context.Context, q rawlog.Query, fn func(*rawlog.Row) bool) error
+	ProductLog(ctx context.Context, q rawlog.ProductQuery, fn func(*rawlog.Row) bool) error
+	// AdmitSort must come before ProductLog reads all of a product.
+	AdmitSort() (leave func(), err error)
 	// AvailableFromMs returns the instant before which events are missing, Unix milliseconds, 0 if none are.
 	AvailableFromMs() (int64, error)
 }
 
-// LogQuery asks for the raw log of one device (R18).
-type LogQuery struct {
-	Product *license.Product
-	Device  []byte
-	FromMs  int64 // decided at or after; Unix milliseconds, 0 for the oldest
-	ToMs    int64 // decided before; 0 for now
-	Type    event.Type
-	After   LogPlace // go on behind this entry; the zero LogPlace starts with the newest, or with the oldest
-	Oldest  bool     // oldest first; else newest first
+// LogFilter says which entries of a raw log are wanted (R18), and in which direction.
+type LogFilter struct {
+	FromMs    int64 // decided at or after; Unix milliseconds, 0 for the oldest
+	ToMs      int64 // decided before; 0 for now
+	Type      event.Type
+	ByVerdict bool // Verdict alone
+	Verdict   event.Code
+	Topic     []byte // this topic alone; empty: all
+	Oldest    bool   // oldest first; else newest first
 }
 
-// LogPlace is an entry's place in the raw log: it stays the same for ever.
+// LogQuery asks for the raw log of one device (R18).
+type LogQuery struct {
+	LogFilter
+	Product *license.Product
+	Device  []byte
+	After   LogPlace // go on behind this entry; the zero LogPlace starts with the newest, or with the oldest
+}
+
+// LogPlace is an entry's place among those of its device: it stays the same for ever.
 type LogPlace = rawlog.Place
 
-// LogEntry is one decided event of a device. Slices belong to the entry.
+// LogEntry is one decided event. Slices belong to the entry.
 type LogEntry struct {
-	Place LogPlace
-	Row   record.Row
+	Place  ProductPlace // among those of its product; its LogPlace is a part of it
+	Device []byte       // its name, in the log of a product
+	Row    record.Row
 }
 
 // DeviceLog calls fn for the device's log entries that q asks for, until fn returns false. Devices that were never
 // active have one too: their events stand in it under their names. A bounded part of the log is copied, let go, and
 // then searched: however slow fn is, it holds nothing of the log.
 func (r *Reader) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) bool) error {
-	nowMs := r.engine.NowMs()
 	raw := rawlog.Query{
-		Product: q.Product.ID, Device: q.Device, Type: q.Type, After: q.After, Oldest: q.Oldest, NowMs: nowMs,
-		FromMs: max(q.FromMs, nowMs-r.retention.Milliseconds()), ToMs: nowMs, LogDays: q.Product.Plan.LogDays,
-	}
-	if q.ToMs != 0 {
-		raw.ToMs = min(raw.ToMs, q.ToMs-1)
+		Filter: r.filter(&q.LogFilter), Product: q.Product.ID, Device: q.Device, After: q.After, Oldest: q.Oldest,
+		LogDays: q.Product.Plan.LogDays,
 	}
 	if raw.FromMs > raw.ToMs {
 		return nil
@@ -63,6 +71,19 @@ func (r *Reader) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) b
 		return err
 	}
 	return r.raw.DeviceLog(ctx, raw, func(row *rawlog.Row) bool { return fn(entryOf(row)) })
+}
+
+// filter returns what the raw log is asked for now.
+func (r *Reader) filter(f *LogFilter) rawlog.Filter {
+	nowMs := r.engine.NowMs()
+	raw := rawlog.Filter{
+		FromMs: max(f.FromMs, nowMs-r.retention.Milliseconds()), ToMs: nowMs, NowMs: nowMs,
+		Type: f.Type, ByVerdict: f.ByVerdict, Verdict: f.Verdict, Topic: f.Topic,
+	}
+	if f.ToMs != 0 {
+		raw.ToMs = min(raw.ToMs, f.ToMs-1)
+	}
+	return raw
 }
 
 // LogAvailableFromMs returns where a product's raw log begins if that is later than fromMs, although what is missing is
@@ -81,7 +102,7 @@ func (r *Reader) LogAvailableFromMs(p *license.Product, fromMs int64) (int64, er
 
 // entryOf returns a copy of a row.
 func entryOf(r *rawlog.Row) *LogEntry {
-	e := &LogEntry{Place: r.Place(), Row: record.Row{
+	e := &LogEntry{Place: r.ProductPlace(), Row: record.Row{
 		Type: event.Type(r.Type), Code: event.Code(r.Code), Counted: r.Counted, Named: !r.Device.IsKnown(),
 		Product: r.Device.Product(), Name: bytes.Clone(r.Name), DecidedMs: r.DecidedMs, TimeMs: r.TimeMs, Size: r.Size,
 		Day: r.Day, Up: r.Up, Down: r.Down, Used: r.Used, Denied: r.Denied,

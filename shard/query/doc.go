@@ -3,6 +3,7 @@
 //
 //	View ────────────► shard.Engine.View ──► device table, catalogue, pools
 //	DeviceLog ───────► the raw log ──► rows of one device
+//	ProductLog ──────► the same ─────► rows of a product, and the names of its devices
 //	Licenses, Audit ─► the ledger, once it has what was decided before the call
 //	Usage ───────────► the ledger as well: totals of products where windows meet
 //	Forecast ────────► View for the ends to come, the ledger for first connects of the past

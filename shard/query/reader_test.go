@@ -98,7 +98,7 @@ func TestDeviceLog(t *testing.T) {
 		t.Helper()
 		q.Product = d.productOf("p")
 		d.must(d.DeviceLog(t.Context(), q, func(e *LogEntry) bool {
-			list, places = append(list, fmt.Sprint(e.Row.Type, " ", e.Row.Code)), append(places, e.Place)
+			list, places = append(list, fmt.Sprint(e.Row.Type, " ", e.Row.Code)), append(places, e.Place.Place)
 			return true
 		}))
 		return list, places
@@ -116,11 +116,12 @@ func TestDeviceLog(t *testing.T) {
 		}
 		second := testStart.Add(time.Second).UnixMilli()
 		for want, q := range map[string]LogQuery{
-			"[down accepted]":                {Device: a.Device, FromMs: second},
-			"[up accepted connect accepted]": {Device: a.Device, ToMs: second},
-			"[up accepted]":                  {Device: a.Device, Type: event.Up},
-			"[up not_activated]":             {Device: []byte("never")},
-			"[]":                             {Device: []byte("stranger")},
+			"[down accepted]":                              {Device: a.Device, LogFilter: LogFilter{FromMs: second}},
+			"[up accepted connect accepted]":               {Device: a.Device, LogFilter: LogFilter{ToMs: second}},
+			"[up accepted]":                                {Device: a.Device, LogFilter: LogFilter{Type: event.Up}},
+			"[connect accepted up accepted down accepted]": {Device: a.Device, LogFilter: LogFilter{Oldest: true}},
+			"[up not_activated]":                           {Device: []byte("never")},
+			"[]":                                           {Device: []byte("stranger")},
 		} {
 			if got, _ := read(q); fmt.Sprint(got) != want {
 				t.Errorf("%q, want %s", got, want)

@@ -4,8 +4,8 @@
 //	commit log ──Follow──► rows ──► archive.Store: memory, about an hour ──WriteRun──► runs, spans      position moves
 //	     │                              │                                                │
 //	     │ groups that are not gathered │ rows in memory                                 │ rows in directories
-//	     └───────────── tail ───────────┴──────────────── Snapshot.Each ─────────────────┘
-//	                      └──────────────────► DeviceLog: in the order of places
+//	     └───────────── tail ───────────┴── Snapshot.Each, of a device; ProductReader ────┘
+//	                      └──────────────────► DeviceLog, ProductLog: in the order of places
 //
 // Invariants:
 //
@@ -17,7 +17,8 @@
 //     gone takes another Snapshot, and goes on behind the last row that it gave.
 //   - A row carries the log days of the plan that its event was decided under: those that the log's own records of
 //     administration say, not those of the catalogue as it is now.
-//   - Reading copies a bounded block and lets go. What is slow to take rows holds nothing.
+//   - Reading copies a bounded block and lets go. What is slow to take rows holds nothing of log and archive; who reads
+//     all of a product holds what was sorted for it, and few can at once.
 //   - A directory that cannot be read or merged fails the view, loudly. New events are archived nevertheless, since
 //     that frees the log's segments.
 package rawlog

@@ -9,6 +9,11 @@ const (
 	// the tail is a second as a rule, then twice as much each time.
 	tailBytes    = 4 << 20
 	tailBytesMin = 128 << 10
+	// sortsMax bounds the products that are read in full at once: each sorts 24 MiB of rows in memory, reads up to 96
+	// sorted pieces with a block each, and has one file open.
+	sortsMax = 2
+	// ownersAtOnce is how many ordinals are looked up at once, at some 30 ns each.
+	ownersAtOnce = 4096
 	// paceRows is how many events a second may be decided before the view keeps to pacePart of all processors: archiving
 	// an event takes 0.4 µs of one, deciding one 0.26 at best.
 	paceRows  = 1_000_000

@@ -2,7 +2,6 @@ package rawlog
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -12,15 +11,39 @@ import (
 	"github.com/meterd/meterd/shard/record"
 )
 
-// tail reads the device's rows of groups that a Snapshot lacks, from the log.
+// asked is what a reader asks the log for.
+type asked interface {
+	// times returns the decided times of rows that are wanted.
+	times() (fromMs, toMs int64)
+	// chunk comes before the rows of a chunk.
+	chunk(c *record.Chunk) error
+	// device returns which device row i of the chunk is of, and whether its rows may be wanted.
+	device(i int, r *record.Row) (archive.Device, bool)
+	// logDays are those of the product's plan as it is now.
+	logDays() uint32
+	// compare orders the rows of a group whose Order is not known yet. Chunks of one group were decided at the same time.
+	// Within a millisecond the day's use of a device tells what came first; it never falls.
+	compare(a, b *Row) int
+	// wants looks at all of a row but its place, isBehind at that.
+	wants(r *Row) bool
+	isBehind(r *Row) bool
+}
+
+// tail reads rows of groups that a Snapshot lacks, from the log.
 type tail struct {
 	v     *View
 	x     *archive.Snapshot
-	q     *Query
+	q     asked
 	fn    func(*Row) bool
 	raw   []byte
-	found []Row
+	found []tailRow
 	block commitlog.Block
+}
+
+// tailRow is a row that was found in the log. If it is not wanted it has no texts: it is there to be counted.
+type tailRow struct {
+	Row
+	isWanted bool
 }
 
 // back reads newest first. more is false when fn needs no more.
@@ -30,11 +53,8 @@ func (t *tail) back(ctx context.Context) (more bool, err error) {
 		return true, nil
 	}
 	for bytesMax := tailBytesMin; ; bytesMax = min(2*bytesMax, tailBytes) {
-		toMs := t.q.ToMs
-		if t.q.After != (Place{}) {
-			toMs = min(toMs, t.q.After.DecidedMs)
-		}
-		if err := t.v.o.Log.ReadBack(ctx, before, t.q.FromMs, toMs, bytesMax, &t.block); err != nil {
+		fromMs, toMs := t.q.times()
+		if err := t.v.o.Log.ReadBack(ctx, before, fromMs, toMs, bytesMax, &t.block); err != nil {
 			return false, err
 		}
 		if err := t.isWhole(); err != nil {
@@ -72,7 +92,8 @@ func (t *tail) forward(ctx context.Context) (more bool, err error) {
 	after, ties := t.x.Gathered.Seq, t.x.Ties
 	for {
 		// From the beginning of the tail: ties are counted group by group.
-		if err := t.v.o.Log.ReadForward(ctx, after, 0, t.q.ToMs, tailBytes, &t.block); err != nil {
+		fromMs, toMs := t.q.times()
+		if err := t.v.o.Log.ReadForward(ctx, after, 0, toMs, tailBytes, &t.block); err != nil {
 			return false, err
 		}
 		if err := t.isWhole(); err != nil {
@@ -81,7 +102,7 @@ func (t *tail) forward(ctx context.Context) (more bool, err error) {
 		for i := range t.block.Groups {
 			g := &t.block.Groups[i]
 			after = g.Seq
-			if g.LastMs >= t.q.FromMs {
+			if g.LastMs >= fromMs {
 				if err := t.group(g); err != nil {
 					return false, fmt.Errorf("group %d: %w", g.Seq, err)
 				}
@@ -125,7 +146,7 @@ func (t *tail) tiesBefore(ctx context.Context, g *commitlog.Group) (archive.Ties
 	return archive.Ties{Ms: g.FirstMs, First: b.Groups[0].Seq}, nil
 }
 
-// group gathers the device's rows of a group, copied, in their order.
+// group gathers the rows of a group, in their order. Those that are wanted are copied.
 func (t *tail) group(g *commitlog.Group) (err error) {
 	t.found = t.found[:0]
 	for _, stored := range g.Chunks {
@@ -136,37 +157,33 @@ func (t *tail) group(g *commitlog.Group) (err error) {
 			return err
 		}
 	}
-	// Chunks of one group were decided at the same time. Within a millisecond the day's use tells what came first; it
-	// never falls.
-	slices.SortStableFunc(t.found, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(a.DecidedMs, b.DecidedMs), cmp.Compare(a.Used, b.Used))
-	})
+	slices.SortStableFunc(t.found, func(a, b tailRow) int { return t.q.compare(&a.Row, &b.Row) })
 	return nil
 }
 
 func (t *tail) chunk(raw []byte) error {
 	c, err := record.Open(raw)
+	if err == nil {
+		err = t.q.chunk(&c)
+	}
 	if err != nil {
 		return err
 	}
 	rows := c.Scan()
-	for rows.Next() {
-		r := &rows.Row
-		if r.Named {
-			if r.Product != t.q.Product || !bytes.Equal(r.Name, t.q.Device) {
-				continue
-			}
-		} else if !t.q.Known || r.Ordinal != t.q.Ordinal {
+	for i := 0; rows.Next(); i++ {
+		device, ok := t.q.device(i, &rows.Row)
+		if !ok {
 			continue
 		}
-		var row Row
-		rowOf(&row, r)
-		if row.Device.IsKnown() {
-			row.Device = archive.Known(t.q.Product, r.Ordinal)
+		var row tailRow
+		rowOf(&row.Row, &rows.Row)
+		row.Device, row.LogDays = device, t.q.logDays()
+		if row.isWanted = t.q.wants(&row.Row); row.isWanted {
+			row.Name, row.ID = bytes.Clone(row.Name), bytes.Clone(row.ID)
+			row.Topic, row.Payload = bytes.Clone(row.Topic), bytes.Clone(row.Payload)
+		} else {
+			row.Name, row.ID, row.Topic, row.Payload = nil, nil, nil, nil
 		}
-		row.LogDays = t.q.LogDays
-		row.Name, row.ID = bytes.Clone(row.Name), bytes.Clone(row.ID)
-		row.Topic, row.Payload = bytes.Clone(row.Topic), bytes.Clone(row.Payload)
 		t.found = append(t.found, row)
 	}
 	return rows.Err()
@@ -177,7 +194,7 @@ func (t *tail) place(g *commitlog.Group, ties archive.Ties) archive.Ties {
 	first, others := ties.Next(g.Seq, g.FirstMs, g.LastMs)
 	var orders archive.Orders
 	for i := range t.found {
-		r := &t.found[i]
+		r := &t.found[i].Row
 		r.Tie = others
 		if r.DecidedMs == g.FirstMs {
 			r.Tie = first
@@ -191,21 +208,9 @@ func (t *tail) place(g *commitlog.Group, ties archive.Ties) archive.Ties {
 func (t *tail) give() (more bool) {
 	for i := range t.found {
 		r := &t.found[i]
-		if r.DecidedMs < t.q.FromMs || r.DecidedMs > t.q.ToMs || !t.v.wants(t.q, r) || !t.isBehind(r.Place()) {
-			continue
-		}
-		if !t.fn(r) {
+		if r.isWanted && t.q.isBehind(&r.Row) && !t.fn(&r.Row) {
 			return false
 		}
 	}
 	return true
-}
-
-// isBehind reports whether a place comes behind the one that the query goes on at.
-func (t *tail) isBehind(p Place) bool {
-	if t.q.After == (Place{}) {
-		return true
-	}
-	c := p.Compare(t.q.After)
-	return t.q.Oldest && c > 0 || !t.q.Oldest && c < 0
 }

@@ -39,6 +39,7 @@ type Options struct {
 type View struct {
 	o       Options
 	inflate *record.Compressor
+	sorts   chan struct{} // a value for each product that is read in full
 	now     atomic.Pointer[func() int64]
 	pace    atomic.Pointer[pace]  // used by Follow alone
 	upkeep  atomic.Pointer[error] // why upkeep failed
@@ -57,7 +58,9 @@ func New(o Options) (*View, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	inflate, err := record.NewCompressor(0) // 0: as many at once as there are processors.
-	return &View{o: o, inflate: inflate, wrote: make(chan struct{}, 1)}, err
+	return &View{
+		o: o, inflate: inflate, sorts: make(chan struct{}, sortsMax), wrote: make(chan struct{}, 1),
+	}, err
 }
 
 // Name implements views.View.

@@ -99,7 +99,8 @@ func (r *rig) append(changes ...[]byte) {
 
 func (r *rig) query() Query {
 	return Query{
-		Product: 1, Device: []byte("seven"), Known: true, Ordinal: 7, ToMs: r.nowMs + 1, NowMs: r.nowMs, LogDays: 7,
+		Product: 1, Device: []byte("seven"), Known: true, Ordinal: 7, LogDays: 7,
+		Filter: Filter{ToMs: r.nowMs + 1, NowMs: r.nowMs},
 	}
 }
 

@@ -1,0 +1,90 @@
+package archive
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+)
+
+// owners says whose the devices of some rows are.
+type owners struct {
+	ordinals []uint64
+	products []uint32
+}
+
+// pick returns those rows of a batch in memory that the query asks for, in its order.
+func (p *ProductReader) pick(b *batch, baseMs int64) (*sorter, error) {
+	rows, err := p.rowsOf(b)
+	if err != nil {
+		return nil, err
+	}
+	picked := &sorter{s: p.s, oldest: direction(p.q.Oldest), baseMs: baseMs, rows: batch{texts: b.texts, sorted: true}}
+	fromMs, toMs := p.q.times()
+	all := batch{rows: rows, texts: b.texts}
+	var order Orders
+	var r Row
+	for i := range rows {
+		m := &rows[i]
+		r = Row{Device: m.device, DecidedMs: baseMs + int64(m.ms), Tie: m.tie}
+		order.Number(&r)
+		if r.DecidedMs < fromMs || r.DecidedMs > toMs {
+			continue
+		}
+		number := r.Order
+		all.row(&r, i, baseMs)
+		if r.Order = number; !p.q.wants(&r) {
+			continue
+		}
+		picked.rows.rows = append(picked.rows.rows, *m)
+		picked.orders = append(picked.orders, number)
+	}
+	picked.order()
+	return picked, nil
+}
+
+// rowsOf returns the product's rows of a batch, by device and in the order of the device's places.
+func (p *ProductReader) rowsOf(b *batch) ([]memoryRow, error) {
+	if b.sorted {
+		from := sort.Search(len(b.rows), func(i int) bool { return b.rows[i].device.Product() >= p.q.Product })
+		to := from + sort.Search(len(b.rows)-from, func(i int) bool {
+			return b.rows[from+i].device.Product() > p.q.Product
+		})
+		return b.rows[from:to], nil
+	}
+	var rows []memoryRow
+	for at := 0; at < len(b.rows); at += ownersAtOnce {
+		some := b.rows[at:min(at+ownersAtOnce, len(b.rows))]
+		if err := p.owners.ask(some, p.q.Owners); err != nil {
+			return nil, err
+		}
+		for i := range some {
+			m := some[i]
+			if m.device.IsKnown() {
+				m.device = Known(p.owners.products[i], m.device.Ordinal())
+			}
+			if m.device.Product() == p.q.Product {
+				m.logDays = b.daysOf(m.device)
+				rows = append(rows, m)
+			}
+		}
+	}
+	slices.SortStableFunc(rows, func(x, y memoryRow) int {
+		return cmp.Or(cmp.Compare(x.device, y.device), cmp.Compare(x.ms, y.ms), cmp.Compare(x.tie, y.tie),
+			cmp.Compare(x.used(), y.used()))
+	})
+	return rows, nil
+}
+
+// ask looks up whose the devices of rows are. What it says of a device without an ordinal means nothing.
+func (o *owners) ask(rows []memoryRow, whose func([]uint64, []uint32) error) error {
+	o.ordinals = o.ordinals[:0]
+	for i := range rows {
+		ordinal := uint64(0)
+		if rows[i].device.IsKnown() {
+			ordinal = rows[i].device.Ordinal()
+		}
+		o.ordinals = append(o.ordinals, ordinal)
+	}
+	o.products = slices.Grow(o.products[:0], len(rows))[:len(rows)]
+	return whose(o.ordinals, o.products)
+}

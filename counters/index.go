@@ -56,7 +56,7 @@ func (x *Index) guess(o Ordinal) *Slot {
 	if sh.h != x.t.tables[o.Shard()] {
 		x.build(o.Shard())
 	}
-	if i := int(o.place() / entryWordsMin); i < len(sh.at) && sh.at[i] != 0 {
+	if i := o.Number(); i < len(sh.at) && sh.at[i] != 0 {
 		return sh.h.numbered(uint64(sh.at[i] - 1))
 	}
 	return nil
@@ -69,7 +69,7 @@ func (x *Index) search(o Ordinal) *Slot {
 		return nil
 	}
 	sh := &x.shards[o.Shard()]
-	at := int(o.place() / entryWordsMin)
+	at := o.Number()
 	if at >= len(sh.at) && !x.resize(sh, at+1+at/4) {
 		return s // It is found, only slowly.
 	}

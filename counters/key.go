@@ -55,4 +55,8 @@ func FirstOrdinal(shard int) Ordinal { return newOrdinal(shard, 0) }
 // Shard returns the shard of the device.
 func (o Ordinal) Shard() int { return int(o>>arenaBits) & (Shards - 1) }
 
+// Number returns a number that no other device of the shard has. Numbers are dense enough to index an array: there is
+// one for every 24 bytes of the shard's names.
+func (o Ordinal) Number() int { return int(o.place() / entryWordsMin) }
+
 func (o Ordinal) place() uint32 { return uint32(o & arenaMask) }

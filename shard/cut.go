@@ -213,6 +213,40 @@ func (c *Cut) Devices(ctx context.Context, fn func(t *counters.Table, first, end
 	}))
 }
 
+// KeyOf returns what Ordinals looks a device up by.
+func (c *Cut) KeyOf(product uint32, device []byte) counters.Key {
+	return c.e.table.KeyOf(product, device)
+}
+
+// Ordinals sets found[i] to the ordinal of the device of keys[i], above counters.OrdinalMax if the engine, which knows
+// more than the cut, knows none. A seal waits for a look-up of findBatch of them at most.
+func (c *Cut) Ordinals(keys []counters.Key, found []counters.Ordinal) error {
+	var slots [findBatch]*counters.Slot
+	for len(keys) > 0 {
+		n := min(len(keys), len(slots))
+		if err := c.ordinals(keys[:n], slots[:n], found[:n]); err != nil {
+			return err
+		}
+		keys, found = keys[n:], found[n:]
+	}
+	return nil
+}
+
+func (c *Cut) ordinals(keys []counters.Key, slots []*counters.Slot, found []counters.Ordinal) error {
+	c.e.gate.mu.RLock()
+	defer c.e.gate.mu.RUnlock()
+	if c.e.closed.Load() {
+		return ErrStopped
+	}
+	c.e.table.FindBatch(keys, slots)
+	for i, s := range slots {
+		if found[i] = counters.OrdinalMax + 1; s != nil {
+			found[i] = s.Ordinal()
+		}
+	}
+	return nil
+}
+
 // Close lets the log and the checkpoint go, and waits for Devices to return. It may be called again, but not by what
 // Devices calls.
 func (c *Cut) Close() error {

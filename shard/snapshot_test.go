@@ -46,7 +46,8 @@ func (m *machine) sourceAt(account string, month uint32) (snapshot.Source, error
 	}
 	return rows.Open(rows.Options{
 		State: rows.State{
-			Group: c.At.Seq, AtMs: c.LastMs, Catalogue: c.Catalogue, Totals: c.Totals.Of, Devices: c.Devices, Close: c.Close,
+			Group: c.At.Seq, AtMs: c.LastMs, Catalogue: c.Catalogue, Totals: c.Totals.Of, Devices: c.Devices, KeyOf: c.KeyOf,
+			Ordinals: c.Ordinals, Close: c.Close,
 		},
 		Ledger: ledger, Account: account, Month: month, Retention: m.retention,
 	}), nil

@@ -13,7 +13,7 @@ import (
 // the device table until it is closed: the caller reads the words first, and takes the larger number of both.
 func (r *Rows) DeviceDays(product uint32, ordinal uint64, from, to uint32) (list []views.UsedDay, err error) {
 	for day := from; day <= to; day++ {
-		next, found, err := r.nextDay(product, day)
+		next, found, err := r.NextDay(product, day)
 		if err != nil || !found || next > to {
 			return list, err
 		}
@@ -29,8 +29,8 @@ func (r *Rows) DeviceDays(product uint32, ordinal uint64, from, to uint32) (list
 	return list, nil
 }
 
-// nextDay returns the first day from a day on for which a product may have device-days.
-func (r *Rows) nextDay(product, from uint32) (day uint32, found bool, err error) {
+// NextDay returns the first day from a day on for which a product may have device-days.
+func (r *Rows) NextDay(product, from uint32) (day uint32, found bool, err error) {
 	// What is merged between the two looks is passed over by neither: level 1 is there before level 0 goes.
 	open, isOpen, err := nextDay(r.r, levelOpen, product, from)
 	if err != nil {

@@ -267,17 +267,17 @@ func gatherMerged(
 ) (rows []views.DeviceDay, next uint64, err error) {
 	prefix := dayPrefix(levelMerged, at.product, at.day)
 	start := prefix
-	// The block that holds from begins at it or before.
-	behind := dayKey(levelMerged, at.product, at.day, from, 0)
-	err = r.Scan(prefix, behind, true, func(key, _ []byte) (bool, error) {
-		start = bytes.Clone(key)
-		return false, nil
-	})
-	if err != nil {
-		return nil, from, err
+	if from > 0 { // The block that holds from begins at it or before.
+		behind := dayKey(levelMerged, at.product, at.day, from, 0)
+		err = r.Scan(prefix, behind, true, func(key, _ []byte) (bool, error) {
+			start = bytes.Clone(key)
+			return false, nil
+		})
+		if err != nil {
+			return nil, from, err
+		}
 	}
 	next = to
-	var block []views.DeviceDay
 	err = r.Scan(prefix, start, false, func(key, value []byte) (bool, error) {
 		_, _, first, err := decodeDayKey(key)
 		if err != nil || first >= to {
@@ -291,15 +291,10 @@ func gatherMerged(
 		if err != nil || b.last < from {
 			return true, err
 		}
-		if block, err = c.decode(block[:0], &b); err != nil {
-			return false, err
+		if rows, err = c.decode(rows, &b); err == nil && (first < from || b.last >= to) {
+			rows = slices.DeleteFunc(rows, func(d views.DeviceDay) bool { return d.Ordinal < from || d.Ordinal >= to })
 		}
-		for i := range block {
-			if o := block[i].Ordinal; o >= from && o < to {
-				rows = append(rows, block[i])
-			}
-		}
-		return true, nil
+		return err == nil, err
 	})
 	return rows, next, err
 }

@@ -54,22 +54,17 @@ func (r *Rows) Licenses(product uint32, after uint64, fn func([]views.License) (
 	})
 }
 
-// EachLicense calls fn for the licences that a product has consumed with a serial above after and up to last, each
-// once, in the order of serials.
-func (r *Rows) EachLicense(product uint32, after, last uint64, fn func(*LicenseRow) error) error {
-	return r.licenseBlocks(product, after, func(block []byte) (bool, error) {
-		more := true
-		err := decodeLicenses(block, func(row *LicenseRow) error {
-			if row.Serial > last {
-				more = false
-			}
-			if row.Serial <= after || row.Serial > last {
+// EachLicense calls fn for the licences that a product has consumed, each once, in the order of serials.
+func (r *Rows) EachLicense(product uint32, fn func(*LicenseRow) error) error {
+	last := uint64(0)
+	return r.licenseBlocks(product, 0, func(block []byte) (bool, error) {
+		return true, decodeLicenses(block, func(row *LicenseRow) error {
+			if row.Serial <= last {
 				return nil
 			}
-			after = row.Serial
+			last = row.Serial
 			return fn(row)
 		})
-		return more, err
 	})
 }
 

@@ -86,7 +86,7 @@ func (s *state) cutter(
 		return rows.Open(rows.Options{
 			State: rows.State{
 				Group: cut.At.Seq, AtMs: cut.LastMs, Catalogue: cut.Catalogue, Totals: cut.Totals.Of, Devices: cut.Devices,
-				Close: cut.Close,
+				KeyOf: cut.KeyOf, Ordinals: cut.Ordinals, Close: cut.Close,
 			},
 			Ledger: at, Account: account, Month: month, Retention: retention,
 		}), nil

@@ -2,14 +2,14 @@ package rows
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
-	"sort"
+	"slices"
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/shard/views"
-	"github.com/meterd/meterd/usage"
 	"github.com/meterd/meterd/usage/snapshot"
 )
 
@@ -23,17 +23,16 @@ type part struct {
 	ends    []int            // where each product's devices end
 }
 
-// device is what is known of a device for the month. The slot belongs to the table of the range.
+// device is what is known of a device for the month.
 type device struct {
-	slot                    *counters.Slot
 	ordinal                 counters.Ordinal
-	denied                  uint64           // units
+	message                 counters.MessageWord // 0 once it was joined with a closed day of the ledger
+	deniedWord              counters.DeniedWord  // as message
+	license                 counters.LicenseWord
 	ota                     counters.OTAWord // as it stood when the month ended, or stands now; 0 without
+	denied                  uint64           // units
 	up, down                uint32           // units
 	lateAllowance, latePack uint32           // units of older months that were given back
-	licenses                uint32
-	// The words of messages and denials are joined with a closed day of the ledger.
-	messagesJoined, deniedJoined bool
 }
 
 // gather reads all that is known of the devices of a range.
@@ -81,19 +80,38 @@ func (r *part) place(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var lost counters.Ordinal
-	found := true
-	r.walk(func(place int32, o counters.Ordinal, name []byte) {
-		slot := r.t.Find(r.t.KeyOf(r.s.products[place].ID, name))
-		if slot == nil {
-			lost, found = o, false
-			return
-		}
-		r.devices[next[place]] = device{slot: slot, ordinal: o}
+	r.walk(func(place int32, o counters.Ordinal, _ []byte) {
+		r.devices[next[place]] = device{ordinal: o}
 		next[place]++
 	})
-	if !found {
-		return fmt.Errorf("device %d has a name and no words", lost)
+	return r.look(ctx)
+}
+
+// look reads the words of the devices.
+func (r *part) look(ctx context.Context) (err error) {
+	index := r.t.NewIndex()
+	defer func() { err = errors.Join(err, index.Close()) }()
+	var ordinals [findBatch]counters.Ordinal
+	var slots [findBatch]*counters.Slot
+	for devices := range slices.Chunk(r.devices, findBatch) {
+		runtime.Gosched()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for i := range devices {
+			ordinals[i] = devices[i].ordinal
+		}
+		index.Find(ordinals[:len(devices)], slots[:len(devices)])
+		for i, s := range slots[:len(devices)] {
+			if s == nil {
+				return fmt.Errorf("device %d has a name and no words", ordinals[i])
+			}
+			d := &devices[i]
+			d.message, d.deniedWord, d.license = s.Message(), s.Denied(), s.License()
+			if w := s.OTA(); w.Month() == r.s.o.Month {
+				d.ota = w
+			}
+		}
 	}
 	return nil
 }
@@ -117,8 +135,7 @@ func (r *part) walk(fn func(place int32, o counters.Ordinal, name []byte)) {
 func (r *part) join(p *product, devices []device) error {
 	l, month := r.s.o.Ledger, r.s.o.Month
 	from, to := uint64(r.first), uint64(r.end)
-	running := calendar.WindowAt(r.s.o.State.AtMs, p.Zone).Day
-	for day := calendar.FirstDay(month); day < calendar.FirstDay(month+1) && day <= running; day++ {
+	for _, day := range p.days {
 		at := cursor{devices: devices}
 		err := l.EachDeviceDay(p.ID, day, from, to, func(row *views.DeviceDay) error {
 			d, err := at.find(row.Ordinal)
@@ -143,43 +160,11 @@ func (r *part) join(p *product, devices []device) error {
 		return err
 	}
 	at = cursor{devices: devices}
-	err = l.EachLateVoid(p.ID, month, from, to, func(row *views.LateVoid) error {
+	return l.EachLateVoid(p.ID, month, from, to, func(row *views.LateVoid) error {
 		d, err := at.find(row.Ordinal)
 		if err == nil {
 			d.lateAllowance += row.Allowance
 			d.latePack += row.Packs
-		}
-		return err
-	})
-	if err != nil || p.last == 0 {
-		return err
-	}
-	return r.joinLicenses(p, devices)
-}
-
-// joinLicenses counts the licences of the month.
-func (r *part) joinLicenses(p *product, devices []device) error {
-	startMs, endMs := calendar.MonthBounds(r.s.o.Month, p.Zone)
-	first, end := r.first.Shard(), (r.end - 1).Shard()
-	return r.s.o.Ledger.EachLicense(p.ID, p.after, p.last, func(row *usage.LicenseRow) error {
-		if ms := row.ActivatedS * 1000; ms < startMs || ms >= endMs {
-			return nil
-		}
-		key := r.t.KeyOf(p.ID, row.Device)
-		if key.Shard() < first || key.Shard() > end {
-			return nil
-		}
-		slot := r.t.Find(key)
-		if slot == nil {
-			return fmt.Errorf(
-				"the ledger says that %q consumed licence %d, but the state does not know it",
-				row.Device,
-				row.Serial,
-			)
-		}
-		d, err := (&cursor{devices: devices}).find(uint64(slot.Ordinal()))
-		if err == nil {
-			d.licenses++
 		}
 		return err
 	})
@@ -188,26 +173,22 @@ func (r *part) joinLicenses(p *product, devices []device) error {
 // add adds a closed day of the ledger. If a word is of the same day, the larger number holds.
 func (d *device) add(day uint32, row *views.DeviceDay) {
 	up, down, denied := row.Up, row.Down, row.Denied
-	if w := d.slot.Message(); w.Day() == day {
-		up, down, d.messagesJoined = max(up, w.Up()), max(down, w.Down()), true
+	if w := d.message; w.Day() == day {
+		up, down, d.message = max(up, w.Up()), max(down, w.Down()), 0
 	}
-	if w := d.slot.Denied(); w.Day() == day {
-		denied, d.deniedJoined = max(denied, w.Denied()), true
+	if w := d.deniedWord; w.Day() == day {
+		denied, d.deniedWord = max(denied, w.Denied()), 0
 	}
 	d.up, d.down, d.denied = d.up+up, d.down+down, d.denied+denied
 }
 
-// finish adds the words that no closed day of the ledger had, if they are of the month.
-func (d *device) finish(month uint32) {
-	first, end := calendar.FirstDay(month), calendar.FirstDay(month+1)
-	if w := d.slot.Message(); !d.messagesJoined && w.Day() >= first && w.Day() < end {
+// finish adds the words that no closed day of the ledger had, if they are of the days from first to before end.
+func (d *device) finish(first, end uint32) {
+	if w := d.message; w.Day() >= first && w.Day() < end {
 		d.up, d.down = d.up+w.Up(), d.down+w.Down()
 	}
-	if w := d.slot.Denied(); !d.deniedJoined && w.Day() >= first && w.Day() < end {
+	if w := d.deniedWord; w.Day() >= first && w.Day() < end {
 		d.denied += w.Denied()
-	}
-	if w := d.slot.OTA(); w.Month() == month {
-		d.ota = max(d.ota, w)
 	}
 }
 
@@ -218,14 +199,18 @@ type cursor struct {
 
 // find returns the device of an ordinal; no lower one is asked for afterwards.
 func (c *cursor) find(ordinal uint64) (*device, error) {
-	// The next one is near: look further and further, then between the last two places.
-	step := 1
-	for step < len(c.devices) && uint64(c.devices[step-1].ordinal) < ordinal {
-		step *= 2
+	// The next one is near: look further and further, then less and less far.
+	at, step := 0, 1
+	passed := func() bool { return at+step < len(c.devices) && uint64(c.devices[at+step].ordinal) <= ordinal }
+	for ; passed(); step *= 2 {
+		at += step
 	}
-	n := min(step, len(c.devices))
-	at := sort.Search(n, func(i int) bool { return uint64(c.devices[i].ordinal) >= ordinal })
-	if at == n || uint64(c.devices[at].ordinal) != ordinal {
+	for ; step > 0; step /= 2 {
+		if passed() {
+			at += step
+		}
+	}
+	if at >= len(c.devices) || uint64(c.devices[at].ordinal) != ordinal {
 		return nil, fmt.Errorf("the ledger has usage of device %d, which the state does not know", ordinal)
 	}
 	c.devices = c.devices[at:]
@@ -235,6 +220,7 @@ func (c *cursor) find(ordinal uint64) (*device, error) {
 // each calls fn for every device of the range.
 func (r *part) each(ctx context.Context, fn func(*snapshot.Row) error) error {
 	begin, atS := 0, r.s.o.State.AtMs/1000
+	first, end := calendar.FirstDay(r.s.o.Month), calendar.FirstDay(r.s.o.Month+1)
 	var row snapshot.Row
 	for i, p := range r.s.products {
 		version := p.ValidityVersion()
@@ -248,11 +234,11 @@ func (r *part) each(ctx context.Context, fn func(*snapshot.Row) error) error {
 				}
 			}
 			d := &devices[n]
-			w := d.slot.License()
+			w := d.license
 			if w.Generation() == 0 {
 				continue // It was never active.
 			}
-			d.finish(r.s.o.Month)
+			d.finish(first, end)
 			_, row.Device = r.t.Name(d.ordinal)
 			row.Product = p.Name
 			row.ActivatedS = int64(r.t.Grant(d.ordinal).ActivatedAt) + counters.EpochS
@@ -261,7 +247,7 @@ func (r *part) each(ctx context.Context, fn func(*snapshot.Row) error) error {
 				row.ExpiresS = p.ExpiryS(row.ActivatedS) // Nobody has looked at the device since the plan changed (R9).
 			}
 			row.Active = w.State() == counters.LicenseActive && atS < row.ExpiresS
-			row.Usage = d.usage()
+			row.Usage = d.usage(r.s.licenses.of(d.ordinal))
 			p.count(&row)
 			if err := fn(&row); err != nil {
 				return err
@@ -271,12 +257,12 @@ func (r *part) each(ctx context.Context, fn func(*snapshot.Row) error) error {
 	return nil
 }
 
-func (d *device) usage() snapshot.Usage {
+func (d *device) usage(licenses uint32) snapshot.Usage {
 	return snapshot.Usage{
 		MessagesUp: uint64(d.up), MessagesDown: uint64(d.down), MessagesDenied: d.denied,
 		OTAUnits:      int64(d.ota.Allowance()) + int64(d.ota.Packs()) - int64(d.lateAllowance) - int64(d.latePack),
 		OTATopupUnits: int64(d.ota.Packs()) - int64(d.latePack), OTADenied: uint64(d.ota.Denied()),
-		LicensesConsumed: uint64(d.licenses),
+		LicensesConsumed: uint64(licenses),
 	}
 }
 

@@ -1,14 +1,13 @@
 package rows
 
 import (
+	"context"
 	"fmt"
-	"math"
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/shard/record"
-	"github.com/meterd/meterd/usage"
 	"github.com/meterd/meterd/usage/snapshot"
 )
 
@@ -17,8 +16,7 @@ type product struct {
 	*license.Product
 	licenses license.Counts
 	usage    snapshot.Usage // within the month, by the totals
-	// The licences of the month have serials above after and up to last; 0 and 0 if there are none.
-	after, last uint64
+	days     []uint32       // of the month for which the ledger has closed days of devices
 
 	// of its rows so far
 	sum          snapshot.Usage
@@ -26,7 +24,7 @@ type product struct {
 }
 
 // prepare reads what is about the product as a whole, and compares the totals of the state with the ledger's.
-func (s *Source) prepare(p *product) error {
+func (s *Source) prepare(ctx context.Context, p *product) error {
 	if err := s.checkKept(p); err != nil {
 		return err
 	}
@@ -47,7 +45,23 @@ func (s *Source) prepare(p *product) error {
 	if d := p.differs("licenses_used", "totals", totals.Licenses, "pools", p.licenses.Used); d != nil {
 		return d
 	}
-	return s.listLicenses(p)
+	if err := s.listDays(p); err != nil {
+		return err
+	}
+	return s.countLicenses(ctx, p)
+}
+
+// listDays looks for the days of the month, up to the running one, that have closed days of devices.
+func (s *Source) listDays(p *product) error {
+	end := min(calendar.FirstDay(s.o.Month+1), calendar.WindowAt(s.o.State.AtMs, p.Zone).Day+1)
+	for day := calendar.FirstDay(s.o.Month); ; day++ {
+		next, found, err := s.o.Ledger.NextDay(p.ID, day)
+		if err != nil || !found || next >= end {
+			return err
+		}
+		day = next
+		p.days = append(p.days, day)
+	}
 }
 
 // checkKept refuses a month of which the ledger lacks something.
@@ -101,30 +115,6 @@ func (s *Source) within(p *product) (u snapshot.Usage, err error) {
 		OTATopupUnits: int64(t.OTAPacks - t.VoidPacks),
 		OTADenied:     t.OTADenied(), LicensesConsumed: t.Licenses,
 	}, nil
-}
-
-// listLicenses looks for the licences of the month, and compares how many there are in all with what pools gave out.
-func (s *Source) listLicenses(p *product) error {
-	startMs, endMs := calendar.MonthBounds(s.o.Month, p.Zone)
-	count := uint64(0)
-	err := s.o.Ledger.EachLicense(p.ID, 0, math.MaxUint64, func(r *usage.LicenseRow) error {
-		count++
-		if ms := r.ActivatedS * 1000; ms < startMs || ms >= endMs {
-			return nil
-		}
-		if p.last == 0 {
-			p.after = r.Serial - 1
-		}
-		p.last = r.Serial
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if fromMs, err := s.o.Ledger.AvailableFromMs(); err != nil || fromMs > p.CreatedAtMs {
-		return err // Those from before the gap are in no list.
-	}
-	return p.differs("licenses_used", "pools", p.licenses.Used, "ledger", count)
 }
 
 // differs returns a *snapshot.Difference if two numbers do.

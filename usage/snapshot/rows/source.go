@@ -27,7 +27,11 @@ type State struct {
 	// Devices calls fn with a table of the devices of one range of shards after the other, first to before end. The
 	// tables are closed when fn returns.
 	Devices func(ctx context.Context, fn func(t *counters.Table, first, end int) error) error
-	Close   func() error
+	// KeyOf returns what a device is looked up by, and Ordinals sets found[i] to the ordinal of the device of keys[i],
+	// above counters.OrdinalMax if there is none. It may know devices that came later.
+	KeyOf    func(product uint32, device []byte) counters.Key
+	Ordinals func(keys []counters.Key, found []counters.Ordinal) error
+	Close    func() error
 }
 
 // Ledger is the ledger at the same group; *usage.Instant is one. What its methods return is described at usage.Rows.
@@ -39,7 +43,8 @@ type Ledger interface {
 	EachDeviceDay(product, day uint32, from, to uint64, fn func(*views.DeviceDay) error) error
 	EachOTA(product, month uint32, from, to uint64, fn func(*views.OTADay) error) error
 	EachLateVoid(product, month uint32, from, to uint64, fn func(*views.LateVoid) error) error
-	EachLicense(product uint32, after, last uint64, fn func(*usage.LicenseRow) error) error
+	EachLicense(product uint32, fn func(*usage.LicenseRow) error) error
+	NextDay(product, from uint32) (day uint32, found bool, err error)
 	Close() error
 }
 
@@ -58,6 +63,7 @@ type Source struct {
 	about    snapshot.About
 	products []*product // in the scope, by name
 	places   []int32    // by the product's number, its place in products, -1 outside the scope
+	licenses licenses
 }
 
 var _ snapshot.Source = (*Source)(nil)
@@ -101,7 +107,7 @@ func (s *Source) Devices(ctx context.Context, fn func(*snapshot.Row) error) erro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := s.prepare(p); err != nil {
+		if err := s.prepare(ctx, p); err != nil {
 			return fmt.Errorf("product %q: %w", p.Name, err)
 		}
 	}

@@ -52,13 +52,11 @@ func (l *Ledger) flush(t *gathered, to views.Position) (done bool, err error) {
 		return true, l.write(t.entries(to.Seq), to)
 	}
 	if l.merging.group != to.Seq { // Else a call before has written them.
-		p := parts{store: l.store}
-		for _, e := range t.entries(to.Seq) {
-			if err := p.add(e); err != nil {
-				return false, err
-			}
+		p := ledger.NewParts(l.store)
+		if err := p.Add(t.entries(to.Seq)...); err != nil {
+			return false, err
 		}
-		if err := p.flush(); err != nil {
+		if err := p.Flush(); err != nil {
 			return false, err
 		}
 	}
@@ -67,13 +65,11 @@ func (l *Ledger) flush(t *gathered, to views.Position) (done bool, err error) {
 
 // write writes entries in one transaction with the position, or the first ones of very many in transactions before.
 func (l *Ledger) write(entries []ledger.Entry, to views.Position) error {
-	p := parts{store: l.store}
-	for _, e := range entries {
-		if err := p.add(e); err != nil {
-			return err
-		}
+	p := ledger.NewParts(l.store)
+	if err := p.Add(entries...); err != nil {
+		return err
 	}
-	return l.store.Write(p.entries, ledger.Position(to))
+	return p.Finish(ledger.Position(to))
 }
 
 // gathered holds the ledger's rows of some groups. Of two rows with one key the later one holds.

@@ -73,7 +73,7 @@ func (l *Ledger) mergedOf(product uint32) (day uint32, err error) {
 // mergeDays writes the blocks of level 1 of the days that end, so many rows at a time that memory is bounded. It goes
 // on where merging says, and reports whether that was all; else this call of Apply has merged as many as it may.
 func (l *Ledger) mergeDays(products []uint32, ends map[uint32]uint32) (done bool, err error) {
-	m, at := parts{store: l.store}, &l.merging
+	m, at := ledger.NewParts(l.store), &l.merging
 	for _, product := range products {
 		if product > at.product {
 			through, err := l.mergedOf(product)
@@ -84,18 +84,18 @@ func (l *Ledger) mergeDays(products []uint32, ends map[uint32]uint32) (done bool
 		}
 		for product == at.product && at.day <= ends[product] {
 			if l.mergeLeft <= 0 {
-				return false, m.flush()
+				return false, m.Flush()
 			}
-			if err := l.mergeSome(&m, ends[product]); err != nil {
+			if err := l.mergeSome(m, ends[product]); err != nil {
 				return false, err
 			}
 		}
 	}
-	return true, m.flush()
+	return true, m.Flush()
 }
 
 // mergeSome merges the next rows of one day, up to day last, and moves merging behind them.
-func (l *Ledger) mergeSome(m *parts, last uint32) error {
+func (l *Ledger) mergeSome(m *ledger.Parts, last uint32) error {
 	at := &l.merging
 	l.mergeLeft -= mergeLookRows
 	day, found, err := nextDay(l.store, levelOpen, at.product, at.day)
@@ -117,7 +117,7 @@ func (l *Ledger) mergeSome(m *parts, last uint32) error {
 	l.mergeLeft -= len(rows)
 	untilMs := monthUntilMs(calendar.MonthOf(day), l.retention)
 	for block := range slices.Chunk(rows, dayBlockRows) {
-		err := m.add(ledger.Entry{
+		err := m.Add(ledger.Entry{
 			Key:   dayKey(levelMerged, at.product, day, block[0].Ordinal, 0),
 			Value: l.codec.append(nil, block), UntilMs: untilMs,
 		})
@@ -167,47 +167,21 @@ func (l *Ledger) dropMerged(product uint32, most int) (dropped int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	var keys [][]byte
+	var gone []ledger.Entry
 	err = l.store.Scan(productDays(levelOpen, product), nil, false, func(key, _ []byte) (bool, error) {
 		_, day, _, err := decodeDayKey(key)
-		if err != nil || day > through || len(keys) == most {
+		if err != nil || day > through || len(gone) == most {
 			return false, err
 		}
-		keys = append(keys, bytes.Clone(key))
+		gone = append(gone, ledger.Entry{Key: bytes.Clone(key), Delete: true})
 		return true, nil
 	})
 	if err != nil {
 		return 0, err
 	}
-	m := parts{store: l.store}
-	for _, key := range keys {
-		if err := m.add(ledger.Entry{Key: key, Delete: true}); err != nil {
-			return 0, err
-		}
+	m := ledger.NewParts(l.store)
+	if err := m.Add(gone...); err != nil {
+		return 0, err
 	}
-	return len(keys), m.flush()
-}
-
-// parts writes entries in transactions that do not move the position.
-type parts struct {
-	store   Store
-	entries []ledger.Entry
-	bytes   int
-}
-
-func (p *parts) add(e ledger.Entry) error {
-	n := len(e.Key) + len(e.Value) + rowBytes
-	if p.bytes+n > ledger.TransactionBytesMax || len(p.entries) == ledger.TransactionEntriesMax {
-		if err := p.flush(); err != nil {
-			return err
-		}
-	}
-	p.entries, p.bytes = append(p.entries, e), p.bytes+n
-	return nil
-}
-
-func (p *parts) flush() error {
-	err := p.store.WritePart(p.entries)
-	p.entries, p.bytes = p.entries[:0], 0
-	return err
+	return len(gone), m.Flush()
 }

@@ -60,7 +60,7 @@ func (m *memStore) WritePart(entries []ledger.Entry) error {
 	m.writes++
 	n := 0
 	for i := range entries {
-		n += size(&entries[i])
+		n += len(entries[i].Key) + len(entries[i].Value) + 32
 		if entries[i].Delete {
 			delete(m.rows, string(entries[i].Key))
 		} else {

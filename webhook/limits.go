@@ -31,8 +31,6 @@ const (
 	deadMovesMax = 500
 	// purgeMax is how many rows of a hook that was deleted are removed in one transaction.
 	purgeMax = 5000
-	// rowBytes is what a row counts in a transaction beside its key and value.
-	rowBytes = 64
 
 	// tick is how often hooks that were made, changed or deleted are noticed, and whether ingest is stopped.
 	tick = time.Second

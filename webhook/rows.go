@@ -74,26 +74,17 @@ func decodeState(row []byte) (s state, err error) {
 	return s, nil
 }
 
-// size is what an entry counts in a transaction.
-func size(e *ledger.Entry) int { return len(e.Key) + len(e.Value) + rowBytes }
-
 // write writes entries, and moves the position with the last of them when it is given. Many entries take several
 // transactions: after a crash between them the groups are applied again.
 func write(store Store, entries []ledger.Entry, to *ledger.Position) error {
-	from, bytes := 0, 0
-	for i := range entries {
-		if n := size(&entries[i]); bytes+n > ledger.TransactionBytesMax || i-from == ledger.TransactionEntriesMax {
-			if err := store.WritePart(entries[from:i]); err != nil {
-				return err
-			}
-			from, bytes = i, 0
-		}
-		bytes += size(&entries[i])
+	p := ledger.NewParts(store)
+	if err := p.Add(entries...); err != nil {
+		return err
 	}
 	if to != nil {
-		return store.Write(entries[from:], *to)
+		return p.Finish(*to)
 	}
-	return store.WritePart(entries[from:])
+	return p.Flush()
 }
 
 var errDamagedKey = errors.New("a row of the webhooks has a damaged key")

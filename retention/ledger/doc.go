@@ -5,7 +5,7 @@
 //	log ─► group 41 ─► Write(rows, position 41) ─► one synced transaction: rows and position, all or nothing
 //	       group 42 ─► WritePart(rows)          ─► a group of more rows than a transaction takes:
 //	                   WritePart(rows)             the position stays at 41, so after a crash it is applied again
-//	                   Write(rows, position 42) ─► and its rows, which are absolute, are written once more
+//	                   Write(rows, position 42) ─► and its rows, which are absolute, are written once more; Parts does it
 //
 //	Get, Scan ◄─ by key and prefix, both directions, beside writes
 //	Instant   ◄─ the same, of the rows as they stood when it was opened

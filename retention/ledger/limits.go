@@ -2,8 +2,9 @@ package ledger
 
 // Every bound of the package, each with the reason for its size.
 const (
-	// TransactionBytesMax is what one Write takes for certain: keys and values together with 32 bytes an entry.
+	// TransactionBytesMax is what one Write takes for certain: keys and values together with entryOverheadBytes each.
 	TransactionBytesMax = 1 << 20
+	entryOverheadBytes  = 32
 	// TransactionEntriesMax is how many entries one Write takes for certain.
 	TransactionEntriesMax = 10_000
 	// KeyBytesMax bounds a key: Badger's own limit is 65,000 with its suffixes.

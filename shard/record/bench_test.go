@@ -233,6 +233,21 @@ func BenchmarkMessage(b *testing.B) {
 	perRow(b, 0)
 }
 
+func BenchmarkDeniedMessage(b *testing.B) {
+	var builder Builder
+	ordinals := newLoad().ordinals
+	q := QuotaNumbers{Limit: 1500, Used: 1500, ResetsAtMs: 1_800_057_600_000}
+	b.ReportAllocs()
+	for b.Loop() {
+		builder.Reset()
+		builder.BeginBatch(1_800_000_000_000, 1)
+		for i := range benchRows {
+			builder.DeniedMessage(event.Up, ordinals[i], 120, q, 2500, 3)
+		}
+	}
+	perRow(b, 0)
+}
+
 func BenchmarkFinish(b *testing.B) {
 	var builder Builder
 	l, r := newLoad(), rand.New(rand.NewPCG(3, 4))

@@ -16,7 +16,7 @@ const (
 // logPayloadBytes returns how much of each payload is logged, as shard.Options has it: 0 for all, negative for nothing.
 func logPayloadBytes(text string) (int, error) {
 	switch text {
-	case logPayloadFull, "": // "": not from the command line.
+	case logPayloadFull:
 		return 0, nil
 	case logPayloadNone:
 		return -1, nil

@@ -141,7 +141,9 @@ func openStopped(o *tokenOptions) (*shard.Engine, func() error, error) {
 		return nil, nil, fmt.Errorf("only a stopped daemon's directory can be changed from here; a running one makes "+
 			"tokens with POST /v1/tokens: %w", err)
 	}
-	serve := &serveOptions{region: o.region, retention: logRetentionDefault} // Nothing is let go of before it is closed.
+	serve := &serveOptions{ // Nothing is let go of before it is closed.
+		region: o.region, retention: logRetentionDefault, logPayload: logPayloadFull,
+	}
 	state, err := openState(serve, dir, logger, func(error) {})
 	if err != nil {
 		return nil, nil, errors.Join(err, dir.Close())

@@ -287,9 +287,10 @@ func TestCtlShows(t *testing.T) {
 		{"products get p1", "product        p1\nname           -\nplan.validity  P5Y\nplan.deep.er   -\n" +
 			"tags           x,y\nsuspended      yes\ntotal          18446744073709551615\n", "", 0},
 		// Devices choose topics and payloads; a terminal must not obey them.
-		{"logs p1 d1", "DECIDED AT  TYPE     SIZE  VERDICT   DAY USED  TOPIC        PAYLOAD\n" +
-			`T1          up       5     accepted  1         a\tb\x1b[2J  \u202e` + strings.Repeat("é", 57) + "…\n" +
-			"T2          connect  0     accepted  0         -            /wA=\n", "", 0},
+		{"logs p1 d1", "DECIDED AT  TYPE     SIZE  VERDICT   DAY USED  LIMIT  USED  RESETS AT  TOPIC        PAYLOAD\n" +
+			`T1          up       5     accepted  1         -      -     -          a\tb\x1b[2J  \u202e` +
+			strings.Repeat("é", 57) + "…\n" +
+			"T2          connect  0     accepted  0         -      -     -          -            /wA=\n", "", 0},
 		{"products forecast p1", "FROM  RENEWALS  ACTIVATIONS  NEEDED  AVAILABLE AFTER\nW1    3         2            " +
 			"5       -1\n\n" +
 			"devices_at_risk  4\nruns_dry_at      W2\n", "", 0},

@@ -20,6 +20,9 @@ var logColumns = []column{
 	{"SIZE", "size"},
 	{"VERDICT", "verdict"},
 	{"DAY USED", "day_used"},
+	{"LIMIT", "limit"}, // of the quota that denied the event, as are the next two
+	{"USED", "used"},
+	{"RESETS AT", "resets_at"},
 	{"TOPIC", "topic"},
 	{"PAYLOAD", "payload|payload_base64"},
 }

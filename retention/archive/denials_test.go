@@ -44,8 +44,8 @@ func TestBytesADenial(t *testing.T) {
 			}
 		}
 		t.Logf("%d devices: %.3f bytes a denial, %.3f without the numbers", devices, each[true], each[false])
-		if each[true]-each[false] > most {
-			t.Errorf("%d devices: the numbers take %.2f bytes a denial, %.2f are the most", devices, each[true]-each[false], most)
+		if n := each[true] - each[false]; n > most {
+			t.Errorf("%d devices: the numbers take %.2f bytes a denial, %.2f are the most", devices, n, most)
 		}
 	}
 }

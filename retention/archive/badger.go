@@ -28,7 +28,7 @@ func badgerOptions(path string, log *logger) badger.Options {
 	o.MetricsEnabled = false
 	o.Compression = options.None
 	o.BlockCacheSize = 0
-	o.IndexCacheSize = indexCacheBytes
+	o.IndexCacheSize = 0 // It is for encrypted indexes; these are mapped.
 	o.MemTableSize = memTableBytes
 	o.BaseTableSize = baseTableBytes
 	o.NumMemtables = 1
@@ -274,7 +274,7 @@ func openReadOnly(path string, warn *slog.Logger) (*badger.DB, *logger, error) {
 }
 
 // readBack compares what is on disk with what was written.
-func readBack(path string, entries uint64, want *sums, warn *slog.Logger) error {
+func readBack(path string, entries uint64, want *sums, warn *slog.Logger, rest func()) error {
 	db, log, err := openReadOnly(path, warn)
 	if err != nil {
 		return err
@@ -287,7 +287,9 @@ func readBack(path string, entries uint64, want *sums, warn *slog.Logger) error 
 		it := txn.NewIterator(badger.IteratorOptions{})
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
-			n++
+			if n++; n%restBlocks == 0 {
+				rest()
+			}
 			key := it.Item().Key()
 			if len(key) != keyBytes {
 				return fmt.Errorf("an entry has the key %x", key)

@@ -2,8 +2,8 @@
 // the disk, where the log would have to be read whole. It is a view of the log: its position says which groups it has
 // durably, and only then may their segments go. It imports nothing above retention; shard/rawlog feeds it.
 //
-//	Group, Add …, End ──► memory: batches of 128 K rows, each ordered by device      ◄─┐
-//	                        │ an hour, or 96 MiB                                        │
+//	Group, Add …, End ──► memory: batches of 128 K rows, ordered by device and packed ◄─┐
+//	                        │ an hour, or 48 MiB                                        │
 //	                    WriteRun ─► run-7     all products, all devices of its groups ◄─┤ Snapshot.Each:
 //	                                 │ a span (a seventh of the retention) is over      │ rows of one device,
 //	                               Tidy ─► span-9   one span and value of log days    ◄─┘ either direction
@@ -49,6 +49,9 @@
 //   - A directory is open for reading while somebody looks into it; of others a bounded number. A look copies a block
 //     and lets go. Removal waits for looks, never for a client, and no look begins on what is being removed.
 //   - Memory is bounded: rows that wait, one table in the making a writer, indexes of open directories.
+//   - Queries read the bytes of the blocks that they need, and announce those of several directories at once. They
+//     fault no pages in: that would read megabytes around each block, and hold a processor of the runtime's meanwhile.
+//   - Long work stops every few hundred microseconds, so that whoever decides events need not wait for it.
 //   - Without room on the disk nothing is begun, since Badger maps its files.
 //
 // FORMAT.md draws every byte.

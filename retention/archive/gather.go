@@ -50,6 +50,21 @@ func (s *Store) orderLast() {
 // SetProducts says who knows the product of a device with an ordinal. It comes before the first group.
 func (s *Store) SetProducts(product func(ordinal uint64) uint32) { s.product = product }
 
+// SetRest says what is called every few hundred microseconds of long work, by the goroutine that gathers and by the one
+// that calls Tidy: each may rest in it, so that others have the processors and the disk. It comes before they begin.
+func (s *Store) SetRest(gather, tidy func()) { s.rest, s.restTidy = gather, tidy }
+
+// resting returns fn with a rest every restRows rows.
+func resting(rest func(), fn func(*Row) error) func(*Row) error {
+	n := 0
+	return func(r *Row) error {
+		if n++; n%restRows == 0 {
+			rest()
+		}
+		return fn(r)
+	}
+}
+
 // SetLogDays says that a product's plan has other log days from behind the group on.
 func (s *Store) SetLogDays(product, days uint32) {
 	if s.group.logDays == nil {
@@ -65,7 +80,7 @@ func (s *Store) End(at Position, lastMs int64) {
 	if len(s.group.logDays) > 0 {
 		next.logDays = maps.Clone(next.logDays)
 		maps.Copy(next.logDays, s.group.logDays)
-		if n := len(m.batches); n > 0 && !m.batches[n-1].sorted { // Rows of other log days stand in another batch.
+		if n := len(m.batches); n > 0 && m.batches[n-1].packed == nil { // Rows of other log days stand in another batch.
 			s.orderLast()
 		}
 	}
@@ -107,7 +122,7 @@ func (s *Store) WriteRun() error {
 	var made []directory
 	if m.rows > 0 {
 		for i := range m.batches {
-			if b := &m.batches[i]; !b.sorted {
+			if b := &m.batches[i]; b.packed == nil {
 				*b = m.ordered(b, s.product)
 			}
 		}
@@ -122,7 +137,7 @@ func (s *Store) WriteRun() error {
 		next.position, next.positionMs, next.ties, next.logDays = to.at, to.lastMs, to.ties, to.logDays
 		next.directories = append(next.directories, made...)
 	}, func() {
-		s.memory = Memory{scratch: m.scratch[:0], other: m.other[:0]}
+		m.reset()
 		s.shown, s.firstMs = nil, 0
 	})
 	if err != nil {
@@ -156,11 +171,11 @@ func (s *Store) writeRun() (directory, error) {
 		return directory{}, err
 	}
 	d := directory{level: levelRun, number: s.newNumber(), span: s.span(s.memory.baseMs)}
-	w, err := s.newWriter(d)
+	w, err := s.newWriter(d, s.rest)
 	if err != nil {
 		return d, err
 	}
-	if err := s.memory.each(w.add); err != nil {
+	if err := s.memory.each(resting(s.rest, w.add)); err != nil {
 		return d, w.fail(err)
 	}
 	return w.finish()

@@ -22,15 +22,20 @@ const (
 	// windowBytes is how far back zstd looks: a whole block of payloads.
 	windowBytes = 512 << 10
 
-	// batchRows is when a batch in memory is ordered: it fits a processor's second cache.
+	// batchRows is when a batch in memory is ordered and packed: it fits a processor's second cache.
 	batchRows = 1 << 17
+	// packedRows ends a block of a batch in memory, so that a reader who wants a row of each of some thirty batches
+	// decodes few others: 15 µs.
+	packedRows = 1 << 10
+	// packedBlockBytes is what such a block takes beside its bytes.
+	packedBlockBytes = 72
 	// batchRowsMax bounds a batch that one group makes longer; a row's number has 24 bits while it is ordered.
 	batchRowsMax = 1<<24 - 1
 	// batchBytes is when a batch of large texts and payloads is ordered.
 	batchBytes = 8 << 20
-	// memoryBytes is what rows may take in memory before a run is written.
-	memoryBytes = 96 << 20
-	// memoryRowBytes is what one row takes there beside its texts.
+	// memoryBytes is what rows may take in memory before a run is written: about 15 bytes each, beside their payloads.
+	memoryBytes = 48 << 20
+	// memoryRowBytes is what one row takes beside its texts until its batch is packed.
 	memoryRowBytes = 40
 
 	// spansARetention is how many spans a retention has: disk is free a seventh after it (R18).
@@ -46,7 +51,8 @@ const (
 	earlyPart = 8
 	// readAheadBlocks is what a merge copies of a run at once: 2 MiB of 32 runs.
 	readAheadBlocks = 8
-	// openMax bounds the directories that are open for reading: seven spans of two values of log days, and the runs.
+	// openMax bounds the directories that are open for reading: seven spans of two values of log days, and the runs. Each
+	// takes 32 bytes an entry: 1 MB a day of a billion events a week.
 	openMax = 96
 
 	// newestFrom is how many rows a product must have in a directory to have its newest ones kept once more: fewer are
@@ -74,15 +80,17 @@ const (
 	// ownersAtOnce is how many ordinals are looked up at once, at some 30 ns each.
 	ownersAtOnce = 4096
 
+	// announcedMin and announcedMax are how many directories a query has the disk read at once: few at first, since a page
+	// may need no more, then twice as many each time.
+	announcedMin = 4
+	announcedMax = 32
+
 	// memTableBytes is the least that lets a value of 1 MiB stand beside its key: the arena of a writable directory,
 	// which a bulk load does not use.
 	memTableBytes = 8 << 20
 	// baseTableBytes makes tables of 32 times as much: Badger writes a bulk load to its last level, and builds a table in
 	// memory.
 	baseTableBytes = 256 << 10
-	// indexCacheBytes bounds the table indexes of one open directory: 40 bytes an entry, 900 KB a day of a billion events
-	// a week.
-	indexCacheBytes = 4 << 20
 	// valueLogBytes is Badger's least: nothing is written there.
 	valueLogBytes = 1 << 20
 	// loadBytes is how much is handed to Badger at once.
@@ -94,6 +102,9 @@ const (
 	// and without room a mapped write ends the process.
 	spacePart = 4
 	spaceMin  = 16 << 20
+	// restRows is how many rows are written between two rests: 0.3 ms. restBlocks is how many blocks are read back.
+	restRows   = 1 << 10
+	restBlocks = 8
 	// mergeLookRows is how often a long merge looks whether it must end.
 	mergeLookRows = 1 << 16
 )

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
-	"sort"
 )
 
 // memoryRow is a row that waits in memory to be written. It has no pointers, so the collector does not look at it.
@@ -25,11 +24,19 @@ type memoryRow struct {
 // batch is rows that follow each other in the log, and later the same in the order of devices. Rows and texts only grow
 // while it is gathered; what is ordered is a new one. So whoever has a copy of the slices reads them without a lock.
 type batch struct {
-	rows   []memoryRow
-	texts  []byte
-	sorted bool
+	rows  []memoryRow
+	texts []byte
 	// days are the log days of each product's plan, under which all of the rows were decided.
-	days map[uint32]uint32
+	days   map[uint32]uint32
+	packed *packed // the rows, once they are ordered; then nothing else is set
+}
+
+// count returns how many rows there are.
+func (b *batch) count() int {
+	if b.packed != nil {
+		return b.packed.rows
+	}
+	return len(b.rows)
 }
 
 // Memory gathers the rows of groups until they are written as a run. Whoever gathers is one goroutine.
@@ -37,8 +44,18 @@ type Memory struct {
 	baseMs  int64
 	batches []batch // the last one is gathered
 	rows    int
-	scratch []uint64
-	other   []uint64
+	size    int // of the batches that are ordered, bytes
+
+	// What ordering uses, kept for the next time.
+	scratch, other []uint64
+	sorted         []memoryRow
+	block          block
+	raw            []byte
+}
+
+// reset forgets all rows.
+func (m *Memory) reset() {
+	m.baseMs, m.batches, m.rows, m.size = 0, nil, 0, 0
 }
 
 // add adds a row of a group; its slices are copied. No row of the group is older than firstMs; the first one that is
@@ -47,7 +64,7 @@ func (m *Memory) add(r *Row, firstMs int64, days map[uint32]uint32) {
 	if m.rows == 0 {
 		m.baseMs = firstMs
 	}
-	if len(m.batches) == 0 || m.batches[len(m.batches)-1].sorted {
+	if len(m.batches) == 0 || m.batches[len(m.batches)-1].packed != nil {
 		m.batches = append(m.batches, batch{rows: make([]memoryRow, 0, batchRows+batchRows/16), days: days})
 	}
 	m.batches[len(m.batches)-1].add(r, m.baseMs)
@@ -144,7 +161,7 @@ func (m *Memory) full() bool {
 		return false
 	}
 	b := &m.batches[len(m.batches)-1]
-	return !b.sorted && (len(b.rows) >= batchRows || len(b.texts) >= batchBytes)
+	return b.packed == nil && (len(b.rows) >= batchRows || len(b.texts) >= batchBytes)
 }
 
 // overlong reports whether the last batch takes no more, whatever comes.
@@ -153,16 +170,16 @@ func (m *Memory) overlong() bool {
 		return false
 	}
 	b := &m.batches[len(m.batches)-1]
-	return !b.sorted && (len(b.rows) >= batchRowsMax || len(b.texts) >= 1<<31)
+	return b.packed == nil && (len(b.rows) >= batchRowsMax || len(b.texts) >= 1<<31)
 }
 
 // bytes is about what the rows take.
 func (m *Memory) bytes() int {
-	n := m.rows * memoryRowBytes
-	for i := range m.batches {
-		n += len(m.batches[i].texts)
+	if len(m.batches) == 0 {
+		return 0
 	}
-	return n
+	b := &m.batches[len(m.batches)-1]
+	return m.size + len(b.rows)*memoryRowBytes + len(b.texts)
 }
 
 // ordered returns b in the order of devices and places. product says whose an ordinal is; it is asked in the order of
@@ -176,10 +193,11 @@ func (m *Memory) ordered(b *batch, product func(ordinal uint64) uint32) batch {
 	m.other = slices.Grow(m.other[:0], len(keys))[:len(keys)]
 	keys, m.other = radixSort(keys, m.other, rowBits)
 	m.scratch = keys
-	out := batch{rows: make([]memoryRow, len(keys)), texts: b.texts, sorted: true, days: b.days}
-	for i, k := range keys {
-		out.rows[i] = b.rows[k&(1<<rowBits-1)]
+	out := batch{rows: m.sorted[:0], texts: b.texts}
+	for _, k := range keys {
+		out.rows = append(out.rows, b.rows[k&(1<<rowBits-1)])
 	}
+	m.sorted = out.rows
 	several, last := false, uint32(0)
 	for from := 0; from < len(out.rows); {
 		to := from + 1
@@ -205,7 +223,9 @@ func (m *Memory) ordered(b *batch, product func(ordinal uint64) uint32) batch {
 	if several {
 		slices.SortStableFunc(out.rows, func(x, y memoryRow) int { return cmp.Compare(x.device, y.device) })
 	}
-	return out
+	p := m.pack(&out)
+	m.size += p.bytes()
+	return batch{packed: p}
 }
 
 // settle orders the rows of one device and group: chunks of a group were decided at the same time, and within a
@@ -264,43 +284,17 @@ func radixSort(keys, other []uint64, low uint) (sorted, rest []uint64) {
 	return keys, other
 }
 
-// each calls fn for all rows in the order of devices and places. All batches are sorted.
+// each calls fn for all rows in the order of devices and places. All batches are ordered.
 func (m *Memory) each(fn func(*Row) error) error {
-	heads := make([]Device, len(m.batches))
-	at := make([]int, len(m.batches))
-	const ended = ^Device(0)
-	head := func(i int) {
-		heads[i] = ended
-		if at[i] < len(m.batches[i].rows) {
-			heads[i] = m.batches[i].rows[at[i]].device
-		}
-	}
-	for i := range heads {
-		head(i)
+	readers := make([]rowReader, len(m.batches))
+	for i := range m.batches {
+		readers[i] = &packedReader{p: m.batches[i].packed}
 	}
 	var order Orders
-	var r Row
-	for {
-		least := 0
-		for i := 1; i < len(heads); i++ {
-			if heads[i] < heads[least] {
-				least = i
-			}
-		}
-		if len(heads) == 0 || heads[least] == ended {
-			return nil
-		}
-		b, d := &m.batches[least], heads[least]
-		for at[least] < len(b.rows) && b.rows[at[least]].device == d {
-			b.row(&r, at[least], m.baseMs)
-			order.Number(&r)
-			if err := fn(&r); err != nil {
-				return err
-			}
-			at[least]++
-		}
-		head(least)
-	}
+	return merged(readers, func(r *Row) error {
+		order.Number(r)
+		return fn(r)
+	})
 }
 
 // Orders numbers rows of one device, group and millisecond that follow each other: it sets their Order.
@@ -325,16 +319,8 @@ func (o *Orders) Number(r *Row) {
 // daysOf returns the log days that the rows of a device were decided under.
 func (b *batch) daysOf(d Device) uint16 { return uint16(min(b.days[d.Product()], 1<<16-1)) }
 
-// of returns the rows of a device in b by their places, without their product if b is not sorted.
+// of returns the rows of a device in a batch that is gathered, by their places.
 func (b *batch) of(d Device) []memoryRow {
-	if b.sorted {
-		from := sort.Search(len(b.rows), func(i int) bool { return b.rows[i].device >= d })
-		to := from
-		for to < len(b.rows) && b.rows[to].device == d {
-			to++
-		}
-		return b.rows[from:to]
-	}
 	want := d
 	if d.IsKnown() {
 		want = Known(0, d.Ordinal())

@@ -1,13 +1,11 @@
 package archive
 
 import (
+	"cmp"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
-
-	"github.com/meterd/meterd/retention/disk"
 )
 
 // runReader reads a whole run, row by row, in the order of devices and places.
@@ -24,42 +22,39 @@ type runReader struct {
 	ended    bool
 }
 
+// rowReader reads rows in the order of devices and places.
+type rowReader interface {
+	next() (*Row, error) // nil at the end; valid until it is called again
+}
+
 type blockOf struct {
 	key    entryKey
 	stored []byte
 }
 
-// next moves to the next row, which is in block.row; its payload is read, too.
-func (r *runReader) next() error {
+// next returns the next row with its payload.
+func (r *runReader) next() (row *Row, err error) {
 	for !r.block.next() {
 		if r.block.err != nil {
-			return r.damaged(r.block.err)
+			return nil, r.damaged(r.block.err)
 		}
 		if err := r.nextBlock(); err != nil || r.ended {
-			return err
+			return nil, err
 		}
 	}
 	r.rows++
-	if r.block.size == 0 {
-		return nil
-	}
-	if r.payloads == nil {
-		var err error
+	if r.block.size > 0 && r.payloads == nil {
 		if r.payloads, err = r.s.value(r.d.number, r.key, spacePayloads); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	from, to := r.block.from, r.block.from+r.block.size
-	if to > len(r.payloads) {
-		return r.damaged(fmt.Errorf("a block has fewer payloads than its rows say"))
+	if r.block.row.Payload, err = payloadOf(r.payloads, r.block.from, r.block.size); err != nil {
+		return nil, r.damaged(err)
 	}
-	r.block.row.Payload = r.payloads[from:to]
-	return nil
+	return &r.block.row, nil
 }
 
-func (r *runReader) damaged(err error) error {
-	return disk.Damage(filepath.Join(r.s.o.Path, r.d.name()), "%v", err)
-}
+func (r *runReader) damaged(err error) error { return r.s.damaged(&r.d, err) }
 
 // nextBlock goes to the next block; behind the last one it proves that all rows were there.
 func (r *runReader) nextBlock() (err error) {
@@ -109,21 +104,29 @@ func (r *runReader) readAhead() error {
 // come before those in a newer one.
 func (s *Store) eachOf(runs []directory, fn func(*Row) error) error {
 	runs = slices.Clone(runs)
-	slices.SortFunc(runs, func(a, b directory) int { return int(int64(a.number) - int64(b.number)) })
-	readers := make([]*runReader, len(runs))
-	heads := make([]Device, len(runs))
-	const ended = ^Device(0)
-	advance := func(i int) error {
-		r := readers[i]
-		err := r.next()
-		heads[i] = r.block.row.Device
-		if r.ended {
-			heads[i] = ended
-		}
-		return err
-	}
+	slices.SortFunc(runs, func(a, b directory) int { return cmp.Compare(a.number, b.number) })
+	readers := make([]rowReader, len(runs))
 	for i := range runs {
 		readers[i] = &runReader{s: s, d: runs[i]}
+	}
+	return merged(readers, fn)
+}
+
+// merged calls fn for the rows of all readers in the order of devices; those of one device in the order of readers.
+func merged(readers []rowReader, fn func(*Row) error) error {
+	const ended = ^Device(0)
+	rows, heads := make([]*Row, len(readers)), make([]Device, len(readers))
+	advance := func(i int) (err error) {
+		if rows[i], err = readers[i].next(); err != nil {
+			return err
+		}
+		heads[i] = ended
+		if rows[i] != nil {
+			heads[i] = rows[i].Device
+		}
+		return nil
+	}
+	for i := range readers {
 		if err := advance(i); err != nil {
 			return err
 		}
@@ -139,7 +142,7 @@ func (s *Store) eachOf(runs []directory, fn func(*Row) error) error {
 			return nil
 		}
 		for d := heads[least]; heads[least] == d; {
-			if err := fn(&readers[least].block.row); err != nil {
+			if err := fn(rows[least]); err != nil {
 				return err
 			}
 			if err := advance(least); err != nil {

@@ -159,7 +159,7 @@ func payloadOf(payloads []byte, from, size int) ([]byte, error) {
 		return nil, nil
 	}
 	if from+size > len(payloads) {
-		return nil, errors.New("a block has fewer payloads than its rows say")
+		return nil, errFewPayloads
 	}
 	return payloads[from : from+size : from+size], nil
 }

@@ -18,7 +18,8 @@ var ErrGone = errors.New("a directory of the archive is gone")
 type openDir struct {
 	directory
 	opening sync.Mutex // one at a time opens it
-	db      *badger.DB
+	tables  *tables    // for queries; nil: not open
+	db      *badger.DB // for who reads it whole; nil: not open
 	log     *logger
 	readers int
 	used    uint64        // when it was used last
@@ -26,48 +27,66 @@ type openDir struct {
 	left    chan struct{} // closed when the last reader has left; nil: nobody waits
 }
 
-// acquire opens a directory for one look; release must follow. A look is short, and never waits for a client, so that
-// whoever removes the directory does not wait for long.
+func (d *openDir) isOpen() bool { return d.db != nil || d.tables != nil }
+
+// acquire has a directory stay where it is for one look; release must follow. A look is short, and never waits for a
+// client, so that whoever removes the directory does not wait for long.
 func (s *Store) acquire(number uint64) (*openDir, error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	d := s.dirs[number]
 	if d == nil || d.gone || s.closed {
-		s.mu.Unlock()
 		return nil, ErrGone
 	}
 	d.readers++
 	s.uses++
 	d.used = s.uses
-	isOpen := d.db != nil
-	s.mu.Unlock()
-	if isOpen {
-		return d, nil
-	}
-	if err := s.openDir(d); err != nil {
-		s.release(d)
-		return nil, err
-	}
 	return d, nil
 }
 
-// openDir opens what is not open. The caller is among its readers.
-func (s *Store) openDir(d *openDir) error {
+// openDB opens what is not open for who reads it whole. The caller is among its readers.
+func (s *Store) openDB(d *openDir) (*badger.DB, error) {
 	d.opening.Lock()
 	defer d.opening.Unlock()
 	s.mu.Lock()
-	isOpen := d.db != nil
+	db := d.db
 	s.mu.Unlock()
-	if isOpen {
-		return nil
+	if db != nil {
+		return db, nil
 	}
 	db, log, err := openReadOnly(filepath.Join(s.o.Path, d.name()), s.o.Logger)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return db, s.opens(d, func() { d.db, d.log = db, log })
+}
+
+// openTables opens what is not open for queries. The caller is among its readers.
+func (s *Store) openTables(d *openDir) (*tables, error) {
+	d.opening.Lock()
+	defer d.opening.Unlock()
+	s.mu.Lock()
+	t := d.tables
+	s.mu.Unlock()
+	if t != nil {
+		return t, nil
+	}
+	path := filepath.Join(s.o.Path, d.name())
+	t, err := openTables(path)
+	if err != nil {
+		return nil, disk.Damage(path, "%v", err)
+	}
+	return t, s.opens(d, func() { d.tables = t })
+}
+
+// opens notes that a directory was opened by set.
+func (s *Store) opens(d *openDir, set func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d.db, d.log = db, log
-	if s.opened++; s.opened > openMax {
+	if !d.isOpen() {
+		s.opened++
+	}
+	if set(); s.opened > openMax {
 		return s.closeUnused()
 	}
 	return nil
@@ -77,7 +96,7 @@ func (s *Store) openDir(d *openDir) error {
 func (s *Store) closeUnused() error {
 	var oldest *openDir
 	for _, d := range s.dirs {
-		if d.db != nil && d.readers == 0 && (oldest == nil || d.used < oldest.used) {
+		if d.isOpen() && d.readers == 0 && (oldest == nil || d.used < oldest.used) {
 			oldest = d
 		}
 	}
@@ -99,13 +118,16 @@ func (s *Store) release(d *openDir) {
 
 // closeDir closes a directory that nobody reads. s.mu is held.
 func (s *Store) closeDir(d *openDir) error {
-	if d.db == nil {
+	if !d.isOpen() {
 		return nil
 	}
-	err := recovered(d.db.Close)
-	d.db = nil
 	s.opened--
-	if err != nil {
+	db := d.db
+	d.db, d.tables = nil, nil
+	if db == nil {
+		return nil
+	}
+	if err := recovered(db.Close); err != nil {
 		return fmt.Errorf("close %q: %w", d.name(), err)
 	}
 	return nil
@@ -118,8 +140,12 @@ func (s *Store) look(number uint64, reverse bool, fn func(d *openDir, it *badger
 		return err
 	}
 	defer s.release(d)
+	db, err := s.openDB(d)
+	if err != nil {
+		return err
+	}
 	err = recovered(func() error {
-		txn := d.db.NewTransaction(false)
+		txn := db.NewTransaction(false)
 		defer txn.Discard()
 		it := txn.NewIterator(badger.IteratorOptions{Reverse: reverse})
 		defer it.Close()
@@ -134,6 +160,23 @@ func (s *Store) look(number uint64, reverse bool, fn func(d *openDir, it *badger
 	return nil
 }
 
+// lookTables calls fn with the tables of a directory.
+func (s *Store) lookTables(number uint64, fn func(t *tables) error) error {
+	d, err := s.acquire(number)
+	if err != nil {
+		return err
+	}
+	defer s.release(d)
+	t, err := s.openTables(d)
+	if err != nil {
+		return err
+	}
+	if err := fn(t); err != nil {
+		return disk.Damage(filepath.Join(s.o.Path, d.name()), "%v", err)
+	}
+	return nil
+}
+
 // value returns a copy of one entry, inflated; found is false without one.
 func (s *Store) value(number uint64, key entryKey, space byte) (raw []byte, err error) {
 	d, err := s.acquire(number)
@@ -141,9 +184,13 @@ func (s *Store) value(number uint64, key entryKey, space byte) (raw []byte, err 
 		return nil, err
 	}
 	defer s.release(d)
+	db, err := s.openDB(d)
+	if err != nil {
+		return nil, err
+	}
 	var stored []byte
 	err = recovered(func() error {
-		txn := d.db.NewTransaction(false)
+		txn := db.NewTransaction(false)
 		defer txn.Discard()
 		item, err := txn.Get(key.append(nil, space))
 		if err == nil {

@@ -14,11 +14,55 @@ type owners struct {
 
 // pick returns those rows of a batch in memory that the query asks for, in its order.
 func (p *ProductReader) pick(b *batch, baseMs int64) (*sorter, error) {
-	rows, err := p.rowsOf(b)
-	if err != nil {
+	picked := &sorter{s: p.s, oldest: direction(p.q.Oldest), baseMs: baseMs}
+	pick := p.pickGathered
+	if b.packed != nil {
+		pick = p.pickPacked
+	}
+	if err := pick(b, picked); err != nil {
 		return nil, err
 	}
-	picked := &sorter{s: p.s, oldest: direction(p.q.Oldest), baseMs: baseMs, rows: batch{texts: b.texts, sorted: true}}
+	picked.order()
+	return picked, nil
+}
+
+// pickPacked copies rows from the product's blocks.
+func (p *ProductReader) pickPacked(from *batch, picked *sorter) error {
+	blocks := from.packed.blocks
+	i := sort.Search(len(blocks), func(i int) bool { return blocks[i].key.device.Product() >= p.q.Product })
+	fromMs, toMs := p.q.times()
+	var b blockReader
+	for ; i < len(blocks) && blocks[i].key.device.Product() == p.q.Product; i++ {
+		if err := b.open(blocks[i].key, blocks[i].rows); err != nil {
+			return from.packed.damaged(err)
+		}
+		if !b.hasTimes(fromMs, toMs) {
+			continue
+		}
+		for b.next() {
+			r := &b.row
+			if r.DecidedMs < fromMs || r.DecidedMs > toMs || !p.q.wants(r) {
+				continue
+			}
+			if r.Payload, b.err = payloadOf(blocks[i].payloads, b.from, b.size); b.err == nil {
+				picked.keep(r)
+			}
+		}
+		if b.err != nil {
+			return from.packed.damaged(b.err)
+		}
+	}
+	return nil
+}
+
+// pickGathered picks rows whose texts stay where they are.
+func (p *ProductReader) pickGathered(b *batch, picked *sorter) error {
+	rows, err := p.rowsOf(b)
+	if err != nil {
+		return err
+	}
+	picked.rows.texts = b.texts
+	baseMs := picked.baseMs
 	fromMs, toMs := p.q.times()
 	all := batch{rows: rows, texts: b.texts}
 	var order Orders
@@ -38,19 +82,11 @@ func (p *ProductReader) pick(b *batch, baseMs int64) (*sorter, error) {
 		picked.rows.rows = append(picked.rows.rows, *m)
 		picked.orders = append(picked.orders, number)
 	}
-	picked.order()
-	return picked, nil
+	return nil
 }
 
-// rowsOf returns the product's rows of a batch, by device and in the order of the device's places.
+// rowsOf returns the product's rows of a batch that is gathered, by device and in the order of the device's places.
 func (p *ProductReader) rowsOf(b *batch) ([]memoryRow, error) {
-	if b.sorted {
-		from := sort.Search(len(b.rows), func(i int) bool { return b.rows[i].device.Product() >= p.q.Product })
-		to := from + sort.Search(len(b.rows)-from, func(i int) bool {
-			return b.rows[from+i].device.Product() > p.q.Product
-		})
-		return b.rows[from:to], nil
-	}
 	var rows []memoryRow
 	for at := 0; at < len(b.rows); at += ownersAtOnce {
 		some := b.rows[at:min(at+ownersAtOnce, len(b.rows))]

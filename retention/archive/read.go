@@ -4,12 +4,7 @@ import (
 	"bytes"
 	"context"
 	"math"
-	"path/filepath"
 	"slices"
-
-	"github.com/dgraph-io/badger/v4"
-
-	"github.com/meterd/meterd/retention/disk"
 )
 
 // Query asks for rows of one device.
@@ -21,8 +16,13 @@ type Query struct {
 	// After, when not zero, is the place behind which rows are wanted, in the direction of the query.
 	After  Place
 	Oldest bool // oldest first; else newest first
-	// Wants is asked before a row's payload is read; nil: all are wanted.
+	// Wants is asked before a row's payload is read; nil: all are wanted. It keeps nothing.
 	Wants func(*Row) bool
+}
+
+// wants reports whether a row of a device is wanted; its place is looked at elsewhere.
+func (q *Query) wants(device Device, r *Row) bool {
+	return (device.IsKnown() || bytes.Equal(r.Name, q.Name)) && (q.Wants == nil || q.Wants(r))
 }
 
 // Snapshot is the archive at one instant: what Gathered was then. It holds nothing on the disk.
@@ -51,68 +51,100 @@ func (s *Store) Snapshot() *Snapshot {
 // that a directory was merged or removed meanwhile: go on behind the last row with another Snapshot. Nothing is held
 // while fn runs.
 func (x *Snapshot) Each(ctx context.Context, q *Query, fn func(*Row) bool) (more bool, err error) {
-	sources := x.sources(q)
+	sources, ahead := x.sources(q), ahead{n: announcedMin, oldest: q.Oldest}
 	for {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		next, err := first(sources, q.Oldest)
+		next, err := ahead.first(sources)
 		if err != nil || next == nil {
 			return err == nil, err
 		}
 		r := next.row()
 		next.skip()
-		if q.Wants != nil && !q.Wants(r) {
-			continue
-		}
-		if err := next.payload(r); err != nil {
-			return false, err
-		}
 		if !fn(r) {
 			return false, nil
 		}
 	}
 }
 
-// source has the rows of one device in one place, in the order of a query.
+// source has the wanted rows of one device in one place, in the order of a query.
 type source interface {
 	// bound returns a place before which, in the order of the query, the source has no row; ended: it has none.
 	bound() (at Place, ended bool)
 	// ready reports whether there is a row, and load makes it so, or moves the bound.
 	ready() bool
 	load() error
+	// announce has the disk read what load will need, and does not wait; isAnnounced is true until then.
+	announce()
+	isAnnounced() bool
 	row() *Row
 	skip()
-	// payload sets the row's payload.
-	payload(*Row) error
+}
+
+// ahead has the disk read what several sources will need, before the first of them is waited for.
+type ahead struct {
+	n      int // how many at once: few at first, for a page may need no more
+	oldest bool
+	list   []source
 }
 
 // first returns the source with the next row, nil at the end. Only sources that may have it are loaded.
-func first(sources []source, oldest bool) (source, error) {
+func (a *ahead) first(sources []source) (source, error) {
 	for {
-		var best source
-		var at Place
-		for _, s := range sources {
-			place, ended := s.bound()
-			if ended {
-				continue
-			}
-			c := place.Compare(at)
-			if !oldest {
-				c = -c
-			}
-			// Of two with the same bound the one that is not loaded comes first: it may have an earlier row.
-			if best == nil || c < 0 || c == 0 && best.ready() && !s.ready() {
-				best, at = s, place
-			}
-		}
+		best := nearest(sources, a.oldest)
 		if best == nil || best.ready() {
 			return best, nil
+		}
+		if !best.isAnnounced() {
+			a.announce(sources)
 		}
 		if err := best.load(); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// announce announces the next sources that are to be loaded.
+func (a *ahead) announce(sources []source) {
+	a.list = a.list[:0]
+	for _, s := range sources {
+		if _, ended := s.bound(); !ended && !s.ready() && !s.isAnnounced() {
+			a.list = append(a.list, s)
+		}
+	}
+	slices.SortFunc(a.list, func(x, y source) int {
+		p, _ := x.bound()
+		q, _ := y.bound()
+		if !a.oldest {
+			p, q = q, p
+		}
+		return p.Compare(q)
+	})
+	for _, s := range a.list[:min(a.n, len(a.list))] {
+		s.announce()
+	}
+	a.n = min(2*a.n, announcedMax)
+}
+
+// nearest returns the source whose bound comes first in the order of the query. Of two with the same bound it is the
+// one that is not loaded: it may have an earlier row.
+func nearest(sources []source, oldest bool) (best source) {
+	var at Place
+	for _, s := range sources {
+		place, ended := s.bound()
+		if ended {
+			continue
+		}
+		c := place.Compare(at)
+		if !oldest {
+			c = -c
+		}
+		if best == nil || c < 0 || c == 0 && best.ready() && !s.ready() {
+			best, at = s, place
+		}
+	}
+	return best
 }
 
 func (x *Snapshot) sources(q *Query) (list []source) {
@@ -123,12 +155,16 @@ func (x *Snapshot) sources(q *Query) (list []source) {
 			continue
 		}
 		for _, device := range q.Devices {
-			list = append(list, newDirSource(x.s, d, device, q, w))
+			list = append(list, newBlockSource(&dirBlocks{s: x.s, dir: d}, d.firstMs, d.lastMs, device, q, w))
 		}
 	}
 	for i := range x.batches {
 		for _, device := range q.Devices {
-			list = append(list, newMemorySource(&x.batches[i], x.baseMs, device, q, w))
+			if p := x.batches[i].packed; p != nil {
+				list = append(list, newBlockSource(p, p.firstMs, p.lastMs, device, q, w))
+			} else {
+				list = append(list, newMemorySource(&x.batches[i], x.baseMs, device, q, w))
+			}
 		}
 	}
 	return list
@@ -168,160 +204,7 @@ func (p Place) before() Place {
 
 func (w *window) has(p Place) bool { return p.Compare(w.from) >= 0 && p.Compare(w.to) <= 0 }
 
-// dirSource reads one directory, block by block.
-type dirSource struct {
-	s      *Store
-	dir    *directory
-	device Device
-	q      *Query
-	w      window // what is left
-	ended  bool
-	key    entryKey // of the block that rows are of
-	rows   []dirRow
-	at     int
-	// payloads is the inflated payload block of key, once a payload was wanted.
-	payloads []byte
-}
-
-type dirRow struct {
-	Row
-	from, size int // of its payload
-}
-
-func newDirSource(s *Store, d *directory, device Device, q *Query, w window) *dirSource {
-	if first := (Place{DecidedMs: d.firstMs}); w.from.Compare(first) < 0 {
-		w.from = first
-	}
-	if last := (Place{d.lastMs, math.MaxUint64}); w.to.Compare(last) > 0 {
-		w.to = last
-	}
-	return &dirSource{s: s, dir: d, device: device, q: q, w: w, ended: w.from.Compare(w.to) > 0}
-}
-
-func (d *dirSource) ready() bool { return d.at < len(d.rows) }
-
-func (d *dirSource) bound() (Place, bool) {
-	switch {
-	case d.ready():
-		return d.rows[d.at].Place(), false
-	case d.q.Oldest:
-		return d.w.from, d.ended
-	}
-	return d.w.to, d.ended
-}
-
-func (d *dirSource) row() *Row { return &d.rows[d.at].Row }
-
-func (d *dirSource) skip() { d.at++ }
-
-// load reads the next block that may have rows of the device.
-func (d *dirSource) load() error {
-	var stored []byte
-	d.rows, d.at, d.payloads = d.rows[:0], 0, nil
-	found := false
-	err := d.s.look(d.dir.number, !d.q.Oldest || d.key == (entryKey{}), func(_ *openDir, it *badger.Iterator) error {
-		it.Seek(d.target().append(nil, spaceRows))
-		if !it.Valid() {
-			return nil
-		}
-		key, space, err := decodeKey(it.Item().Key())
-		if err != nil || space != spaceRows {
-			return err
-		}
-		found, d.key = true, key
-		stored, err = it.Item().ValueCopy(nil)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if !found {
-		// Oldest first, the search for the block that the window begins in may end before the first block.
-		if d.q.Oldest && d.key == (entryKey{}) {
-			d.key = entryKey{device: 1}
-			return nil
-		}
-		d.ended = true
-		return nil
-	}
-	raw, err := d.s.codec.unseal(nil, stored)
-	if err == nil {
-		err = d.take(raw)
-	}
-	if err != nil {
-		return disk.Damage(filepath.Join(d.s.o.Path, d.dir.name()), "%v", err)
-	}
-	return nil
-}
-
-// target is what is sought: the last block that begins at or before the end of the window, or oldest first, once a
-// block was read, the one behind it.
-func (d *dirSource) target() entryKey {
-	switch {
-	case !d.q.Oldest:
-		return entryKey{d.device, d.w.to}
-	case d.key == (entryKey{}):
-		return entryKey{d.device, d.w.from}
-	}
-	return entryKey{d.key.device, d.key.place.next()}
-}
-
-// take keeps the device's rows of a block, in the order of the query, and narrows the window to what is left.
-func (d *dirSource) take(raw []byte) error {
-	if d.q.Oldest && d.key.device > d.device {
-		d.ended = true
-		return nil
-	}
-	var b blockReader
-	if err := b.open(d.key, raw); err != nil {
-		return err
-	}
-	behind := false // A row lies behind those of the window.
-	for !behind && b.next() {
-		r := &b.row
-		behind = r.Device > d.device || r.Device == d.device && r.Place().Compare(d.w.to) > 0
-		if r.Device == d.device && d.w.has(r.Place()) && (r.Device.IsKnown() || bytes.Equal(r.Name, d.q.Name)) {
-			d.rows = append(d.rows, dirRow{*r, b.from, b.size})
-		}
-	}
-	if b.err != nil {
-		return b.err
-	}
-	if d.q.Oldest {
-		d.ended = behind
-		if n := len(d.rows); n > 0 {
-			d.w.from = d.rows[n-1].Place().next()
-		}
-	} else {
-		slices.Reverse(d.rows)
-		d.ended = d.key.device != d.device
-		if d.key.device == d.device {
-			d.w.to = d.key.place.before()
-		}
-	}
-	d.ended = d.ended || d.w.from.Compare(d.w.to) > 0
-	return nil
-}
-
-func (d *dirSource) payload(r *Row) error {
-	x := &d.rows[d.at-1]
-	if x.size == 0 {
-		return nil
-	}
-	if d.payloads == nil {
-		var err error
-		if d.payloads, err = d.s.value(d.dir.number, d.key, spacePayloads); err != nil {
-			return err
-		}
-	}
-	if x.from+x.size > len(d.payloads) {
-		return disk.Damage(filepath.Join(d.s.o.Path, d.dir.name()), "a block has fewer payloads than its rows say")
-	}
-	r.Payload = d.payloads[x.from : x.from+x.size : x.from+x.size]
-	return nil
-}
-
-// memorySource reads one batch in memory.
+// memorySource reads the batch that is gathered.
 type memorySource struct {
 	batch  *batch
 	own    batch // the device's rows, with the texts of batch
@@ -337,7 +220,7 @@ type memorySource struct {
 
 func newMemorySource(b *batch, baseMs int64, device Device, q *Query, w window) *memorySource {
 	m := &memorySource{batch: b, baseMs: baseMs, device: device, q: q, w: w}
-	m.own = batch{rows: b.of(device), texts: b.texts, sorted: true}
+	m.own = batch{rows: b.of(device), texts: b.texts}
 	var order Orders
 	m.places = make([]uint32, len(m.own.rows))
 	for i := range m.own.rows {
@@ -353,7 +236,7 @@ func newMemorySource(b *batch, baseMs int64, device Device, q *Query, w window) 
 	return m
 }
 
-// advance goes to the next row that the window has.
+// advance goes to the next row that the query wants.
 func (m *memorySource) advance() {
 	m.is = false
 	for !m.is {
@@ -369,13 +252,14 @@ func (m *memorySource) advance() {
 		}
 		m.own.row(&m.next, i, m.baseMs)
 		m.next.Order = m.places[i]
-		m.is = m.w.has(m.next.Place()) && (m.device.IsKnown() || bytes.Equal(m.next.Name, m.q.Name))
+		m.is = m.w.has(m.next.Place()) && m.q.wants(m.device, &m.next)
 	}
 }
 
 func (m *memorySource) ready() bool          { return m.is }
 func (m *memorySource) load() error          { return nil }
+func (m *memorySource) announce()            {}
+func (m *memorySource) isAnnounced() bool    { return true }
 func (m *memorySource) bound() (Place, bool) { return m.next.Place(), !m.is }
 func (m *memorySource) row() *Row            { r := m.next; return &r }
 func (m *memorySource) skip()                { m.advance() }
-func (m *memorySource) payload(*Row) error   { return nil }

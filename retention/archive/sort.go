@@ -30,11 +30,16 @@ func (s *Store) newSorter(oldest direction, baseMs int64) *sorter {
 	return &sorter{s: s, oldest: oldest, baseMs: baseMs}
 }
 
-// add takes a copy of r.
-func (x *sorter) add(r *Row) error {
+// keep takes a copy of r into memory.
+func (x *sorter) keep(r *Row) {
 	x.rows.add(r, x.baseMs)
 	x.rows.rows[len(x.rows.rows)-1].logDays = uint16(min(r.LogDays, 1<<16-1))
 	x.orders = append(x.orders, r.Order)
+}
+
+// add takes a copy of r, and writes to the disk what is too much.
+func (x *sorter) add(r *Row) error {
+	x.keep(r)
 	if len(x.rows.rows)*sortRowBytes+len(x.rows.texts) < x.s.o.sortBytes {
 		return nil
 	}

@@ -89,6 +89,9 @@ type Store struct {
 	memory  Memory
 	group   group // the one that is gathered
 	product func(ordinal uint64) uint32
+	rest    func()
+
+	restTidy func() // Tidy's goroutine's
 
 	// The goroutine's that tidies.
 	counted func() int64
@@ -129,7 +132,7 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	o.fill()
-	s := &Store{o: o, dirs: map[uint64]*openDir{}}
+	s := &Store{o: o, dirs: map[uint64]*openDir{}, rest: func() {}, restTidy: func() {}}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open the archive: %w", err)
 	}
@@ -397,7 +400,7 @@ func (s *Store) Stats() Stats {
 		}
 	}
 	for i := range s.shown {
-		x.MemoryRows += len(s.shown[i].rows)
+		x.MemoryRows += s.shown[i].count()
 	}
 	return x
 }

@@ -199,12 +199,12 @@ func (s *Store) merge(ctx context.Context, runs []directory, nowMs int64) error 
 // mergeDays writes those rows of the runs that were decided under some log days and are not over.
 func (s *Store) mergeDays(ctx context.Context, runs []directory, days uint32, nowMs int64) (directory, error) {
 	d := directory{level: levelSpan, number: s.newNumber(), span: runs[0].span, logDays: days}
-	w, err := s.newWriter(d)
+	w, err := s.newWriter(d, s.restTidy)
 	if err != nil {
 		return d, err
 	}
 	rows := 0
-	err = s.eachOf(runs, func(r *Row) error {
+	err = s.eachOf(runs, resting(s.restTidy, func(r *Row) error {
 		if rows++; rows%mergeLookRows == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -212,7 +212,7 @@ func (s *Store) mergeDays(ctx context.Context, runs []directory, days uint32, no
 			return nil
 		}
 		return w.add(r)
-	})
+	}))
 	if err != nil {
 		return d, w.fail(err)
 	}

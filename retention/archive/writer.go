@@ -26,12 +26,13 @@ type writer struct {
 	days     map[uint32]uint64
 	lastDays uint32
 	daysRun  uint64
+	rest     func()
 }
 
-// newWriter begins a directory.
-func (s *Store) newWriter(d directory) (*writer, error) {
+// newWriter begins a directory. rest is called now and then while it is read back.
+func (s *Store) newWriter(d directory, rest func()) (*writer, error) {
 	w := &writer{s: s, d: d, path: filepath.Join(s.o.Path, d.name()+disk.TmpSuffix), days: map[uint32]uint64{}}
-	w.newest = newNewest()
+	w.rest, w.newest = rest, newNewest()
 	if err := s.step("make " + d.name()); err != nil {
 		return nil, err
 	}
@@ -147,7 +148,7 @@ func (w *writer) complete() (directory, error) {
 	if err := w.s.step("read back " + w.d.name()); err != nil {
 		return w.d, err
 	}
-	if err := readBack(w.path, w.d.entries, &w.load.sums, w.s.o.Logger); err != nil {
+	if err := readBack(w.path, w.d.entries, &w.load.sums, w.s.o.Logger, w.rest); err != nil {
 		return w.d, err
 	}
 	var err error

@@ -19,6 +19,10 @@ const (
 	paceRows  = 1_000_000
 	pacePart  = 0.1
 	paceEvery = 200 * time.Millisecond
+	// sliceMin is how long the view works at a time: a tenth of what the runtime would let others wait. sliceMax is the
+	// longest one that a rest is measured by: ordering a batch takes some milliseconds.
+	sliceMin = time.Millisecond
+	sliceMax = 10 * time.Millisecond
 	// snapshotsMax bounds how often one call goes on with another Snapshot: directories are merged and segments go a few
 	// times a second at most.
 	snapshotsMax = 100

@@ -1,19 +1,37 @@
 package rawlog
 
 import (
-	"context"
 	"runtime"
 	"time"
 )
 
-// pace keeps the view to a part of the machine while much is decided. It lags then, and catches up later.
+// pace keeps one goroutine's work from holding up those who decide events. It is cut into slices: behind each the
+// runtime may run others, which it would let wait for ten milliseconds else. While much is decided the goroutine rests
+// behind each slice, so that it takes a part of the machine only: the view lags then, and catches up later.
 type pace struct {
-	rows func() uint64 // logged in all
-	low  func() bool   // the disk runs short: segments must go
+	rows func() uint64   // logged in all
+	low  func() bool     // the disk runs short: segments must go
+	done <-chan struct{} // closed when there is to be no rest any more
 
+	began  time.Time // of the slice
 	was    uint64
 	wasAt  time.Time
 	isBusy bool
+}
+
+// step is called every few hundred microseconds of work.
+func (p *pace) step() {
+	now := time.Now()
+	took := now.Sub(p.began)
+	if took < sliceMin {
+		return
+	}
+	if p.busy(now) {
+		p.sleep(restAfter(min(took, sliceMax), runtime.GOMAXPROCS(0)))
+	} else {
+		runtime.Gosched()
+	}
+	p.began = time.Now()
 }
 
 // busy reports whether more is decided than the view promises to keep up with.
@@ -26,22 +44,17 @@ func (p *pace) busy(now time.Time) bool {
 	return p.isBusy && !p.low()
 }
 
-// restAfter returns how long to rest after some work, so that the view takes no more than its part of all processors.
+// restAfter returns how long to rest after some work, so that it takes no more than its part of all processors.
 func restAfter(took time.Duration, processors int) time.Duration {
 	part := pacePart * float64(processors)
 	return time.Duration(max(0, float64(took)*(1/part-1)))
 }
 
-// rest rests after some work if much is decided.
-func (v *View) rest(ctx context.Context, took time.Duration) {
-	p := v.pace.Load()
-	if p == nil || !p.busy(time.Now()) {
-		return
-	}
-	timer := time.NewTimer(restAfter(took, runtime.GOMAXPROCS(0)))
+func (p *pace) sleep(d time.Duration) {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-ctx.Done():
+	case <-p.done:
 	}
 }

@@ -1,7 +1,9 @@
 package rawlog
 
 import (
+	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -32,4 +34,32 @@ func TestPace(t *testing.T) {
 			t.Errorf("%d processors: a rest of %s", processors, got)
 		}
 	}
+}
+
+// TestSteps: long work rests after each slice for as long as its part of the processors asks, and not at all once it is
+// told to end, or while little is decided.
+func TestSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rows, done := uint64(0), make(chan struct{})
+		p := pace{rows: func() uint64 { return rows }, low: func() bool { return false }, done: done}
+		work := func(more uint64) time.Duration {
+			p.began, p.wasAt = time.Now().Add(-sliceMin), time.Now().Add(-paceEvery)
+			rows += more
+			began := time.Now()
+			p.step()
+			return time.Since(began)
+		}
+		rest := restAfter(sliceMin, runtime.GOMAXPROCS(0))
+		work(0)
+		if got := work(paceRows); got != rest {
+			t.Errorf("much is decided: a rest of %v, want %v", got, rest)
+		}
+		if got := work(0); got != 0 {
+			t.Errorf("nothing is decided: a rest of %v", got)
+		}
+		close(done)
+		if got := work(paceRows); got != 0 {
+			t.Errorf("it is to end: a rest of %v", got)
+		}
+	})
 }

@@ -41,7 +41,8 @@ type View struct {
 	inflate *record.Compressor
 	sorts   chan struct{} // a value for each product that is read in full
 	now     atomic.Pointer[func() int64]
-	pace    atomic.Pointer[pace]  // used by Follow alone
+	gather  atomic.Pointer[pace]  // Follow's
+	tidy    atomic.Pointer[pace]  // Maintain's
 	upkeep  atomic.Pointer[error] // why upkeep failed
 	wrote   chan struct{}         // a run was written since Maintain looked
 	chunk   []byte                // Follow's
@@ -58,9 +59,18 @@ func New(o Options) (*View, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	inflate, err := record.NewCompressor(0) // 0: as many at once as there are processors.
-	return &View{
+	v := &View{
 		o: o, inflate: inflate, sorts: make(chan struct{}, sortsMax), wrote: make(chan struct{}, 1),
-	}, err
+	}
+	o.Store.SetRest(func() { step(&v.gather) }, func() { step(&v.tidy) })
+	return v, err
+}
+
+// step is a step of a pace that Maintain has set.
+func step(at *atomic.Pointer[pace]) {
+	if p := at.Load(); p != nil {
+		p.step()
+	}
 }
 
 // Name implements views.View.
@@ -92,7 +102,6 @@ func (v *View) Follow(ctx context.Context, last uint64, devices views.Devices) e
 		return product
 	})
 	for ctx.Err() == nil {
-		began := time.Now()
 		if s.Due(s.GatheredMs()) {
 			if err := v.writeRun(); err != nil {
 				return err
@@ -108,10 +117,9 @@ func (v *View) Follow(ctx context.Context, last uint64, devices views.Devices) e
 		if len(v.block.Groups) == 0 || v.block.Groups[0].Seq != at+1 {
 			return fmt.Errorf("group %d is gone from the log", at+1)
 		}
-		if err := v.gather(last); err != nil {
+		if err := v.gatherBlock(last); err != nil {
 			return err
 		}
-		v.rest(ctx, time.Since(began))
 	}
 	if now := v.now.Load(); ctx.Err() == nil && now != nil && s.Due((*now)()) {
 		if err := v.writeRun(); err != nil {
@@ -136,8 +144,8 @@ func (v *View) writeRun() error {
 	return nil
 }
 
-// gather takes the groups that were read, up to group last, until a run is due.
-func (v *View) gather(last uint64) error {
+// gatherBlock takes the groups that were read, up to group last, until a run is due.
+func (v *View) gatherBlock(last uint64) error {
 	s := v.o.Store
 	for i := range v.block.Groups {
 		g := &v.block.Groups[i]
@@ -176,6 +184,7 @@ func (v *View) group(g *commitlog.Group) error {
 		if err := rows.Err(); err != nil {
 			return err
 		}
+		step(&v.gather)
 	}
 	// The events were decided under the plans as they stood before the group's changes.
 	for _, encoded := range head.Changes {
@@ -220,7 +229,8 @@ type Upkeep struct {
 // and fails the view until it succeeds.
 func (v *View) Maintain(ctx context.Context, u Upkeep) {
 	v.now.Store(&u.Now)
-	v.pace.Store(&pace{rows: u.Rows, low: u.Low})
+	v.gather.Store(&pace{rows: u.Rows, low: u.Low, done: ctx.Done()})
+	v.tidy.Store(&pace{rows: u.Rows, low: u.Low, done: ctx.Done()})
 	v.o.Store.SetCounted(u.CountedMs)
 	every := min(max(v.o.Retention/tidyPart, tidyAgeMin), tidyAge)
 	timer := time.NewTimer(every)

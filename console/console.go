@@ -35,6 +35,8 @@ type Queries interface {
 	View(fn func(*query.View)) error
 	Licenses(p *license.Product, after uint64, fn func(*query.License) bool) error
 	DeviceLog(ctx context.Context, q query.LogQuery, fn func(*query.LogEntry) bool) error
+	ProductLog(ctx context.Context, q query.ProductLogQuery, fn func(*query.LogEntry) bool) error
+	AdmitProductLog() (leave func(), err error)
 	LogAvailableFromMs(p *license.Product, fromMs int64) (int64, error)
 	Forecast(p *license.Product, weeks int) (query.Forecast, error)
 	Usage(q query.UsageQuery) (*query.Usage, error)
@@ -114,6 +116,7 @@ type Handler struct {
 	logger    *slog.Logger
 	penalties *access.Penalties
 	readers   readPlaces // of logs
+	sorted    readPlaces // of logs of products that are read as a whole
 	downloads readPlaces // of sealed files
 	usages    readPlaces
 	usageBody int // bytes of an answer about usage that are gathered before it is sent
@@ -130,6 +133,7 @@ func New(o Options) (*Handler, error) {
 		o: o, engine: o.Engine, queries: o.Queries, webhooks: o.Webhooks, logger: o.Logger,
 		penalties: access.NewPenalties(nil),
 		readers:   readPlaces{most: logReadersMax, mostAToken: logReadersATokenMax},
+		sorted:    readPlaces{most: sortedStreamsMax, mostAToken: sortedStreamsATokenMax},
 		downloads: readPlaces{most: downloadsMax, mostAToken: downloadsATokenMax},
 		usages:    readPlaces{most: usageReadersMax, mostAToken: usageReadersATokenMax},
 	}

@@ -3,7 +3,7 @@
 //
 //	request ──► router ──► token and right ──► path, query, body ──► Engine, Queries ──► answer
 //	             (404, 405)    (401, 403)       (400, 404, 413, 415)    │       │
-//	                                                                    │       └── View, Licenses, DeviceLog, Audit:
+//	                                                                    │       └── View, Licenses, logs, Audit:
 //	                                                                    │           what is durable
 //	                                                                    └── Administer: decided at the next seal
 //
@@ -20,5 +20,6 @@
 //   - Nothing is read in one piece whose size others decide: devices are met in steps, lists have pages.
 //   - A log is read a page at a time: what one scan finds is gathered, the scan returns, and only then is it written.
 //     So a slow client holds its page and its goroutine, and nothing of the log; when it has gone, its scan ends.
+//   - All of a product's log is sorted first. A slow client holds what was sorted, so few can be at once.
 //   - A sealed file is sent from the disk in pieces, and never lies in memory.
 package console

@@ -34,8 +34,10 @@ func TestOptionsReportEveryFault(t *testing.T) {
 // faultyQueries are queries that can fail.
 type faultyQueries struct {
 	Queries
-	err   error
-	views int
+	err      error
+	admitErr error // of AdmitProductLog
+	logErr   error // of ProductLog, behind its entries
+	views    int
 }
 
 func (e *faultyQueries) View(fn func(*query.View)) error {
@@ -44,6 +46,22 @@ func (e *faultyQueries) View(fn func(*query.View)) error {
 		return e.err
 	}
 	return e.Queries.View(fn)
+}
+
+func (e *faultyQueries) ProductLog(
+	ctx context.Context, q query.ProductLogQuery, fn func(*query.LogEntry) bool,
+) error {
+	if err := e.Queries.ProductLog(ctx, q, fn); err != nil {
+		return err
+	}
+	return e.logErr
+}
+
+func (e *faultyQueries) AdmitProductLog() (func(), error) {
+	if e.admitErr != nil {
+		return nil, e.admitErr
+	}
+	return e.Queries.AdmitProductLog()
 }
 
 func (e *faultyQueries) DeviceLog(ctx context.Context, q query.LogQuery, fn func(*query.LogEntry) bool) error {
@@ -139,9 +157,9 @@ func TestLogStreamErrors(t *testing.T) {
 // A client that goes away ends the search for what it asked.
 func TestLogStreamClientGoesAway(t *testing.T) {
 	d, _, logged := faultyDaemon(t)
-	s := &logStream{h: d.handler, pieces: pieces{conn: &clientConn{}}, q: query.LogQuery{
+	s := &logStream{h: d.handler, pieces: pieces{conn: &clientConn{}}, log: &deviceLog{query.LogQuery{
 		Product: d.engine.Catalogue().Product([]byte("p")), Device: []byte("d-0"),
-	}}
+	}}}
 	s.run(context.Background(), newSmallWriter(goneWriter{}))
 	if s.lines != 0 || !s.isGone || logged.Len() > 0 {
 		t.Errorf("%d lines written, the client is gone: %v, logged %s", s.lines, s.isGone, logged)

@@ -51,6 +51,12 @@ const (
 	// logPageWithin and logStreamWithin end the search for a page, and a stream, that take too long.
 	logPageWithin   = 2 * time.Minute
 	logStreamWithin = 15 * time.Minute
+	// sortedStreamsATokenMax is a token's part of the products whose log is sorted as a whole at once, of which there are
+	// two: none keeps others from it.
+	sortedStreamsMax       = 2
+	sortedStreamsATokenMax = 1
+	// sortedStreamWithin ends a stream of all of a product: a week of a billion events takes three quarters of an hour.
+	sortedStreamWithin = 2 * time.Hour
 	// goneEvery is how often a request that takes long looks whether its client is still there.
 	goneEvery = 250 * time.Millisecond
 	// retryAfterMinSeconds and retryAfterSpreadSeconds make the jittered Retry-After of a 503.

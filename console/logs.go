@@ -33,42 +33,92 @@ type quotaAnswer struct {
 	ResetsAt instant `json:"resets_at"`
 }
 
-// showLogs answers GET /v1/products/{product}/devices/{device}/logs, newest first (R18).
-func (c *call) showLogs() error {
-	q, err := c.logQuery()
+// showDeviceLog answers GET /v1/products/{product}/devices/{device}/logs, newest first unless asked otherwise (R18).
+func (c *call) showDeviceLog() error {
+	q, err := c.deviceLogQuery()
 	if err != nil {
 		return err
 	}
+	return c.answerLog(&deviceLog{q}, func() (func(), error) { return func() {}, nil })
+}
+
+// showProductLog answers GET /v1/products/{product}/logs, likewise, of all devices (R18).
+func (c *call) showProductLog() error {
+	q, err := c.productLogQuery()
+	if err != nil {
+		return err
+	}
+	return c.answerLog(&productLog{q}, c.admitSorting)
+}
+
+// answerLog answers with a page of a log, or with a line an entry. admit is asked before all of it is streamed.
+func (c *call) answerLog(log askedLog, admit func() (leave func(), err error)) error {
 	streams, limit := c.preferred(mediaJSON, mediaNDJSON) == mediaNDJSON, pageDefault
 	if streams {
 		limit = 0
 	}
-	if limit, err = c.limit(limit); err != nil {
+	limit, err := c.limit(limit)
+	if err != nil {
 		return err
 	}
 	if !c.readers.enter(c.token.Name) {
 		return &event.Problem{Code: event.Overloaded, Detail: "too many logs are being read already; send it again"}
 	}
 	leave := func() { c.readers.leave(c.token.Name) }
-	if err := c.tellLogBegin(q.Product, q.FromMs); err != nil {
+	if err := c.tellLogBegin(log.product(), log.filter().FromMs); err != nil {
 		leave()
 		return err
 	}
-	if streams {
-		c.streamLogs(q, limit, leave)
-		return nil
+	if !streams {
+		defer leave()
+		return c.pageLog(log, limit)
 	}
-	defer leave()
-	return c.pageLogs(q, limit)
+	if limit == 0 {
+		admitted, err := admit()
+		if err != nil {
+			leave()
+			return err
+		}
+		reader := leave
+		leave = func() { admitted(); reader() }
+	}
+	c.streamLog(log, limit, leave)
+	return nil
 }
 
-// pageLogs answers with one page. It ends early at a number of bytes: the cursor goes on there.
-func (c *call) pageLogs(q query.LogQuery, limit int) error {
+// admitSorting lets the request read all of a product's log, which is sorted on the disk, or says why it cannot.
+func (c *call) admitSorting() (leave func(), err error) {
+	token := c.token.Name
+	if !c.sorted.enter(token) {
+		return nil, &event.Problem{
+			Code: event.Overloaded, Detail: "as many products' logs are streamed already as can be; ask for pages, or later",
+		}
+	}
+	admitted, err := c.queries.AdmitProductLog()
+	if err == nil {
+		return func() { admitted(); c.sorted.leave(token) }, nil
+	}
+	c.sorted.leave(token)
+	switch {
+	case errors.Is(err, query.ErrBusy):
+		return nil, &event.Problem{
+			Code: event.Overloaded, Detail: "as many products' logs are streamed already as can be; ask for pages, or later",
+		}
+	case errors.Is(err, query.ErrNoRoom):
+		return nil, &event.Problem{
+			Code: event.DiskFull, Detail: "the disk has no room to sort the log of a product; ask for pages",
+		}
+	}
+	return nil, fmt.Errorf("begin to read the log of a product: %w", err)
+}
+
+// pageLog answers with one page. It ends early at a number of bytes: the cursor goes on there.
+func (c *call) pageLog(log askedLog, limit int) error {
 	ctx, cancel := context.WithTimeout(c.ctx, logPageWithin)
 	defer cancel()
 	go watchClient(ctx, c.ctx.Conn(), cancel)
 	var p logPage
-	err := p.read(ctx, c.queries, q, limit, logAnswerBytesMax, true)
+	err := p.read(ctx, c.queries, log, limit, logAnswerBytesMax, true)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return &event.Problem{
@@ -76,48 +126,15 @@ func (c *call) pageLogs(q query.LogQuery, limit int) error {
 			Detail: "the log took too long to search; name a shorter time, from and to",
 		}
 	case err != nil:
-		return fmt.Errorf("read the log of a device of %s: %w", q.Product.Name, err)
+		return fmt.Errorf("read a log of %s: %w", log.product().Name, err)
 	}
 	// A line is one JSON value and has no line break inside.
 	list := json.RawMessage("[" + strings.ReplaceAll(strings.TrimSuffix(string(p.lines), "\n"), "\n", ",") + "]")
 	var next *string
 	if p.isCut {
-		next = cursorOf(uint64(p.last.DecidedMs), p.last.Tie)
+		next = log.cursor(p.last)
 	}
 	return c.answerPage("logs", list, next)
-}
-
-// logQuery reads what the request asks for.
-func (c *call) logQuery() (q query.LogQuery, err error) {
-	if q.Product, err = c.product(); err != nil {
-		return q, err
-	}
-	if q.Device, err = c.device(); err != nil {
-		return q, err
-	}
-	if q.FromMs, _, err = c.instant("from"); err != nil {
-		return q, err
-	}
-	to, until, err := c.instant("to")
-	if err != nil {
-		return q, err
-	}
-	if until {
-		q.ToMs = max(to, 1) // 0 would stand for now; nothing was decided before 1970 either way.
-	}
-	var types []string
-	for t := event.Connect; int(t) < event.Types; t++ {
-		types = append(types, t.String())
-	}
-	kind, err := c.choice("type", types...)
-	if err != nil {
-		return q, err
-	}
-	q.Type = event.ParseType([]byte(kind))
-	var ms uint64
-	_, err = c.cursorNumbers(&ms, &q.After.Tie)
-	q.After.DecidedMs = int64(ms)
-	return q, err
 }
 
 func showLogEntry(e *query.LogEntry) logAnswer {

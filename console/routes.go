@@ -53,7 +53,8 @@ func (h *Handler) routes() *router.Router {
 	r.GET("/v1/products/{product}/devices/usage", h.deviceDaysOrDevice())
 	r.HEAD("/v1/products/{product}/devices/usage", h.deviceDaysOrDevice())
 	get("/v1/products/{product}/devices/{device}/usage", access.RightUsage, (*call).showDeviceDays)
-	get("/v1/products/{product}/devices/{device}/logs", access.RightRead, (*call).showLogs)
+	get("/v1/products/{product}/devices/{device}/logs", access.RightRead, (*call).showDeviceLog)
+	get("/v1/products/{product}/logs", access.RightRead, (*call).showProductLog)
 
 	post("/v1/tokens", access.RightAdminister, (*call).createToken)
 	get("/v1/tokens", access.RightAdminister, (*call).listTokens)

@@ -51,6 +51,18 @@ func (e *watchedQueries) DeviceLog(ctx context.Context, q query.LogQuery, fn fun
 	return e.Queries.DeviceLog(ctx, q, fn)
 }
 
+func (e *watchedQueries) ProductLog(
+	ctx context.Context, q query.ProductLogQuery, fn func(*query.LogEntry) bool,
+) error {
+	e.scans.Add(1)
+	defer e.ended.Add(1)
+	if e.holds.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return e.Queries.ProductLog(ctx, q, fn)
+}
+
 func (e *watchedQueries) running() int64 { return e.scans.Load() - e.ended.Load() }
 
 // narrowBytes is the size of buffers between client and server: far less than a log, and enough for segments of the
@@ -114,13 +126,19 @@ func serve(t *testing.T) *served {
 // dial sends a request for the log of d-0, and reads nothing.
 func (s *served) dial(query, accept string) *net.TCPConn {
 	s.t.Helper()
+	return s.dialAt("/v1/products/p/devices/d-0/logs"+query, accept)
+}
+
+// dialAt sends a request, and reads nothing of its answer.
+func (s *served) dialAt(uri, accept string) *net.TCPConn {
+	s.t.Helper()
 	conn, err := net.Dial("tcp", s.listener.Addr().String())
 	must(s.t, err)
 	tcp := conn.(*net.TCPConn)
 	s.t.Cleanup(func() { _ = tcp.Close() })
 	must(s.t, tcp.SetReadBuffer(narrowBytes))
-	_, err = fmt.Fprintf(tcp, "GET /v1/products/p/devices/d-0/logs%s HTTP/1.1\r\nHost: meterd\r\n"+
-		"Authorization: Bearer %s\r\nAccept: %s\r\nConnection: close\r\n\r\n", query, s.tokens["admin"], accept)
+	_, err = fmt.Fprintf(tcp, "GET %s HTTP/1.1\r\nHost: meterd\r\n"+
+		"Authorization: Bearer %s\r\nAccept: %s\r\nConnection: close\r\n\r\n", uri, s.tokens["admin"], accept)
 	must(s.t, err)
 	return tcp
 }

@@ -13,6 +13,9 @@ import (
 // device. It stays the same for ever.
 type ProductPlace = rawlog.ProductPlace
 
+// LogDevice is a device as the raw log numbers it: a part of a ProductPlace.
+type LogDevice = rawlog.Device
+
 // ProductLogQuery asks for the raw log of a product (R18).
 type ProductLogQuery struct {
 	LogFilter

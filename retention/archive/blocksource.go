@@ -194,8 +194,8 @@ type dirBlocks struct {
 
 func (d *dirBlocks) seek(key entryKey, before bool) (at entryKey, raw []byte, found bool, err error) {
 	var stored []byte
-	err = d.s.lookTables(d.dir.number, func(t *tables) error {
-		rows := &t.spaces[0]
+	err = d.s.look(d.dir.number, func(t *tables) error {
+		rows := t.of(spaceRows)
 		for i := max(rows.at(key), 0); i < len(rows.blocks); i++ {
 			if d.at != i+1 {
 				if d.read, err = t.read(rows, i); err != nil {
@@ -223,28 +223,10 @@ func (d *dirBlocks) seek(key entryKey, before bool) (at entryKey, raw []byte, fo
 	return at, raw, true, nil
 }
 
-func (d *dirBlocks) payloads(at entryKey) (raw []byte, err error) {
-	err = d.s.lookTables(d.dir.number, func(t *tables) error {
-		s := &t.spaces[1]
-		i := s.at(at)
-		if i < 0 {
-			return errFewPayloads
-		}
-		b, err := t.read(s, i)
-		if err != nil {
-			return err
-		}
-		if i = b.find(at, true); i < 0 || b.keys[i] != at {
-			return errFewPayloads
-		}
-		raw, err = d.s.codec.unseal(nil, b.values[i])
-		return err
-	})
-	return raw, err
-}
+func (d *dirBlocks) payloads(at entryKey) ([]byte, error) { return d.s.payloads(d.dir.number, at) }
 
 func (d *dirBlocks) announce(key entryKey) error {
-	return d.s.lookTables(d.dir.number, func(t *tables) error {
+	return d.s.look(d.dir.number, func(t *tables) error {
 		t.announce(key)
 		return nil
 	})

@@ -49,8 +49,8 @@ const (
 	mergeRuns = 32
 	// earlyPart is which part of Options.BytesMax a merge makes at most: so much goes early at once.
 	earlyPart = 8
-	// readAheadBlocks is what a merge copies of a run at once: 2 MiB of 32 runs.
-	readAheadBlocks = 8
+	// readAheadBytes is what a merge copies of a run at once: 4 MiB of 32 runs.
+	readAheadBytes = 128 << 10
 	// openMax bounds the directories that are open for reading: seven spans of two values of log days, and the runs. Each
 	// takes 32 bytes an entry: 1 MB a day of a billion events a week.
 	openMax = 96
@@ -75,8 +75,8 @@ const (
 	pieceWriteBytes = 256 << 10
 	// sortRoom must be free before a reader's rows are sorted on the disk; it is looked at again as they are written.
 	sortRoom = 256 << 20
-	// scanBlocks is how many blocks a scan of a product copies at once: 2 MiB.
-	scanBlocks = 64
+	// scanBytes is what a scan of a product copies at once.
+	scanBytes = 1 << 20
 	// ownersAtOnce is how many ordinals are looked up at once, at some 30 ns each.
 	ownersAtOnce = 4096
 

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-
-	"github.com/dgraph-io/badger/v4"
 )
 
 // runReader reads a whole run, row by row, in the order of devices and places.
@@ -44,7 +42,7 @@ func (r *runReader) next() (row *Row, err error) {
 	}
 	r.rows++
 	if r.block.size > 0 && r.payloads == nil {
-		if r.payloads, err = r.s.value(r.d.number, r.key, spacePayloads); err != nil {
+		if r.payloads, err = r.s.payloads(r.d.number, r.key); err != nil {
 			return nil, err
 		}
 	}
@@ -59,14 +57,15 @@ func (r *runReader) damaged(err error) error { return r.s.damaged(&r.d, err) }
 // nextBlock goes to the next block; behind the last one it proves that all rows were there.
 func (r *runReader) nextBlock() (err error) {
 	if len(r.pending) == 0 {
-		if err := r.readAhead(); err != nil {
+		behind := entryKey{r.key.device, r.key.place.next()}
+		if r.pending, err = r.s.entries(r.d.number, spaceRows, behind, readAheadBytes); err != nil {
 			return err
 		}
 	}
 	if len(r.pending) == 0 {
 		r.ended = true
 		if r.rows != r.d.rows {
-			return r.damaged(fmt.Errorf("it has %d rows, and was written with %d; is the clock right?", r.rows, r.d.rows))
+			return r.damaged(fmt.Errorf("it has %d rows, and was written with %d", r.rows, r.d.rows))
 		}
 		return nil
 	}
@@ -79,25 +78,6 @@ func (r *runReader) nextBlock() (err error) {
 		return r.damaged(err)
 	}
 	return nil
-}
-
-// readAhead copies some blocks, so that nothing is held while they are merged.
-func (r *runReader) readAhead() error {
-	r.pending = r.pending[:0]
-	return r.s.look(r.d.number, false, func(_ *openDir, it *badger.Iterator) error {
-		for it.Seek(entryKey{r.key.device, r.key.place.next()}.append(nil, spaceRows)); it.Valid(); it.Next() {
-			key, space, err := decodeKey(it.Item().Key())
-			if err != nil || space != spaceRows || len(r.pending) == readAheadBlocks {
-				return err
-			}
-			stored, err := it.Item().ValueCopy(nil)
-			if err != nil {
-				return err
-			}
-			r.pending = append(r.pending, blockOf{key, stored})
-		}
-		return nil
-	})
 }
 
 // eachOf calls fn for all rows of some runs, in the order of devices and places. The rows of a device in an older run

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"math"
 	"slices"
-
-	"github.com/dgraph-io/badger/v4"
 )
 
 // newest gathers the newest rows of the product that is written. They are written once more behind all rows: a
@@ -98,21 +96,7 @@ func splitNewest(raw []byte) (rows, payloads []byte, err error) {
 // of the oldest of them: every newer row of the product there is among them. has is false if the directory keeps
 // none.
 func (s *Store) eachNewest(d *directory, product uint32, fn func(*Row)) (oldest ProductPlace, has bool, err error) {
-	var blocks []blockOf
-	err = s.look(d.number, false, func(_ *openDir, it *badger.Iterator) error {
-		for it.Seek(entryKey{device: Known(product, 0)}.append(nil, spaceNewest)); it.Valid(); it.Next() {
-			key, space, err := decodeKey(it.Item().Key())
-			if err != nil || space != spaceNewest || key.device.Product() != product {
-				return err
-			}
-			stored, err := it.Item().ValueCopy(nil)
-			if err != nil {
-				return err
-			}
-			blocks = append(blocks, blockOf{key, stored})
-		}
-		return nil
-	})
+	blocks, err := s.newestBlocks(d, product)
 	oldest = ProductPlace{Place{math.MaxInt64, math.MaxUint64}, math.MaxUint64}
 	for i := range blocks {
 		if err != nil {
@@ -129,6 +113,23 @@ func (s *Store) eachNewest(d *directory, product uint32, fn func(*Row)) (oldest 
 		}
 	}
 	return oldest, len(blocks) > 0, err
+}
+
+// newestBlocks returns the blocks with the newest rows of a product in a directory.
+func (s *Store) newestBlocks(d *directory, product uint32) (list []blockOf, err error) {
+	for key := (entryKey{device: Known(product, 0)}); ; {
+		some, err := s.entries(d.number, spaceNewest, key, readAheadBytes)
+		if err != nil || len(some) == 0 {
+			return list, err
+		}
+		for _, b := range some {
+			if b.key.device.Product() != product {
+				return list, nil
+			}
+			list = append(list, b)
+			key = entryKey{b.key.device, b.key.place.next()}
+		}
+	}
 }
 
 func (s *Store) readNewest(x *blockOf, fn func(*Row)) error {

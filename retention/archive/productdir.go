@@ -3,8 +3,6 @@ package archive
 import (
 	"context"
 	"math"
-
-	"github.com/dgraph-io/badger/v4"
 )
 
 // productSource has the rows of a product in one directory, in the order of a query: first those that the directory
@@ -65,7 +63,7 @@ func (x *productSource) take() (*Row, error) {
 func (x *productSource) payload(key entryKey, from, size int) ([]byte, error) {
 	if x.payloads == nil || x.payloadsOf != key {
 		var err error
-		if x.payloads, err = x.p.s.value(x.dir.number, key, spacePayloads); err != nil {
+		if x.payloads, err = x.p.s.payloads(x.dir.number, key); err != nil {
 			return nil, err
 		}
 		x.payloadsOf = key
@@ -241,30 +239,20 @@ func (x *productSource) scan(ctx context.Context, fn func(entryKey, *blockReader
 	next := entryKey{device: Known(product, 0)}
 	var raw []byte
 	var b blockReader
-	for blocks := []blockOf(nil); ; blocks = blocks[:0] {
+	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := s.look(x.dir.number, false, func(_ *openDir, it *badger.Iterator) error {
-			for it.Seek(next.append(nil, spaceRows)); it.Valid() && len(blocks) < scanBlocks; it.Next() {
-				key, space, err := decodeKey(it.Item().Key())
-				if err != nil || space != spaceRows || key.device.Product() != product {
-					return err
-				}
-				stored, err := it.Item().ValueCopy(nil)
-				if err != nil {
-					return err
-				}
-				blocks = append(blocks, blockOf{key, stored})
-			}
-			return nil
-		})
+		blocks, err := s.entries(x.dir.number, spaceRows, next, scanBytes)
 		if err != nil || len(blocks) == 0 {
 			return err
 		}
 		last := blocks[len(blocks)-1].key
 		next = entryKey{last.device, last.place.next()}
 		for i := range blocks {
+			if blocks[i].key.device.Product() != product {
+				return nil
+			}
 			if raw, err = s.codec.unseal(raw[:0], blocks[i].stored); err == nil {
 				err = b.open(blocks[i].key, raw)
 			}

@@ -361,11 +361,10 @@ func (s *Store) Close() error {
 	s.calls.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var errs []error
 	for _, d := range s.dirs {
-		errs = append(errs, s.closeDir(d))
+		s.closeDir(d)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // Stats are figures of the archive.

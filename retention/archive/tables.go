@@ -17,8 +17,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// tables are the files of a directory as queries read them: the bytes of a block and no more. Badger itself reads by
-// page faults: each has the kernel read as much around it as the disk's read-ahead says, often megabytes for a block of
+// tables are the files of a directory as they are read: the bytes of a block and no more. Badger itself reads by page
+// faults: each has the kernel read as much around it as the disk's read-ahead says, often megabytes for a block of
 // 15 KB, and holds a processor of the runtime's until the disk has answered. A query announces the blocks of several
 // directories first, so that the disk works on them at once. Opening reads the indexes, which lie at the files' ends.
 type tables struct {
@@ -26,8 +26,8 @@ type tables struct {
 	spaces [len(tableSpaces)]tableSpace
 }
 
-// tableSpaces are the key spaces that queries read.
-const tableSpaces = string(spaceRows) + string(spacePayloads)
+// tableSpaces are the key spaces of a directory.
+const tableSpaces = string(spaceRows) + string(spaceNewest) + string(spacePayloads)
 
 // tableSpace is what a directory has of one key space, in the order of keys.
 type tableSpace struct {
@@ -177,11 +177,14 @@ func (s *tableSpace) at(key entryKey) int {
 	return sort.Search(len(s.blocks), func(i int) bool { return s.blocks[i].key.compare(key) > 0 }) - 1
 }
 
+// of returns what there is of a key space.
+func (t *tables) of(space byte) *tableSpace { return &t.spaces[strings.IndexByte(tableSpaces, space)] }
+
 // announce has the kernel read what a look for the last entry at or before a key needs, and does not wait. What fails
 // here fails again when it is read.
 func (t *tables) announce(key entryKey) {
-	for k := range t.spaces {
-		s := &t.spaces[k]
+	for _, space := range []byte{spaceRows, spacePayloads} {
+		s := t.of(space)
 		i := s.at(key)
 		if i < 0 {
 			continue
@@ -196,25 +199,67 @@ func (t *tables) announce(key entryKey) {
 
 // read reads block i of a space.
 func (t *tables) read(s *tableSpace, i int) (*tableEntries, error) {
-	f, from, size := s.place(i)
-	path := filepath.Join(t.path, f.name)
-	if size <= 0 || size > payloadBytesMax+rowsBytesMax {
-		return nil, fmt.Errorf("a block of %d bytes in %q", size, path)
+	all, err := t.readSome(s, i, 1)
+	if err != nil {
+		return nil, err
 	}
-	file, err := os.Open(path)
+	return all[0], nil
+}
+
+// readSome reads blocks from i on that follow each other in a file, of about so many bytes, and one at least.
+func (t *tables) readSome(s *tableSpace, i int, bytesMax int64) (all []*tableEntries, err error) {
+	f, from, _ := s.place(i)
+	to := from
+	var ends []int64
+	for k := i; k < len(s.blocks) && (k == i || to-from < bytesMax); k++ {
+		g, at, size := s.place(k)
+		if g != f {
+			break
+		}
+		if size <= 0 || at != to || size > payloadBytesMax+rowsBytesMax {
+			return nil, fmt.Errorf("a block of %d bytes at byte %d of %q", size, at, f.name)
+		}
+		to += size
+		ends = append(ends, to-from)
+	}
+	file, err := os.Open(filepath.Join(t.path, f.name))
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close() // It was only read.
-	raw := make([]byte, size)
+	raw := make([]byte, to-from)
 	if _, err := file.ReadAt(raw, from); err != nil {
-		return nil, fmt.Errorf("read %q: %w", path, err)
+		return nil, fmt.Errorf("read %q: %w", f.name, err)
 	}
-	b, err := decodeEntries(raw)
-	if err != nil {
-		return nil, fmt.Errorf("read %q at byte %d: %w", path, from, err)
+	begin := int64(0)
+	for _, end := range ends {
+		b, err := decodeEntries(raw[begin:end:end])
+		if err != nil {
+			return nil, fmt.Errorf("read %q at byte %d: %w", f.name, from+begin, err)
+		}
+		all, begin = append(all, b), end
 	}
-	return b, nil
+	return all, nil
+}
+
+// entries reads entries of a space from a key on, of about so many bytes; none if there are no more.
+func (t *tables) entries(space byte, key entryKey, bytesMax int64) (list []blockOf, err error) {
+	s := t.of(space)
+	for i := max(s.at(key), 0); i < len(s.blocks) && len(list) == 0; {
+		all, err := t.readSome(s, i, bytesMax)
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range all {
+			for k := range b.keys {
+				if b.keys[k].compare(key) >= 0 {
+					list = append(list, blockOf{b.keys[k], b.values[k]})
+				}
+			}
+		}
+		i += len(all)
+	}
+	return list, nil
 }
 
 // tableEntries are the entries of one block.

@@ -15,7 +15,7 @@ import (
 func runOf(t testing.TB, blockRows int) *Store {
 	t.Helper()
 	h := newHistory(5, 40)
-	s := testStore(t, Options{blockRows: blockRows})
+	s := testStore(t, Options{blockRows: blockRows, newestFrom: 1})
 	g := h.next(3000, time.Hour)
 	g.feed(t, s)
 	if err := s.WriteRun(); err != nil {
@@ -38,43 +38,67 @@ func TestTables(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		from, entries := dirBlocks{s: s, dir: &d}, [2]int{}
-		err = s.look(d.number, false, func(_ *openDir, it *badger.Iterator) error {
-			for it.Rewind(); it.Valid(); it.Next() {
-				key, space, err := decodeKey(it.Item().Key())
-				if err != nil {
-					return err
-				}
-				want, err := it.Item().ValueCopy(nil)
-				if err != nil {
-					return err
-				}
-				i := 0
-				if space == spacePayloads {
-					i = 1
-				}
-				entries[i]++
-				b, err := have.read(&have.spaces[i], have.spaces[i].at(key))
-				if err != nil {
-					return err
-				}
-				if k := b.find(key, true); k < 0 || b.keys[k] != key || !bytes.Equal(b.values[k], want) {
-					t.Errorf("entry %c %+v is not what Badger has", space, key)
-				}
-				if space == spaceRows {
-					for _, before := range []bool{false, true} {
-						if at, _, found, err := from.seek(key, before); err != nil || !found || at != key {
-							t.Errorf("before %v: %+v is sought and %+v found: %v", before, key, at, err)
-						}
-					}
-				}
-			}
-			return nil
-		})
+		from, entries := dirBlocks{s: s, dir: &d}, map[byte]int{}
+		db, _, err := openReadOnly(filepath.Join(s.o.Path, d.name()), s.o.Logger)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if entries[0]+entries[1] != int(d.entries) || entries[1] == 0 {
+		txn := db.NewTransaction(false)
+		it := txn.NewIterator(badger.IteratorOptions{})
+		for it.Rewind(); it.Valid(); it.Next() {
+			key, space, err := decodeKey(it.Item().Key())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := it.Item().ValueCopy(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			entries[space]++
+			b, err := have.read(have.of(space), have.of(space).at(key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if k := b.find(key, true); k < 0 || b.keys[k] != key || !bytes.Equal(b.values[k], want) {
+				t.Errorf("entry %c %+v is not what Badger has", space, key)
+			}
+			for _, before := range []bool{false, true} {
+				if space != spaceRows {
+					continue
+				}
+				if at, _, found, err := from.seek(key, before); err != nil || !found || at != key {
+					t.Errorf("before %v: %+v is sought and %+v found: %v", before, key, at, err)
+				}
+			}
+		}
+		it.Close()
+		txn.Discard()
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		whole := 0
+		for _, space := range []byte(tableSpaces) {
+			for _, bytesMax := range []int64{1, 1 << 20} {
+				n, key := 0, entryKey{}
+				for {
+					some, err := have.entries(space, key, bytesMax)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if len(some) == 0 {
+						break
+					}
+					n += len(some)
+					last := some[len(some)-1].key
+					key = entryKey{last.device, last.place.next()}
+				}
+				if n != entries[space] {
+					t.Errorf("space %c, %d bytes at once: %d entries, want %d", space, bytesMax, n, entries[space])
+				}
+			}
+			whole += entries[space]
+		}
+		if whole != int(d.entries) || len(entries) != len(tableSpaces) {
 			t.Errorf("%v entries of %d", entries, d.entries)
 		}
 		for _, x := range []struct {

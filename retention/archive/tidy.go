@@ -94,7 +94,7 @@ func (s *Store) replace(numbers []uint64, by []directory, availableFromMs int64)
 }
 
 // remove removes a directory that no manifest names. It waits for those who read it now: a look each, which waits for
-// nobody. A file must not be cut while it is mapped.
+// nobody. So a look that has begun finds its files.
 func (s *Store) remove(d *openDir) error {
 	s.mu.Lock()
 	if d.readers > 0 {
@@ -104,11 +104,8 @@ func (s *Store) remove(d *openDir) error {
 		<-left
 		s.mu.Lock()
 	}
-	err := s.closeDir(d)
+	s.closeDir(d)
 	s.mu.Unlock()
-	if err != nil {
-		return err
-	}
 	if err := s.step("rename to remove " + d.name()); err != nil {
 		return err
 	}

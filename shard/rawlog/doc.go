@@ -7,6 +7,14 @@
 //	     └───────────── tail ───────────┴── Snapshot.Each, of a device; ProductReader ────┘
 //	                      └──────────────────► DeviceLog, ProductLog: in the order of places
 //
+// A log is followed in two ways by turns. What is there is searched, oldest first; what comes is read by one reader for
+// all followers, which decodes each group once:
+//
+//	DeviceLog, ProductLog ──► rows up to now ──────────────► follower ──► fn, which may be slow
+//	     ▲                                                      ▲
+//	     └── behind: from the last row on ◄── seat is full ◄─┐  │ take
+//	commit log ──20 ms──► followReader ──► rows of a group ──┴► seat: a bounded queue
+//
 // Invariants:
 //
 //   - The view reads the log's files itself, up to the last durable group. Ingest hands nothing over and waits for
@@ -19,6 +27,11 @@
 //     administration say, not those of the catalogue as it is now.
 //   - Reading copies a bounded block and lets go. What is slow to take rows holds nothing of log and archive; who reads
 //     all of a product holds what was sorted for it, and few can at once.
+//   - A follower takes its seat, and only then searches for the last time: whatever the seat lacks was durable before.
+//     What comes both ways is given once, since places tell. So neither runs that are written nor segments that go nor
+//     a new start of the daemon matter to it.
+//   - The reader of the followers waits for none of them: whose seat is full loses it. It runs only while somebody
+//     follows, and keeps to a part of the machine as the view does.
 //   - A directory that cannot be read or merged fails the view, loudly. New events are archived nevertheless, since
 //     that frees the log's segments.
 package rawlog

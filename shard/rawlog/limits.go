@@ -33,4 +33,26 @@ const (
 	tidyPart   = 7 * 20
 	// retryAfter is how long upkeep rests after an error.
 	retryAfter = 5 * time.Second
+	// followEvery is how often the log is looked at for those who follow it: what they are given is as old at most, and
+	// reading a segment's end again, 256 KiB at most, costs 0.1 ms each time.
+	followEvery = 20 * time.Millisecond
+	// seatBytes bounds the rows that wait for one follower, or were taken last: 0.1 s of 100,000 messages a second. One
+	// group may be larger.
+	seatBytes = 4 << 20
+	// seatsBytes bounds those of all followers; whose rows are beyond it catches up from log and archive.
+	seatsBytes = 64 << 20
+	// seatRowBytes is what a row takes there beside its texts.
+	seatRowBytes = 256
+	// catchUpBytes and catchUpRows bound what a follower that catches up copies before it hands it on.
+	catchUpBytes = 256 << 10
+	catchUpRows  = 4096
+	// namesAtOnce is how many rows are looked at while the gate is held to look devices up: at 100 ns each, a seal waits
+	// for 25 µs.
+	namesAtOnce = 256
+	// searchesMax bounds the followers that search log and archive at the same time.
+	searchesMax = 4
+	// sortedWithin is how long a follower may keep others from having a product sorted.
+	sortedWithin = 15 * time.Minute
+	// idleAfter is how long nothing comes before a follower is told how far it is.
+	idleAfter = 15 * time.Second
 )

@@ -27,6 +27,17 @@ func (v *View) RegisterMetrics(set *metric.Set) {
 	set.Counters("meterd_archive_removed_bytes_total", "Bytes of the directories that were removed.").
 		Func(func() float64 { return float64(s.Stats().RemovedBytes) })
 	v.registerMarks(set)
+	v.followers.registerMetrics(set)
+}
+
+func (h *followers) registerMetrics(set *metric.Set) {
+	set.Counters("meterd_log_followed_events_total", "Events that were handed to those who follow a log, as they came.").
+		Func(func() float64 { return float64(h.rows.Load()) })
+	set.Gauges("meterd_log_followed_waiting_bytes", "Memory of events that wait for those who follow a log.").
+		Func(func() float64 { return float64(h.queued.Load()) })
+	set.Counters("meterd_log_followers_behind_total",
+		"How often one who follows a log took events too slowly, and had to search for what came meanwhile.").
+		Func(func() float64 { return float64(h.behind.Load()) })
 }
 
 // registerMarks adds how much of the log there is, how far back it can be read, and what went before its time.

@@ -28,10 +28,14 @@ func (r *rig) rows(q ProductQuery) (list []string, last ProductPlace) {
 	r.t.Helper()
 	r.must(r.view.ProductLog(r.t.Context(), q, func(row *Row) bool {
 		last = row.ProductPlace()
-		list = append(list, fmt.Sprintf("%d %d %x %s %d", last.DecidedMs, last.Tie, last.Device, row.Topic, len(row.Payload)))
+		list = append(list, textOf(row))
 		return true
 	}))
 	return list, last
+}
+
+func textOf(r *Row) string {
+	return fmt.Sprintf("%d %d %x %s %d", r.DecidedMs, r.Place().Tie, r.Device, r.Topic, len(r.Payload))
 }
 
 // TestProductWhereverItsEventsAre: a product's rows come in the order of their places, and these stay the same, in the

@@ -37,17 +37,18 @@ type Options struct {
 
 // View is the view of the raw log. Reading methods are safe for concurrent use, also beside Follow.
 type View struct {
-	o       Options
-	inflate *record.Compressor
-	sorts   chan struct{} // a value for each product that is read in full
-	now     atomic.Pointer[func() int64]
-	gather  atomic.Pointer[pace]  // Follow's
-	tidy    atomic.Pointer[pace]  // Maintain's
-	upkeep  atomic.Pointer[error] // why upkeep failed
-	wrote   chan struct{}         // a run was written since Maintain looked
-	chunk   []byte                // Follow's
-	block   commitlog.Block       // Follow's
-	row     archive.Row           // Follow's
+	o         Options
+	inflate   *record.Compressor
+	sorts     chan struct{} // a value for each product that is read in full
+	now       atomic.Pointer[func() int64]
+	gather    atomic.Pointer[pace]  // Follow's
+	tidy      atomic.Pointer[pace]  // Maintain's
+	upkeep    atomic.Pointer[error] // why upkeep failed
+	wrote     chan struct{}         // a run was written since Maintain looked
+	followers *followers
+	chunk     []byte          // Follow's
+	block     commitlog.Block // Follow's
+	row       archive.Row     // Follow's
 }
 
 // New returns the view that o.Store keeps.
@@ -59,11 +60,13 @@ func New(o Options) (*View, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	inflate, err := record.NewCompressor(0) // 0: as many at once as there are processors.
-	v := &View{
-		o: o, inflate: inflate, sorts: make(chan struct{}, sortsMax), wrote: make(chan struct{}, 1),
+	if err != nil {
+		return nil, err
 	}
+	v := &View{o: o, inflate: inflate, sorts: make(chan struct{}, sortsMax), wrote: make(chan struct{}, 1)}
+	v.followers = newFollowers(v)
 	o.Store.SetRest(func() { step(&v.gather) }, func() { step(&v.tidy) })
-	return v, err
+	return v, nil
 }
 
 // step is a step of a pace that Maintain has set.

@@ -1,0 +1,188 @@
+package console
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/shard"
+)
+
+const mediaEvents = "text/event-stream"
+
+// logSource follows a log until ctx ends or entry returns false. idle is told now and then, while nothing comes, behind
+// which place the log goes on.
+type logSource func(ctx context.Context, entry func(id string, shown any) bool, idle func(id string)) error
+
+// logFollow writes what comes to a log to a client, as server-sent events. One goroutine follows the log and encodes,
+// another one writes. Between them lies a bounded mailbox; when that is full, the log is followed no further, and its
+// reader lets the follower fall behind.
+type logFollow struct {
+	pieces
+	mailbox
+	h       *Handler
+	token   *access.Token
+	product string
+	source  logSource
+	limit   int // 0: without end
+	entries int
+}
+
+// followLogs answers with the entries of a log that come. The order is that of the log, and every event has the place
+// of its entry as its id, so a client that lost its connection goes on behind the last one.
+func (c *call) followLogs(product string, limit int, source logSource) error {
+	if !c.followers.enter(c.token.Name) {
+		return &event.Problem{Code: event.Overloaded, Detail: "too many logs are being followed already; try again later"}
+	}
+	leave := func() { c.followers.leave(c.token.Name) }
+	c.ctx.SetContentType(mediaEvents)
+	c.ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
+	c.ctx.Response.Header.Set("X-Accel-Buffering", "no") // nginx would gather events.
+	if c.ctx.IsHead() {
+		leave()
+		return nil
+	}
+	s := &logFollow{
+		pieces: pieces{conn: c.ctx.Conn()}, mailbox: newMailbox(), h: c.Handler, token: c.token, product: product,
+		source: source, limit: limit,
+	}
+	c.ctx.Response.ImmediateHeaderFlush = true
+	// The request must not be touched once the handler returned; a context of it ends with the server.
+	ctx, cancel := context.WithCancel(c.ctx)
+	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
+		defer leave()
+		defer cancel()
+		go watchClient(ctx, s.conn, cancel)
+		s.run(ctx, w)
+	})
+	return nil
+}
+
+// run writes until the client or the daemon ends it, the token is no longer good, or the log cannot be read: then the
+// connection is closed, which the client sees as an answer that is not whole.
+func (s *logFollow) run(ctx context.Context, w *bufio.Writer) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	entry := func(id string, shown any) bool { return s.entry(ctx, id, shown) }
+	// An id that no event has: a client goes on there, although nothing that it wants has come.
+	idle := func(id string) { s.put(ctx, "id: ", id, "\n\n") }
+	go func() { done <- s.source(ctx, entry, idle) }()
+	s.writeEvents(ctx, w, done)
+	cancel()
+	if err := <-done; err != nil && !errors.Is(err, shard.ErrStopped) && !errors.Is(err, context.Canceled) {
+		_ = s.conn.Close() // What it fails with says nothing.
+		s.h.logger.Error("a log can no longer be followed", "product", s.product, "entries", s.entries, "error", err)
+	}
+}
+
+// writeEvents writes what comes to the mailbox, and a comment when nothing does for long, until nothing more is to be
+// written. What done had is in it again.
+func (s *logFollow) writeEvents(ctx context.Context, w *bufio.Writer, done chan error) {
+	tick := time.NewTicker(followLookEvery)
+	defer tick.Stop()
+	text, silent, ended := []byte(": ping\n\n"), 0, false
+	for {
+		if silent == followPingTicks {
+			text = append(text, ": ping\n\n"...)
+		}
+		if len(text) > 0 {
+			if s.write(ctx, w, text) != nil {
+				return
+			}
+			silent = 0
+		}
+		if text = s.take(); len(text) > 0 {
+			if !s.isAllowed() {
+				return
+			}
+			continue
+		}
+		if ended {
+			return
+		}
+		select {
+		case <-s.some:
+		case <-tick.C:
+			if silent++; !s.isAllowed() {
+				return
+			}
+		case err := <-done:
+			done <- err
+			ended = true // What it left is to be written.
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// isAllowed reports whether the token is still good: nothing is sent after it was revoked or has expired.
+func (s *logFollow) isAllowed() bool {
+	return s.h.engine.Catalogue().Honors(s.token, s.h.engine.NowMs())
+}
+
+// entry puts an entry in the mailbox, once there is room, and reports whether more are wanted.
+func (s *logFollow) entry(ctx context.Context, id string, shown any) bool {
+	data, err := json.Marshal(shown)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: an entry of a log cannot be encoded: %v", err))
+	}
+	s.entries++
+	return s.put(ctx, "event: log\nid: ", id, "\ndata: ", string(data), "\n\n") && s.entries != s.limit
+}
+
+// mailbox is text that one goroutine puts in and another one takes.
+type mailbox struct {
+	some, room chan struct{} // there may be text, there may be room
+
+	mu   sync.Mutex
+	text []byte
+}
+
+func newMailbox() mailbox { return mailbox{some: make(chan struct{}, 1), room: make(chan struct{}, 1)} }
+
+// put adds text once less than mailboxBytes wait, and reports whether that was so before ctx ended.
+func (m *mailbox) put(ctx context.Context, parts ...string) bool {
+	for {
+		m.mu.Lock()
+		if len(m.text) < mailboxBytes {
+			for _, part := range parts {
+				m.text = append(m.text, part...)
+			}
+			m.mu.Unlock()
+			signal(m.some)
+			return true
+		}
+		m.mu.Unlock()
+		select {
+		case <-m.room:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// take returns what is there, and makes room.
+func (m *mailbox) take() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	text := m.text
+	m.text = nil
+	signal(m.room)
+	return text
+}
+
+// signal makes sure that whoever waits on c looks once more; it never blocks.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -16,10 +16,14 @@ type askedLog interface {
 	// each calls fn for the entries, at most limit of them, in their order, until fn returns false. A product's are sorted
 	// on the disk with limit 0; only who was admitted may ask so.
 	each(ctx context.Context, from Queries, limit int, fn func(*query.LogEntry) bool) error
-	// goOn makes each begin behind an entry.
+	// follow calls fn for the entries oldest first, and then for those that come, until fn returns false or ctx ends. idle
+	// is told now and then, while none comes, behind which place the log goes on.
+	follow(ctx context.Context, from Queries, idle func(query.ProductPlace), fn func(*query.LogEntry) bool) error
+	// goOn makes each and follow begin behind an entry.
 	goOn(at query.ProductPlace)
-	// cursor names the place to go on at.
+	// cursor names the place to go on at, and place reads such a name.
 	cursor(at query.ProductPlace) *string
+	place(cursor string) (at query.ProductPlace, ok bool)
 	show(e *query.LogEntry) any
 }
 
@@ -33,10 +37,23 @@ func (l *deviceLog) each(ctx context.Context, from Queries, _ int, fn func(*quer
 	return from.DeviceLog(ctx, l.q, fn)
 }
 
+func (l *deviceLog) follow(
+	ctx context.Context, from Queries, idle func(query.ProductPlace), fn func(*query.LogEntry) bool,
+) error {
+	return from.FollowDevice(ctx, l.q, idle, fn)
+}
+
 func (l *deviceLog) goOn(at query.ProductPlace) { l.q.After = at.Place }
 
 func (l *deviceLog) cursor(at query.ProductPlace) *string {
 	return cursorOf(uint64(at.DecidedMs), at.Tie)
+}
+
+func (l *deviceLog) place(cursor string) (at query.ProductPlace, ok bool) {
+	var ms uint64
+	ok = readCursor(cursor, &ms, &at.Tie)
+	at.DecidedMs = int64(ms)
+	return at, ok
 }
 
 func (l *deviceLog) show(e *query.LogEntry) any { return showLogEntry(e) }
@@ -59,10 +76,23 @@ func (l *productLog) each(ctx context.Context, from Queries, limit int, fn func(
 	return from.ProductLog(ctx, q, fn)
 }
 
+func (l *productLog) follow(
+	ctx context.Context, from Queries, idle func(query.ProductPlace), fn func(*query.LogEntry) bool,
+) error {
+	return from.FollowProduct(ctx, l.q, idle, fn)
+}
+
 func (l *productLog) goOn(at query.ProductPlace) { l.q.After = at }
 
 func (l *productLog) cursor(at query.ProductPlace) *string {
 	return cursorOf(uint64(at.DecidedMs), at.Tie, uint64(at.Device.InProduct()))
+}
+
+func (l *productLog) place(cursor string) (at query.ProductPlace, ok bool) {
+	var ms, device uint64
+	ok = readCursor(cursor, &ms, &at.Tie, &device)
+	at.DecidedMs, at.Device = int64(ms), query.LogDevice(device)
+	return at, ok
 }
 
 func (l *productLog) show(e *query.LogEntry) any {

@@ -37,6 +37,12 @@ type Queries interface {
 	DeviceLog(ctx context.Context, q query.LogQuery, fn func(*query.LogEntry) bool) error
 	ProductLog(ctx context.Context, q query.ProductLogQuery, fn func(*query.LogEntry) bool) error
 	AdmitProductLog() (leave func(), err error)
+	FollowDevice(
+		ctx context.Context, q query.LogQuery, idle func(query.ProductPlace), fn func(*query.LogEntry) bool,
+	) error
+	FollowProduct(
+		ctx context.Context, q query.ProductLogQuery, idle func(query.ProductPlace), fn func(*query.LogEntry) bool,
+	) error
 	LogAvailableFromMs(p *license.Product, fromMs int64) (int64, error)
 	Forecast(p *license.Product, weeks int) (query.Forecast, error)
 	Usage(q query.UsageQuery) (*query.Usage, error)
@@ -117,6 +123,7 @@ type Handler struct {
 	penalties *access.Penalties
 	readers   readPlaces // of logs
 	sorted    readPlaces // of logs of products that are read as a whole
+	followers readPlaces // of logs, of what comes
 	downloads readPlaces // of sealed files
 	usages    readPlaces
 	usageBody int // bytes of an answer about usage that are gathered before it is sent
@@ -134,6 +141,7 @@ func New(o Options) (*Handler, error) {
 		penalties: access.NewPenalties(nil),
 		readers:   readPlaces{most: logReadersMax, mostAToken: logReadersATokenMax},
 		sorted:    readPlaces{most: sortedStreamsMax, mostAToken: sortedStreamsATokenMax},
+		followers: readPlaces{most: logFollowersMax, mostAToken: logFollowersATokenMax},
 		downloads: readPlaces{most: downloadsMax, mostAToken: downloadsATokenMax},
 		usages:    readPlaces{most: usageReadersMax, mostAToken: usageReadersATokenMax},
 	}

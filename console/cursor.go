@@ -18,16 +18,25 @@ func (c *call) cursorNumbers(to ...*uint64) (given bool, err error) {
 	if text == "" {
 		return false, nil
 	}
-	parts := strings.Split(text, ".")
-	if len(parts) != len(to) {
+	if !readCursor(text, to...) {
 		return false, badCursor()
 	}
+	return true, nil
+}
+
+// readCursor reads numbers that cursorOf has joined.
+func readCursor(text string, to ...*uint64) bool {
+	parts := strings.Split(text, ".")
+	if len(parts) != len(to) {
+		return false
+	}
 	for i, part := range parts {
+		var err error
 		if *to[i], err = strconv.ParseUint(part, 10, cursorBits); err != nil {
-			return false, badCursor()
+			return false
 		}
 	}
-	return true, nil
+	return true
 }
 
 // cursorName reads a cursor that is a name, "" without.

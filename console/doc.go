@@ -21,5 +21,7 @@
 //   - A log is read a page at a time: what one scan finds is gathered, the scan returns, and only then is it written.
 //     So a slow client holds its page and its goroutine, and nothing of the log; when it has gone, its scan ends.
 //   - All of a product's log is sorted first. A slow client holds what was sorted, so few can be at once.
+//   - A log is followed by two goroutines, one that reads and one that writes, with a bounded mailbox between them. The
+//     token is looked at each second and before whatever is sent.
 //   - A sealed file is sent from the disk in pieces, and never lies in memory.
 package console

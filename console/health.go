@@ -19,6 +19,9 @@ func (h *Handler) registerMetrics() {
 	h.o.Metrics.Gauges("meterd_log_readers", "Requests that read the log of a device.").Func(
 		func() float64 { return float64(h.readers.count()) },
 	)
+	h.o.Metrics.Gauges("meterd_log_followers", "Requests that follow the log of a device or a product.").Func(
+		func() float64 { return float64(h.followers.count()) },
+	)
 	h.o.Metrics.Gauges("meterd_build_info", "The version of the daemon, always 1.").Func(
 		func() float64 { return 1 }, "version", h.o.Version,
 	)

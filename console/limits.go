@@ -44,6 +44,16 @@ const (
 	// MiB at most. logReadersATokenMax is a token's part.
 	logReadersMax       = 256
 	logReadersATokenMax = 64
+	// logFollowersMax bounds the requests that follow a log at a time: each holds two goroutines and 512 KiB on the way to
+	// its client at most. logFollowersATokenMax is a token's part.
+	logFollowersMax       = 256
+	logFollowersATokenMax = 64
+	// mailboxBytes is how much may wait to be written to a client that follows a log before its next entry waits.
+	mailboxBytes = 256 << 10
+	// followLookEvery is how often a stream of a log looks whether its token is still good; followPingTicks is after how
+	// many of these a silent one sends a comment, so that proxies keep it open: most give up after 30 seconds or more.
+	followLookEvery = time.Second
+	followPingTicks = 15
 	// downloadsMax bounds the sealed files that are sent at a time, each with a descriptor and a goroutine;
 	// downloadsATokenMax is a token's part.
 	downloadsMax       = 64

@@ -3,9 +3,7 @@ package console
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -14,13 +12,10 @@ import (
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/query"
 )
 
 const mediaEvents = "text/event-stream"
-
-// logSource follows a log until ctx ends or entry returns false. idle is told now and then, while nothing comes, behind
-// which place the log goes on.
-type logSource func(ctx context.Context, entry func(id string, shown any) bool, idle func(id string)) error
 
 // logFollow writes what comes to a log to a client, as server-sent events. One goroutine follows the log and encodes,
 // another one writes. Between them lies a bounded mailbox; when that is full, the log is followed no further, and its
@@ -30,19 +25,30 @@ type logFollow struct {
 	mailbox
 	h       *Handler
 	token   *access.Token
-	product string
-	source  logSource
+	log     askedLog
 	limit   int // 0: without end
 	entries int
 }
 
-// followLogs answers with the entries of a log that come. The order is that of the log, and every event has the place
-// of its entry as its id, so a client that lost its connection goes on behind the last one.
-func (c *call) followLogs(product string, limit int, source logSource) error {
+// followLog answers with the entries of a log that come. The order is that of the log, and every event has the place of
+// its entry as its id, so a client that lost its connection goes on behind the last one.
+func (c *call) followLog(log askedLog) error {
+	limit, err := c.limit(0)
+	if err != nil {
+		return err
+	}
+	fromMs, err := c.beginAt(log)
+	if err != nil {
+		return err
+	}
 	if !c.followers.enter(c.token.Name) {
 		return &event.Problem{Code: event.Overloaded, Detail: "too many logs are being followed already; try again later"}
 	}
 	leave := func() { c.followers.leave(c.token.Name) }
+	if err := c.tellLogBegin(log.product(), fromMs); err != nil {
+		leave()
+		return err
+	}
 	c.ctx.SetContentType(mediaEvents)
 	c.ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
 	c.ctx.Response.Header.Set("X-Accel-Buffering", "no") // nginx would gather events.
@@ -50,11 +56,10 @@ func (c *call) followLogs(product string, limit int, source logSource) error {
 		leave()
 		return nil
 	}
-	s := &logFollow{
-		pieces: pieces{conn: c.ctx.Conn()}, mailbox: newMailbox(), h: c.Handler, token: c.token, product: product,
-		source: source, limit: limit,
-	}
 	c.ctx.Response.ImmediateHeaderFlush = true
+	s := &logFollow{
+		pieces: pieces{conn: c.ctx.Conn()}, mailbox: newMailbox(), h: c.Handler, token: c.token, log: log, limit: limit,
+	}
 	// The request must not be touched once the handler returned; a context of it ends with the server.
 	ctx, cancel := context.WithCancel(c.ctx)
 	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
@@ -66,20 +71,56 @@ func (c *call) followLogs(product string, limit int, source logSource) error {
 	return nil
 }
 
+// beginAt makes a log begin where a client goes on, or at a time, and returns the earliest time of what may come.
+// Without either it begins now.
+func (c *call) beginAt(log askedLog) (ms int64, err error) {
+	f := log.filter()
+	switch {
+	case f.ToMs != 0:
+		return 0, invalid("to", "does not go with follow: what comes has no end")
+	case c.query("order") == "desc":
+		return 0, invalid("order", "does not go with follow: what comes last is shown last")
+	}
+	if id := string(c.ctx.Request.Header.Peek("Last-Event-ID")); id != "" {
+		at, ok := log.place(id)
+		if !ok {
+			return 0, invalid("Last-Event-ID", "must be the id of an event of this log")
+		}
+		log.goOn(at)
+		return max(f.FromMs, at.DecidedMs), nil
+	}
+	if at, ok := log.place(c.query("cursor")); ok { // It is known to the log already.
+		return max(f.FromMs, at.DecidedMs), nil
+	}
+	if f.FromMs == 0 {
+		f.FromMs = c.engine.NowMs()
+	}
+	return f.FromMs, nil
+}
+
 // run writes until the client or the daemon ends it, the token is no longer good, or the log cannot be read: then the
 // connection is closed, which the client sees as an answer that is not whole.
 func (s *logFollow) run(ctx context.Context, w *bufio.Writer) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
-	entry := func(id string, shown any) bool { return s.entry(ctx, id, shown) }
-	// An id that no event has: a client goes on there, although nothing that it wants has come.
-	idle := func(id string) { s.put(ctx, "id: ", id, "\n\n") }
-	go func() { done <- s.source(ctx, entry, idle) }()
+	go func() {
+		// An id that no event has: a client goes on there, although nothing that it wants has come.
+		idle := func(p query.ProductPlace) { s.put(ctx, "id: ", *s.log.cursor(p), "\n\n") }
+		done <- s.log.follow(ctx, s.h.queries, idle, func(e *query.LogEntry) bool { return s.entry(ctx, e) })
+	}()
 	s.writeEvents(ctx, w, done)
 	cancel()
 	if err := <-done; err != nil && !errors.Is(err, shard.ErrStopped) && !errors.Is(err, context.Canceled) {
 		_ = s.conn.Close() // What it fails with says nothing.
-		s.h.logger.Error("a log can no longer be followed", "product", s.product, "entries", s.entries, "error", err)
+		s.h.logger.Error(
+			"a log can no longer be followed",
+			"product",
+			s.log.product().Name,
+			"entries",
+			s.entries,
+			"error",
+			err,
+		)
 	}
 }
 
@@ -129,13 +170,13 @@ func (s *logFollow) isAllowed() bool {
 }
 
 // entry puts an entry in the mailbox, once there is room, and reports whether more are wanted.
-func (s *logFollow) entry(ctx context.Context, id string, shown any) bool {
-	data, err := json.Marshal(shown)
+func (s *logFollow) entry(ctx context.Context, e *query.LogEntry) bool {
+	line, err := lineOf(s.log, e)
 	if err != nil {
-		panic(fmt.Sprintf("BUG: an entry of a log cannot be encoded: %v", err))
+		panic("BUG: " + err.Error())
 	}
 	s.entries++
-	return s.put(ctx, "event: log\nid: ", id, "\ndata: ", string(data), "\n\n") && s.entries != s.limit
+	return s.put(ctx, "event: log\nid: ", *s.log.cursor(e.Place), "\ndata: ", string(line), "\n") && s.entries != s.limit
 }
 
 // mailbox is text that one goroutine puts in and another one takes.

@@ -51,8 +51,15 @@ func (c *call) showProductLog() error {
 	return c.answerLog(&productLog{q}, c.admitSorting)
 }
 
-// answerLog answers with a page of a log, or with a line an entry. admit is asked before all of it is streamed.
+// answerLog answers with a page of a log, with a line an entry, or with what comes. admit is asked before all of it is
+// streamed.
 func (c *call) answerLog(log askedLog, admit func() (leave func(), err error)) error {
+	switch follows, err := c.choice("follow", "true", "false"); {
+	case err != nil:
+		return err
+	case follows == "true":
+		return c.followLog(log)
+	}
 	streams, limit := c.preferred(mediaJSON, mediaNDJSON) == mediaNDJSON, pageDefault
 	if streams {
 		limit = 0

@@ -17,6 +17,8 @@ type RawLog interface {
 	ProductLog(ctx context.Context, q rawlog.ProductQuery, fn func(*rawlog.Row) bool) error
 	// AdmitSort must come before ProductLog reads all of a product.
 	AdmitSort() (leave func(), err error)
+	FollowDevice(ctx context.Context, q rawlog.Query, o rawlog.Following, fn func(*rawlog.Row) bool) error
+	FollowProduct(ctx context.Context, q rawlog.ProductQuery, o rawlog.Following, fn func(*rawlog.Row) bool) error
 	// AvailableFromMs returns the instant before which events are missing, Unix milliseconds, 0 if none are.
 	AvailableFromMs() (int64, error)
 }
@@ -61,12 +63,7 @@ func (r *Reader) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) b
 	if raw.FromMs > raw.ToMs {
 		return nil
 	}
-	err := r.View(func(v *View) {
-		slot := v.Table.Find(v.Table.KeyOf(q.Product.ID, q.Device))
-		if slot != nil {
-			raw.Known, raw.Ordinal = true, uint64(slot.Ordinal())
-		}
-	})
+	err := r.View(func(v *View) { raw.Ordinal, raw.Known = v.ordinal(q.Product, q.Device) })
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/meterd/meterd/counters"
@@ -39,15 +40,9 @@ func (r *Reader) AdmitProductLog() (leave func(), err error) { return r.raw.Admi
 // ProductLog calls fn for the entries of a product's log that q asks for, in the order of their places, until fn
 // returns false. However slow fn is, it holds nothing of log or archive, but some of what was sorted for it.
 func (r *Reader) ProductLog(ctx context.Context, q ProductLogQuery, fn func(*LogEntry) bool) error {
-	raw := rawlog.ProductQuery{
-		Filter: r.filter(&q.LogFilter), Product: q.Product.ID, After: q.After, Oldest: q.Oldest, Rows: q.Limit,
-		LogDays: q.Product.Plan.LogDays, Owners: r.owners,
-	}
+	raw := r.rawProduct(&q)
 	if raw.FromMs > raw.ToMs {
 		return nil
-	}
-	if raw.After != (ProductPlace{}) {
-		raw.After.Device = raw.After.Device.Of(q.Product.ID)
 	}
 	if err := r.engine.Durable(); err != nil {
 		return err
@@ -66,6 +61,18 @@ func (r *Reader) ProductLog(ctx context.Context, q ProductLogQuery, fn func(*Log
 		err = failed
 	}
 	return err
+}
+
+// rawProduct returns what the raw log is asked for now.
+func (r *Reader) rawProduct(q *ProductLogQuery) rawlog.ProductQuery {
+	raw := rawlog.ProductQuery{
+		Filter: r.filter(&q.LogFilter), Product: q.Product.ID, After: q.After, Oldest: q.Oldest, Rows: q.Limit,
+		LogDays: q.Product.Plan.LogDays, Owners: r.owners,
+	}
+	if raw.After != (ProductPlace{}) {
+		raw.After.Device = raw.After.Device.Of(q.Product.ID)
+	}
+	return raw
 }
 
 // owners says whose devices are.
@@ -100,10 +107,7 @@ func (g *named) add(e *LogEntry) (more bool, err error) {
 func (g *named) flush() (more bool, err error) {
 	err = g.engine.Named(func(devices shard.Names) {
 		for _, e := range g.entries {
-			if e.Device = e.Row.Name; !e.Row.Named {
-				_, name := devices.Name(counters.Ordinal(e.Row.Ordinal))
-				e.Device = append([]byte(nil), name...)
-			}
+			e.name(devices)
 		}
 	})
 	for _, e := range g.entries {
@@ -114,4 +118,12 @@ func (g *named) flush() (more bool, err error) {
 	}
 	g.entries, g.bytes = g.entries[:0], 0
 	return err == nil && !g.ended, err
+}
+
+// name gives an entry its device's name.
+func (e *LogEntry) name(devices shard.Names) {
+	if e.Device = e.Row.Name; !e.Row.Named {
+		_, name := devices.Name(counters.Ordinal(e.Row.Ordinal))
+		e.Device = bytes.Clone(name)
+	}
 }

@@ -119,8 +119,9 @@ func dayKey(level byte, product, day uint32) []byte {
 }
 
 const (
-	dayKeyBytes = 1 + 1 + 4 + 2 + 5 + 8
-	dayKeyFirst = 1 + 1 + 4 + 2 // place of the first ordinal
+	dayKeyFirst = 1 + 1 + 4 + 2   // place of the first ordinal
+	dayKeyGroup = dayKeyFirst + 5 // place of the group
+	dayKeyBytes = dayKeyGroup + 8
 )
 
 func decodeDayKey(key []byte) (product, day uint32, first uint64, err error) {
@@ -306,6 +307,9 @@ func (l *ledgerRows) openDays(r *recount) error {
 		p := r.cat.product(product)
 		if p == nil || day <= p.closedThrough || !r.isWhole(p, day) {
 			return true, nil
+		}
+		if binary.BigEndian.Uint64(key[dayKeyGroup:]) > l.last {
+			return true, nil // The transaction that completes that group had not come when the ledger was copied.
 		}
 		rows, err := l.days.decode(first, value)
 		if err != nil {

@@ -301,6 +301,27 @@ func TestSnapshotFile(t *testing.T) {
 	finds(t, path, "s00000001", "the one before", "beef")
 }
 
+// TestLedgerWithinAGroup: of a group that takes several transactions the ledger may have blocks of device-days before
+// its position moves to it; a block of an earlier group that the log does not say is found.
+func TestLedgerWithinAGroup(t *testing.T) {
+	path := seededDaemon(t)
+	store, err := ledger.Open(ledger.Options{Path: filepath.Join(path, "ledger")})
+	must(t, err)
+	last := store.Position().Seq
+	block := []byte{1, 1, 0, 0, 1, 1, 5, 0, 0} // one device, 5 up
+	key := func(group uint64) []byte {
+		return binary.BigEndian.AppendUint64(appendOrdinal(dayKey(levelOpen, 1, 2525), 1), group)
+	}
+	must(t, store.WritePart([]ledger.Entry{{Key: key(last + 1), Value: block}}))
+	must(t, store.Close())
+	clean(t, path)
+	store, err = ledger.Open(ledger.Options{Path: filepath.Join(path, "ledger")})
+	must(t, err)
+	must(t, store.WritePart([]ledger.Entry{{Key: key(last), Value: block}}))
+	must(t, store.Close())
+	finds(t, path, "2026-11-30", "5 up")
+}
+
 // TestSnapshotsMovedAway: what was moved away is no difference, and said; between neighbours the chain is compared.
 func TestSnapshotsMovedAway(t *testing.T) {
 	path := seededDaemon(t)

@@ -23,6 +23,7 @@ type AuditEntry struct {
 const (
 	ActionSnapshotCreate = "snapshot.create"
 	ActionSnapshotRefuse = "snapshot.refuse"
+	ActionSnapshotRemove = "snapshot.remove"
 )
 
 // KeyAudit is what keys of audit entries begin with; the number of the change follows, 8 bytes, big-endian, so that

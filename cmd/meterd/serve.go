@@ -27,6 +27,7 @@ import (
 type serveOptions struct {
 	data, listen, zone, region   string
 	retention, usageRetention    time.Duration
+	snapshotKeep                 time.Duration
 	checkpointEvery              time.Duration
 	drain                        time.Duration
 	tlsCert, tlsKey, tlsClientCA string
@@ -58,6 +59,9 @@ const usageRetentionMin = 28 * 24 * time.Hour
 
 // usageRetentionDefault is thirteen months: the same month of last year can be looked at until this one is over.
 const usageRetentionDefault = 9480 * time.Hour
+
+// snapshotKeepDefault is three months: a bill is disputed within them, and its days looked at.
+const snapshotKeepDefault = 2208 * time.Hour
 
 func serveCommand() *cobra.Command {
 	o := &serveOptions{}
@@ -109,6 +113,11 @@ func serveCommand() *cobra.Command {
 		&o.snapshotAt, "snapshot-at", "daily,monthly",
 		"when sealed snapshots of all accounts are made by themselves, after the day or month is over in every product's "+
 			"time zone: daily, monthly, both with a comma, or none",
+	)
+	f.DurationVar(
+		&o.snapshotKeep, "snapshot-keep", snapshotKeepDefault,
+		"how long the daily snapshots that --snapshot-at makes are kept, once the final one of their month is sealed (0: "+
+			"for ever)",
 	)
 	f.StringVar(
 		&o.exportTo,
@@ -185,6 +194,9 @@ func (o *serveOptions) validate() error {
 	}
 	if o.usageRetention < usageRetentionMin {
 		fault("--usage-retention %s: must be at least %s", o.usageRetention, usageRetentionMin)
+	}
+	if o.snapshotKeep < 0 {
+		fault("--snapshot-keep %s: must not be negative; 0 keeps snapshots for ever", o.snapshotKeep)
 	}
 	if o.checkpointEvery <= 0 {
 		fault("--checkpoint-every %s: must be positive", o.checkpointEvery)

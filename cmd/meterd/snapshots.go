@@ -43,7 +43,7 @@ func openSnapshots(o *serveOptions, dir *disk.Dir, s *state, logger *slog.Logger
 	}
 	n.Maker, err = sealed.NewMaker(sealed.Options{
 		Store: n.Store, Cut: s.cutter(o.usageRetention), Catalogue: s.engine.Catalogue, NowMs: s.engine.NowMs, Note: s.note,
-		Unwritten: unwritten, Room: dir.Guard().Room, Logger: logger,
+		Unwritten: unwritten, Room: dir.Guard().Room, Keep: o.snapshotKeep, ExportTo: o.exportTo, Logger: logger,
 	})
 	if err != nil {
 		return nil, err

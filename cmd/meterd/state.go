@@ -119,8 +119,12 @@ func openWebhooks(
 // openRawLog opens the archive of the log's events. One that is made for an older log begins where that begins.
 func openRawLog(o *serveOptions, dir *disk.Dir, log *commitlog.Log, logger *slog.Logger) (*rawlog.View, error) {
 	store, err := archive.Open(archive.Options{
-		Path: dir.ArchivePath(), Retention: o.retention, Room: dir.Guard().ArchiveRoom, Spare: dir.Guard().Room, Logger: logger,
-		BytesMax: int64(o.logMaxBytes),
+		Path:      dir.ArchivePath(),
+		Retention: o.retention,
+		Room:      dir.Guard().ArchiveRoom,
+		Spare:     dir.Guard().Room,
+		Logger:    logger,
+		BytesMax:  int64(o.logMaxBytes),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w; or move %q away and start once with --accept-view-gap: events that are gone from the "+

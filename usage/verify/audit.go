@@ -11,12 +11,14 @@ import (
 
 // What the audit log says of snapshots (license/FORMAT.md, U).
 const (
-	actionSealed = "snapshot.create"
-	daemonName   = "meterd" // token of what the daemon does by itself
+	actionSealed  = "snapshot.create"
+	actionRemoved = "snapshot.remove"
+	daemonName    = "meterd" // token of what the daemon does by itself
 )
 
-// note is what the audit log says of a snapshot that was sealed. Without account it is about all.
+// note is what the audit log says of a snapshot that was sealed, or removed later. Without account it is about all.
 type note struct {
+	removed   bool
 	id, token string
 	atMs      int64
 	account   string
@@ -28,7 +30,11 @@ type note struct {
 	corrects  string
 }
 
-func decodeNote(id, token string, atMs int64, detail []byte) (note, error) {
+// decodeNote reads an entry; ok is false if it is about something else.
+func decodeNote(action, id, token string, atMs int64, detail []byte) (n note, ok bool, err error) {
+	if action != actionSealed && action != actionRemoved {
+		return n, false, nil
+	}
 	var d struct {
 		Account  *string `json:"account"`
 		Sequence uint64  `json:"sequence"`
@@ -39,11 +45,12 @@ func decodeNote(id, token string, atMs int64, detail []byte) (note, error) {
 		Corrects *string `json:"corrects"`
 	}
 	if err := json.Unmarshal(detail, &d); err != nil {
-		return note{}, fmt.Errorf("the audit entry of snapshot %s: %w", id, err)
+		return n, false, fmt.Errorf("the audit entry of snapshot %s: %w", id, err)
 	}
 	return note{
-		id, token, atMs, textOf(d.Account), d.Sequence, d.Period, d.Final, d.Rows, d.SHA256, textOf(d.Corrects),
-	}, nil
+		action == actionRemoved, id, token, atMs, textOf(d.Account), d.Sequence, d.Period, d.Final, d.Rows, d.SHA256,
+		textOf(d.Corrects),
+	}, true, nil
 }
 
 func textOf(p *string) string {
@@ -63,11 +70,7 @@ func decodeRow(value []byte) (n note, ok bool, err error) {
 	if err := json.Unmarshal(value, &row); err != nil {
 		return n, false, fmt.Errorf("an audit entry of the ledger: %w", err)
 	}
-	if row.Action != actionSealed {
-		return n, false, nil
-	}
-	n, err = decodeNote(row.Target, row.Token, row.AtMs, row.Detail)
-	return n, err == nil, err
+	return decodeNote(row.Action, row.Target, row.Token, row.AtMs, row.Detail)
 }
 
 // notes are the audit entries of snapshots in the log, by the numbers of their changes.
@@ -83,15 +86,15 @@ func (n *notes) add(ch *change) error {
 	if n.last = ch.seq; n.first == 0 {
 		n.first = ch.seq
 	}
-	if ch.action != actionSealed {
-		return nil
+	decoded, ok, err := decodeNote(ch.action, string(ch.target), string(ch.token), ch.atMs, ch.detail)
+	if !ok {
+		return err
 	}
-	decoded, err := decodeNote(string(ch.target), string(ch.token), ch.atMs, ch.detail)
 	if n.bySeq == nil {
 		n.bySeq = map[uint64]note{}
 	}
 	n.bySeq[ch.seq] = decoded
-	return err
+	return nil
 }
 
 // noted returns the newest audit entry of each snapshot, by id: of the log, and of what it has let go of the ledger's.
@@ -152,7 +155,15 @@ func (v *verification) audit() error {
 
 // auditAgainst compares with audit entries, of which those of before the log may be lost: forgets.
 func (v *verification) auditAgainst(noted map[string]note, forgets bool) error {
+	sums := map[uint64]string{}
+	for _, n := range noted {
+		sums[n.sequence] = n.sha256
+	}
 	for i, m := range v.manifests {
+		// Where the one before is there, follows has compared the two.
+		if sum := sums[m.Sequence-1]; m.Previous != nil && sum != "" && sum != *m.Previous {
+			return m.differs("it says that the one before has the check sum %q, which is %q by the audit log", *m.Previous, sum)
+		}
 		n, ok := noted[m.ID]
 		delete(noted, m.ID)
 		switch {
@@ -177,10 +188,14 @@ func (v *verification) auditForgets() (bool, error) {
 	return built || v.store.Position().Seq+1 < v.report.FirstGroup, err
 }
 
-// missing demands of snapshots that are not there that they are older than those that are: these were moved away.
+// missing demands of snapshots that are not there that they are older than those that are: these were moved away. Those
+// that were not final may have been removed.
 func (v *verification) missing(noted map[string]note) error {
 	var first *note
 	for _, n := range noted {
+		if n.removed && !n.final {
+			continue
+		}
 		if len(v.manifests) > 0 && n.sequence < v.manifests[0].Sequence || first != nil && first.sequence <= n.sequence {
 			continue
 		}

@@ -12,8 +12,13 @@ import (
 	"github.com/meterd/meterd/retention/ledger"
 )
 
-// noteSnapshot has the daemon of a directory write the audit entry of a snapshot.
+// noteSnapshot has the daemon of a directory write the audit entry of a snapshot that was sealed.
 func noteSnapshot(t *testing.T, path string, m map[string]any) {
+	t.Helper()
+	noteAction(t, path, actionSealed, m)
+}
+
+func noteAction(t *testing.T, path, action string, m map[string]any) {
 	t.Helper()
 	d := &daemon{t: t, path: path, clock: &handClock{wall: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)}}
 	d.open()
@@ -22,7 +27,7 @@ func noteSnapshot(t *testing.T, path string, m map[string]any) {
 		detail[name] = m[name]
 	}
 	d.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-		next, ch := c.Note(by, actionSealed, m["id"].(string), detail)
+		next, ch := c.Note(by, action, m["id"].(string), detail)
 		return next, ch, nil
 	})
 	d.must(d.engine.DurableInLedger())
@@ -66,6 +71,43 @@ func TestSnapshotsVanished(t *testing.T) {
 	finds(t, path, "s00000001", "not there")
 	must(t, os.Remove(dir))
 	finds(t, path, "s00000001", "not there")
+}
+
+// TestSnapshotsRemoved: a snapshot that was not final may be removed, which the audit log says. By its entry the chain
+// is still proven.
+func TestSnapshotsRemoved(t *testing.T) {
+	path, dir := threeSnapshots(t)
+	manifestOf := func(id string) (m map[string]any) {
+		b, err := os.ReadFile(filepath.Join(dir, id, "manifest.json"))
+		must(t, err)
+		must(t, json.Unmarshal(b, &m))
+		return m
+	}
+	second, third := manifestOf("s00000002"), manifestOf("s00000003")
+	noteAction(t, path, actionRemoved, second)
+	clean(t, path) // A crash kept it.
+	must(t, os.Rename(filepath.Join(dir, "s00000002"), filepath.Join(dir, "../s2")))
+	if r := clean(t, path); r.Snapshots != 2 || !strings.Contains(strings.Join(r.Not, "\n"), "sequences 2 to 2") {
+		t.Errorf("%d snapshots; not recounted: %q", r.Snapshots, r.Not)
+	}
+	third["previous_sha256"] = strings.Repeat("1", 64)
+	b, err := json.Marshal(third)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "s00000003", "manifest.json"), b, 0o600))
+	finds(t, path, "s00000003", "the one before", second["sha256"].(string), "by the audit log")
+}
+
+// Only one that was not final may be removed.
+func TestFinalSnapshotRemoved(t *testing.T) {
+	n := note{id: "s1", sequence: 1, removed: true}
+	v := &verification{report: &Report{}, o: Options{Snapshots: os.DirFS(t.TempDir())}}
+	if err := v.auditAgainst(map[string]note{"s1": n}, false); err != nil {
+		t.Error(err)
+	}
+	n.final = true
+	if err := v.auditAgainst(map[string]note{"s1": n}, false); err == nil || !strings.Contains(err.Error(), "not there") {
+		t.Errorf("a final one was removed: %v", err)
+	}
 }
 
 // TestManifestFields: each member that the audit log, the log or the files have, too, is compared.

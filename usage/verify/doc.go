@@ -26,7 +26,8 @@
 //   - Totals of products: the sums of what words changed by, by quarter of an hour and day.
 //   - Device-days: what words were when their day ended.
 //   - Sealed snapshots: usage by the totals of products, manifests by their entries in the audit log (audit.go), which
-//     also says which ones must be there. Of one id the newest entry counts.
+//     also says which ones must be there, which were removed, and what their check sums were. Of one id the newest
+//     entry counts.
 //
 // Invariants:
 //

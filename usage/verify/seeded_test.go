@@ -342,10 +342,11 @@ func TestSnapshotsMovedAway(t *testing.T) {
 		}
 	}
 	missing("1-7")
-	writeSnapshot(t, path, 10, "cafe", products, devices)
+	ten := writeSnapshot(t, path, 10, "cafe", products, devices)
 	missing("1-7", "9-9")
 	writeSnapshot(t, path, 11, "cafe", products, devices)
 	finds(t, path, "s00000011", "the one before", "cafe")
+	writeSnapshot(t, path, 11, ten, products, devices)
 	must(t, os.RemoveAll(filepath.Join(path, "snapshots", "s00000010")))
 	finds(t, path, "s00000010", "not there")
 	must(t, os.RemoveAll(filepath.Join(path, "snapshots", "s00000008")))

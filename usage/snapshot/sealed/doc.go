@@ -18,6 +18,8 @@
 //     before.
 //   - Nothing is sealed whose rows do not add up to the totals. It is refused, logged, counted, and stands in the audit
 //     log.
+//   - Snapshots are kept, but for daily ones of a month whose final one is sealed: these are removed after a while. The
+//     audit log keeps the check sum.
 //   - A snapshot stands in the audit log: a token that was deleted meanwhile has made none.
 //   - Memory is bounded, whatever the number of devices: rows pass in batches, Parquet in row groups.
 //

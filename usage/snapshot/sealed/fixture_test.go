@@ -108,6 +108,8 @@ type bed struct {
 	change    func(*fakeSource)
 	cuts      []string
 	full      atomic.Bool // there is no room on the disk
+	keep      time.Duration
+	exportTo  string
 }
 
 func newBed(t testing.TB) *bed {
@@ -129,6 +131,7 @@ func (b *bed) open() {
 	b.Maker, err = NewMaker(Options{
 		Store: store, Cut: b.cut, Catalogue: func() *license.Catalogue { return b.catalogue },
 		NowMs: func() int64 { return b.now.UnixMilli() }, Note: b.note, Room: func(uint64) bool { return !b.full.Load() },
+		Keep: b.keep, ExportTo: b.exportTo,
 		Unwritten: func(err error) bool { return errors.Is(err, errUnwritten) },
 	})
 	must(b.t, err)

@@ -29,8 +29,12 @@ type Options struct {
 	Unwritten func(error) bool
 	// Room reports whether the disk has room for so many bytes more; nil: it always has. Snapshots yield to everything
 	// else.
-	Room   func(bytes uint64) bool
-	Logger *slog.Logger
+	Room func(bytes uint64) bool
+	// Keep is how long daily snapshots of the schedule are kept, if the final one of their month is sealed; 0: for ever.
+	// With ExportTo, the name of a place of export, they are kept until it has them.
+	Keep     time.Duration
+	ExportTo string
+	Logger   *slog.Logger
 }
 
 // NoteFunc writes an entry of the audit log and returns when it is durable. An error means that it was not written, or

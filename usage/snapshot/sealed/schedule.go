@@ -109,8 +109,8 @@ func (s *Store) scheduled() (day, month string) {
 // scheduleName is who has scheduled snapshots made, in the audit log and in manifests.
 const scheduleName = "schedule"
 
-// Run completes the audit log after a crash, and makes what the schedule wants until ctx ends. created is when the data
-// directory was made. What cannot be made is tried again, later and later.
+// Run completes the audit log after a crash, makes what the schedule wants, and removes what is kept no longer, until
+// ctx ends. created is when the data directory was made. What cannot be done is tried again, later and later.
 func (m *Maker) Run(ctx context.Context, s Schedule, created time.Time) {
 	select {
 	case m.place <- struct{}{}:
@@ -121,12 +121,13 @@ func (m *Maker) Run(ctx context.Context, s Schedule, created time.Time) {
 	case <-ctx.Done():
 		return
 	}
-	if !s.Daily && !s.Monthly {
+	if !s.Daily && !s.Monthly && m.o.Keep == 0 {
 		return
 	}
 	tick := time.NewTimer(0)
 	defer tick.Stop()
 	retry := retryMin
+	var removeAfter time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -137,6 +138,15 @@ func (m *Maker) Run(ctx context.Context, s Schedule, created time.Time) {
 		r, ok := m.due(s, created.UnixMilli(), m.o.NowMs())
 		if !ok {
 			m.noteSchedule(&r, m.beginSchedule(s))
+			if now := time.Now(); now.After(removeAfter) {
+				removed, err := m.removeOld()
+				if err != nil {
+					m.o.Logger.Error("an old snapshot could not be removed; it is tried again", "error", err)
+					removeAfter = now.Add(retryMax)
+				} else if removed {
+					wait = 0
+				}
+			}
 		} else {
 			all := ""
 			r.Account, r.Token, r.Note = &all, scheduleName, m.o.Note

@@ -290,3 +290,27 @@ func TestScheduleBehindRetention(t *testing.T) {
 		<-done
 	})
 }
+
+// TestRunRemoves removes beside the schedule, also without one.
+func TestRunRemoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.keep = time.Hour
+		b.open()
+		b.twoMonths()
+		b.now = b.now.AddDate(0, 0, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			b.Run(ctx, Schedule{}, now)
+		}()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		cancel()
+		<-done
+		if got := b.ids(); slices.Contains(got, "s00000001") || len(got) != 6 {
+			t.Errorf("there are %q", got)
+		}
+	})
+}

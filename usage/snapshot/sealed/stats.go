@@ -13,6 +13,7 @@ import (
 // stats is what /metrics shows of snapshots.
 type stats struct {
 	sealed, differ, failed        atomic.Uint64
+	removed                       atomic.Uint64
 	lastRows, lastBytes           atomic.Int64
 	lastSealedS, lastMilliseconds atomic.Int64
 }
@@ -54,6 +55,8 @@ func (m *Maker) RegisterMetrics(set *metric.Set) {
 	made.Func(count(&s.sealed), "result", "sealed")
 	made.Func(count(&s.differ), "result", "differ")
 	made.Func(count(&s.failed), "result", "failed")
+	set.Counters("meterd_snapshots_removed_total", "Daily snapshots removed since the start, --snapshot-keep after they "+
+		"were sealed.").Func(count(&s.removed))
 	set.Gauges("meterd_snapshot_last_sealed_timestamp_seconds", "When the newest snapshot was sealed, 0 if none was.").
 		Func(level(&s.lastSealedS, 1))
 	set.Gauges("meterd_snapshot_last_duration_seconds", "How long the last snapshot since the start took.").

@@ -231,14 +231,7 @@ func (d *draft) drop() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	entries, listErr := os.ReadDir(d.dir)
-	err = errors.Join(err, listErr)
-	for _, e := range entries {
-		if e.Name() != ManifestName {
-			err = errors.Join(err, disk.RemoveGently(filepath.Join(d.dir, e.Name())))
-		}
-	}
-	return errors.Join(err, os.Remove(d.dir))
+	return errors.Join(err, removeLeft(d.dir))
 }
 
 // complete writes what belongs beside the files and makes everything durable: after it the draft is a snapshot but for

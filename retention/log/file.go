@@ -72,17 +72,6 @@ func openDirect(f *os.File) (*os.File, error) {
 	return to, nil
 }
 
-// newPages returns memory full of zeroes that begins at a page, as direct writes need it.
-func newPages(bytes int) ([]byte, error) {
-	b, err := unix.Mmap(-1, 0, bytes, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	if err != nil {
-		return nil, fmt.Errorf("map %d bytes: %w", bytes, err)
-	}
-	return b, nil
-}
-
-func freePages(b []byte) { _ = unix.Munmap(b) }
-
 // writeOut has a range of a file written and waits for it, so that no sync has to. It promises nothing: a file system
 // that does not know it writes later.
 func writeOut(f *os.File, from, bytes int64) error {

@@ -117,11 +117,11 @@ func (l *Log) give(s *spare) error {
 // zero fills the file in small steps, until Append waits for it. The zeroes go past the page cache where the file
 // system can do that: copying them there took 9 % of the processor time of a daemon that logs 45 MB/s.
 func (s *spare) zero() (bytes int64, err error) {
-	zeroes, err := newPages(zeroBytes)
+	zeroes, err := disk.NewPages(zeroBytes)
 	if err != nil {
 		return 0, err
 	}
-	defer freePages(zeroes)
+	defer disk.FreePages(zeroes)
 	to, err := openDirect(s.f)
 	if err != nil {
 		return 0, err

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 )
@@ -90,6 +91,23 @@ func TestMonthIsNoLongerKept(t *testing.T) {
 		var p *event.Problem
 		if refused := errors.As(err, &p) && p.Field == "period"; refused != c.refused || !refused && err != nil {
 			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+// A device may consume more licences in a month than a byte counts.
+func TestLicensesOfADevice(t *testing.T) {
+	var l licenses
+	last := counters.OrdinalMax &^ (1<<31 - 1) // the first one of the last shard
+	want := map[counters.Ordinal]uint32{0: 254, 3: 255, 6: 256, 3000: 700, last: 1, last + 3: 0, last + 9000: 0}
+	for o, n := range want {
+		for range n {
+			l.add(o)
+		}
+	}
+	for o, n := range want {
+		if got := l.of(o); got != n {
+			t.Errorf("device %d has %d licences, want %d", o, got, n)
 		}
 	}
 }

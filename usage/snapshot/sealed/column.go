@@ -1,7 +1,6 @@
 package sealed
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/meterd/meterd/event"
@@ -29,86 +28,54 @@ type product struct {
 
 // column is a column of a file. In FOCUS, the FinOps open cost and usage specification (1.2), it has the name focus;
 // where FOCUS has no such column, its rule for a provider's own ones applies: x_ and Pascal case.
-type column[R any] struct {
+type column struct {
 	name, focus string
-	isText      bool // in quotes in JSON; what it appends needs no escape
-	append      func(dst []byte, r *R) []byte
+	isText      bool // in quotes in JSON; no value needs an escape
 }
 
 // deviceColumns are the columns of devices.*, in order (the contract). FOCUS calls what uses a service a resource, and
 // a group of resources a sub account.
-func deviceColumns() []column[deviceRow] {
-	c := []column[deviceRow]{
-		{"product", "SubAccountId", true, func(b []byte, r *deviceRow) []byte { return append(b, r.product.name...) }},
-		{"device", "ResourceId", true, func(b []byte, r *deviceRow) []byte { return append(b, r.device...) }},
-		{"state", "x_State", true, func(b []byte, r *deviceRow) []byte { return append(b, stateName(r.active)...) }},
-		{"activated_at", "x_ActivatedAt", true, func(b []byte, r *deviceRow) []byte { return appendTimeS(b, r.activatedS) }},
-		{"expires_at", "x_ExpiresAt", true, func(b []byte, r *deviceRow) []byte { return appendTimeS(b, r.expiresS) }},
-		{"from", "ChargePeriodStart", true, func(b []byte, r *deviceRow) []byte { return append(b, r.product.from...) }},
-		{"to", "ChargePeriodEnd", true, func(b []byte, r *deviceRow) []byte { return append(b, r.product.to...) }},
-	}
-	return append(c, usageColumns(func(r *deviceRow) *snapshot.Usage { return &r.Usage })...)
+func deviceColumns() []column {
+	return append([]column{
+		{"product", "SubAccountId", true},
+		{"device", "ResourceId", true},
+		{"state", "x_State", true},
+		{"activated_at", "x_ActivatedAt", true},
+		{"expires_at", "x_ExpiresAt", true},
+		{"from", "ChargePeriodStart", true},
+		{"to", "ChargePeriodEnd", true},
+	}, usageColumns()...)
 }
 
 // productColumns are the columns of products.csv, in order (the contract).
-func productColumns() []column[snapshot.ProductRow] {
-	type row = snapshot.ProductRow
-	number := func(name, focus string, of func(*row) uint64) column[row] {
-		return column[row]{name, focus, false, func(b []byte, r *row) []byte { return strconv.AppendUint(b, of(r), 10) }}
-	}
-	c := []column[row]{
-		{"product", "SubAccountId", true, func(b []byte, r *row) []byte { return append(b, r.Product...) }},
-		{"account", "BillingAccountId", true, func(b []byte, r *row) []byte { return append(b, r.Account...) }},
-		number("devices_active", "x_DevicesActive", func(r *row) uint64 { return r.DevicesActive }),
-		number("licenses_total", "x_LicensesTotal", func(r *row) uint64 { return r.Licenses.Total }),
-		number("licenses_used", "x_LicensesUsed", func(r *row) uint64 { return r.Licenses.Used }),
-		number("licenses_available", "x_LicensesAvailable", func(r *row) uint64 { return r.Licenses.Available }),
-		{
-			"plan_validity",
-			"x_PlanValidity",
-			true,
-			func(b []byte, r *row) []byte { return append(b, r.Plan.Validity.String()...) },
-		},
-		{"plan_messages_per_day", "x_PlanMessagesPerDay", false, func(b []byte, r *row) []byte {
-			if r.Plan.MessagesPerDay >= event.MessagesPerDayMax { // No limit, which is null in the contract (R10).
-				return b
-			}
-			return strconv.AppendUint(b, uint64(r.Plan.MessagesPerDay), 10)
-		}},
-		number(
-			"plan_message_unit_bytes",
-			"x_PlanMessageUnitBytes",
-			func(r *row) uint64 { return uint64(r.Plan.MessageUnitBytes) },
-		),
-		number("plan_ota_per_month", "x_PlanOtaPerMonth", func(r *row) uint64 { return uint64(r.Plan.OTAPerMonth) }),
-		number("plan_ota_unit_bytes", "x_PlanOtaUnitBytes", func(r *row) uint64 { return uint64(r.Plan.OTAUnitBytes) }),
-		{"plan_log_days", "x_PlanLogDays", false, func(b []byte, r *row) []byte {
-			if r.Plan.LogDays == 0 { // Under a day, which is null in the contract (R18).
-				return b
-			}
-			return strconv.AppendUint(b, uint64(r.Plan.LogDays), 10)
-		}},
-		{"plan_since", "x_PlanSince", true, func(b []byte, r *row) []byte { return appendTimeMs(b, r.PlanSinceMs) }},
-	}
-	return append(c, usageColumns(func(r *row) *snapshot.Usage { return &r.Usage })...)
+func productColumns() []column {
+	return append([]column{
+		{"product", "SubAccountId", true},
+		{"account", "BillingAccountId", true},
+		{"devices_active", "x_DevicesActive", false},
+		{"licenses_total", "x_LicensesTotal", false},
+		{"licenses_used", "x_LicensesUsed", false},
+		{"licenses_available", "x_LicensesAvailable", false},
+		{"plan_validity", "x_PlanValidity", true},
+		{"plan_messages_per_day", "x_PlanMessagesPerDay", false},
+		{"plan_message_unit_bytes", "x_PlanMessageUnitBytes", false},
+		{"plan_ota_per_month", "x_PlanOtaPerMonth", false},
+		{"plan_ota_unit_bytes", "x_PlanOtaUnitBytes", false},
+		{"plan_log_days", "x_PlanLogDays", false},
+		{"plan_since", "x_PlanSince", true},
+	}, usageColumns()...)
 }
 
-// usageColumns are the columns that GET /v1/usage has, too.
-func usageColumns[R any](of func(*R) *snapshot.Usage) []column[R] {
-	unsigned := func(name, focus string, n func(*snapshot.Usage) uint64) column[R] {
-		return column[R]{name, focus, false, func(b []byte, r *R) []byte { return strconv.AppendUint(b, n(of(r)), 10) }}
-	}
-	signed := func(name, focus string, n func(*snapshot.Usage) int64) column[R] {
-		return column[R]{name, focus, false, func(b []byte, r *R) []byte { return strconv.AppendInt(b, n(of(r)), 10) }}
-	}
-	return []column[R]{
-		unsigned("messages_up", "x_MessagesUp", func(u *snapshot.Usage) uint64 { return u.MessagesUp }),
-		unsigned("messages_down", "x_MessagesDown", func(u *snapshot.Usage) uint64 { return u.MessagesDown }),
-		unsigned("messages_denied", "x_MessagesDenied", func(u *snapshot.Usage) uint64 { return u.MessagesDenied }),
-		signed("ota_units", "x_OtaUnits", func(u *snapshot.Usage) int64 { return u.OTAUnits }),
-		signed("ota_topup_units", "x_OtaTopupUnits", func(u *snapshot.Usage) int64 { return u.OTATopupUnits }),
-		unsigned("ota_denied", "x_OtaDenied", func(u *snapshot.Usage) uint64 { return u.OTADenied }),
-		unsigned("licenses_consumed", "x_LicensesConsumed", func(u *snapshot.Usage) uint64 { return u.LicensesConsumed }),
+// usageColumns are the columns that GET /v1/usage has, too; numbers has their values.
+func usageColumns() []column {
+	return []column{
+		{"messages_up", "x_MessagesUp", false},
+		{"messages_down", "x_MessagesDown", false},
+		{"messages_denied", "x_MessagesDenied", false},
+		{"ota_units", "x_OtaUnits", false},
+		{"ota_topup_units", "x_OtaTopupUnits", false},
+		{"ota_denied", "x_OtaDenied", false},
+		{"licenses_consumed", "x_LicensesConsumed", false},
 	}
 }
 
@@ -119,10 +86,29 @@ func stateName(active bool) string {
 	return "unactivated"
 }
 
-// appendTimeS appends Unix seconds as RFC 3339 has them, in UTC.
-func appendTimeS(b []byte, s int64) []byte {
-	return time.Unix(s, 0).UTC().AppendFormat(b, time.RFC3339)
+// timeText writes Unix seconds as RFC 3339 has them, in UTC. Most are of the same day as the one before.
+type timeText struct {
+	day  int64 // when it began
+	text []byte
 }
+
+func (t *timeText) append(b []byte, s int64) []byte {
+	of := s - t.day
+	if of < 0 || of >= daySeconds || t.text == nil {
+		t.text = time.Unix(s, 0).UTC().AppendFormat(t.text[:0], time.RFC3339)
+		of = (s%daySeconds + daySeconds) % daySeconds
+		t.day = s - of
+		return append(b, t.text...)
+	}
+	b = append(b, t.text[:len("2006-01-02T")]...)
+	digits := func(n int64, behind byte) { b = append(b, byte('0'+n/10), byte('0'+n%10), behind) }
+	digits(of/3600, ':')
+	digits(of/60%60, ':')
+	digits(of%60, 'Z')
+	return b
+}
+
+const daySeconds = 24 * 60 * 60
 
 // appendTimeMs appends Unix milliseconds, with decimals where there are any.
 func appendTimeMs(b []byte, ms int64) []byte {

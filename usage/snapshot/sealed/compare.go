@@ -28,7 +28,7 @@ func (w *fileWriter) compare(r *snapshot.ProductRow) error {
 	}
 	p.known = true
 	sum, total := numbers(&p.sum), numbers(&r.Usage)
-	for i, c := range usageColumns(func(u *snapshot.Usage) *snapshot.Usage { return u }) {
+	for i, c := range usageColumns() {
 		if sum[i] != total[i] {
 			return differs(p.name, c.name, sum[i], total[i])
 		}

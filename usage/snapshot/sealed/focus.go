@@ -27,8 +27,8 @@ func FocusReader(name string, sealed io.Reader) (r io.Reader, ok bool) {
 	return nil, false
 }
 
-func focusCSV[R any](columns []column[R], sealed io.Reader) io.Reader {
-	rest := bufio.NewReaderSize(sealed, writeBytes)
+func focusCSV(columns []column, sealed io.Reader) io.Reader {
+	rest := bufio.NewReaderSize(sealed, readBytes)
 	head := bytes.NewReader(appendHeader(nil, columns, true))
 	return io.MultiReader(head, &skipLine{rest: rest})
 }
@@ -57,8 +57,8 @@ type focusLines struct {
 	buf      []byte
 }
 
-func newFocusLines[R any](columns []column[R], sealed io.Reader) *focusLines {
-	f := &focusLines{lines: bufio.NewReaderSize(sealed, max(writeBytes, lineBytesMax))}
+func newFocusLines(columns []column, sealed io.Reader) *focusLines {
+	f := &focusLines{lines: bufio.NewReaderSize(sealed, max(readBytes, lineBytesMax))}
 	before := byte('{')
 	for _, c := range columns {
 		f.old = append(f.old, fmt.Appendf(nil, "%c%q:", before, c.name))

@@ -5,19 +5,21 @@ import "time"
 // Every bound of the package, each with the reason for its size.
 const (
 	// batchRows is how many rows pass to the writers of the formats at a time, and batches how many lots of them are on
-	// the way: some 8 MB, of 170 bytes a row and names of 64 bytes at most.
-	batchRows, nameBytesMax = 8192, 64
-	batches                 = 4
+	// the way: some 3 MB, of 170 bytes a row and names of 64 bytes at most.
+	batchRows, nameBytesMax = 2048, 64
+	batches                 = 8
 	// rowGroupRows bounds a row group of Parquet, which the writer holds in memory: 10 to 20 MB. Readers like groups of
 	// 100,000 rows and more.
 	rowGroupRows = 128 << 10
-	// writeBytes is how much is written to a file at a time.
-	writeBytes = 256 << 10
-	// syncBytes is after how much a file is synced while it grows: what the kernel has not written yet would hold up the
-	// next sync of the log. A disk takes 16 MiB in some 30 ms.
-	syncBytes = 16 << 20
-	// aheadBytes is what may be written before somebody looks at the free space again: three files grow at a time.
-	aheadBytes = 3 * syncBytes
+	// writeBytes is how much is written to a file at a time, whole pages: the next sync of the log waits behind three of
+	// them at most.
+	writeBytes = 1 << 20
+	// roomEvery is after how much somebody looks at the free space again, and aheadBytes what may be written before: three
+	// files grow at a time.
+	roomEvery  = 16 << 20
+	aheadBytes = 3 * roomEvery
+	// readBytes is how much is read at a time of a file that gets other names.
+	readBytes = 256 << 10
 	// rowBytes is what a device takes in the three files: 132 + 326 + 13 measured with names of 15 bytes.
 	rowBytes = 480
 	// manifestBytesMax bounds a manifest, which is read whole; one has some 1500 bytes. positionsBytesMax bounds the file
@@ -30,7 +32,7 @@ const (
 	// ten million devices.
 	waitingMax = 8
 	waitMax    = time.Minute
-	// lineBytesMax bounds a line of the sealed NDJSON that gets other names: names of 64 bytes, times and numbers.
+	// lineBytesMax bounds a line of the sealed files: names of 64 bytes, times and numbers.
 	lineBytesMax = 8 << 10
 	// scheduleEvery is how often the schedule looks whether a day is over; retryMin and retryMax bound how long it waits
 	// after a snapshot that could not be made.

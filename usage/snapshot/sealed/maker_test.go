@@ -346,7 +346,7 @@ func TestPositionsFail(t *testing.T) {
 // TestYields has the space run short while the files grow: the snapshot is given up before anything else is.
 func TestYields(t *testing.T) {
 	b := newBed(t)
-	b.devices = syncBytes / 326 * 3 / 4 // Of each of two products, and 326 bytes of NDJSON a row.
+	b.devices = roomEvery / 326 * 3 / 4 // Of each of two products, and 326 bytes of NDJSON a row.
 	b.change = func(s *fakeSource) {
 		s.failing = func(int) error {
 			b.full.Store(true)

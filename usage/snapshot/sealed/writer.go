@@ -169,26 +169,25 @@ type format struct {
 
 func (w *fileWriter) formats() []format {
 	columns := deviceColumns()
-	done := func() error { return nil }
-	lines := func(f *sealedFile, line func(dst []byte, r *deviceRow) []byte) func([]deviceRow) error {
-		var buf []byte
-		return func(rows []deviceRow) error {
+	lines := func(f *sealedFile, h heads) (func([]deviceRow) error, func() error) {
+		text := deviceText{heads: h}
+		write := func(rows []deviceRow) error {
 			for i := range rows {
-				buf = line(buf[:0], &rows[i])
-				if _, err := f.Write(buf); err != nil {
+				if err := f.append(text.append(f.buf, &rows[i])); err != nil {
 					return err
 				}
 			}
 			return nil
 		}
+		return write, func() error { return nil }
 	}
 	return []format{
 		{devicesCSV, func(f *sealedFile) (func([]deviceRow) error, func() error) {
-			_, _ = f.Write(appendHeader(nil, columns, false)) // The buffer keeps an error for the next write.
-			return lines(f, func(dst []byte, r *deviceRow) []byte { return appendCSV(dst, columns, r) }), done
+			_, _ = f.Write(appendHeader(nil, columns, false)) // Nothing goes to the disk so soon.
+			return lines(f, csvHeads(columns))
 		}},
 		{devicesNDJSON, func(f *sealedFile) (func([]deviceRow) error, func() error) {
-			return lines(f, func(dst []byte, r *deviceRow) []byte { return appendJSON(dst, columns, r) }), done
+			return lines(f, jsonHeads(columns))
 		}},
 		{devicesParquet, func(f *sealedFile) (func([]deviceRow) error, func() error) {
 			p := newParquetWriter(f, [][2]string{
@@ -213,20 +212,20 @@ func (w *fileWriter) writeFormat(ctx context.Context, o format, queue, free chan
 		select {
 		case b, more = <-queue:
 		case <-ctx.Done():
-			return File{}, errors.Join(context.Cause(ctx), f.f.Close())
+			return File{}, errors.Join(context.Cause(ctx), f.drop())
 		}
 		if !more {
 			break
 		}
 		if err := write(b.rows); err != nil {
-			return File{}, errors.Join(fmt.Errorf("write %s: %w", o.name, err), f.f.Close())
+			return File{}, errors.Join(fmt.Errorf("write %s: %w", o.name, err), f.drop())
 		}
 		if b.users.Add(-1) == 0 {
 			free <- b
 		}
 	}
 	if err := end(); err != nil {
-		return File{}, errors.Join(fmt.Errorf("write %s: %w", o.name, err), f.f.Close())
+		return File{}, errors.Join(fmt.Errorf("write %s: %w", o.name, err), f.drop())
 	}
 	return f.finish(w.rows)
 }
@@ -237,25 +236,20 @@ func (w *fileWriter) writeProducts(ctx context.Context, source snapshot.Source) 
 		return File{}, err
 	}
 	columns, rows := productColumns(), uint64(0)
-	buf := appendHeader(nil, columns, false)
+	h := csvHeads(columns)
+	_, _ = f.Write(appendHeader(nil, columns, false)) // Nothing goes to the disk so soon.
 	err = source.Products(ctx, func(r *snapshot.ProductRow) error {
 		if err := w.compare(r); err != nil {
 			return err
 		}
 		rows++
-		buf = appendCSV(buf, columns, r)
-		_, err := f.Write(buf)
-		buf = buf[:0]
-		return err
+		return f.append(appendProduct(f.buf, h, r))
 	})
 	if err == nil {
 		err = w.compareUnnamed()
 	}
-	if err == nil {
-		_, err = f.Write(buf) // The header, if there was no product.
-	}
 	if err != nil {
-		return File{}, errors.Join(fmt.Errorf("write %s: %w", productsCSV, err), f.f.Close())
+		return File{}, errors.Join(fmt.Errorf("write %s: %w", productsCSV, err), f.drop())
 	}
 	return f.finish(rows)
 }

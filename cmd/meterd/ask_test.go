@@ -112,6 +112,8 @@ type logView struct {
 	PayloadBase64 []byte `json:"payload_base64"`
 	Verdict       string
 	DayUsed       uint64 `json:"day_used"`
+
+	PayloadTruncated bool `json:"payload_truncated"`
 }
 
 // try makes a request with the administrator's token. header holds names and values in turn; an empty value takes a

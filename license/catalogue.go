@@ -113,6 +113,7 @@ type Catalogue struct {
 	tokensByHash persist.Map[*access.Token]
 	sweeps       []Sweep // in the order of their numbers
 	hooks        hooks
+	erasures     erasures
 	seed         maphash.Seed
 	poolLast     uint32
 	pools        *pools // of all versions
@@ -125,6 +126,7 @@ func New(region string, retention time.Duration) *Catalogue {
 		Region: region, Retention: retention, seed: seed, pools: newPools(),
 		accounts: persist.NewMap[*Account](seed), products: persist.NewMap[*Product](seed),
 		tokens: persist.NewMap[*access.Token](seed), tokensByHash: persist.NewMap[*access.Token](seed),
+		erasures: erasures{byName: persist.NewMap[*Erasure](seed)},
 	}
 	c.accountsByID.Set(0, 0, nil)
 	c.productsByID.Set(0, 0, nil)

@@ -60,7 +60,20 @@ func (b *book) change(t *rapid.T) {
 		"token",
 		"switch",
 		"note",
+		"erase",
+		"erase",
+		"erasures over",
 	) {
+	case "erase":
+		if b.get(product) == nil {
+			return
+		}
+		ordinal := rapid.Uint64Range(0, 9).Draw(t, "ordinal")
+		next, ch, _, err = b.cat.EraseLog(b.by(), product, draw("d1", "d2"), ordinal > 0, ordinal)
+	case "erasures over":
+		if next, ch = b.cat.EndErasures(b.cat.ErasuresBefore(b.atMs - 1000)); ch != nil {
+			ch.AtMs = b.by().AtMs
+		}
 	case "account":
 		next, ch, _, err = b.cat.CreateAccount(b.by(), draw("acme", "ada", "bob"), draw(Personal, Enterprise), "")
 	case "product":

@@ -125,7 +125,7 @@ func load(ledger map[string][]byte, region string, retention time.Duration) (*Ca
 
 // putAll hands the records of a ledger to a loader, in an order that it takes.
 func putAll(l *Loader, ledger map[string][]byte) error {
-	for _, kind := range "HAPROVTWS" {
+	for _, kind := range "HAPROVTWSE" {
 		for _, k := range sortedKeys(ledger) {
 			if strings.HasPrefix(k, string(kind)) {
 				if err := l.Put([]byte(k), ledger[k]); err != nil {
@@ -175,12 +175,13 @@ func (c *Catalogue) dump() string {
 	var b strings.Builder
 	fmt.Fprintf(
 		&b,
-		"seq %d region %s retention %s pools %d sweeps %v\n",
+		"seq %d region %s retention %s pools %d sweeps %v erasures %s\n",
 		c.Seq,
 		c.Region,
 		c.Retention,
 		c.poolLast,
 		c.sweeps,
+		mustJSON(c.Erasures()),
 	)
 	for _, a := range c.Accounts() {
 		fmt.Fprintf(&b, "account %d %s %s %s suspended %t at %d gifts in pool %d: %d, products %v\n",

@@ -46,11 +46,13 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 	b.keep(next, ch, err)
 	next, ch, err = b.cat.DeleteToken(b.by(), "gw-2")
 	b.keep(next, ch, err)
+	b.erase("p1", "d1", true, 7)
+	b.erase("p1", "d2", false, 0)
 
 	const planText = `{"validity":"P14D","messages_per_day":null,"message_unit_bytes":0,"ota_per_month":1,` +
 		`"ota_unit_bytes":5242880,"log_days":7}`
 	want := map[string]string{
-		"H": `{"seq":13,"pool_last":3,"region":"default"}`,
+		"H": `{"seq":15,"pool_last":3,"region":"default"}`,
 		"A\x00\x00\x00\x01": `{"account":"acme","kind":"personal","region":"default","created_at_ms":1795428000000,` +
 			`"gift_pool":1,"gifts":5}`,
 		"P\x00\x00\x00\x01": `{"product":"p1","name":"","account_id":1,"time_zone":"UTC","plan":` + planText +
@@ -67,6 +69,8 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 			`"sha256":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",` +
 			`"created_at_ms":1795428010000,"expires_at_ms":1803204000000}`,
 		"Tgw-2":                             `{"deleted":true}`,
+		"E\x00\x00\x00\x01d1":               `{"seq":14,"since_ms":1795428013000,"until_ms":1795428013000,"known":true,"ordinal":7}`,
+		"E\x00\x00\x00\x01d2":               `{"seq":15,"since_ms":1795428014000,"until_ms":1795428014000}`,
 		"S\x00\x00\x00\x00\x00\x00\x00\x08": `{"product_id":1}`,
 		"U\x00\x00\x00\x00\x00\x00\x00\x04": `{"at_ms":1795428003000,"token":"admin","action":"lot.credit","target":"p1",` +
 			`"detail":{"order":"PO-1","quantity":1000},"refresh":1}`,
@@ -76,12 +80,12 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 			t.Errorf("%q is\n%s, want\n%s", key, got, value)
 		}
 	}
-	for seq := 1; seq <= 13; seq++ {
+	for seq := 1; seq <= 15; seq++ {
 		if b.ledger[fmt.Sprintf("U\x00\x00\x00\x00\x00\x00\x00%c", seq)] == nil {
 			t.Errorf("change %d is not audited", seq)
 		}
 	}
-	if n := len(want) - 1 + 13; len(b.ledger) != n {
+	if n := len(want) - 1 + 15; len(b.ledger) != n {
 		t.Errorf("%d rows, want %d: %q", len(b.ledger), n, sortedKeys(b.ledger))
 	}
 }

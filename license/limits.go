@@ -26,6 +26,9 @@ const (
 	HookLowPercent = 10
 	// HookSecretKept is how long a secret that was replaced signs beside the new one: receivers change over meanwhile.
 	HookSecretKept = 24 * time.Hour
+	// erasuresMax bounds the devices whose logs were erased within the log's retention, some 300 bytes each: 7000 a day
+	// for a week. Each is looked for in every directory of the archive once.
+	erasuresMax = 50_000
 	// labelBytesMax bounds what people call a product.
 	labelBytesMax = 256
 

@@ -94,7 +94,7 @@ func TestRecordsHandsOnErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	disk := errors.New("the disk is gone")
-	for _, kind := range "HAPOTW" {
+	for _, kind := range "HAPOTWE" {
 		err := c.Records(func(key, _ []byte) error {
 			if rune(key[0]) == kind {
 				return disk
@@ -116,6 +116,8 @@ func sample(t testing.TB) map[string][]byte {
 	b.credit("p1", Credit{Order: "PACK", Quantity: 1, Units: true})
 	b.token(access.Token{Name: "gw-1", Role: access.RoleGateway}, "secret")
 	b.hook(HookSpec{Name: "h1", URL: "https://h", Events: []string{"device.quota_80"}, Account: "ada"})
+	next, ch, _, err := b.cat.EraseLog(b.by(), "p1", "d1", true, 7)
+	b.keep(next, ch, err)
 	return b.ledger
 }
 

@@ -70,6 +70,8 @@ func (l *Loader) Put(key, value []byte) error {
 		return l.sweep(key, value)
 	case keyHook:
 		return l.hook(key, value)
+	case keyErasure:
+		return l.erasure(key, value)
 	}
 	return fmt.Errorf("record %x is of a kind that this program does not know: it was written by a newer version", key)
 }

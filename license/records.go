@@ -23,6 +23,7 @@ const (
 	keyToken   = 'T' // + name
 	keySweep   = 'S' // + number of the change that began it, 8 bytes
 	keyHook    = 'W' // + name
+	keyErasure = 'E' // + product ordinal + device
 )
 
 func key32(kind byte, ns ...uint32) []byte {
@@ -186,6 +187,11 @@ func (c *Catalogue) Records(yield func(key, value []byte) error) error {
 	}
 	for i := range c.sweeps {
 		if err := hand(c.sweeps[i].record()); err != nil {
+			return err
+		}
+	}
+	for _, x := range c.Erasures() {
+		if err := hand(x.record()); err != nil {
 			return err
 		}
 	}

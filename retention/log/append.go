@@ -165,7 +165,9 @@ func (l *Log) switchSegment() error {
 		beforeFirstMs: l.firstMs,
 		beforeLastMs:  l.lastMs,
 	}
-	w.take(next.f, newSegment(l.opts.Path, h, next.bytes), next.limit)
+	s := newSegment(l.opts.Path, h, next.bytes)
+	s.isNew = next.isNew
+	w.take(next.f, s, next.limit)
 	w.begins = true
 	return nil
 }

@@ -46,6 +46,12 @@
 // copy names it was never begun, one where both are bad is refused. So a flipped byte in a header changes nothing,
 // where with a single copy it would make a segment look prepared, and its groups would be gone.
 //
+// # Erasing
+//
+// A file that is used over and over holds old groups behind its end, and a prepared one holds them whole. Erase removes
+// those, ends the open segment, and has released segments removed until no file holds a group of before. In normal
+// operation nothing of that costs anything.
+//
 // Promises:
 //
 //   - When Append returns nil the group is on disk, and so is the name of its file. When it has failed once it fails

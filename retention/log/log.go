@@ -87,6 +87,7 @@ type Log struct {
 	lastMs    int64
 	chain     Chain
 	preparing bool // prepareAhead is at it
+	erasing   bool // no file is used again (Erase)
 	failure   error
 	closed    bool
 	wg        sync.WaitGroup // goroutines that prepare spares

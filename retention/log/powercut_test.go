@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// cutWork is what is done while the power goes: a log is opened, appended to, and released from, so that segments are
-// prepared, begun, recycled, removed and ended by their age.
+// cutWork is what is done while the power goes: a log is opened, appended to, released and erased from, so that segments
+// are prepared, begun, recycled, removed, and ended by their age or because something is erased.
 type cutWork struct {
 	groups       []*Group // that were handed to Append
 	acknowledged int      // of them; what a start found counts, since it is served
@@ -72,10 +72,17 @@ func (c *cutWork) do(path string, dice *rand.Rand, steps int) error {
 		}
 		c.acknowledged++
 		c.log.wg.Wait() // What is prepared in the background comes at the same change each time.
+		if step%7 == 5 {
+			if _, err := c.log.Erase(); err != nil {
+				return err
+			}
+			c.log.wg.Wait()
+		}
 		if step%4 == 3 {
 			if err := c.log.Release(g.LastMs, seq); err != nil {
 				return err
 			}
+			c.log.Erased(seq)
 		}
 	}
 	return c.log.Close()

@@ -28,7 +28,7 @@ func (l *Log) release(nowMs int64, passed uint64) error {
 	if err := l.failed(); err != nil {
 		return err
 	}
-	if err := l.endByAge(nowMs); err != nil {
+	if err := l.end(func(s *segment) bool { return l.isOld(s, nowMs) }); err != nil {
 		l.stop(err)
 		return err
 	}
@@ -71,24 +71,30 @@ func (l *Log) takeOldest(nowMs int64, passed uint64) *segment {
 	return s
 }
 
-// old returns the open segment if its first group is old enough for it to be ended.
-func (l *Log) old(nowMs int64) *segment {
+// isOld reports whether the first group of the open segment is old enough for it to be ended. l.mu is held.
+func (l *Log) isOld(s *segment, nowMs int64) bool {
+	span := max(l.opts.Retention/spansARetention, spanMin)
+	return nowMs-s.index.entries[0].firstMs >= span.Milliseconds()
+}
+
+// due returns the open segment if it is to be ended.
+func (l *Log) due(is func(*segment) bool) *segment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.segments) == 0 {
 		return nil
 	}
 	s := l.segments[len(l.segments)-1]
-	span := max(l.opts.Retention/spansARetention, spanMin)
-	if s.isEmpty() || nowMs-s.index.entries[0].firstMs < span.Milliseconds() {
+	if s.isEmpty() || !is(s) {
 		return nil
 	}
 	return s
 }
 
-// endByAge ends the open segment if it is old: the next one is begun without a frame.
-func (l *Log) endByAge(nowMs int64) error {
-	if l.old(nowMs) == nil {
+// end ends the open segment if it is due and has a group: the next one is begun without a frame. is is asked with l.mu
+// held.
+func (l *Log) end(is func(*segment) bool) error {
+	if l.due(is) == nil {
 		return nil
 	}
 	l.appending.Lock()
@@ -97,7 +103,7 @@ func (l *Log) endByAge(nowMs int64) error {
 	if err := l.prepare(limit); err != nil { // Nobody waits for it.
 		return err
 	}
-	s, err := l.beginEmpty(nowMs)
+	s, err := l.beginEmpty(is)
 	if s == nil || err != nil {
 		return err
 	}
@@ -105,13 +111,13 @@ func (l *Log) endByAge(nowMs int64) error {
 }
 
 // beginEmpty begins the next segment and returns the one that it ended.
-func (l *Log) beginEmpty(nowMs int64) (*segment, error) {
+func (l *Log) beginEmpty(is func(*segment) bool) (*segment, error) {
 	l.appending.Lock()
 	defer l.appending.Unlock()
 	if err := l.failed(); err != nil {
 		return nil, err
 	}
-	s := l.old(nowMs)
+	s := l.due(is)
 	if s == nil || s != l.writer.segment {
 		return nil, nil
 	}

@@ -24,6 +24,7 @@ type segment struct {
 	end             int64 // behind its last frame; of a closed segment this may be the file's length
 	bytes           int64 // of the file
 	readers         int   // who read it now: it is neither recycled nor removed
+	isNew           bool  // the file was made for it, so that it holds no byte of an older group
 	index           *index
 
 	building sync.Mutex // of the index, which is read from the file if nobody has it

@@ -18,6 +18,7 @@ type spare struct {
 	f      *os.File
 	limit  int64         // how long the segment is to become
 	bytes  int64         // of the file
+	isNew  bool          // it was never a segment: it holds no byte of any group
 	hurry  atomic.Bool   // Append waits: no more zeroes
 	done   chan struct{} // closed when no zeroes are written to it any more
 }
@@ -81,7 +82,7 @@ func (l *Log) create(limit int64) (*spare, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create %q: %w", path, err)
 	}
-	s := &spare{number: l.number, f: f, limit: limit, done: make(chan struct{})}
+	s := &spare{number: l.number, f: f, limit: limit, isNew: true, done: make(chan struct{})}
 	if err := l.give(s); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -186,7 +187,7 @@ func (l *Log) recycle(s *segment) (leftover string, err error) {
 	l.naming.Lock()
 	defer l.naming.Unlock()
 	l.mu.Lock()
-	useful := len(l.spares) < sparesMax && s.bytes == l.opts.SegmentBytes
+	useful := len(l.spares) < sparesMax && s.bytes == l.opts.SegmentBytes && !l.erasing
 	l.mu.Unlock()
 	if useful = useful && l.opts.Room(); !useful {
 		leftover = s.path + removingSuffix

@@ -39,6 +39,12 @@
 // moves from the log to memory, to a run, to a span. The number of the group itself would cost a byte an event: within
 // a device, groups and times are two clocks that run beside each other, and no compression sees that.
 //
+// # What is erased
+//
+// Whoever reads hides topics and payloads that are erased. They leave the disk in directories that are made anew: runs
+// and merges are written without them as it is, others are rewritten once erasures have gathered for almost a day. A
+// directory says up to which erasure it is done, so a crash at any step leaves nothing behind.
+//
 // Invariants:
 //
 //   - Every row of the groups up to the position is in exactly one directory. No row of a later group is in any.

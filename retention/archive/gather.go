@@ -102,8 +102,11 @@ func (s *Store) End(at Position, lastMs int64) {
 func (s *Store) Due(nowMs int64) bool {
 	s.mu.Lock()
 	first, last := s.firstMs, s.gathered.lastMs
+	isAwaited := s.m.position.Seq < s.mustReach && s.gathered.at.Seq >= s.mustReach
 	s.mu.Unlock()
 	switch {
+	case isAwaited:
+		return true
 	case first == 0:
 		return false
 	case s.memory.bytes() >= s.o.memoryBytes, last-first >= 1<<31:

@@ -41,6 +41,8 @@ type directory struct {
 	// Decided times of its rows.
 	firstMs, lastMs int64
 	days            []dayRows // how many rows have which LogDays, sorted
+	erased          uint64    // nothing in it was erased by a number that is not larger
+	rewrittenMs     int64     // when it was written anew for what was erased, Unix milliseconds; 0: never
 }
 
 type dayRows struct {
@@ -83,6 +85,8 @@ type manifest struct {
 	next          uint64
 	logDays       map[uint32]uint32 // of each product's plan behind the position
 	directories   []directory       // in the order of their numbers
+	logErased     uint64            // the commit log has nothing of what was erased by a number that is not larger
+	logErasedMs   int64             // since when, Unix milliseconds
 }
 
 func (m *manifest) clone() *manifest {
@@ -93,7 +97,8 @@ func (m *manifest) clone() *manifest {
 }
 
 const (
-	manifestVersion = 1
+	manifestVersion = 2
+	manifestOldest  = 1 // without what was erased
 	manifestMagic   = "MARC"
 )
 
@@ -130,7 +135,9 @@ func (m *manifest) append(dst []byte) []byte {
 			dst = binary.AppendUvarint(dst, uint64(x.days))
 			dst = binary.AppendUvarint(dst, x.rows)
 		}
+		dst = binary.AppendVarint(binary.AppendUvarint(dst, d.erased), d.rewrittenMs)
 	}
+	dst = binary.AppendVarint(binary.AppendUvarint(dst, m.logErased), m.logErasedMs)
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[begin:], castagnoli))
 }
 
@@ -141,10 +148,10 @@ func decodeManifest(b []byte) (*manifest, error) {
 		return nil, errors.New("it is no manifest of an archive")
 	case crc32.Checksum(b[:end], castagnoli) != binary.LittleEndian.Uint32(b[end:]):
 		return nil, errors.New("its checksum does not match")
-	case b[len(manifestMagic)] != manifestVersion:
+	case b[len(manifestMagic)] < manifestOldest || b[len(manifestMagic)] > manifestVersion:
 		return nil, fmt.Errorf("it has version %d, this meterd knows %d", b[len(manifestMagic)], manifestVersion)
 	}
-	c := column{b: b[fixed : len(b)-4]}
+	c, erases := column{b: b[fixed : len(b)-4]}, b[len(manifestMagic)] >= 2
 	m := &manifest{logDays: map[uint32]uint32{}}
 	m.position.Seq = c.uvarint()
 	copy(m.position.Chain[:], c.bytes(16))
@@ -163,10 +170,16 @@ func decodeManifest(b []byte) (*manifest, error) {
 		for k := c.uvarint(); k > 0 && !c.failed; k-- {
 			d.days = append(d.days, dayRows{uint32(c.uvarint()), c.uvarint()})
 		}
+		if erases {
+			d.erased, d.rewrittenMs = c.uvarint(), c.varint()
+		}
 		if d.level != levelRun && d.level != levelSpan || d.number >= m.next {
 			return nil, fmt.Errorf("it names directory %d of level %d", d.number, d.level)
 		}
 		m.directories = append(m.directories, d)
+	}
+	if erases {
+		m.logErased, m.logErasedMs = c.uvarint(), c.varint()
 	}
 	if c.failed || len(c.b) > 0 {
 		return nil, errors.New("it ends too early or too late")

@@ -1,9 +1,7 @@
 package archive
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 )
 
 // runReader reads a whole run, row by row, in the order of devices and places.
@@ -80,11 +78,10 @@ func (r *runReader) nextBlock() (err error) {
 	return nil
 }
 
-// eachOf calls fn for all rows of some runs, in the order of devices and places. The rows of a device in an older run
-// come before those in a newer one.
+// eachOf calls fn for all rows of some runs, in the order of devices and places. Runs hold whole groups, so the rows of
+// a device in one of them come before or behind those in another one; the numbers of runs do not tell, for some were
+// rewritten.
 func (s *Store) eachOf(runs []directory, fn func(*Row) error) error {
-	runs = slices.Clone(runs)
-	slices.SortFunc(runs, func(a, b directory) int { return cmp.Compare(a.number, b.number) })
 	readers := make([]rowReader, len(runs))
 	for i := range runs {
 		readers[i] = &runReader{s: s, d: runs[i]}
@@ -92,7 +89,8 @@ func (s *Store) eachOf(runs []directory, fn func(*Row) error) error {
 	return merged(readers, fn)
 }
 
-// merged calls fn for the rows of all readers in the order of devices; those of one device in the order of readers.
+// merged calls fn for the rows of all readers in the order of devices; those of one device reader by reader, in the
+// order of their next rows' places, or else in that of the readers.
 func merged(readers []rowReader, fn func(*Row) error) error {
 	const ended = ^Device(0)
 	rows, heads := make([]*Row, len(readers)), make([]Device, len(readers))
@@ -114,7 +112,8 @@ func merged(readers []rowReader, fn func(*Row) error) error {
 	for {
 		least := 0
 		for i := 1; i < len(heads); i++ {
-			if heads[i] < heads[least] {
+			if heads[i] < heads[least] || heads[i] == heads[least] && heads[i] != ended &&
+				rows[i].Place().Compare(rows[least].Place()) < 0 {
 				least = i
 			}
 		}

@@ -27,7 +27,10 @@ type Options struct {
 	// BytesMax is what all directories together may take before the oldest go early; 0: as much as they need. What is in
 	// memory comes on top, and while a merge runs what it makes.
 	BytesMax int64
-	Logger   *slog.Logger // told about what goes wrong in the background, and what goes early; nil: nobody is
+	// EraseAfter is how long erasures gather before directories are rewritten for them, and the least time between two
+	// rewritings of one; 0: EraseAfterDefault.
+	EraseAfter time.Duration
+	Logger     *slog.Logger // told about what goes wrong in the background, and what goes early; nil: nobody is
 
 	memoryBytes int                     // for tests; 0 stands for limits.go
 	blockRows   int                     // for tests; 0 stands for limits.go
@@ -42,6 +45,9 @@ func (o *Options) fill() {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.EraseAfter == 0 {
+		o.EraseAfter = EraseAfterDefault
 	}
 	if o.blockRows == 0 {
 		o.blockRows = blockRowsMax
@@ -111,7 +117,10 @@ type Store struct {
 	closed   bool
 	calls    sync.WaitGroup
 
-	sorts atomic.Uint64 // files to sort in, counted
+	sorts     atomic.Uint64 // files to sort in, counted
+	erasures  *Erasures     // never changed, but replaced
+	mustReach uint64        // a group that is to be archived as soon as it is gathered
+
 	stats stats
 }
 
@@ -123,7 +132,7 @@ type mark struct {
 	logDays map[uint32]uint32 // of each product's plan; copied when it is changed
 }
 
-type stats struct{ rows, runs, merges, removed, removedBytes, earlyRows, earlyBytes atomic.Uint64 }
+type stats struct{ rows, runs, merges, removed, removedBytes, earlyRows, earlyBytes, rewritten atomic.Uint64 }
 
 // Open opens or makes an archive. It removes what a crash has left that no manifest names. A directory that the
 // manifest names and that is not there, or a damaged manifest, is an error that wraps disk.ErrDamaged.
@@ -377,6 +386,7 @@ type Stats struct {
 	Removed, RemovedBytes uint64 // directories that were dead
 	EarlyRows, EarlyBytes uint64 // of directories that went early, since the start
 	RowsWritten           uint64 // in runs, since the start
+	Rewritten             uint64 // directories, for what was erased
 }
 
 // Stats returns how the archive stands.
@@ -387,6 +397,7 @@ func (s *Store) Stats() Stats {
 		RunsWritten: s.stats.runs.Load(), Merges: s.stats.merges.Load(), Removed: s.stats.removed.Load(),
 		RemovedBytes: s.stats.removedBytes.Load(), RowsWritten: s.stats.rows.Load(),
 		EarlyRows: s.stats.earlyRows.Load(), EarlyBytes: s.stats.earlyBytes.Load(),
+		Rewritten: s.stats.rewritten.Load(),
 	}
 	for i := range s.m.directories {
 		d := &s.m.directories[i]

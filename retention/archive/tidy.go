@@ -12,8 +12,9 @@ import (
 )
 
 // Tidy removes directories whose rows can no longer be read at nowMs, and those that must go early. It merges the runs
-// of spans that are over, or that have many. It ends early when ctx does, and goes on with the next call. nowMs is the
-// time that meterd decides by (R12), not the bare clock: one that leapt ahead would remove what is not over.
+// of spans that are over, or that have many, and rewrites what has rows that were erased some time ago. It ends early
+// when ctx does, and goes on with the next call. nowMs is the time that meterd decides by (R12), not the bare clock: one
+// that leapt ahead would remove what is not over.
 func (s *Store) Tidy(ctx context.Context, nowMs int64) error {
 	if err := s.begin(); err != nil {
 		return err
@@ -28,13 +29,13 @@ func (s *Store) Tidy(ctx context.Context, nowMs int64) error {
 		}
 		runs := s.dueRuns(nowMs)
 		if len(runs) == 0 {
-			return nil
+			break
 		}
 		if err := s.merge(ctx, runs, nowMs); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("merge %d runs of the archive: %w", len(runs), err)
 		}
 	}
-	return nil
+	return s.eraseDue(ctx, nowMs) // What was just merged has nothing that is erased.
 }
 
 // isDead reports whether none of a directory's rows can be read any more.
@@ -177,14 +178,13 @@ func (s *Store) merge(ctx context.Context, runs []directory, nowMs int64) error 
 		return err
 	}
 	var made []directory
-	for d := range days {
-		out, err := s.mergeDays(ctx, runs, d, nowMs)
+	for value := range days {
+		d := directory{level: levelSpan, number: s.newNumber(), span: runs[0].span, logDays: value}
+		out, err := s.writeFrom(ctx, d, runs, nowMs, func(r *Row) bool { return r.LogDays == value })
 		if err != nil {
 			return err
 		}
-		if out.rows > 0 {
-			made = append(made, out)
-		}
+		made = append(made, out...)
 	}
 	if err := s.replace(numbers, made, 0); err != nil {
 		return err
@@ -193,28 +193,31 @@ func (s *Store) merge(ctx context.Context, runs []directory, nowMs int64) error 
 	return nil
 }
 
-// mergeDays writes those rows of the runs that were decided under some log days and are not over.
-func (s *Store) mergeDays(ctx context.Context, runs []directory, days uint32, nowMs int64) (directory, error) {
-	d := directory{level: levelSpan, number: s.newNumber(), span: runs[0].span, logDays: days}
+// writeFrom writes those rows of some directories that d takes and that are not over. It returns d as it was made, none
+// without rows.
+func (s *Store) writeFrom(
+	ctx context.Context, d directory, from []directory, nowMs int64, takes func(*Row) bool,
+) ([]directory, error) {
 	w, err := s.newWriter(d, s.restTidy)
 	if err != nil {
-		return d, err
+		return nil, err
 	}
 	rows := 0
-	err = s.eachOf(runs, resting(s.restTidy, func(r *Row) error {
+	err = s.eachOf(from, resting(s.restTidy, func(r *Row) error {
 		if rows++; rows%mergeLookRows == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if r.LogDays != days || s.IsOver(r, nowMs) {
+		if !takes(r) || s.IsOver(r, nowMs) {
 			return nil
 		}
 		return w.add(r)
 	}))
 	if err != nil {
-		return d, w.fail(err)
+		return nil, w.fail(err)
 	}
 	if w.d.rows == 0 {
-		return w.d, errors.Join(w.load.abort(), os.RemoveAll(w.path))
+		return nil, errors.Join(w.load.abort(), os.RemoveAll(w.path))
 	}
-	return w.finish()
+	made, err := w.finish()
+	return []directory{made}, err
 }

@@ -27,12 +27,17 @@ type writer struct {
 	lastDays uint32
 	daysRun  uint64
 	rest     func()
+	erased   *Erasures
+	bare     Row // one whose topic and payload are erased
 }
 
 // newWriter begins a directory. rest is called now and then while it is read back.
 func (s *Store) newWriter(d directory, rest func()) (*writer, error) {
 	w := &writer{s: s, d: d, path: filepath.Join(s.o.Path, d.name()+disk.TmpSuffix), days: map[uint32]uint64{}}
 	w.rest, w.newest = rest, newNewest()
+	if _, w.erased = s.erasing(); w.erased != nil {
+		w.d.erased = w.erased.seq
+	}
 	if err := s.step("make " + d.name()); err != nil {
 		return nil, err
 	}
@@ -47,6 +52,11 @@ func (s *Store) newWriter(d directory, rest func()) (*writer, error) {
 }
 
 func (w *writer) add(r *Row) error {
+	if w.erased.Covers(r) {
+		w.bare = *r
+		w.bare.Erase()
+		r = &w.bare
+	}
 	if !w.block.takes(r) || w.block.rows == w.s.o.blockRows {
 		if err := w.flush(); err != nil {
 			return err

@@ -59,6 +59,7 @@ var accessTable = []grant{
 	{`PUT /v1/products/{product}/devices/{device}/suspended {"suspended":false}`, 200, adminsOnly},
 	{`GET /v1/products/{product}/devices/{device}/logs`, 200, readers},
 	{`GET /v1/products/{product}/logs`, 200, readers},
+	{`DELETE /v1/products/{product}/devices/{device}/logs`, 202, adminsOnly},
 	{`GET /v1/products/{product}/devices/{device}/usage`, 200, counting},
 	{`GET /v1/products/{product}/devices/usage?month=`, 200, counting},
 

@@ -28,6 +28,7 @@ type Engine interface {
 	Durable() error
 	DurableInLedger() error
 	Administer(name string, token *access.Token, fn shard.ChangeFunc) error
+	EraseLog(name string, token *access.Token, product string, device []byte) (untilMs int64, err error)
 }
 
 // Queries looks at what Engine keeps; *query.Reader is one.

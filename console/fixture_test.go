@@ -129,6 +129,7 @@ func (d *daemon) open() {
 		Region: dir.Region(), Retention: retentionOfTests, Views: []views.View{raw},
 	})
 	must(d.t, err)
+	raw.SetAdministration(d.engine)
 	d.queries, err = query.New(query.Options{Engine: d.engine, RawLog: raw, Ledger: list, Retention: retentionOfTests})
 	must(d.t, err)
 	d.t.Cleanup(func() {

@@ -55,6 +55,7 @@ func (h *Handler) routes() *router.Router {
 	get("/v1/products/{product}/devices/{device}/usage", access.RightUsage, (*call).showDeviceDays)
 	get("/v1/products/{product}/devices/{device}/logs", access.RightRead, (*call).showDeviceLog)
 	get("/v1/products/{product}/logs", access.RightRead, (*call).showProductLog)
+	r.DELETE("/v1/products/{product}/devices/{device}/logs", h.guard(access.RightOperate, (*call).eraseLogs))
 
 	post("/v1/tokens", access.RightAdminister, (*call).createToken)
 	get("/v1/tokens", access.RightAdminister, (*call).listTokens)

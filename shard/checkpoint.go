@@ -53,19 +53,28 @@ func (e *Engine) runCheckpoints() {
 				return
 			}
 		}
+		if err := e.eraseFromLog(); err != nil {
+			e.fail(err)
+			return
+		}
 		passed := min(e.checkpoint.begin.Load(), e.views.Passed(), e.cutting.keeps())
 		if err := e.o.Log.Release(e.clock.view(), passed); err != nil {
 			e.fail(fmt.Errorf("let go of old segments of the log: %w", err))
 			return
 		}
+		e.erasedFromLog()
+		e.endErasures()
 	}
 }
 
 // checkpointDue reports whether a replay would take too long, and the log has grown by as much as a checkpoint writes;
-// or whether segments wait for a checkpoint to go.
+// or whether segments wait for a checkpoint to go, those soon that hold what was erased.
 func (e *Engine) checkpointDue(since, span time.Duration) bool {
 	rows := e.sinceRows.Load()
 	if rows >= checkpointRowsMax && e.sinceBytes.Load() >= e.checkpoint.bytes.Load() {
+		return true
+	}
+	if e.erasing.change != 0 && e.checkpoint.begin.Load() < e.erasing.group {
 		return true
 	}
 	return e.durableSeq.Load() > e.checkpoint.begin.Load() && since >= span/2

@@ -34,6 +34,10 @@ type Log interface {
 	ChainOf(seq uint64) (commitlog.Chain, error)
 	ReadForward(ctx context.Context, after uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block) error
 	Release(nowMs int64, passed uint64) error
+	// Erase begins to free the disk of every byte of the groups up to `through`, which are all that are durable; Erased
+	// reports when that is done. Segments go with Release.
+	Erase() (through uint64, err error)
+	Erased(through uint64) bool
 }
 
 // Ledger is the view of the log that keeps licences, totals and the audit log, and what memory has let go of.
@@ -69,7 +73,9 @@ type Options struct {
 	Ledger Ledger
 	// Views follow the log beside the ledger; while the disk runs short those rest that are not slight, the ledger does
 	// not.
-	Views       []views.View
+	Views []views.View
+	// Eraser is the view that keeps the log's events; nil: nothing is erased.
+	Eraser      Eraser
 	Checkpoints Checkpoints
 	Guard       Guard
 	Clock       Clock
@@ -191,6 +197,7 @@ type Engine struct {
 	sinceBytes atomic.Int64
 	checkpoint checkpointer
 	cutting    cutting
+	erasing    erasing
 
 	// inside, when a test sets it, is called by every request after its last decision, before it leaves the gate.
 	inside func()

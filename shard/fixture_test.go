@@ -38,6 +38,9 @@ type memLog struct {
 	// stopAfter lets so many groups more in; those behind fail. 0: it lets all in.
 	stopAfter int
 	released  chan uint64 // gets what Release is told, when there is room
+	erases    int         // calls of Erase
+	// holdsErased is what Erased denies.
+	holdsErased bool
 }
 
 func (l *memLog) Append(g *commitlog.Group) error {
@@ -139,6 +142,22 @@ func (l *memLog) Release(_ int64, passed uint64) error {
 		}
 	}
 	return nil
+}
+
+// Erase implements Log: what is in memory is on no disk.
+func (l *memLog) Erase() (uint64, error) {
+	last, _, _ := l.Last()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.erases++
+	return last, l.err
+}
+
+// Erased implements Log.
+func (l *memLog) Erased(uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.holdsErased
 }
 
 // memStore is a ledger's store in memory.
@@ -319,6 +338,7 @@ type machine struct {
 	cuts   cutBounds
 	// logPayload is Options.LogPayloadBytes
 	logPayload int
+	eraser     Eraser
 	// retention of usage, as snapshots are told
 	retention time.Duration
 	*Engine
@@ -345,7 +365,7 @@ func (m *machine) options() Options {
 	return Options{
 		Log: m.log, Ledger: usage.New(usage.Options{Store: m.store}), Checkpoints: checkpoints, Guard: m.disk, Clock: m.clock,
 		HashSeed: 42, Region: "default", Retention: 168 * time.Hour, Lanes: m.lanes, claims: m.claims, cuts: m.cuts,
-		LogPayloadBytes: m.logPayload,
+		LogPayloadBytes: m.logPayload, Eraser: m.eraser,
 	}
 }
 

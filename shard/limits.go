@@ -62,6 +62,10 @@ const (
 	// The largest is a product with 10,000 names that are excepted from renewal, 670 KB.
 	changesBytesMax = 4 << 20
 
+	// erasuresASeal bounds the erasures that one change drops, 5 µs each with the gate closed; there is one a checkpoint's
+	// turn.
+	erasuresASeal = 100
+
 	// checkpointRowsMax makes a checkpoint due: replaying more takes longer than five seconds. Joining a row among ten
 	// million devices takes 70 to 90 ns of a core, decoding it 15, and several cores share both: 17 M rows a second.
 	checkpointRowsMax = 85_000_000

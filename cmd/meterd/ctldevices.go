@@ -59,6 +59,11 @@ func (c *ctl) devicesCommand() *cobra.Command {
 			return c.record(cmd, http.MethodGet, client.Path("v1", "products", args[0], "devices", args[1]), nil, nil)
 		}),
 		c.deviceUsageVerb(), c.productMonthVerb(),
+		c.verb("erase-logs PRODUCT DEVICE", "Erase topics and payloads of a device's log up to now",
+			func(cmd *cobra.Command, args []string) error {
+				path := client.Path("v1", "products", args[0], "devices", args[1], "logs")
+				return c.record(cmd, http.MethodDelete, path, nil, nil)
+			}),
 	)
 	c.addSuspension(cmd, "PRODUCT DEVICE", func(args []string) string {
 		return client.Path("v1", "products", args[0], "devices", args[1], "suspended")

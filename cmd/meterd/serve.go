@@ -28,6 +28,7 @@ type serveOptions struct {
 	data, listen, zone, region   string
 	retention, usageRetention    time.Duration
 	snapshotKeep                 time.Duration
+	eraseWithin                  time.Duration
 	checkpointEvery              time.Duration
 	drain                        time.Duration
 	tlsCert, tlsKey, tlsClientCA string
@@ -50,6 +51,13 @@ const (
 	logMaxBytesMin = 1 << 20
 	logMaxBytesMax = math.MaxInt64
 )
+
+// eraseWithinMin is the shortest time to promise that erased payloads are off the disk: files are looked at every
+// --checkpoint-every, 10 s if nobody says otherwise.
+const eraseWithinMin = time.Second
+
+// Of eraseParts of --erase-within erasures gather for eraseGatherParts; the rest is for rewriting.
+const eraseParts, eraseGatherParts = 12, 11
 
 // logRetentionDefault is how long the raw log is kept (R18).
 const logRetentionDefault = 168 * time.Hour
@@ -94,6 +102,10 @@ func serveCommand() *cobra.Command {
 	f.StringVar(
 		&o.logPayload, "log-payload", logPayloadFull,
 		"how much of each payload is logged: full, none, or so many bytes from its beginning",
+	)
+	f.DurationVar(
+		&o.eraseWithin, "erase-within", 24*time.Hour,
+		"how soon erased payloads of device logs are off the disk; nobody reads them from the call on",
 	)
 	f.DurationVar(
 		&o.usageRetention, "usage-retention", usageRetentionDefault,
@@ -191,6 +203,9 @@ func (o *serveOptions) validate() error {
 	}
 	if _, err := logPayloadBytes(o.logPayload); err != nil {
 		fault("--log-payload %q: %w", o.logPayload, err)
+	}
+	if o.eraseWithin < eraseWithinMin {
+		fault("--erase-within %s: must be at least %s", o.eraseWithin, eraseWithinMin)
 	}
 	if o.usageRetention < usageRetentionMin {
 		fault("--usage-retention %s: must be at least %s", o.usageRetention, usageRetentionMin)

@@ -68,7 +68,8 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed
 	}
 	seed := dir.HashSeed()
 	s.engine, err = shard.Open(shard.Options{
-		Log: s.log, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Checkpoints: checkpoints, Guard: dir.Guard(),
+		Log: s.log, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Eraser: s.raw,
+		Checkpoints: checkpoints, Guard: dir.Guard(),
 		Clock:    shard.NewSystemClock(),
 		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
 		CheckpointEvery: o.checkpointEvery, AcceptViewGap: o.acceptViewGap, LogPayloadBytes: keep, Logger: logger,
@@ -76,6 +77,7 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed
 	if err != nil {
 		return err
 	}
+	s.raw.SetAdministration(s.engine)
 	s.reader, err = query.New(query.Options{
 		Engine: s.engine, RawLog: s.raw, Ledger: s.ledger, Retention: o.retention, Logger: logger,
 		UsageRetention: o.usageRetention,
@@ -119,12 +121,13 @@ func openWebhooks(
 // openRawLog opens the archive of the log's events. One that is made for an older log begins where that begins.
 func openRawLog(o *serveOptions, dir *disk.Dir, log *commitlog.Log, logger *slog.Logger) (*rawlog.View, error) {
 	store, err := archive.Open(archive.Options{
-		Path:      dir.ArchivePath(),
-		Retention: o.retention,
-		Room:      dir.Guard().ArchiveRoom,
-		Spare:     dir.Guard().Room,
-		Logger:    logger,
-		BytesMax:  int64(o.logMaxBytes),
+		Path:       dir.ArchivePath(),
+		Retention:  o.retention,
+		Room:       dir.Guard().ArchiveRoom,
+		Spare:      dir.Guard().Room,
+		Logger:     logger,
+		BytesMax:   int64(o.logMaxBytes),
+		EraseAfter: o.eraseWithin / eraseParts * eraseGatherParts,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w; or move %q away and start once with --accept-view-gap: events that are gone from the "+

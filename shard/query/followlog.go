@@ -21,7 +21,13 @@ func (r *Reader) FollowDevice(ctx context.Context, q LogQuery, idle func(Product
 		err = r.View(func(v *View) { ordinal, isKnown = v.ordinal(q.Product, q.Device) })
 		return ordinal, isKnown, err
 	}
-	return r.raw.FollowDevice(ctx, raw, o, func(row *rawlog.Row) bool { return fn(entryOf(row)) })
+	return r.raw.FollowDevice(ctx, raw, o, func(row *rawlog.Row) bool {
+		e := entryOf(row)
+		if e.hide(r.engine.Catalogue(), q.Product.ID, q.Device) && len(q.Topic) > 0 {
+			return true
+		}
+		return fn(e)
+	})
 }
 
 // FollowProduct is FollowDevice for all devices of a product.
@@ -33,6 +39,9 @@ func (r *Reader) FollowProduct(
 		e := entryOf(row)
 		if failed = r.engine.Named(e.name); failed != nil {
 			return false
+		}
+		if e.hide(r.engine.Catalogue(), q.Product.ID, e.Device) && len(q.Topic) > 0 {
+			return true
 		}
 		return fn(e)
 	})

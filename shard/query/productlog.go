@@ -47,7 +47,7 @@ func (r *Reader) ProductLog(ctx context.Context, q ProductLogQuery, fn func(*Log
 	if err := r.engine.Durable(); err != nil {
 		return err
 	}
-	g := named{engine: r.engine, fn: fn}
+	g := named{engine: r.engine, product: q.Product.ID, byTopic: len(q.Topic) > 0, fn: fn}
 	var failed error
 	err := r.raw.ProductLog(ctx, raw, func(row *rawlog.Row) bool {
 		var more bool
@@ -84,9 +84,11 @@ func (r *Reader) owners(ordinals []uint64, products []uint32) error {
 	})
 }
 
-// named gives entries their devices' names, some at a time.
+// named gives entries their devices' names, some at a time, and hides what is erased by then.
 type named struct {
 	engine  *shard.Engine
+	product uint32
+	byTopic bool // entries without a topic are not wanted
 	fn      func(*LogEntry) bool
 	entries []*LogEntry
 	bytes   int
@@ -110,9 +112,13 @@ func (g *named) flush() (more bool, err error) {
 			e.name(devices)
 		}
 	})
+	catalogue := g.engine.Catalogue()
 	for _, e := range g.entries {
 		if err != nil || g.ended {
 			break
+		}
+		if e.hide(catalogue, g.product, e.Device) && g.byTopic {
+			continue
 		}
 		g.ended = !g.fn(e)
 	}

@@ -15,6 +15,9 @@
 //	     └── behind: from the last row on ◄── seat is full ◄─┐  │ take
 //	commit log ──20 ms──► followReader ──► rows of a group ──┴► seat: a bounded queue
 //
+// Topics and payloads that are erased are hidden from the change on, wherever a row lies: of one device here, of a
+// product by whoever names the devices (shard/query).
+//
 // Invariants:
 //
 //   - The view reads the log's files itself, up to the last durable group. Ingest hands nothing over and waits for

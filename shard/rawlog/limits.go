@@ -31,6 +31,8 @@ const (
 	tidyAge    = time.Minute
 	tidyAgeMin = 250 * time.Millisecond
 	tidyPart   = 7 * 20
+	// tidyErasePart is what part of the time in which erasures gather may pass before it is noticed that they have.
+	tidyErasePart = 20
 	// retryAfter is how long upkeep rests after an error.
 	retryAfter = 5 * time.Second
 	// followEvery is how often the log is looked at for those who follow it: what they are given is as old at most, and

@@ -26,6 +26,11 @@ func (v *View) RegisterMetrics(set *metric.Set) {
 		Func(func() float64 { return float64(s.Stats().Removed) })
 	set.Counters("meterd_archive_removed_bytes_total", "Bytes of the directories that were removed.").
 		Func(func() float64 { return float64(s.Stats().RemovedBytes) })
+	set.Gauges("meterd_log_erasures_pending",
+		"Devices whose erased payloads nobody reads any more and which are still on the disk.").
+		Func(func() float64 { return float64(v.erasurePending()) })
+	set.Counters("meterd_archive_erase_rewrites_total", "Directories that were rewritten without what is erased.").
+		Func(func() float64 { return float64(s.Stats().Rewritten) })
 	v.registerMarks(set)
 	v.followers.registerMetrics(set)
 }

@@ -26,7 +26,10 @@ type Filter struct {
 	Type         event.Type // 0: all
 	ByVerdict    bool       // Verdict alone
 	Verdict      event.Code
-	Topic        []byte // this topic alone; empty: all
+	Topic        []byte // this topic alone; empty: all; what is erased has none
+
+	erased        *archive.Erasures // of all devices, if there is a Topic
+	erasedUntilMs int64             // of the one device that is read
 }
 
 // wants reports whether the filter takes a row.
@@ -35,7 +38,7 @@ func (v *View) wants(f *Filter, r *Row) bool {
 	case r.DecidedMs < f.FromMs || r.DecidedMs > f.ToMs,
 		f.Type != 0 && r.Type != uint8(f.Type),
 		f.ByVerdict && r.Code != uint8(f.Verdict),
-		len(f.Topic) > 0 && !bytes.Equal(r.Topic, f.Topic):
+		len(f.Topic) > 0 && (!bytes.Equal(r.Topic, f.Topic) || r.DecidedMs <= f.erasedUntilMs || f.erased.Covers(r)):
 		return false
 	}
 	return !v.o.Store.IsOver(r, f.NowMs)
@@ -74,8 +77,12 @@ var errMoved = errors.New("the log has moved on")
 // when it was called is there. A row is valid until fn returns. A bounded part of log or archive is copied, let go, and
 // then searched: however slow fn is, it holds nothing.
 func (v *View) DeviceLog(ctx context.Context, q Query, fn func(*Row) bool) error {
+	q.erasedUntilMs = v.erasedUntilMs(q.Product, q.Device)
 	given := func(r *Row) bool {
 		q.After = r.Place()
+		if r.DecidedMs <= q.erasedUntilMs {
+			r.Erase()
+		}
 		return fn(r)
 	}
 	for range snapshotsMax {

@@ -49,6 +49,7 @@ type View struct {
 	chunk     []byte          // Follow's
 	block     commitlog.Block // Follow's
 	row       archive.Row     // Follow's
+	erasing   erasing
 }
 
 // New returns the view that o.Store keeps.
@@ -135,8 +136,9 @@ func (v *View) Follow(ctx context.Context, last uint64, devices views.Devices) e
 	return nil
 }
 
-// writeRun writes what was gathered, and has Maintain look: there may be too much now.
+// writeRun writes what was gathered, without what is erased, and has Maintain look: there may be too much now.
 func (v *View) writeRun() error {
+	v.learn()
 	if err := v.o.Store.WriteRun(); err != nil {
 		return err
 	}
@@ -228,14 +230,14 @@ type Upkeep struct {
 	CountedMs func() int64
 }
 
-// Maintain merges directories and removes those that are over, or too much, until ctx ends. What fails is tried again,
-// and fails the view until it succeeds.
+// Maintain merges directories, removes those that are over, or too much, and rewrites those with what is erased, until
+// ctx ends. What fails is tried again, and fails the view until it succeeds.
 func (v *View) Maintain(ctx context.Context, u Upkeep) {
 	v.now.Store(&u.Now)
 	v.gather.Store(&pace{rows: u.Rows, low: u.Low, done: ctx.Done()})
 	v.tidy.Store(&pace{rows: u.Rows, low: u.Low, done: ctx.Done()})
 	v.o.Store.SetCounted(u.CountedMs)
-	every := min(max(v.o.Retention/tidyPart, tidyAgeMin), tidyAge)
+	every := min(max(min(v.o.Retention/tidyPart, v.o.Store.EraseAfter()/tidyErasePart), tidyAgeMin), tidyAge)
 	timer := time.NewTimer(every)
 	defer timer.Stop()
 	for {

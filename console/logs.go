@@ -48,25 +48,32 @@ func (c *call) showProductLog() error {
 	if err != nil {
 		return err
 	}
-	return c.answerLog(&productLog{q}, c.admitSorting)
+	return c.answerLog(&productLog{q}, c.admitSorting, mediaParquet)
 }
 
-// answerLog answers with a page of a log, with a line an entry, or with what comes. admit is asked before all of it is
-// streamed.
-func (c *call) answerLog(log askedLog, admit func() (leave func(), err error)) error {
+// answerLog answers with a page of a log, with what comes, or streams it: with a line an entry, or as one of some more
+// media types. admit is asked before all of it is streamed.
+func (c *call) answerLog(log askedLog, admit func() (leave func(), err error), more ...string) error {
 	switch follows, err := c.choice("follow", "true", "false"); {
 	case err != nil:
 		return err
 	case follows == "true":
 		return c.followLog(log)
 	}
-	streams, limit := c.preferred(mediaJSON, mediaNDJSON) == mediaNDJSON, pageDefault
+	media, limit := c.preferred(append([]string{mediaJSON, mediaNDJSON}, more...)...), pageDefault
+	streams := media != mediaJSON
 	if streams {
 		limit = 0
 	}
 	limit, err := c.limit(limit)
 	if err != nil {
 		return err
+	}
+	if media == mediaParquet {
+		if c.query("order") == "desc" {
+			return invalid("order", "must be asc, or left out: a Parquet file has the oldest entries first")
+		}
+		log.filter().Oldest = true
 	}
 	if !c.readers.enter(c.token.Name) {
 		return &event.Problem{Code: event.Overloaded, Detail: "too many logs are being read already; send it again"}
@@ -89,7 +96,7 @@ func (c *call) answerLog(log askedLog, admit func() (leave func(), err error)) e
 		reader := leave
 		leave = func() { admitted(); reader() }
 	}
-	c.streamLog(log, limit, leave)
+	c.streamLog(log, media, limit, leave)
 	return nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/query"
 )
@@ -16,18 +18,24 @@ type logStream struct {
 	pieces
 	h     *Handler
 	log   askedLog
+	media string
 	limit int // 0: all
 	lines int
 }
 
-// streamLog answers with a line an entry. leave is called when the stream has ended.
-func (c *call) streamLog(log askedLog, limit int, leave func()) {
-	c.ctx.SetContentType(mediaNDJSON)
+// streamLog answers with a log as a media type. leave is called when the stream has ended.
+func (c *call) streamLog(log askedLog, media string, limit int, leave func()) {
+	c.ctx.SetContentType(media)
+	if media == mediaParquet {
+		c.ctx.Response.Header.Set(
+			fasthttp.HeaderContentDisposition, `attachment; filename="`+log.product().Name+`.parquet"`)
+	}
+	c.ctx.Response.ImmediateHeaderFlush = true // All of a product may have to be sorted before anything is there.
 	if c.ctx.IsHead() {
 		leave()
 		return
 	}
-	s := &logStream{pieces: pieces{conn: c.ctx.Conn()}, h: c.Handler, log: log, limit: limit}
+	s := &logStream{pieces: pieces{conn: c.ctx.Conn()}, h: c.Handler, log: log, media: media, limit: limit}
 	within := logStreamWithin
 	if s.isSorted() {
 		within = sortedStreamWithin
@@ -52,7 +60,10 @@ func (s *logStream) isSorted() bool {
 // an answer that is not whole.
 func (s *logStream) run(ctx context.Context, w *bufio.Writer) {
 	write := s.writePages
-	if s.isSorted() {
+	switch {
+	case s.media == mediaParquet:
+		write = s.writeParquet
+	case s.isSorted():
 		write = s.writeSorted
 	}
 	err := write(ctx, w)

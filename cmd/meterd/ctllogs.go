@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +27,10 @@ var logColumns = []column{
 	{"TOPIC", "topic"},
 	{"PAYLOAD", "payload|payload_base64"},
 }
+
+// productLogTimeout is how long the log of a product may be silent, unless --timeout says otherwise: it is sorted a day
+// at a time, a hundred million rows in two minutes.
+const productLogTimeout = 10 * time.Minute
 
 // mediaParquet is the media type of a log as one Parquet file.
 const mediaParquet = "application/vnd.apache.parquet"
@@ -49,6 +54,9 @@ func (c *ctl) logsCommand() *cobra.Command {
 			err := errors.Join(
 				c.checkLogFlags(cmd, len(args) == 2), setInstant(l.query, cmd, "from", from), setInstant(l.query, cmd, "to", to),
 			)
+			if len(args) == 1 && !c.flags.Changed("timeout") {
+				c.timeout = productLogTimeout
+			}
 			switch {
 			case err != nil:
 				return usageError{err}

@@ -77,6 +77,8 @@ const (
 	sortRoom = 256 << 20
 	// scanBytes is what a scan of a product copies at once.
 	scanBytes = 1 << 20
+	// giveRows is how many rows are given between two looks whether the reader still wants any.
+	giveRows = 256
 	// ownersAtOnce is how many ordinals are looked up at once, at some 30 ns each.
 	ownersAtOnce = 4096
 

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"math"
 	"slices"
 )
 
@@ -153,19 +154,21 @@ func (p *ProductReader) directories(ctx context.Context, x *Snapshot, fn func(*R
 		if err := ctx.Err(); err != nil {
 			return Ended, err
 		}
-		next, err := p.first(ctx, sources)
+		next, until, err := p.first(ctx, sources)
 		if err != nil || next == nil {
 			return GoOn, err
 		}
-		r, err := next.take()
-		if err != nil {
-			return Ended, err
-		}
-		if !p.give(r, fn) {
-			return Stopped, nil
-		}
-		if err := next.skip(); err != nil {
-			return Ended, err
+		for n := 0; n == 0 || n < giveRows && next.ready && direction(p.q.Oldest).compare(next.bound, until) < 0; n++ {
+			r, err := next.take()
+			if err != nil {
+				return Ended, err
+			}
+			if !p.give(r, fn) {
+				return Stopped, nil
+			}
+			if err := next.skip(); err != nil {
+				return Ended, err
+			}
 		}
 	}
 }
@@ -182,11 +185,15 @@ func (p *ProductReader) sources(x *Snapshot) (list []*productSource) {
 	return list
 }
 
-// first returns the source with the next row, nil at the end. A source is loaded once it may have it: directories
-// follow each other in time, but for those of one span and several log days.
-func (p *ProductReader) first(ctx context.Context, sources []*productSource) (*productSource, error) {
+// first returns the source with the next row, nil at the end, and the place up to which no other one has a row. A
+// source is loaded once it may have the next row: directories follow each other in time, but for those of one span
+// and several log days.
+func (p *ProductReader) first(
+	ctx context.Context, sources []*productSource,
+) (best *productSource, until ProductPlace, err error) {
+	order := direction(p.q.Oldest)
 	for {
-		var best *productSource
+		best, until = nil, (!order).edge(math.MinInt64, math.MaxInt64)
 		for _, s := range sources {
 			if s.ended {
 				p.passed[s.dir.number] = true
@@ -197,16 +204,19 @@ func (p *ProductReader) first(ctx context.Context, sources []*productSource) (*p
 				continue
 			}
 			// Of two with the same bound the one that is not loaded comes first: it may have an earlier row.
-			c := direction(p.q.Oldest).compare(s.bound, best.bound)
-			if c < 0 || c == 0 && best.ready && !s.ready {
-				best = s
+			later := s
+			if c := order.compare(s.bound, best.bound); c < 0 || c == 0 && best.ready && !s.ready {
+				best, later = s, best
+			}
+			if order.compare(later.bound, until) < 0 {
+				until = later.bound
 			}
 		}
 		if best == nil || best.ready {
-			return best, nil
+			return best, until, nil
 		}
 		if err := best.load(ctx); err != nil {
-			return nil, err
+			return nil, until, err
 		}
 	}
 }

@@ -3,6 +3,7 @@ package archive
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -313,5 +314,21 @@ func TestSorter(t *testing.T) {
 		if err := errors.Join(x.close(), s.Close()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestSortFileOfACrash: what a crash leaves between making a file to sort in and unlinking it goes with the next start.
+func TestSortFileOfACrash(t *testing.T) {
+	s := testStore(t, Options{})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.o.Path+"/sort-7.tmp", []byte("rows"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = testStore(t, s.o)
+	proveNoLeftovers(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -53,22 +54,21 @@ func (x *sorter) order() {
 	for i := range x.index {
 		x.index[i] = uint32(i)
 	}
-	slices.SortFunc(x.index, func(i, j uint32) int {
+	slices.SortFunc(x.index, func(i, j uint32) int { // As ProductPlace.Compare.
 		p, q := &rows[i], &rows[j]
-		if p.ms != q.ms {
-			if (p.ms < q.ms) == bool(x.oldest) {
-				return -1
-			}
-			return 1
+		if !x.oldest {
+			i, j, p, q = j, i, q, p
 		}
-		return x.oldest.compare(x.place(i), x.place(j))
+		switch {
+		case p.ms != q.ms:
+			return cmp.Compare(p.ms, q.ms)
+		case p.tie != q.tie:
+			return cmp.Compare(p.tie, q.tie)
+		case p.device != q.device:
+			return cmp.Compare(p.device, q.device)
+		}
+		return cmp.Compare(x.orders[i], x.orders[j])
 	})
-}
-
-func (x *sorter) place(i uint32) ProductPlace {
-	m := &x.rows.rows[i]
-	r := Row{Device: m.device, DecidedMs: x.baseMs + int64(m.ms), Tie: m.tie, Order: x.orders[i]}
-	return r.ProductPlace()
 }
 
 // inMemory sets row to the next row in memory.

@@ -67,6 +67,7 @@ type Product struct {
 type ProductState struct {
 	Account    *AccountState
 	GiftsDrawn uint64 // monotone; guarded by the account's lock
+	OTADay     uint32 // the latest day that an upgrade counted on; guarded by the account's lock
 	lotFirst   int    // lots before it are empty for ever; guarded by the account's lock
 	// Active and Online count devices for views; recovery counts them anew.
 	Active, Online atomic.Int64

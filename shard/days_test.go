@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -471,6 +472,41 @@ func TestDayEndWaitsForWhoReplacesAWord(t *testing.T) {
 			m.checkDays()
 		})
 	}
+}
+
+// An upgrade that took its time before midnight, and is decided after one that began behind it, counts on the day that
+// the other has begun: a word holds no day, so the days of its changes must not fall.
+func TestUpgradeBehindOneOfTheNextDay(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", `{"messages_per_day":1,"ota_per_month":5}`, 1)
+	m.submit(line("connect", "p", "d") + line("up", "p", "d"))
+	m.days.running.Lock() // The engine's own scan must not replace the word first.
+	defer m.days.running.Unlock()
+	m.clock.pass(38*time.Hour - time.Second)
+	upgrade := `{"type":"ota","product":"p","device":"d","size":1}` + "\n"
+	stopped, release := make(chan struct{}), make(chan struct{})
+	m.replaced = sync.OnceFunc(func() {
+		close(stopped)
+		<-release
+	})
+	done := make(chan error, 2)
+	submit := func(lines string) {
+		r := request(t, lines)
+		go func() { done <- m.Submit(r) }()
+	}
+	submit(line("up", "p", "d") + upgrade)
+	<-stopped
+	m.clock.pass(2 * time.Second)
+	submit(upgrade)
+	slot := m.table.Find(m.table.KeyOf(m.Catalogue().Product([]byte("p")).ID, []byte("d")))
+	for slot.OTA().Allowance() == 0 {
+		runtime.Gosched()
+	}
+	close(release)
+	if err := errors.Join(<-done, <-done); err != nil {
+		t.Fatal(err)
+	}
+	m.checkDays()
 }
 
 // A scan that fails is logged and not tried again at once, unless the operator hears of the cause in other ways.

@@ -27,6 +27,8 @@ const (
 	// pieceBytes is what a client must take within takeTimeout, or its stream ends.
 	pieceBytes  = 16 << 10
 	takeTimeout = time.Minute
+	// endWithin is what it still has when the stream is to end because the daemon stops.
+	endWithin = time.Second
 	// usageReadersMax bounds the requests that read usage at a time: each holds some 15 MB, and keeps all processors busy
 	// while it makes them. usageReadersATokenMax is a token's part.
 	usageReadersMax       = 16

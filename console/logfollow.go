@@ -101,6 +101,7 @@ func (c *call) beginAt(log askedLog) (ms int64, err error) {
 // run writes until the client or the daemon ends it, the token is no longer good, or the log cannot be read: then the
 // connection is closed, which the client sees as an answer that is not whole.
 func (s *logFollow) run(ctx context.Context, w *bufio.Writer) {
+	defer s.hurry(ctx)()
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() {
@@ -140,7 +141,7 @@ func (s *logFollow) writeEvents(ctx context.Context, w *bufio.Writer, done chan 
 			}
 			silent = 0
 		}
-		if text = s.take(); len(text) > 0 {
+		if text = s.take(text); len(text) > 0 {
 			if !s.isAllowed() {
 				return
 			}
@@ -210,12 +211,12 @@ func (m *mailbox) put(ctx context.Context, parts ...string) bool {
 	}
 }
 
-// take returns what is there, and makes room.
-func (m *mailbox) take() []byte {
+// take returns what is there, and makes room. The memory of what was taken before is used again.
+func (m *mailbox) take(before []byte) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	text := m.text
-	m.text = nil
+	m.text = before[:0]
 	signal(m.room)
 	return text
 }

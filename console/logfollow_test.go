@@ -266,6 +266,26 @@ func TestSlowFollowerIsCut(t *testing.T) {
 	})
 }
 
+// A client that takes nothing does not hold up the end of the daemon.
+func TestSlowFollowerEndsWithTheDaemon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, client, run := newFollow(t, func(_ context.Context, entry func(*query.LogEntry) bool) error {
+			for entry(&query.LogEntry{}) {
+				continue
+			}
+			return nil
+		})
+		const stopsAfter = 5 * time.Second
+		ctx, cancel := context.WithTimeout(t.Context(), stopsAfter)
+		defer cancel()
+		began := time.Now()
+		if logged := run(ctx); logged.Len() > 0 || time.Since(began) != stopsAfter+endWithin {
+			t.Errorf("it ended after %s, logged %q", time.Since(began), logged)
+		}
+		_ = client.Close() // It has read nothing.
+	})
+}
+
 // Whatever ends the log, what came before it is written. An error is told to the operator, and the client sees an
 // answer that is not whole.
 func TestFollowedLogThatFails(t *testing.T) {

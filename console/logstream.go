@@ -45,6 +45,7 @@ func (c *call) streamLog(log askedLog, media string, limit int, leave func()) {
 	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
 		defer leave()
 		defer cancel()
+		defer s.hurry(ctx)()
 		go watchClient(ctx, s.conn, cancel)
 		s.run(ctx, w)
 	})

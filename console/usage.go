@@ -56,6 +56,7 @@ func (c *call) showUsage() error {
 	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
 		defer leave()
 		defer cancel()
+		defer s.hurry(ctx)()
 		go watchClient(ctx, s.conn, cancel)
 		s.run(ctx, w)
 	})

@@ -7,13 +7,14 @@
 //	     └───────────── tail ───────────┴── Snapshot.Each, of a device; ProductReader ────┘
 //	                      └──────────────────► DeviceLog, ProductLog: in the order of places
 //
-// A log is followed in two ways by turns. What is there is searched, oldest first; what comes is read by one reader for
-// all followers, which decodes each group once:
+// A log is followed in three ways. What is there is searched, oldest first. What comes is read by one reader for all
+// followers, which decodes each group once. A follower that does not take it in time reads the log by itself, from the
+// last group on that it has, until it is at the end again:
 //
-//	DeviceLog, ProductLog ──► rows up to now ──────────────► follower ──► fn, which may be slow
-//	     ▲                                                      ▲
-//	     └── behind: from the last row on ◄── seat is full ◄─┐  │ take
-//	commit log ──20 ms──► followReader ──► rows of a group ──┴► seat: a bounded queue
+//	DeviceLog, ProductLog ──► rows up to now ────────────► follower ──► fn, which may be slow
+//	     ▲ the group is gone                                ▲    ▲ take
+//	commit log ──► logPage: a bounded part at once ─────────┘    │
+//	     └─20 ms─► followReader ──► rows of a group ──► seat: a bounded queue
 //
 // Topics and payloads that are erased are hidden from the change on, wherever a row lies: of one device here, of a
 // product by whoever names the devices (shard/query).

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
+	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/views"
 )
 
@@ -70,8 +72,9 @@ func (v *View) FollowProduct(ctx context.Context, q ProductQuery, o Following, f
 	return nil
 }
 
-// follower is one who follows the raw log. It reads what there is behind its last row, takes a seat, reads what has
-// become durable before that, and then what comes to its seat. When it loses the seat it begins again.
+// follower is one who follows the raw log. It searches for what there is behind its last row, takes a seat, reads what
+// has become durable before that, and then what comes to its seat. When it loses the seat it goes on in the log, where
+// what it lacks lies together, or, if that has gone, searches again.
 type follower struct {
 	v       *View
 	product uint32
@@ -92,6 +95,8 @@ type follower struct {
 
 	fromMs int64
 	after  ProductPlace // of the last row
+	// log is where the follower is in the log; nil: rows that it lacks may be gone from there.
+	log *logPlace
 }
 
 // errEnough says that fn needs no more.
@@ -128,7 +133,7 @@ func (f *follower) once(ctx context.Context) error {
 	for {
 		rows, passed, err := s.take(ctx, idleAfter)
 		if err != nil {
-			f.fromMs = max(f.fromMs, s.passedMs)
+			f.log = s.passed
 			return err
 		}
 		for _, r := range rows {
@@ -137,7 +142,7 @@ func (f *follower) once(ctx context.Context) error {
 			}
 		}
 		if len(rows) == 0 && passed != nil && f.o.Idle != nil {
-			if p := passed.end(f.product); f.compare(p, f.after) > 0 {
+			if p := passed.rowPlace(f.product); f.compare(p, f.after) > 0 {
 				f.o.Idle(p)
 			}
 		}
@@ -146,10 +151,41 @@ func (f *follower) once(ctx context.Context) error {
 
 // catchUp hands over the rows that are durable now.
 func (f *follower) catchUp(ctx context.Context) error {
-	_, lastMs, _ := f.v.o.Log.Last()
-	for isCut := true; isCut; {
-		rows, more, err := f.page(ctx)
+	for more := true; more; {
+		if f.log == nil {
+			if err := f.searchOn(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		var rows []*Row
+		var err error
+		if rows, more, err = f.logPage(ctx); errors.Is(err, errMoved) {
+			f.fromMs, f.log, more = max(f.fromMs, f.log.ms), nil, true
+			continue
+		}
 		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if !f.give(r) {
+				return errEnough
+			}
+		}
+	}
+	return nil
+}
+
+// searchOn hands over the rows up to the end of the log, wherever they are.
+func (f *follower) searchOn(ctx context.Context) error {
+	gathered, end := f.v.logEnd()
+	err := f.v.countTies(ctx, gathered, &end, &commitlog.Block{})
+	if errors.Is(err, errMoved) {
+		return ctx.Err() // It has another end by now.
+	}
+	for isCut := true; isCut && err == nil; {
+		var rows []Row
+		if rows, isCut, err = f.page(ctx); err != nil {
 			return err
 		}
 		for i := range rows {
@@ -157,25 +193,73 @@ func (f *follower) catchUp(ctx context.Context) error {
 				return errEnough
 			}
 		}
-		if isCut = more; isCut && f.sorted != nil {
-			if isCut, err = f.rest(ctx); err != nil {
-				return err
-			}
+		if isCut && f.sorted != nil {
+			isCut, err = f.rest(ctx)
 		}
 	}
-	f.fromMs = max(f.fromMs, lastMs) // Whatever was decided before was searched.
-	return nil
+	if err == nil {
+		f.log = &end
+	}
+	return err
 }
 
-// page returns the next rows of what is searched, and whether there may be more. They are copied, and nothing is held
-// while they are handed over.
-func (f *follower) page(ctx context.Context) (rows []Row, isCut bool, err error) {
+// enter returns what a follower needs to search; leave must be called.
+func (f *follower) enter(ctx context.Context) (x *searcher, leave func(), err error) {
 	select {
-	case f.v.followers.searching <- struct{}{}:
-		defer func() { <-f.v.followers.searching }()
+	case x = <-f.v.followers.searching:
+		return x, func() { f.v.followers.searching <- x }, nil
 	case <-ctx.Done():
-		return nil, false, ctx.Err()
+		return nil, nil, ctx.Err()
 	}
+}
+
+// logPage returns the next rows of the log, and whether there may be more. They are copied, and nothing is held while
+// they are handed over.
+func (f *follower) logPage(ctx context.Context) (rows []*Row, more bool, err error) {
+	x, leave, err := f.enter(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	defer leave()
+	if err := f.v.readBehind(ctx, f.log.seq, catchUpBytes, &x.block); err != nil {
+		return nil, false, err
+	}
+	x.groups.learn = func(_ *deviceSeats, ordinal uint64) { f.ordinal, f.isKnown = ordinal, true }
+	alone := newAudience(nil, []*seat{{f: f, ordinal: f.ordinal, isKnown: f.isKnown}})
+	size := 0
+	for i := range x.block.Groups {
+		at := *f.log
+		found, err := x.groups.read(&x.block.Groups[i], &at, alone)
+		if err != nil {
+			return nil, false, err
+		}
+		if f.device != nil { // Rows of before and after it was known come in the order of a device.
+			slices.SortFunc(found, func(a, b foundRow) int {
+				return f.compare(a.row.ProductPlace(), b.row.ProductPlace())
+			})
+		}
+		for _, r := range found {
+			if !f.wants(r.row) || !f.isBehind(r.row) {
+				continue
+			}
+			if size >= catchUpBytes {
+				return rows, true, nil // The group is read again, for the rest of its rows.
+			}
+			rows, size = append(rows, r.row), size+rowBytes(r.row)
+		}
+		clear(found)
+		f.log = &at
+	}
+	return rows, len(x.block.Groups) > 0, nil
+}
+
+// page returns the next rows of what is searched, and whether there may be more, likewise.
+func (f *follower) page(ctx context.Context) (rows []Row, isCut bool, err error) {
+	_, leave, err := f.enter(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	defer leave()
 	size := 0
 	err = f.search(ctx, func(r *Row) bool {
 		rows = append(rows, *r)
@@ -213,12 +297,16 @@ func (f *follower) rest(ctx context.Context) (isCut bool, err error) {
 	return false, err
 }
 
+// isBehind reports whether a row was not handed over yet.
+func (f *follower) isBehind(r *Row) bool {
+	return r.DecidedMs >= f.fromMs && (f.after == (ProductPlace{}) || f.compare(r.ProductPlace(), f.after) > 0)
+}
+
 // give hands a row over, unless it was.
 func (f *follower) give(r *Row) (more bool) {
-	p := r.ProductPlace()
-	if r.DecidedMs < f.fromMs || f.after != (ProductPlace{}) && f.compare(p, f.after) <= 0 {
+	if !f.isBehind(r) {
 		return true
 	}
-	f.after = p
+	f.after = r.ProductPlace()
 	return f.fn(r)
 }

@@ -42,7 +42,7 @@ func BenchmarkFollowRows(b *testing.B) {
 			h := &followers{v: v, seatBytes: 1 << 40, seatsBytes: 1 << 40}
 			follow.o.Named = func(fn func(views.Devices)) error { fn(productTwo{}); return nil }
 			follow.wants = func(*Row) bool { return true }
-			r := &followReader{h: h}
+			r := &followReader{h: h, groups: groupReader{v: v, learn: h.learn}}
 			s := &seat{
 				h:       h,
 				reader:  r,

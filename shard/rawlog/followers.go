@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/views"
 )
 
@@ -17,8 +18,8 @@ type followers struct {
 	behind atomic.Uint64 // seats that were taken away, counted
 	rows   atomic.Uint64 // that were put in seats, counted
 
-	// searching has a place for each follower that searches log and archive.
-	searching  chan struct{}
+	// searching has what followers need to search log or archive, for some at once.
+	searching  chan *searcher
 	seatBytes  int          // of limits.go, or a test's
 	seatsBytes int64        // the same
 	pageRows   int          // catchUpRows, or a test's
@@ -35,11 +36,21 @@ type followers struct {
 // place in the log. The follower catches up, and takes another seat.
 var errBehind = errors.New("the follower is behind")
 
+// searcher is the memory of a follower that reads the log by itself.
+type searcher struct {
+	groups groupReader
+	block  commitlog.Block
+}
+
 func newFollowers(v *View) *followers {
-	return &followers{
-		v: v, searching: make(chan struct{}, searchesMax), seatBytes: seatBytes, seatsBytes: seatsBytes,
+	h := &followers{
+		v: v, searching: make(chan *searcher, searchesMax), seatBytes: seatBytes, seatsBytes: seatsBytes,
 		pageRows: catchUpRows,
 	}
+	for range searchesMax {
+		h.searching <- &searcher{groups: groupReader{v: v}}
+	}
+	return h
 }
 
 // join gives a follower a seat. The rows of every group that is not durable yet will be put in it, but perhaps not
@@ -88,15 +99,15 @@ func (h *followers) learn(d *deviceSeats, ordinal uint64) {
 	h.seat(h.seats)
 }
 
-// endReader takes all seats away, since their reader cannot go on.
-func (h *followers) endReader(r *followReader, why error) {
+// endReader takes all seats away, since their reader cannot go on behind a place, nil if that is not known.
+func (h *followers) endReader(r *followReader, passed *logPlace, why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.reader != r { // Nobody was left, and whoever came since has another reader.
 		return
 	}
 	for _, s := range h.seats {
-		s.close(r.ms, why)
+		s.close(passed, why)
 	}
 	h.seat(nil)
 }

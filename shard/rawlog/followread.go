@@ -1,8 +1,6 @@
 package rawlog
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,65 +9,84 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/retention/archive"
 	commitlog "github.com/meterd/meterd/retention/log"
-	"github.com/meterd/meterd/shard/record"
-	"github.com/meterd/meterd/shard/views"
 )
 
 // followReader reads the log for all followers: each group is read and decoded once, and its rows are put in the seats
 // of those who want them.
 type followReader struct {
-	h    *followers
-	ctx  context.Context // until there are no seats
-	end  context.CancelFunc
-	seq  uint64 // the last group that was read
-	ms   int64  // of its last event
-	pace *pace  // nil: at once
+	h   *followers
+	ctx context.Context // until there are no seats
+	end context.CancelFunc
+	at  logPlace // its ties are not known before the first group is read
 	// passed is how far the reader is: what there was up to there is in the seats.
-	passed atomic.Pointer[mark]
+	passed atomic.Pointer[logPlace]
+	// gathered is what the archive had when the reader was made.
+	gathered logPlace
 
-	ties archive.Ties // what groups behind seq count from; before the first group is read, behind gathered
-	// gathered is the last group that the archive had when the reader was made.
-	gathered uint64
-
-	block commitlog.Block
-	raw   []byte
-	found []foundRow
-	given []*seat // that get a row of the group
-	gone  []*seat
+	groups groupReader
+	block  commitlog.Block
+	given  []*seat // that get a row of the group
+	gone   []*seat
 }
 
-// mark is a group that was read.
-type mark struct {
-	ms  int64  // of its last event
-	tie uint32 // of the rows of that millisecond
+// logPlace is a place behind a group of the log.
+type logPlace struct {
+	seq  uint64
+	ms   int64 // of the group's last event
+	ties archive.Ties
 }
 
-// end returns the place behind the group's rows, of a product or of a device, and before those of the next group.
-func (m *mark) end(product uint32) ProductPlace {
-	next := Row{DecidedMs: m.ms, Tie: m.tie + 1, Device: archive.Unknown(0, nil)} // of a place with no other bit
-	p := ProductPlace{Place: next.Place(), Device: archive.Known(product+1, 0) - 1}
-	p.Tie--
-	return p
+// next moves behind the next group, and returns what its rows' Tie is, in its first millisecond and in others.
+func (p *logPlace) next(g *commitlog.Group) (first, others uint32) {
+	first, others = p.ties.Next(g.Seq, g.FirstMs, g.LastMs)
+	p.seq, p.ms = g.Seq, g.LastMs
+	return first, others
 }
 
-// foundRow is a row of those who are followed, and who follows it.
-type foundRow struct {
-	row     *Row
-	product *productSeats
-	device  *deviceSeats // nil: nobody follows the device alone
+// rowPlace returns the place behind the rows of the group, of a product or of a device, and before those of the next.
+func (p *logPlace) rowPlace(product uint32) ProductPlace {
+	// The device has no other bit in its places.
+	next := Row{DecidedMs: p.ms, Tie: uint32(p.seq-p.ties.First) + 1, Device: archive.Unknown(0, nil)}
+	place := ProductPlace{Place: next.Place(), Device: archive.Known(product+1, 0) - 1}
+	place.Tie--
+	return place
+}
+
+// logEnd returns the place behind the last group of the log, whose ties are not known yet, and one of the archive.
+func (v *View) logEnd() (gathered, end logPlace) {
+	x := v.o.Store.Snapshot() // Before the end of the log is looked at: what it has is no more than the log's.
+	gathered = logPlace{seq: x.Gathered.Seq, ties: x.Ties}
+	end.seq, end.ms, _ = v.o.Log.Last()
+	return gathered, end
+}
+
+// countTies finds out what the groups behind the end count their ties from: the first group that has events of its last
+// millisecond.
+func (v *View) countTies(ctx context.Context, gathered logPlace, end *logPlace, b *commitlog.Block) error {
+	end.ties = gathered.ties
+	if gathered.seq >= end.seq || end.ties.Ms == end.ms && end.ties.First != 0 {
+		return nil
+	}
+	if err := v.o.Log.ReadForward(ctx, gathered.seq, end.ms, end.ms, 1, b); err != nil {
+		return fmt.Errorf("read the log at its end: %w", err)
+	}
+	if len(b.Groups) == 0 || v.o.Log.First() > gathered.seq+1 {
+		return errMoved
+	}
+	end.ties = archive.Ties{Ms: end.ms, First: b.Groups[0].Seq}
+	return nil
 }
 
 // newFollowReader returns a reader of what comes behind the end of the log.
 func newFollowReader(h *followers) *followReader {
-	x := h.v.o.Store.Snapshot() // Before the end of the log is looked at: what it has is no more than the log's.
-	r := &followReader{h: h, gathered: x.Gathered.Seq, ties: x.Ties}
+	r := &followReader{h: h}
+	r.gathered, r.at = h.v.logEnd()
 	r.ctx, r.end = context.WithCancel(context.Background())
-	r.seq, r.ms, _ = h.v.o.Log.Last()
+	r.groups = groupReader{v: h.v, learn: h.learn}
 	if p := h.v.gather.Load(); p != nil {
-		r.pace = &pace{rows: p.rows, low: p.low, done: r.ctx.Done()}
+		r.groups.pace = &pace{rows: p.rows, low: p.low, done: r.ctx.Done()}
 	}
 	return r
 }
@@ -79,7 +96,8 @@ func newFollowReader(h *followers) *followReader {
 func (r *followReader) run() {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
-	err := r.countTies()
+	err := r.h.v.countTies(r.ctx, r.gathered, &r.at, &r.block)
+	isCounted := err == nil
 	for err == nil {
 		select {
 		case <-tick.C:
@@ -91,59 +109,47 @@ func (r *followReader) run() {
 	if errors.Is(err, errMoved) {
 		err = errBehind
 	}
-	r.h.endReader(r, err)
-}
-
-// countTies finds out what the groups behind the last one count their ties from: the first group that has events of its
-// last millisecond.
-func (r *followReader) countTies() error {
-	if r.gathered >= r.seq || r.ties.Ms == r.ms && r.ties.First != 0 {
-		return nil
+	passed := &r.at
+	if !isCounted {
+		passed = nil
 	}
-	if err := r.h.v.o.Log.ReadForward(r.ctx, r.gathered, r.ms, r.ms, 1, &r.block); err != nil {
-		return fmt.Errorf("read the log at its end: %w", err)
-	}
-	if len(r.block.Groups) == 0 || r.h.v.o.Log.First() > r.gathered+1 {
-		return errMoved
-	}
-	r.ties = archive.Ties{Ms: r.ms, First: r.block.Groups[0].Seq}
-	return nil
+	r.h.endReader(r, passed, err)
 }
 
 // readOn reads the groups that are durable now.
 func (r *followReader) readOn() error {
 	r.h.at("looks")
-	if r.pace != nil {
-		r.pace.began = time.Now()
-	}
+	r.groups.begin()
 	for r.ctx.Err() == nil {
-		if last, _, _ := r.h.v.o.Log.Last(); r.seq >= last {
+		if last, _, _ := r.h.v.o.Log.Last(); r.at.seq >= last {
 			return nil
 		}
-		if err := r.h.v.o.Log.ReadForward(r.ctx, r.seq, 0, math.MaxInt64, followBytes, &r.block); err != nil {
-			return fmt.Errorf("read the log behind group %d: %w", r.seq, err)
+		if err := r.h.v.readBehind(r.ctx, r.at.seq, followBytes, &r.block); err != nil {
+			return err
 		}
-		if len(r.block.Groups) == 0 || r.block.Groups[0].Seq != r.seq+1 {
+		if len(r.block.Groups) == 0 {
 			return errMoved
 		}
 		for i := range r.block.Groups {
-			g := &r.block.Groups[i]
-			if err := r.group(g); err != nil {
-				return fmt.Errorf("group %d: %w", g.Seq, err)
+			if err := r.group(&r.block.Groups[i]); err != nil {
+				return err
 			}
-			r.seq, r.ms = g.Seq, g.LastMs
-			r.rest()
 		}
-		r.passed.Store(&mark{ms: r.ms, tie: uint32(r.seq - r.ties.First)})
+		passed := r.at
+		r.passed.Store(&passed)
 	}
 	return nil
 }
 
-// rest is a step of the reader's pace.
-func (r *followReader) rest() {
-	if r.pace != nil {
-		r.pace.step()
+// readBehind reads groups behind one, none if there are none. errMoved says that the next one is gone.
+func (v *View) readBehind(ctx context.Context, seq uint64, bytesMax int, b *commitlog.Block) error {
+	if err := v.o.Log.ReadForward(ctx, seq, 0, math.MaxInt64, bytesMax, b); err != nil {
+		return fmt.Errorf("read the log behind group %d: %w", seq, err)
 	}
+	if len(b.Groups) > 0 && b.Groups[0].Seq != seq+1 {
+		return errMoved
+	}
+	return nil
 }
 
 // group puts the rows of a group in the seats.
@@ -152,139 +158,30 @@ func (r *followReader) group(g *commitlog.Group) error {
 	if a.reader != r {
 		return nil // It has ended.
 	}
-	first, others := r.ties.Next(g.Seq, g.FirstMs, g.LastMs)
-	r.found, r.given, r.gone = r.found[:0], r.given[:0], r.gone[:0]
-	for _, stored := range g.Chunks {
-		var err error
-		if r.raw, err = r.h.v.inflate.Decompress(r.raw[:0], stored); err != nil {
-			return err
-		}
-		if err := r.chunk(a); err != nil {
-			return err
-		}
+	before := r.at
+	found, err := r.groups.read(g, &r.at, a)
+	if err != nil {
+		return err
 	}
-	r.inOrder(g.FirstMs, first, others)
-	for i := range r.found {
-		r.hand(&r.found[i])
+	r.given, r.gone = r.given[:0], r.gone[:0]
+	for i := range found {
+		r.hand(&found[i])
 	}
 	for _, s := range r.given {
 		if s.f.device != nil { // Rows of before and after it was known come in the order of a device.
 			slices.SortFunc(s.group, func(a, b *Row) int { return s.f.compare(a.ProductPlace(), b.ProductPlace()) })
 		}
-		if !s.put(s.group, r.ms) {
+		if !s.put(s.group, before) {
 			r.gone = append(r.gone, s)
 		}
 		clear(s.group)
 		s.group = s.group[:0]
 	}
-	clear(r.found)
+	clear(found)
 	if len(r.gone) > 0 {
 		r.h.leave(r.gone...)
 	}
 	return nil
-}
-
-// chunk finds the rows of a chunk that somebody follows.
-func (r *followReader) chunk(a *audience) error {
-	c, err := record.Open(r.raw)
-	if err != nil {
-		return err
-	}
-	rows := c.Scan()
-	if !a.looksUp {
-		for rows.Next() {
-			r.row(a, &rows.Row, nil)
-		}
-		r.rest()
-		return rows.Err()
-	}
-	for more := true; more; {
-		err := a.named(func(devices views.Devices) {
-			for range namesAtOnce {
-				if more = rows.Next(); !more {
-					return
-				}
-				r.row(a, &rows.Row, devices)
-			}
-		})
-		if err != nil {
-			return err
-		}
-		r.rest()
-	}
-	return rows.Err()
-}
-
-// row takes a row if somebody follows it.
-func (r *followReader) row(a *audience, row *record.Row, devices views.Devices) {
-	f, product := r.whose(a, row, devices)
-	if f.device == nil && (f.product == nil || len(f.product.all) == 0) {
-		return
-	}
-	f.row = new(Row)
-	rowOf(f.row, row)
-	if !row.Named {
-		f.row.Device = archive.Known(product, row.Ordinal)
-	}
-	if f.isWanted() {
-		own(f.row)
-	}
-	r.found = append(r.found, f)
-}
-
-// whose returns who follows the device or the product of a row.
-func (r *followReader) whose(a *audience, row *record.Row, devices views.Devices) (f foundRow, product uint32) {
-	if row.Named {
-		if f.product = a.products[row.Product]; f.product != nil {
-			f.device = f.product.devices[string(row.Name)]
-		}
-		return f, row.Product
-	}
-	if f.device = a.ordinals[row.Ordinal]; f.device != nil {
-		f.product = a.products[f.device.product]
-		return f, f.device.product
-	}
-	if !a.looksUp {
-		return f, 0
-	}
-	product, name := devices.Name(counters.Ordinal(row.Ordinal))
-	if f.product = a.products[product]; f.product != nil {
-		if f.device = f.product.devices[string(name)]; f.device != nil {
-			r.h.learn(f.device, row.Ordinal)
-		}
-	}
-	return f, product
-}
-
-// isWanted reports whether anybody wants the row.
-func (f *foundRow) isWanted() bool {
-	is := func(s *seat) bool { return s.f.wants(f.row) }
-	return slices.ContainsFunc(f.product.all, is) || f.device != nil && slices.ContainsFunc(f.device.seats, is)
-}
-
-// own copies what a row has of the log's memory.
-func own(r *Row) {
-	r.Name, r.ID, r.Topic = bytes.Clone(r.Name), bytes.Clone(r.ID), bytes.Clone(r.Topic)
-	r.Payload = bytes.Clone(r.Payload)
-}
-
-// inOrder sets the places of the rows that were found, and sorts them as those of a product are sorted.
-func (r *followReader) inOrder(firstMs int64, first, others uint32) {
-	slices.SortStableFunc(r.found, func(a, b foundRow) int {
-		return cmp.Or(
-			cmp.Compare(a.row.DecidedMs, b.row.DecidedMs), cmp.Compare(a.row.Device, b.row.Device),
-			cmp.Compare(a.row.Used, b.row.Used),
-		)
-	})
-	var orders archive.Orders
-	for i := range r.found {
-		row := r.found[i].row
-		row.Tie = others
-		if row.DecidedMs == firstMs {
-			row.Tie = first
-		}
-		orders.Number(row)
-	}
 }
 
 // hand gives a row to those who want it.

@@ -55,8 +55,8 @@ func (v *View) AdmitSort() (leave func(), err error) {
 
 // ProductLog calls fn for the rows of a product that q asks for, in the order of their places, until fn returns
 // false. What was durable when it was called is there. A row is valid until fn returns. However slow fn is, it holds
-// nothing of log or archive: a bounded part is copied and let go before, or sorted into a file that has no name. What is
-// erased is in the rows: fn hides it by the names of devices, as late as it can, since a sorted row may wait for
+// nothing of log or archive: a bounded part is copied and let go before, or sorted into a file that has no name. What
+// is erased is in the rows: fn hides it by the names of devices, as late as it can, since a sorted row may wait for
 // minutes.
 func (v *View) ProductLog(ctx context.Context, q ProductQuery, fn func(*Row) bool) error {
 	if len(q.Topic) > 0 {

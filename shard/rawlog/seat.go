@@ -16,18 +16,18 @@ type seat struct {
 	isKnown bool
 	group   []*Row // of the group that is read; the reader's
 
-	mu       sync.Mutex
-	rows     []*Row
-	bytes    int   // of rows
-	held     int   // bytes of what was taken last
-	closed   error // no more comes: errBehind, or why the log cannot be read
-	passedMs int64 // closed: groups up to this time were put in
-	more     chan struct{}
+	mu     sync.Mutex
+	rows   []*Row
+	bytes  int       // of rows
+	held   int       // bytes of what was taken last
+	closed error     // no more comes: errBehind, or why the log cannot be read
+	passed *logPlace // closed: groups up to here were put in; nil: what those count ties from is not known
+	more   chan struct{}
 }
 
-// put puts the rows of a group in, all of them or none, and reports whether the seat takes more. A group that is larger
-// than a seat has room in one that is empty.
-func (s *seat) put(rows []*Row, passedMs int64) (isOpen bool) {
+// put puts the rows of the group behind a place in, all of them or none, and reports whether the seat takes more. A
+// group that is larger than a seat has room in one that is empty.
+func (s *seat) put(rows []*Row, passed logPlace) (isOpen bool) {
 	bytes := 0
 	for _, r := range rows {
 		bytes += rowBytes(r)
@@ -45,7 +45,7 @@ func (s *seat) put(rows []*Row, passedMs int64) (isOpen bool) {
 	}
 	if isFull {
 		s.h.behind.Add(1)
-		s.closeLocked(passedMs, errBehind)
+		s.closeLocked(&passed, errBehind)
 		return false
 	}
 	s.h.rows.Add(uint64(len(rows)))
@@ -60,15 +60,15 @@ func rowBytes(r *Row) int {
 }
 
 // close says that no more comes. What is in the seat can be taken.
-func (s *seat) close(passedMs int64, why error) {
+func (s *seat) close(passed *logPlace, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closeLocked(passedMs, why)
+	s.closeLocked(passed, why)
 }
 
-func (s *seat) closeLocked(passedMs int64, why error) {
+func (s *seat) closeLocked(passed *logPlace, why error) {
 	if s.closed == nil {
-		s.closed, s.passedMs = why, passedMs
+		s.closed, s.passed = why, passed
 		signal(s.more)
 	}
 }
@@ -76,7 +76,7 @@ func (s *seat) closeLocked(passedMs int64, why error) {
 // take returns what is in the seat, once there is anything. What was taken before is given back with it. When there is
 // nothing for a while it returns how far the reader is: what it put in up to there was taken. An error says that no
 // more comes.
-func (s *seat) take(ctx context.Context, within time.Duration) (rows []*Row, passed *mark, err error) {
+func (s *seat) take(ctx context.Context, within time.Duration) (rows []*Row, passed *logPlace, err error) {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
 	for isIdle := false; ; {

@@ -100,6 +100,7 @@ func TestCtlAdministers(t *testing.T) {
 	); lines != 1 {
 		t.Errorf("%d lines of the log", lines)
 	}
+	d.ctlShowsLogs()
 	want(t, d.ctl("licenses", "list", "--account", "acme"), "PO-1", "active")
 	if got := d.ctl(
 		"licenses",

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -328,6 +329,78 @@ func TestSortFileOfACrash(t *testing.T) {
 	}
 	s = testStore(t, s.o)
 	proveNoLeftovers(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestProductReadsBesideGathering: who reads while rows are gathered, written and merged gets each row once, in order,
+// and none of those is missing that were there before.
+func TestProductReadsBesideGathering(t *testing.T) {
+	h := newHistory(10, 9)
+	s := testStore(t, Options{blockRows: 9, sortBytes: 4000, memoryBytes: 30_000, newestFrom: 20})
+	stop, done := make(chan struct{}), make(chan error, 1)
+	read := func(oldest bool) error {
+		before := s.Stats()
+		atLeast := (int(before.Rows) + before.MemoryRows) / 9 // A third of all is the product's, about.
+		q := productQuery(s, 1, 0)
+		q.Oldest = oldest
+		p, rows, last := s.ReadProduct(q), 0, ProductPlace{}
+		for next, n := GoOn, 0; next == GoOn && n < 1000; n++ {
+			var err error
+			outOfOrder := false
+			next, err = p.Step(context.Background(), s.Snapshot(), func(r *Row) bool {
+				at := r.ProductPlace()
+				outOfOrder = outOfOrder || rows > 0 && direction(oldest).compare(last, at) >= 0
+				rows, last = rows+1, at
+				return true
+			})
+			switch {
+			case outOfOrder:
+				return fmt.Errorf("row %d of %v is out of order", rows, oldest)
+			case errors.Is(err, ErrGone):
+				next = GoOn
+			case err != nil:
+				return err
+			}
+		}
+		if rows < atLeast {
+			return fmt.Errorf("%d rows of at least %d", rows, atLeast)
+		}
+		return nil
+	}
+	go func() {
+		for oldest := false; ; oldest = !oldest {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			if err := read(oldest); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	for i := range 60 {
+		g := h.next(1+h.dice.IntN(60), 20*time.Minute)
+		g.feed(t, s)
+		if s.Due(h.nowMs) {
+			if err := s.WriteRun(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i%10 == 9 {
+			if err := s.Tidy(t.Context(), h.nowMs); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@
 //	protobuf ──► protoReader: columns and tables ──► judge ─► the same Batch
 //
 //	Result ──► AppendResult, AppendResultProtobuf      Verdict of one event ──► AppendVerdict
+//	Frame of a stream ◄──► DecodeFrame, AppendFrame: a batch, an answer, a command, …, each with its Append and Decode
 //	Problem ─► AppendProblem
 //
 // Invariants:

@@ -1,18 +1,11 @@
 package archive
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // load feeds rows of devices at random, in groups of a thousand that are decided in one millisecond each, as a
@@ -90,89 +83,5 @@ func BenchmarkArchive(b *testing.B) {
 				b.Fatal(err)
 			}
 		})
-	}
-}
-
-// TestWeek measures a week of many events: METERD_WEEK_EVENTS says how many millions, METERD_WEEK_DIR where.
-func TestWeek(t *testing.T) {
-	millions := 0
-	if _, err := fmt.Sscan(os.Getenv("METERD_WEEK_EVENTS"), &millions); err != nil || millions == 0 {
-		t.Skip("METERD_WEEK_EVENTS is not set")
-	}
-	groups, devices := millions*1000, min(1_000_000, millions*1000) // A thousand events a device, or more.
-	path := filepath.Join(os.Getenv("METERD_WEEK_DIR"), "archive")
-	l := newLoad(t, path, devices, max(1, (7*day).Milliseconds()/int64(groups)))
-	began := time.Now()
-	for i := range groups {
-		l.group(t)
-		if i%1000 == 0 {
-			if err := l.s.Tidy(t.Context(), l.nowMs); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	took := time.Since(began)
-	x := l.s.Stats()
-	t.Logf("%d events in %.0f s: %.2f M/s with merges; %d runs, %d spans, %.2f bytes an event (%d merged)", x.Rows,
-		took.Seconds(), float64(x.Rows)/took.Seconds()/1e6, x.Runs, x.Spans, float64(x.Bytes)/float64(x.Rows), x.Merges)
-	var first, all []time.Duration
-	rows := 0
-	for range 100 {
-		dropPages(t, path)
-		q := Query{Devices: []Device{Known(1, uint64(l.dice.IntN(devices)))}, ToMs: l.nowMs}
-		began, n := time.Now(), 0
-		_, err := l.s.Snapshot().Each(context.Background(), &q, func(*Row) bool {
-			if n++; n == 100 {
-				first = append(first, time.Since(began))
-			}
-			return true
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		all, rows = append(all, time.Since(began)), rows+n
-	}
-	slices.Sort(first)
-	slices.Sort(all)
-	t.Logf("a week of one device, %d events at the mean: p50 %v, p99 %v; first page of 100: p50 %v, p99 %v", rows/100,
-		all[50], all[98], first[len(first)/2], first[len(first)*98/100])
-	if err := l.s.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// dropPages drops the archive's pages from the page cache, those that are mapped too.
-func dropPages(t *testing.T, path string) {
-	maps, err := os.ReadFile("/proc/self/maps")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(maps)) {
-		var from, to uintptr
-		if !strings.Contains(line, path) {
-			continue
-		}
-		if _, err := fmt.Sscanf(line, "%x-%x", &from, &to); err != nil {
-			t.Fatal(err)
-		}
-		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED); errno != 0 {
-			t.Fatal(errno)
-		}
-	}
-	files, err := filepath.Glob(path + "/*/*.sst")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range files {
-		f, err := os.Open(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

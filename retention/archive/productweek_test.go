@@ -75,3 +75,16 @@ func TestProductWeek(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// dropPages drops the archive's pages from the page cache.
+func dropPages(t *testing.T, path string) {
+	files, err := filepath.Glob(path + "/*/*.sst")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if err := syncAndDrop(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -41,7 +41,7 @@ type traffic struct {
 	d       *daemon
 	seed    uint64
 	writers int
-	pace    time.Duration // of each writer, 0 for as fast as it can
+	pace    time.Duration // of each writer and of the administrator, 0 for as fast as they can
 	phase   uint64        // raised by begin: each phase has dice of its own
 	// readable is how long an event can certainly be read in the log: the retention less a margin.
 	readable time.Duration
@@ -132,12 +132,8 @@ func (tr *traffic) wait() {
 // write is one gateway: it sends until something stays unanswered or ctx ends.
 func (tr *traffic) write(ctx context.Context, writer int, dice *rand.Rand) {
 	producer := fmt.Sprintf("gw-%d", writer)
-	var pace <-chan time.Time
-	if tr.pace > 0 {
-		tick := time.NewTicker(tr.pace)
-		defer tick.Stop()
-		pace = tick.C
-	}
+	pace, stop := tr.ticks()
+	defer stop()
 	for ctx.Err() == nil {
 		single := dice.IntN(4) == 0
 		n := 1
@@ -180,6 +176,15 @@ func (tr *traffic) write(ctx context.Context, writer int, dice *rand.Rand) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// ticks returns what each writer and the administrator keep to; nil if they are as fast as they can.
+func (tr *traffic) ticks() (pace <-chan time.Time, stop func()) {
+	if tr.pace == 0 {
+		return nil, func() {}
+	}
+	tick := time.NewTicker(tr.pace)
+	return tick.C, tick.Stop
 }
 
 // unanswered is a failure unless the daemon is ending. What found no connection was not sent, and must not count.
@@ -279,6 +284,8 @@ func (tr *traffic) make(dice *rand.Rand, n int) (lines []string, sent []*sentEve
 
 // administer credits lots and packs, and now and then the same again.
 func (tr *traffic) administer(ctx context.Context, dice *rand.Rand) {
+	pace, stop := tr.ticks()
+	defer stop()
 	for i := 0; ctx.Err() == nil; i++ {
 		f := fleets()[dice.IntN(2)]
 		o := &order{product: f.product, kind: []string{"lots", "topups"}[dice.IntN(2)], amount: 1 + dice.Uint64N(3)}
@@ -302,6 +309,13 @@ func (tr *traffic) administer(ctx context.Context, dice *rand.Rand) {
 			tr.mu.Lock()
 			o.answered = true
 			tr.mu.Unlock()
+		}
+		if pace == nil {
+			continue
+		}
+		select {
+		case <-pace:
+		case <-ctx.Done():
 		}
 	}
 }

@@ -27,7 +27,6 @@ type week struct {
 	devices  int
 	day      uint32
 	up       []uint32
-	order    []int // the group's devices
 	builder  record.Builder
 	raw      []byte
 	logBytes uint64

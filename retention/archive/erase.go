@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -18,6 +19,7 @@ import (
 func (s *Store) eraseDue(ctx context.Context, nowMs int64) error {
 	_, e := s.erasing()
 	var done []uint64
+	var errs []error
 	for _, d := range s.erasable(e, nowMs) {
 		if ctx.Err() != nil {
 			return nil
@@ -30,21 +32,21 @@ func (s *Store) eraseDue(ctx context.Context, nowMs int64) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			return fmt.Errorf("erase from %s of the archive: %w", d.name(), err)
+			errs = append(errs, fmt.Errorf("erase from %s of the archive: %w", d.name(), err))
 		case !has:
 			done = append(done, d.number)
 		}
 	}
-	if len(done) == 0 {
-		return nil
-	}
-	return s.update(func(m *manifest) {
-		for i := range m.directories {
-			if d := &m.directories[i]; slices.Contains(done, d.number) {
-				d.erased = e.seq
+	if len(done) > 0 {
+		errs = append(errs, s.update(func(m *manifest) {
+			for i := range m.directories {
+				if d := &m.directories[i]; slices.Contains(done, d.number) {
+					d.erased = e.seq
+				}
 			}
-		}
-	}, func() {})
+		}, func() {}))
+	}
+	return errors.Join(errs...)
 }
 
 // erasable returns the directories that may have rows that were erased, whose promise is old enough.
@@ -75,6 +77,7 @@ func (s *Store) isEraseDue(sinceMs, doneMs, nowMs int64) bool {
 func (s *Store) hasErased(ctx context.Context, d *directory, list []Erasure) (has bool, err error) {
 	x := &Snapshot{s: s, dirs: []directory{*d}}
 	for i := range list {
+		s.restTidy()
 		name := []byte(list[i].Name)
 		q := Query{
 			Devices: []Device{Unknown(list[i].Product, name)}, Name: name, FromMs: d.firstMs, ToMs: list[i].UntilMs,

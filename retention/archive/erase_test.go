@@ -9,6 +9,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // secretOf is a payload of a device that nothing else has and that does not compress: it can be looked for in files.
@@ -328,5 +330,43 @@ func TestCovers(t *testing.T) {
 	}
 	if (*Erasures)(nil).Covers(row(Known(1, 7), "", 1)) || NewErasures(1, nil).Covers(row(Known(1, 7), "", 1)) {
 		t.Error("nothing is erased")
+	}
+}
+
+// TestEraseBesideDamage: a directory that has gone bad is told, and keeps no other from being rewritten.
+func TestEraseBesideDamage(t *testing.T) {
+	h := newHistory(9, 4)
+	for range 2 {
+		h.next(60, time.Minute)
+	}
+	h.secrets()
+	s := testStore(t, Options{EraseAfter: time.Hour})
+	for i := range h.groups {
+		h.groups[i].feed(t, s)
+		s.mustWriteRun(t)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tables, err := filepath.Glob(s.o.Path + "/run-1/*.sst")
+	if err != nil || len(tables) == 0 {
+		t.Fatal(tables, err)
+	}
+	if err := os.WriteFile(tables[0], secretOf(2), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = testStore(t, s.o)
+	s.SetErasures(NewErasures(1, []Erasure{erasureOf(2, 1, h.nowMs)}))
+	if err := s.Tidy(t.Context(), h.nowMs+time.Hour.Milliseconds()); !errors.Is(err, disk.ErrDamaged) {
+		t.Errorf("the damage is not told: %v", err)
+	}
+	if files := filesWith(t, s.o.Path, secretOf(2)); !slices.Equal(files, tables) || s.Stats().Rewritten != 1 {
+		t.Errorf("these hold it still: %q, %d directories were rewritten", files, s.Stats().Rewritten)
+	}
+	if s.ErasedThrough() != 0 {
+		t.Error("it is not off the disk")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -23,19 +23,25 @@ func (s *Store) Tidy(ctx context.Context, nowMs int64) error {
 	if err := s.removeDead(nowMs); err != nil {
 		return fmt.Errorf("remove what is over from the archive: %w", err)
 	}
+	// What was just merged has nothing that is erased. A directory that cannot be merged keeps no other from being erased.
+	return errors.Join(s.mergeDue(ctx, nowMs), s.eraseDue(ctx, nowMs))
+}
+
+// mergeDue merges the runs of all spans that are to be merged, and removes what is too much meanwhile.
+func (s *Store) mergeDue(ctx context.Context, nowMs int64) error {
 	for ctx.Err() == nil {
 		if err := s.dropEarly(); err != nil {
 			return fmt.Errorf("remove what is too much from the archive: %w", err)
 		}
 		runs := s.dueRuns(nowMs)
 		if len(runs) == 0 {
-			break
+			return nil
 		}
 		if err := s.merge(ctx, runs, nowMs); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("merge %d runs of the archive: %w", len(runs), err)
 		}
 	}
-	return s.eraseDue(ctx, nowMs) // What was just merged has nothing that is erased.
+	return nil
 }
 
 // isDead reports whether none of a directory's rows can be read any more.

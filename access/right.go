@@ -34,7 +34,7 @@ const (
 	RightRead                    // read devices, their logs, switches, and the audit log
 	RightUsage                   // read usage, snapshots, and licences with what they were credited with (R7, R8)
 	RightSnapshot                // make snapshots
-	RightOperate                 // change things of one account: create products, switch renewal, suspend devices, erase logs
+	RightOperate                 // change things of one account: products, renewal, suspended devices, erased logs
 	RightAdminister              // change anything; make, list and delete tokens
 )
 

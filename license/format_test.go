@@ -68,8 +68,9 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 		"Tgw-1": `{"role":"gateway","account":"acme","account_id":1,` +
 			`"sha256":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",` +
 			`"created_at_ms":1795428010000,"expires_at_ms":1803204000000}`,
-		"Tgw-2":                             `{"deleted":true}`,
-		"E\x00\x00\x00\x01d1":               `{"seq":14,"since_ms":1795428013000,"until_ms":1795428013000,"known":true,"ordinal":7}`,
+		"Tgw-2": `{"deleted":true}`,
+		"E\x00\x00\x00\x01d1": `{"seq":14,"since_ms":1795428013000,"until_ms":1795428013000,` +
+			`"known":true,"ordinal":7}`,
 		"E\x00\x00\x00\x01d2":               `{"seq":15,"since_ms":1795428014000,"until_ms":1795428014000}`,
 		"S\x00\x00\x00\x00\x00\x00\x00\x08": `{"product_id":1}`,
 		"U\x00\x00\x00\x00\x00\x00\x00\x04": `{"at_ms":1795428003000,"token":"admin","action":"lot.credit","target":"p1",` +

@@ -64,8 +64,8 @@ func TestEraseLog(t *testing.T) {
 	}
 }
 
-// TestEraseFromLog: the log is erased once when it is due, the archive and a checkpoint are hurried on, and what is done
-// is noted once.
+// TestEraseFromLog: the log is erased once when it is due, the archive and a checkpoint are hurried on, and what is
+// done is noted once.
 func TestEraseFromLog(t *testing.T) {
 	f := &fakeEraser{}
 	m := newMachine(t)

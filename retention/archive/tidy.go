@@ -13,8 +13,8 @@ import (
 
 // Tidy removes directories whose rows can no longer be read at nowMs, and those that must go early. It merges the runs
 // of spans that are over, or that have many, and rewrites what has rows that were erased some time ago. It ends early
-// when ctx does, and goes on with the next call. nowMs is the time that meterd decides by (R12), not the bare clock: one
-// that leapt ahead would remove what is not over.
+// when ctx does, and goes on with the next call. nowMs is the time that meterd decides by (R12), not the bare clock:
+// one that leapt ahead would remove what is not over.
 func (s *Store) Tidy(ctx context.Context, nowMs int64) error {
 	if err := s.begin(); err != nil {
 		return err

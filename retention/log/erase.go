@@ -139,7 +139,8 @@ func (l *Log) takeUsed() *spare {
 }
 
 // scrub writes zeroes over what an earlier use of the file has left in the open segment, if no group is in it yet: it
-// cannot be ended then. It works in steps from the end of the file, between which groups may be appended; it stops then.
+// cannot be ended then. It works in steps from the end of the file; a group that is appended between two of them stops
+// it.
 func (l *Log) scrub() error {
 	l.mu.Lock()
 	to := int64(0)

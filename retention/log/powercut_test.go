@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// cutWork is what is done while the power goes: a log is opened, appended to, released and erased from, so that segments
-// are prepared, begun, recycled, removed, and ended by their age or because something is erased.
+// cutWork is what is done while the power goes: a log is opened, appended to, released and erased from, so that
+// segments are prepared, begun, recycled, removed, and ended by their age or because something is erased.
 type cutWork struct {
 	groups       []*Group // that were handed to Append
 	acknowledged int      // of them; what a start found counts, since it is served

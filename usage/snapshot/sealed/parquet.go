@@ -35,7 +35,7 @@ type parquetWriter struct {
 // newParquetWriter returns a writer that notes what the file is about in its metadata.
 func newParquetWriter(to io.Writer, about [][2]string) *parquetWriter {
 	o := []parquet.WriterOption{
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}), parquet.MaxRowsPerRowGroup(rowGroupRows),
+		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}), parquet.MaxRowsPerRowGroup(rowGroupRows),
 		parquet.CreatedBy("meterd", "1", ""),
 	}
 	for _, pair := range about {

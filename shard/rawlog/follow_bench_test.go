@@ -18,7 +18,8 @@ func (productTwo) Name(counters.Ordinal) (uint32, []byte) { return 2, aName }
 var aName = []byte("device")
 
 // BenchmarkFollowRows is what the reader of the log takes for each row that nobody follows, in groups of 10,000
-// messages of a million devices: while somebody follows a device, a product, and for a row that is followed.
+// messages of a million devices: while somebody follows a device, a product (42 ns of a processor each), and for a row
+// that is followed (0.53 µs).
 func BenchmarkFollowRows(b *testing.B) {
 	const rows = 10_000
 	for name, follow := range map[string]*follower{

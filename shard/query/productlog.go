@@ -112,12 +112,11 @@ func (g *named) flush() (more bool, err error) {
 			e.name(devices)
 		}
 	})
-	catalogue := g.engine.Catalogue()
 	for _, e := range g.entries {
 		if err != nil || g.ended {
 			break
 		}
-		if e.hide(catalogue, g.product, e.Device) && g.byTopic {
+		if e.hide(g.engine.Catalogue(), g.product, e.Device) && g.byTopic {
 			continue
 		}
 		g.ended = !g.fn(e)

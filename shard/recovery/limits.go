@@ -7,7 +7,7 @@ const (
 	letGoASeal = 4096
 	// findBatch is how many devices are looked up at once, so that their cache misses overlap.
 	findBatch = 256
-	// cutImageBytes bounds the images of the shards of which a cut makes one table: 800,000 devices, whose table takes 1.4
+	// cutImageBytes bounds the images of the shards of which a cut makes one table: 600,000 devices, whose table takes 1.4
 	// times as much. Each range reads the log behind the checkpoint once more.
-	cutImageBytes = 64 << 20
+	cutImageBytes = 48 << 20
 )

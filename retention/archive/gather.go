@@ -52,7 +52,9 @@ func (s *Store) SetProducts(product func(ordinal uint64) uint32) { s.product = p
 
 // SetRest says what is called every few hundred microseconds of long work, by the goroutine that gathers and by the one
 // that calls Tidy: each may rest in it, so that others have the processors and the disk. It comes before they begin.
-func (s *Store) SetRest(gather, tidy func()) { s.rest, s.restTidy = gather, tidy }
+func (s *Store) SetRest(gather, tidy func()) {
+	s.rest, s.restTidy, s.memory.rest = gather, tidy, gather
+}
 
 // resting returns fn with a rest every restRows rows.
 func resting(rest func(), fn func(*Row) error) func(*Row) error {

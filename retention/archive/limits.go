@@ -104,7 +104,8 @@ const (
 	// and without room a mapped write ends the process.
 	spacePart = 4
 	spaceMin  = 16 << 20
-	// restRows is how many rows are written between two rests: 0.3 ms. restBlocks is how many blocks are read back.
+	// restRows is how many rows are written between two rests: 0.3 ms. restBlocks is how many blocks are packed in
+	// memory, or read back.
 	restRows   = 1 << 10
 	restBlocks = 8
 	// mergeLookRows is how often a long merge looks whether it must end.

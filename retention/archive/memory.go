@@ -44,7 +44,8 @@ type Memory struct {
 	baseMs  int64
 	batches []batch // the last one is gathered
 	rows    int
-	size    int // of the batches that are ordered, bytes
+	size    int    // of the batches that are ordered, bytes
+	rest    func() // called now and then while a batch is ordered; nil: nothing is
 
 	// What ordering uses, kept for the next time.
 	scratch, other []uint64

@@ -33,6 +33,9 @@ func (m *Memory) pack(b *batch) *packed {
 			m.raw = e.finish(m.raw[:0])
 			p.blocks = append(p.blocks, packedBlock{key, bytes.Clone(m.raw), bytes.Clone(e.payloads)})
 			e.reset()
+			if m.rest != nil && len(p.blocks)%restBlocks == 0 {
+				m.rest()
+			}
 		}
 	}
 	for i := range b.rows {

@@ -320,7 +320,8 @@ func (s *Store) Skip(to Position, availableFromMs int64, logDays map[uint32]uint
 		m.position, m.positionMs, m.ties, m.logDays = to, availableFromMs, Ties{}, logDays
 		m.availableFrom = availableFromMs
 	}, func() {
-		s.memory, s.shown, s.gathered, s.firstMs = Memory{}, nil, next, 0
+		s.memory.reset()
+		s.shown, s.gathered, s.firstMs = nil, next, 0
 	})
 }
 

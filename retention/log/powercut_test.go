@@ -63,6 +63,7 @@ func (c *cutWork) do(path string, dice *rand.Rand, steps int) error {
 	if err := c.open(path); err != nil {
 		return err
 	}
+	erasing := uint64(0)
 	for step := range steps {
 		seq := uint64(c.acknowledged + 1)
 		g := testGroup(seq, int64(seq)*1000, 1+dice.IntN(24<<10), 1+dice.IntN(200))
@@ -72,17 +73,19 @@ func (c *cutWork) do(path string, dice *rand.Rand, steps int) error {
 		}
 		c.acknowledged++
 		c.log.wg.Wait() // What is prepared in the background comes at the same change each time.
-		if step%7 == 5 {
-			if _, err := c.log.Erase(); err != nil {
+		if step%16 == 13 { // Files are used again in between.
+			through, err := c.log.Erase()
+			if err != nil {
 				return err
 			}
 			c.log.wg.Wait()
+			erasing = through
 		}
 		if step%4 == 3 {
 			if err := c.log.Release(g.LastMs, seq); err != nil {
 				return err
 			}
-			c.log.Erased(seq)
+			c.log.Erased(erasing)
 		}
 	}
 	return c.log.Close()

@@ -57,7 +57,7 @@ func (p *ProductReader) pickPacked(from *batch, picked *sorter) error {
 
 // pickGathered picks rows whose texts stay where they are.
 func (p *ProductReader) pickGathered(b *batch, picked *sorter) error {
-	rows, err := p.rowsOf(b)
+	rows, err := p.rowsOf(b, picked.baseMs)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (p *ProductReader) pickGathered(b *batch, picked *sorter) error {
 }
 
 // rowsOf returns the product's rows of a batch that is gathered, by device and in the order of the device's places.
-func (p *ProductReader) rowsOf(b *batch) ([]memoryRow, error) {
+func (p *ProductReader) rowsOf(b *batch, baseMs int64) ([]memoryRow, error) {
 	var rows []memoryRow
 	for at := 0; at < len(b.rows); at += ownersAtOnce {
 		some := b.rows[at:min(at+ownersAtOnce, len(b.rows))]
@@ -104,11 +104,39 @@ func (p *ProductReader) rowsOf(b *batch) ([]memoryRow, error) {
 			}
 		}
 	}
+	rows = p.nearest(rows, b.texts, baseMs)
 	slices.SortStableFunc(rows, func(x, y memoryRow) int {
 		return cmp.Or(cmp.Compare(x.device, y.device), cmp.Compare(x.ms, y.ms), cmp.Compare(x.tie, y.tie),
 			cmp.Compare(x.used(), y.used()))
 	})
 	return rows, nil
+}
+
+// nearest leaves out rows that lie behind as many as are wanted, so that few are sorted: those of later milliseconds.
+func (p *ProductReader) nearest(rows []memoryRow, texts []byte, baseMs int64) []memoryRow {
+	q := &p.q
+	if q.Rows == 0 || len(rows) <= q.Rows {
+		return rows
+	}
+	fromMs, toMs := q.times()
+	all := batch{rows: rows, texts: texts}
+	var r Row
+	var wanted []uint32 // milliseconds of rows that are wanted whatever their order within one
+	for i := range rows {
+		ms := baseMs + int64(rows[i].ms)
+		if ms < fromMs || ms > toMs || q.After != (ProductPlace{}) && ms == q.After.DecidedMs {
+			continue
+		}
+		if all.row(&r, i, baseMs); q.Wants == nil || q.Wants(&r) {
+			wanted = append(wanted, rows[i].ms)
+		}
+	}
+	if len(wanted) <= q.Rows {
+		return rows
+	}
+	slices.Sort(wanted)
+	least, most := wanted[len(wanted)-q.Rows], wanted[q.Rows-1]
+	return slices.DeleteFunc(rows, func(m memoryRow) bool { return q.Oldest && m.ms > most || !q.Oldest && m.ms < least })
 }
 
 // ask looks up whose the devices of rows are. What it says of a device without an ordinal means nothing.

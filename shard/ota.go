@@ -152,9 +152,9 @@ func (t *turn) storeOTA(w counters.OTAWord) {
 	t.l.records.OTA(record.OTA{Ordinal: uint64(t.slot.Ordinal()), Word: uint64(w), Day: t.otaDay(w)})
 }
 
-// otaDay returns the day of an OTA event: the running one, or a later one that another lane has begun for the product or
-// the word's month (R12). So the days of a word never fall, and each day's share is what its last word is more than that
-// of the day before. The account is locked.
+// otaDay returns the day of an OTA event: the running one, or a later one that another lane has begun for the product,
+// or the word's month (R12). So the days of a word never fall, and a day's share is what its last word is more than
+// that of the day before. The account is locked.
 func (t *turn) otaDay(w counters.OTAWord) uint32 {
 	s := t.product.State
 	s.OTADay = max(s.OTADay, t.window.Day, calendar.FirstDay(w.Month()))

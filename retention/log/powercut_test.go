@@ -72,7 +72,7 @@ func (c *cutWork) do(path string, dice *rand.Rand, steps int) error {
 			return err
 		}
 		c.acknowledged++
-		c.log.wg.Wait() // What is prepared in the background comes at the same change each time.
+		c.log.wg.Wait()    // What is prepared in the background comes at the same change each time.
 		if step%16 == 13 { // Files are used again in between.
 			through, err := c.log.Erase()
 			if err != nil {

@@ -44,6 +44,8 @@ var accessTable = []grant{
 	{`PUT /v1/products/{product}/renewal {"auto_renew":true}`, 200, adminsOnly},
 	{`GET /v1/products/{product}/log-payload`, 200, readers},
 	{`PUT /v1/products/{product}/log-payload {"keep":"full"}`, 200, adminsOnly},
+	{`GET /v1/products/{product}/enforcement`, 200, readers},
+	{`PUT /v1/products/{product}/enforcement {"mode":"enforce"}`, 200, adminOnly},
 	{`GET /v1/products/{product}/forecast`, 200, counting},
 
 	{`GET /v1/products/{product}/lots`, 200, counting},

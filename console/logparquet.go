@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/meterd/meterd/console/parquetlog"
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/shard/query"
 )
 
@@ -51,7 +52,10 @@ func parquetRow(e *query.LogEntry) *parquetlog.Row {
 		Device: e.Device, TimeMs: r.TimeMs, DecidedAtMs: r.DecidedMs, Type: r.Type.String(), Size: r.Size, Topic: r.Topic,
 		Payload: r.Payload, PayloadTruncated: r.IsCut, Verdict: r.Code.String(), DayUsed: int64(r.Used),
 	}
-	if r.Code.IsQuota() {
+	if r.WouldDeny != event.Accepted {
+		row.WouldDeny = r.WouldDeny.String()
+	}
+	if r.HasQuota() {
 		row.HasQuota, row.Limit, row.Used = true, int64(r.Quota.Limit), int64(r.Quota.Used)
 		row.ResetsAtMs = r.Quota.ResetsAtMs
 	}

@@ -23,10 +23,11 @@ type logAnswer struct {
 	IsCut         bool     `json:"payload_truncated,omitempty"` // fewer bytes were kept than sent
 	Verdict       string   `json:"verdict"`
 	DayUsed       uint32   `json:"day_used"`
-	*quotaAnswer           // of events that a quota denied
+	WouldDeny     string   `json:"would_deny,omitempty"` // code that an accepted event would have been denied with
+	*quotaAnswer           // of events that a quota denied or would have denied
 }
 
-// quotaAnswer is what the answer to an event said about the quota that denied it.
+// quotaAnswer is what the answer to an event said about the quota that denied it or would have denied it.
 type quotaAnswer struct {
 	Limit    uint32  `json:"limit"`
 	Used     uint32  `json:"used"`
@@ -157,7 +158,10 @@ func showLogEntry(e *query.LogEntry) logAnswer {
 		Time: maybe(instant(r.TimeMs)), DecidedAt: instant(r.DecidedMs), Type: r.Type.String(), Size: r.Size,
 		Topic: maybe(string(r.Topic)), IsCut: r.IsCut, Verdict: r.Code.String(), DayUsed: r.Used,
 	}
-	if r.Code.IsQuota() {
+	if r.WouldDeny != event.Accepted {
+		a.WouldDeny = r.WouldDeny.String()
+	}
+	if r.HasQuota() {
 		a.quotaAnswer = &quotaAnswer{r.Quota.Limit, r.Quota.Used, instant(r.Quota.ResetsAtMs)}
 	}
 	text := r.Payload

@@ -39,6 +39,8 @@ func (h *Handler) routes() *router.Router {
 	get("/v1/products/{product}/renewal", access.RightRead, (*call).showRenewal)
 	put("/v1/products/{product}/log-payload", access.RightOperate, (*call).setLogPayload)
 	get("/v1/products/{product}/log-payload", access.RightRead, (*call).showLogPayload)
+	put("/v1/products/{product}/enforcement", access.RightAdminister, (*call).setEnforcement)
+	get("/v1/products/{product}/enforcement", access.RightRead, (*call).showEnforcement)
 	get("/v1/products/{product}/forecast", access.RightUsage, (*call).showForecast)
 	post("/v1/products/{product}/lots", access.RightAdminister, (*call).creditLot)
 	post("/v1/products/{product}/lots/{order}/void", access.RightAdminister, (*call).voidLot)

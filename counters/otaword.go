@@ -94,6 +94,25 @@ func (w OTAWord) Take(month, units, allowanceLimit uint32, packsAvailable uint64
 	return out
 }
 
+// TakeAnyway is Take where the quota is only observed: what allowance and packs do not cover is taken of the allowance
+// beyond its limit, up to AllowancePerMonthMax. over says that it came to that.
+func (w OTAWord) TakeAnyway(month, units, allowanceLimit uint32, packsAvailable uint64) (out OTAOutcome, over bool) {
+	if out = w.Take(month, units, allowanceLimit, packsAvailable); out.OK {
+		return out, false
+	}
+	cur := w.At(month)
+	within := allowanceLimit - min(allowanceLimit, cur.Allowance())
+	packs := uint32(min(packsAvailable, uint64(PackUnitsPerMonthMax-cur.Packs()), uint64(units-min(units, within))))
+	allowance := units - packs
+	if cur.Allowance()+allowance > AllowancePerMonthMax {
+		return out, false
+	}
+	return OTAOutcome{
+		After:         cur.WithAllowance(cur.Allowance() + allowance).WithPacks(cur.Packs() + packs),
+		FromAllowance: allowance, FromPacks: packs, OK: true,
+	}, true
+}
+
 // GiveBack returns the word after an upgrade taken in month was voided in the running one (R17). If that month is over
 // its word is not touched any more: w comes back as it is, and only the packs get their units. ok is false, and w
 // unchanged, if the month's voids are used up or w never had these units.

@@ -5,9 +5,13 @@ import (
 	"errors"
 )
 
-// compactVersion is the first byte of a compact result. Version 1 writes the verdict of every denial, although most
-// have that of the one before: a batch that is denied whole took 20 bytes an event, and takes 1.
-const compactVersion = 2
+// The first byte of a compact result. Version 1 writes the verdict of every denial, although most have that of the one
+// before: a batch that is denied whole took 20 bytes an event, and takes 1. What would have been denied stands behind
+// the denials, in the version that says so.
+const (
+	compactVersion     = 2
+	compactWithObserve = 3
+)
 
 const (
 	// verdictBytesMax is the longest verdict: code, scope, fault, mask; three numbers of 32 bits and one of 64; the byte
@@ -18,17 +22,27 @@ const (
 )
 
 // CompactBytesMax returns how long Append's result for so many events can be.
-func CompactBytesMax(events int) int { return 1 + 3 + verdictBytesMax + 3 + events*denialBytesMax }
+func CompactBytesMax(events int) int { return 1 + 3 + verdictBytesMax + 3 + 3 + events*denialBytesMax }
 
 // Append appends the result as it is remembered for a gateway that asks again: everything that its answer is made of.
 func (r *Result) Append(dst []byte) []byte {
-	dst = append(dst, compactVersion)
-	dst = binary.AppendUvarint(dst, uint64(r.Accepted))
-	dst = r.Last.append(dst)
-	dst = binary.AppendUvarint(dst, uint64(len(r.Denials)))
+	version := byte(compactVersion)
+	if len(r.WouldDeny) > 0 {
+		version = compactWithObserve
+	}
+	dst = binary.AppendUvarint(append(dst, version), uint64(r.Accepted))
+	dst = appendDenials(r.Last.append(dst), r.Denials)
+	if version == compactWithObserve {
+		dst = appendDenials(dst, r.WouldDeny)
+	}
+	return dst
+}
+
+func appendDenials(dst []byte, list []Denial) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(list)))
 	var before Denial
-	for i := range r.Denials {
-		d := &r.Denials[i]
+	for i := range list {
+		d := &list[i]
 		step := uint64(d.Index-before.Index) << 1
 		if d.Verdict == before.Verdict {
 			dst = binary.AppendUvarint(dst, step|1)
@@ -75,11 +89,25 @@ func (r *Result) Decode(b []byte) error {
 	r.Reset()
 	d := compact{b: b}
 	version := d.byte()
-	if version < 1 || version > compactVersion {
+	if version < 1 || version > compactWithObserve {
 		return errCompact
 	}
 	r.Accepted = int(d.uvarint())
 	d.verdict(&r.Last)
+	r.Denials = d.denials(r.Denials, version)
+	if version == compactWithObserve {
+		r.WouldDeny = d.denials(r.WouldDeny, version)
+		d.bad = d.bad || len(r.WouldDeny) == 0
+	}
+	if d.bad || len(d.b) != 0 || r.Accepted > EventsMax {
+		r.Reset()
+		return errCompact
+	}
+	return nil
+}
+
+// denials appends a list of denials to list.
+func (d *compact) denials(list []Denial, version byte) []Denial {
 	index, before := uint64(0), Verdict{}
 	for n := d.uvarint(); n > 0 && !d.bad; n-- {
 		step, isSame := d.uvarint(), uint64(0)
@@ -91,13 +119,10 @@ func (r *Result) Decode(b []byte) error {
 			d.verdict(&before)
 		}
 		index += step
-		r.Denials = append(r.Denials, Denial{Index: int(index), Verdict: before})
+		list = append(list, Denial{Index: int(index), Verdict: before})
 	}
-	if d.bad || len(d.b) != 0 || r.Accepted > EventsMax || index > EventsMax {
-		r.Reset()
-		return errCompact
-	}
-	return nil
+	d.bad = d.bad || index > EventsMax
+	return list
 }
 
 // compact takes values from the front of a compact result.

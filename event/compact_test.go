@@ -28,7 +28,8 @@ func anyVerdict(t *rapid.T) Verdict {
 }
 
 func sameResult(a, b *Result) bool {
-	return a.Accepted == b.Accepted && a.Last == b.Last && slices.Equal(a.Denials, b.Denials)
+	return a.Accepted == b.Accepted && a.Last == b.Last && slices.Equal(a.Denials, b.Denials) &&
+		slices.Equal(a.WouldDeny, b.WouldDeny)
 }
 
 // What is remembered of an answer is all of it, whatever the verdicts and whether they repeat.
@@ -39,6 +40,8 @@ func TestCompactRoundTrip(t *testing.T) {
 		for index := range rapid.IntRange(0, 40).Draw(t, "events") {
 			if rapid.Bool().Draw(t, "denied") {
 				r.Denials = append(r.Denials, Denial{index, rapid.SampledFrom(verdicts).Draw(t, "verdict")})
+			} else if rapid.Bool().Draw(t, "would deny") {
+				r.WouldDeny = append(r.WouldDeny, Denial{index, rapid.SampledFrom(verdicts).Draw(t, "verdict")})
 			}
 		}
 		written := r.Append(nil)
@@ -94,6 +97,7 @@ func TestCompactDenials(t *testing.T) {
 func FuzzCompact(f *testing.F) {
 	v := Verdict{Code: Suspended, Scope: ScopeAccount}
 	f.Add((&Result{Accepted: 1, Denials: []Denial{{1, v}, {2, v}}}).Append(nil))
+	f.Add((&Result{Accepted: 1, Denials: []Denial{{1, v}}, WouldDeny: []Denial{{2, v}, {3, v}}}).Append(nil))
 	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r, again Result
@@ -117,7 +121,11 @@ func TestCompactBytesMax(t *testing.T) {
 		r := Result{Accepted: EventsMax, Last: v}
 		for i := range events {
 			v.Fault = Fault(i % 2) // None repeats the one before.
-			r.Denials = append(r.Denials, Denial{i, v})
+			if i%4 < 2 {
+				r.Denials = append(r.Denials, Denial{i, v})
+			} else {
+				r.WouldDeny = append(r.WouldDeny, Denial{i, v})
+			}
 		}
 		n, most := len(r.Append(nil)), CompactBytesMax(events)
 		if n > most || n < most*9/10 {

@@ -36,10 +36,12 @@ type Denial struct {
 	Verdict Verdict
 }
 
-// Result is the answer to a batch. Denials are in the order of their indexes.
+// Result is the answer to a batch. Denials are in the order of their indexes, and so are WouldDeny.
 type Result struct {
 	Accepted int
 	Denials  []Denial
+	// WouldDeny are accepted events that the quota of their product would have denied, did it not only observe.
+	WouldDeny []Denial
 	// Last is the verdict of the batch's last event; answers to single events are made from it.
 	Last Verdict
 }
@@ -47,6 +49,6 @@ type Result struct {
 // Reset empties r and keeps its memory.
 func (r *Result) Reset() {
 	r.Accepted = 0
-	r.Denials = r.Denials[:0]
+	r.Denials, r.WouldDeny = r.Denials[:0], r.WouldDeny[:0]
 	r.Last = Verdict{}
 }

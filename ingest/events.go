@@ -192,7 +192,8 @@ func (c *call) write(to *fasthttp.Response) {
 	}
 	if v.Code == event.Accepted {
 		to.Header.SetContentType("application/json")
-		to.SetBodyString(`{"accepted":1}`)
+		c.answer = wire.AppendAccepted(c.answer[:0], r)
+		to.SetBody(c.answer)
 		return
 	}
 	to.SetStatusCode(v.Code.Status())

@@ -51,9 +51,12 @@ type Product struct {
 	Validities []ValidityStep
 	Suspended  bool // the product itself
 	// AutoRenew is the switch of R19; NoRenew are the devices that are not renewed although the others are, sorted.
-	AutoRenew   bool
-	NoRenew     []string
-	PayloadOff  bool   // nothing of its devices' payloads is logged
+	AutoRenew  bool
+	NoRenew    []string
+	PayloadOff bool // nothing of its devices' payloads is logged
+	// Observes says that the quotas of messages and OTA deny nothing, and answers say what they would deny.
+	Observes    bool
+	ModeSinceMs int64  // of Observes, Unix milliseconds; 0: since the product was created
 	Lots, Packs []*Lot // oldest first
 	CreatedAtMs int64
 	Gifts       *Pool // the account's

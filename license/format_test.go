@@ -26,6 +26,8 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 	b.keep(next, ch, err)
 	next, ch, _, err = b.cat.SetLogPayload(b.by(), "p1", PayloadNone)
 	b.keep(next, ch, err)
+	next, ch, _, err = b.cat.SetEnforcement(b.by(), "p1", ModeObserve)
+	b.keep(next, ch, err)
 	next, ch, err = b.cat.SuspendDevice(b.by(), "p1", "d1", true)
 	b.keep(next, ch, err)
 	next, ch, err = b.cat.CreateToken(
@@ -52,13 +54,14 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 	const planText = `{"validity":"P14D","messages_per_day":null,"message_unit_bytes":0,"ota_per_month":1,` +
 		`"ota_unit_bytes":5242880,"log_days":7}`
 	want := map[string]string{
-		"H": `{"seq":15,"pool_last":3,"region":"default"}`,
+		"H": `{"seq":16,"pool_last":3,"region":"default"}`,
 		"A\x00\x00\x00\x01": `{"account":"acme","kind":"personal","region":"default","created_at_ms":1795428000000,` +
 			`"gift_pool":1,"gifts":5}`,
 		"P\x00\x00\x00\x01": `{"product":"p1","name":"","account_id":1,"time_zone":"UTC","plan":` + planText +
 			`,"plan_since_ms":1795428002000,` +
 			`"validities":[{"from":1795428001,"validity":"P1Y"},{"from":1795428002,"validity":"P14D"}],` +
-			`"suspended":true,"renewal_off":true,"payload_off":true,"created_at_ms":1795428001000}`,
+			`"suspended":true,"renewal_off":true,"payload_off":true,"observe":true,` +
+			`"enforcement_since_ms":1795428009000,"created_at_ms":1795428001000}`,
 		"R\x00\x00\x00\x01": `{"except":["d7","d9"]}`,
 		"O\x00\x00\x00\x01\x00\x00\x00\x02": `{"order":"PO-1","credited":1000,` +
 			`"credited_at_ms":1795428003000,"plan":` + planText + `}`,
@@ -67,11 +70,11 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 			`"credited_at_ms":1795428004000}`,
 		"Tgw-1": `{"role":"gateway","account":"acme","account_id":1,` +
 			`"sha256":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",` +
-			`"created_at_ms":1795428010000,"expires_at_ms":1803204000000}`,
+			`"created_at_ms":1795428011000,"expires_at_ms":1803204000000}`,
 		"Tgw-2": `{"deleted":true}`,
-		"E\x00\x00\x00\x01d1": `{"seq":14,"since_ms":1795428013000,"until_ms":1795428013000,` +
+		"E\x00\x00\x00\x01d1": `{"seq":15,"since_ms":1795428014000,"until_ms":1795428014000,` +
 			`"known":true,"ordinal":7}`,
-		"E\x00\x00\x00\x01d2":               `{"seq":15,"since_ms":1795428014000,"until_ms":1795428014000}`,
+		"E\x00\x00\x00\x01d2":               `{"seq":16,"since_ms":1795428015000,"until_ms":1795428015000}`,
 		"S\x00\x00\x00\x00\x00\x00\x00\x08": `{"product_id":1}`,
 		"U\x00\x00\x00\x00\x00\x00\x00\x04": `{"at_ms":1795428003000,"token":"admin","action":"lot.credit","target":"p1",` +
 			`"detail":{"order":"PO-1","quantity":1000},"refresh":1}`,
@@ -81,12 +84,12 @@ func TestRecordsAreAsDrawn(t *testing.T) {
 			t.Errorf("%q is\n%s, want\n%s", key, got, value)
 		}
 	}
-	for seq := 1; seq <= 15; seq++ {
+	for seq := 1; seq <= 16; seq++ {
 		if b.ledger[fmt.Sprintf("U\x00\x00\x00\x00\x00\x00\x00%c", seq)] == nil {
 			t.Errorf("change %d is not audited", seq)
 		}
 	}
-	if n := len(want) - 1 + 15; len(b.ledger) != n {
+	if n := len(want) - 1 + 16; len(b.ledger) != n {
 		t.Errorf("%d rows, want %d: %q", len(b.ledger), n, sortedKeys(b.ledger))
 	}
 }

@@ -178,6 +178,7 @@ func (l *Loader) product(key, value []byte) error {
 	p.ID, p.Name, p.Label, p.Account, p.AccountID, p.Gifts = id, r.Name, r.Label, a.Name, a.ID, a.Gifts
 	p.ZoneName, p.Zone, p.Plan, p.PlanSinceMs, p.Validities = r.Zone, zone, r.Plan, r.PlanSinceMs, r.Validities
 	p.Suspended, p.AutoRenew, p.PayloadOff, p.CreatedAtMs = r.Suspended, !r.RenewalOff, r.PayloadOff, r.CreatedAtMs
+	p.Observes, p.ModeSinceMs = r.Observes, r.ModeSinceMs
 	l.c.putProduct(p)
 	return nil
 }

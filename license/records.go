@@ -74,6 +74,8 @@ type (
 		Suspended   bool           `json:"suspended,omitempty"`
 		RenewalOff  bool           `json:"renewal_off,omitempty"`
 		PayloadOff  bool           `json:"payload_off,omitempty"`
+		Observes    bool           `json:"observe,omitempty"`
+		ModeSinceMs int64          `json:"enforcement_since_ms,omitempty"`
 		CreatedAtMs int64          `json:"created_at_ms"`
 	}
 	renewalRecord struct {
@@ -124,7 +126,7 @@ func (p *Product) record() Put {
 	return put(key32(keyProduct, p.ID), productRecord{
 		Name: p.Name, Label: p.Label, AccountID: p.AccountID, Zone: p.ZoneName, Plan: p.Plan, PlanSinceMs: p.PlanSinceMs,
 		Validities: p.Validities, Suspended: p.Suspended, RenewalOff: !p.AutoRenew, PayloadOff: p.PayloadOff,
-		CreatedAtMs: p.CreatedAtMs,
+		Observes: p.Observes, ModeSinceMs: p.ModeSinceMs, CreatedAtMs: p.CreatedAtMs,
 	})
 }
 

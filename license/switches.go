@@ -88,6 +88,38 @@ func (c *Catalogue) SetLogPayload(by Actor, product, keep string) (*Catalogue, *
 	return n, ch, &p, nil
 }
 
+// What the quotas of a product do, as requests, answers and the audit log name it.
+const (
+	ModeEnforce = "enforce" // deny what is beyond them
+	ModeObserve = "observe" // accept it and say that they would deny it
+)
+
+// Enforcement returns what the product's quotas do.
+func (p *Product) Enforcement() string {
+	if p.Observes {
+		return ModeObserve
+	}
+	return ModeEnforce
+}
+
+// SetEnforcement says what the quotas of messages and OTA do with events that are decided from now on. Licences,
+// suspension and renewal are enforced in either mode.
+func (c *Catalogue) SetEnforcement(by Actor, product, mode string) (*Catalogue, *Change, *Product, error) {
+	if mode != ModeEnforce && mode != ModeObserve {
+		return nil, nil, nil, invalid("mode", "must be enforce or observe")
+	}
+	n := c.next()
+	p := *c.Product([]byte(product))
+	p.Observes, p.ModeSinceMs = mode == ModeObserve, by.AtMs
+	n.putProduct(&p)
+	ch := n.change(by, "product.enforcement", p.Name, map[string]any{"mode": mode})
+	ch.put(p.record())
+	if p.Observes {
+		ch.refresh(&p)
+	}
+	return n, ch, &p, nil
+}
+
 // Certify makes a personal account an enterprise, with the gifts of one (R6). Certifying again returns a nil catalogue
 // and change.
 func (c *Catalogue) Certify(by Actor, account string) (*Catalogue, *Change, *Account, error) {

@@ -98,6 +98,7 @@ func (e *Engine) collect(g *group, under *license.Catalogue) bool {
 	gathered := e.gathered[:0]
 	for _, l := range e.gate.all {
 		e.verdicts.take(l)
+		e.observed.take(l)
 		if l.records.Empty() && len(l.raw) == 0 {
 			continue
 		}

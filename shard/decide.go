@@ -76,7 +76,7 @@ func (t *turn) refresh(i int, ev *event.Event) {
 // decide decides one event and notes its verdict.
 func (t *turn) decide(i int) {
 	t.index, t.ev = i, &t.r.Batch.Events[i]
-	t.verdict = event.Verdict{}
+	t.verdict, t.observed = event.Verdict{}, event.Accepted
 	p := t.r.products[i]
 	foreign := p == nil || (t.r.Account != 0 && p.AccountID != t.r.Account)
 	switch {
@@ -132,14 +132,25 @@ func (t *turn) tooLarge() {
 	t.denied()
 }
 
-// note counts the verdict and keeps it if it is a denial.
+// note counts the verdict and keeps it if it is a denial, or would be one.
 func (t *turn) note() {
 	t.l.verdicts[t.ev.Type][t.verdict.Code]++
 	if t.verdict.Code == event.Accepted {
 		t.r.Result.Accepted++
+		if t.observed != event.Accepted {
+			t.noteObserved()
+		}
 		return
 	}
 	t.r.Result.Denials = append(t.r.Result.Denials, event.Denial{Index: t.index, Verdict: t.verdict})
+}
+
+// noteObserved counts and keeps what the quota would have denied.
+func (t *turn) noteObserved() {
+	t.l.observed[t.ev.Type]++
+	would := t.verdict
+	would.Code = t.observed
+	t.r.Result.WouldDeny = append(t.r.Result.WouldDeny, event.Denial{Index: t.index, Verdict: would})
 }
 
 // message decides an up or down (R3, R10 to R13).
@@ -150,12 +161,15 @@ func (t *turn) message() {
 		return
 	}
 	p, ev, up := t.product, t.ev, t.ev.Type == event.Up
-	units := p.Plan.MessageUnits(ev.Size)
-	out := t.slot.CountMessage(t.window.Day, up, units, p.Plan.MessagesPerDay)
+	units, limit := p.Plan.MessageUnits(ev.Size), p.Plan.MessagesPerDay
+	if p.Observes {
+		limit = counters.MessagesPerDayMax // More the word does not hold.
+	}
+	out := t.slot.CountMessage(t.window.Day, up, units, limit)
 	ordinal := uint64(t.slot.Ordinal())
 	if !out.OK {
 		t.verdict.Code = event.MessageQuotaExceeded
-		t.quota(p.Plan.MessagesPerDay, out.After.Used(), 0)
+		t.quota(limit, out.After.Used(), 0)
 		after, closed, grown := t.slot.CountDenied(t.window.Day, units)
 		t.total(after.Day()).Deny(ev.Type, event.MessageQuotaExceeded, grown)
 		t.l.records.DeniedMessage(ev.Type, ordinal, ev.Size, t.numbers(), after.Day(), after.Denied())
@@ -163,7 +177,7 @@ func (t *turn) message() {
 		if closed != 0 {
 			t.closed(wordDenied, uint64(closed), closed.Day())
 		}
-		t.attach(false)
+		t.attach(false, 0)
 		if t.told != nobodyTold {
 			t.tellDenied(&out, after, units)
 		}
@@ -180,12 +194,16 @@ func (t *turn) message() {
 		total.MessagesDown += uint64(units)
 	}
 	t.slot.Touch(t.nowS)
-	t.attach(true)
-	if used := out.After.Used(); used >= t.told {
-		t.tellUsed(out.After.Day(), used-units, used)
+	used := out.After.Used()
+	if used > p.Plan.MessagesPerDay {
+		t.observed = event.MessageQuotaExceeded
 	}
-	if t.r.Single {
-		t.quota(p.Plan.MessagesPerDay, out.After.Used(), 0)
+	if t.r.Single || t.observed != event.Accepted {
+		t.quota(p.Plan.MessagesPerDay, used, 0)
+	}
+	t.attach(true, used)
+	if used >= t.told {
+		t.tellUsed(out.After.Day(), used-units, used)
 	}
 }
 
@@ -252,7 +270,7 @@ func (t *turn) logDenied() {
 	default:
 		t.l.records.Denied(t.ev.Type, t.verdict.Code, uint64(t.slot.Ordinal()), t.ev.Size, t.used())
 	}
-	t.attach(false)
+	t.attach(false, 0)
 }
 
 // numbers returns what the verdict says of the quota.
@@ -263,27 +281,31 @@ func (t *turn) numbers() record.QuotaNumbers {
 
 // accepted logs an accepted event that is no message.
 func (t *turn) accepted() {
+	used := t.used()
 	if t.slot == nil {
 		t.l.records.Stranger(t.ev.Type, event.Accepted, t.product.ID, t.r.Batch.Bytes(t.ev.Device), t.ev.Size)
 	} else {
-		t.l.records.Other(t.ev.Type, uint64(t.slot.Ordinal()), t.ev.Size, t.used())
+		t.l.records.Other(t.ev.Type, uint64(t.slot.Ordinal()), t.ev.Size, used)
 		t.slot.Touch(t.nowS)
 	}
-	t.attach(true)
+	t.attach(true, used)
 }
 
 // attach adds what only the raw log keeps; denied events have no payload in it (R18). The decoder leaves nothing of one
-// that is too large.
-func (t *turn) attach(payload bool) {
+// that is too large. used is the day's use that the row shows.
+func (t *turn) attach(payload bool, used uint32) {
 	ev, b := t.ev, t.r.Batch
 	tooLarge := ev.Fault == event.FaultPayloadTooLarge
-	if ev.ID.Len|ev.Topic.Len|ev.Payload.Len == 0 && ev.TimeMs == 0 && !tooLarge {
+	if ev.ID.Len|ev.Topic.Len|ev.Payload.Len == 0 && ev.TimeMs == 0 && !tooLarge && t.observed == event.Accepted {
 		return
 	}
 	sent := b.Bytes(ev.Payload)
 	x := record.Extras{ID: b.Bytes(ev.ID), Topic: b.Bytes(ev.Topic), TimeMs: ev.TimeMs}
 	if payload && !t.product.PayloadOff {
 		x.Payload = sent[:min(len(sent), t.e.o.LogPayloadBytes)]
+	}
+	if t.observed != event.Accepted {
+		x.WouldDeny, x.Quota, x.DayUsed = t.observed, t.numbers(), used
 	}
 	x.IsCut = tooLarge || len(x.Payload) < len(sent)
 	t.l.records.Attach(&x)

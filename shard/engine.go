@@ -184,6 +184,7 @@ type Engine struct {
 	expiry   expiry
 	days     dayCloser
 	verdicts verdictCounts
+	observed observedCounts
 	sweeping atomic.Bool // of holders
 	stats    stats
 	shortage shortage

@@ -176,6 +176,7 @@ type lane struct {
 	rows     int
 	totals   laneTotals
 	verdicts [event.Types][event.Codes]uint64
+	observed [event.Types]uint64 // accepted, and would have been denied
 	firstMs  int64
 	lastMs   int64
 }

@@ -29,7 +29,7 @@ func (t *turn) ota() {
 	}
 	units := p.Plan.OTAUnits(t.ev.Size)
 	before := t.otaWord()
-	out := t.slot.OTA().Take(t.window.Month, units, p.Plan.OTAPerMonth, p.PackUnits())
+	out := t.takeOTA(before, units)
 	total := t.total(t.otaDay(out.After))
 	var packs []record.PackUnits
 	if out.OK && out.FromPacks > 0 {
@@ -61,6 +61,19 @@ func (t *turn) ota() {
 	}
 	t.otaQuota(out.After, units)
 	t.accepted()
+}
+
+// takeOTA takes units of the allowance and the packs. A product that only observes accepts what they do not cover, too.
+func (t *turn) takeOTA(w counters.OTAWord, units uint32) counters.OTAOutcome {
+	p := t.product
+	if !p.Observes {
+		return w.Take(t.window.Month, units, p.Plan.OTAPerMonth, p.PackUnits())
+	}
+	out, over := w.TakeAnyway(t.window.Month, units, p.Plan.OTAPerMonth, p.PackUnits())
+	if over {
+		t.observed = event.OTAQuotaExceeded
+	}
+	return out
 }
 
 // otaAgain answers an OTA whose id is known.

@@ -116,6 +116,15 @@ func (e *Engine) registerEvents(set *metric.Set) {
 		}
 	}
 	add(0, "unknown", event.InvalidEvent) // An event whose type cannot be read is of none, and invalid.
+	would := set.Counters("meterd_would_deny_total",
+		"Events that were accepted, and would have been denied if their product did not only observe its quotas.")
+	for _, t := range []event.Type{event.Up, event.Down, event.OTA} {
+		code := event.MessageQuotaExceeded
+		if t == event.OTA {
+			code = event.OTAQuotaExceeded
+		}
+		would.Func(func() float64 { return float64(e.observed[t].Load()) }, "type", t.String(), "code", code.String())
+	}
 }
 
 func (e *Engine) checkpointAge() float64 {
@@ -169,6 +178,19 @@ func (s *stats) committed(rows, bytes int, encode, sync time.Duration) {
 
 // verdictCounts are events by type and verdict since the process began.
 type verdictCounts [event.Types][event.Codes]atomic.Uint64
+
+// observedCounts are events by type that would have been denied, since the process began.
+type observedCounts [event.Types]atomic.Uint64
+
+// take adds what a lane counted and empties it. The gate is closed.
+func (c *observedCounts) take(l *lane) {
+	for t, n := range l.observed {
+		if n > 0 {
+			c[t].Add(n)
+			l.observed[t] = 0
+		}
+	}
+}
 
 // take adds what a lane counted and empties it. The gate is closed.
 func (v *verdictCounts) take(l *lane) {

@@ -32,6 +32,9 @@ type turn struct {
 	key     counters.Key
 	slot    *counters.Slot
 	verdict event.Verdict
+	// observed is what the quota would have denied the event with, which was accepted since the product only observes; the
+	// verdict has the numbers. Accepted: nothing.
+	observed event.Code
 }
 
 // room is what a caller may add inside the gate.

@@ -151,6 +151,8 @@ func TestCtlAsks(t *testing.T) {
 		},
 		{"products log-payload get p1", "GET /v1/products/p1/log-payload"},
 		{"products log-payload set p1 none", `PUT /v1/products/p1/log-payload {"keep":"none"}`},
+		{"products enforcement get p1", "GET /v1/products/p1/enforcement"},
+		{"products enforcement set p1 observe", `PUT /v1/products/p1/enforcement {"mode":"observe"}`},
 		{"products forecast p1", "GET /v1/products/p1/forecast"},
 		{"products forecast p1 --weeks 52", "GET /v1/products/p1/forecast?weeks=52"},
 		{"lots list p1", "GET /v1/products/p1/lots" + limited},
@@ -287,10 +289,11 @@ func TestCtlShows(t *testing.T) {
 		{"products get p1", "product        p1\nname           -\nplan.validity  P5Y\nplan.deep.er   -\n" +
 			"tags           x,y\nsuspended      yes\ntotal          18446744073709551615\n", "", 0},
 		// Devices choose topics and payloads; a terminal must not obey them.
-		{"logs p1 d1", "DECIDED AT  TYPE     SIZE  VERDICT   DAY USED  LIMIT  USED  RESETS AT  TOPIC        PAYLOAD\n" +
-			`T1          up       5     accepted  1         -      -     -          a\tb\x1b[2J  \u202e` +
+		{"logs p1 d1", "DECIDED AT  TYPE     SIZE  VERDICT   DAY USED  WOULD DENY  LIMIT  USED  RESETS AT  " +
+			"TOPIC        PAYLOAD\n" +
+			`T1          up       5     accepted  1         -           -      -     -          a\tb\x1b[2J  \u202e` +
 			strings.Repeat("é", 57) + "…\n" +
-			"T2          connect  0     accepted  0         -      -     -          -            /wA=\n", "", 0},
+			"T2          connect  0     accepted  0         -           -      -     -          -            /wA=\n", "", 0},
 		{"products forecast p1", "FROM  RENEWALS  ACTIVATIONS  NEEDED  AVAILABLE AFTER\nW1    3         2            " +
 			"5       -1\n\n" +
 			"devices_at_risk  4\nruns_dry_at      W2\n", "", 0},
@@ -329,6 +332,7 @@ func TestCtlWrongUsage(t *testing.T) {
 		{"products renewal set p1 maybe", "on or off"},
 		{"products renewal set p1 on --except d7,", "--except"},
 		{"products log-payload set p1 half", "full or none"},
+		{"products enforcement set p1 off", "enforce or observe"},
 		{"lots credit p1", "--order and --quantity"},
 		{"lots credit p1 --order O --quantity -5", "--quantity"},
 		{"lots void p1 --order O --quantity 5", "LOT"},
@@ -479,6 +483,7 @@ func TestCtlCompletes(t *testing.T) {
 		{"tokens create x --role ", "admin gateway billing viewer", nil},
 		{"products renewal set p1 ", "on off", nil},
 		{"products log-payload set p1 ", "full none", nil},
+		{"products enforcement set p1 ", "enforce observe", nil},
 		{"-o ", "table json ndjson", nil},
 		{"accounts get ", "", nil}, // No token.
 		{"accounts get ", "", []string{"METERD_URL=" + f.URL, "METERD_TOKEN=wrong"}},

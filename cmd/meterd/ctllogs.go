@@ -21,7 +21,8 @@ var logColumns = []column{
 	{"SIZE", "size"},
 	{"VERDICT", "verdict"},
 	{"DAY USED", "day_used"},
-	{"LIMIT", "limit"}, // of the quota that denied the event, as are the next two
+	{"WOULD DENY", "would_deny"},
+	{"LIMIT", "limit"}, // of the quota that denied the event or would have, as are the next two
 	{"USED", "used"},
 	{"RESETS AT", "resets_at"},
 	{"TOPIC", "topic"},

@@ -44,7 +44,7 @@ func (c *ctl) productsCommand() *cobra.Command {
 		c.verb("get PRODUCT", "Show a product", func(cmd *cobra.Command, args []string) error {
 			return c.record(cmd, http.MethodGet, client.Path("v1", "products", args[0]), nil, nil)
 		}),
-		c.createProductVerb(), c.planCommand(), c.renewalCommand(), c.logPayloadCommand(), c.forecastVerb(),
+		c.createProductVerb(), c.planCommand(), c.renewalCommand(), c.logPayloadCommand(), c.enforcementCommand(), c.forecastVerb(),
 	)
 	c.addSuspension(
 		cmd,
@@ -147,6 +147,21 @@ func (c *ctl) logPayloadCommand() *cobra.Command {
 		c.verb("set PRODUCT full|none", "Keep as much of payloads as the daemon does, or nothing, of events from now on",
 			func(cmd *cobra.Command, args []string) error {
 				return c.record(cmd, http.MethodPut, path(args), nil, map[string]any{"keep": args[1]})
+			}),
+	)
+	return cmd
+}
+
+func (c *ctl) enforcementCommand() *cobra.Command {
+	cmd := group("enforcement", "Whether the quotas of messages and OTA deny events")
+	path := func(args []string) string { return client.Path("v1", "products", args[0], "enforcement") }
+	cmd.AddCommand(
+		c.verb("get PRODUCT", "Show what the quotas do", func(cmd *cobra.Command, args []string) error {
+			return c.record(cmd, http.MethodGet, path(args), nil, nil)
+		}),
+		c.verb("set PRODUCT enforce|observe", "Deny what is beyond the quotas, or accept it and say that they would deny it",
+			func(cmd *cobra.Command, args []string) error {
+				return c.record(cmd, http.MethodPut, path(args), nil, map[string]any{"mode": args[1]})
 			}),
 	)
 	return cmd

@@ -21,7 +21,8 @@ type Row struct {
 	PayloadTruncated bool
 	Verdict          string
 	DayUsed          int64
-	// Of a row that a quota denied.
+	WouldDeny        string // code of the quota that would have denied the row, "" for none
+	// Of a row that a quota denied or would have denied.
 	HasQuota    bool
 	Limit, Used int64
 	ResetsAtMs  int64
@@ -42,6 +43,7 @@ type columns struct {
 	Limit            int64  `parquet:"limit,optional"`
 	Used             int64  `parquet:"used,optional"`
 	ResetsAt         int64  `parquet:"resets_at,optional,timestamp"`
+	WouldDeny        []byte `parquet:"would_deny,optional,string,dict"`
 }
 
 // Writer writes one file. It belongs to one goroutine.
@@ -78,7 +80,7 @@ func New(out io.Writer, product string) *Writer {
 // Add adds a row. When a row group is full it is written to the output, which may take as long as that likes.
 func (w *Writer) Add(r *Row) error {
 	size := len(r.Device) + len(r.Topic) + len(r.Payload)
-	if w.n == batchRows || len(w.texts)+size+len(r.Type)+len(r.Verdict) > cap(w.texts) {
+	if w.n == batchRows || len(w.texts)+size+len(r.Type)+len(r.Verdict)+len(r.WouldDeny) > cap(w.texts) {
 		if err := w.pass(); err != nil {
 			return err
 		}
@@ -104,6 +106,7 @@ func (w *Writer) Add(r *Row) error {
 	row.may(r.HasQuota, parquet.Int64Value(r.Limit))
 	row.may(r.HasQuota, parquet.Int64Value(r.Used))
 	row.may(r.HasQuota, parquet.Int64Value(r.ResetsAtMs))
+	row.may(r.WouldDeny != "", w.text([]byte(r.WouldDeny)))
 	w.batch[w.n] = parquet.Row(row)
 	w.n++
 	return nil

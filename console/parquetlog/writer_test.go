@@ -84,7 +84,7 @@ func rowOf(t testing.TB, v parquet.Row) (row Row) {
 	row = Row{
 		Device: text(0), TimeMs: number(1), DecidedAtMs: v[2].Int64(), Type: string(text(3)), Size: v[4].Int64(),
 		Topic: text(5), Payload: text(6), PayloadTruncated: v[7].Boolean(), Verdict: string(text(8)), DayUsed: v[9].Int64(),
-		HasQuota: !v[10].IsNull(), ResetsAtMs: number(12),
+		HasQuota: !v[10].IsNull(), ResetsAtMs: number(12), WouldDeny: string(text(13)),
 	}
 	if v[10].IsNull() != v[11].IsNull() || v[10].IsNull() != v[12].IsNull() {
 		t.Fatalf("half a quota: %v", v)
@@ -115,6 +115,9 @@ func random(dice *rand.Rand, i int) Row {
 	}
 	if dice.IntN(10) == 0 {
 		r.Verdict, r.HasQuota, r.Limit, r.Used, r.ResetsAtMs = "message_quota_exceeded", true, 1500, dice.Int64N(2), 5
+		if dice.IntN(2) == 0 {
+			r.Verdict, r.WouldDeny = "accepted", r.Verdict
+		}
 	}
 	return r
 }
@@ -169,7 +172,7 @@ func TestNulls(t *testing.T) {
 				r := Row{Device: []byte("d"), DecidedAtMs: 1, Type: "up", Verdict: "accepted"}
 				if i >= nulls && i < nulls+values {
 					r.TimeMs, r.Topic, r.Payload = 1, []byte("t"), []byte("p")
-					r.HasQuota, r.ResetsAtMs = true, 1
+					r.HasQuota, r.ResetsAtMs, r.WouldDeny = true, 1, "c"
 				}
 				rows = append(rows, r)
 			}

@@ -7,16 +7,25 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// AppendResult appends the JSON answer to a batch: {"accepted":n,"denied":[…]}.
+// AppendResult appends the JSON answer to a batch: {"accepted":n,"denied":[…]}, and "would_deny":[…] if it is not empty.
 func AppendResult(dst []byte, r *event.Result) []byte {
 	dst = append(dst, `{"accepted":`...)
 	dst = strconv.AppendInt(dst, int64(r.Accepted), 10)
 	dst = append(dst, `,"denied":[`...)
-	for i := range r.Denials {
+	dst = appendDenials(dst, r.Denials)
+	if len(r.WouldDeny) > 0 {
+		dst = append(dst, `],"would_deny":[`...)
+		dst = appendDenials(dst, r.WouldDeny)
+	}
+	return append(dst, "]}"...)
+}
+
+func appendDenials(dst []byte, list []event.Denial) []byte {
+	for i := range list {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		d := &r.Denials[i]
+		d := &list[i]
 		dst = append(dst, `{"index":`...)
 		dst = strconv.AppendInt(dst, int64(d.Index), 10)
 		dst = append(dst, `,"code":"`...)
@@ -30,7 +39,21 @@ func AppendResult(dst []byte, r *event.Result) []byte {
 		}
 		dst = append(dst, '}')
 	}
-	return append(dst, "]}"...)
+	return dst
+}
+
+// AppendAccepted appends the JSON answer to one single event that was accepted: {"accepted":1}, and "would_deny":{…} if
+// its product only observes.
+func AppendAccepted(dst []byte, r *event.Result) []byte {
+	dst = append(dst, `{"accepted":1`...)
+	if len(r.WouldDeny) > 0 {
+		v := &r.WouldDeny[0].Verdict
+		dst = append(dst, `,"would_deny":{"code":"`...)
+		dst = append(dst, v.Code.String()...)
+		dst = appendMembers(append(dst, '"'), v)
+		dst = append(dst, '}')
+	}
+	return append(dst, '}')
 }
 
 // AppendVerdict appends the verdict as an RFC 9457 problem, the answer to one single denied event.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -83,6 +84,33 @@ func TestAppendResult(t *testing.T) {
 		if !maps.Equal(got.Denied[i], want) {
 			t.Errorf("%v: got %v, want %v", c, got.Denied[i], want)
 		}
+	}
+}
+
+// What a quota would have denied stands beside what it denied, with the same members; it is left out when it is empty.
+func TestAppendWouldDeny(t *testing.T) {
+	v := event.Verdict{
+		Code: event.MessageQuotaExceeded, Limit: 1500, Used: 1501, WindowStartMs: 1795392000000, ResetsAtMs: 1795478400000,
+	}
+	ota := full(event.OTAQuotaExceeded)
+	r := event.Result{Accepted: 2, WouldDeny: []event.Denial{{Index: 0, Verdict: v}, {Index: 1, Verdict: ota}}}
+	const members = `"code":"message_quota_exceeded","limit":1500,"used":1501,"resets_at":"2026-11-24T00:00:00Z"}`
+	const want = `{"accepted":2,"denied":[],"would_deny":[{"index":0,` + members +
+		`,{"index":1,"code":"ota_quota_exceeded","limit":1500,"used":1499,"requested":13,"topup_available":7,` +
+		`"resets_at":"2026-11-24T00:00:00Z"}]}`
+	if got := string(AppendResult(nil, &r)); got != want {
+		t.Errorf("a batch is answered\n%s, want\n%s", got, want)
+	}
+	if got := string(AppendAccepted(nil, &r)); got != `{"accepted":1,"would_deny":{`+members+`}` {
+		t.Errorf("a single event is answered %s", got)
+	}
+	if got := string(AppendAccepted(nil, &event.Result{Accepted: 1})); got != `{"accepted":1}` {
+		t.Errorf("a single event within its quota is answered %s", got)
+	}
+	r.Denials = []event.Denial{{Index: 5, Verdict: v}}
+	answer := AppendResultProtobuf(nil, &r)
+	if denied, would := bytes.IndexByte(answer, 2<<3|2), bytes.IndexByte(answer, 3<<3|2); denied < 0 || would < denied {
+		t.Errorf("denials begin at %d, what would be denied at %d of %x", denied, would, answer)
 	}
 }
 

@@ -85,11 +85,16 @@ func appendText(dst []byte, number int, s string) []byte {
 // AppendResultProtobuf appends the answer to a batch as a meterd.v1.Answer.
 func AppendResultProtobuf(dst []byte, r *event.Result) []byte {
 	dst = appendUint(dst, 1, uint64(r.Accepted))
-	for i := range r.Denials {
+	return appendDenialList(appendDenialList(dst, 2, r.Denials), 3, r.WouldDeny)
+}
+
+// appendDenialList appends the entries of a repeated field of denials.
+func appendDenialList(dst []byte, field byte, list []event.Denial) []byte {
+	for i := range list {
 		// A denial is short, yet its length comes first and takes one byte or two: it is written behind room for two.
-		dst = append(dst, 2<<3|wireBytes, 0, 0)
+		dst = append(dst, field<<3|wireBytes, 0, 0)
 		from := len(dst)
-		dst = appendDenial(dst, &r.Denials[i])
+		dst = appendDenial(dst, &list[i])
 		n := len(dst) - from
 		if n < 0x80 {
 			dst[from-2] = byte(n)

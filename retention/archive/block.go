@@ -92,13 +92,6 @@ type block struct {
 	resetsMs   int64 // of the run of quotas before the one in hand
 }
 
-// quotaRun is what neighbouring rows that a quota denied have in common, by the device or the product.
-type quotaRun struct {
-	limit    uint32
-	more     int64 // used, less the row's Used
-	resetsMs int64
-}
-
 // counts are what the values of a row are compared with: those of the row before of the same device.
 type counts struct {
 	day      uint32
@@ -185,11 +178,7 @@ func (b *block) values(r *Row) {
 	}
 	if r.Quota != (Quota{}) {
 		kind |= kindQuota
-		if run := (quotaRun{r.Quota.Limit, int64(r.Quota.Used) - int64(r.Used), r.Quota.ResetsAtMs}); run != b.quota {
-			b.endQuota()
-			b.quota = run
-		}
-		b.quotaRows++
+		b.addQuota(r)
 	}
 	if len(r.Payload) > 0 {
 		kind |= kindPayload
@@ -240,6 +229,10 @@ func (b *block) extra(r *Row) {
 	if r.IsCut {
 		x[flags] |= extraCut
 	}
+	if r.WouldDeny != 0 {
+		x[flags] |= extraWouldDeny
+		x = append(x, r.WouldDeny)
+	}
 	b.cols[colExtras] = x
 }
 
@@ -253,16 +246,6 @@ func (b *block) endLogDays() {
 	d := binary.AppendUvarint(b.cols[colLogDays], b.daysRows)
 	b.cols[colLogDays] = binary.AppendUvarint(d, uint64(b.last.LogDays))
 	b.daysRows = 0
-}
-
-func (b *block) endQuota() {
-	if b.quotaRows == 0 {
-		return
-	}
-	d := binary.AppendUvarint(b.cols[colQuotas], b.quotaRows)
-	d = appendVarint(binary.AppendUvarint(d, uint64(b.quota.limit)), b.quota.more)
-	b.cols[colQuotas] = appendVarint(d, b.quota.resetsMs-b.resetsMs)
-	b.quotaRows, b.resetsMs = 0, b.quota.resetsMs
 }
 
 // finish returns the raw rows. Its memory is the block's.
@@ -413,23 +396,6 @@ func (b *blockReader) values() {
 	}
 }
 
-// numbers reads the quota that denied the row.
-func (b *blockReader) numbers() {
-	c := &b.cols[colQuotas]
-	if b.quotaLeft == 0 {
-		if b.quotaLeft = c.uvarint(); b.quotaLeft == 0 {
-			c.fail()
-			return
-		}
-		b.quota.limit, b.quota.more = uint32(c.uvarint()), c.varint()
-		b.quota.resetsMs += c.varint()
-	}
-	b.quotaLeft--
-	b.row.Quota = Quota{
-		Limit: b.quota.limit, Used: uint32(int64(b.row.Used) + b.quota.more), ResetsAtMs: b.quota.resetsMs,
-	}
-}
-
 func (b *blockReader) extra() {
 	r, x := &b.row, &b.cols[colExtras]
 	flags := x.byte()
@@ -445,5 +411,8 @@ func (b *blockReader) extra() {
 	}
 	if flags&extraTime != 0 {
 		r.TimeMs = r.DecidedMs + x.varint()
+	}
+	if flags&extraWouldDeny != 0 {
+		r.WouldDeny = x.byte()
 	}
 }

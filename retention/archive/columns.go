@@ -45,6 +45,7 @@ const (
 	extraTime      = 4
 	extraSameTopic = 8 // as the row before that has one
 	extraCut       = 16
+	extraWouldDeny = 32 // the quota would have denied the row
 )
 
 var errShort = errors.New("a column ends in the middle of a value")

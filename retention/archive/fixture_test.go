@@ -128,6 +128,10 @@ func (h *history) row() Row {
 				ResetsAtMs: beginMs + 30*day.Milliseconds(),
 			}
 		}
+		if r.Code == 0 && r.Type >= typeUp && (last.Up+last.Down)%6 == 5 {
+			r.WouldDeny = 1 + r.Type/5
+			r.Quota = Quota{Limit: last.Up % 3, Used: r.Used, ResetsAtMs: beginMs + 30*day.Milliseconds()}
+		}
 		if r.Type == 5 {
 			r.Size = h.dice.Int64N(1 << 40)
 			r.ID = fmt.Appendf(nil, "ota-%d", h.dice.IntN(100))

@@ -98,8 +98,9 @@ func (b *batch) add(r *Row, baseMs int64) {
 
 // Bits that say what stands before the texts of a row.
 const (
-	textsCut   = 1
-	textsQuota = 2
+	textsCut       = 1
+	textsQuota     = 2
+	textsWouldDeny = 4
 )
 
 func appendTexts(dst []byte, r *Row) []byte {
@@ -110,7 +111,13 @@ func appendTexts(dst []byte, r *Row) []byte {
 	if r.Quota != (Quota{}) {
 		flags |= textsQuota
 	}
+	if r.WouldDeny != 0 {
+		flags |= textsWouldDeny
+	}
 	dst = append(dst, flags)
+	if flags&textsWouldDeny != 0 {
+		dst = append(dst, r.WouldDeny)
+	}
 	if flags&textsQuota != 0 {
 		dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(r.Quota.Limit)), uint64(r.Quota.Used))
 		dst = binary.AppendVarint(dst, r.Quota.ResetsAtMs-r.DecidedMs)
@@ -140,6 +147,9 @@ func (b *batch) row(r *Row, i int, baseMs int64) {
 		c := column{b: b.texts[x.text-1:]}
 		flags := c.byte()
 		r.IsCut = flags&textsCut != 0
+		if flags&textsWouldDeny != 0 {
+			r.WouldDeny = c.byte()
+		}
 		if flags&textsQuota != 0 {
 			r.Quota = Quota{
 				Limit: uint32(c.uvarint()), Used: uint32(c.uvarint()), ResetsAtMs: r.DecidedMs + c.varint(),

@@ -64,10 +64,12 @@ type Row struct {
 	Name       []byte // of an unknown device
 	ID, Topic  []byte
 	Payload    []byte
-	IsCut      bool // more of the payload was sent
+	IsCut      bool  // more of the payload was sent
+	WouldDeny  uint8 // the code of the quota that would have denied an accepted event, 0 for none
 }
 
-// Quota is what the answer to an event said about the quota that denied it; the zero Quota for other events.
+// Quota is what the answer to an event said about the quota that denied it or would have denied it; the zero Quota for
+// other events.
 type Quota struct {
 	Limit      uint32
 	Used       uint32
@@ -87,7 +89,9 @@ func (r *Row) isMessage() bool {
 }
 
 // hasExtra reports whether the row has what most have not.
-func (r *Row) hasExtra() bool { return len(r.ID)+len(r.Topic) > 0 || r.TimeMs != 0 || r.IsCut }
+func (r *Row) hasExtra() bool {
+	return len(r.ID)+len(r.Topic) > 0 || r.TimeMs != 0 || r.IsCut || r.WouldDeny != 0
+}
 
 // Place returns the row's place among those of its device, whether it had an ordinal or not.
 func (r *Row) Place() Place {

@@ -104,7 +104,7 @@ func entryOf(r *rawlog.Row) *LogEntry {
 		Product: r.Device.Product(), Name: bytes.Clone(r.Name), DecidedMs: r.DecidedMs, TimeMs: r.TimeMs, Size: r.Size,
 		Day: r.Day, Up: r.Up, Down: r.Down, Used: r.Used, Denied: r.Denied,
 		ID: bytes.Clone(r.ID), Topic: bytes.Clone(r.Topic), Payload: bytes.Clone(r.Payload),
-		IsCut: r.IsCut, Quota: record.QuotaNumbers(r.Quota),
+		IsCut: r.IsCut, WouldDeny: event.Code(r.WouldDeny), Quota: record.QuotaNumbers(r.Quota),
 	}}
 	if r.Device.IsKnown() {
 		e.Row.Ordinal = r.Device.Ordinal()

@@ -210,7 +210,7 @@ func rowOf(to *archive.Row, r *record.Row) {
 	*to = archive.Row{
 		DecidedMs: r.DecidedMs, Type: uint8(r.Type), Code: uint8(r.Code), Counted: r.Counted, Size: r.Size, Day: r.Day,
 		Up: r.Up, Down: r.Down, Used: r.Used, Denied: r.Denied, TimeMs: r.TimeMs, ID: r.ID, Topic: r.Topic,
-		Payload: r.Payload, IsCut: r.IsCut, Quota: archive.Quota(r.Quota),
+		Payload: r.Payload, IsCut: r.IsCut, WouldDeny: uint8(r.WouldDeny), Quota: archive.Quota(r.Quota),
 	}
 	if r.Named {
 		to.Device, to.Name = archive.Unknown(r.Product, r.Name), r.Name

@@ -218,6 +218,11 @@ type Extras struct {
 	Payload []byte
 	IsCut   bool  // Payload is not all that was sent
 	TimeMs  int64 // what the gateway claimed, 0 without
+	// WouldDeny is what the quota would have denied an accepted event with, Accepted for nothing. Then Quota is what its
+	// answer said of the quota, and DayUsed what its log entry shows as the day's use.
+	WouldDeny event.Code
+	Quota     QuotaNumbers
+	DayUsed   uint32
 }
 
 // Attach adds extras to the last row. Their slices are copied.
@@ -237,6 +242,9 @@ func (b *Builder) Attach(x *Extras) {
 	if timeMs != 0 {
 		flags |= extraTime
 	}
+	if x.WouldDeny != event.Accepted {
+		flags |= extraWouldDeny
+	}
 	if flags != 0 {
 		*kind |= kindExtra
 		b.cols[colExtras] = append(b.cols[colExtras], flags)
@@ -248,6 +256,10 @@ func (b *Builder) Attach(x *Extras) {
 		}
 		if flags&extraTime != 0 {
 			b.cols[colExtras] = binary.AppendVarint(b.cols[colExtras], timeMs-b.lastMs)
+		}
+		if flags&extraWouldDeny != 0 {
+			b.cols[colExtras] = append(b.cols[colExtras], byte(x.WouldDeny))
+			b.numbers(x.Quota, x.DayUsed)
 		}
 	}
 	if len(payload) > 0 {

@@ -39,7 +39,8 @@ type Row struct {
 	Up, Down  uint32 // accepted messages: units of Day after it
 	Used      uint32 // units of the running day after it, in every row of a known device
 	Denied    uint64
-	Quota     QuotaNumbers // of events that a quota denied
+	WouldDeny event.Code   // what the quota would have denied an accepted event with; Accepted: nothing
+	Quota     QuotaNumbers // of events that a quota denied or would have denied
 	ID        []byte
 	Topic     []byte
 	// Payload is what was kept of it; IsCut says that more was sent.
@@ -51,6 +52,9 @@ type Row struct {
 func (r *Row) IsMessage() bool {
 	return r.Code == event.Accepted && (r.Type == event.Up || r.Type == event.Down)
 }
+
+// HasQuota reports whether Quota says something: a quota denied the event or would have denied it.
+func (r *Row) HasQuota() bool { return r.Code.IsQuota() || r.WouldDeny.IsQuota() }
 
 // Scanner walks the rows of a chunk in order.
 //
@@ -166,7 +170,7 @@ func (s *Scanner) known(kind byte) {
 	}
 }
 
-// numbers reads what a quota that denied the row was answered with.
+// numbers reads what was answered of the quota that denied the row or would have.
 func (s *Scanner) numbers() {
 	r := &s.cols[colQuotas]
 	if s.quotaLeft == 0 {
@@ -200,6 +204,13 @@ func (s *Scanner) extra() {
 	}
 	if flags&extraTime != 0 {
 		row.TimeMs = s.decidedMs + r.varint()
+	}
+	if flags&extraWouldDeny != 0 {
+		if row.WouldDeny = event.Code(r.byte()); !row.WouldDeny.IsQuota() || row.Named || row.Code != event.Accepted {
+			r.fail()
+			return
+		}
+		s.numbers()
 	}
 }
 

@@ -30,7 +30,7 @@ const (
 	colExtras // id, topic, claimed time
 	colPayloads
 	colEffects // words that are no message's
-	colQuotas  // runs of rows that a quota denied: its numbers as they were answered
+	colQuotas  // runs of rows that a quota denied, or would have: its numbers as they were answered
 	columns
 )
 
@@ -50,6 +50,8 @@ const (
 	extraTopic = 2
 	extraTime  = 4
 	extraCut   = 8 // the payload is not whole
+	// the event was accepted, although the quota of its product, which only observes, would have denied it
+	extraWouldDeny = 16
 )
 
 // ordinalBytes is the width of a device ordinal: 8 bits of shard, 31 of arena index.

@@ -22,15 +22,17 @@ func TestChunkIsAsDrawn(t *testing.T) {
 	b.BeginBatch(1001, 0)
 	b.Stranger(event.Connect, event.LicenseExhausted, 1, []byte("d2"), 0)
 	b.Other(event.OTA, 2, 4, 6)
-	b.Attach(&Extras{ID: []byte("id")})
+	b.Attach(&Extras{ID: []byte("id"), WouldDeny: event.OTAQuotaExceeded, Quota: QuotaNumbers{1, 2, 3000}, DayUsed: 6})
 	b.Session(1, 0x1122334455667788)
 
 	first := (&quotaRun{limit: 1500, resetsMs: 2000}).place()
 	second := (&quotaRun{limit: 1, more: -1499, resetsMs: 3000}).place()
+	third := (&quotaRun{limit: 1, more: -4, resetsMs: 3000}).place()
 	quotasColumn := []byte{
 		1, byte(first<<1 | 1), 0xdc, 0x0b, 0, 0xa0, 0x1f, // 1500, no more than the row's use, 2000 ms
 		1, byte(second<<1 | 1), 1, 0xb5, 0x17, 0xd0, 0x0f, // 1, 1499 less, +1000 ms
 		1, byte(first << 1), // as the first
+		1, byte(third<<1 | 1), 1, 7, 0, // 1, 4 less, as the one before
 	}
 	cols := [columns][]byte{
 		0: {1, 0x85, 0x88, 0x8c, 0x90, 0x10, 0xac, 2, 2, 'd', '1', 2, 7, 2, 2, 'g', 'w', 6, 3, 9},
@@ -56,7 +58,7 @@ func TestChunkIsAsDrawn(t *testing.T) {
 		13: {0xdc, 0x0b, 0xdc, 0x0b, 0xdc, 0x0b, 6},
 		14: {0xc4, 0x13, 9, 0xc4, 0x13, 10},
 		15: {1, 2, 'd', '2'},
-		16: {2 | 4 | 8, 1, 't', 1, 1, 2, 'i', 'd'}, // topic and time, 1 ms before it was decided, cut; id
+		16: {2 | 4 | 8, 1, 't', 1, 1 | 16, 2, 'i', 'd', 2}, // topic and time, 1 ms before it was decided, cut; id, code 2
 		17: {3, 'x', 'y', 'z'},
 		18: {1, 1, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11},
 		19: quotasColumn,

@@ -115,6 +115,12 @@ func drawRow(t *rapid.T, ms int64, holder uint32) step {
 		r.Ordinal = below(t, ordinals, "ordinal")
 	}
 	drawExtras(t, &r)
+	if (call == "message" || call == "other") && rapid.Bool().Draw(t, "observed") {
+		r.WouldDeny, r.Quota = event.OTAQuotaExceeded, drawNumbers(t)
+		if call == "message" {
+			r.WouldDeny = event.MessageQuotaExceeded
+		}
+	}
 	return func(b *Builder, w *written) {
 		add(b, call, &r)
 		w.rows = append(w.rows, r)
@@ -136,8 +142,11 @@ func add(b *Builder, call string, r *Row) {
 	case "stranger":
 		b.Stranger(r.Type, r.Code, r.Product, r.Name, r.Size)
 	}
-	if len(r.ID)+len(r.Topic)+len(r.Payload) > 0 || r.TimeMs != 0 || r.IsCut {
-		b.Attach(&Extras{ID: r.ID, Topic: r.Topic, Payload: r.Payload, IsCut: r.IsCut, TimeMs: r.TimeMs})
+	if len(r.ID)+len(r.Topic)+len(r.Payload) > 0 || r.TimeMs != 0 || r.IsCut || r.WouldDeny != event.Accepted {
+		b.Attach(&Extras{
+			ID: r.ID, Topic: r.Topic, Payload: r.Payload, IsCut: r.IsCut, TimeMs: r.TimeMs,
+			WouldDeny: r.WouldDeny, Quota: r.Quota, DayUsed: r.Used,
+		})
 	}
 }
 

@@ -35,6 +35,7 @@ type product struct {
 	plan    plan
 	// planKnown says that plan is the one that events are decided under; false while the log began under an older one.
 	planKnown bool
+	mode      mode
 
 	window calendar.Window // of the last event
 
@@ -55,6 +56,13 @@ type product struct {
 	closedThrough uint32 // days up to this one have ended
 	isNew         bool   // the log has the change that made it
 	giftsSaid     uint64
+}
+
+// mode is what the quotas of a product do.
+type mode struct {
+	observes bool // they deny nothing
+	sinceMs  int64
+	isKnown  bool // as planKnown
 }
 
 // plan is what decides how much an event counts.
@@ -125,6 +133,8 @@ type object struct {
 	Credited    uint64 `json:"credited"`
 	Quantity    uint64 `json:"quantity"`
 	CreatedAtMs int64  `json:"created_at_ms"`
+	Observes    bool   `json:"observe"`
+	ModeSinceMs int64  `json:"enforcement_since_ms"`
 	// Plan of a product. A lot's is not needed, and has the same fields.
 	Plan struct {
 		MessagesPerDay   *uint64 `json:"messages_per_day"`
@@ -207,6 +217,7 @@ func (c *catalogue) putProduct(id uint32, r *object, from origin) error {
 		p.plan.messagesPerDay = min(*n, messagesPerDayMax)
 	}
 	p.planKnown = p.planKnown || from != checkpointed
+	p.mode = mode{r.Observes, r.ModeSinceMs, p.mode.isKnown || from != checkpointed}
 	return nil
 }
 

@@ -62,6 +62,7 @@ type row struct {
 	product uint32 // of a device that is not known
 	kind    byte
 	code    byte
+	would   byte   // the code of the quota that would have denied it
 	id      []byte // of an OTA or a void
 }
 
@@ -208,7 +209,7 @@ func (r *rowReader) counts(to *row) {
 	}
 }
 
-// quota goes past the numbers of the quota that denied a row: nothing is recounted from them.
+// quota goes past the numbers of the quota that denied a row or would have: nothing is recounted from them.
 func (r *rowReader) quota() {
 	in := &r.cols[colQuotas]
 	if r.quotaLeft == 0 {
@@ -237,6 +238,10 @@ func (r *rowReader) extra(to *row) {
 	}
 	if flags&4 != 0 {
 		in.varint()
+	}
+	if flags&16 != 0 {
+		to.would = in.u8()
+		r.quota()
 	}
 }
 

@@ -125,6 +125,15 @@ func (d *daemon) credit(product, order string, n uint64, units bool) {
 	})
 }
 
+// mode says what the quotas of a product do.
+func (d *daemon) mode(product, mode string) {
+	d.t.Helper()
+	d.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+		next, ch, _, err := c.SetEnforcement(by, product, mode)
+		return next, ch, err
+	})
+}
+
 // request decodes lines of NDJSON.
 func (d *daemon) request(lines string) *shard.Request {
 	d.t.Helper()
@@ -174,7 +183,7 @@ func (d *daemon) randomRounds(r *rand.Rand, rounds int) {
 
 func (d *daemon) randomChange(r *rand.Rand) {
 	d.t.Helper()
-	switch r.IntN(9) {
+	switch r.IntN(10) {
 	case 0:
 		d.clock.pass(25 * time.Hour)
 	case 1:
@@ -199,6 +208,8 @@ func (d *daemon) randomChange(r *rand.Rand) {
 			next, ch, _, err := c.SetPlan(by, "p", patch)
 			return next, ch, err
 		})
+	case 7:
+		d.mode([]string{"p", "q"}[r.IntN(2)], []string{license.ModeObserve, license.ModeEnforce}[r.IntN(2)])
 	default:
 		d.clock.pass(time.Duration(r.IntN(40)) * time.Minute)
 	}

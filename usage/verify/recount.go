@@ -227,6 +227,10 @@ func (r *recount) message(p *product, d *device, e *row) error {
 	case known && usedOf(e.word) <= usedOf(cur):
 		return r.differs("%s, day %s: the units fell from %d to %d", r.deviceName(d), dayName(day), usedOf(cur),
 			usedOf(e.word))
+	case e.would != 0:
+		if err := r.observed(p, d, e, codeMessageQuota, usedOf(e.word) > p.plan.messagesPerDay); err != nil {
+			return err
+		}
 	case p.planKnown && usedOf(e.word) > p.plan.messagesPerDay:
 		return r.differs("%s, day %s: %d units were accepted, the plan allows %d", r.deviceName(d), dayName(day),
 			usedOf(e.word), p.plan.messagesPerDay)
@@ -240,6 +244,19 @@ func (r *recount) message(p *product, d *device, e *row) error {
 		t.fields[totalUp] += units
 	} else {
 		t.fields[totalDown] += units
+	}
+	return nil
+}
+
+// observed checks a row that says that the quota would have denied it: its product only observed, and it is beyond the
+// plan.
+func (r *recount) observed(p *product, d *device, e *row, code byte, beyond bool) error {
+	switch {
+	case e.would != code || p.mode.isKnown && !p.mode.observes:
+		return r.differs("%s: %s was accepted with the note that code %d would have denied it, which its product does not "+
+			"allow", r.deviceName(d), describe(e), e.would)
+	case p.planKnown && !beyond:
+		return r.differs("%s: %s is said to be beyond the plan, and is not", r.deviceName(d), describe(e))
 	}
 	return nil
 }

@@ -128,6 +128,12 @@ func (r *recount) taken(p *product, d *device, s *otaStep, cur uint64, t *totals
 		allowance = min(p.plan.otaPerMonth-used, units)
 	}
 	packs := units - allowance
+	if s.row.would != 0 {
+		var err error
+		if allowance, packs, err = r.overdrawn(p, d, s, cur, units); err != nil {
+			return err
+		}
+	}
 	if packs > otaPacksMax-packsOf(cur) {
 		return r.differs("%s, month %s: an upgrade of %d units was accepted that has no room", r.deviceName(d),
 			monthName(monthOf(cur)), units)
@@ -141,6 +147,19 @@ func (r *recount) taken(p *product, d *device, s *otaStep, cur uint64, t *totals
 	t.fields[totalOTAPacks] += packs
 	r.draws(p).taken += packs
 	return r.sameWord(d, s, cur+allowance<<otaAllowShift+packs<<otaPacksShift)
+}
+
+// overdrawn returns what an upgrade took that the quota would have denied: the log says what the packs had left, and all
+// else is of the allowance, beyond the plan's.
+func (r *recount) overdrawn(p *product, d *device, s *otaStep, cur, units uint64) (allowance, packs uint64, err error) {
+	packs = packsOf(s.word) - packsOf(cur)
+	allowance = units - packs
+	if packsOf(s.word) < packsOf(cur) || packs > units || allowance > otaObservedMax-min(otaObservedMax, allowanceOf(cur)) {
+		return 0, 0, r.differs("%s, month %s: an upgrade of %d units was accepted that has no room", r.deviceName(d),
+			monthName(monthOf(cur)), units)
+	}
+	beyond := allowanceOf(cur)+allowance > p.plan.otaPerMonth
+	return allowance, packs, r.observed(p, d, s.row, codeOTAQuota, beyond)
 }
 
 // voided returns the word after a void, and counts what it gives back.

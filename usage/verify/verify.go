@@ -224,6 +224,7 @@ func (v *verification) beginLate() error {
 		return err
 	}
 	for _, p := range v.r.cat.list() {
+		p.mode.isKnown = p.mode.sinceMs < v.r.firstMs
 		if p.planKnown = p.plan.sinceMs < v.r.firstMs; !p.planKnown {
 			v.not("units of product %s up to its first change of plan in the log: its older plan is not known any more",
 				p.name)

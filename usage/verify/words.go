@@ -27,6 +27,8 @@ const (
 	ordinalMax = 1<<39 - 1 // shard 8 | place 31
 	placeBits  = 31
 
+	// otaObservedMax is how many units of the allowance a device can use whose product only observes.
+	otaObservedMax = 1000
 	// messagesPerDayMax is what a plan without a limit allows (R10).
 	messagesPerDayMax = 16_000_000
 )

@@ -27,14 +27,7 @@ func (h *Handler) commands(ctx *fasthttp.RequestCtx, token *access.Token) {
 	if ctx.QueryArgs().Has("producer") {
 		name := ctx.QueryArgs().Peek("producer")
 		if !event.ValidName(name) {
-			refuse(
-				ctx,
-				&event.Problem{
-					Code:   event.InvalidArgument,
-					Field:  "producer",
-					Detail: "producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -",
-				},
-			)
+			refuse(ctx, illProducer("producer"))
 			return
 		}
 		s.who.Producer, s.who.HasProducer = append([]byte(nil), name...), true
@@ -135,5 +128,5 @@ func (s *commandStream) write(w *bufio.Writer) bool {
 	return err == nil && w.Flush() == nil
 }
 
-// Close ends the open command streams; their clients connect again later.
+// Close ends the open command streams and event streams; their clients connect again later.
 func (h *Handler) Close() { close(h.streams.closing) }

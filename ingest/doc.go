@@ -1,5 +1,5 @@
-// Package ingest is the gateways' door: it accepts connections, reads batches of events over HTTP, has the engine
-// decide them, and answers. It also streams commands to gateways.
+// Package ingest is the gateways' door: it accepts connections, reads batches of events over HTTP and from event
+// streams, has the engine decide them, and answers. It also streams commands to gateways.
 //
 //	connection ──► loop ──► plain? ─► token? ─► admission ─► decode ─► Decide ─► Watch ─► durable ─► Settle ─► answer
 //	                          │no       │no       (503)       (400)   └──────────── of the engine ────────┘
@@ -18,7 +18,10 @@
 // bytes that it has read to fasthttp, and never gets it back. fasthttp has a goroutine for each connection; it takes
 // every body and every encoding, and delays the answers to wrong tokens.
 //
-// Both ways fill a call (events.go) and write the answer that it makes, so the answers are the same.
+// GET /v1/stream leaves fasthttp after the handshake: two goroutines serve it (stream.go), one that decides what comes,
+// and one that answers it in order and sends commands.
+//
+// All ways fill a call (events.go) and write the answer that it makes, so the answers are the same.
 //
 // # Who owns a connection
 //
@@ -26,6 +29,7 @@
 //     engine is recovering. With TLS every connection is fasthttp's.
 //   - A loop owns its connections alone: only the loop's goroutine reads, writes and closes them (loopconn.go).
 //   - fasthttp owns what it is given; connection.go is its view of a connection.
+//   - An event stream's reader alone reads from it, its writer alone writes to it and closes it.
 //
 // # Invariants
 //
@@ -34,7 +38,7 @@
 //   - A request without a valid token is answered late, and its body is not read; one with a valid token is never
 //     delayed.
 //   - Memory is charged before it is allocated: a request reserves what it may need from one budget of bytes, and is
-//     answered 503, unread, if the budget has too little.
+//     answered 503, unread, if the budget has too little. A stream waits instead, unread, and is told to send less.
 //   - A body is decoded after it was read to its end, so a slow client holds its own buffer until its read deadline and
 //     nothing else.
 //   - Memory of a request is reused for the next one; nothing refers to it after its answer was written.

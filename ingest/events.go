@@ -65,8 +65,8 @@ func (c *call) release() {
 	c.h.calls.Put(c)
 }
 
-// events answers POST /v1/events.
-func (h *Handler) events(ctx *fasthttp.RequestCtx, token *access.Token) {
+// postEvents answers POST /v1/events.
+func (h *Handler) postEvents(ctx *fasthttp.RequestCtx, token *access.Token) {
 	c := h.calls.Get().(*call)
 	defer c.release()
 	header := &ctx.Request.Header
@@ -124,11 +124,7 @@ func (c *call) header(token *access.Token, contentType []byte, producer, sequenc
 		}
 	case len(producer.value) > 0:
 		if !event.ValidName(producer.value) {
-			return &event.Problem{
-				Code:   event.InvalidArgument,
-				Field:  "Meterd-Producer",
-				Detail: "Meterd-Producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -",
-			}
+			return illProducer("Meterd-Producer")
 		}
 		c.producer = append(c.producer[:0], producer.value...)
 		c.request.Producer = c.producer

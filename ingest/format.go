@@ -63,6 +63,9 @@ var formats = [...]format{
 	},
 }
 
+// batchFormat is the format of the batches of event streams.
+func batchFormat() *format { return formatOf([]byte("application/x-protobuf")) }
+
 // formatOf returns the format that a Content-Type names, nil if there is none. Parameters are ignored.
 func formatOf(contentType []byte) *format {
 	kind, _, _ := bytes.Cut(contentType, []byte{';'})

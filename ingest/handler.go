@@ -64,6 +64,7 @@ type Handler struct {
 	people    fasthttp.RequestHandler
 	admission admission
 	streams   streams
+	events    eventStreams
 	calls     sync.Pool // of *call
 	penalties *access.Penalties
 }
@@ -87,7 +88,9 @@ func NewHandler(o Options) (*Handler, error) {
 func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
 	switch path := string(ctx.Path()); {
 	case path == "/v1/events":
-		h.gateway(ctx, fasthttp.MethodPost, h.events)
+		h.gateway(ctx, fasthttp.MethodPost, h.postEvents)
+	case path == "/v1/stream":
+		h.gateway(ctx, fasthttp.MethodGet, h.stream)
 	case path == "/v1/commands":
 		h.gateway(ctx, fasthttp.MethodGet, h.commands)
 	case strings.HasPrefix(path, producersPath) && len(path) > len(producersPath):

@@ -1,6 +1,11 @@
 package ingest
 
-import "time"
+import (
+	"time"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
+)
 
 const (
 	// admissionBytesDefault is the memory that requests may hold at a time.
@@ -70,6 +75,37 @@ const (
 	heartbeatEvery = 15 * time.Second
 	// streamWriteTimeout disconnects a client that does not read its commands.
 	streamWriteTimeout = 30 * time.Second
+
+	// eventStreamsMax bounds the event streams: an idle one takes about 16 KiB, so all of them take 256 MiB.
+	eventStreamsMax = 16 << 10
+	// streamCredit is how many batches a stream may have in flight: as many as a producer may have over HTTP.
+	streamCredit = 64
+	// streamCreditScarce is how many it may have when more than half of the memory for requests is taken; one when more
+	// than three quarters are.
+	streamCreditScarce = 8
+	// streamFrameBytesMax bounds a message of a stream: a batch is as large as over HTTP.
+	streamFrameBytesMax = event.BodyBytesMax + wire.FrameOverheadMax
+	// streamCreditBytes bounds the messages in flight on a stream: one of the largest.
+	streamCreditBytes = streamFrameBytesMax
+	// streamCommandsCredit is how many commands a stream gets beyond those that were acknowledged: a page of them is read
+	// at a time.
+	streamCommandsCredit = 512
+	// streamBufferIdle is the read buffer of an idle stream: a batch of one event, or a pong, fits.
+	streamBufferIdle = 512
+	// streamBufferFree is the largest read buffer that a stream has without asking for memory: together 256 MiB.
+	streamBufferFree = 16 << 10
+	// streamBufferKept is the largest read buffer that a stream keeps for the next message: ten batches of a thousand.
+	streamBufferKept = 256 << 10
+	// streamWriteBytes is how many bytes of answers are gathered for one write, and streamOutKept how large the buffer for
+	// them may be between two writes.
+	streamWriteBytes = 64 << 10
+	streamOutKept    = 4 << 10
+	// streamIdleTimeout closes a stream on which nothing came, not even an answer to four pings.
+	streamIdleTimeout = 4 * heartbeatEvery
+	// streamStopEvery is how often the reader of a stream that ends is woken, should it have missed the first time.
+	streamStopEvery = 10 * time.Millisecond
+	// streamCloseTimeout bounds the last write of a stream that the daemon ends as it stops.
+	streamCloseTimeout = 3 * time.Second
 
 	// retryAfterMinSeconds and retryAfterSpreadSeconds make the jittered Retry-After of a 503.
 	retryAfterMinSeconds    = 1

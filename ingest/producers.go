@@ -57,6 +57,13 @@ func (h *Handler) sequences(ctx *fasthttp.RequestCtx, token *access.Token, name 
 	ctx.SetBody(b)
 }
 
+// illProducer refuses a producer whose name, which came as field, may not be one.
+func illProducer(field string) *event.Problem {
+	return &event.Problem{
+		Code: event.InvalidArgument, Field: field, Detail: field + ": must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -",
+	}
+}
+
 func unknownProducer() *event.Problem {
 	return &event.Problem{Code: event.NotFound, Field: "producer", Detail: "producer: no request has named it"}
 }
@@ -77,14 +84,7 @@ func (h *Handler) forget(ctx *fasthttp.RequestCtx, token *access.Token, name str
 // offline answers POST /v1/producers/{producer}/offline.
 func (h *Handler) offline(ctx *fasthttp.RequestCtx, token *access.Token, name string) {
 	if !event.ValidName([]byte(name)) {
-		refuse(
-			ctx,
-			&event.Problem{
-				Code:   event.InvalidArgument,
-				Field:  "producer",
-				Detail: "producer: must be 1 to 64 bytes of A-Z a-z 0-9 . _ : -",
-			},
-		)
+		refuse(ctx, illProducer("producer"))
 		return
 	}
 	n, err := h.engine.Offline(token, name)

@@ -54,7 +54,9 @@ func Listen(address string, config *tls.Config, handler fasthttp.RequestHandler,
 		Concurrency:                  connectionsMax,
 		TCPKeepalive:                 true,
 		CloseOnShutdown:              true,
-		Logger:                       quiet{logger},
+		// Event streams go on in goroutines of their own, which hold nothing of the request (stream.go).
+		KeepHijackedConns: true,
+		Logger:            quiet{logger},
 	}
 	go func() { s.served <- s.http.Serve(ln) }()
 	return s, nil

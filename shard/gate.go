@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,15 +72,15 @@ func (g *group) IsDone() bool {
 	}
 }
 
-// watch has c signalled once when the group is done, however often it is said; it returns false if the group is done
-// already.
+// watch has c signalled when the group is done: once, if nobody else says so in between. It returns false if the group
+// is done already.
 func (g *group) watch(c chan<- struct{}) bool {
 	g.watchMu.Lock()
 	defer g.watchMu.Unlock()
 	if g.IsDone() {
 		return false
 	}
-	if !slices.Contains(g.watchers, c) {
+	if n := len(g.watchers); n == 0 || g.watchers[n-1] != c {
 		g.watchers = append(g.watchers, c)
 	}
 	return true

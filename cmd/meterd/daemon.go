@@ -144,6 +144,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	gateways.RegisterMetrics(set)
 	d.gateways = gateways
 	return d.server.Open(gateways)
 }
@@ -180,6 +181,7 @@ func (d *daemon) stop(drain time.Duration) error {
 	d.gateways.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
 	defer cancel()
+	d.gateways.Finish(ctx)
 	if err := d.server.Shutdown(ctx); err != nil {
 		// Requests that are still coming in were not decided; their gateways send them again.
 		d.logger.Warn("connections were cut", "error", err)

@@ -184,26 +184,33 @@ type Denial struct {
 
 // Answer is a meterd.v1.Answer, as gateways read it.
 type Answer struct {
-	Accepted uint32
-	Denied   []Denial
+	Accepted  uint32
+	Denied    []Denial
+	WouldDeny []Denial // accepted, since their products only observe their quotas
 }
 
 // Decode reads a meterd.v1.Answer into a, whose memory is used again.
 func (a *Answer) Decode(b []byte) error {
-	a.Accepted, a.Denied = 0, a.Denied[:0]
+	a.Accepted, a.Denied, a.WouldDeny = 0, a.Denied[:0], a.WouldDeny[:0]
 	return eachField(b, func(f *pbField) error {
 		switch f.number {
 		case 1:
 			return f.into32(&a.Accepted)
 		case 2:
-			if f.wire != wireBytes {
-				return errWireType
-			}
-			a.Denied = append(a.Denied, Denial{})
-			return a.Denied[len(a.Denied)-1].decode(f.text)
+			return f.intoDenials(&a.Denied)
+		case 3:
+			return f.intoDenials(&a.WouldDeny)
 		}
 		return nil
 	})
+}
+
+func (f *pbField) intoDenials(to *[]Denial) error {
+	if f.wire != wireBytes {
+		return errWireType
+	}
+	*to = append(*to, Denial{})
+	return (*to)[len(*to)-1].decode(f.text)
 }
 
 func (d *Denial) decode(b []byte) error {

@@ -27,6 +27,7 @@ type call struct {
 	request  shard.Request
 	claim    claims.Claim
 	producer []byte
+	cloud    wire.CloudHeaders // of binaryFormat; they lie in the request
 	answer   []byte
 	err      error // of Decide, set by a loop
 
@@ -53,7 +54,7 @@ func (c *call) charge(n int64) bool {
 // release returns the request's share of the budget, and the call to its pool.
 func (c *call) release() {
 	c.h.admission.give(c.charged)
-	c.charged = 0
+	c.charged, c.cloud = 0, wire.CloudHeaders{}
 	if cap(c.body) > bufferBytesKept || cap(c.batch.Data) > bufferBytesKept || cap(c.batch.Events) > eventsKept ||
 		cap(c.answer) > bufferBytesKept {
 		if c.zstd != nil {
@@ -70,9 +71,14 @@ func (h *Handler) postEvents(ctx *fasthttp.RequestCtx, token *access.Token) {
 	c := h.calls.Get().(*call)
 	defer c.release()
 	header := &ctx.Request.Header
+	kind, problem := c.formatOf(header)
+	if problem != nil {
+		refuse(ctx, problem)
+		return
+	}
 	if problem := c.header(
 		token,
-		header.ContentType(),
+		kind,
 		fieldOf(header, "Meterd-Producer"),
 		fieldOf(header, "Meterd-Sequence"),
 	); problem != nil {
@@ -108,11 +114,11 @@ func fieldOf(h *fasthttp.RequestHeader, name string) field {
 	return field{all[0], len(all)}
 }
 
-// header sets format, producer and sequence from the header fields, and copies what it keeps.
-func (c *call) header(token *access.Token, contentType []byte, producer, sequence field) *event.Problem {
+// header sets format (nil: there is none), producer and sequence from the header fields, and copies what it keeps.
+func (c *call) header(token *access.Token, kind *format, producer, sequence field) *event.Problem {
 	c.request.Token, c.request.Account = token, token.AccountID
 	c.request.Producer, c.request.Claim = nil, nil
-	if c.format = formatOf(contentType); c.format == nil {
+	if c.format = kind; c.format == nil {
 		return unsupportedMedia()
 	}
 	switch {
@@ -154,11 +160,21 @@ func (c *call) header(token *access.Token, contentType []byte, producer, sequenc
 
 // decode decodes an inflated body into the batch, and charges for its events. It keeps nothing of body.
 func (c *call) decode(body []byte) *event.Problem {
+	isBinary := c.format == &binaryFormat
 	if c.request.Claim != nil {
-		c.claim.Hash = xxh3.Hash128Seed(body, c.format.seed).Bytes()
+		seed := c.format.seed
+		if isBinary {
+			seed = c.cloud.Hash(seed)
+		}
+		c.claim.Hash = xxh3.Hash128Seed(body, seed).Bytes()
 	}
 	var problem *event.Problem
-	if c.request.Single, problem = c.format.decode(&c.batch, body); problem != nil {
+	if isBinary {
+		c.request.Single, problem = true, wire.DecodeCloudBinary(&c.batch, &c.cloud, body)
+	} else {
+		c.request.Single, problem = c.format.decode(&c.batch, body)
+	}
+	if problem != nil {
 		return problem
 	}
 	if !c.charge(int64(len(c.batch.Events)) * eventCost) {

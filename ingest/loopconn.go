@@ -144,7 +144,7 @@ func (l *loop) begin(c *loopConn, p *plain) bool {
 		return false
 	}
 	k := l.h.calls.Get().(*call)
-	problem = k.header(token, p.contentType.value, p.producer, p.sequence)
+	problem = k.header(token, formatOf(p.contentType.value), p.producer, p.sequence)
 	if problem == nil && !k.charge(int64(max(len(p.body), costMin/costFactor))*costFactor) {
 		problem = errOverloaded
 	}

@@ -184,12 +184,12 @@ func same(name []byte, want string) bool {
 	return true
 }
 
-// changesFraming reports whether a header field could change how the request, or the connection after it, is read. All
-// other fields are ignored.
+// changesFraming reports whether a header field could change how the request, or the connection after it, is read; the
+// attributes of a CloudEvent say that the body is not a batch. All other fields are ignored.
 func changesFraming(name []byte) bool {
 	switch name[0] | 0x20 {
 	case 'c':
-		return len(name) > 8 && same(name[:8], "content-") || same(name, "cookie")
+		return len(name) > 8 && same(name[:8], "content-") || same(name, "cookie") || len(name) > 3 && same(name[:3], "ce-")
 	case 'e':
 		return same(name, "expect")
 	case 'k':

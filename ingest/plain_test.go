@@ -103,7 +103,7 @@ func TestForeign(t *testing.T) {
 		plainWith("Content-Type: text/plain"), plainWith("Meterd-Producer: a", "Meterd-Producer: a"),
 		plainWith("Meterd-Sequence: 1", "Meterd-Sequence: 2"), plainWith("no colon"), plainWith(": no name"),
 		plainWith("a b: c"), plainWith("folded: a", " b"), plainWith("x: a\x00b"), plainWith("x: a\rb"),
-		plainWith("x: a\x7fb"), plainWith("ü: x"),
+		plainWith("x: a\x7fb"), plainWith("ü: x"), plainWith("ce-specversion: 1.0"), plainWith("CE-Type: io.meterd.up"),
 	} {
 		if n, is := p.parse([]byte(b)); is != isForeign || n != 0 {
 			t.Errorf("%q: %d bytes, %d", b, n, is)

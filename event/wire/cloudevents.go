@@ -201,14 +201,17 @@ func (d *decoder) cloudTypeValue(i int) int {
 	if is == cloudAbsent {
 		return next
 	}
+	d.takeCloudType(text)
+	return next
+}
+
+func (d *decoder) takeCloudType(text []byte) {
 	d.plain(fieldType) // If it is none, Type says so.
 	if name, ok := bytes.CutPrefix(text, []byte(cloudTypePrefix)); ok {
 		d.ev.Type = event.ParseType(name)
 	}
-	return next
 }
 
-// subjectValue takes product and device from "product/device".
 func (d *decoder) subjectValue(i int) int {
 	d.forget(1<<fieldProduct | 1<<fieldDevice)
 	from := len(d.batch.Data)
@@ -217,18 +220,24 @@ func (d *decoder) subjectValue(i int) int {
 		if len(d.batch.Data) == from { // It stands in the body.
 			from = i + 1
 		}
-		slash := bytes.IndexByte(text, '/')
-		if slash < 0 || !event.ValidName(text[:slash]) || !event.ValidName(text[slash+1:]) {
-			is = cloudIll
-		} else {
-			d.ev.Product = event.Ref{Off: uint32(from), Len: uint32(slash)}
-			d.ev.Device = event.Ref{Off: uint32(from + slash + 1), Len: uint32(len(text) - slash - 1)}
-			d.plain(fieldProduct)
-			d.plain(fieldDevice)
-		}
+		is = d.takeSubject(event.Ref{Off: uint32(from), Len: uint32(len(text))})
 	}
 	d.cloud.subject = is
 	return next
+}
+
+// takeSubject takes product and device from "product/device".
+func (d *decoder) takeSubject(r event.Ref) cloudMember {
+	text := d.batch.Bytes(r)
+	slash := bytes.IndexByte(text, '/')
+	if slash < 0 || !event.ValidName(text[:slash]) || !event.ValidName(text[slash+1:]) {
+		return cloudIll
+	}
+	d.ev.Product = event.Ref{Off: r.Off, Len: uint32(slash)}
+	d.ev.Device = event.Ref{Off: r.Off + uint32(slash) + 1, Len: r.Len - uint32(slash) - 1}
+	d.plain(fieldProduct)
+	d.plain(fieldDevice)
+	return cloudTaken
 }
 
 func (d *decoder) dataValue(i int) int {

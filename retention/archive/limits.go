@@ -11,6 +11,9 @@ const (
 	// measureRows rows, whose numbers have 4 KiB at most.
 	rowBytes    = 14
 	measureRows = 64
+	// settleRows is how many rows of a device are put in order by insertion, which is fastest for few. Steps grow with the
+	// square of the rows, and one device may have a million in a group.
+	settleRows = 64
 	// blockRowsMax bounds the rows of a block, which a reader may have to skip: at 15 ns each 0.1 ms.
 	blockRowsMax = 8192
 	// rowsBytesMax bounds a raw block of rows as it is inflated: what blockRowsMax rows of the largest numbers take.

@@ -242,6 +242,18 @@ func (m *Memory) ordered(b *batch, product func(ordinal uint64) uint32) batch {
 // settle orders the rows of one device and group: chunks of a group were decided at the same time, and within a
 // millisecond the day's use tells what came first, for it never falls.
 func settle(rows []memoryRow) {
+	if len(rows) > settleRows {
+		slices.SortStableFunc(rows, func(x, y memoryRow) int {
+			switch {
+			case x.before(&y):
+				return -1
+			case y.before(&x):
+				return 1
+			}
+			return cmp.Compare(x.device, y.device)
+		})
+		return
+	}
 	for i := 1; i < len(rows); i++ {
 		for j := i; j > 0 && rows[j].before(&rows[j-1]); j-- {
 			rows[j], rows[j-1] = rows[j-1], rows[j]

@@ -3,7 +3,6 @@ package ingest
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -248,8 +247,3 @@ func (s *eventStream) takeEarly(hijacked net.Conn) {
 
 // longAgo is a deadline that has passed.
 func longAgo() time.Time { return time.Unix(1, 0) }
-
-func isTimeout(err error) bool {
-	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout()
-}

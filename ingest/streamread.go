@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/meterd/meterd/event"
@@ -315,7 +317,7 @@ func (s *eventStream) readMore() *ending {
 	switch {
 	case n > 0 || err == nil:
 		return nil
-	case !isTimeout(err):
+	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return &ending{isSilent: true}
 	case s.partSince.IsZero():
 		return violates(websocket.ClosePolicy, "nothing came within %s, not even a pong", streamIdleTimeout)

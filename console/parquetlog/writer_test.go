@@ -207,6 +207,7 @@ func TestSchema(t *testing.T) {
 		{"limit", "INT(64,true)", true},
 		{"used", "INT(64,true)", true},
 		{"resets_at", ms, true},
+		{"would_deny", "STRING", true},
 	}
 	fields := f.Schema().Fields()
 	if len(fields) != len(want) {
@@ -226,7 +227,7 @@ func TestSchema(t *testing.T) {
 
 // TestEmpty: a log without entries is a file without rows.
 func TestEmpty(t *testing.T) {
-	if f := file(t); f.NumRows() != 0 || len(f.Schema().Fields()) != 13 {
+	if f := file(t); f.NumRows() != 0 || len(f.Schema().Fields()) != 14 {
 		t.Errorf("%d rows, %s", f.NumRows(), f.Schema())
 	}
 }

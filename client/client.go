@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/meterd/meterd/event"
 )
@@ -28,8 +27,9 @@ type Client struct {
 	running     sync.WaitGroup
 	ctx         context.Context // ends when Close may wait no longer
 	cancel      context.CancelFunc
-	queued      atomic.Int64 // events waiting for their turn, all lanes
-	queuedBytes atomic.Int64
+	queue       queue         // of all lanes
+	closing     chan struct{} // closed by Close
+	closed      sync.Once
 	inFlight    atomic.Int64 // requests
 	unasked     atomic.Int64 // events owed, all lanes
 	stats       counters
@@ -90,6 +90,8 @@ func New(opts Options) (*Client, error) {
 		seed:        maphash.MakeSeed(),
 		ctx:         ctx,
 		cancel:      cancel,
+		closing:     make(chan struct{}),
+		queue:       queue{eventsMax: opts.QueueEventsMax, bytesMax: opts.QueueBytesMax},
 	}
 	for range opts.InFlightMax {
 		l := &lane{client: c, wake: make(chan struct{}, 1), owed: tally{devices: map[deviceKey]*owedDevice{}}}
@@ -97,40 +99,6 @@ func New(opts Options) (*Client, error) {
 		c.running.Go(l.run)
 	}
 	return c, nil
-}
-
-// Do asks about one event and waits for its verdict: Submit, then Wait.
-func (c *Client) Do(ctx context.Context, e Event) (Verdict, error) {
-	p, err := c.Submit(e)
-	if err != nil {
-		return Verdict{}, err
-	}
-	return p.Wait(ctx)
-}
-
-// Submit hands e in without waiting for anything. Events of one device are decided in the order of their Submit calls.
-// It fails with ErrInvalid, ErrOverloaded or ErrClosed; with room short, what the policy lets pass is Unasked instead
-// of ErrOverloaded.
-func (c *Client) Submit(e Event) (*Pending, error) {
-	if err := e.check(); err != nil {
-		return nil, err
-	}
-	p := &Pending{enteredAt: time.Now(), done: make(chan struct{})}
-	p.line = e.appendLine(make([]byte, 0, 160+len(e.Topic)+len(e.Payload)))
-	e.Size, e.Payload = e.bytes(), nil
-	p.event = e
-	l := c.lane(&e)
-	if !c.admit(len(p.line)) {
-		if !c.passes(e.Type) {
-			return nil, ErrOverloaded
-		}
-		return p, l.passUnasked(p)
-	}
-	if err := l.enqueue(p); err != nil {
-		c.release(len(p.line))
-		return nil, err
-	}
-	return p, nil
 }
 
 // Offline tells meterd that this producer holds no device (it has just started), and returns how many it put offline.
@@ -154,6 +122,7 @@ func (c *Client) OweOffline() { c.offlineOwed.Store(true) }
 // returns when that is done. When ctx ends first, requests are cut off and their events fail. An error says how much
 // was left unreported, and of how much it is not known whether it was. It ends Commands too.
 func (c *Client) Close(ctx context.Context) error {
+	c.closed.Do(func() { close(c.closing) })
 	for _, l := range c.lanes {
 		l.close()
 	}
@@ -209,7 +178,7 @@ func (c *Client) Stats() Stats {
 		UnaskedLost:     c.stats.unaskedLost.Load(),
 		ProducerShared:  c.stats.producerShared.Load(),
 		Unasked:         c.unasked.Load(),
-		Queued:          c.queued.Load(),
+		Queued:          c.queue.length(),
 		InFlight:        c.inFlight.Load(),
 		Commands:        c.stats.commands.Load(),
 		CommandsIgnored: c.stats.commandsIgnored.Load(),
@@ -227,23 +196,4 @@ func (c *Client) lane(e *Event) *lane {
 // passes reports whether an event that cannot be asked about passes all the same.
 func (c *Client) passes(t event.Type) bool {
 	return c.opts.OnUnavailable == FailOpen || t == event.Disconnect
-}
-
-// admit takes room for one line in the queue.
-func (c *Client) admit(lineBytes int) bool {
-	if c.queued.Add(1) > int64(c.opts.QueueEventsMax) {
-		c.queued.Add(-1)
-		return false
-	}
-	if c.queuedBytes.Add(int64(lineBytes)) > int64(c.opts.QueueBytesMax) {
-		c.release(lineBytes)
-		return false
-	}
-	return true
-}
-
-// release gives the room of one line back.
-func (c *Client) release(lineBytes int) {
-	c.queued.Add(-1)
-	c.queuedBytes.Add(-int64(lineBytes))
 }

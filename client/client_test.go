@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -45,7 +46,7 @@ func TestLoneEventGoesAtOnce(t *testing.T) {
 		c := newTestClient(t, f, nil)
 		defer closeClient(t, c)
 		start := time.Now()
-		v, err := c.Do(t.Context(), Event{
+		v, err := c.Decide(t.Context(), Event{
 			Type: event.Up, Product: "p1", Device: "d1", Topic: "a\"b", Payload: []byte("21.5 °C"), Time: time.UnixMilli(1500),
 		})
 		if err != nil || !v.Accepted || v.Unasked || !v.Is(event.Accepted) {
@@ -55,10 +56,13 @@ func TestLoneEventGoesAtOnce(t *testing.T) {
 			t.Errorf("a lone event waited %v", waited)
 		}
 		r := f.requests[0]
-		want := `{"type":"up","product":"p1","device":"d1","size":8,"topic":"a\"b","time":"1970-01-01T00:00:01.500Z",` +
-			`"payload":"21.5 °C"}` + "\n"
-		if r.body != want || r.path != "/base/v1/events" || r.producer != "gw-1" || r.token != "Bearer secret" {
-			t.Errorf("request %+v\nwant body %s", r, want)
+		size := int64(8)
+		want := line{
+			Type: "up", Product: "p1", Device: "d1", Topic: "a\"b", Payload: "21.5 °C", Size: &size, TimeMs: 1500,
+		}
+		if !reflect.DeepEqual(r.lines, []line{want}) || r.path != "/base/v1/events" || r.producer != "gw-1" ||
+			r.token != "Bearer secret" {
+			t.Errorf("request %+v\nwant %+v", r, want)
 		}
 	})
 }
@@ -73,7 +77,7 @@ func TestConcurrentCallersShareRequests(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range callers {
 			wg.Go(func() {
-				if v, err := c.Do(t.Context(), up(fmt.Sprintf("d%d", i), 1)); err != nil || !v.Accepted {
+				if v, err := c.Decide(t.Context(), up(fmt.Sprintf("d%d", i), 1)); err != nil || !v.Accepted {
 					t.Errorf("verdict %+v, error %v", v, err)
 				}
 			})
@@ -84,7 +88,7 @@ func TestConcurrentCallersShareRequests(t *testing.T) {
 			t.Errorf("%d callers took %d requests, at most %d expected", callers, n, 2*c.opts.InFlightMax)
 		}
 		// Two trips, and at most one wait for others (the clock is synctest's).
-		if took := time.Since(start); took > 2*f.latency+c.opts.MaxDelay {
+		if took := time.Since(start); took > 2*f.latency+c.opts.Linger {
 			t.Errorf("took %v", took)
 		}
 	})
@@ -96,7 +100,7 @@ func TestEventsWaitForCompanyWhileOthersAreInFlight(t *testing.T) {
 		c := newTestClient(t, f, nil)
 		defer closeClient(t, c)
 		busy := up("busy", 1)
-		if _, err := c.Submit(busy); err != nil {
+		if _, err := c.Begin(t.Context(), busy); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait() // It is in flight.
@@ -105,12 +109,12 @@ func TestEventsWaitForCompanyWhileOthersAreInFlight(t *testing.T) {
 			other = up(fmt.Sprintf("d%d", i), 1)
 		}
 		start := time.Now()
-		first, err := c.Submit(other)
+		first, err := c.Begin(t.Context(), other)
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(c.opts.MaxDelay / 2)
-		if _, err := c.Do(t.Context(), other); err != nil {
+		time.Sleep(c.opts.Linger / 2)
+		if _, err := c.Decide(t.Context(), other); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := first.Wait(t.Context()); err != nil {
@@ -119,7 +123,7 @@ func TestEventsWaitForCompanyWhileOthersAreInFlight(t *testing.T) {
 		if len(f.requests) != 2 || len(f.requests[1].lines) != 2 {
 			t.Errorf("%d requests; the two events should have shared the second", len(f.requests))
 		}
-		if took := time.Since(start); took != c.opts.MaxDelay+f.latency {
+		if took := time.Since(start); took != c.opts.Linger+f.latency {
 			t.Errorf("the first waited %v for others and the answer", took)
 		}
 	})
@@ -129,7 +133,8 @@ func TestBatchStopsAtItsBounds(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"events": func(o *Options) { o.BatchEventsMax = 10 },
 		"bytes": func(o *Options) {
-			o.BatchBytesMax = 10 * len(`{"type":"up","product":"p1","device":"d000","size":1}`+"\n")
+			e := up("d000", 1)
+			o.BatchBytesMax = 10 * e.encodedMax()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,7 +144,7 @@ func TestBatchStopsAtItsBounds(t *testing.T) {
 				defer closeClient(t, c)
 				var wg sync.WaitGroup
 				for i := range 101 {
-					wg.Go(func() { _, _ = c.Do(t.Context(), up(fmt.Sprintf("d%03d", i), 1)) })
+					wg.Go(func() { _, _ = c.Decide(t.Context(), up(fmt.Sprintf("d%03d", i), 1)) })
 				}
 				wg.Wait()
 				events := 0
@@ -167,7 +172,7 @@ func TestEventsOfADeviceKeepTheirOrder(t *testing.T) {
 			wg.Go(func() {
 				var last *Pending
 				for i := range events {
-					p, err := c.Submit(up(fmt.Sprintf("d%d", d), int64(i+1)))
+					p, err := c.Begin(t.Context(), up(fmt.Sprintf("d%d", d), int64(i+1)))
 					if err != nil {
 						t.Error(err)
 						return
@@ -196,7 +201,8 @@ func TestFullQueueRefusesAtOnce(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"events": func(o *Options) { o.QueueEventsMax = 3 },
 		"bytes": func(o *Options) {
-			o.QueueBytesMax = 3 * len(`{"type":"up","product":"p1","device":"d1","size":1}`+"\n")
+			e := up("d1", 1)
+			o.QueueBytesMax = 3 * e.encodedMax()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -204,21 +210,21 @@ func TestFullQueueRefusesAtOnce(t *testing.T) {
 				f := &fakeMeterd{latency: time.Second}
 				c := newTestClient(t, f, change)
 				defer closeClient(t, c)
-				if _, err := c.Submit(up("d1", 1)); err != nil {
+				if _, err := c.Begin(t.Context(), up("d1", 1)); err != nil {
 					t.Fatal(err)
 				}
 				synctest.Wait() // The first is in flight and out of the queue.
 				for range 3 {
-					if _, err := c.Submit(up("d1", 1)); err != nil {
+					if _, err := c.Begin(t.Context(), up("d1", 1)); err != nil {
 						t.Fatal(err)
 					}
 				}
 				start := time.Now()
-				if _, err := c.Do(t.Context(), up("d1", 1)); !errors.Is(err, ErrOverloaded) || time.Since(start) != 0 {
+				if _, err := c.Decide(t.Context(), up("d1", 1)); !errors.Is(err, ErrOverloaded) || time.Since(start) != 0 {
 					t.Fatalf("error %v after %v", err, time.Since(start))
 				}
 				time.Sleep(3 * time.Second)
-				if _, err := c.Do(t.Context(), up("d1", 1)); err != nil {
+				if _, err := c.Decide(t.Context(), up("d1", 1)); err != nil {
 					t.Errorf("after the queue emptied: %v", err)
 				}
 			})
@@ -250,7 +256,7 @@ func TestDenialsAreHandedToTheirEvents(t *testing.T) {
 		for i := range 300 {
 			wg.Go(func() {
 				size := int64(i%3 + 1)
-				v, err := c.Do(t.Context(), up(fmt.Sprintf("d%d", i), size))
+				v, err := c.Decide(t.Context(), up(fmt.Sprintf("d%d", i), size))
 				switch {
 				case err != nil:
 					t.Error(err)
@@ -274,7 +280,7 @@ func TestCloseFlushesAndRefuses(t *testing.T) {
 		c := newTestClient(t, f, nil)
 		var pending []*Pending
 		for i := range 50 {
-			p, err := c.Submit(up("d1", int64(i+1)))
+			p, err := c.Begin(t.Context(), up("d1", int64(i+1)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -286,7 +292,7 @@ func TestCloseFlushesAndRefuses(t *testing.T) {
 				t.Errorf("event %d: %+v, %v", i, v, err)
 			}
 		}
-		if _, err := c.Submit(up("d1", 1)); !errors.Is(err, ErrClosed) {
+		if _, err := c.Begin(t.Context(), up("d1", 1)); !errors.Is(err, ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
 	})
@@ -305,7 +311,7 @@ func TestInvalidEventsAndOptionsAreRefused(t *testing.T) {
 		{Type: event.OTA, Product: "p1", Device: "d1", Size: -1},
 		{Type: event.OTAVoid, Product: "p1", Device: "d1", ID: "\n"},
 	} {
-		if _, err := c.Submit(e); !errors.Is(err, ErrInvalid) {
+		if _, err := c.Begin(t.Context(), e); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%v %s/%s: %v", e.Type, e.Product, e.Device, err)
 		}
 	}

@@ -1,21 +1,22 @@
 // Package client is the Go SDK of gateways: it asks meterd about events and hands back verdicts. It also has what a
 // program needs that administers meterd.
 //
-//	Do, Submit ─► lane (by device) ─ gather ≤ MaxDelay ─► batch ─ POST /v1/events ─► verdicts ─► Wait
-//	              one batch in flight                     immutable body, sequence    │
-//	              owed: what passed unasked ◄──────────── not answered ◄──────────────┘
+//	Decide, Submit ─► lane (by device) ─ gather ≤ Linger ─► batch ─ POST /v1/events ─► verdicts
+//	                  one batch in flight                   immutable body, sequence    │
+//	                  owed: what passed unasked ◄────────── not answered ◄──────────────┘
 //
 // # Batches
 //
-// Concurrent events are gathered into NDJSON batches. An event that finds no request of this client in flight is sent
-// at once. Otherwise it waits for more events, at most MaxDelay or until the batch is full. A batch is encoded once,
+// Decide asks about one event, Submit about several; Begin hands one in and leaves its verdict for later. Concurrent
+// events are gathered into batches of protobuf. An event that finds no request of this client in flight is sent at
+// once. Otherwise it waits for more events, at most Linger or until the batch is full. A batch is encoded once,
 // gets its sequence with its first try, and is never changed, so that the same bytes can be sent again.
 //
 // # Order
 //
 // The server decides a batch in order, but not two batches that are in flight together. So every device belongs to one
 // of InFlightMax lanes (by a hash of its name), a lane has at most one batch in flight, and events of a device are
-// decided in the order of their Submit calls. Lanes were chosen over a single batch in flight because one slow answer
+// decided in the order in which they were handed in. Lanes were chosen over a single batch in flight because one slow answer
 // then delays 1/InFlightMax of the devices, and because the server's log needs several requests to fill a group.
 //
 // # Commands
@@ -33,7 +34,8 @@
 //
 // # Bounds
 //
-// Waiting events are bounded in number and bytes: beyond that Submit fails at once with ErrOverloaded. In flight, or
+// Waiting events are bounded in number and bytes: beyond that an event fails at once with ErrOverloaded, or its caller
+// waits for room (QueueWaits). In flight, or
 // kept because it is in doubt, is at most one batch a lane. Timeout bounds the wait for a turn, and again the asking;
 // the two together bound Do.
 //
@@ -106,6 +108,5 @@
 //   - A denial code that this version does not know is a denial.
 //   - A place in the stream of commands is kept only after what lies before it was handled.
 //   - Every Pending is resolved exactly once: answered, failed or given up.
-//   - Nothing that was handed to Submit is referred to afterwards but its strings: a payload's memory is the caller's
-//     again.
+//   - Nothing that was handed in is referred to afterwards but its strings: a payload's memory is the caller's again.
 package client

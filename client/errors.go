@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What Submit and Wait fail with, to be told apart by errors.Is.
+// What Decide and Submit fail with, to be told apart by errors.Is.
 var (
 	// ErrOverloaded: the queue is full; the event was not taken. Slow down.
 	ErrOverloaded = errors.New("client: the queue of events is full")

@@ -1,15 +1,10 @@
 package client
 
 import (
-	"encoding/base64"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/event/wire"
 )
 
 // Event is one thing that happened to a device.
@@ -18,7 +13,7 @@ type Event struct {
 	Product, Device string    // 1 to 64 bytes of A-Z a-z 0-9 . _ : - each
 	Size            int64     // bytes of the message or firmware package; 0 with a payload stands for its length
 	Topic           string    // at most 256 bytes; kept in the raw log only
-	Payload         []byte    // at most 256 KiB; kept in the raw log only; not referred to after Submit
+	Payload         []byte    // at most 256 KiB; kept in the raw log only; not referred to once a call returned
 	Time            time.Time // what the gateway claims, zero for none; never decides anything (R12)
 	ID              string    // of an OTA, so that it can be voided (R17)
 }
@@ -75,60 +70,10 @@ func (e *Event) check() error {
 // sized reports whether events of type t carry a size.
 func sized(t event.Type) bool { return t == event.Up || t == event.Down || t == event.OTA }
 
-// appendLine appends e, which must have passed check, as one line of NDJSON with its line feed.
-func (e *Event) appendLine(dst []byte) []byte {
-	dst = append(dst, `{"type":"`...)
-	dst = append(dst, e.Type.String()...)
-	dst = append(dst, `","product":"`...) // Names consist of bytes that JSON needs no escape for.
-	dst = append(dst, e.Product...)
-	dst = append(dst, `","device":"`...)
-	dst = append(dst, e.Device...)
-	dst = append(dst, '"')
-	if sized(e.Type) {
-		dst = append(dst, `,"size":`...)
-		dst = strconv.AppendInt(dst, e.bytes(), 10)
-	}
-	if e.ID != "" {
-		dst = append(dst, `,"id":"`...)
-		dst = append(dst, e.ID...)
-		dst = append(dst, '"')
-	}
-	if e.Topic != "" {
-		dst = append(dst, `,"topic":`...)
-		dst = wire.AppendJSONString(dst, []byte(strings.ToValidUTF8(e.Topic, "\uFFFD")))
-	}
-	if !e.Time.IsZero() {
-		dst = append(dst, `,"time":`...)
-		dst = event.AppendTime(dst, e.Time.UnixMilli())
-	}
-	switch {
-	case len(e.Payload) == 0:
-	case utf8.Valid(e.Payload) && printable(e.Payload):
-		dst = append(dst, `,"payload":`...)
-		dst = wire.AppendJSONString(dst, e.Payload)
-	default:
-		dst = append(dst, `,"payload_base64":"`...)
-		dst = base64.StdEncoding.AppendEncode(dst, e.Payload)
-		dst = append(dst, '"')
-	}
-	return append(dst, '}', '\n')
-}
-
 // bytes returns the size that e is counted by.
 func (e *Event) bytes() int64 {
 	if e.Size == 0 {
 		return int64(len(e.Payload))
 	}
 	return e.Size
-}
-
-// printable reports whether p is text: a payload with control bytes is shorter and safer in base64, where each would
-// otherwise take six bytes.
-func printable(p []byte) bool {
-	for _, c := range p {
-		if c < 0x20 && c != '\n' && c != '\r' && c != '\t' {
-			return false
-		}
-	}
-	return true
 }

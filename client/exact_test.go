@@ -175,7 +175,7 @@ func runExact(t *testing.T, dice *rand.Rand, policy Policy) {
 			time.AfterFunc(time.Duration(dice.Int64N(int64(5*time.Second))), func() { m.set(false) })
 		}
 		for d := range devices {
-			p, err := c.Submit(up(fmt.Sprintf("d%d", d), int64(n+1)))
+			p, err := c.Begin(t.Context(), up(fmt.Sprintf("d%d", d), int64(n+1)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -268,7 +268,7 @@ func TestTwoClientsOfOneName(t *testing.T) {
 		for i := range 1000 {
 			for _, c := range []*Client{a, b} {
 				// Both send the same bytes: with the same sequence they would be counted once.
-				switch v, err := c.Do(t.Context(), Event{Type: event.Up, Product: "p1", Device: "d1", Size: int64(i + 1)}); {
+				switch v, err := c.Decide(t.Context(), Event{Type: event.Up, Product: "p1", Device: "d1", Size: int64(i + 1)}); {
 				case errors.Is(err, ErrProducerShared):
 					refused++
 				case err != nil || !v.Accepted:

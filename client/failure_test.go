@@ -99,7 +99,7 @@ func TestWhatIsSentAgain(t *testing.T) {
 				c := newTestClient(t, f, func(o *Options) { o.ProducerShared = func(error) { told++ } })
 				defer closeClient(t, c)
 				start := time.Now()
-				v, err := c.Do(t.Context(), up("d1", 1))
+				v, err := c.Decide(t.Context(), up("d1", 1))
 				if n := len(f.requests); n != tc.requests && (tc.requests != many || n < 8) {
 					t.Errorf("%d requests, want %d", n, tc.requests)
 				}
@@ -145,7 +145,7 @@ func TestRetryAfterBeyondTheDeadline(t *testing.T) {
 			}
 			c := newTestClient(t, f, func(o *Options) { o.Timeout = timeout })
 			defer closeClient(t, c)
-			if v, err := c.Do(t.Context(), up("d1", 1)); err != nil || !v.Accepted || time.Since(start) > timeout {
+			if v, err := c.Decide(t.Context(), up("d1", 1)); err != nil || !v.Accepted || time.Since(start) > timeout {
 				t.Errorf("timeout %v: %+v, %v after %v", timeout, v, err, time.Since(start))
 			}
 			if n := len(f.requests); n > 2*retryAfterPart {
@@ -168,7 +168,7 @@ func TestSilentConnectionIsLeft(t *testing.T) {
 			f.mu.Unlock()
 		})
 		start := time.Now()
-		if v, err := c.Do(t.Context(), up("d1", 1)); err != nil || !v.Accepted || time.Since(start) > 2*time.Second {
+		if v, err := c.Decide(t.Context(), up("d1", 1)); err != nil || !v.Accepted || time.Since(start) > 2*time.Second {
 			t.Errorf("%+v, %v after %v", v, err, time.Since(start))
 		}
 	})
@@ -178,12 +178,12 @@ func TestTimeoutIsAmbiguous(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeMeterd{latency: time.Hour}
 		c := newTestClient(t, f, func(o *Options) { o.Timeout = time.Second })
-		first, err := c.Submit(up("d1", 1))
+		first, err := c.Begin(t.Context(), up("d1", 1))
 		if err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		queued, err := c.Submit(up("d1", 2))
+		queued, err := c.Begin(t.Context(), up("d1", 2))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +226,7 @@ func TestDeadMeterdIsLeftAloneForAWhile(t *testing.T) {
 				defer closeClient(t, c)
 				start := time.Now()
 				for range 100 {
-					if _, err := c.Do(t.Context(), up("d1", 1)); !errors.Is(err, ErrUnavailable) {
+					if _, err := c.Decide(t.Context(), up("d1", 1)); !errors.Is(err, ErrUnavailable) {
 						t.Fatalf("error %v", err)
 					}
 				}
@@ -235,7 +235,7 @@ func TestDeadMeterdIsLeftAloneForAWhile(t *testing.T) {
 				}
 				dead.Store(false)
 				time.Sleep(probeEveryMax)
-				if v, err := c.Do(t.Context(), up("d1", 1)); err != nil || !v.Accepted {
+				if v, err := c.Decide(t.Context(), up("d1", 1)); err != nil || !v.Accepted {
 					t.Errorf("when it was back: %+v, %v", v, err)
 				}
 			})

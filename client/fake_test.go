@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,15 +12,16 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 )
 
 // line is one event as the fake meterd reads it.
 type line struct {
-	Type, Product, Device, Topic, ID string
-	Payload                          string `json:"payload"`
-	PayloadBase64                    []byte `json:"payload_base64"`
-	Size                             *int64
-	Time                             *time.Time
+	Type, Product, Device, Topic, ID, Payload string
+	Size                                      *int64 // of what has one
+	TimeMs                                    int64
 }
 
 // request is what reached the fake, and where it goes.
@@ -62,13 +64,11 @@ func (f *fakeMeterd) RoundTrip(hr *http.Request) (*http.Response, error) {
 		path: hr.URL.Path, producer: hr.Header.Get("Meterd-Producer"), sequence: hr.Header.Get("Meterd-Sequence"),
 		token: hr.Header.Get("Authorization"), body: string(body),
 	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	for dec.More() {
-		var l line
-		if err := dec.Decode(&l); err != nil {
-			return nil, fmt.Errorf("the fake cannot read its request: %w", err)
+	isBatch := strings.HasSuffix(r.path, "/events")
+	if isBatch {
+		if r.lines, err = readBatch(body); err != nil {
+			return nil, err
 		}
-		r.lines = append(r.lines, l)
 	}
 	f.enter(r, 1)
 	defer f.enter(r, -1)
@@ -83,10 +83,73 @@ func (f *fakeMeterd) RoundTrip(hr *http.Request) (*http.Response, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.requests = append(f.requests, r)
+	resp := acceptAll(r)
 	if f.answer != nil {
-		return f.answer(len(f.requests), r)
+		if resp, err = f.answer(len(f.requests), r); err != nil {
+			return nil, err
+		}
 	}
-	return acceptAll(r), nil
+	if isBatch && resp.StatusCode == http.StatusOK {
+		encodeAnswer(resp)
+	}
+	return resp, nil
+}
+
+// readBatch reads a meterd.v1.Batch as the daemon does.
+func readBatch(body []byte) (lines []line, err error) {
+	var b event.Batch
+	if p := wire.DecodeProtobuf(&b, body); p != nil {
+		return nil, fmt.Errorf("the fake cannot read its request: %s", p.Detail)
+	}
+	text := func(r event.Ref) string { return string(b.Bytes(r)) }
+	for i := range b.Events {
+		e := &b.Events[i]
+		l := line{
+			Type: e.Type.String(), Product: text(e.Product), Device: text(e.Device), Topic: text(e.Topic), ID: text(e.ID),
+			Payload: text(e.Payload), TimeMs: e.TimeMs,
+		}
+		if sized(e.Type) {
+			l.Size = &e.Size
+		}
+		lines = append(lines, l)
+	}
+	return lines, nil
+}
+
+// encodeAnswer makes the JSON that tests answer with the protobuf that it stands for. What is no answer is left as it
+// is.
+func encodeAnswer(resp *http.Response) {
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return // It breaks off.
+	}
+	resp.Header.Set("Content-Type", contentType)
+	var a struct {
+		Accepted uint64
+		Denied   []struct {
+			Index                                  uint64
+			Code, Scope, Field, Detail             string
+			Limit, Used, Requested, TopupAvailable uint64
+			ResetsAt                               time.Time `json:"resets_at"`
+		}
+	}
+	if json.Unmarshal(body, &a) == nil {
+		body = appendAnswerUint(nil, 1, a.Accepted)
+		for _, d := range a.Denied {
+			denial := appendField(appendAnswerUint(nil, 1, d.Index), 2, d.Code)
+			denial = appendAnswerUint(appendAnswerUint(denial, 3, d.Limit), 4, d.Used)
+			if !d.ResetsAt.IsZero() {
+				denial = appendAnswerUint(denial, 7, uint64(d.ResetsAt.UnixMilli()))
+			}
+			denial = appendField(appendField(appendField(denial, 8, d.Scope), 9, d.Field), 10, d.Detail)
+			body = appendField(body, 2, denial)
+		}
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+}
+
+func appendAnswerUint(dst []byte, field int, v uint64) []byte {
+	return binary.AppendUvarint(append(dst, byte(field<<3)), v)
 }
 
 func (f *fakeMeterd) lastSequence() (*http.Response, error) {

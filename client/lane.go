@@ -13,7 +13,7 @@ type lane struct {
 	wake   chan struct{} // one token: look again
 
 	mu      sync.Mutex
-	queue   []*Pending // in the order of Submit
+	queue   []*Pending // in the order in which events were handed in
 	owed    tally
 	closing bool
 
@@ -30,20 +30,22 @@ var errQueueTimeout = errors.New("waited too long for its turn")
 // errPaused is why an event failed that came while its lane leaves a dead meterd alone.
 var errPaused = errors.New("the last requests failed; it is asked again soon")
 
-// enqueue appends p; ErrClosed after close.
-func (l *lane) enqueue(p *Pending) error {
+// enqueue appends list; false after close.
+func (l *lane) enqueue(list []*Pending) bool {
 	l.mu.Lock()
 	if l.closing {
 		l.mu.Unlock()
-		return ErrClosed
+		return false
 	}
-	l.queue = append(l.queue, p)
-	n := len(l.queue)
+	before := len(l.queue)
+	l.queue = append(l.queue, list...)
+	now := len(l.queue)
 	l.mu.Unlock()
-	if n == 1 || n == l.client.opts.BatchEventsMax { // Between the two nothing changes for run.
+	full := l.client.opts.BatchEventsMax
+	if before == 0 || before < full && now >= full { // Between the two nothing changes for run.
 		l.nudge()
 	}
-	return nil
+	return true
 }
 
 // passUnasked resolves p at once and keeps it to be reported; ErrClosed after close.
@@ -85,6 +87,7 @@ func (l *lane) run() {
 		if b == nil {
 			l.gather()
 			b = l.cut()
+			b.encode()
 		}
 		if len(b.entries) > 0 {
 			l.settle(b, l.client.deliver(b, l.failures >= failuresMax && !l.lastTry))
@@ -142,7 +145,7 @@ func (l *lane) refuseQueue() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.queue {
-		l.client.release(len(p.line))
+		l.client.queue.release(p.bytes)
 		if p.claim() {
 			l.fail(p, &UnavailableError{Err: errPaused})
 		}
@@ -151,7 +154,7 @@ func (l *lane) refuseQueue() {
 	l.queue = l.queue[:0]
 }
 
-// gather waits for more events while other requests are in flight, at most MaxDelay from the first event on.
+// gather waits for more events while other requests are in flight, at most Linger from the first event on.
 func (l *lane) gather() {
 	if l.client.inFlight.Load() == 0 {
 		return // Nobody else is asking: waiting would only be delay.
@@ -161,7 +164,7 @@ func (l *lane) gather() {
 		enough := len(l.queue) == 0 || len(l.queue) >= l.client.opts.BatchEventsMax || l.closing
 		var left time.Duration
 		if !enough {
-			left = l.client.opts.MaxDelay - time.Since(l.queue[0].enteredAt)
+			left = l.client.opts.Linger - time.Since(l.queue[0].enteredAt)
 		}
 		l.mu.Unlock()
 		if enough || left <= 0 {
@@ -183,18 +186,18 @@ func (l *lane) cut() *batch {
 		if d := l.owed.devices[deviceKey{p.event.Product, p.event.Device}]; d != nil && !l.takeOwed(b, d) {
 			break // Its older events fill the batch; it must not overtake them.
 		}
-		if b.full(l.client.opts, len(p.line)) {
+		if b.full(l.client.opts, p.event.encodedMax()) {
 			break
 		}
 		taken++
-		l.client.release(len(p.line))
+		l.client.queue.release(p.bytes)
 		switch {
 		case !p.claim():
 		case now.Sub(p.enteredAt) > l.client.opts.Timeout:
 			l.fail(p, &UnavailableError{Err: errQueueTimeout})
 		default:
-			b.body = append(b.body, p.line...)
-			b.entries = append(b.entries, entry{pending: p})
+			b.add(&p.event, entry{pending: p})
+			p.event.Payload = nil // The batch has it until it is encoded.
 		}
 	}
 	rest := copy(l.queue, l.queue[taken:])

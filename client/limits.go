@@ -4,8 +4,8 @@ import "time"
 
 // Every bound of the client, each with the reason for its size.
 const (
-	// maxDelayDefault is how long an event may wait for others to be sent with: less than a person or a modem notices.
-	maxDelayDefault = time.Millisecond
+	// lingerDefault is how long an event may wait for others to be sent with: less than a person or a modem notices.
+	lingerDefault = time.Millisecond
 	// batchEventsDefault keeps an answer under a few milliseconds; larger batches gain little (the server's cost a batch
 	// is spread thin from about 1000 events on).
 	batchEventsDefault = 4096
@@ -22,10 +22,12 @@ const (
 	timeoutDefault = 5 * time.Second
 	// unaskedEventsDefault bounds the tally of what passed unasked: 64 bytes each, 16 MiB together.
 	unaskedEventsDefault = 262_144
-	// lineOverheadBytes is more than the keys, names, topic and numbers of an event take in JSON, escapes included: the
-	// room a line may need beside its payload.
-	lineOverheadBytes = 4096
-	// answerBytesMin and answerBytesPerEvent bound an answer: a denial with all its members takes under 300 bytes.
+	// columnsBytesMax is more than an event takes in protobuf beside its strings: a key and a length for each of those, a
+	// type, a size, a time and three indexes.
+	columnsBytesMax = 64
+	// topicGrowth is how much longer a topic can get when its bytes that are not UTF-8 are replaced.
+	topicGrowth = 3
+	// answerBytesMin and answerBytesPerEvent bound an answer: a denial with all its fields takes under 300 bytes.
 	answerBytesMin      = 64 << 10
 	answerBytesPerEvent = 512
 	// sequenceWindow is how many batches may follow one that is not answered. meterd remembers the last 256 sequences of a

@@ -28,13 +28,16 @@ type Options struct {
 	// whose sequences make retries exact. 1 to 64 bytes of A-Z a-z 0-9 . _ : -
 	Producer string
 
-	MaxDelay       time.Duration // an event waits at most this long for others; default 1 ms
+	Linger         time.Duration // an event waits at most this long for others; default 1 ms
 	BatchEventsMax int           // events a request; default 4096, at most event.EventsMax
 	// bytes a request; default 4 MiB, at most event.BodyBytesMax; one event alone may exceed it
 	BatchBytesMax  int
 	InFlightMax    int // requests at once, and lanes; default 8, at most 64
 	QueueEventsMax int // events waiting for their turn; default 65,536
 	QueueBytesMax  int // their bytes, encoded; default 64 MiB
+	// QueueWaits makes callers wait for room while the queue is full. Otherwise events fail with ErrOverloaded then, or
+	// pass unasked where OnUnavailable lets them.
+	QueueWaits bool
 	// Timeout bounds the wait for a turn, and again asking with all its retries, of which each has a third of it; default
 	// 5 s. Longer than a restart of meterd takes, it lets a restart go unnoticed.
 	Timeout time.Duration
@@ -76,8 +79,8 @@ func (o Options) withDefaults() Options {
 	def(&o.QueueEventsMax, queueEventsDefault)
 	def(&o.QueueBytesMax, queueBytesDefault)
 	def(&o.UnaskedEventsMax, unaskedEventsDefault)
-	if o.MaxDelay == 0 {
-		o.MaxDelay = maxDelayDefault
+	if o.Linger == 0 {
+		o.Linger = lingerDefault
 	}
 	if o.Timeout == 0 {
 		o.Timeout = timeoutDefault
@@ -113,8 +116,8 @@ func (o Options) Validate() error {
 	within("QueueEventsMax", o.QueueEventsMax, 1<<30)
 	within("QueueBytesMax", o.QueueBytesMax, 1<<40)
 	within("UnaskedEventsMax", o.UnaskedEventsMax, 1<<30)
-	if o.MaxDelay < 0 || o.MaxDelay > time.Second {
-		fault("MaxDelay %v: must be 0 to 1s", o.MaxDelay)
+	if o.Linger < 0 || o.Linger > time.Second {
+		fault("Linger %v: must be 0 to 1s", o.Linger)
 	}
 	if o.Timeout < 0 {
 		fault("Timeout %v: must not be negative", o.Timeout)

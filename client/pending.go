@@ -16,8 +16,8 @@ const (
 
 // Pending is an event that was handed in and has no verdict yet. It is safe for concurrent use.
 type Pending struct {
-	event     Event  // without payload
-	line      []byte // encoded, ends with a line feed
+	event     Event // without payload once it is encoded
+	bytes     int   // that it takes of the queue
 	enteredAt time.Time
 	state     atomic.Int32
 	done      chan struct{} // closed after verdict and err were set

@@ -58,7 +58,7 @@ func (c *Client) attempt(b *batch, deadline time.Time) ([]Verdict, *UnavailableE
 		b.inDoubt = b.inDoubt || err.Ambiguous
 		return nil, err
 	}
-	verdicts, parseErr := parseAnswer(r.body, len(b.entries))
+	verdicts, parseErr := r.verdicts(len(b.entries))
 	if parseErr != nil {
 		b.inDoubt = true
 		return nil, &UnavailableError{Ambiguous: true, Status: http.StatusOK, Err: parseErr}

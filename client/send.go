@@ -56,7 +56,16 @@ func (c *Client) postOffline(ctx context.Context) (devices int, _ *UnavailableEr
 // reply is a 200.
 type reply struct {
 	body     []byte
+	isBatch  bool // it is what batches are answered with
 	replayed bool // it was given before
+}
+
+// verdicts reads the answer to a batch of n events.
+func (r *reply) verdicts(n int) ([]Verdict, error) {
+	if !r.isBatch {
+		return nil, fmt.Errorf("answer: %.80q is not %s", r.body, contentType)
+	}
+	return parseAnswer(r.body, n)
 }
 
 // call makes one request and returns the body of a 200, at most answerBytesMax bytes of it. sequence is sent unless it
@@ -99,12 +108,19 @@ func (c *Client) call(
 			Err:       fmt.Errorf("answer is over %d bytes", answerBytesMax),
 		}
 	}
-	return reply{answer, resp.Header.Get("Meterd-Replayed") == "true"}, nil
+	return reply{
+		body:     answer,
+		isBatch:  resp.Header.Get("Content-Type") == contentType,
+		replayed: resp.Header.Get("Meterd-Replayed") == "true",
+	}, nil
 }
+
+// contentType is that of batches and of their answers.
+const contentType = "application/x-protobuf"
 
 // header returns what every request of o says about itself.
 func header(o *Options) http.Header {
-	h := http.Header{"Content-Type": {"application/x-ndjson"}, "Meterd-Producer": {o.Producer}}
+	h := http.Header{"Content-Type": {contentType}, "Meterd-Producer": {o.Producer}}
 	if o.Token != "" {
 		h.Set("Authorization", "Bearer "+o.Token)
 	}

@@ -96,7 +96,7 @@ func TestSequencesCannotBeLearned(t *testing.T) {
 					f := &fakeMeterd{producer: func() (*http.Response, error) { asked++; return tc.answer() }}
 					c := newTestClient(t, f, func(o *Options) { o.OnUnavailable = policy })
 					defer closeClient(t, c)
-					v, err := c.Do(t.Context(), up("d1", 1))
+					v, err := c.Decide(t.Context(), up("d1", 1))
 					var unavailable *UnavailableError
 					switch {
 					case policy == FailOpen && (err != nil || !v.Unasked):
@@ -176,7 +176,7 @@ func TestStuckLaneHoldsTheOthers(t *testing.T) {
 		}
 		c := newTestClient(t, f, func(o *Options) { o.Timeout = time.Hour })
 		defer closeClient(t, c)
-		slow, err := c.Submit(up("stuck", 1))
+		slow, err := c.Begin(t.Context(), up("stuck", 1))
 		if err != nil {
 			t.Fatal(err)
 		}

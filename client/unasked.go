@@ -101,11 +101,10 @@ func (l *lane) hold(b *batch) {
 func (l *lane) takeOwed(b *batch, d *owedDevice) bool {
 	for d.taken < len(d.records) {
 		e := d.event(d.records[d.taken])
-		if b.full(l.client.opts, lineOverheadBytes) {
+		if b.full(l.client.opts, e.encodedMax()) {
 			return false
 		}
-		b.body = e.appendLine(b.body)
-		b.entries = append(b.entries, entry{owed: d, record: d.records[d.taken]})
+		b.add(&e, entry{owed: d, record: d.records[d.taken]})
 		d.taken++
 	}
 	return true

@@ -71,7 +71,7 @@ func (o *outage) heard(from int) (heard []string) {
 
 func mustPass(t *testing.T, c *Client, e Event, unasked bool) {
 	t.Helper()
-	v, err := c.Do(t.Context(), e)
+	v, err := c.Decide(t.Context(), e)
 	if err != nil || !v.Accepted || v.Unasked != unasked {
 		t.Fatalf("%v: %+v, %v; unasked should be %v", e.Type, v, err, unasked)
 	}
@@ -147,7 +147,10 @@ func TestWhatIsInDoubtIsAskedAboutAgain(t *testing.T) {
 		})
 		defer closeClient(t, c)
 		o.goDown(cut)
-		first, err := c.Submit(Event{Type: event.Up, Product: "p1", Device: "d1", Topic: "t", Payload: []byte("x")})
+		first, err := c.Begin(
+			t.Context(),
+			Event{Type: event.Up, Product: "p1", Device: "d1", Topic: "t", Payload: []byte("x")},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +219,7 @@ func TestRefusedMessagesAreNotReported(t *testing.T) {
 		c := newTestClient(t, &o.fakeMeterd, func(opts *Options) { opts.InFlightMax = 1; opts.Timeout = time.Second })
 		defer closeClient(t, c)
 		o.goDown(cut)
-		if _, err := c.Do(t.Context(), up("d1", 1)); err == nil {
+		if _, err := c.Decide(t.Context(), up("d1", 1)); err == nil {
 			t.Error("a message passed")
 		}
 		mustPass(t, c, Event{Type: event.Disconnect, Product: "p1", Device: "d1"}, true)
@@ -264,7 +267,7 @@ func TestDisconnectIsKeptUnderEitherPolicy(t *testing.T) {
 				defer closeClient(t, c)
 				o.goDown(down)
 				mustPass(t, c, Event{Type: event.Disconnect, Product: "p1", Device: "d1"}, true)
-				if _, err := c.Do(t.Context(), up("d2", 1)); err == nil {
+				if _, err := c.Decide(t.Context(), up("d2", 1)); err == nil {
 					t.Error("a message passed although the policy is closed")
 				}
 				o.goDown(nil)

@@ -55,7 +55,8 @@ func (d *devices) connect(c *connection, cl *mqtt.Client) (client.Verdict, error
 		s.devices[c.device] = dev
 	}
 	dev.connections[c] = cl
-	p, err := d.gateway.client.Submit(
+	p, err := d.gateway.client.Begin(
+		context.Background(),
 		client.Event{Type: event.Connect, Product: c.device.product, Device: c.device.device},
 	)
 	s.mu.Unlock()
@@ -89,7 +90,8 @@ func (d *devices) leave(c *connection) {
 		s.mu.Unlock()
 		return
 	}
-	p, err := d.gateway.client.Submit(
+	p, err := d.gateway.client.Begin(
+		context.Background(),
 		client.Event{Type: event.Disconnect, Product: c.device.product, Device: c.device.device},
 	)
 	s.mu.Unlock()

@@ -1,9 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -11,9 +10,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
 )
 
-// fakeMeterd speaks the part of the contract that a gateway uses: batches in NDJSON decided in order and once a
+// fakeMeterd speaks the part of the contract that a gateway uses: batches in protobuf decided in order and once a
 // sequence, licences (R1), a quota a device and day (R10), holders (R3), the offline call, and the stream of commands
 // with its places.
 type fakeMeterd struct {
@@ -31,7 +35,7 @@ type fakeMeterd struct {
 	log      []string // "type device code", in the order decided
 	hold     chan struct{}
 	holding  string            // device whose batches wait for hold
-	answers  map[string]string // by sequence
+	answers  map[string][]byte // by sequence
 	held     int
 	told     []string // events of the stream of commands
 }
@@ -50,7 +54,7 @@ func newFake(t *testing.T) *fakeMeterd {
 		limits:   map[string]int{},
 		denials:  map[string]string{},
 		devices:  map[string]*fakeDevice{},
-		answers:  map[string]string{},
+		answers:  map[string][]byte{},
 	}
 	f.changed = sync.NewCond(&f.mu)
 	f.start()
@@ -98,25 +102,20 @@ func (f *fakeMeterd) events(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"code":"unauthorized"}`, http.StatusUnauthorized)
 		return
 	}
-	type ev struct {
-		Type, Product, Device, Topic, Payload string
-		Size                                  *int
+	body, err := io.ReadAll(r.Body)
+	var batch event.Batch
+	if p := wire.DecodeProtobuf(&batch, body); p != nil || err != nil {
+		f.t.Errorf("the gateway sent %q: %v, %+v", body, err, p)
+		http.Error(w, `{"code":"bad_request"}`, http.StatusBadRequest)
+		return
 	}
-	var batch []ev
-	sc := bufio.NewScanner(r.Body)
-	sc.Buffer(nil, 1<<20)
-	for sc.Scan() {
-		var e ev
-		if err := json.Unmarshal(sc.Bytes(), &e); err != nil {
-			f.t.Errorf("the gateway sent %q: %v", sc.Text(), err)
-			http.Error(w, `{"code":"bad_request"}`, http.StatusBadRequest)
-			return
-		}
-		batch = append(batch, e)
-	}
+	text := func(r event.Ref) string { return string(batch.Bytes(r)) }
+	w.Header().Set("Content-Type", "application/x-protobuf")
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if hold := f.hold; hold != nil && slices.ContainsFunc(batch, func(e ev) bool { return e.Device == f.holding }) {
+	if hold := f.hold; hold != nil && slices.ContainsFunc(batch.Events, func(e event.Event) bool {
+		return text(e.Device) == f.holding
+	}) {
 		f.held++
 		f.changed.Broadcast()
 		f.mu.Unlock()
@@ -124,31 +123,40 @@ func (f *fakeMeterd) events(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 	}
 	sequence := r.Header.Get("Meterd-Sequence")
-	if answer := f.answers[sequence]; answer != "" { // Slow tests run into the client's timeouts, too.
+	if answer := f.answers[sequence]; answer != nil { // Slow tests run into the client's timeouts, too.
 		w.Header().Set("Meterd-Replayed", "true")
-		fmt.Fprint(w, answer)
+		_, _ = w.Write(answer)
 		return
 	}
-	accepted, denied := 0, []string{}
-	for i, e := range batch {
-		code := f.decide(e.Type, e.Product+"/"+e.Device, e.Device)
-		what := e.Type
-		if e.Type == "up" || e.Type == "down" {
-			if e.Size == nil || e.Payload != "" && *e.Size != len(e.Payload) {
-				f.t.Errorf("%s of %s has no right size", e.Type, e.Device)
+	accepted := 0
+	var answer []byte // meterd.v1.Answer
+	for i := range batch.Events {
+		e := &batch.Events[i]
+		device, what := text(e.Device), e.Type.String()
+		code := f.decide(what, text(e.Product)+"/"+device, device)
+		if e.Type == event.Up || e.Type == event.Down {
+			if e.Payload.Len != 0 && e.Size != int64(e.Payload.Len) {
+				f.t.Errorf("%s of %s has no right size", e.Type, device)
 			}
-			what += " " + e.Payload
+			what += " " + text(e.Payload)
 		}
-		f.log = append(f.log, strings.Join([]string{e.Device, strings.TrimSpace(what), code}, " "))
+		f.log = append(f.log, strings.Join([]string{device, strings.TrimSpace(what), code}, " "))
 		if code == "accepted" {
 			accepted++
 		} else {
-			denied = append(denied, fmt.Sprintf(`{"index":%d,"code":%q}`, i, code))
+			denial := protowire.AppendTag(appendVarint(nil, 1, i), 2, protowire.BytesType)
+			denial = protowire.AppendString(denial, code)
+			answer = protowire.AppendBytes(protowire.AppendTag(answer, 2, protowire.BytesType), denial)
 		}
 	}
 	f.changed.Broadcast()
-	f.answers[sequence] = fmt.Sprintf(`{"accepted":%d,"denied":[%s]}`, accepted, strings.Join(denied, ","))
-	fmt.Fprint(w, f.answers[sequence])
+	f.answers[sequence] = appendVarint(answer, 1, accepted)
+	_, _ = w.Write(f.answers[sequence])
+}
+
+// appendVarint appends a number as protobuf does.
+func appendVarint(dst []byte, field protowire.Number, v int) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(dst, field, protowire.VarintType), uint64(v))
 }
 
 func (f *fakeMeterd) decide(typ, key, device string) string {

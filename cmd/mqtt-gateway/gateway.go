@@ -211,7 +211,7 @@ func (h errorsOnly) WithGroup(name string) slog.Handler { return errorsOnly{h.Ha
 // ask asks about one event and measures it.
 func (g *gateway) ask(e client.Event) (client.Verdict, error) {
 	start := time.Now()
-	v, err := g.client.Do(context.Background(), e) // Bounded by --ask-timeout, twice.
+	v, err := g.client.Decide(context.Background(), e) // Bounded by --ask-timeout, twice.
 	g.meter.asked(e.Type, v, err, time.Since(start))
 	return v, err
 }

@@ -271,29 +271,20 @@ func (h *hook) OnPacketSent(cl *mqtt.Client, pk packets.Packet, _ []byte) {
 func (h *hook) resume(cl *mqtt.Client) {
 	refreshes := h.gateway.refreshes.Load()
 	var asked []packets.Packet
-	var pending []*client.Pending
+	var events []client.Event
 	for _, kept := range cl.State.Inflight.GetAll(false) {
 		switch {
 		case kept.FixedHeader.Type == packets.Pubrel:
-			continue
 		case kept.FixedHeader.Type != packets.Publish, isAstray(&kept):
 			h.forget(cl, kept.PacketID)
-			continue
-		case isCounted(&kept):
-			continue
+		case !isCounted(&kept):
+			asked = append(asked, kept)
+			events = append(events, message(connectionOf(cl).device, event.Down, &kept))
 		}
-		p, err := h.gateway.client.Submit(message(connectionOf(cl).device, event.Down, &kept))
-		if err != nil {
-			h.gateway.meter.asked(event.Down, client.Verdict{}, err, 0)
-			h.settleDelivery(cl, &kept, client.Verdict{}, err, refreshes)
-			continue
-		}
-		asked, pending = append(asked, kept), append(pending, p)
 	}
-	for i, p := range pending {
-		v, err := p.Wait(context.Background())
-		h.gateway.meter.asked(event.Down, v, err, 0)
-		h.settleDelivery(cl, &asked[i], v, err, refreshes)
+	for i, r := range h.gateway.client.Submit(context.Background(), events) { // Bounded by --ask-timeout, twice.
+		h.gateway.meter.asked(event.Down, r.Verdict, r.Err, 0)
+		h.settleDelivery(cl, &asked[i], r.Verdict, r.Err, refreshes)
 	}
 }
 

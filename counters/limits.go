@@ -52,6 +52,11 @@ const (
 	// arenaBits bounds a place in a shard's arena, in units of 8 bytes: 16 GiB.
 	arenaBits = 31
 
+	// overlayInsertsMax bounds the new devices of an overlay: a batch has at most as many events.
+	overlayInsertsMax = 1 << 16
+	// overlaySlots is how many slots of an overlay are allocated at once: 16 KiB.
+	overlaySlots = 256
+
 	// slotsMin is a shard's first capacity, in about; all of them start with 4 MiB.
 	slotsMin = 256
 	// blockSlots is the size of the pieces that tables are made of: half of one a shard lies idle, 0.2 bytes a device at

@@ -8,6 +8,9 @@
 //	                                      │    (401, 403)     (503)      (413, 415)    (400)   (durable)
 //	                                      └──► every request that is not a gateway's: the console's handler
 //
+// POST /v1/check goes the way of fasthttp, to the engine's Check instead of Submit: its answer is that of the same events,
+// which are not counted.
+//
 // There are two ways to the same answer.
 //
 // A plain request (plain.go) is what gateways with single events send: it is small, it is POST /v1/events, and its

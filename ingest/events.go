@@ -68,6 +68,11 @@ func (c *call) release() {
 
 // postEvents answers POST /v1/events.
 func (h *Handler) postEvents(ctx *fasthttp.RequestCtx, token *access.Token) {
+	h.decided(ctx, token, false)
+}
+
+// decided has a batch decided, or checked, and answers.
+func (h *Handler) decided(ctx *fasthttp.RequestCtx, token *access.Token, isCheck bool) {
 	c := h.calls.Get().(*call)
 	defer c.release()
 	header := &ctx.Request.Header
@@ -76,11 +81,15 @@ func (h *Handler) postEvents(ctx *fasthttp.RequestCtx, token *access.Token) {
 		refuse(ctx, problem)
 		return
 	}
+	var sequence field
+	if !isCheck {
+		sequence = fieldOf(header, "Meterd-Sequence")
+	}
 	if problem := c.header(
 		token,
 		kind,
 		fieldOf(header, "Meterd-Producer"),
-		fieldOf(header, "Meterd-Sequence"),
+		sequence,
 	); problem != nil {
 		refuse(ctx, problem)
 		return
@@ -93,11 +102,31 @@ func (h *Handler) postEvents(ctx *fasthttp.RequestCtx, token *access.Token) {
 		writeProblem(&ctx.Response, problem)
 		return
 	}
-	if err := h.engine.Submit(&c.request); err != nil {
+	var err error
+	if isCheck {
+		err = c.check()
+	} else {
+		err = h.engine.Submit(&c.request)
+	}
+	if err != nil {
 		fail(ctx, err)
 		return
 	}
 	c.write(&ctx.Response)
+}
+
+// check answers POST /v1/check: what would be answered to the events. It counts nothing, and a sequence that the request
+// carries is not looked at.
+func (h *Handler) check(ctx *fasthttp.RequestCtx, token *access.Token) {
+	h.decided(ctx, token, true)
+}
+
+// check has the batch checked, which copies what it looks at.
+func (c *call) check() error {
+	if !c.charge(int64(len(c.batch.Events)) * checkCost) {
+		return errOverloaded
+	}
+	return c.h.engine.Check(&c.request)
 }
 
 // field is a header field of a request.

@@ -23,6 +23,8 @@ type Engine interface {
 	// Submit is Decide and Settle.
 	Submit(*shard.Request) error
 	Decide(*shard.Request) error
+	// Check is Submit for events that are not to be counted.
+	Check(*shard.Request) error
 	Settle(*shard.Request) error
 	Watch(*shard.Request, chan<- struct{}) bool
 	Offline(token *access.Token, producer string) (devices int, err error)
@@ -91,6 +93,8 @@ func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
 		h.gateway(ctx, fasthttp.MethodPost, h.postEvents)
 	case path == "/v1/stream":
 		h.gateway(ctx, fasthttp.MethodGet, h.stream)
+	case path == "/v1/check":
+		h.gateway(ctx, fasthttp.MethodPost, h.check)
 	case path == "/v1/commands":
 		h.gateway(ctx, fasthttp.MethodGet, h.commands)
 	case strings.HasPrefix(path, producersPath) && len(path) > len(producersPath):

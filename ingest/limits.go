@@ -15,6 +15,8 @@ const (
 	// eventCost is the memory of an event beside its bytes while it is decided: the event, its key, slot and product,
 	// and a denial. It is charged when the events are counted; until then a body has at most event.EventsMax of them.
 	eventCost = 200
+	// checkCost is what an event of a check takes beside that: the copy of its device, found in two ways, and its row.
+	checkCost = 300
 	// costMin is what a request costs at least.
 	costMin = 16 << 10
 	// bufferBytesKept is the largest buffer that is kept for the next request.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,11 @@ const patience = time.Minute
 
 // sequenced sends a message of a device of pa under a sequence, and returns what was answered.
 func (d *guardedDoor) sequenced(token, producer, sequence string) *fasthttp.RequestCtx {
+	return d.posted("/v1/events", token, producer, sequence, `{"type":"up","product":"pa","device":"d"}`)
+}
+
+// posted posts an event under a sequence, and returns what was answered.
+func (d *guardedDoor) posted(path, token, producer, sequence, body string) *fasthttp.RequestCtx {
 	ctx := &fasthttp.RequestCtx{}
 	near, far := net.Pipe()
 	defer func() {
@@ -29,16 +35,15 @@ func (d *guardedDoor) sequenced(token, producer, sequence string) *fasthttp.Requ
 		}
 	}()
 	ctx.Init2(near, nil, true)
-	body := []byte(`{"type":"up","product":"pa","device":"d"}`)
 	ctx.Request.Header.SetMethod(fasthttp.MethodPost)
-	ctx.Request.SetRequestURI("/v1/events")
+	ctx.Request.SetRequestURI(path)
 	ctx.Request.Header.SetContentType("application/json")
 	ctx.Request.Header.Set("Authorization", "Bearer "+d.secrets[token])
 	ctx.Request.Header.Set("Meterd-Producer", producer)
 	if sequence != "" {
 		ctx.Request.Header.Set("Meterd-Sequence", sequence)
 	}
-	ctx.Request.SetBodyStream(bytes.NewReader(body), len(body))
+	ctx.Request.SetBodyStream(strings.NewReader(body), len(body))
 	d.handler.Handle(ctx)
 	return ctx
 }

@@ -52,7 +52,7 @@ func (t *turn) putOffline(reason event.Code) {
 // durable.
 func (t *turn) tell(reason event.Code, change func() counters.SessionOutcome) counters.SessionOutcome {
 	var out counters.SessionOutcome
-	m, offline := t.e.commands.Add(func() (record.Command, bool) {
+	m, offline := t.commands.Add(func() (record.Command, bool) {
 		out = change()
 		return record.Command{
 			Ordinal: uint64(t.slot.Ordinal()), Account: t.product.AccountID, Holder: out.After.Holder(),

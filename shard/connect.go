@@ -16,7 +16,7 @@ const (
 // connect decides a connect (R1, R3).
 func (t *turn) connect() {
 	if t.slot == nil {
-		t.slot = t.e.table.Find(t.key)
+		t.slot = t.table.Find(t.key)
 	}
 	if t.suspended() || !t.license() {
 		if t.slot != nil && t.verdict.Code != event.Suspended {
@@ -52,7 +52,7 @@ func (t *turn) session(out counters.SessionOutcome) {
 // disconnect is always accepted; it takes the device offline only if it comes from its holder (R3).
 func (t *turn) disconnect() {
 	if t.slot == nil {
-		t.slot = t.e.table.Find(t.key)
+		t.slot = t.table.Find(t.key)
 	}
 	if t.slot != nil {
 		t.disown()
@@ -73,7 +73,7 @@ func (t *turn) license() bool {
 	t.product.State.Account.Lock()
 	defer t.product.State.Account.Unlock()
 	if t.slot == nil {
-		t.slot = t.e.table.Find(t.key) // Somebody else may have activated it meanwhile: never twice (R4).
+		t.slot = t.table.Find(t.key) // Somebody else may have activated it meanwhile: never twice (R4).
 	}
 	if t.activeNow() {
 		return true
@@ -83,18 +83,18 @@ func (t *turn) license() bool {
 
 // activeNow brings the licence's end up to date with the plan and reports whether it is active. The account is locked.
 func (t *turn) activeNow() bool {
-	return t.slot != nil && t.e.currentEnd(t.slot, t.product).ActiveAt(t.nowS)
+	return t.slot != nil && currentEnd(t.table, t.slot, t.product).ActiveAt(t.nowS)
 }
 
 // currentEnd computes the end of an active licence anew if the plan's validity changed since (R9) and returns its word.
 // Nothing is recorded: recovery computes the same from the plan's history. The account is locked.
-func (e *Engine) currentEnd(slot *counters.Slot, p *license.Product) counters.LicenseWord {
+func currentEnd(table deviceTable, slot *counters.Slot, p *license.Product) counters.LicenseWord {
 	w := slot.License()
 	version := p.ValidityVersion()
 	if w.State() != counters.LicenseActive || w.ValidityVersion() == version {
 		return w
 	}
-	end := p.ExpiryS(int64(e.table.Grant(slot.Ordinal()).ActivatedAt) + epochS)
+	end := p.ExpiryS(int64(table.Grant(slot.Ordinal()).ActivatedAt) + epochS)
 	w = w.WithExpiry(version, uint64(end-epochS))
 	slot.StoreLicense(w)
 	return w
@@ -128,7 +128,7 @@ func (t *turn) renewForUse() bool {
 
 // renews reports whether the licence of the device in hand, which had one, is renewed (R19).
 func (t *turn) renews() bool {
-	_, name := t.e.table.Name(t.slot.Ordinal())
+	_, name := t.table.Name(t.slot.Ordinal())
 	return t.product.Renews(name)
 }
 
@@ -165,14 +165,14 @@ func (t *turn) grant(pool *license.Pool) {
 	activation := int64(t.nowS) + epochS
 	expiry := uint64(t.product.ExpiryS(activation) - epochS)
 	w := counters.NewLicenseWord(before.Generation()+1, counters.LicenseActive, t.product.ValidityVersion(), expiry)
-	serial := t.e.serial.Add(1)
-	t.e.table.SetGrant(ordinal, counters.Grant{ActivatedAt: t.nowS, Serial: serial, Pool: pool.ID})
+	serial := t.serial.Add(1)
+	t.table.SetGrant(ordinal, counters.Grant{ActivatedAt: t.nowS, Serial: serial, Pool: pool.ID})
 	t.slot.StoreLicense(w)
 	t.l.records.Grant(record.Grant{
 		Ordinal: uint64(ordinal), License: uint64(w), ActivationS: activation, Pool: pool.ID, PoolDrawn: pool.Drawn,
 		GiftsDrawn: t.product.State.GiftsDrawn, Serial: serial,
 	})
-	t.e.expiry.add(expiry, ordinal)
+	t.expiry.add(expiry, ordinal)
 	total := t.total(t.window.Day)
 	total.Licenses++
 	if before.Generation() == 0 {
@@ -183,7 +183,7 @@ func (t *turn) grant(pool *license.Pool) {
 // bind gives the device a slot and a place among the names.
 func (t *turn) bind() {
 	name := t.r.Batch.Bytes(t.ev.Device)
-	slot, inserted, err := t.e.table.Insert(t.key, name)
+	slot, inserted, err := t.table.Insert(t.key, name)
 	if err != nil {
 		// A shard with 16 GiB of names, or a hash collision; memory was reserved by enter. The process ends, and nothing
 		// of this group is acknowledged.
@@ -215,7 +215,7 @@ func (t *turn) end(how record.EndReason) {
 func (t *turn) ended(how record.EndReason, w counters.LicenseWord) {
 	ordinal := t.slot.Ordinal()
 	end := record.End{
-		Ordinal: uint64(ordinal), Serial: t.e.table.Grant(ordinal).Serial, EndedS: int64(w.Expiry()) + epochS, How: how,
+		Ordinal: uint64(ordinal), Serial: t.table.Grant(ordinal).Serial, EndedS: int64(w.Expiry()) + epochS, How: how,
 	}
 	t.l.records.End(end)
 }

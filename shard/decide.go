@@ -18,11 +18,8 @@ const shards = counters.Shards
 // decideBatch decides a request.
 func (t *turn) decideBatch() error {
 	r := t.r
-	switch {
-	case r.Token != nil && !t.cat.Honors(r.Token, t.nowMs):
-		return ErrTokenRevoked
-	case r.hasIDs && t.e.upgrades.Epoch != r.upgradeEpoch:
-		return errLookAgain
+	if err := t.mayDecide(); err != nil {
+		return err
 	}
 	holder, err := t.enterProducer()
 	if err != nil {
@@ -30,20 +27,41 @@ func (t *turn) decideBatch() error {
 	}
 	t.begin(holder)
 	for from := 0; from < len(r.Batch.Events); from += findBatch {
-		to := min(from+findBatch, len(r.Batch.Events))
-		t.find(from, to)
-		for i := from; i < to; i++ {
-			t.decide(i)
-		}
+		t.decideBlock(from, min(from+findBatch, len(r.Batch.Events)))
 	}
-	r.Result.Last, r.DecidedMs = event.Verdict{}, t.nowMs
-	if r.Single {
-		r.Result.Last = t.verdict
-	}
+	t.finish()
 	if r.claim.Mine() {
 		t.claim()
 	}
 	return nil
+}
+
+// mayDecide says why the request cannot be decided in this turn.
+func (t *turn) mayDecide() error {
+	switch r := t.r; {
+	case r.Token != nil && !t.cat.Honors(r.Token, t.nowMs):
+		return ErrTokenRevoked
+	case r.hasIDs && t.e.upgrades.Epoch != r.upgradeEpoch:
+		return errLookAgain
+	}
+	return nil
+}
+
+// decideBlock decides events whose devices are looked up together.
+func (t *turn) decideBlock(from, to int) {
+	t.find(from, to)
+	for i := from; i < to; i++ {
+		t.decide(i)
+	}
+}
+
+// finish completes the result when all events are decided.
+func (t *turn) finish() {
+	r := t.r
+	r.Result.Last, r.DecidedMs = event.Verdict{}, t.nowMs
+	if r.Single {
+		r.Result.Last = t.verdict
+	}
 }
 
 // find looks up a block of devices. Products that were created after resolve are looked up again.
@@ -53,7 +71,15 @@ func (t *turn) find(from, to int) {
 			t.refresh(i, ev)
 		}
 	}
-	t.e.table.FindBatch(t.r.keys[from:to], t.r.slots[from:to])
+	t.table.FindBatch(t.r.keys[from:to], t.r.slots[from:to])
+	if t.sketch == nil {
+		return
+	}
+	for i := from; i < to; i++ {
+		if p := t.r.products[i]; p != nil {
+			t.r.products[i] = t.sketch.Product(p)
+		}
+	}
 }
 
 // refresh replaces what resolve found by what holds in this group's catalogue.
@@ -116,7 +142,7 @@ func (t *turn) decide(i int) {
 // tooLarge denies an event for its payload. It is decided as far as that, so it stands in the log (R18).
 func (t *turn) tooLarge() {
 	if t.slot == nil {
-		t.slot = t.e.table.Find(t.key)
+		t.slot = t.table.Find(t.key)
 	}
 	if t.ev.Type == event.Disconnect || t.ev.Type == event.OTAVoid || !t.suspended() { // R3: suspension comes first.
 		t.verdict = event.Verdict{Code: t.ev.Fault.Code(), Fault: t.ev.Fault}
@@ -214,7 +240,7 @@ func (t *turn) mayUse() bool {
 	}
 	if t.slot == nil {
 		// The batch itself may have added the device since its slots were looked up.
-		if t.slot = t.e.table.Find(t.key); t.slot == nil {
+		if t.slot = t.table.Find(t.key); t.slot == nil {
 			t.verdict.Code = event.NotActivated
 			return false
 		}

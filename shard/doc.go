@@ -13,6 +13,8 @@
 //
 // What only looks is package query: it sees the state through View, and waits with Durable and DurableInLedger.
 //
+// Check decides a batch as Submit would, on copies of what it looks at (ground.go, check.go), and leaves nothing.
+//
 // Cut gives the whole state as of one group, and the ledger at it, beside all of that: what a sealed snapshot is made
 // of. It costs requests what a checkpoint costs.
 //

@@ -174,6 +174,7 @@ type Engine struct {
 	buffers   buffers
 	state     *recovery.State
 	serial    *atomic.Uint64 // the state's
+	ground    ground         // of all turns
 
 	totals   *recovery.Totals      // the state's
 	upgrades *recovery.Upgrades    // the state's
@@ -185,7 +186,8 @@ type Engine struct {
 	days     dayCloser
 	verdicts verdictCounts
 	observed observedCounts
-	sweeping atomic.Bool // of holders
+	checked  atomic.Uint64 // events of checks
+	sweeping atomic.Bool   // of holders
 	stats    stats
 	shortage shortage
 
@@ -261,6 +263,7 @@ func newEngine(o Options) (*Engine, error) {
 	e.commands = e.newCommands()
 	e.state = recovery.New(e.table, e.producers, e.commands)
 	e.serial, e.totals, e.upgrades = &e.state.Serial, &e.state.Totals, &e.state.Upgrades
+	e.ground = ground{table: e.table, upgrades: e.upgrades, commands: e.commands, serial: e.serial, expiry: &e.expiry}
 	return e, nil
 }
 

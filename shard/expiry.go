@@ -190,7 +190,7 @@ func (e *Engine) refreshEnds(found []due, stale []counters.Ordinal, to uint64) [
 			continue
 		}
 		p.State.Account.Lock()
-		w := e.currentEnd(slot, p)
+		w := currentEnd(e.table, slot, p)
 		p.State.Account.Unlock()
 		if w.State() == counters.LicenseActive && w.Expiry() <= to {
 			found = append(found, due{w.Expiry(), o})
@@ -228,7 +228,7 @@ func (t *turn) expire(o counters.Ordinal) {
 	w := t.slot.License()
 	if w.State() != counters.LicenseActive || t.activeNow() {
 		if w = t.slot.License(); w.State() == counters.LicenseActive && w.Expiry() > t.nowS {
-			t.e.expiry.add(w.Expiry(), o) // It moved: look again then.
+			t.expiry.add(w.Expiry(), o) // It moved: look again then.
 		}
 		return
 	}

@@ -164,7 +164,7 @@ func stateOf(e *Engine) string {
 	e.table.Walk(0, func(o counters.Ordinal, product uint32, name []byte) bool {
 		s := e.table.SlotOf(o)
 		// Ends are computed anew when somebody looks (R9); now somebody does.
-		e.currentEnd(s, e.catalogue.Load().ProductByID(product))
+		currentEnd(e.table, s, e.catalogue.Load().ProductByID(product))
 		lines = append(lines, fmt.Sprintf("device %d %d/%s %x %x %x %x %x %x %+v", o, product, name,
 			s.Message(), s.Denied(), s.OTA(), s.License(), s.Session(), s.Seen(), e.table.Grant(o)))
 		return true
@@ -277,7 +277,7 @@ func (m *machine) randomChange(r *rand.Rand) {
 	err := m.Administer("test", nil, func(c *license.Catalogue, by license.Actor) (
 		next *license.Catalogue, ch *license.Change, err error,
 	) {
-		switch r.IntN(7) {
+		switch r.IntN(8) {
 		case 0:
 			var patch license.PlanPatch
 			if err := patch.UnmarshalJSON(fmt.Appendf(nil, `{"validity":"P%dD","messages_per_day":%d}`,
@@ -301,6 +301,8 @@ func (m *machine) randomChange(r *rand.Rand) {
 			)
 		case 5:
 			next, ch, _, err = c.SetRenewal(by, "p", on, []string{"d1"})
+		case 6:
+			next, ch, _, err = c.SetEnforcement(by, "p", []string{license.ModeEnforce, license.ModeObserve}[r.IntN(2)])
 		}
 		return next, ch, err
 	})

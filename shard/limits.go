@@ -50,6 +50,9 @@ const (
 	// findBatch is how many devices are looked up at once, so that their cache misses overlap.
 	findBatch = 256
 
+	// checkEventsAHold is how many events of a check are decided before it lets a seal pass: one or two milliseconds.
+	checkEventsAHold = 4096
+
 	// lookAgainMax bounds how often a request looks ids up again that memory let go of meanwhile, which it does about
 	// once a second.
 	lookAgainMax = 16

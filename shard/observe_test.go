@@ -42,7 +42,11 @@ func TestObserve(t *testing.T) {
 	m.credit("p", "PACK", 2, true)
 	m.mode("p", license.ModeObserve)
 	ota := func(units int) string {
-		return fmt.Sprintf("{\"type\":\"ota\",\"product\":\"p\",\"device\":\"d\",\"size\":%d,\"id\":\"u%d\"}\n", units*5<<20, units)
+		return fmt.Sprintf(
+			"{\"type\":\"ota\",\"product\":\"p\",\"device\":\"d\",\"size\":%d,\"id\":\"u%d\"}\n",
+			units*5<<20,
+			units,
+		)
 	}
 	ask := func(lines string, denied []string, observed ...string) {
 		t.Helper()
@@ -58,9 +62,19 @@ func TestObserve(t *testing.T) {
 	ask(line("up", "p", "d"), []string{"not_activated"}) // Only quotas are observed.
 	ask(line("connect", "p", "d")+strings.Repeat(line("up", "p", "d"), 3)+line("down", "p", "d"), ok(5),
 		"3 message_quota_exceeded 2 3", "4 message_quota_exceeded 2 4")
-	ask(ota(2), ok(1))                                                                               // One of the allowance, one of the pack.
-	ask(ota(3), ok(1), "0 ota_quota_exceeded 1 3 3 0")                                               // What is left in the pack, and two more of the allowance.
-	ask(ota(3), ok(1))                                                                               // R17: it counts nothing.
+	ask(
+		ota(2),
+		ok(1),
+	) // One of the allowance, one of the pack.
+	ask(
+		ota(3),
+		ok(1),
+		"0 ota_quota_exceeded 1 3 3 0",
+	) // What is left in the pack, and two more of the allowance.
+	ask(
+		ota(3),
+		ok(1),
+	) // R17: it counts nothing.
 	ask(ota(4)+ota(999), []string{"accepted", "ota_quota_exceeded"}, "0 ota_quota_exceeded 1 7 4 0") // No word holds that.
 	ask(strings.ReplaceAll(ota(3), `"ota"`, `"ota_void"`), ok(1))
 	d, _ := m.device("p", "d")
@@ -71,7 +85,10 @@ func TestObserve(t *testing.T) {
 	for _, r := range m.rows() {
 		if r.WouldDeny != event.Accepted {
 			have = append(have, fmt.Sprint(r.Type, " ", r.Code, " ", r.WouldDeny, " ", r.Quota.Limit, " ", r.Quota.Used))
-			if end := m.clock.wall.Truncate(24*time.Hour).AddDate(0, 0, 1).UnixMilli(); r.Type != event.OTA && r.Quota.ResetsAtMs != end {
+			if end := m.clock.wall.Truncate(24*time.Hour).
+				AddDate(0, 0, 1).
+				UnixMilli(); r.Type != event.OTA &&
+				r.Quota.ResetsAtMs != end {
 				t.Errorf("it resets at %d", r.Quota.ResetsAtMs)
 			}
 		}
@@ -99,7 +116,10 @@ func TestObserveEndsWithTheWord(t *testing.T) {
 	m.product("p", `{"messages_per_day":1,"message_unit_bytes":64}`, 0)
 	m.mode("p", license.ModeObserve)
 	m.submit(line("connect", "p", "d"))
-	fill := fmt.Sprintf("{\"type\":\"up\",\"product\":\"p\",\"device\":\"d\",\"size\":%d}\n", counters.MessagesPerDayMax*64)
+	fill := fmt.Sprintf(
+		"{\"type\":\"up\",\"product\":\"p\",\"device\":\"d\",\"size\":%d}\n",
+		counters.MessagesPerDayMax*64,
+	)
 	if counters.MessagesPerDayMax*64 >= event.MessageBytesMax {
 		t.Fatal("one message cannot fill the word")
 	}

@@ -94,7 +94,7 @@ func (t *turn) otaAgain(up *record.Upgrade) {
 // otaVoid gives the units of an upgrade back by its id, once, until the end of the month after (R17).
 func (t *turn) otaVoid() {
 	if t.slot == nil {
-		t.slot = t.e.table.Find(t.key)
+		t.slot = t.table.Find(t.key)
 	}
 	if t.slot == nil {
 		t.verdict.Code = event.UnknownOTA
@@ -233,7 +233,7 @@ func (e *Engine) resolveUpgrades(r *Request) error {
 // upgrade returns what is known about the id of the event in hand, nil if nothing. The account is locked.
 func (t *turn) upgrade() *record.Upgrade {
 	key := recovery.AppendUpgradeKey(nil, t.product.ID, t.r.Batch.Bytes(t.ev.Device), t.r.Batch.Bytes(t.ev.ID))
-	if up := t.e.upgrades.Find(key); up != nil {
+	if up := t.upgrades.Find(key); up != nil {
 		return up
 	}
 	return t.r.upgrades[t.index]
@@ -243,6 +243,6 @@ func (t *turn) upgrade() *record.Upgrade {
 func (t *turn) keepUpgrade(up *record.Upgrade) {
 	up.Ordinal = uint64(t.slot.Ordinal())
 	key := recovery.AppendUpgradeKey(nil, t.product.ID, t.r.Batch.Bytes(t.ev.Device), up.ID)
-	t.e.upgrades.Put(key, up, t.e.sealedSeq.Load()+1)
+	t.upgrades.Put(key, up, t.e.sealedSeq.Load()+1)
 	t.l.records.Upgrade(*up)
 }

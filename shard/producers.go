@@ -88,7 +88,7 @@ func (t *turn) disown() {
 		return
 	}
 	var out counters.SessionOutcome
-	m, kept := t.e.commands.Disown(t.slot.Ordinal(), func() (from, to uint64) {
+	m, kept := t.commands.Disown(t.slot.Ordinal(), func() (from, to uint64) {
 		out = t.slot.ClearHolder(holder) // Unless another producer has connected it.
 		return out.Before.Change(), out.After.Change()
 	})

@@ -45,6 +45,7 @@ func (e *Engine) RegisterMetrics(set *metric.Set) {
 		set.Counters(name, help).Func(func() float64 { return float64(n.Load()) })
 	}
 	counter("meterd_groups_total", "Groups of events that were written and synced to the log.", &st.groups)
+	counter("meterd_checked_events_total", "Events that were checked, which counts nothing of their devices.", &e.checked)
 	counter("meterd_commit_bytes_total", "Bytes that were written to the log, compressed.", &st.bytes)
 	counter("meterd_log_rows_total", "Rows that were written to the log.", &st.rows)
 	gauge := func(name, help string, f func() float64) { set.Gauges(name, help).Func(f) }

@@ -147,7 +147,7 @@ func (e *Engine) suspendDevice(cat *license.Catalogue, d *license.DeviceSuspensi
 		return
 	}
 	l := e.gate.all[0]
-	t := turn{e: e, l: l, cat: cat, nowMs: nowMs, slot: slot, product: cat.ProductByID(d.Product)}
+	t := turn{ground: e.ground, e: e, l: l, cat: cat, nowMs: nowMs, slot: slot, product: cat.ProductByID(d.Product)}
 	t.begin(0)
 	t.disown()
 	if slot.Session().Online() {

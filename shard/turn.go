@@ -13,6 +13,7 @@ import (
 
 // turn is one caller inside the gate, at one decided time and under one catalogue. It belongs to its lane.
 type turn struct {
+	ground
 	e     *Engine
 	l     *lane
 	r     *Request // nil unless it decides one
@@ -62,7 +63,7 @@ func (e *Engine) withTurn(need room, fn func(*turn) error) (*group, error) {
 	}
 	t := &l.turn
 	*t = turn{
-		e: e, l: l, r: need.request, cat: e.catalogue.Load(), nowMs: nowMs, nowS: secondOf(nowMs),
+		ground: e.ground, e: e, l: l, r: need.request, cat: e.catalogue.Load(), nowMs: nowMs, nowS: secondOf(nowMs),
 		quarter: uint32(nowMs / record.QuarterMs),
 	}
 	rows := l.records.Rows()

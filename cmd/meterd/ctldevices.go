@@ -58,7 +58,7 @@ func (c *ctl) devicesCommand() *cobra.Command {
 		c.verb("get PRODUCT DEVICE", "Show a device", func(cmd *cobra.Command, args []string) error {
 			return c.record(cmd, http.MethodGet, client.Path("v1", "products", args[0], "devices", args[1]), nil, nil)
 		}),
-		c.deviceUsageVerb(), c.productMonthVerb(),
+		c.checkVerb(), c.deviceUsageVerb(), c.productMonthVerb(),
 		c.verb("erase-logs PRODUCT DEVICE", "Erase topics and payloads of a device's log up to now",
 			func(cmd *cobra.Command, args []string) error {
 				path := client.Path("v1", "products", args[0], "devices", args[1], "logs")
@@ -68,6 +68,26 @@ func (c *ctl) devicesCommand() *cobra.Command {
 	c.addSuspension(cmd, "PRODUCT DEVICE", func(args []string) string {
 		return client.Path("v1", "products", args[0], "devices", args[1], "suspended")
 	})
+	return cmd
+}
+
+// checkVerb asks what would be answered to an event of a device. A denial is an error, as it is to the event.
+func (c *ctl) checkVerb() *cobra.Command {
+	var size int64
+	var id string
+	cmd := c.verb("check PRODUCT DEVICE TYPE", "Say whether an event of a device would be accepted; it counts nothing",
+		func(cmd *cobra.Command, args []string) error {
+			event := map[string]any{"product": args[0], "device": args[1], "type": args[2]}
+			if cmd.Flags().Changed("size") {
+				event["size"] = size
+			}
+			if id != "" {
+				event["id"] = id
+			}
+			return c.record(cmd, http.MethodPost, client.Path("v1", "check"), nil, event)
+		})
+	cmd.Flags().Int64Var(&size, "size", 0, "bytes of the message or of the firmware package")
+	cmd.Flags().StringVar(&id, "id", "", "id of an OTA")
 	return cmd
 }
 

@@ -44,7 +44,12 @@ func (c *ctl) productsCommand() *cobra.Command {
 		c.verb("get PRODUCT", "Show a product", func(cmd *cobra.Command, args []string) error {
 			return c.record(cmd, http.MethodGet, client.Path("v1", "products", args[0]), nil, nil)
 		}),
-		c.createProductVerb(), c.planCommand(), c.renewalCommand(), c.logPayloadCommand(), c.enforcementCommand(), c.forecastVerb(),
+		c.createProductVerb(),
+		c.planCommand(),
+		c.renewalCommand(),
+		c.logPayloadCommand(),
+		c.enforcementCommand(),
+		c.forecastVerb(),
 	)
 	c.addSuspension(
 		cmd,

@@ -154,7 +154,8 @@ func (r *recount) taken(p *product, d *device, s *otaStep, cur uint64, t *totals
 func (r *recount) overdrawn(p *product, d *device, s *otaStep, cur, units uint64) (allowance, packs uint64, err error) {
 	packs = packsOf(s.word) - packsOf(cur)
 	allowance = units - packs
-	if packsOf(s.word) < packsOf(cur) || packs > units || allowance > otaObservedMax-min(otaObservedMax, allowanceOf(cur)) {
+	if packsOf(s.word) < packsOf(cur) || packs > units ||
+		allowance > otaObservedMax-min(otaObservedMax, allowanceOf(cur)) {
 		return 0, 0, r.differs("%s, month %s: an upgrade of %d units was accepted that has no room", r.deviceName(d),
 			monthName(monthOf(cur)), units)
 	}

@@ -25,10 +25,15 @@ type caller struct {
 	session session
 	load    *load
 
-	inFlight  int    // events of the batch that waits for its answer
+	inFlight  int    // events of the batches that wait for their answers
 	rest      []byte // the part of the batch that is not sent yet
 	sentAt    time.Time
 	isBlocked bool // the socket buffer is full
+	hasEnded  bool
+
+	many pipelined   // the session, if it has several batches in flight
+	sent []sentBatch // these batches, the oldest first
+	out  []byte      // what rest points into
 
 	answered atomic.Uint64 // events, all phases
 	err      error
@@ -38,8 +43,11 @@ type caller struct {
 type split struct{ before, after uint64 }
 
 // answer counts the batch in flight as answered.
-func (c *caller) answer(done time.Time) {
-	events, l := uint64(c.inFlight), c.load
+func (c *caller) answer(done time.Time) { c.count(c.inFlight, c.sentAt, done) }
+
+// count counts a batch of n events as answered.
+func (c *caller) count(n int, sentAt, done time.Time) {
+	events, l := uint64(n), c.load
 	o := l.outcome
 	c.answered.Add(events)
 	o.timeline.mark(done.Sub(l.began))
@@ -47,12 +55,12 @@ func (c *caller) answer(done time.Time) {
 		o.events += events
 		o.batches++
 		// RecordValue fails only beyond latencyMax.
-		_ = o.latency.RecordValue(min(int64(done.Sub(c.sentAt)), int64(latencyMax)))
+		_ = o.latency.RecordValue(min(int64(done.Sub(sentAt)), int64(latencyMax)))
 	}
 	if at := l.split; !at.IsZero() {
 		if done.Before(at) {
 			o.split.before += events
-		} else if c.sentAt.After(at) {
+		} else if sentAt.After(at) {
 			o.split.after += events
 		}
 	}
@@ -91,6 +99,14 @@ type gateway struct {
 	poster
 	answer answer
 }
+
+// producing is a session whose batches have sequences.
+type producing interface {
+	session
+	last() uint64 // the sequence of the last batch
+}
+
+func (g *gateway) last() uint64 { return g.sequence }
 
 func (g *gateway) receive(in []byte) (bool, error) {
 	r, isWhole, err := wholeResponse(in)

@@ -7,13 +7,18 @@ import (
 
 // Case is one setting of a load.
 type Case struct {
-	Format      string        `json:"format"`
-	Batch       int           `json:"batch"`
-	Connections int           `json:"connections"`
-	Payload     int           `json:"payload_bytes"`
-	Draw        string        `json:"draw,omitempty"`  // empty: uniform
-	Among       int           `json:"among,omitempty"` // devices that are drawn at any one time; 0: all
-	Duration    time.Duration `json:"-"`
+	Format      string `json:"format"`
+	Batch       int    `json:"batch"`
+	Connections int    `json:"connections"`
+	Payload     int    `json:"payload_bytes"`
+	Draw        string `json:"draw,omitempty"`  // empty: uniform
+	Among       int    `json:"among,omitempty"` // devices that are drawn at any one time; 0: all
+	// Stream says that batches go over event streams. InFlight is how many each has in flight; Rate is how many are sent
+	// a second on all together, 0 as many as can be.
+	Stream   bool          `json:"stream,omitempty"`
+	InFlight int           `json:"in_flight,omitempty"`
+	Rate     int           `json:"rate_per_second,omitempty"`
+	Duration time.Duration `json:"-"`
 }
 
 // among returns how many devices of a fleet are drawn at any one time.
@@ -27,6 +32,12 @@ func (c Case) among(fleet int) int {
 // String names a case in tables and progress.
 func (c Case) String() string {
 	s := fmt.Sprintf("%s batch=%d conns=%d", c.Format, c.Batch, c.Connections)
+	if c.Stream {
+		s += fmt.Sprintf(" in-flight=%d", c.InFlight)
+	}
+	if c.Rate > 0 {
+		s += fmt.Sprintf(" rate=%d", c.Rate)
+	}
 	if c.Payload > 0 {
 		s += fmt.Sprintf(" payload=%d", c.Payload)
 	}

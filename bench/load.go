@@ -26,6 +26,7 @@ type load struct {
 	cut      atomic.Bool   // callers stop waiting for answers
 	duration time.Duration // of the measured window; 0: until the sources end
 	warmup   time.Duration
+	rate     int                         // batches a second of all callers together; 0: as many as they can
 	begin    func(context.Context) error // called when the measured window begins
 	end      func(context.Context) error // called when it ends
 	watch    func(context.Context) error // called every watchEvery within it

@@ -21,6 +21,10 @@ type poller struct {
 	load   *load
 	epoll  int
 	active int // callers that have not ended
+
+	// Of a load with a fixed rate: batches that were sent, and whose turn is next.
+	begun int64
+	next  int
 }
 
 // newPoller makes an epoll instance with the connections of all callers.
@@ -49,13 +53,18 @@ func (p *poller) run() {
 	}
 	events := make([]unix.EpollEvent, len(p.load.callers))
 	for p.active > 0 {
-		n, err := unix.EpollWait(p.epoll, events, pollWaitMs)
+		wait := pollWaitMs
+		if p.load.rate > 0 {
+			p.pace()
+			wait = int(paceEvery.Milliseconds())
+		}
+		n, err := unix.EpollWait(p.epoll, events, wait)
 		if err != nil && err != unix.EINTR {
 			p.giveUp(fmt.Errorf("wait for answers: %w", err))
 			return
 		}
 		for _, e := range events[:max(n, 0)] {
-			if e.Events&unix.EPOLLOUT != 0 {
+			if e.Events&unix.EPOLLOUT != 0 && !p.load.callers[e.Fd].hasEnded {
 				p.send(int(e.Fd))
 			}
 			if e.Events&^unix.EPOLLOUT != 0 {
@@ -81,7 +90,7 @@ func (p *poller) giveUp(err error) {
 // end ends a caller.
 func (p *poller) end(i int, err error) {
 	c := p.load.callers[i]
-	c.inFlight, c.err = 0, err
+	c.inFlight, c.err, c.hasEnded = 0, err, true
 	p.active--
 	if err != nil {
 		p.load.phase.Store(phaseStop)
@@ -93,6 +102,12 @@ func (p *poller) end(i int, err error) {
 // begin sends the next batch of a caller, if there is one.
 func (p *poller) begin(i int) {
 	c := p.load.callers[i]
+	if c.many != nil {
+		if p.load.rate == 0 {
+			p.fill(i, streamDepth)
+		}
+		return
+	}
 	if p.load.phase.Load() == phaseStop {
 		p.end(i, nil)
 		return
@@ -129,6 +144,10 @@ func (p *poller) send(i int) {
 // receive reads what has arrived. When the answer is whole, it sends the next batch.
 func (p *poller) receive(i int) {
 	c := p.load.callers[i]
+	if c.many != nil && !c.hasEnded {
+		p.takeAnswers(i)
+		return
+	}
 	if c.inFlight == 0 {
 		return
 	}

@@ -134,10 +134,10 @@ func sidePairs(ours, theirs []*Result) (pairs []pair) {
 
 // peerPairs pairs the results of meterd, or of both daemons, with those of the yardsticks in the same run.
 func peerPairs(results []*Result) (pairs []pair) {
-	divide := func(ours Case, scenario, variant string, theirs Case) {
+	compare := func(mine string, ours Case, scenario, variant string, theirs Case) {
 		for _, against := range []bool{false, true} {
 			b := find(results, false, scenario, variant, theirs)
-			a := find(results, against, "steady", "", ours)
+			a := find(results, against, mine, "", ours)
 			if len(b) > 0 {
 				a = slices.DeleteFunc(a, func(x *Result) bool { return x.Devices != b[0].Devices })
 			}
@@ -146,6 +146,10 @@ func peerPairs(results []*Result) (pairs []pair) {
 			}
 		}
 	}
+	divide := func(ours Case, scenario, variant string, theirs Case) {
+		compare("steady", ours, scenario, variant, theirs)
+	}
+	streamPairs(compare)
 	resp := func(batch, connections int) Case {
 		return Case{Format: "resp", Batch: batch, Connections: connections}
 	}

@@ -166,7 +166,7 @@ func (r *run) load(ctx context.Context, j *job) (*outcome, *probe, error) {
 	o, err := r.drive(ctx, j, sessions, p)
 	t.quiet = time.Now()
 	for i, g := range gateways {
-		t.sequences[t.producer(j.producers+i)] = g.sequence
+		t.sequences[t.producer(j.producers+i)] = g.last()
 	}
 	if err != nil {
 		return nil, nil, err
@@ -184,7 +184,7 @@ func (r *run) drive(ctx context.Context, j *job, sessions []session, p *probe) (
 	var shownAt time.Duration
 	var shown uint64
 	l := &load{
-		warmup: j.warmup, duration: j.duration, split: j.split, begin: p.begin, end: p.end, watch: p.watch,
+		warmup: j.warmup, duration: j.duration, split: j.split, rate: j.c.Rate, begin: p.begin, end: p.end, watch: p.watch,
 		progress: func(elapsed time.Duration, events uint64) {
 			rate := float64(events-shown) / (elapsed - shownAt).Seconds()
 			r.say("  %s: %3.0f s, %s events, %s/s", j.what, elapsed.Seconds(), short(float64(events)), short(rate))
@@ -192,7 +192,9 @@ func (r *run) drive(ctx context.Context, j *job, sessions []session, p *probe) (
 		},
 	}
 	for _, s := range sessions {
-		l.callers = append(l.callers, &caller{session: s, load: l})
+		c := &caller{session: s, load: l}
+		c.many, _ = s.(pipelined)
+		l.callers = append(l.callers, c)
 	}
 	return l.run(ctx)
 }

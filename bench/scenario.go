@@ -22,6 +22,12 @@ func Scenarios() []Scenario {
 	return []Scenario{
 		{"activate", "first connects of all devices; what a device takes in memory", activate, false},
 		{"steady", "messages of active devices, all accepted, in batches and one by one", steady, false},
+		{
+			"stream",
+			"event streams, single events and batches, at full speed and at fixed rates, and HTTP beside",
+			stream,
+			false,
+		},
 		{"reconnect", "all devices are offline and connect again through other gateways", reconnect, false},
 		{"hot", "all connections send to one device at a time, and to a hundred", hot, false},
 		{"denials", "messages that are all denied: by the quota, and of devices that never connected", denials, false},

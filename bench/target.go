@@ -161,21 +161,40 @@ func (t *target) sources(devices int, c Case, encode func(payload draws) encoder
 func (t *target) producer(number int) string { return fmt.Sprintf("%s-%d", t.o.Product, number) }
 
 // dial opens a connection for each source of a job.
-func (t *target) dial(ctx context.Context, j *job) ([]*gateway, error) {
+func (t *target) dial(ctx context.Context, j *job) (gateways []producing, err error) {
+	if j.c.Stream {
+		return t.dialStreams(ctx, j)
+	}
 	wires, err := dialAll(ctx, t.address, len(j.sources))
 	if err != nil {
 		return nil, err
 	}
-	gateways := make([]*gateway, len(wires))
 	for i, w := range wires {
 		producer := t.producer(j.producers + i)
-		gateways[i] = &gateway{
+		gateways = append(gateways, &gateway{
 			poster: poster{
 				exchange: exchange{wire: w, source: j.sources[i]}, sequence: t.sequences[producer],
 				post: newPost("/v1/events", t.address, t.token, contentType(j.c.Format), producer),
 			},
 			answer: answer{format: j.c.Format, code: j.deny},
+		})
+	}
+	return gateways, nil
+}
+
+// dialStreams is dial for streams.
+func (t *target) dialStreams(ctx context.Context, j *job) (gateways []producing, err error) {
+	for i, s := range j.sources {
+		producer := t.producer(j.producers + i)
+		w, err := dialStream(ctx, t.address, t.token, producer)
+		if err != nil {
+			for _, g := range gateways {
+				err = errors.Join(err, g.line().Close())
+			}
+			return nil, err
 		}
+		judge := answer{format: FormatProtobuf, code: j.deny}
+		gateways = append(gateways, newStreamGateway(w, s, judge, j.c.InFlight, t.sequences[producer]))
 	}
 	return gateways, nil
 }

@@ -18,12 +18,21 @@ type wire struct {
 }
 
 func dial(ctx context.Context, address string) (*wire, error) {
+	return dialGreeted(ctx, address, func(net.Conn) ([]byte, error) { return nil, nil })
+}
+
+// dialGreeted opens a connection on which greet says something first. greet returns what it has read beyond that.
+func dialGreeted(ctx context.Context, address string, greet func(net.Conn) (early []byte, err error)) (*wire, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	defer func() { _ = conn.Close() }() // The duplicate of its descriptor stays open.
+	early, err := greet(conn)
+	if err != nil {
+		return nil, err
+	}
 	f, err := conn.(*net.TCPConn).File()
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
@@ -36,7 +45,7 @@ func dial(ctx context.Context, address string) (*wire, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	return &wire{fd: fd, in: make([]byte, answerBytesStart)}, nil
+	return &wire{fd: fd, in: append(early, make([]byte, answerBytesStart)...), have: len(early)}, nil
 }
 
 // dialAll opens connections: all or none.

@@ -55,12 +55,17 @@ func (f *Frame) Bytes() int {
 
 func uvarintBytes(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
-// AppendFrame appends a frame.
-func AppendFrame(dst []byte, f *Frame) []byte {
+// AppendFrameHead appends what comes before the body of a frame: a sender that has the body in place already writes
+// this in front of it. Such a frame is not Replayed.
+func AppendFrameHead(dst []byte, f *Frame) []byte {
 	dst = appendUint(dst, frameSequence, f.Sequence)
 	dst = append(dst, byte(f.Kind)<<3|wireBytes)
-	dst = binary.AppendUvarint(dst, uint64(len(f.Body)))
-	dst = append(dst, f.Body...)
+	return binary.AppendUvarint(dst, uint64(len(f.Body)))
+}
+
+// AppendFrame appends a frame.
+func AppendFrame(dst []byte, f *Frame) []byte {
+	dst = append(AppendFrameHead(dst, f), f.Body...)
 	if f.Replayed {
 		dst = append(dst, frameReplayed<<3|wireVarint, 1)
 	}

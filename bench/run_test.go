@@ -80,6 +80,36 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestRunStream measures streams of the real daemon, one and many in flight, as fast as can be and at fixed rates.
+func TestRunStream(t *testing.T) {
+	o := realOptions(t)
+	t.Parallel()
+	o.Scenarios = []string{"stream"}
+	report := runWhole(t, o)
+	var got []string
+	for _, x := range report.Results {
+		checkResult(t, x, &o)
+		got = append(got, x.label())
+		if most := float64(x.Case.Rate); most > 0 && x.EventsPerSecond > 1.5*most {
+			t.Errorf("%s: %.0f events a second", x.label(), x.EventsPerSecond)
+		}
+	}
+	want := []string{"activate protobuf batch=1000 conns=16"}
+	for _, c := range streamCases() {
+		scenario := "steady "
+		if c.Stream {
+			scenario = "stream "
+		}
+		want = append(want, scenario+c.String())
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if len(report.Ratios) != 4 {
+		t.Errorf("ratios %v", report.Ratios)
+	}
+}
+
 // TestRunAgainst compares the real daemon with itself: both are measured, alternating, and each figure is compared.
 func TestRunAgainst(t *testing.T) {
 	o := realOptions(t)

@@ -95,6 +95,7 @@ func (o *Options) shortSuite() []part {
 		o.Duration = min(o.Duration, 6*time.Second)
 		o.Formats, o.Batches, o.Connections, o.Payloads = o.formats()[:1], []int{1}, singleConnections[:], nil
 	})
+	p.add("stream", window(2*time.Second))
 	p.add("reconnect", nil)
 	p.add("hot", window(4*time.Second))
 	p.add("denials", window(4*time.Second))
@@ -121,6 +122,7 @@ func (o *Options) fullSuite() []part {
 	million.add("steady", nil)
 	million.add("steady", cases(DrawUniform, []int{10, 100, 5000}, nil))
 	million.add("steady", cases(DrawZipf, []int{headlineBatch}, nil))
+	million.add("stream", half)
 	million.add("reconnect", nil)
 	million.add("hot", half)
 	million.add("denials", half)

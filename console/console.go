@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/docs"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/license/calendar"
 	"github.com/meterd/meterd/metric"
@@ -128,6 +130,7 @@ type Handler struct {
 	downloads readPlaces // of sealed files
 	usages    readPlaces
 	usageBody int // bytes of an answer about usage that are gathered before it is sent
+	openAPI   func() ([]byte, error)
 	route     fasthttp.RequestHandler
 }
 
@@ -147,6 +150,7 @@ func New(o Options) (*Handler, error) {
 		usages:    readPlaces{most: usageReadersMax, mostAToken: usageReadersATokenMax},
 	}
 	h.usageBody = usageBodyBytes
+	h.openAPI = sync.OnceValues(docs.OpenAPI) // Most daemons are never asked.
 	h.route = h.routes().Handler
 	h.registerMetrics()
 	return h, nil

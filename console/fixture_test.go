@@ -188,9 +188,14 @@ type request struct {
 	header                   map[string]string
 }
 
-// ask has the handler answer and returns the context with the answer, and the connection.
+// ask has the handler answer and returns the context with the answer, and the connection. Both must be as
+// docs/openapi.yaml says.
 func (d *daemon) ask(r request) (*fasthttp.RequestCtx, *clientConn) {
-	return askHandler(d.handler, r, d.tokens[r.token])
+	ctx, conn := askHandler(d.handler, r, d.tokens[r.token])
+	if !conn.closed.Load() { // Else there is no answer.
+		d.check(r, ctx)
+	}
+	return ctx, conn
 }
 
 func askHandler(h *Handler, r request, secret string) (*fasthttp.RequestCtx, *clientConn) {

@@ -58,7 +58,7 @@ func TestPrometheusPaths(t *testing.T) {
 		{"", "GET", "/prometheus/api/v1/query", 401},
 		{"gateway", "GET", "/prometheus/api/v1/query", 403},
 		{"gateway-acme", "POST", "/prometheus/api/v1/query_range", 403},
-		{"billing", "GET", "/prometheus/api/v1/query", 200},
+		{"billing", "GET", "/prometheus/api/v1/query?query=up", 200},
 		{"viewer", "POST", "/prometheus/api/v1/query_range", 200},
 		{"admin", "GET", "/prometheus/api/v1/series", 200},
 		{"billing", "HEAD", "/prometheus/api/v1/labels", 200},

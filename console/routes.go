@@ -83,7 +83,7 @@ func (h *Handler) routes() *router.Router {
 	h.routePrometheus(r)
 
 	for path, answer := range map[string]fasthttp.RequestHandler{
-		"/livez": h.livez, "/readyz": h.readyz, "/metrics": h.metrics,
+		"/livez": h.livez, "/readyz": h.readyz, "/metrics": h.metrics, "/openapi.json": h.showOpenAPI,
 	} {
 		r.GET(path, answer)
 		r.HEAD(path, answer)

@@ -35,7 +35,8 @@ func openHooks(t testing.TB) *hooks {
 	for i := range 3 {
 		h.letters = append(h.letters, webhook.DeadLetter{
 			Number: uint64(i + 7), ID: fmt.Sprintf("msg_%d", i), Event: "device.quota_80", QueuedMs: 1_795_000_000_000,
-			DiedMs: 1_795_259_200_000, Tries: 42, Error: "answered 500", Body: []byte(`{"type":"device.quota_80"}`),
+			DiedMs: 1_795_259_200_000, Tries: 42, Error: "answered 500",
+			Body: []byte(`{"type":"device.quota_80","timestamp":"2026-11-18T11:06:40Z","data":{"percent":80}}`),
 		})
 	}
 	return h

@@ -8,8 +8,11 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/meterd/meterd/docs/contract"
 )
 
 // What bodies are.
@@ -116,7 +119,7 @@ type logView struct {
 	PayloadTruncated bool `json:"payload_truncated"`
 }
 
-// try makes a request with the administrator's token. header holds names and values in turn; an empty value takes a
+// try makes a request with the administrator's token. Request and answer must be as docs/openapi.yaml says. header holds names and values in turn; an empty value takes a
 // header away.
 func (d *daemon) try(method, path string, body []byte, header ...string) (answer, error) {
 	req, err := http.NewRequest(method, d.scheme+"://"+d.run.address+path, bytes.NewReader(body))
@@ -138,8 +141,26 @@ func (d *daemon) try(method, path string, body []byte, header ...string) (answer
 	}
 	defer resp.Body.Close()
 	a := answer{status: resp.StatusCode, header: resp.Header}
-	a.body, err = io.ReadAll(resp.Body)
-	return a, err
+	if a.body, err = io.ReadAll(resp.Body); err != nil {
+		return a, err
+	}
+	req.Body = http.NoBody // It was read.
+	checkContract(d.t, &contract.Exchange{Request: req, Sent: body, Status: a.status, Header: a.header, Body: a.body})
+	return a, nil
+}
+
+// newContract reads docs/openapi.yaml once for all tests.
+var newContract = sync.OnceValues(contract.New)
+
+// checkContract compares a request and its answer with docs/openapi.yaml.
+func checkContract(t testing.TB, x *contract.Exchange) {
+	t.Helper()
+	c, err := newContract()
+	if err != nil {
+		t.Error(err)
+	} else if err := c.Check(x); err != nil {
+		t.Error(err)
+	}
 }
 
 // ask is try for requests that must be answered.

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/meterd/meterd/docs/contract"
 )
 
 // What a gateway of the contract keeps to.
@@ -192,8 +194,12 @@ func (g *gateway) attempt(r *numbered) (answer, error) {
 	}
 	defer resp.Body.Close()
 	a := answer{status: resp.StatusCode, header: resp.Header}
-	a.body, err = io.ReadAll(resp.Body)
-	return a, err
+	if a.body, err = io.ReadAll(resp.Body); err != nil {
+		return a, err
+	}
+	req.Body = http.NoBody // It was read.
+	checkContract(g.t, &contract.Exchange{Request: req, Sent: r.body, Status: a.status, Header: a.header, Body: a.body})
+	return a, nil
 }
 
 // settle keeps the verdicts of an answer.

@@ -27,10 +27,11 @@
 //
 // # How a directory is made
 //
-// It is loaded under NAME.tmp, synced, dropped from the page cache, read back and compared, renamed, its name synced;
-// then the manifest that names it replaces the one before. What no manifest names is removed by the next start: so a
+// Badger loads it under NAME.tmp; it is synced, dropped from the page cache, read back by Badger and compared, renamed,
+// its name synced; then the manifest that names it replaces the one before. From then on nobody opens it with Badger:
+// queries and merges read its tables themselves (tables.go). What no manifest names is removed by the next start: so a
 // crash at any step leaves what was there before, and the same groups come again from the log. Directories that were
-// merged or are over leave the manifest first, then the disk.
+// merged or are over leave the manifest first, then the disk. A directory costs 45 KB beside its tables to write.
 //
 // # Places
 //
@@ -55,10 +56,11 @@
 //   - A directory is open for reading while somebody looks into it; of others a bounded number. A look copies a block
 //     and lets go. Removal waits for looks, never for a client, and no look begins on what is being removed.
 //   - Memory is bounded: rows that wait, one table in the making a writer, indexes of open directories.
-//   - Queries read the bytes of the blocks that they need, and announce those of several directories at once. They
-//     fault no pages in: that would read megabytes around each block, and hold a processor of the runtime's meanwhile.
+//   - Queries and merges read the bytes of the blocks that they need. They fault no pages in: that would read megabytes
+//     around each block, and hold a processor of the runtime's meanwhile. Queries of a device announce the blocks of
+//     several directories at once.
 //   - Long work stops every few hundred microseconds, so that whoever decides events need not wait for it.
-//   - Without room on the disk nothing is begun, since Badger maps its files.
+//   - Without room on the disk nothing is written, since Badger maps the files that it writes.
 //
 // FORMAT.md draws every byte.
 package archive

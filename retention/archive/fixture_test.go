@@ -216,13 +216,6 @@ func testStore(t testing.TB, o Options) *Store {
 // want returns the rows of a device that are not over, newest first.
 func (h *history) want(s *Store, ordinal uint64, upTo uint64, nowMs int64) (rows []Row) {
 	name := fmt.Sprintf("device-%d", ordinal)
-	lastMs := int64(-1)
-	for _, g := range h.groups {
-		if g.seq <= upTo {
-			lastMs = g.lastMs
-		}
-	}
-	_ = lastMs
 	n := 0
 	for _, g := range h.groups {
 		if g.seq > upTo {

@@ -55,21 +55,24 @@ func (s *Store) openTables(d *openDir) (*tables, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d.tables = t
-	if s.opened++; s.opened > openMax {
-		s.closeUnused()
-	}
+	s.opened++
+	s.closeUnused()
 	return t, nil
 }
 
-// closeUnused closes the directory that was used last of those that nobody reads. s.mu is held.
+// closeUnused closes directories that nobody reads, those first that were not used for longest, until openMax are open.
+// s.mu is held.
 func (s *Store) closeUnused() {
-	var oldest *openDir
-	for _, d := range s.dirs {
-		if d.tables != nil && d.readers == 0 && (oldest == nil || d.used < oldest.used) {
-			oldest = d
+	for s.opened > openMax {
+		var oldest *openDir
+		for _, d := range s.dirs {
+			if d.tables != nil && d.readers == 0 && (oldest == nil || d.used < oldest.used) {
+				oldest = d
+			}
 		}
-	}
-	if oldest != nil {
+		if oldest == nil {
+			return
+		}
 		s.closeDir(oldest)
 	}
 }

@@ -128,6 +128,27 @@ func TestGone(t *testing.T) {
 	}
 }
 
+// TestOpenDirectoriesAreBounded: directories that all were read at once are closed once they are not, but for as many
+// as may be open.
+func TestOpenDirectoriesAreBounded(t *testing.T) {
+	s := runOf(t, blockRowsMax)
+	s.mu.Lock()
+	for n := range uint64(openMax + 5) {
+		s.dirs[100+n] = &openDir{tables: &tables{}, used: n}
+		s.opened++
+	}
+	s.mu.Unlock()
+	q := query(1)
+	if _, err := s.Snapshot().Each(t.Context(), &q, func(*Row) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opened != openMax || s.dirs[1].tables == nil || s.dirs[105].tables != nil || s.dirs[106].tables == nil {
+		t.Errorf("%d directories are open", s.opened)
+	}
+}
+
 // tableFiles returns the files of a run of Badger's.
 func tableFiles(f *testing.F) (files [][]byte, names []string) {
 	s := runOf(f, 3)

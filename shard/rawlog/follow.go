@@ -133,7 +133,7 @@ func (f *follower) once(ctx context.Context) error {
 	for {
 		rows, passed, err := s.take(ctx, idleAfter)
 		if err != nil {
-			f.log = s.passed
+			f.log = passed
 			return err
 		}
 		for _, r := range rows {

@@ -58,7 +58,7 @@ func BenchmarkFollowRows(b *testing.B) {
 				if err := r.group(&g); err != nil {
 					b.Fatal(err)
 				}
-				if _, err := s.taken(); err != nil {
+				if _, _, err := s.taken(); err != nil {
 					b.Fatal(err)
 				}
 			}

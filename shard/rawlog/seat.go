@@ -75,15 +75,18 @@ func (s *seat) closeLocked(passed *logPlace, why error) {
 
 // take returns what is in the seat, once there is anything. What was taken before is given back with it. When there is
 // nothing for a while it returns how far the reader is: what it put in up to there was taken. An error says that no
-// more comes.
+// more comes; then passed is behind the last group that was put in, nil if that is not known.
 func (s *seat) take(ctx context.Context, within time.Duration) (rows []*Row, passed *logPlace, err error) {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
 	for isIdle := false; ; {
 		passed := s.reader.passed.Load() // Before the seat is looked at: then what was put in up to there is seen.
-		rows, err := s.taken()
-		if len(rows) > 0 || err != nil || isIdle {
-			return rows, passed, err
+		rows, last, err := s.taken()
+		switch {
+		case err != nil:
+			return nil, last, err
+		case len(rows) > 0 || isIdle:
+			return rows, passed, nil
 		}
 		select {
 		case <-s.more:
@@ -95,16 +98,17 @@ func (s *seat) take(ctx context.Context, within time.Duration) (rows []*Row, pas
 	}
 }
 
-func (s *seat) taken() (rows []*Row, err error) {
+// taken empties the seat. last is how far it was filled when it was closed.
+func (s *seat) taken() (rows []*Row, last *logPlace, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.h.queued.Add(-int64(s.held))
 	rows, s.rows = s.rows, nil
 	s.held, s.bytes = s.bytes, 0
 	if len(rows) == 0 {
-		return nil, s.closed
+		return nil, s.passed, s.closed
 	}
-	return rows, nil
+	return rows, nil, nil
 }
 
 // leave gives the seat back, with what is in it.

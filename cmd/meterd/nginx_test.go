@@ -1,0 +1,167 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// nginx is a stock nginx with the configuration of docs/integrations, and a platform behind it.
+type nginx struct {
+	t        *testing.T
+	http     *http.Client
+	platform atomic.Int64 // requests that reached it
+}
+
+// newNginx starts nginx on a Unix socket, where nobody else can be, and ends it with the test.
+func newNginx(t *testing.T, d *daemon, token string) *nginx {
+	t.Helper()
+	program, err := exec.LookPath("nginx")
+	if err != nil {
+		if program, err = exec.LookPath("/usr/sbin/nginx"); err != nil {
+			t.Skip("nginx is not on this machine: make nginx installs it")
+		}
+	}
+	n := &nginx{t: t}
+	platform := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err == nil {
+			n.platform.Add(1)
+		}
+	}))
+	t.Cleanup(platform.Close)
+	dir, err := os.MkdirTemp("", "nginx") // t.TempDir is too long for the name of a socket.
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "socket")
+	for name, change := range map[string]*strings.Replacer{
+		"meterd-ask.conf": strings.NewReplacer(),
+		"nginx.conf": strings.NewReplacer(
+			"http {\n", "http {\n    access_log off;\n", "127.0.0.1:8080", "unix:"+socket,
+			"127.0.0.1:8480", d.run.address, "127.0.0.1:9000", platform.Listener.Addr().String(),
+		),
+	} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", "integrations", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeConfig(t, filepath.Join(dir, name), change.Replace(string(text)))
+	}
+	writeConfig(
+		t,
+		filepath.Join(dir, "meterd-token.conf"),
+		fmt.Sprintf("proxy_set_header Authorization \"Bearer %s\";", token),
+	)
+	cmd := exec.Command(program, "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr",
+		"-g", "daemon off; master_process off; pid "+filepath.Join(dir, "pid")+";")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var said output
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(said.String())
+		}
+	})
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}
+	n.http = &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: patience}
+	t.Cleanup(n.http.CloseIdleConnections)
+	for begin := time.Now(); ; time.Sleep(pollEvery) {
+		conn, err := dial(t.Context(), "", "")
+		if err == nil {
+			_ = conn.Close()
+			return n
+		}
+		if time.Since(begin) > patience {
+			t.Fatalf("nginx does not listen: %v\n%s", err, said.String())
+		}
+	}
+}
+
+func writeConfig(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// want sends a message, and fails the test unless it gets this status.
+func (n *nginx) want(path string, status int) http.Header {
+	n.t.Helper()
+	resp, err := n.http.Post("http://nginx"+path, "text/plain", bytes.NewReader([]byte("21.5 C")))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != status {
+		n.t.Errorf("%s: %s, want %d", path, resp.Status, status)
+	}
+	return resp.Header
+}
+
+// TestNginx: what docs/integrations/nginx.md says, with a stock nginx.
+func TestNginx(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it starts the real binary")
+	}
+	d := newDaemon(t)
+	d.withProduct("p1", `{"messages_per_day":3}`)
+	var token struct{ Token string }
+	d.must("POST", "/v1/tokens", `{"name":"nginx-1","role":"gateway","account":"p1"}`, &token)
+	n := newNginx(t, d, token.Token)
+
+	n.want("/p1/d1/messages", http.StatusForbidden) // It must connect first.
+	n.want("/p1/d1/bulk", http.StatusForbidden)
+	n.want("/p2/d1/messages", http.StatusForbidden) // There is no such product.
+	n.want("/p1/d%221/messages", http.StatusNotFound)
+	n.want("/meterd/count", http.StatusForbidden)
+	if got := n.platform.Load(); got != 0 {
+		t.Errorf("%d denied messages reached the platform", got)
+	}
+	d.batch(line("connect", "p1", "d1"))
+	for range 5 {
+		n.want("/p1/d1/bulk", http.StatusOK)
+	}
+	for range 3 {
+		n.want("/p1/d1/messages", http.StatusOK)
+	}
+	for _, path := range []string{"/p1/d1/messages", "/p1/d1/bulk"} {
+		if h := n.want(path, http.StatusTooManyRequests); h.Get("Retry-After") == "" {
+			t.Errorf("%s was not told when the quota is back: %v", path, h)
+		}
+	}
+	if got := n.platform.Load(); got != 8 {
+		t.Errorf("%d messages reached the platform, want 8", got)
+	}
+	v := d.device("p1", "d1")
+	if v.Messages.Up != 3 || v.Messages.Denied != 1 {
+		t.Errorf("%d up and %d denied, want 3 and 1: a check counts nothing", v.Messages.Up, v.Messages.Denied)
+	}
+	if logged := d.logs("p1", "d1"); len(logged) < 2 || logged[1].Size != int64(len("21.5 C")) {
+		t.Errorf("the size was not logged: %+v", logged)
+	}
+
+	newNginx(t, d, "wrong").want("/p1/d1/messages", http.StatusServiceUnavailable)
+	d.kill()
+	n.want("/p1/d1/messages", http.StatusServiceUnavailable)
+}

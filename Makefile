@@ -50,6 +50,11 @@ observe: build ## start meterd's demo and a Prometheus that watches it, with the
 	@.ci/need prometheus:prometheus curl:curl
 	@cmd/meterd/observe.sh
 
+.PHONY: nginx
+nginx: ## install nginx, and let it ask a real meterd as docs/integrations describes
+	@.ci/need nginx:nginx
+	go test -count=1 -run '^TestNginx' ./cmd/meterd
+
 ## ---- to change it
 
 .PHONY: tools

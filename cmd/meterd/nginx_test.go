@@ -21,7 +21,8 @@ import (
 // nginx is a stock nginx with the configuration of docs/integrations, and a platform behind it.
 type nginx struct {
 	t        *testing.T
-	http     *http.Client
+	http     *http.Client // for devices
+	emqx     *http.Client // for EMQX
 	platform atomic.Int64 // requests that reached it
 }
 
@@ -46,11 +47,11 @@ func newNginx(t *testing.T, d *daemon, token string) *nginx {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "socket")
+	devices, emqx := filepath.Join(dir, "devices"), filepath.Join(dir, "emqx")
 	for name, change := range map[string]*strings.Replacer{
 		"meterd-ask.conf": strings.NewReplacer(),
 		"nginx.conf": strings.NewReplacer(
-			"http {\n", "http {\n    access_log off;\n", "127.0.0.1:8080", "unix:"+socket,
+			"http {\n", "http {\n    access_log off;\n", "127.0.0.1:8080", "unix:"+devices, "127.0.0.1:8081", "unix:"+emqx,
 			"127.0.0.1:8480", d.run.address, "127.0.0.1:9000", platform.Listener.Addr().String(),
 		),
 	} {
@@ -80,21 +81,27 @@ func newNginx(t *testing.T, d *daemon, token string) *nginx {
 			t.Log(said.String())
 		}
 	})
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}
-	n.http = &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: patience}
-	t.Cleanup(n.http.CloseIdleConnections)
+	n.http, n.emqx = n.over(devices), n.over(emqx)
 	for begin := time.Now(); ; time.Sleep(pollEvery) {
-		conn, err := dial(t.Context(), "", "")
+		resp, err := n.emqx.Get("http://nginx/")
 		if err == nil {
-			_ = conn.Close()
+			_ = resp.Body.Close()
 			return n
 		}
 		if time.Since(begin) > patience {
-			t.Fatalf("nginx does not listen: %v\n%s", err, said.String())
+			t.Fatalf("nginx does not answer: %v\n%s", err, said.String())
 		}
 	}
+}
+
+// over returns a client of a Unix socket.
+func (n *nginx) over(socket string) *http.Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}
+	c := &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: patience}
+	n.t.Cleanup(c.CloseIdleConnections)
+	return c
 }
 
 func writeConfig(t *testing.T, path, text string) {
@@ -116,6 +123,61 @@ func (n *nginx) want(path string, status int) http.Header {
 		n.t.Errorf("%s: %s, want %d", path, resp.Status, status)
 	}
 	return resp.Header
+}
+
+// allows asks what EMQX asks, and returns whether the answer allows as EMQX understands it.
+func (n *nginx) allows(path string) bool {
+	n.t.Helper()
+	resp, err := n.emqx.Post("http://nginx"+path, asJSON, strings.NewReader("{}"))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	switch {
+	case err == nil && resp.StatusCode == http.StatusNoContent:
+		return true
+	case err != nil || resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != asJSON ||
+		string(body) != `{"result":"deny"}`:
+		n.t.Errorf("%s: EMQX does not know what %s %s %v is", path, resp.Status, body, err)
+	}
+	return false
+}
+
+// TestNginxForEMQX: what docs/integrations/emqx.md has EMQX ask, without EMQX itself.
+func TestNginxForEMQX(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it starts the real binary")
+	}
+	d := newDaemon(t)
+	d.withProduct("p1", `{"messages_per_day":2}`)
+	n := newNginx(t, d, d.token)
+	for _, step := range []struct {
+		path string
+		want bool
+	}{
+		{"/emqx/up/p1/d1", false}, // It must connect first.
+		{"/emqx/connect/p1/d1", true},
+		{"/emqx/up/p1/d1", true},
+		{"/emqx/up/p1/d1", true},
+		{"/emqx/up/p1/d1", false},
+		{"/emqx/connect/p2/d1", false},
+		{"/emqx/ota/p1/d1", false},
+		{"/emqx/up/p1/d%22,%22x", false},
+		{"/", false},
+	} {
+		if got := n.allows(step.path); got != step.want {
+			t.Errorf("%s: allowed %v, want %v", step.path, got, step.want)
+		}
+	}
+	if v := d.device("p1", "d1"); v.Messages.Up != 2 || v.Messages.Denied != 1 || *v.Holder != "nginx-1" {
+		t.Errorf("2 of 3 messages are allowed: %d up, %d denied", v.Messages.Up, v.Messages.Denied)
+	}
+	d.kill()
+	if n.allows("/emqx/up/p1/d1") {
+		t.Error("a message was allowed without meterd")
+	}
 }
 
 // TestNginx: what docs/integrations/nginx.md says, with a stock nginx.

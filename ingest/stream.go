@@ -22,17 +22,65 @@ import (
 // streamProtocol is the WebSocket subprotocol of event streams.
 const streamProtocol = "meterd.v1"
 
-// eventStreams are the open event streams.
+// eventStreams counts the open event streams.
 type eventStreams struct {
-	open    atomic.Int64
 	refused atomic.Uint64
-	running sync.WaitGroup
+	mu      sync.Mutex
+	open    int           // guarded by mu
+	none    chan struct{} // guarded by mu: closed when no stream is open any more; nil if nobody waits for it
+}
+
+// enter counts another stream and returns true, or returns false if there are too many, or closing is closed.
+func (e *eventStreams) enter(closing <-chan struct{}) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	select {
+	case <-closing:
+		return false
+	default:
+	}
+	if e.open >= eventStreamsMax {
+		e.refused.Add(1)
+		return false
+	}
+	e.open++
+	return true
+}
+
+func (e *eventStreams) leave() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.open--; e.open == 0 && e.none != nil {
+		close(e.none)
+		e.none = nil
+	}
+}
+
+func (e *eventStreams) count() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.open
+}
+
+// ended returns a channel that is closed when no stream is open.
+func (e *eventStreams) ended() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.none == nil {
+		e.none = make(chan struct{})
+	}
+	none := e.none
+	if e.open == 0 {
+		close(e.none)
+		e.none = nil
+	}
+	return none
 }
 
 // RegisterMetrics adds the handler's metrics to set.
 func (h *Handler) RegisterMetrics(set *metric.Set) {
 	set.Gauges("meterd_streams", "Event streams that are open.").Func(func() float64 {
-		return float64(h.events.open.Load())
+		return float64(h.events.count())
 	})
 	set.Counters("meterd_streams_refused_total", "Event streams that were refused because too many were open.").Func(
 		func() float64 { return float64(h.events.refused.Load()) },
@@ -41,13 +89,8 @@ func (h *Handler) RegisterMetrics(set *metric.Set) {
 
 // Finish returns when the event streams, which Close has told to end, have answered what was decided, or ctx is done.
 func (h *Handler) Finish(ctx context.Context) {
-	ended := make(chan struct{})
-	go func() {
-		h.events.running.Wait()
-		close(ended)
-	}()
 	select {
-	case <-ended:
+	case <-h.events.ended():
 	case <-ctx.Done():
 	}
 }
@@ -80,7 +123,7 @@ func (h *Handler) stream(ctx *fasthttp.RequestCtx, token *access.Token) {
 		s.welcome.HasSequences = found && known.Any
 		s.welcome.LastSequence, s.welcome.OldestRemembered = known.Last, known.Oldest
 	}
-	if h.events.open.Load() >= eventStreamsMax {
+	if h.events.count() >= eventStreamsMax {
 		h.events.refused.Add(1)
 		refuse(ctx, &event.Problem{Code: event.Overloaded, Detail: "too many event streams are open"})
 		return
@@ -210,9 +253,7 @@ func (s *eventStream) start(hijacked net.Conn) {
 	if h, ok := hijacked.(interface{ UnsafeConn() net.Conn }); ok {
 		s.conn = h.UnsafeConn()
 	}
-	if s.h.events.open.Add(1) > eventStreamsMax {
-		s.h.events.open.Add(-1)
-		s.h.events.refused.Add(1)
+	if !s.h.events.enter(s.h.streams.closing) {
 		_ = s.conn.Close() // The handshake is over: there is no other way to refuse.
 		return
 	}
@@ -220,11 +261,9 @@ func (s *eventStream) start(hijacked net.Conn) {
 	if hijacked != s.conn {
 		s.takeEarly(hijacked)
 	}
-	s.h.events.running.Add(1)
 	go s.receive()
 	go func() {
-		defer s.h.events.running.Done()
-		defer s.h.events.open.Add(-1)
+		defer s.h.events.leave()
 		s.serve()
 	}()
 }

@@ -344,7 +344,7 @@ func TestStreamCredit(t *testing.T) {
 	if known, _, err := d.engine.Sequences(0, "gw-1"); err != nil || known.Last != streamCredit {
 		t.Errorf("%+v, %v", known, err)
 	}
-	d.handler.events.running.Wait()
+	<-d.handler.events.ended()
 	if used := d.handler.admission.used.Load(); used != 0 {
 		t.Errorf("%d bytes are still charged", used)
 	}
@@ -416,8 +416,8 @@ func TestStreamEndsWithTheDaemon(t *testing.T) {
 	ctx, stop := context.WithTimeout(context.Background(), patience)
 	defer stop()
 	d.handler.Finish(ctx)
-	if ctx.Err() != nil || d.handler.events.open.Load() != 0 {
-		t.Errorf("%d streams are open: %v", d.handler.events.open.Load(), ctx.Err())
+	if ctx.Err() != nil || d.handler.events.count() != 0 {
+		t.Errorf("%d streams are open: %v", d.handler.events.count(), ctx.Err())
 	}
 	if used := d.handler.admission.used.Load(); used != 0 {
 		t.Errorf("%d bytes are still charged", used)

@@ -93,7 +93,7 @@ func TestStreamIdle(t *testing.T) {
 		if waited := time.Since(last); waited != streamIdleTimeout {
 			t.Errorf("it was disconnected after %s", waited)
 		}
-		s.h.events.running.Wait()
+		<-s.h.events.ended()
 	})
 }
 
@@ -118,7 +118,7 @@ func TestStreamSlowWriter(t *testing.T) {
 			t.Errorf("it was disconnected after %s", lived)
 		}
 		<-stopped
-		s.h.events.running.Wait()
+		<-s.h.events.ended()
 	})
 }
 
@@ -129,11 +129,11 @@ func TestStreamSlowReader(t *testing.T) {
 		began := time.Now()
 		in := bufio.NewReader(client)
 		nextRaw(t, in)
-		s.h.events.running.Wait() // It reads no more.
+		<-s.h.events.ended() // It reads no more.
 		if waited := time.Since(began); waited != streamWriteTimeout {
 			t.Errorf("it was disconnected after %s", waited)
 		}
-		if n, used := s.h.events.open.Load(), s.h.admission.used.Load(); n != 0 || used != 0 {
+		if n, used := s.h.events.count(), s.h.admission.used.Load(); n != 0 || used != 0 {
 			t.Errorf("%d streams are open, %d bytes are charged", n, used)
 		}
 	})
@@ -150,7 +150,7 @@ func TestStreamEndsWithItsToken(t *testing.T) {
 		if lived := time.Since(began); lived < 40*time.Second || lived > 40*time.Second+2*time.Millisecond {
 			t.Errorf("it ended after %s", lived)
 		}
-		s.h.events.running.Wait()
+		<-s.h.events.ended()
 	})
 }
 
@@ -163,7 +163,7 @@ func TestStreamDoesNotAllocate(t *testing.T) {
 	d.must(err)
 	s := newEventStream(d.handler, d.engine.Catalogue().Token("gateway"), nil)
 	s.start(conn)
-	defer s.h.events.running.Wait()
+	defer func() { <-s.h.events.ended() }()
 	defer near.Close()
 	in := make([]byte, 4<<10)
 	read := func(bytes int) {

@@ -1,0 +1,57 @@
+package ingest
+
+import (
+	"net"
+	"runtime"
+	"testing"
+
+	"github.com/meterd/meterd/event/wire"
+)
+
+// An idle stream takes no more than limits.go and docs/stream.md say, also after it was busy.
+func TestIdleStreamsAreSmall(t *testing.T) {
+	const streams, bytesMax = 300, 16 << 10
+	d := newGuardedDoor(t)
+	token := d.engine.Catalogue().Token("gateway")
+	taken := func() int64 {
+		runtime.GC()
+		runtime.GC() // The first one leaves stacks and pools to the second.
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc + m.StackInuse)
+	}
+	var ends []net.Conn
+	var all []*eventStream
+	before := taken()
+	for range streams {
+		near, far := pair(t)
+		conn, err := far.conn()
+		d.must(err)
+		s := newEventStream(d.handler, token, []byte("gw"))
+		s.start(conn)
+		ends, all = append(ends, near), append(all, s)
+	}
+	read := func(near net.Conn, f wire.Frame) {
+		n, err := near.Read(make([]byte, 2+f.Bytes()))
+		if d.must(err); n != 2+f.Bytes() {
+			t.Fatalf("%d bytes came", n)
+		}
+	}
+	for i, near := range ends {
+		read(near, wire.Frame{Kind: wire.FrameWelcome, Body: wire.AppendWelcome(nil, &all[i].welcome)})
+		_, err := near.Write(rawBatch(uint64(1+i), streamBatch("connect pa d1")))
+		d.must(err)
+		read(near, wire.Frame{Sequence: uint64(1 + i), Kind: wire.FrameAnswer, Body: []byte{8, 1}})
+	}
+	each := (taken() - before) / streams
+	if t.Logf("an idle stream takes %d bytes", each); each > bytesMax {
+		t.Errorf("an idle stream takes %d bytes, more than %d", each, bytesMax)
+	}
+	for _, near := range ends {
+		d.must(near.Close())
+	}
+	<-d.handler.events.ended()
+	if n, used := d.handler.events.count(), d.handler.admission.used.Load(); n != 0 || used != 0 {
+		t.Errorf("%d streams are open, %d bytes are charged", n, used)
+	}
+}

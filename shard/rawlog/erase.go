@@ -4,6 +4,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention/archive"
@@ -85,19 +86,34 @@ func (v *View) learn() {
 	x.learned = c.ErasuresSeq()
 }
 
-// erasurePending counts the devices of whom something that was erased is still on the disk, for all that is known.
-func (v *View) erasurePending() (n int) {
+// erasuresPending counts the devices of whom something that was erased is still on the disk, for all that is known, and
+// says when the first of them was erased last, Unix milliseconds; 0 without one.
+func (v *View) erasuresPending() (n int, oldestMs int64) {
 	c := v.catalogue()
 	if c == nil {
-		return 0
+		return 0, 0
 	}
 	through := v.o.Store.ErasedThrough()
 	for _, x := range c.ErasuresBefore(math.MaxInt64) {
-		if x.Seq > through {
-			n++
+		if x.Seq <= through {
+			continue
+		}
+		if n++; n == 1 || x.UntilMs < oldestMs {
+			oldestMs = x.UntilMs
 		}
 	}
-	return n
+	return n, oldestMs
+}
+
+// erasureAge returns how long ago the oldest erasure was asked for of which something is still on the disk, 0 without
+// one.
+func (v *View) erasureAge() time.Duration {
+	n, oldestMs := v.erasuresPending()
+	now := v.now.Load()
+	if n == 0 || now == nil {
+		return 0
+	}
+	return time.Duration(max(0, (*now)()-oldestMs)) * time.Millisecond
 }
 
 // LogEraseDue implements shard.Eraser.

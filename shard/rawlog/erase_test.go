@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/meterd/meterd/license"
 )
@@ -156,11 +157,13 @@ func TestEraseLearnsWhatIsDurable(t *testing.T) {
 	if through := r.view.ErasedThrough(); through != seq {
 		t.Errorf("erased through change %d of %d", through, seq)
 	}
-	if pending := r.view.erasurePending(); pending != 0 {
-		t.Errorf("%d erasures are pending", pending)
+	now := func() int64 { return r.nowMs + 5000 }
+	r.view.now.Store(&now)
+	if n, oldestMs := r.view.erasuresPending(); n != 0 || oldestMs != 0 || r.view.erasureAge() != 0 {
+		t.Errorf("%d erasures are pending, since %d, for %s", n, oldestMs, r.view.erasureAge())
 	}
 	o.erase(r.nowMs)
-	if pending := r.view.erasurePending(); pending != 1 {
-		t.Errorf("%d erasures are pending", pending)
+	if n, oldestMs := r.view.erasuresPending(); n != 1 || oldestMs != r.nowMs || r.view.erasureAge() != 5*time.Second {
+		t.Errorf("%d erasures are pending, since %d, for %s", n, oldestMs, r.view.erasureAge())
 	}
 }

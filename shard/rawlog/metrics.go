@@ -28,7 +28,10 @@ func (v *View) RegisterMetrics(set *metric.Set) {
 		Func(func() float64 { return float64(s.Stats().RemovedBytes) })
 	set.Gauges("meterd_log_erasures_pending",
 		"Devices whose erased payloads nobody reads any more and which are still on the disk.").
-		Func(func() float64 { return float64(v.erasurePending()) })
+		Func(func() float64 { n, _ := v.erasuresPending(); return float64(n) })
+	set.Gauges("meterd_log_erasure_age_seconds",
+		"How long ago the oldest erasure was asked for that is still on the disk, 0 without one.").
+		Func(func() float64 { return v.erasureAge().Seconds() })
 	set.Counters("meterd_archive_erase_rewrites_total", "Directories that were rewritten without what is erased.").
 		Func(func() float64 { return float64(s.Stats().Rewritten) })
 	v.registerMarks(set)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestProductWeek measures reading a product that all of a week's events are of: METERD_WEEK_EVENTS says how many
@@ -16,7 +18,7 @@ func TestProductWeek(t *testing.T) {
 	if _, err := fmt.Sscan(os.Getenv("METERD_WEEK_EVENTS"), &millions); err != nil || millions == 0 {
 		t.Skip("METERD_WEEK_EVENTS is not set")
 	}
-	groups := millions * 1000
+	groups, wrote := millions*1000, written(t)
 	path := filepath.Join(os.Getenv("METERD_WEEK_DIR"), "archive-product")
 	l := newLoad(t, path, min(1_000_000, millions*1000), max(1, (7*day).Milliseconds()/int64(groups)))
 	for i := range groups {
@@ -31,7 +33,8 @@ func TestProductWeek(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := l.s.Stats()
-	t.Logf("%d events, %d runs, %d spans, %.2f bytes an event", x.Rows, x.Runs, x.Spans, float64(x.Bytes)/float64(x.Rows))
+	t.Logf("%d events, %d runs, %d spans, %.2f bytes an event, %.2f written", x.Rows, x.Runs, x.Spans,
+		float64(x.Bytes)/float64(x.Rows), float64(written(t)-wrote)/float64(x.Rows))
 	read := func(q ProductQuery) (rows int) {
 		q.Product, q.Owners = 1, func(_ []uint64, products []uint32) error {
 			for i := range products {
@@ -74,6 +77,15 @@ func TestProductWeek(t *testing.T) {
 	if err := l.s.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// written returns what this process has had written to disks, bytes.
+func written(t *testing.T) int64 {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return u.Oublock * 512
 }
 
 // dropPages drops the archive's pages from the page cache.

@@ -60,10 +60,16 @@ type Event struct {
 	Fault Fault
 }
 
+// Origin is source and id of a CloudEvent: two events that have both alike are one that was sent twice. Both are empty
+// if one of them is missing, and of OTAs, which have ids of their own (R17).
+type Origin struct{ Source, ID Ref }
+
 // Batch is what one request carries, decoded and flat. It is not safe for concurrent use.
 type Batch struct {
 	Data   []byte  // the batch's own: body, padding, then whatever decoding had to unescape
 	Events []Event // in the order of the request; at most EventsMax
+	// Origins are what identifies each event where it comes from; empty if the format has nothing of the kind.
+	Origins []Origin
 
 	// Scratch is the decoder's, kept for the next body; nobody else looks at it.
 	Scratch Scratch
@@ -79,6 +85,7 @@ type Scratch struct {
 func (b *Batch) Reset() {
 	b.Data = b.Data[:0]
 	b.Events = b.Events[:0]
+	b.Origins = b.Origins[:0]
 }
 
 // Bytes returns the bytes that r names. They are valid until the next Reset and must not be changed.

@@ -62,6 +62,7 @@ func (e *Engine) check(r *Request) (*group, error) {
 			sketch:   license.NewSketch(),
 			table:    counters.NewOverlay(e.table, events),
 			upgrades: &triedUpgrades{below: e.upgrades},
+			repeats:  triedRepeats{below: e.repeats, tried: map[record.EventKey]record.Outcome{}},
 			commands: noCommands{},
 			serial:   new(atomic.Uint64),
 			expiry:   &expiry{},
@@ -125,6 +126,28 @@ func (u *triedUpgrades) Put(key []byte, up *record.Upgrade, _ uint64) {
 	}
 	u.tried[string(key)] = up
 }
+
+// triedRepeats are the CloudEvents of a check over those that were decided. It keeps nobody waiting.
+type triedRepeats struct {
+	below repeatTable
+	tried map[record.EventKey]record.Outcome
+}
+
+// Begin implements repeatTable.
+func (r triedRepeats) Begin(k *record.EventKey, nowS int64) record.Outcome {
+	if o, found := r.tried[*k]; found {
+		return o
+	}
+	o := r.below.Begin(k, nowS)
+	r.below.Forget(k, false)
+	return o
+}
+
+// Remember implements repeatTable.
+func (r triedRepeats) Remember(d record.Decided) { r.tried[d.Key] = d.Outcome }
+
+// Forget implements repeatTable.
+func (r triedRepeats) Forget(*record.EventKey, bool) {}
 
 // noCommands changes the session of a copy and tells nobody.
 type noCommands struct{}

@@ -131,6 +131,7 @@ func (e *Engine) makeCheckpoint() error {
 // copyState writes the copy and returns when the newest group that it may reflect is durable.
 func (e *Engine) copyState(w *disk.CheckpointWriter, cat *license.Catalogue) (int64, error) {
 	e.producers.Tidy(e.clock.view())
+	e.repeats.Tidy(e.clock.view())
 	var newest *group
 	size, err := e.state.Write(w, cat, func() int64 {
 		e.gate.mu.RLock()

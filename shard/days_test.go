@@ -253,6 +253,7 @@ func (c *closings) Upgrade(record.Upgrade) error   { return nil }
 func (c *closings) Claim(record.Claim) error       { return nil }
 func (c *closings) Run(record.Run) error           { return nil }
 func (c *closings) Quota(record.Quota) error       { return nil }
+func (c *closings) Decided(record.Decided) error   { return nil }
 
 // dayName is the day of an instant in UTC.
 func dayName(at time.Time) string { return at.Format(time.DateOnly) }

@@ -124,6 +124,16 @@ func (t *turn) decide(i int) {
 		t.note()
 		return
 	}
+	if len(t.r.eventKeys) > 0 && t.r.eventKeys[i] != (record.EventKey{}) {
+		t.decideOnce(&t.r.eventKeys[i])
+		return
+	}
+	t.act()
+	t.note()
+}
+
+// act decides the event in hand, of a known product.
+func (t *turn) act() {
 	switch t.ev.Type {
 	case event.Up, event.Down:
 		t.message()
@@ -136,7 +146,6 @@ func (t *turn) decide(i int) {
 	case event.OTAVoid:
 		t.otaVoid()
 	}
-	t.note()
 }
 
 // tooLarge denies an event for its payload. It is decided as far as that, so it stands in the log (R18).
@@ -158,25 +167,28 @@ func (t *turn) tooLarge() {
 	t.denied()
 }
 
-// note counts the verdict and keeps it if it is a denial, or would be one.
+// note counts the verdict and puts it into the answer.
 func (t *turn) note() {
 	t.l.verdicts[t.ev.Type][t.verdict.Code]++
-	if t.verdict.Code == event.Accepted {
-		t.r.Result.Accepted++
-		if t.observed != event.Accepted {
-			t.noteObserved()
-		}
-		return
+	if t.verdict.Code == event.Accepted && t.observed != event.Accepted {
+		t.l.observed[t.ev.Type]++
 	}
-	t.r.Result.Denials = append(t.r.Result.Denials, event.Denial{Index: t.index, Verdict: t.verdict})
+	t.answer()
 }
 
-// noteObserved counts and keeps what the quota would have denied.
-func (t *turn) noteObserved() {
-	t.l.observed[t.ev.Type]++
-	would := t.verdict
-	would.Code = t.observed
-	t.r.Result.WouldDeny = append(t.r.Result.WouldDeny, event.Denial{Index: t.index, Verdict: would})
+// answer puts the verdict into the answer: in full if it is a denial, or would be one.
+func (t *turn) answer() {
+	result := &t.r.Result
+	switch {
+	case t.verdict.Code != event.Accepted:
+		result.Denials = append(result.Denials, event.Denial{Index: t.index, Verdict: t.verdict})
+		return
+	case t.observed != event.Accepted:
+		would := t.verdict
+		would.Code = t.observed
+		result.WouldDeny = append(result.WouldDeny, event.Denial{Index: t.index, Verdict: would})
+	}
+	result.Accepted++
 }
 
 // message decides an up or down (R3, R10 to R13).

@@ -18,6 +18,7 @@ import (
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/claims"
 	"github.com/meterd/meterd/shard/commands"
+	"github.com/meterd/meterd/shard/duplicates"
 	"github.com/meterd/meterd/shard/record"
 	"github.com/meterd/meterd/shard/recovery"
 	"github.com/meterd/meterd/shard/views"
@@ -178,6 +179,7 @@ type Engine struct {
 
 	totals   *recovery.Totals      // the state's
 	upgrades *recovery.Upgrades    // the state's
+	repeats  *duplicates.Memory    // the state's
 	gathered []record.BucketTotals // by the lanes for the group that is being sealed
 	commands *commands.Commands
 	sweeps   sweeps
@@ -263,7 +265,10 @@ func newEngine(o Options) (*Engine, error) {
 	e.commands = e.newCommands()
 	e.state = recovery.New(e.table, e.producers, e.commands)
 	e.serial, e.totals, e.upgrades = &e.state.Serial, &e.state.Totals, &e.state.Upgrades
-	e.ground = ground{table: e.table, upgrades: e.upgrades, commands: e.commands, serial: e.serial, expiry: &e.expiry}
+	e.repeats = e.state.Duplicates
+	e.ground = ground{
+		table: e.table, upgrades: e.upgrades, repeats: e.repeats, commands: e.commands, serial: e.serial, expiry: &e.expiry,
+	}
 	return e, nil
 }
 

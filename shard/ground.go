@@ -13,6 +13,7 @@ import (
 type ground struct {
 	table    deviceTable
 	upgrades upgradeTable
+	repeats  repeatTable
 	commands commandBook
 	serial   *atomic.Uint64 // of licences, the last one
 	expiry   *expiry
@@ -33,6 +34,13 @@ type deviceTable interface {
 type upgradeTable interface {
 	Find(key []byte) *record.Upgrade
 	Put(key []byte, up *record.Upgrade, seq uint64)
+}
+
+// repeatTable is what decisions need of duplicates.Memory.
+type repeatTable interface {
+	Begin(k *record.EventKey, nowS int64) record.Outcome
+	Remember(d record.Decided)
+	Forget(k *record.EventKey, isDuplicate bool)
 }
 
 // commandBook is what decisions need of commands.Commands.

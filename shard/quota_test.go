@@ -33,6 +33,7 @@ func (nothing) Claim(record.Claim) error         { return nil }
 func (nothing) Run(record.Run) error             { return nil }
 func (nothing) OTA(record.OTA) error             { return nil }
 func (nothing) DayEnd(record.DayEnd) error       { return nil }
+func (nothing) Decided(record.Decided) error     { return nil }
 
 // marks returns the marks in the log as percent:used/limit, in their order.
 func (m *machine) marks() (list []string) {

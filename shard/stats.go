@@ -63,6 +63,15 @@ func (e *Engine) RegisterMetrics(set *metric.Set) {
 	gauge("meterd_sequences_bytes", "Bytes that remembered sequences take, long answers apart.", func() float64 {
 		return float64(e.producers.MemoryBytes())
 	})
+	set.Counters("meterd_duplicates_total", "CloudEvents that were answered as the first time and counted nothing.").Func(
+		func() float64 { return float64(e.repeats.Found()) },
+	)
+	gauge("meterd_event_ids", "CloudEvents whose source and id are remembered.", func() float64 {
+		return float64(e.repeats.Len())
+	})
+	gauge("meterd_event_ids_bytes", "Bytes that remembered sources and ids take.", func() float64 {
+		return float64(e.repeats.Bytes())
+	})
 	gauge("meterd_answers_pending_bytes", "Bytes of long answers that wait for the ledger.", func() float64 {
 		return float64(e.producers.LongBytes())
 	})

@@ -31,6 +31,9 @@ type Request struct {
 	products []*license.Product
 	keys     []counters.Key
 	slots    []*counters.Slot
+	// eventKeys are those of events that have an origin, zeroes of others; empty if none has one. origin is scratch.
+	eventKeys []record.EventKey
+	origin    []byte
 	// what the ledger knew about ids of OTAs, by index, when the request was looked up
 	hasIDs       bool
 	upgrades     map[int]*record.Upgrade
@@ -173,6 +176,7 @@ func (e *Engine) resolve(r *Request) (connects int) {
 		}
 		r.hasIDs = r.hasIDs || ev.ID.Len > 0
 	}
+	e.resolveOrigins(r)
 	return connects
 }
 

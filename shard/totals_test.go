@@ -207,6 +207,7 @@ func (c *recounted) Word(int, uint64, uint64) error   { return nil }
 func (c *recounted) Closed(int, uint64, uint64) error { return nil }
 func (c *recounted) DayEnd(record.DayEnd) error       { return nil }
 func (c *recounted) Quota(record.Quota) error         { return nil }
+func (c *recounted) Decided(record.Decided) error     { return nil }
 func (c *recounted) Pool(record.Pool) error           { return nil }
 func (c *recounted) End(record.End) error             { return nil }
 func (c *recounted) Command(record.Command) error     { return nil }

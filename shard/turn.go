@@ -36,6 +36,9 @@ type turn struct {
 	// observed is what the quota would have denied the event with, which was accepted since the product only observes; the
 	// verdict has the numbers. Accepted: nothing.
 	observed event.Code
+
+	// hasDuplicate says that an event was answered as it was before: the turn waits for its group although it left nothing.
+	hasDuplicate bool
 }
 
 // room is what a caller may add inside the gate.
@@ -47,7 +50,8 @@ type room struct {
 }
 
 // withTurn enters the gate, takes the time and the catalogue once, has fn decide, and leaves. It returns the group to
-// wait for, nil if fn left no record. Nothing is stored before a caller waits for the group or signals the sealer.
+// wait for, nil if fn left no record and found no duplicate. Nothing is stored before a caller waits for the group or
+// signals the sealer.
 func (e *Engine) withTurn(need room, fn func(*turn) error) (*group, error) {
 	l, err := e.enterFor(need)
 	if err != nil {
@@ -70,12 +74,13 @@ func (e *Engine) withTurn(need room, fn func(*turn) error) (*group, error) {
 	err = fn(t)
 	logged := l.records.Rows() > rows || !l.records.Empty()
 	l.end(logged)
+	waits := logged || t.hasDuplicate
 	*t = turn{} // A lane at rest holds no request.
 	if e.inside != nil {
 		e.inside()
 	}
 	g := e.gate.leave(l)
-	if err != nil || !logged {
+	if err != nil || !waits {
 		return nil, err
 	}
 	return g, nil

@@ -218,6 +218,7 @@ func (t *gathered) Pool(record.Pool) error         { return nil }
 func (t *gathered) Command(record.Command) error   { return nil }
 func (t *gathered) Run(record.Run) error           { return nil }
 func (t *gathered) Quota(record.Quota) error       { return nil }
+func (t *gathered) Decided(record.Decided) error   { return nil }
 
 func unknownDevice(ordinal uint64) error {
 	return fmt.Errorf("a record names device %d, which no record has bound", ordinal)

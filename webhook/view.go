@@ -177,3 +177,4 @@ func (g *gatherer) Command(record.Command) error     { return nil }
 func (g *gatherer) Upgrade(record.Upgrade) error     { return nil }
 func (g *gatherer) Claim(record.Claim) error         { return nil }
 func (g *gatherer) Run(record.Run) error             { return nil }
+func (g *gatherer) Decided(record.Decided) error     { return nil }

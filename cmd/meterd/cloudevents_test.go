@@ -49,11 +49,13 @@ func TestCloudEventsAlone(t *testing.T) {
 	accepted(send(cloud("connect", "p1/d1", "2", "")))
 	send(cloud("connect", "p1/d2", "3", "")).refuse(t, 403, "license_exhausted")
 	send(cloud("connect", "nowhere/d1", "4", "")).refuse(t, 404, "unknown_product")
-	// Every CloudEvent has an id; a message's may be anything, the same as another's too.
-	for left, id := range []string{"7f / 温", "7f / 温", strings.Repeat("x", 300)} {
-		a := send(cloud("up", "p1/d1", id, `{"size":10,"topic":"t","payload":"21.5 °C"}`))
-		accepted(a)
-		checkRateLimit(t, a, "messages", 3, 86400, uint64(2-left))
+	// Every CloudEvent has an id; a message's may be anything. Sent again, it counts nothing.
+	for left, id := range []string{"7f / 温", "7f / 水", strings.Repeat("x", 300)} {
+		for range 2 {
+			a := send(cloud("up", "p1/d1", id, `{"size":10,"topic":"t","payload":"21.5 °C"}`))
+			accepted(a)
+			checkRateLimit(t, a, "messages", 3, 86400, uint64(2-left))
+		}
 	}
 	a := send(cloud("down", "p1/d1", "5", `{"size":10}`))
 	if p := a.refuse(t, 429, "message_quota_exceeded"); p.Limit != 3 || a.header.Get("Retry-After") == "" {
@@ -102,19 +104,19 @@ func TestCloudEventsBatch(t *testing.T) {
 	for _, encoding := range []string{"", "gzip", "zstd", "snappy"} {
 		c, j := "c"+encoding, "j"+encoding
 		events := []struct{ cloud, json string }{
-			{cloud("up", "p1/"+c, "1", ""), line("up", "p1", j)},
-			{cloud("connect", "p1/"+c, "1", ""), line("connect", "p1", j)},
+			{cloud("up", "p1/"+c, c+"1", ""), line("up", "p1", j)},
+			{cloud("connect", "p1/"+c, c+"2", ""), line("connect", "p1", j)},
 			{
-				cloud("up", "p1/"+c, "1", `{"payload_base64":"AP+/"}`),
+				cloud("up", "p1/"+c, c+"3", `{"payload_base64":"AP+/"}`),
 				`{"type":"up","product":"p1","device":"` + j + `","payload_base64":"AP+/"}`,
 			},
-			{cloud("down", "p1/"+c, "1", `{"size":7}`), sized("down", "p1", j, 7)},
-			{cloud("up", "p1/"+c, "1", `{"size":7}`), sized("up", "p1", j, 7)},
-			{cloud("up", "p1/"+c, "1", `{"size":-7}`), sized("up", "p1", j, -7)},
-			{cloud("up", "p2/"+c, "1", ""), line("up", "p2", j)},
+			{cloud("down", "p1/"+c, c+"4", `{"size":7}`), sized("down", "p1", j, 7)},
+			{cloud("up", "p1/"+c, c+"5", `{"size":7}`), sized("up", "p1", j, 7)},
+			{cloud("up", "p1/"+c, c+"6", `{"size":-7}`), sized("up", "p1", j, -7)},
+			{cloud("up", "p2/"+c, c+"7", ""), line("up", "p2", j)},
 			{`7`, `7`},
 			{
-				cloud("up", "p1/"+c, "1", `{"payload":"`+strings.Repeat("x", payloadBytesMax+1)+`"}`),
+				cloud("up", "p1/"+c, c+"8", `{"payload":"`+strings.Repeat("x", payloadBytesMax+1)+`"}`),
 				`{"type":"up","product":"p1","device":"` + j + `","payload":"` + strings.Repeat("x", payloadBytesMax+1) + `"}`,
 			},
 			{cloud("ota_void", "p1/"+c, "u", ""), withID("ota_void", j, "u", 0)},

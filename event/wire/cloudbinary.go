@@ -42,7 +42,7 @@ func DecodeCloudBinary(b *event.Batch, h *CloudHeaders, body []byte) *event.Prob
 	if p != nil {
 		return p
 	}
-	b.Events = append(b.Events, event.Event{})
+	b.Events, b.Origins = append(b.Events, event.Event{}), append(b.Origins, event.Origin{})
 	d.ev = &b.Events[0]
 	if isJSON(h.ContentType) {
 		if d.binaryJSON() < 0 {
@@ -101,11 +101,12 @@ func (d *decoder) binaryHeaders(h *CloudHeaders) {
 	if h.Subject != nil {
 		d.cloud.subject = d.takeSubject(d.header(h.Subject))
 	}
+	d.cloud.source = d.header(h.Source)
 	if h.ID != nil {
 		if d.ev.ID = d.header(h.ID); event.ValidName(b.Bytes(d.ev.ID)) {
 			d.plain(fieldID)
 		} else {
-			d.note(fieldID, spanOther, 0, 0)
+			d.note(fieldID, spanPlain, int(d.ev.ID.Off), int(d.ev.ID.Off+d.ev.ID.Len))
 		}
 	}
 	if h.Time != nil {

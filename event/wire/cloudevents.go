@@ -15,9 +15,9 @@ import (
 //	 "data":{"size":120,"topic":"t","payload":"…"}}
 //
 // Both levels are read by decoder's ways into the same Event, and what both formats have is judged by the same code.
-// The id, which every CloudEvent has, is that of an OTA (R17); of other types it is nothing to us. Other attributes,
-// source and extensions among them, are ignored, as members that we do not know are. The data must be there as JSON: of
-// bytes in data_base64 nobody says what they mean.
+// The id, which every CloudEvent has, is that of an OTA (R17). Of other types it names the event together with its
+// source, so that one that is sent again is known. Other attributes, extensions among them, are ignored, as members that
+// we do not know are. The data must be there as JSON: of bytes in data_base64 nobody says what they mean.
 
 const cloudTypePrefix = "io.meterd."
 
@@ -31,7 +31,10 @@ const (
 )
 
 // cloudMembers is what decoder knows of an event beside its fields.
-type cloudMembers struct{ version, subject, data, base64 cloudMember }
+type cloudMembers struct {
+	version, subject, data, base64 cloudMember
+	source                         event.Ref // empty without
+}
 
 // dataFields are the fields that stand within the data.
 const dataFields = 1<<fieldSize | 1<<fieldTopic | 1<<fieldPayload | 1<<fieldBase64
@@ -129,6 +132,9 @@ func (d *decoder) attribute(name []byte, i int) int {
 		return d.failed(fieldType, d.cloudTypeValue(i))
 	case "subject":
 		return d.subjectValue(i)
+	case "source":
+		d.cloud.source, _, i = d.stringValue(i)
+		return i
 	case "id":
 		return d.failed(fieldID, d.nameValue(i, fieldID, &d.ev.ID))
 	case "time":
@@ -166,28 +172,28 @@ func (d *decoder) failed(f field, i int) int {
 	return i
 }
 
-// stringValue reads any value: cloudTaken is a string, which text is then, without escapes; cloudAbsent is null.
-func (d *decoder) stringValue(i int) (text []byte, is cloudMember, next int) {
+// stringValue reads any value: cloudTaken is a string, which r names then, without escapes; cloudAbsent is null.
+func (d *decoder) stringValue(i int) (r event.Ref, is cloudMember, next int) {
 	switch d.src[i] {
 	case '"':
 		end, escaped := d.text(i + 1)
 		if end < 0 {
-			return nil, cloudIll, -1
+			return r, cloudIll, -1
 		}
-		r := event.Ref{Off: uint32(i + 1), Len: uint32(end - i - 1)}
+		r = event.Ref{Off: uint32(i + 1), Len: uint32(end - i - 1)}
 		if escaped {
 			r = d.unescape(r)
 		}
-		return d.batch.Bytes(r), cloudTaken, end + 1
+		return r, cloudTaken, end + 1
 	case 'n':
-		return nil, cloudAbsent, d.skip(i)
+		return r, cloudAbsent, d.skip(i)
 	}
-	return nil, cloudIll, d.skip(i)
+	return r, cloudIll, d.skip(i)
 }
 
 func (d *decoder) versionValue(i int) int {
-	text, is, next := d.stringValue(i)
-	if is == cloudTaken && string(text) != "1.0" {
+	r, is, next := d.stringValue(i)
+	if is == cloudTaken && string(d.batch.Bytes(r)) != "1.0" {
 		is = cloudIll
 	}
 	d.cloud.version = is
@@ -197,11 +203,11 @@ func (d *decoder) versionValue(i int) int {
 func (d *decoder) cloudTypeValue(i int) int {
 	d.forget(1 << fieldType)
 	d.ev.Type = 0
-	text, is, next := d.stringValue(i)
+	r, is, next := d.stringValue(i)
 	if is == cloudAbsent {
 		return next
 	}
-	d.takeCloudType(text)
+	d.takeCloudType(d.batch.Bytes(r))
 	return next
 }
 
@@ -214,13 +220,9 @@ func (d *decoder) takeCloudType(text []byte) {
 
 func (d *decoder) subjectValue(i int) int {
 	d.forget(1<<fieldProduct | 1<<fieldDevice)
-	from := len(d.batch.Data)
-	text, is, next := d.stringValue(i)
+	r, is, next := d.stringValue(i)
 	if is == cloudTaken {
-		if len(d.batch.Data) == from { // It stands in the body.
-			from = i + 1
-		}
-		is = d.takeSubject(event.Ref{Off: uint32(from), Len: uint32(len(text))})
+		is = d.takeSubject(r)
 	}
 	d.cloud.subject = is
 	return next
@@ -263,12 +265,24 @@ func (d *decoder) judgeCloud() {
 		return
 	}
 	if takes[e.Type]&(1<<fieldID) == 0 {
-		// Every event has one. It may be long and hold anything, and need not lead to the slow way of judge.
+		d.origin()
+		// Every event has an id. It may be long and hold anything, and need not lead to the slow way of judge.
 		d.seen &^= 1 << fieldID
 		d.odd &^= 1 << fieldID
 		e.ID = event.Ref{}
 	}
 	d.judge()
+}
+
+// origin notes source and id of the event.
+func (d *decoder) origin() {
+	id := d.ev.ID
+	if d.isOdd(fieldID) {
+		id, _ = d.unescaped(fieldID)
+	}
+	if id.Len > 0 && d.cloud.source.Len > 0 {
+		d.batch.Origins[len(d.batch.Origins)-1] = event.Origin{Source: d.cloud.source, ID: id}
+	}
 }
 
 func (d *decoder) cloudFault() event.Fault {

@@ -70,6 +70,31 @@ func oracleCloud(raw []byte) plainEvent {
 	return e
 }
 
+// checkOrigin fails unless the origin of the only event of b is what the members say.
+func checkOrigin(t *testing.T, b *event.Batch, raw []byte) {
+	t.Helper()
+	var m oracleMembers
+	var source, id string
+	if len(b.Origins) != 1 {
+		t.Fatalf("%d origins of one event", len(b.Origins))
+	}
+	if e := b.Events[0]; e.Fault == event.FaultNone && e.Type != event.OTA && e.Type != event.OTAVoid {
+		if err := json.Unmarshal(raw, &m); err != nil {
+			t.Fatal(err)
+		}
+		source, _ = m.text("source")
+		if id, _ = m.text("id"); source == "" || id == "" {
+			source, id = "", ""
+		}
+	} else if e.Fault != event.FaultNone {
+		return // Nobody looks at it.
+	}
+	o := b.Origins[0]
+	if got := string(b.Bytes(o.Source)); got != source || string(b.Bytes(o.ID)) != id {
+		t.Fatalf("%q comes from %q %q, want %q %q", raw, got, b.Bytes(o.ID), source, id)
+	}
+}
+
 // present leaves the members that are there, null being none.
 func present(m oracleMembers) {
 	maps.DeleteFunc(m, func(_ string, v json.RawMessage) bool { return string(v) == "null" })
@@ -84,6 +109,8 @@ func FuzzDecodeCloudEvents(f *testing.F) {
 	f.Add(
 		[]byte(`{"specversion":"1.0","type":"io.meterd.ota_void","\u0069d":"o","subject":"p/d/","x":{"a":[1,2.5e3,null]}}`),
 	)
+	f.Add([]byte(cloudHead + `,"source":"\u0061","id":"\n"}`))
+	f.Add([]byte(`{"specversion":"1.0","type":"io.meterd.up","source":null,"id":"1","source":"s","subject":"p/d"}`))
 	var one, array event.Batch
 	f.Fuzz(func(t *testing.T, body []byte) {
 		// What is nested deeper than skip follows has its own test; levels count otherwise within data.
@@ -107,6 +134,8 @@ func FuzzDecodeCloudEvents(f *testing.F) {
 			t.Fatalf("%q is refused: %v, %v", body, p, pa)
 		}
 		want := []plainEvent{oracleCloud(body)}
+		checkOrigin(t, &one, body)
+		checkOrigin(t, &array, body)
 		for _, b := range []*event.Batch{&one, &array} {
 			got := resolve(t, b)
 			if got[0].Fault == event.FaultPayloadTooLarge {

@@ -114,7 +114,7 @@ func newDecoder(b *event.Batch, body []byte) (decoder, *event.Problem) {
 			Detail: fmt.Sprintf("the body has %d bytes, at most %d are taken", len(body), event.BodyBytesMax),
 		}
 	}
-	b.Events = b.Events[:0]
+	b.Events, b.Origins = b.Events[:0], b.Origins[:0]
 	b.Data = append(slices.Grow(b.Data[:0], len(body)+len(jsonPad)), body...)
 	b.Data = append(b.Data, jsonPad...)
 	return decoder{batch: b, src: b.Data, end: len(body)}, nil
@@ -150,6 +150,9 @@ func (d *decoder) event(i int) int {
 		return d.fail(i, "no more events")
 	}
 	b.Events = append(b.Events, event.Event{})
+	if d.isCloud {
+		b.Origins = append(b.Origins, event.Origin{})
+	}
 	d.ev = &b.Events[n]
 	if d.src[i] == '{' {
 		if d.isCloud {

@@ -91,7 +91,7 @@ func DecodeProtobuf(b *event.Batch, body []byte) *event.Problem {
 			Detail: fmt.Sprintf("the body has %d bytes, at most %d are taken", len(body), event.BodyBytesMax),
 		}
 	}
-	b.Events = b.Events[:0]
+	b.Events, b.Origins = b.Events[:0], b.Origins[:0]
 	for i := range b.Scratch.Tables {
 		b.Scratch.Tables[i] = b.Scratch.Tables[i][:0]
 	}

@@ -320,6 +320,9 @@ func TestBindingsAndEffectsRefuseDamage(t *testing.T) {
 		{effectUpgrade, 1, 5, 'x'},
 		{effectUpgrade, 1, 1, 'x', 1, 1, 1, 0, 2, 1, 1},
 		{effectClaim, 1, 1, 0, 0, 0},
+		append([]byte{effectDecided}, make([]byte, 15)...),
+		append(append([]byte{effectDecided}, make([]byte, 16)...), 1, 0),
+		append(append([]byte{effectDecided}, make([]byte, 16)...), 1, 4),
 		append(append([]byte{effectClaim, 1, 1}, make([]byte, 16)...), 1, 2, 'x'),
 	} {
 		var b Builder
@@ -369,6 +372,7 @@ func (s stopping) Upgrade(Upgrade) error            { return s.err }
 func (s stopping) Claim(Claim) error                { return s.err }
 func (s stopping) Run(Run) error                    { return s.err }
 func (s stopping) Quota(Quota) error                { return s.err }
+func (s stopping) Decided(Decided) error            { return s.err }
 
 func TestCompressor(t *testing.T) {
 	c, err := NewCompressor(1)

@@ -23,6 +23,7 @@ const (
 	effectRun     = 11 // the daemon began to give out numbers
 	effectDayEnd  = 12 // the closed words of a product up to a day are all in the log
 	effectQuota   = 13 // a device has used a part of its day that somebody is told of
+	effectDecided = 14 // an event that has a source and an id was decided
 )
 
 // Grant is the consumption of one licence, with the totals after it.
@@ -127,6 +128,29 @@ type Quota struct {
 	Day         uint32 // of the product's calendar
 	Percent     uint8  // 80 or 100
 	Used, Limit uint32 // units
+}
+
+// EventKey is a hash of account, source and id of a CloudEvent.
+type EventKey [16]byte
+
+// Outcome is what became of an event. The numbers are on disk; of two in the same second the larger one is the later.
+type Outcome uint8
+
+// What became of an event that is remembered by its key.
+const (
+	OutcomeDenied   Outcome = 1 // by the quota of messages
+	OutcomeAccepted Outcome = 2
+	OutcomeObserved Outcome = 3 // accepted, and the quota of messages would have denied it
+)
+
+// IsValid reports whether o is one of the above.
+func (o Outcome) IsValid() bool { return o >= OutcomeDenied && o <= OutcomeObserved }
+
+// Decided is an event that must not be decided again when it is sent again.
+type Decided struct {
+	Key     EventKey
+	AtS     uint32 // when it was decided, Unix seconds
+	Outcome Outcome
 }
 
 func (b *Builder) word(kind byte, ordinal, word uint64) {
@@ -241,6 +265,14 @@ func (b *Builder) Quota(q Quota) {
 	b.cols[colEffects] = binary.AppendUvarint(c, uint64(q.Limit))
 }
 
+// Decided says that an event with a source and an id was decided.
+func (b *Builder) Decided(d *Decided) {
+	c := append(b.cols[colEffects], effectDecided)
+	c = append(c, d.Key[:]...)
+	c = binary.AppendUvarint(c, uint64(d.AtS))
+	b.cols[colEffects] = append(c, byte(d.Outcome))
+}
+
 // AppendValue appends everything of u but the device and the id: how the ledger keeps it under them.
 func (u *Upgrade) AppendValue(c []byte) []byte {
 	c = binary.AppendUvarint(c, uint64(u.Size))
@@ -300,6 +332,7 @@ type Effects interface {
 	Claim(Claim) error
 	Run(Run) error
 	Quota(Quota) error
+	Decided(Decided) error
 }
 
 // The places of the words in a device's slot.
@@ -424,6 +457,17 @@ func laterEffect(kind byte, r *reader, e Effects) error {
 			return r.err
 		}
 		return e.Quota(q)
+	case effectDecided:
+		var d Decided
+		copy(d.Key[:], r.bytes(uint64(len(d.Key))))
+		d.AtS, d.Outcome = uint32(r.uvarint()), Outcome(r.byte())
+		switch {
+		case r.err != nil:
+			return r.err
+		case !d.Outcome.IsValid():
+			return fmt.Errorf("unknown outcome %d of an event", d.Outcome)
+		}
+		return e.Decided(d)
 	default:
 		return fmt.Errorf("unknown kind %d", kind)
 	}

@@ -24,6 +24,7 @@ func TestChunkIsAsDrawn(t *testing.T) {
 	b.Other(event.OTA, 2, 4, 6)
 	b.Attach(&Extras{ID: []byte("id"), WouldDeny: event.OTAQuotaExceeded, Quota: QuotaNumbers{1, 2, 3000}, DayUsed: 6})
 	b.Session(1, 0x1122334455667788)
+	b.Decided(&Decided{Key: EventKey([]byte("0123456789abcdef")), AtS: 300, Outcome: OutcomeObserved})
 
 	first := (&quotaRun{limit: 1500, resetsMs: 2000}).place()
 	second := (&quotaRun{limit: 1, more: -1499, resetsMs: 3000}).place()
@@ -60,7 +61,7 @@ func TestChunkIsAsDrawn(t *testing.T) {
 		15: {1, 2, 'd', '2'},
 		16: {2 | 4 | 8, 1, 't', 1, 1 | 16, 2, 'i', 'd', 2}, // topic and time, 1 ms before it was decided, cut; id, code 2
 		17: {3, 'x', 'y', 'z'},
-		18: {1, 1, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11},
+		18: append([]byte{1, 1, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 14}, "0123456789abcdef\xac\x02\x03"...),
 		19: quotasColumn,
 	}
 	want := []byte{4, 6}

@@ -77,6 +77,7 @@ func (c counting) Command(Command) error            { c.count(); return nil }
 func (c counting) Upgrade(u Upgrade) error          { c.inside(u.ID); c.count(); return nil }
 func (c counting) Run(Run) error                    { c.count(); return nil }
 func (c counting) Quota(Quota) error                { c.count(); return nil }
+func (c counting) Decided(Decided) error            { c.count(); return nil }
 func (c counting) Claim(m Claim) error              { c.inside(m.Answer); c.count(); return nil }
 
 // rewrite puts the rows of a chunk that could be read into a Builder, each with the call that makes such a row, and

@@ -207,7 +207,7 @@ func drawEffect(t *rapid.T) step {
 	}
 	switch rapid.SampledFrom([]string{
 		"device", "producer", "forgotten", "session", "license", "ota", "closed", "grant",
-		"pool", "end", "command", "upgrade", "claim", "run", "day end", "quota",
+		"pool", "end", "command", "upgrade", "claim", "run", "day end", "quota", "decided",
 	}).
 		Draw(t, "effect") {
 	case "device":
@@ -279,6 +279,12 @@ func drawEffect(t *rapid.T) step {
 			Used: id, Limit: uint32(m),
 		}
 		return effect(func(b *Builder) { b.Quota(q) }, func(e Effects) error { return e.Quota(q) })
+	case "decided":
+		d := Decided{
+			Key: EventKey(bytes.Repeat([]byte{byte(m)}, 16)), AtS: uint32(word),
+			Outcome: Outcome(rapid.IntRange(1, 3).Draw(t, "outcome")),
+		}
+		return effect(func(b *Builder) { b.Decided(&d) }, func(e Effects) error { return e.Decided(d) })
 	case "claim":
 		c := Claim{
 			Producer: id,
@@ -334,6 +340,8 @@ func (l *effectLog) Claim(m Claim) error     { return l.write("claim %+v", m) }
 func (l *effectLog) Run(r Run) error { return l.write("run %+v", r) }
 
 func (l *effectLog) Quota(q Quota) error { return l.write("quota %+v", q) }
+
+func (l *effectLog) Decided(d Decided) error { return l.write("decided %+v", d) }
 
 func (l *effectLog) Upgrade(u Upgrade) error { return l.write("upgrade %+v", u) }
 

@@ -87,7 +87,8 @@ func (c *Cut) open(ctx context.Context) error {
 			}
 			image.bytes += int64(len(data))
 			return nil
-		case kind == sectionProducers, kind == sectionCommands, kind == sectionRuns, kind == sectionUpgrades:
+		case kind == sectionProducers, kind == sectionCommands, kind == sectionRuns, kind == sectionUpgrades,
+			kind == sectionDecided:
 			return nil
 		}
 		return rest.j.section(kind, data)

@@ -115,3 +115,4 @@ func (ignore) Upgrade(record.Upgrade) error     { return nil }
 func (ignore) Claim(record.Claim) error         { return nil }
 func (ignore) Run(record.Run) error             { return nil }
 func (ignore) Quota(record.Quota) error         { return nil }
+func (ignore) Decided(record.Decided) error     { return nil }

@@ -23,6 +23,7 @@ const (
 	sectionCatalogue = 10 // before those that name its objects
 	sectionUpgrades  = 11
 	sectionDays      = 12
+	sectionDecided   = 13
 )
 
 const metaBytes = 8 * 4
@@ -54,6 +55,9 @@ func (s *State) Write(to *disk.CheckpointWriter, cat *license.Catalogue, last fu
 		}
 	}
 	if err := s.Producers.Sections(disk.SectionBytesMax, put(sectionProducers)); err != nil {
+		return 0, err
+	}
+	if err := s.Duplicates.Sections(disk.SectionBytesMax, put(sectionDecided)); err != nil {
 		return 0, err
 	}
 	if err := s.Commands.WriteKept(put(sectionCommands)); err != nil {

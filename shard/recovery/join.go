@@ -176,6 +176,12 @@ func (j *Joiner) Command(m record.Command) error { return j.s.Commands.Join(m) }
 // Quota implements record.Effects: the webhooks', not the state's.
 func (j *Joiner) Quota(record.Quota) error { return nil }
 
+// Decided implements record.Effects.
+func (j *Joiner) Decided(d record.Decided) error {
+	j.s.Duplicates.Join(&d)
+	return nil
+}
+
 // Run implements record.Effects.
 func (j *Joiner) Run(r record.Run) error {
 	j.s.Commands.JoinRun(r)

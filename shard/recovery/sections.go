@@ -77,6 +77,8 @@ func (j *Joiner) section(kind uint16, data []byte) error {
 		return j.s.Commands.ReadKept(data)
 	case sectionRuns:
 		return j.s.Commands.ReadRuns(data)
+	case sectionDecided:
+		return j.s.Duplicates.LoadSection(data)
 	case sectionUpgrades:
 		return decodeUpgrades(data, func(seq uint64, u record.Upgrade) error {
 			if seq > j.begin && j.s.Table.SlotOf(counters.Ordinal(u.Ordinal)) == nil {

@@ -11,6 +11,7 @@ import (
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/claims"
 	"github.com/meterd/meterd/shard/commands"
+	"github.com/meterd/meterd/shard/duplicates"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -21,14 +22,16 @@ type State struct {
 	Commands  *commands.Commands
 	Totals    Totals
 	Upgrades  Upgrades
-	Serial    atomic.Uint64 // the last serial of a licence that was given out
+	// Duplicates are the CloudEvents that were decided last.
+	Duplicates *duplicates.Memory
+	Serial     atomic.Uint64 // the last serial of a licence that was given out
 	// LedgerFloor is the group up to which memory has let go of what the ledger keeps.
 	LedgerFloor atomic.Uint64
 }
 
 // New returns the state of a daemon that has decided nothing.
 func New(table *counters.Table, producers *claims.Producers, kept *commands.Commands) *State {
-	s := &State{Table: table, Producers: producers, Commands: kept}
+	s := &State{Table: table, Producers: producers, Commands: kept, Duplicates: duplicates.New(duplicates.Options{})}
 	s.Totals.init()
 	s.Upgrades.init()
 	return s

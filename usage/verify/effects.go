@@ -17,6 +17,7 @@ const (
 	effectRun     = 11
 	effectDayEnd  = 12
 	effectQuota   = 13
+	effectDecided = 14
 )
 
 // effects are those of one chunk that are recounted, each kind in its order.
@@ -168,6 +169,10 @@ func skipEffect(kind byte, in *input) bool {
 		in.u8()
 		in.uvarint()
 		in.uvarint()
+	case effectDecided:
+		in.take(16)
+		in.uvarint()
+		in.u8()
 	default:
 		return false
 	}

@@ -30,14 +30,30 @@ func parseAnswer(answer []byte, n int) ([]Verdict, error) {
 		if d.Code == "" || d.Code == event.Accepted.String() {
 			return nil, fmt.Errorf("answer: denial %d has no code", i)
 		}
-		v := Verdict{
-			Code: d.Code, Limit: d.Limit, Used: d.Used, Requested: d.Requested, TopupAvailable: d.TopupAvailable,
-			Scope: d.Scope, Field: d.Field, Detail: d.Detail,
+		v := verdictOf(d)
+		v.Code = d.Code
+		verdicts[d.Index] = v
+	}
+	for i := range a.WouldDeny {
+		d := &a.WouldDeny[i]
+		if uint64(d.Index) >= uint64(n) || !verdicts[d.Index].Accepted || verdicts[d.Index].WouldDeny != "" || d.Code == "" {
+			return nil, fmt.Errorf("answer: would-be denial %d names no accepted event of the batch, one twice, or no code", i)
 		}
-		if d.ResetsAtMs != 0 {
-			v.ResetsAt = time.UnixMilli(d.ResetsAtMs).UTC()
-		}
+		v := verdictOf(d)
+		v.Accepted, v.Code, v.WouldDeny = true, event.Accepted.String(), d.Code
 		verdicts[d.Index] = v
 	}
 	return verdicts, nil
+}
+
+// verdictOf returns what a denial says beside its code.
+func verdictOf(d *wire.Denial) Verdict {
+	v := Verdict{
+		Limit: d.Limit, Used: d.Used, Requested: d.Requested, TopupAvailable: d.TopupAvailable,
+		Scope: d.Scope, Field: d.Field, Detail: d.Detail,
+	}
+	if d.ResetsAtMs != 0 {
+		v.ResetsAt = time.UnixMilli(d.ResetsAtMs).UTC()
+	}
+	return v
 }

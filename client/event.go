@@ -25,6 +25,9 @@ type Verdict struct {
 	Unasked bool
 	// Code is the wire name: "accepted", or why it was denied. New codes may appear; they are denials. Compare with Is.
 	Code string
+	// WouldDeny is the code of the quota that would have denied an accepted event, did its product not only observe; ""
+	// for none. Then the numbers below are those of that quota.
+	WouldDeny string
 
 	Limit, Used    uint64    // units, with message_quota_exceeded and ota_quota_exceeded
 	Requested      uint64    // units, with ota_quota_exceeded

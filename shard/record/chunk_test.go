@@ -173,6 +173,8 @@ func sample() []byte {
 	b.Stranger(event.Up, event.NotActivated, 1, []byte("d2"), 5)
 	b.Other(event.OTA, 9, 1<<40, 3)
 	b.Attach(&Extras{ID: []byte("ota-1")})
+	b.Message(event.Up, 3, 7, 2501, 9, 1)
+	b.Attach(&Extras{WouldDeny: event.MessageQuotaExceeded, Quota: QuotaNumbers{9, 10, 5}, DayUsed: 10})
 	b.Message(event.Down, 11, 1, 2501, 0, 1)
 	b.Session(11, 1)
 	b.License(11, 2)

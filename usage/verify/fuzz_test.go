@@ -19,6 +19,8 @@ func seedChunk() []byte {
 	})
 	b.DeniedMessage(typeDown, 5, 100, record.QuotaNumbers{Limit: 1, Used: 1, ResetsAtMs: 1_795_478_400_000}, 2518, 7)
 	b.DeniedUpgrade(typeOTA, 5, 1, 1, record.QuotaNumbers{Limit: 3, Used: 2, ResetsAtMs: 1_796_083_200_000})
+	b.Message(typeUp, 5, 100, 2518, 8, 1)
+	b.Attach(&record.Extras{WouldDeny: codeMessageQuota, Quota: record.QuotaNumbers{Limit: 1, Used: 9}, DayUsed: 9})
 	b.Stranger(1, 3, 1, []byte("who"), 0)
 	b.Other(typeOTA, 5, 1, 1)
 	b.Attach(&record.Extras{ID: []byte("id")})

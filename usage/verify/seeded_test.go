@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/retention/ledger"
 	commitlog "github.com/meterd/meterd/retention/log"
@@ -262,6 +263,57 @@ func TestLog(t *testing.T) {
 		rewriteLog(t, path, message(2))
 		finds(t, path, "device d0 of product p", "2026-11-24", "2 up", "are 1")
 	})
+}
+
+// TestObservedMark: a message beyond the plan that is not marked as observed, and a mark that is not beyond it or of a
+// product that enforces, are found.
+func TestObservedMark(t *testing.T) {
+	for name, c := range map[string]struct {
+		ups     int // the last one's mark is put on, or taken off
+		enforce bool
+		words   []string
+	}{
+		"taken off": {4, false, []string{"device d0 of product p", "4 units were accepted", "the plan allows 3"}},
+		"put on":    {3, false, []string{"device d0 of product p", "said to be beyond the plan"}},
+		"enforced":  {3, true, []string{"device d0 of product p", "does not allow"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDaemon(t)
+			d.product("p", "UTC", `{"messages_per_day":3}`, 3)
+			d.mode("p", license.ModeObserve)
+			if c.enforce {
+				d.mode("p", license.ModeEnforce)
+			}
+			d.submit(`{"type":"connect","product":"p","device":"d0"}`)
+			up := `{"type":"up","product":"p","device":"d0","size":10}` + "\n"
+			d.submit(strings.Repeat(up, c.ups-1))
+			d.submit(up)
+			d.must(d.engine.DurableInLedger())
+			d.must(d.close())
+			clean(t, d.path)
+			rewriteLog(t, d.path, func(g *commitlog.Group) {
+				in, err := newInflater()
+				must(t, err)
+				var decoded group
+				decoded.decode(in, g)
+				must(t, decoded.err)
+				if len(decoded.chunks) != 1 || len(decoded.chunks[0].rows) != 1 || upOf(decoded.chunks[0].rows[0].word) != uint64(c.ups) {
+					return
+				}
+				r := decoded.chunks[0].rows[0]
+				var b record.Builder
+				b.BeginBatch(r.ms, 0)
+				b.Message(typeUp, r.ordinal, r.size, dayOf(r.word), uint32(c.ups), 0)
+				if r.would == 0 {
+					b.Attach(&record.Extras{WouldDeny: codeMessageQuota, DayUsed: uint32(c.ups)})
+				}
+				compress, err := record.NewCompressor(1)
+				must(t, err)
+				g.Chunks = [][]byte{compress.Compress(nil, b.Finish(nil))}
+			})
+			finds(t, d.path, c.words...)
+		})
+	}
 }
 
 // TestSnapshotFile: a flipped byte, a missing file, rows that do not add up, and a broken chain are found.

@@ -35,8 +35,6 @@ func (s *Store) dropEarly() error {
 		if err := s.replace([]uint64{d.number}, nil, d.lastMs+1); err != nil {
 			return err
 		}
-		s.stats.earlyRows.Add(d.rows)
-		s.stats.earlyBytes.Add(uint64(d.bytes))
 	}
 }
 

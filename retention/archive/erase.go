@@ -116,19 +116,27 @@ func (s *Store) rewrite(ctx context.Context, old directory, nowMs int64) error {
 	return nil
 }
 
-// ErasedThrough returns the number up to which every erasure is done in all directories that have rows of its time, and
-// in the log. What was erased by a number that is not larger is nowhere on the disk.
+// ErasedThrough returns the number up to which every erasure is done in all directories that have rows of its time,
+// those that are being removed too, and in the log. What was erased by a number that is not larger is nowhere on the
+// disk.
 func (s *Store) ErasedThrough() uint64 {
-	m, e := s.erasing()
+	s.mu.Lock()
+	m, e, removing := s.m, s.erasures, slices.Clone(s.removing)
+	s.mu.Unlock()
 	if e == nil {
 		return 0
 	}
 	through := m.logErased
-	for i := range m.directories {
-		d := &m.directories[i]
+	look := func(d *directory) {
 		for _, x := range e.behind(d.erased, d.firstMs) {
 			through = min(through, x.Seq-1)
 		}
+	}
+	for i := range m.directories {
+		look(&m.directories[i])
+	}
+	for _, d := range removing {
+		look(&d.directory)
 	}
 	return through
 }

@@ -372,3 +372,47 @@ func TestEraseBesideDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestRemovalIsTriedAgain: a directory that was rewritten and cannot be removed, whatever step fails, is told, holds
+// what was erased on the disk, and is removed by the next Tidy.
+func TestRemovalIsTriedAgain(t *testing.T) {
+	for _, fails := range []string{"rename to remove run-1", "remove a file of run-1", "remove run-1"} {
+		h := newHistory(9, 4)
+		h.next(60, time.Minute)
+		h.secrets()
+		broken := errors.New("the disk does not")
+		isBroken := true
+		s := testStore(t, Options{EraseAfter: time.Hour, step: func(what string) error {
+			if isBroken && what == fails {
+				return broken
+			}
+			return nil
+		}})
+		h.groups[0].feed(t, s)
+		s.mustWriteRun(t)
+		nowMs := h.nowMs + time.Hour.Milliseconds()
+		s.SetErasures(NewErasures(1, []Erasure{erasureOf(2, 1, h.nowMs)}))
+		if err := s.LogErased(1, nowMs); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := s.Tidy(t.Context(), nowMs); !errors.Is(err, broken) {
+				t.Errorf("%s: %v", fails, err)
+			}
+			if through := s.ErasedThrough(); through != 0 {
+				t.Errorf("%s fails, and it is erased through %d", fails, through)
+			}
+		}
+		isBroken = false
+		if err := s.Tidy(t.Context(), nowMs); err != nil {
+			t.Errorf("%s fails no more: %v", fails, err)
+		}
+		if files, through := filesWith(t, s.o.Path, secretOf(2)), s.ErasedThrough(); len(files) > 0 || through != 1 {
+			t.Errorf("%s: erased through %d, and these hold it: %q", fails, through, files)
+		}
+		proveNoLeftovers(t, s)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -110,7 +110,8 @@ type Store struct {
 	gathered mark      // behind the last group in memory
 	firstMs  int64     // of the first group behind the position, 0: there is none
 	dirs     map[uint64]*openDir
-	uses     uint64 // of dirs, counted
+	removing []*openDir // no manifest names them, and they are on the disk still
+	uses     uint64     // of dirs, counted
 	opened   int
 	number   uint64 // of the next directory
 	failure  error  // no manifest can be written any more

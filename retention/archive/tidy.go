@@ -20,7 +20,10 @@ func (s *Store) Tidy(ctx context.Context, nowMs int64) error {
 		return err
 	}
 	defer s.calls.Done()
-	if err := s.removeDead(nowMs); err != nil {
+	s.mu.Lock()
+	left := slices.Clone(s.removing)
+	s.mu.Unlock()
+	if err := errors.Join(s.removeAll(left), s.removeDead(nowMs)); err != nil {
 		return fmt.Errorf("remove what is over from the archive: %w", err)
 	}
 	// What was just merged has nothing that is erased. A directory that cannot be merged keeps no other from being erased.
@@ -76,7 +79,8 @@ func (s *Store) removeDead(nowMs int64) error {
 }
 
 // replace has the manifest name other directories instead of some, and removes those from the disk. What can be read
-// begins at availableFromMs, if that is later than it did; 0 if nothing is lost.
+// begins at availableFromMs, if that is later than it did; 0 if nothing is lost. After an error of the removal the
+// manifest is replaced nevertheless.
 func (s *Store) replace(numbers []uint64, by []directory, availableFromMs int64) error {
 	var old []*openDir
 	err := s.update(func(m *manifest) {
@@ -84,24 +88,40 @@ func (s *Store) replace(numbers []uint64, by []directory, availableFromMs int64)
 		m.availableFrom = max(m.availableFrom, availableFromMs)
 	}, func() {
 		for _, n := range numbers {
-			s.dirs[n].gone = true
-			old = append(old, s.dirs[n])
+			d := s.dirs[n]
+			d.gone = true
+			old = append(old, d)
 			delete(s.dirs, n)
+			if availableFromMs > 0 {
+				s.stats.earlyRows.Add(d.rows)
+				s.stats.earlyBytes.Add(uint64(d.bytes))
+			}
 		}
+		s.removing = append(s.removing, old...)
 	})
 	if err != nil {
 		return err
 	}
-	for _, d := range old {
+	return s.removeAll(old)
+}
+
+// removeAll removes directories that no manifest names. Those that cannot be removed are tried again by the next Tidy.
+func (s *Store) removeAll(list []*openDir) error {
+	var errs []error
+	for _, d := range list {
 		if err := s.remove(d); err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
+		s.mu.Lock()
+		s.removing = slices.DeleteFunc(s.removing, func(o *openDir) bool { return o == d })
+		s.mu.Unlock()
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // remove removes a directory that no manifest names. It waits for those who read it now: a look each, which waits for
-// nobody. So a look that has begun finds its files.
+// nobody. So a look that has begun finds its files. What an earlier call has removed of it may be gone.
 func (s *Store) remove(d *openDir) error {
 	s.mu.Lock()
 	if d.readers > 0 {
@@ -117,11 +137,14 @@ func (s *Store) remove(d *openDir) error {
 		return err
 	}
 	path := filepath.Join(s.o.Path, d.name())
-	if err := os.Rename(path, path+removingSuffix); err != nil {
+	if err := os.Rename(path, path+removingSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove %q: %w", path, err)
 	}
 	path += removingSuffix
 	entries, err := os.ReadDir(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return disk.SyncDir(s.o.Path)
+	}
 	if err != nil {
 		return fmt.Errorf("remove %q: %w", path, err)
 	}

@@ -75,28 +75,7 @@ func TestProductWhereverItsEventsAre(t *testing.T) {
 			}
 		}
 	}
-	for range 30 {
-		r.append()
-	}
-	look("in the log")
-	r.must(r.view.Follow(t.Context(), 17, productOne{}))
-	look("some in memory")
-	r.must(r.view.Follow(t.Context(), 30, productOne{}))
-	look("all in memory")
-	r.must(r.store.WriteRun())
-	look("all in a run")
-	r.must(r.log.Release(r.nowMs, r.view.Position().Seq))
-	for range 30 {
-		r.append()
-	}
-	r.must(r.view.Follow(t.Context(), 45, productOne{}))
-	look("in a run, in memory, in the log")
-	r.must(r.store.WriteRun())
-	r.must(r.view.Follow(t.Context(), 60, productOne{}))
-	look("in runs and in memory")
-	r.must(r.store.WriteRun())
-	r.must(r.log.Release(r.nowMs, r.view.Position().Seq))
-	look("in three runs")
+	r.stages(look)
 	// Every row of the device is there, in the device's own order.
 	var sevens []string
 	q := r.product(true)

@@ -137,6 +137,35 @@ func (r *rig) proves(stage string) {
 	}
 }
 
+// stages logs groups and has look look at them wherever they are.
+func (r *rig) stages(look func(stage string)) {
+	r.t.Helper()
+	follow := func(seq uint64) { r.must(r.view.Follow(r.t.Context(), seq, productOne{})) }
+	for range 30 {
+		r.append()
+	}
+	look("in the log")
+	follow(17)
+	look("some in memory")
+	follow(30)
+	look("all in memory")
+	r.must(r.store.WriteRun())
+	look("all in a run")
+	r.must(r.log.Release(r.nowMs, r.view.Position().Seq))
+	look("all in a run, segments gone")
+	for range 30 {
+		r.append()
+	}
+	follow(45)
+	look("in a run, in memory, in the log")
+	r.must(r.store.WriteRun())
+	follow(60)
+	look("in runs and in memory")
+	r.must(r.store.WriteRun())
+	r.must(r.log.Release(r.nowMs, r.view.Position().Seq))
+	look("in three runs")
+}
+
 // TestEventsWhereverTheyAre: in the log, in memory, in a directory, in all of them, after the segments have gone; the
 // places stay the same.
 func TestEventsWhereverTheyAre(t *testing.T) {
@@ -153,28 +182,7 @@ func TestEventsWhereverTheyAre(t *testing.T) {
 		}))
 		places = append(places, list)
 	}
-	for range 30 {
-		r.append()
-	}
-	look("in the log")
-	r.must(r.view.Follow(t.Context(), 17, productOne{}))
-	look("some in memory")
-	r.must(r.view.Follow(t.Context(), 30, productOne{}))
-	look("all in memory")
-	r.must(r.store.WriteRun())
-	look("all in a run")
-	r.must(r.log.Release(r.nowMs, r.view.Position().Seq))
-	look("all in a run, segments gone")
-	for range 30 {
-		r.append()
-	}
-	r.must(r.view.Follow(t.Context(), 45, productOne{}))
-	look("in a run, in memory, in the log")
-	r.must(r.store.WriteRun())
-	r.must(r.view.Follow(t.Context(), 60, productOne{}))
-	r.must(r.store.WriteRun())
-	r.must(r.log.Release(r.nowMs, r.view.Position().Seq))
-	look("in three runs")
+	r.stages(look)
 	if first := r.log.First(); first < 30 {
 		t.Errorf("the log still begins with group %d", first)
 	}

@@ -96,6 +96,11 @@ race: tools ## run the tests with the race detector
 	@.ci/need gcc:gcc gcc:libc6-dev
 	CGO_ENABLED=1 go test -race -short -timeout $(TEST_TIMEOUT) ./...
 
+.PHONY: redoc
+redoc: ## take the script of /docs from its published package, as docs/redoc/LOCK has it
+	@.ci/need npm:npm openssl:openssl
+	@docs/redoc/fetch.sh
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME
 	.ci/fuzz $(FUZZTIME)

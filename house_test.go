@@ -22,6 +22,9 @@ import (
 // ruleNumberMax is the number of the last rule in RULES.md. Numbers are never given twice.
 const ruleNumberMax = 20
 
+// published is what is in the repository as others have published it; a test of its package knows its checksums.
+const published = "docs/redoc/"
+
 var (
 	forbiddenNames = []string{"util", "utils", "common", "helper", "helpers", "types", "misc", "base"}
 	unfinished     = regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
@@ -41,6 +44,9 @@ func TestTexts(t *testing.T) {
 		}
 		if err != nil {
 			t.Fatal(err)
+		}
+		if strings.HasPrefix(name, published) {
+			continue
 		}
 		for part := range strings.SplitSeq(name, "/") {
 			if saysNothing(strings.TrimSuffix(part, path.Ext(part))) {

@@ -1,5 +1,5 @@
 // Package console is HTTP for people: administration, devices, their licences and their log, sealed snapshots of usage,
-// and the daemon's health, metrics and OpenAPI description. It has no pages yet.
+// and the daemon's health, metrics and OpenAPI description, with the page /docs.
 //
 //	request ──► router ──► token and right ──► path, query, body ──► Engine, Queries ──► answer
 //	             (404, 405)    (401, 403)       (400, 404, 413, 415)    │       │

@@ -104,11 +104,20 @@ func TestOpenAPINamesRoles(t *testing.T) {
 	}
 }
 
-// /openapi.json needs no token.
+// The document and its page need no token, and the page comes with a policy that allows nothing inline.
 func TestOpenAPIIsServed(t *testing.T) {
 	d := newDaemon(t, nil)
-	ctx, _ := d.ask(request{method: "GET", uri: "/openapi.json"})
-	if ctx.Response.StatusCode() != 200 || !bytes.HasPrefix(ctx.Response.Body(), []byte(`{"openapi":"3.1.0","info":`)) {
-		t.Errorf("%d %.100s", ctx.Response.StatusCode(), ctx.Response.Body())
+	for uri, begin := range map[string]string{
+		"/openapi.json": `{"openapi":"3.1.0","info":`, "/docs": "<!doctype html>", "/docs/page.css": "body {",
+		"/docs/redoc.standalone.js": "/*! For license information",
+	} {
+		ctx, _ := d.ask(request{method: "GET", uri: uri})
+		if ctx.Response.StatusCode() != 200 || !bytes.HasPrefix(ctx.Response.Body(), []byte(begin)) {
+			t.Errorf("%s: %d %.100s", uri, ctx.Response.StatusCode(), ctx.Response.Body())
+		}
+		policy := string(ctx.Response.Header.Peek("Content-Security-Policy"))
+		if uri != "/openapi.json" && (!strings.HasPrefix(policy, "default-src 'none'") || strings.Contains(policy, "unsafe")) {
+			t.Errorf("%s: %q", uri, policy)
+		}
 	}
 }

@@ -81,9 +81,10 @@ func (h *Handler) routes() *router.Router {
 		get("/v1/snapshots/{snapshot}/{file}", access.RightUsage, (*call).downloadSnapshot)
 	}
 	h.routePrometheus(r)
+	h.routeOpenAPI(r)
 
 	for path, answer := range map[string]fasthttp.RequestHandler{
-		"/livez": h.livez, "/readyz": h.readyz, "/metrics": h.metrics, "/openapi.json": h.showOpenAPI,
+		"/livez": h.livez, "/readyz": h.readyz, "/metrics": h.metrics,
 	} {
 		r.GET(path, answer)
 		r.HEAD(path, answer)

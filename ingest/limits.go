@@ -106,7 +106,8 @@ const (
 	streamIdleTimeout = 4 * heartbeatEvery
 	// streamStopEvery is how often the reader of a stream that ends is woken, should it have missed the first time.
 	streamStopEvery = 10 * time.Millisecond
-	// streamCloseTimeout bounds the last write of a stream that the daemon ends as it stops.
+	// streamCloseTimeout bounds a write of a stream while the daemon stops, and so how long a client that reads nothing
+	// holds that up.
 	streamCloseTimeout = 3 * time.Second
 
 	// retryAfterMinSeconds and retryAfterSpreadSeconds make the jittered Retry-After of a 503.

@@ -22,16 +22,16 @@ import (
 // streamProtocol is the WebSocket subprotocol of event streams.
 const streamProtocol = "meterd.v1"
 
-// eventStreams counts the open event streams.
+// eventStreams are the open event streams.
 type eventStreams struct {
 	refused atomic.Uint64
 	mu      sync.Mutex
-	open    int           // guarded by mu
-	none    chan struct{} // guarded by mu: closed when no stream is open any more; nil if nobody waits for it
+	open    map[*eventStream]struct{} // guarded by mu
+	none    chan struct{}             // guarded by mu: closed when no stream is open; nil if nobody waits for it
 }
 
-// enter counts another stream and returns true, or returns false if there are too many, or closing is closed.
-func (e *eventStreams) enter(closing <-chan struct{}) bool {
+// enter adds a stream and returns true, or returns false if there are too many, or closing is closed.
+func (e *eventStreams) enter(s *eventStream, closing <-chan struct{}) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	select {
@@ -39,18 +39,21 @@ func (e *eventStreams) enter(closing <-chan struct{}) bool {
 		return false
 	default:
 	}
-	if e.open >= eventStreamsMax {
+	if len(e.open) >= eventStreamsMax {
 		e.refused.Add(1)
 		return false
 	}
-	e.open++
+	if e.open == nil {
+		e.open = map[*eventStream]struct{}{}
+	}
+	e.open[s] = struct{}{}
 	return true
 }
 
-func (e *eventStreams) leave() {
+func (e *eventStreams) leave(s *eventStream) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.open--; e.open == 0 && e.none != nil {
+	if delete(e.open, s); len(e.open) == 0 && e.none != nil {
 		close(e.none)
 		e.none = nil
 	}
@@ -59,7 +62,16 @@ func (e *eventStreams) leave() {
 func (e *eventStreams) count() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.open
+	return len(e.open)
+}
+
+// hurry bounds what writes may take from now on: a client that reads nothing must not hold up the end of the daemon.
+func (e *eventStreams) hurry() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for s := range e.open {
+		_ = s.conn.SetWriteDeadline(time.Now().Add(streamCloseTimeout)) // It fails on a closed connection.
+	}
 }
 
 // ended returns a channel that is closed when no stream is open.
@@ -70,7 +82,7 @@ func (e *eventStreams) ended() <-chan struct{} {
 		e.none = make(chan struct{})
 	}
 	none := e.none
-	if e.open == 0 {
+	if len(e.open) == 0 {
 		close(e.none)
 		e.none = nil
 	}
@@ -89,6 +101,7 @@ func (h *Handler) RegisterMetrics(set *metric.Set) {
 
 // Finish returns when the event streams, which Close has told to end, have answered what was decided, or ctx is done.
 func (h *Handler) Finish(ctx context.Context) {
+	h.events.hurry()
 	select {
 	case <-h.events.ended():
 	case <-ctx.Done():
@@ -253,7 +266,7 @@ func (s *eventStream) start(hijacked net.Conn) {
 	if h, ok := hijacked.(interface{ UnsafeConn() net.Conn }); ok {
 		s.conn = h.UnsafeConn()
 	}
-	if !s.h.events.enter(s.h.streams.closing) {
+	if !s.h.events.enter(s, s.h.streams.closing) {
 		_ = s.conn.Close() // The handshake is over: there is no other way to refuse.
 		return
 	}
@@ -263,7 +276,7 @@ func (s *eventStream) start(hijacked net.Conn) {
 	}
 	go s.receive()
 	go func() {
-		defer s.h.events.leave()
+		defer s.h.events.leave(s)
 		s.serve()
 	}()
 }

@@ -10,6 +10,9 @@ import (
 
 // An idle stream takes no more than limits.go and docs/stream.md say, also after it was busy.
 func TestIdleStreamsAreSmall(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes memory for each goroutine")
+	}
 	const streams, bytesMax = 300, 16 << 10
 	d := newGuardedDoor(t)
 	token := d.engine.Catalogue().Token("gateway")

@@ -139,6 +139,21 @@ func TestStreamSlowReader(t *testing.T) {
 	})
 }
 
+// A client that reads nothing does not hold up the end of the daemon for long.
+func TestStreamSlowReaderAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, client := toldStream(t, 400, 0)
+		nextRaw(t, bufio.NewReader(client))
+		synctest.Wait() // The commands are being written, and nobody reads them.
+		began := time.Now()
+		s.h.Close()
+		s.h.Finish(t.Context())
+		if waited := time.Since(began); waited != streamCloseTimeout {
+			t.Errorf("it was waited for for %s", waited)
+		}
+	})
+}
+
 // A silent stream ends when its token expires.
 func TestStreamEndsWithItsToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -157,6 +172,9 @@ func TestStreamEndsWithItsToken(t *testing.T) {
 // While a stream is busy neither reading nor deciding nor answering a batch allocates: what is left are the engine's
 // groups, which many batches share.
 func TestStreamDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes pools forget")
+	}
 	d := newGuardedDoor(t)
 	near, far := pair(t)
 	conn, err := far.conn()

@@ -250,13 +250,12 @@ func (s *eventStream) flush() {
 		s.out = s.out[:0]
 		return
 	}
-	within := streamWriteTimeout
+	_ = s.conn.SetWriteDeadline(time.Now().Add(streamWriteTimeout)) // It fails on a closed connection, as writing will.
 	select {
-	case <-s.h.streams.closing:
-		within = streamCloseTimeout
+	case <-s.h.streams.closing: // Perhaps hurry came just before.
+		_ = s.conn.SetWriteDeadline(time.Now().Add(streamCloseTimeout))
 	default:
 	}
-	_ = s.conn.SetWriteDeadline(time.Now().Add(within)) // It fails on a closed connection, as writing will.
 	if _, err := s.conn.Write(s.out); err != nil {
 		s.isBroken = true
 	}

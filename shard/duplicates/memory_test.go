@@ -200,8 +200,9 @@ func TestNothingIsAllocated(t *testing.T) {
 	m := New(Options{ShardMax: 64})
 	n := 0
 	next := func() {
-		k := keyOf(n)
-		n++
+		var k record.EventKey
+		binary.LittleEndian.PutUint32(k[8:], uint32(n*7919))
+		k[0], n = byte(n), n+1
 		m.Begin(&k, 1)
 		m.Remember(decided(k, 1))
 	}

@@ -126,7 +126,7 @@ func proveNoLeftovers(t *testing.T, s *Store) {
 }
 
 // TestDamagedDirectory: a directory that has gone bad fails what reads it, and names itself. What does not need it goes
-// on, and so does archiving.
+// on, and so do archiving and the merges of other spans.
 func TestDamagedDirectory(t *testing.T) {
 	h := newHistory(3, 8)
 	s := testStore(t, Options{})
@@ -170,8 +170,13 @@ func TestDamagedDirectory(t *testing.T) {
 	if _, err := s.Snapshot().Each(t.Context(), &q, func(*Row) bool { return true }); err != nil {
 		t.Errorf("what lies elsewhere: %v", err)
 	}
+	h.nowMs += 2 * day.Milliseconds()
+	feedRun()
 	if err := s.Tidy(t.Context(), h.nowMs); !errors.Is(err, disk.ErrDamaged) {
 		t.Errorf("the merge of a damaged directory: %v", err)
+	}
+	if x := s.Stats(); x.Merges != 1 || x.Spans != 1 {
+		t.Errorf("%d spans beside the damaged one were merged, want 1", x.Merges)
 	}
 	feedRun() // Archiving goes on.
 	if err := s.Close(); err != nil {

@@ -30,21 +30,30 @@ func (s *Store) Tidy(ctx context.Context, nowMs int64) error {
 	return errors.Join(s.mergeDue(ctx, nowMs), s.eraseDue(ctx, nowMs))
 }
 
-// mergeDue merges the runs of all spans that are to be merged, and removes what is too much meanwhile.
+// mergeDue merges the runs of all spans that are to be merged, and removes what is too much meanwhile. A span with a
+// damaged run keeps no other from being merged.
 func (s *Store) mergeDue(ctx context.Context, nowMs int64) error {
+	var errs []error
+	damaged := map[int64]bool{}
 	for ctx.Err() == nil {
 		if err := s.dropEarly(); err != nil {
-			return fmt.Errorf("remove what is too much from the archive: %w", err)
+			return errors.Join(append(errs, fmt.Errorf("remove what is too much from the archive: %w", err))...)
 		}
-		runs := s.dueRuns(nowMs)
+		runs := s.dueRuns(nowMs, damaged)
 		if len(runs) == 0 {
-			return nil
+			break
 		}
-		if err := s.merge(ctx, runs, nowMs); err != nil && ctx.Err() == nil {
-			return fmt.Errorf("merge %d runs of the archive: %w", len(runs), err)
+		err := s.merge(ctx, runs, nowMs)
+		if err == nil || ctx.Err() != nil {
+			continue
 		}
+		errs = append(errs, fmt.Errorf("merge %d runs of the archive: %w", len(runs), err))
+		if !errors.Is(err, disk.ErrDamaged) {
+			break
+		}
+		damaged[runs[0].span] = true
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // isDead reports whether none of a directory's rows can be read any more.
@@ -165,14 +174,14 @@ func (s *Store) remove(d *openDir) error {
 	return disk.SyncDir(s.o.Path)
 }
 
-// dueRuns returns the runs of the oldest span that is to be merged.
-func (s *Store) dueRuns(nowMs int64) []directory {
+// dueRuns returns the runs of the oldest span that is to be merged and is none of some.
+func (s *Store) dueRuns(nowMs int64, but map[int64]bool) []directory {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	bySpan := map[int64][]directory{}
 	var spans []int64
 	for _, d := range s.m.directories {
-		if d.level != levelRun {
+		if d.level != levelRun || but[d.span] {
 			continue
 		}
 		if bySpan[d.span] == nil {

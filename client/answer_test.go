@@ -138,7 +138,7 @@ func BenchmarkDecide(b *testing.B) {
 				_, _ = w.Write(appendAnswerUint(nil, 1, uint64(len(batch.Events))))
 			}))
 			defer srv.Close()
-			c, err := New(Options{URL: srv.URL, Producer: "bench"})
+			c, err := New(Options{URL: srv.URL, Producer: "bench", Transport: OverHTTP})
 			if err != nil {
 				b.Fatal(err)
 			}

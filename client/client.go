@@ -36,6 +36,7 @@ type Client struct {
 
 	commandsOpen atomic.Int64 // streams of commands
 
+	stream      *stream
 	sequences   sequences
 	offlineOwed atomic.Bool
 	preparing   chan struct{} // holds a token while a lane prepares for all, so that no batch overtakes it
@@ -43,13 +44,14 @@ type Client struct {
 
 // counters are the monotone figures of Stats.
 type counters struct {
-	requests, retries, replayed, ambiguous, unaskedLost, producerShared atomic.Uint64
-	commands, commandsIgnored, commandStreams                           atomic.Uint64
+	requests, streams, retries, replayed, ambiguous, unaskedLost, producerShared atomic.Uint64
+	commands, commandsIgnored, commandStreams                                    atomic.Uint64
 }
 
 // Stats are figures of a Client since New.
 type Stats struct {
-	Requests    uint64 // HTTP requests about events, those sent again included
+	Requests    uint64 // tries to have a batch decided, those sent again included
+	Streams     uint64 // times that the event stream was opened
 	Retries     uint64 // of them, with a sequence that was sent before
 	Replayed    uint64 // answers that had been given before: their batch was counted by a try whose answer was lost
 	Ambiguous   uint64 // counted events whose answer never came: they may or may not have been counted
@@ -93,6 +95,7 @@ func New(opts Options) (*Client, error) {
 		closing:     make(chan struct{}),
 		queue:       queue{eventsMax: opts.QueueEventsMax, bytesMax: opts.QueueBytesMax},
 	}
+	c.stream = &stream{client: c, url: base.JoinPath("v1", "stream").String(), turn: make(chan struct{}, 1)}
 	for range opts.InFlightMax {
 		l := &lane{client: c, wake: make(chan struct{}, 1), owed: tally{devices: map[deviceKey]*owedDevice{}}}
 		c.lanes = append(c.lanes, l)
@@ -139,6 +142,7 @@ func (c *Client) Close(ctx context.Context) error {
 	}
 	c.cancel()
 	<-finished
+	c.stream.close()
 	c.http.CloseIdleConnections()
 	return errors.Join(err, c.writeOff())
 }
@@ -172,6 +176,7 @@ func (c *Client) writeOff() (err error) {
 func (c *Client) Stats() Stats {
 	return Stats{
 		Requests:        c.stats.requests.Load(),
+		Streams:         c.stats.streams.Load(),
 		Retries:         c.stats.retries.Load(),
 		Replayed:        c.stats.replayed.Load(),
 		Ambiguous:       c.stats.ambiguous.Load(),

@@ -18,7 +18,10 @@ import (
 
 func newTestClient(t *testing.T, f *fakeMeterd, change func(*Options)) *Client {
 	t.Helper()
-	o := Options{URL: "http://meterd.test/base", Token: "secret", Producer: "gw-1", HTTPClient: &http.Client{Transport: f}}
+	o := Options{
+		URL: "http://meterd.test/base", Token: "secret", Producer: "gw-1", HTTPClient: &http.Client{Transport: f},
+		Transport: OverHTTP,
+	}
 	if change != nil {
 		change(&o)
 	}

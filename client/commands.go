@@ -49,7 +49,8 @@ type Command struct {
 // A command was heard when handle returned, and may come again when the stream breaks, so handle must bear repetition.
 // When meterd refuses the place where the stream broke off, because its data is another's, say, what it keeps is heard
 // from the beginning, after one refresh of everything. While handle runs nothing is read; a gateway that is slow enough
-// is cut off by meterd and goes on where it was. Two calls of Commands hear everything twice.
+// is cut off by meterd and goes on where it was. Over the event stream one call at a time may run; over HTTP two of them
+// hear everything twice.
 func (c *Client) Commands(ctx context.Context, handle func(Command)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -104,6 +105,9 @@ type commandStream struct {
 // follow opens the stream and hands its commands over until it breaks. It never returns nil as error; progress says
 // that something was heard.
 func (s *commandStream) follow(ctx context.Context) (progress bool, _ error) {
+	if s.client.opts.Transport == OverStream {
+		return s.followStream(ctx)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := newSilence(s.client.opts.HeartbeatTimeout, cancel)
@@ -138,6 +142,42 @@ func (s *commandStream) follow(ctx context.Context) (progress bool, _ error) {
 		progress = true
 		if e.hasID {
 			s.lastID = e.id
+		}
+	}
+}
+
+// followStream is follow on the stream that carries the events, too.
+func (s *commandStream) followStream(ctx context.Context) (progress bool, _ error) {
+	c := s.client
+	opening, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	defer cancel()
+	conn, unavailable := c.stream.get(opening)
+	if unavailable != nil {
+		return false, unavailable.Err
+	}
+	c.stats.commandStreams.Add(1)
+	c.commandsOpen.Add(1)
+	defer c.commandsOpen.Add(-1)
+	c.streamState(nil)
+	for {
+		select {
+		case m := <-conn.commands:
+			if conn.hasEnded() {
+				return progress, conn.err // It comes again: the next stream goes on behind the last one that was heard.
+			}
+			if cmd, ok := commandOf(m.Type, m.Product, m.Device, m.Reason); ok {
+				s.handle(cmd)
+				c.stats.commands.Add(1)
+			} else {
+				c.stats.commandsIgnored.Add(1)
+			}
+			progress = true
+			c.stream.heard(m.ID)
+			conn.acks <- struct{}{} // There is room: no more commands are sent than acknowledged.
+		case <-conn.ended:
+			return progress, conn.err
+		case <-ctx.Done():
+			return progress, context.Cause(ctx)
 		}
 	}
 }
@@ -196,6 +236,14 @@ func parseCommand(name string, data []byte) (cmd Command, ok bool) {
 		Device  string `json:"device"`
 		Reason  string `json:"reason"`
 	}
+	if json.Unmarshal(data, &said) != nil {
+		return Command{}, false
+	}
+	return commandOf(name, said.Product, said.Device, said.Reason)
+}
+
+// commandOf returns a command by its wire name; false as parseCommand.
+func commandOf(name, product, device, reason string) (cmd Command, ok bool) {
 	switch name {
 	case CommandDisconnect.String():
 		cmd.Kind = CommandDisconnect
@@ -204,15 +252,15 @@ func parseCommand(name string, data []byte) (cmd Command, ok bool) {
 	default:
 		return Command{}, false
 	}
-	if json.Unmarshal(data, &said) != nil || !event.ValidName([]byte(said.Product)) {
+	if !event.ValidName([]byte(product)) {
 		return Command{}, false
 	}
-	cmd.Product = said.Product
+	cmd.Product = product
 	if cmd.Kind == CommandDisconnect {
-		if !event.ValidName([]byte(said.Device)) {
+		if !event.ValidName([]byte(device)) {
 			return Command{}, false
 		}
-		cmd.Device, cmd.Reason = said.Device, said.Reason
+		cmd.Device, cmd.Reason = device, reason
 	}
 	return cmd, true
 }

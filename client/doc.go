@@ -1,9 +1,9 @@
 // Package client is the Go SDK of gateways: it asks meterd about events and hands back verdicts. It also has what a
 // program needs that administers meterd.
 //
-//	Decide, Submit ─► lane (by device) ─ gather ≤ Linger ─► batch ─ POST /v1/events ─► verdicts
-//	                  one batch in flight                   immutable body, sequence    │
-//	                  owed: what passed unasked ◄────────── not answered ◄──────────────┘
+//	Decide, Submit ─► lane (by device) ─ gather ≤ Linger ─► batch ─ stream or POST ─► verdicts
+//	                  one batch in flight                   immutable body, sequence   │
+//	                  owed: what passed unasked ◄────────── not answered ◄─────────────┘
 //
 // # Batches
 //
@@ -11,6 +11,18 @@
 // events are gathered into batches of protobuf. An event that finds no request of this client in flight is sent at
 // once. Otherwise it waits for more events, at most Linger or until the batch is full. A batch is encoded once,
 // gets its sequence with its first try, and is never changed, so that the same bytes can be sent again.
+//
+// # Transport
+//
+//	lanes ─ batches, acks ─────────► one WebSocket, GET /v1/stream ─► meterd
+//	lanes ◄─ answers, in order ────┘ │
+//	Commands ◄─ commands ────────────┘
+//
+// By default everything goes over one event stream, which is opened when it is first needed, and again when it broke. A
+// batch that was on a stream without an answer is in doubt, and is sent again on the next one with its sequence. Answers
+// come in order: one that is late for a third of Timeout ends the stream, since all behind it are late, too. No more is
+// in flight than meterd gives credit for. OverHTTP sends each batch as a request of its own, with the same bytes and the
+// same promises, for what lies between that lets no WebSocket pass.
 //
 // # Order
 //
@@ -21,7 +33,7 @@
 //
 // # Commands
 //
-//	Commands ◄─ one at a time ─ event: disconnect, refresh ◄─ GET /v1/commands?producer=…  (SSE, Last-Event-ID)
+//	Commands ◄─ one at a time ─ disconnect, refresh ◄─ stream, or GET /v1/commands?producer=… (Last-Event-ID)
 //
 // A gateway that has devices hears through Commands which of them to put offline (R3, R19, R20), and for which products
 // to forget the denials that it remembers. The stream is opened again from where it broke off, so no command is missed;

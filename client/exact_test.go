@@ -152,17 +152,18 @@ func TestRetriesAreExact(t *testing.T) {
 	}
 	for i := range uint64(24) {
 		seed := first + i
-		policy := Policy(i % 2)
-		t.Run(fmt.Sprintf("seed=%d,policy=%d", seed, policy), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { runExact(t, rand.New(rand.NewPCG(seed, uint64(policy))), policy) })
+		policy, transport := Policy(i%2), Transport(i/2%2)
+		t.Run(fmt.Sprintf("seed=%d,policy=%d,transport=%d", seed, policy, transport), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { runExact(t, rand.New(rand.NewPCG(seed, uint64(policy))), policy, transport) })
 		})
 	}
 }
 
-func runExact(t *testing.T, dice *rand.Rand, policy Policy) {
+func runExact(t *testing.T, dice *rand.Rand, policy Policy, transport Transport) {
 	m := newExactMeterd(rand.New(rand.NewPCG(dice.Uint64(), 1)), 10+dice.IntN(50))
 	m.latency = time.Duration(dice.IntN(5)) * time.Millisecond
 	c := newTestClient(t, &m.fakeMeterd, func(o *Options) {
+		o.Transport = transport
 		o.OnUnavailable, o.InFlightMax, o.BatchEventsMax = policy, 1+dice.IntN(16), 1+dice.IntN(20)
 		o.Timeout = time.Duration(100+dice.IntN(3000)) * time.Millisecond
 	})

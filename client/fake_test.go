@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -47,13 +48,23 @@ type fakeMeterd struct {
 	requests []request
 	atOnce   map[string]int // device → batches in flight that carry it
 	overlap  error          // set when one device was in two batches at once
+	streams  []*fakeSocket
+	// handshake, when it is set, answers what would open a stream
+	handshake *http.Response
+	acked     int      // commands
+	pongs     []string // their payloads
 }
 
 func (f *fakeMeterd) RoundTrip(hr *http.Request) (*http.Response, error) {
 	if trace := httptrace.ContextClientTrace(hr.Context()); trace != nil && trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{})
 	}
-	if hr.Method == http.MethodGet {
+	switch {
+	case hr.Header.Get("Upgrade") != "" && f.handshake != nil:
+		return f.handshake, nil
+	case hr.Header.Get("Upgrade") != "":
+		return f.upgrade(hr)
+	case hr.Method == http.MethodGet:
 		return f.lastSequence()
 	}
 	body, err := io.ReadAll(hr.Body)
@@ -64,12 +75,18 @@ func (f *fakeMeterd) RoundTrip(hr *http.Request) (*http.Response, error) {
 		path: hr.URL.Path, producer: hr.Header.Get("Meterd-Producer"), sequence: hr.Header.Get("Meterd-Sequence"),
 		token: hr.Header.Get("Authorization"), body: string(body),
 	}
-	isBatch := strings.HasSuffix(r.path, "/events")
-	if isBatch {
+	if r.isBatch() {
 		if r.lines, err = readBatch(body); err != nil {
 			return nil, err
 		}
 	}
+	return f.decide(r, hr.Context().Done())
+}
+
+func (r *request) isBatch() bool { return strings.HasSuffix(r.path, "/events") }
+
+// decide answers r, unless its caller is gone first.
+func (f *fakeMeterd) decide(r request, gone <-chan struct{}) (*http.Response, error) {
 	f.enter(r, 1)
 	defer f.enter(r, -1)
 	f.mu.Lock()
@@ -77,19 +94,20 @@ func (f *fakeMeterd) RoundTrip(hr *http.Request) (*http.Response, error) {
 	f.mu.Unlock()
 	select {
 	case <-time.After(latency):
-	case <-hr.Context().Done():
-		return nil, hr.Context().Err()
+	case <-gone:
+		return nil, context.Canceled
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.requests = append(f.requests, r)
 	resp := acceptAll(r)
 	if f.answer != nil {
+		var err error
 		if resp, err = f.answer(len(f.requests), r); err != nil {
 			return nil, err
 		}
 	}
-	if isBatch && resp.StatusCode == http.StatusOK {
+	if r.isBatch() && resp.StatusCode == http.StatusOK {
 		encodeAnswer(resp)
 	}
 	return resp, nil

@@ -1,6 +1,10 @@
 package client
 
-import "time"
+import (
+	"time"
+
+	"github.com/meterd/meterd/event"
+)
 
 // Every bound of the client, each with the reason for its size.
 const (
@@ -30,6 +34,12 @@ const (
 	// answerBytesMin and answerBytesPerEvent bound an answer: a denial with all its fields takes under 300 bytes.
 	answerBytesMin      = 64 << 10
 	answerBytesPerEvent = 512
+	// streamMessageBytesMax bounds a message of the stream: the answer to the largest batch.
+	streamMessageBytesMax = answerBytesMin + answerBytesPerEvent*event.EventsMax
+	// streamBufferBytes is what is read of the stream at a time.
+	streamBufferBytes = 16 << 10
+	// streamCommandsMax bounds the commands that are received and not carried out: eight times what meterd sends.
+	streamCommandsMax = 4096
 	// sequenceWindow is how many batches may follow one that is not answered. meterd remembers the last 256 sequences of a
 	// producer; the rest is for copies that a network delivers late, at most one a lane.
 	sequenceWindow = 256 - inFlightLimit

@@ -20,6 +20,15 @@ const (
 	FailOpen                 // the event passes unasked and is reported later
 )
 
+// Transport is how batches reach meterd.
+type Transport uint8
+
+// The transports.
+const (
+	OverStream Transport = iota // all on one WebSocket, with the commands: the least time for each
+	OverHTTP                    // a request each, for what lies between that lets no WebSocket pass
+)
+
 // Options of a Client. URL and Producer are needed; every other zero value stands for its default.
 type Options struct {
 	URL   string // of meterd, http or https, a path prefix allowed
@@ -27,6 +36,8 @@ type Options struct {
 	// Producer is this gateway's name, its own among all gateways: the holder of the devices that connect through it, and
 	// whose sequences make retries exact. 1 to 64 bytes of A-Z a-z 0-9 . _ : -
 	Producer string
+
+	Transport Transport // default OverStream
 
 	Linger         time.Duration // an event waits at most this long for others; default 1 ms
 	BatchEventsMax int           // events a request; default 4096, at most event.EventsMax
@@ -124,6 +135,9 @@ func (o Options) Validate() error {
 	}
 	if o.HeartbeatTimeout < 0 {
 		fault("HeartbeatTimeout %v: must not be negative", o.HeartbeatTimeout)
+	}
+	if o.Transport > OverHTTP {
+		fault("Transport %d: must be OverStream or OverHTTP", o.Transport)
 	}
 	if o.OnUnavailable > FailOpen {
 		fault("OnUnavailable %d: must be FailClosed or FailOpen", o.OnUnavailable)

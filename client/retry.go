@@ -46,14 +46,7 @@ func (c *Client) attempt(b *batch, deadline time.Time) ([]Verdict, *UnavailableE
 		c.stats.retries.Add(1)
 	}
 	c.stats.requests.Add(1)
-	r, err := c.call(
-		ctx,
-		http.MethodPost,
-		c.eventsURL,
-		b.body,
-		b.ticket.sequence,
-		answerBytesMin+answerBytesPerEvent*len(b.entries),
-	)
+	r, err := c.ask(ctx, b)
 	if err != nil {
 		b.inDoubt = b.inDoubt || err.Ambiguous
 		return nil, err
@@ -67,6 +60,15 @@ func (c *Client) attempt(b *batch, deadline time.Time) ([]Verdict, *UnavailableE
 		c.stats.replayed.Add(1)
 	}
 	return verdicts, nil
+}
+
+// ask sends b once.
+func (c *Client) ask(ctx context.Context, b *batch) (reply, *UnavailableError) {
+	if c.opts.Transport == OverStream {
+		return c.stream.ask(ctx, b.body, b.ticket.sequence)
+	}
+	answerMax := answerBytesMin + answerBytesPerEvent*len(b.entries)
+	return c.call(ctx, http.MethodPost, c.eventsURL, b.body, b.ticket.sequence, answerMax)
 }
 
 // prepare makes the call that OweOffline asked for and learns where the sequences go on, one lane for all.

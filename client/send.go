@@ -131,7 +131,10 @@ func header(o *Options) http.Header {
 // was counted. Another 5xx, and a 503 without a code, may come from something between here and meterd that had handed
 // the request on; they promise nothing, nor does a 2xx that is not in the contract.
 func refusal(resp *http.Response, answer []byte) *UnavailableError {
-	p := problemOf(resp, answer)
+	return unavailable(problemOf(resp, answer))
+}
+
+func unavailable(p *Problem) *UnavailableError {
 	isRefused := p.Status >= 300 && p.Status < 500 || p.Status == http.StatusServiceUnavailable && p.Code != ""
 	return &UnavailableError{Ambiguous: !isRefused, Status: p.Status, RetryAfter: p.RetryAfter, Err: p}
 }

@@ -5,7 +5,7 @@
 //	                             3.1.1: acknowledged and dropped; QoS 0: dropped
 //	PUBLISH out ───► down        decided in the subscriber's write loop, right before it is written; denied: not written
 //	connection over► disconnect  when it was the device's last one
-//	/v1/commands ──► disconnect: connections closed, DISCONNECT 0x97 quota exceeded, 0x87 not authorized,
+//	commands ──────► disconnect: connections closed, DISCONNECT 0x97 quota exceeded, 0x87 not authorized,
 //	                             0x98 administrative action
 //	start ─────────► /v1/producers/{producer}/offline, before the first connection is taken
 //
@@ -100,7 +100,7 @@
 //
 // # Retries
 //
-// Every batch of events has a sequence, and what gets no answer is sent again with it (package client), so that a lost
+// Events and commands have one WebSocket (--transport stream), or HTTP. Every batch of events has a sequence, and what gets no answer is sent again with it (package client), so that a lost
 // answer, a connection that breaks and a meterd that is restarted lose and double nothing. Devices wait meanwhile, for
 // --ask-timeout. Failing closed that is longer than a restart takes (15 s); failing open it is 3 s, since what passes
 // unasked is reported later as exactly. --producer must be this gateway's own: two of one name are found by their

@@ -40,6 +40,7 @@ func start(t *testing.T, f *fakeMeterd, change func(*options)) *running {
 		producer:      "gw-test",
 		identity:      identityClientID,
 		onUnavailable: "closed",
+		transport:     "http",
 		askTimeout:    patience,
 	}
 	if change != nil {

@@ -82,6 +82,7 @@ func (m *meter) ofClient(c *client.Client) {
 	}
 	counter("requests_total", "Requests about events, those sent again included.",
 		func(s client.Stats) uint64 { return s.Requests })
+	counter("streams_total", "Times that the event stream was opened.", func(s client.Stats) uint64 { return s.Streams })
 	counter("retries_total", "Requests that were sent again.", func(s client.Stats) uint64 { return s.Retries })
 	counter("replayed_total", "Answers that meterd had given before: they were lost on the way at first.",
 		func(s client.Stats) uint64 { return s.Replayed })

@@ -21,6 +21,7 @@ type options struct {
 	token         string
 	tokenFile     string
 	producer      string
+	transport     string
 	identity      string
 	onUnavailable string
 	askTimeout    time.Duration // 0 stands for the policy's
@@ -44,6 +45,12 @@ func (o *options) flags(fs *pflag.FlagSet) {
 		"mqtt-gateway",
 		"this gateway's `name` for meterd, its own among all gateways: the holder of its devices, and what makes retries "+
 			"exact",
+	)
+	fs.StringVar(
+		&o.transport,
+		"transport",
+		"stream",
+		"how meterd is asked: `stream` has one WebSocket, http a request a batch, for proxies that let no WebSocket pass",
 	)
 	fs.StringVar(&o.identity, "identity", identityClientID,
 		"what names a device: `client-id` (username = product, client id = device) or username (\"product/device\")")
@@ -106,6 +113,9 @@ func (o *options) resolve() error {
 	if o.onUnavailable != "closed" && o.onUnavailable != "open" {
 		faults = append(faults, fmt.Errorf("--on-unavailable %q: must be closed or open", o.onUnavailable))
 	}
+	if o.transport != "stream" && o.transport != "http" {
+		faults = append(faults, fmt.Errorf("--transport %q: must be stream or http", o.transport))
+	}
 	if o.askTimeout < 0 || o.askTimeout > askTimeoutMax {
 		faults = append(faults, fmt.Errorf("--ask-timeout %v: must be 0 to %v", o.askTimeout, askTimeoutMax))
 	}
@@ -126,6 +136,9 @@ func (o *options) resolve() error {
 // clientOptions returns how meterd is asked.
 func (o *options) clientOptions() client.Options {
 	opts := client.Options{URL: o.meterdURL, Token: o.token, Producer: o.producer, Timeout: askTimeoutClosed}
+	if o.transport == "http" {
+		opts.Transport = client.OverHTTP
+	}
 	if o.onUnavailable == "open" {
 		opts.OnUnavailable, opts.Timeout = client.FailOpen, askTimeoutOpen
 	}

@@ -54,6 +54,7 @@ func TestOptions(t *testing.T) {
 		"--identity":       {"--identity", "password"},
 		"--on-unavailable": {"--on-unavailable", "maybe"},
 		"--ask-timeout":    {"--ask-timeout", "11m"},
+		"--transport":      {"--transport", "pigeon"},
 		"exclude":          {"--token", "a", "--token-file", file},
 		"admin.token":      {"--token-file", file + ".missing"},
 		"producer":         {"--producer", "a b"},

@@ -119,8 +119,8 @@ func TestBatchesAreReadAsWritten(t *testing.T) {
 // batchOverhead is what all columns of a batch take once: a key and a length each.
 const batchOverhead = 11 * 5
 
-// BenchmarkDecide measures the client over real sockets against a server that accepts everything: what it costs, not what
-// meterd does.
+// BenchmarkDecide measures the client over real sockets against a server that accepts everything: what it costs, not
+// what meterd does.
 func BenchmarkDecide(b *testing.B) {
 	for _, callers := range []int{1, 64, 1024} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {

@@ -49,8 +49,8 @@ type Command struct {
 // A command was heard when handle returned, and may come again when the stream breaks, so handle must bear repetition.
 // When meterd refuses the place where the stream broke off, because its data is another's, say, what it keeps is heard
 // from the beginning, after one refresh of everything. While handle runs nothing is read; a gateway that is slow enough
-// is cut off by meterd and goes on where it was. Over the event stream one call at a time may run; over HTTP two of them
-// hear everything twice.
+// is cut off by meterd and goes on where it was. Over the event stream one call at a time may run; over HTTP two of
+// them hear everything twice.
 func (c *Client) Commands(ctx context.Context, handle func(Command)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

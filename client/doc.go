@@ -19,17 +19,17 @@
 //	Commands ◄─ commands ────────────┘
 //
 // By default everything goes over one event stream, which is opened when it is first needed, and again when it broke. A
-// batch that was on a stream without an answer is in doubt, and is sent again on the next one with its sequence. Answers
-// come in order: one that is late for a third of Timeout ends the stream, since all behind it are late, too. No more is
-// in flight than meterd gives credit for. OverHTTP sends each batch as a request of its own, with the same bytes and the
-// same promises, for what lies between that lets no WebSocket pass.
+// batch that was on a stream without an answer is in doubt, and is sent again on the next one with its sequence.
+// Answers come in order: one that is late for a third of Timeout ends the stream, since all behind it are late, too. No
+// more is in flight than meterd gives credit for. OverHTTP sends each batch as a request of its own, with the same
+// bytes and the same promises, for what lies between that lets no WebSocket pass.
 //
 // # Order
 //
 // The server decides a batch in order, but not two batches that are in flight together. So every device belongs to one
 // of InFlightMax lanes (by a hash of its name), a lane has at most one batch in flight, and events of a device are
-// decided in the order in which they were handed in. Lanes were chosen over a single batch in flight because one slow answer
-// then delays 1/InFlightMax of the devices, and because the server's log needs several requests to fill a group.
+// decided in the order in which they were handed in. Lanes were chosen over a single batch in flight because one slow
+// answer then delays 1/InFlightMax of the devices, and because the server's log needs several requests to fill a group.
 //
 // # Commands
 //

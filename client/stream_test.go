@@ -155,7 +155,8 @@ func TestStreamIsRefused(t *testing.T) {
 		"an old meterd": {respond(404, `{"code":"not_found"}`), "not_found"},
 		"no WebSocket":  {respond(200, "hello"), "status 200"},
 		"another key": {
-			&http.Response{StatusCode: 101, Header: http.Header{"Upgrade": {"websocket"}}, Body: &deafSocket{}}, "does not speak",
+			&http.Response{StatusCode: 101, Header: http.Header{"Upgrade": {"websocket"}}, Body: &deafSocket{}},
+			"does not speak",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

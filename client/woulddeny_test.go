@@ -8,8 +8,8 @@ import (
 	"github.com/meterd/meterd/event/wire"
 )
 
-// TestWouldDeny: an event that a quota would have denied is accepted, and its verdict says so; an answer that says it of
-// another event is none.
+// TestWouldDeny: an event that a quota would have denied is accepted, and its verdict says so; an answer that says it
+// of another event is none.
 func TestWouldDeny(t *testing.T) {
 	quota := event.Verdict{Code: event.MessageQuotaExceeded, Limit: 1500, Used: 1501, ResetsAtMs: 1_795_478_400_000}
 	answer := func(denied, would []int) []byte {

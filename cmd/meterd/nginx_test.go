@@ -157,14 +157,15 @@ func TestNginxForEMQX(t *testing.T) {
 		path string
 		want bool
 	}{
-		{"/emqx/up/p1/d1", false}, // It must connect first.
+		{"/emqx/publish/p1/d1", false}, // It must connect first.
 		{"/emqx/connect/p1/d1", true},
-		{"/emqx/up/p1/d1", true},
-		{"/emqx/up/p1/d1", true},
-		{"/emqx/up/p1/d1", false},
+		{"/emqx/publish/p1/d1", true},
+		{"/emqx/publish/p1/d1", true},
+		{"/emqx/publish/p1/d1", false},
 		{"/emqx/connect/p2/d1", false},
+		{"/emqx/subscribe/p1/d1", true},
 		{"/emqx/ota/p1/d1", false},
-		{"/emqx/up/p1/d%22,%22x", false},
+		{"/emqx/publish/p1/d%22,%22x", false},
 		{"/", false},
 	} {
 		if got := n.allows(step.path); got != step.want {
@@ -175,7 +176,7 @@ func TestNginxForEMQX(t *testing.T) {
 		t.Errorf("2 of 3 messages are allowed: %d up, %d denied", v.Messages.Up, v.Messages.Denied)
 	}
 	d.kill()
-	if n.allows("/emqx/up/p1/d1") {
+	if n.allows("/emqx/publish/p1/d1") {
 		t.Error("a message was allowed without meterd")
 	}
 }

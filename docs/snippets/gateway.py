@@ -37,6 +37,8 @@ class Meterd:
             if e.code == 404:
                 return None  # meterd does not know this name yet.
             raise Unavailable(e.read().decode()) from e
+        except (OSError, http.client.HTTPException, ValueError) as e:
+            raise Unavailable(f"no answer: {e}") from e
 
     def decide(self, events):
         """Asks about events, in order. Returns for each None if it may pass, or its denial."""

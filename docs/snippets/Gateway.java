@@ -76,8 +76,8 @@ public final class Gateway {
   }
 
   /**
-   * Without an answer nobody knows what was counted. The same bytes with the same sequence are sent again until there is
-   * one: they count once, however often they come.
+   * Without an answer nobody knows what was counted. The same bytes with the same sequence are sent again until there
+   * is one: they count once, however often they come.
    */
   private String post(HttpRequest request) throws IOException, InterruptedException {
     for (int attempt = 0; attempt < TRIES; attempt++) {

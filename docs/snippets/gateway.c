@@ -4,8 +4,8 @@
  *
  *   cc -o gateway docs/snippets/gateway.c && ./gateway PRODUCT DEVICE MESSAGES
  *
- * It speaks plain HTTP, to a meterd on the same machine. For TLS, and to keep connections open, use libcurl in the place
- * of exchange(); what it must not do is change a body or a sequence that was sent once.
+ * It speaks plain HTTP, to a meterd on the same machine. For TLS, and to keep connections open, use libcurl in the
+ * place of exchange(); what it must not do is change a body or a sequence that was sent once.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <netdb.h>

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -33,5 +34,45 @@ func TestNoEventAllocates(t *testing.T) {
 	t.Logf("%.0f allocations a batch of 10, %.0f a batch of 20,000", few, many)
 	if many > few+10 {
 		t.Errorf("a batch of 10 events allocates %.0f times, one of 20,000 %.0f times", few, many)
+	}
+}
+
+// Nor does an event that is remembered by its source and id allocate, nor a duplicate of it: what is allocated now and
+// then is the memory of all.
+func TestNoCloudEventAllocates(t *testing.T) {
+	const events, batches = 1000, 40
+	m := newMachine(t)
+	m.product("p", `{"messages_per_day":null}`, 0)
+	m.submit(line("connect", "p", "d"))
+	var requests []*Request
+	for b := range batches {
+		list := make([]string, events)
+		for i := range list {
+			list[i] = cloud("up", "/a", fmt.Sprint(b, "-", i))
+		}
+		requests = append(requests, clouds(t, list...))
+	}
+	// One request's memory is used for all, as the door does.
+	r := &Request{}
+	for _, pass := range []string{"events", "duplicates"} {
+		next := 0
+		send := func() {
+			r.Batch = requests[next].Batch
+			next++
+			if err := m.Submit(r); err != nil || r.Result.Accepted != events {
+				t.Fatal(r.Result.Accepted, err)
+			}
+		}
+		for range 10 {
+			send()
+		}
+		n := testing.AllocsPerRun(batches-11, send)
+		t.Logf("%.0f allocations a batch of %d %s", n, events, pass)
+		if n > events/5 {
+			t.Errorf("%.0f allocations a batch of %d %s", n, events, pass)
+		}
+	}
+	if n := m.repeats.Len(); n != events*batches {
+		t.Errorf("%d are remembered", n)
 	}
 }

@@ -1,5 +1,5 @@
-// Package docs holds the description of meterd's HTTP as OpenAPI, which the daemon serves at /openapi.json. It is written
-// once, in openapi.yaml.
+// Package docs holds the description of the HTTP of meterd as OpenAPI, which the daemon serves at /openapi.json. It is
+// written once, in openapi.yaml.
 //
 //	openapi.yaml ──► OpenAPI: the same as JSON ──► console ──► /openapi.json
 //	                              │

@@ -119,8 +119,8 @@ type logView struct {
 	PayloadTruncated bool `json:"payload_truncated"`
 }
 
-// try makes a request with the administrator's token. Request and answer must be as docs/openapi.yaml says. header holds names and values in turn; an empty value takes a
-// header away.
+// try makes a request with the administrator's token. header holds names and values in turn; an empty value takes a
+// header away. Request and answer must be as docs/openapi.yaml says.
 func (d *daemon) try(method, path string, body []byte, header ...string) (answer, error) {
 	req, err := http.NewRequest(method, d.scheme+"://"+d.run.address+path, bytes.NewReader(body))
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package contract compares real requests and answers with docs/openapi.yaml. Only tests use it.
 //
-//	docs.OpenAPI ──► closed: no members beyond those that are named ──► kin-openapi: routes, parameters, headers, statuses
+//	docs.OpenAPI ──► closed: no members but those that are named ──► kin-openapi: routes, parameters, headers, statuses
 //	                                                                └─► JSON Schema 2020-12, compiled once: bodies
 //	a test's request, the daemon's answer ──► Check ──► error, or nil
 //

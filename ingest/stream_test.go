@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -380,6 +381,34 @@ func TestStreamFragments(t *testing.T) {
 		}
 	}
 	c.expect("3: accepted 1")
+}
+
+// Batches of all sizes, many at a time, arrive whole and in order; the buffers that grow for them are given back.
+func TestStreamLargeBatches(t *testing.T) {
+	d := newGuardedDoor(t)
+	c := d.openStream(d.serve(), "gateway", "?producer=gw-1")
+	c.send(1, streamBatch("connect pa d1"))
+	c.expect("1: accepted 1")
+	sizes := []int{1, 1000, 1, 30_000, 30_000, 700, 700, 65_536, 65_536, 2, 1000, 1000, 1000, 1000, 1}
+	for n, events := range sizes {
+		batch := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "pa")
+		batch = protowire.AppendString(protowire.AppendTag(batch, 2, protowire.BytesType), "d1")
+		types := bytes.Repeat([]byte{byte(event.Up)}, events)
+		c.send(uint64(10+n), protowire.AppendBytes(protowire.AppendTag(batch, 3, protowire.BytesType), types))
+	}
+	for n, events := range sizes {
+		f := c.next()
+		var a wire.Answer
+		if err := a.Decode(f.Body); err != nil || f.Sequence != uint64(10+n) ||
+			int(a.Accepted)+len(a.Denied) != events {
+			t.Fatalf("%d of %d: %d accepted, %d denied, %v", f.Sequence, events, a.Accepted, len(a.Denied), err)
+		}
+	}
+	d.must(c.conn.Close())
+	<-d.handler.events.ended()
+	if used := d.handler.admission.used.Load(); used != 0 {
+		t.Errorf("%d bytes are still charged", used)
+	}
 }
 
 // A token that is deleted ends its stream at once, though nothing is sent on it, and decides nothing.

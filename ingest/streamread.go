@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
 	"time"
 
@@ -342,13 +343,12 @@ func (s *eventStream) makeRoom() bool {
 		s.isBusy = false
 	}
 	switch size := len(s.in); {
+	case s.need > streamBufferKept && s.need > size:
+		return s.grow(s.need)
 	case s.need > size:
-		for size = max(2*size, streamBufferIdle); size < min(s.need, streamBufferFree); {
-			size *= 2
-		}
-		return s.grow(max(size, s.need))
-	case s.isFull && size < streamBufferFree:
-		return s.grow(min(4*size, streamBufferFree))
+		return s.grow(max(1<<bits.Len(uint(s.need-1)), streamBufferIdle))
+	case s.isFull && size < streamBufferKept: // More has arrived.
+		return s.grow(min(4*size, streamBufferKept))
 	case s.from+s.need > size || s.to == size:
 		s.to = copy(s.in, s.in[s.from:s.to])
 		s.from = 0
@@ -356,21 +356,29 @@ func (s *eventStream) makeRoom() bool {
 	return true
 }
 
-// grow gives the stream a buffer of size bytes. One above streamBufferFree is charged together with what the call of its
-// message will need, so that who has a large message does not wait a second time.
+// grow gives the stream a buffer of size bytes. One above streamBufferFree that is needed is charged together with what
+// the call of its message will need, so that who has a large message does not wait a second time; one that only takes
+// more at a time is left out if memory is short.
 func (s *eventStream) grow(size int) bool {
-	need := int64(size) - s.charged
-	if size > streamBufferFree {
-		ahead := int64(size) * costFactor
-		if !s.h.admission.await(need+ahead-s.ahead, s.over) {
+	more := int64(size) - s.charged
+	switch {
+	case size <= streamBufferFree:
+		s.h.admission.used.Add(more)
+	case s.need > len(s.in):
+		ahead := int64(s.need) * costFactor
+		if !s.h.admission.await(more+ahead-s.ahead, s.over) {
 			return false
 		}
 		s.ahead = ahead
-	} else {
-		s.h.admission.used.Add(need)
+	case s.h.admission.isHalfFull() || !s.h.admission.take(more):
+		size = len(s.in)
+		more = 0
 	}
-	s.charged += need
-	in := make([]byte, size)
+	s.charged += more
+	in := s.in
+	if size != len(in) {
+		in = make([]byte, size)
+	}
 	s.to = copy(in, s.in[s.from:s.to])
 	s.in, s.from = in, 0
 	return true

@@ -97,7 +97,12 @@ func New(opts Options) (*Client, error) {
 	}
 	c.stream = &stream{client: c, url: base.JoinPath("v1", "stream").String(), turn: make(chan struct{}, 1)}
 	for range opts.InFlightMax {
-		l := &lane{client: c, wake: make(chan struct{}, 1), owed: tally{devices: map[deviceKey]*owedDevice{}}}
+		l := &lane{
+			client: c,
+			wake:   make(chan struct{}, 1),
+			owed:   tally{devices: map[deviceKey]*owedDevice{}},
+			known:  map[deviceKey]known{},
+		}
 		c.lanes = append(c.lanes, l)
 		c.running.Go(l.run)
 	}
@@ -154,8 +159,11 @@ func (c *Client) writeOff() (err error) {
 		if l.held == nil {
 			continue
 		}
-		held += len(l.held.entries)
 		for i := range l.held.entries {
+			if l.held.entries[i].owed == nil {
+				continue
+			}
+			held++
 			if !repeatable(l.held.entries[i].record.typ) {
 				c.stats.ambiguous.Add(1)
 			}
@@ -198,7 +206,7 @@ func (c *Client) lane(e *Event) *lane {
 	return c.lanes[h%uint64(len(c.lanes))]
 }
 
-// passes reports whether an event that cannot be asked about passes all the same.
+// passes reports whether an event that cannot be asked about passes whatever is known of its device.
 func (c *Client) passes(t event.Type) bool {
 	return c.opts.OnUnavailable == FailOpen || t == event.Disconnect
 }

@@ -93,10 +93,7 @@ func (c *Client) enterFull(ctx context.Context, p *Pending) error {
 		}
 		return c.enqueue(l, p)
 	}
-	if !c.passes(p.event.Type) {
-		return ErrOverloaded
-	}
-	return l.passUnasked(p)
+	return l.decideUnasked(p)
 }
 
 // enqueue puts list, which has room, into l's queue. After Close all fail with ErrClosed.

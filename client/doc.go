@@ -107,6 +107,10 @@
 // sequence before anything else of its lane, for as long as it takes: so what passed is counted once in the end,
 // whether it was asked about or not. What the tally has no room for is counted in Stats and not reported.
 //
+// LastKnown is between the two: what meterd last said about a device and kind of event holds, until a quota's window
+// ends. What passes is reported as with FailOpen. What does not pass, but was sent in a batch that is in doubt with
+// events that do, is Ambiguous: that batch is sent again whole.
+//
 // A disconnect cannot be denied, so it is kept and reported under either policy. It and connect count nothing when
 // repeated (R1, R3); those are reported with a new sequence even after doubt.
 //

@@ -152,7 +152,7 @@ func TestRetriesAreExact(t *testing.T) {
 	}
 	for i := range uint64(24) {
 		seed := first + i
-		policy, transport := Policy(i%2), Transport(i/2%2)
+		policy, transport := Policy(i%3), Transport(i%2)
 		t.Run(fmt.Sprintf("seed=%d,policy=%d,transport=%d", seed, policy, transport), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { runExact(t, rand.New(rand.NewPCG(seed, uint64(policy))), policy, transport) })
 		})

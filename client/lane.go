@@ -15,6 +15,7 @@ type lane struct {
 	mu      sync.Mutex
 	queue   []*Pending // in the order in which events were handed in
 	owed    tally
+	known   map[deviceKey]known // with LastKnown
 	closing bool
 
 	// Only run and what it calls touch these.
@@ -48,17 +49,24 @@ func (l *lane) enqueue(list []*Pending) bool {
 	return true
 }
 
-// passUnasked resolves p at once and keeps it to be reported; ErrClosed after close.
-func (l *lane) passUnasked(p *Pending) error {
+// decideUnasked resolves p at once as the policy says, and keeps what passes to be reported. ErrOverloaded when it says
+// nothing, ErrClosed after close.
+func (l *lane) decideUnasked(p *Pending) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closing {
 		return ErrClosed
 	}
-	l.owe(&p.event)
+	v, isDecided := l.policy(&p.event)
+	if !isDecided {
+		return ErrOverloaded
+	}
+	if v.Accepted {
+		l.owe(&p.event)
+		l.nudge()
+	}
 	p.claim()
-	p.resolve(accepted(true), nil)
-	l.nudge()
+	p.resolve(v, nil)
 	return nil
 }
 
@@ -231,8 +239,7 @@ func (l *lane) note(o outcome) {
 func (l *lane) settle(b *batch, o outcome) {
 	l.note(o)
 	l.mu.Lock()
-	if o.err != nil && o.err.Ambiguous && !o.final && l.client.opts.OnUnavailable == FailOpen {
-		l.hold(b)
+	if o.err != nil && o.err.Ambiguous && !o.final && l.client.opts.OnUnavailable != FailClosed && l.hold(b, o.err) {
 		l.mu.Unlock()
 		return
 	}
@@ -242,10 +249,14 @@ func (l *lane) settle(b *batch, o outcome) {
 		en := &b.entries[i]
 		switch {
 		case en.pending != nil && o.err == nil:
+			l.learn(&en.pending.event, o.verdicts[i])
 			en.pending.resolve(o.verdicts[i], nil)
 		case en.pending != nil:
 			l.fail(en.pending, o.err)
+		case en.owed == nil: // It was told something when the batch was held.
 		case o.err == nil:
+			e := en.owed.event(en.record)
+			l.learn(&e, o.verdicts[i])
 		case !o.err.Ambiguous || repeatable(en.record.typ):
 			en.owed.kept = append(en.owed.kept, en.record)
 		default:
@@ -271,14 +282,15 @@ func (l *lane) fail(p *Pending, err *UnavailableError) {
 	if !again {
 		l.client.stats.ambiguous.Add(1)
 	}
-	if !l.client.passes(p.event.Type) {
+	v, isDecided := l.policy(&p.event)
+	if !isDecided {
 		p.resolve(Verdict{}, err)
 		return
 	}
-	if again {
+	if again && v.Accepted {
 		l.owe(&p.event)
 	}
-	p.resolve(accepted(true), nil)
+	p.resolve(v, nil)
 }
 
 // jittered returns d/2 to d, so that lanes and gateways do not come back together.

@@ -26,6 +26,8 @@ const (
 	timeoutDefault = 5 * time.Second
 	// unaskedEventsDefault bounds the tally of what passed unasked: 64 bytes each, 16 MiB together.
 	unaskedEventsDefault = 262_144
+	// knownDevicesDefault bounds the devices whose last verdicts are remembered: 50 MiB together.
+	knownDevicesDefault = 262_144
 	// columnsBytesMax is more than an event takes in protobuf beside its strings: a key and a length for each of those, a
 	// type, a size, a time and three indexes.
 	columnsBytesMax = 64

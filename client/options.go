@@ -18,6 +18,10 @@ type Policy uint8
 const (
 	FailClosed Policy = iota // Wait returns an *UnavailableError
 	FailOpen                 // the event passes unasked and is reported later
+	// LastKnown gives an event the last verdict about its device and kind (connecting, messages, firmware), unasked: what
+	// passes is reported later, what is denied is not. A quota's denial ends with its window. A device that is not known
+	// is treated as with FailClosed.
+	LastKnown
 )
 
 // Transport is how batches reach meterd.
@@ -57,6 +61,12 @@ type Options struct {
 	// events kept to be reported later; default 262,144; what was sent and is in doubt may come on top, a batch a lane
 	UnaskedEventsMax int
 
+	// devices whose last verdicts are remembered with LastKnown, about 200 bytes each; default 262,144
+	KnownDevicesMax int
+
+	// Tried, when set, is told about each try to have a batch decided, for metrics. It is called as Reported is.
+	Tried func(Try)
+
 	// Reported, when set, is told meterd's verdict about an event that had passed unasked (without topic and payload). It
 	// is called from the goroutine that asks, one call at a time a lane, and must not block or call the Client.
 	Reported func(Event, Verdict)
@@ -90,6 +100,7 @@ func (o Options) withDefaults() Options {
 	def(&o.QueueEventsMax, queueEventsDefault)
 	def(&o.QueueBytesMax, queueBytesDefault)
 	def(&o.UnaskedEventsMax, unaskedEventsDefault)
+	def(&o.KnownDevicesMax, knownDevicesDefault)
 	if o.Linger == 0 {
 		o.Linger = lingerDefault
 	}
@@ -127,6 +138,7 @@ func (o Options) Validate() error {
 	within("QueueEventsMax", o.QueueEventsMax, 1<<30)
 	within("QueueBytesMax", o.QueueBytesMax, 1<<40)
 	within("UnaskedEventsMax", o.UnaskedEventsMax, 1<<30)
+	within("KnownDevicesMax", o.KnownDevicesMax, 1<<30)
 	if o.Linger < 0 || o.Linger > time.Second {
 		fault("Linger %v: must be 0 to 1s", o.Linger)
 	}
@@ -139,8 +151,8 @@ func (o Options) Validate() error {
 	if o.Transport > OverHTTP {
 		fault("Transport %d: must be OverStream or OverHTTP", o.Transport)
 	}
-	if o.OnUnavailable > FailOpen {
-		fault("OnUnavailable %d: must be FailClosed or FailOpen", o.OnUnavailable)
+	if o.OnUnavailable > LastKnown {
+		fault("OnUnavailable %d: must be FailClosed, FailOpen or LastKnown", o.OnUnavailable)
 	}
 	return errors.Join(faults...)
 }

@@ -21,7 +21,7 @@ func (c *Client) deliver(b *batch, once bool) outcome {
 			return outcome{verdicts: verdicts}
 		}
 		final := c.isFinal(b, err)
-		if final || once && (!b.inDoubt || c.opts.OnUnavailable == FailOpen) ||
+		if final || once && (!b.inDoubt || c.opts.OnUnavailable != FailClosed) ||
 			!c.pause(deadline, c.retryPause(attempt, err.RetryAfter)) {
 			err.Ambiguous = b.inDoubt
 			return outcome{err: err, final: final}
@@ -46,20 +46,46 @@ func (c *Client) attempt(b *batch, deadline time.Time) ([]Verdict, *UnavailableE
 		c.stats.retries.Add(1)
 	}
 	c.stats.requests.Add(1)
+	start := time.Now()
+	verdicts, replayed, err := c.try(ctx, b)
+	if replayed {
+		c.stats.replayed.Add(1)
+	}
+	if c.opts.Tried != nil {
+		t := Try{
+			Sequence: b.ticket.sequence, Events: len(b.entries), Bytes: len(b.body), Took: time.Since(start), Replayed: replayed,
+		}
+		if err != nil {
+			t.Err = err
+		}
+		c.opts.Tried(t)
+	}
+	return verdicts, err
+}
+
+// Try is one try to have a batch decided.
+type Try struct {
+	Sequence uint64 // more than one try has it when it is sent again
+	Events   int
+	Bytes    int // of the batch, encoded
+	Took     time.Duration
+	Replayed bool  // an earlier try had been counted, and its answer was lost
+	Err      error // why there are no verdicts, an *UnavailableError
+}
+
+// try sends b once and reads its answer.
+func (c *Client) try(ctx context.Context, b *batch) (_ []Verdict, replayed bool, _ *UnavailableError) {
 	r, err := c.ask(ctx, b)
 	if err != nil {
 		b.inDoubt = b.inDoubt || err.Ambiguous
-		return nil, err
+		return nil, false, err
 	}
 	verdicts, parseErr := r.verdicts(len(b.entries))
 	if parseErr != nil {
 		b.inDoubt = true
-		return nil, &UnavailableError{Ambiguous: true, Status: http.StatusOK, Err: parseErr}
+		return nil, false, &UnavailableError{Ambiguous: true, Status: http.StatusOK, Err: parseErr}
 	}
-	if r.replayed {
-		c.stats.replayed.Add(1)
-	}
-	return verdicts, nil
+	return verdicts, r.replayed, nil
 }
 
 // ask sends b once.

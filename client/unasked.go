@@ -76,12 +76,35 @@ func recordOf(e *Event) record {
 
 // hold keeps b, which may have been counted, as it is: its events pass unasked, and are asked about with the same
 // sequence before anything else of this lane. They are owed whatever the bound of the tally says, since b is there
-// anyway: at most one batch a lane. The mutex is held.
-func (l *lane) hold(b *batch) {
+// anyway: at most one batch a lane. What the policy does not let pass fails with err, or has its last denial; it may be
+// counted when the batch is sent again, so it is Ambiguous. False when none passes. The mutex is held.
+func (l *lane) hold(b *batch, err *UnavailableError) bool {
+	passes := func(p *Pending) bool {
+		v, isDecided := l.policy(&p.event)
+		return isDecided && v.Accepted
+	}
+	if !slices.ContainsFunc(b.entries, func(en entry) bool {
+		return en.owed != nil || en.pending != nil && passes(en.pending)
+	}) {
+		return false
+	}
 	l.held = b
 	for i := range b.entries {
 		p := b.entries[i].pending
 		if p == nil {
+			continue
+		}
+		if !passes(p) {
+			b.entries[i] = entry{}
+			if !repeatable(p.event.Type) {
+				l.client.stats.ambiguous.Add(1)
+			}
+			v, isDecided := l.policy(&p.event)
+			if isDecided {
+				p.resolve(v, nil)
+			} else {
+				p.resolve(Verdict{}, err)
+			}
 			continue
 		}
 		// What else is owed about its device and was not taken into b came later.
@@ -94,6 +117,7 @@ func (l *lane) hold(b *batch) {
 		b.entries[i] = entry{owed: d, record: r}
 		p.resolve(accepted(true), nil)
 	}
+	return true
 }
 
 // takeOwed puts what is owed about d into b, as far as there is room, and reports whether that was all. The mutex is

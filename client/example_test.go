@@ -1,0 +1,87 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"github.com/meterd/meterd/client"
+	"github.com/meterd/meterd/event"
+)
+
+// exampleMeterd answers like a meterd that has allowed each batch.
+func exampleMeterd() *httptest.Server {
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(w, `{"producer":"gateway-1","last_sequence":null,"oldest_remembered":null}`)
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		events := strings.Count(string(body), "meter-") // The devices of the examples.
+		w.Header().Set("Content-Type", "application/x-protobuf")
+		_, _ = w.Write([]byte{8, byte(events)})
+	}))
+}
+
+// A gateway asks before it passes a message on.
+func ExampleClient_Decide() {
+	meterd := exampleMeterd()
+	defer meterd.Close()
+	c, err := client.New(client.Options{
+		URL: meterd.URL, Producer: "gateway-1", Transport: client.OverHTTP, OnUnavailable: client.LastKnown,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close(context.Background())
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	v, err := c.Decide(ctx, client.Event{Type: event.Up, Product: "thermo", Device: "meter-1", Payload: []byte("21.5")})
+	switch {
+	case errors.Is(err, client.ErrUnavailable):
+		fmt.Println("meterd cannot be asked:", err)
+	case err != nil:
+		fmt.Println(err)
+	case v.Accepted:
+		fmt.Println("pass it on")
+	case v.Is(event.MessageQuotaExceeded):
+		fmt.Println("refuse it until", v.ResetsAt)
+	default:
+		fmt.Println("refuse it:", v.Code)
+	}
+	// Output: pass it on
+}
+
+// Several events at once: each has a result of its own, in the order of the events.
+func ExampleClient_Submit() {
+	meterd := exampleMeterd()
+	defer meterd.Close()
+	c, err := client.New(client.Options{
+		URL: meterd.URL, Producer: "gateway-1", Transport: client.OverHTTP, InFlightMax: 1,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close(context.Background())
+
+	events := []client.Event{
+		{Type: event.Connect, Product: "thermo", Device: "meter-1"},
+		{Type: event.Connect, Product: "thermo", Device: "meter-2"},
+		{Type: event.Up, Product: "thermo", Device: "not a name", Size: 10},
+	}
+	for i, r := range c.Submit(context.Background(), events) {
+		fmt.Println(i, r.Verdict.Accepted, errors.Is(r.Err, client.ErrInvalid))
+	}
+	// Output:
+	// 0 true false
+	// 1 true false
+	// 2 false true
+}

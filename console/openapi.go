@@ -7,8 +7,9 @@ import (
 	"github.com/meterd/meterd/docs"
 )
 
-// pagePolicy has the page take nothing but what this daemon sends, and run no script that stands in it. Redoc writes its
-// styles into an element that is empty: the first hash is that of nothing. The other one is of styles that it brings.
+// pagePolicy has the page take nothing but what this daemon sends, and run no script that stands in it. Redoc writes
+// its styles into an element that is empty: the first hash is that of nothing. The other one is of styles that it
+// brings.
 const pagePolicy = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"style-src 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' " +
 	"'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='; " +

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -72,7 +73,7 @@ func (p *poller) takeAnswers(i int) {
 	for {
 		used, isAnswer, err := c.many.take(w.in[from:w.have])
 		if err == nil && isAnswer && answers == len(c.sent) {
-			err = fmt.Errorf("an answer came to no batch")
+			err = errors.New("an answer came to no batch")
 		}
 		if err != nil {
 			p.end(i, err)

@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -133,7 +134,7 @@ func dialStream(ctx context.Context, address, token, producer string) (*wire, er
 		}
 		if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusSwitchingProtocols ||
 			!strings.EqualFold(resp.Header.Get("Upgrade"), "websocket") {
-			return nil, fmt.Errorf("the daemon opens no stream: %s, %w", resp.Status, err)
+			return nil, errors.Join(fmt.Errorf("the daemon opens no stream: %s", resp.Status), err)
 		}
 		early, err = in.Peek(in.Buffered())
 		return append([]byte(nil), early...), err

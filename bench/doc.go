@@ -23,10 +23,10 @@
 // the answer read, a caller sees a stall once, and the rate is what this many callers can get, not what gateways offer.
 // Percentiles come from one HDR histogram that is at most 0.8 % off.
 //
-// Streams may have several batches in flight, and then the latency of a batch includes its wait behind those before it on
-// the same stream. At a fixed rate batches are sent each millisecond, those that are due together; latency is from the
-// write on, so a loader that wakes late does not count, and a rate that the daemon cannot keep shows as a lower one.
-// Masks are 0: the daemon takes them off like any other.
+// Streams may have several batches in flight, and then the latency of a batch includes its wait behind those before it
+// on the same stream. At a fixed rate batches are sent each millisecond, those that are due together; latency is from
+// the write on, so a loader that wakes late does not count, and a rate that the daemon cannot keep shows as a lower
+// one. Masks are 0: the daemon takes them off like any other.
 //
 // CPU seconds are user and system time of the daemon and of the loader by /proc. They include the kernel's work for
 // connections. `other` is the share of all CPUs that other processes used: it shows a figure that was disturbed.

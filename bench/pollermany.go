@@ -96,8 +96,8 @@ func (p *poller) takeAnswers(i int) {
 	}
 }
 
-// pace sends the batches of a fixed rate that are due, one after the other at each caller. When all callers are full the
-// rest is sent later, and the load is behind its rate, which the result shows. After the load it ends idle callers.
+// pace sends the batches of a fixed rate that are due, one after the other at each caller. When all callers are full
+// the rest is sent later, and the load is behind its rate, which the result shows. After the load it ends idle callers.
 func (p *poller) pace() {
 	callers := p.load.callers
 	if p.load.rate == 0 {

@@ -47,7 +47,7 @@ func TestOverlay(t *testing.T) {
 			if s != nil || found[i] != nil {
 				t.Fatalf("device %d is there already", i)
 			}
-			isNew := false
+			var isNew bool
 			if s, isNew, err = v.Insert(k, names[i]); err != nil || !isNew || s.License() != 0 || s.Message() != 0 {
 				t.Fatalf("device %d: %v", i, err)
 			}

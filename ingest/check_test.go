@@ -8,8 +8,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// TestCheck: a check is answered as the events are that it names, by the roles that may send events, and counts nothing;
-// a sequence is not looked at.
+// TestCheck: a check is answered as the events are that it names, by the roles that may send events, and counts
+// nothing; a sequence is not looked at.
 func TestCheck(t *testing.T) {
 	d := newGuardedDoor(t)
 	check := func(body string) string { return "POST /v1/check " + body }

@@ -8,8 +8,8 @@
 //	                                      │    (401, 403)     (503)      (413, 415)    (400)   (durable)
 //	                                      └──► every request that is not a gateway's: the console's handler
 //
-// POST /v1/check goes the way of fasthttp, to the engine's Check instead of Submit: its answer is that of the same events,
-// which are not counted.
+// POST /v1/check goes the way of fasthttp, to the engine's Check instead of Submit: its answer is that of the same
+// events, which are not counted.
 //
 // There are two ways to the same answer.
 //

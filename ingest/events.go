@@ -115,8 +115,8 @@ func (h *Handler) decided(ctx *fasthttp.RequestCtx, token *access.Token, isCheck
 	c.write(&ctx.Response)
 }
 
-// check answers POST /v1/check: what would be answered to the events. It counts nothing, and a sequence that the request
-// carries is not looked at.
+// check answers POST /v1/check: what would be answered to the events. It counts nothing, and a sequence that the
+// request carries is not looked at.
 func (h *Handler) check(ctx *fasthttp.RequestCtx, token *access.Token) {
 	h.decided(ctx, token, true)
 }

@@ -186,8 +186,8 @@ func offersProtocol(ctx *fasthttp.RequestCtx) bool {
 }
 
 // eventStream is a WebSocket on which one gateway sends batches and hears answers and commands. Two goroutines serve
-// it. The reader decides batches in the order in which they come; the writer answers each, in this order, when its group
-// is durable. So a batch is decided while the one before it is being synced.
+// it. The reader decides batches in the order in which they come; the writer answers each, in this order, when its
+// group is durable. So a batch is decided while the one before it is being synced.
 //
 //	socket ──► reader: frames ──► Decide ──► queue ──► writer: durable? ──► Settle ──► frames ──► socket
 //	                                │ Watch                    ▲   ▲   ▲

@@ -288,8 +288,8 @@ func (s *eventStream) close() {
 	_ = s.conn.Close() // Whatever it says, the connection is gone.
 }
 
-// awaitClose passes over what the client still sends, until it has answered the close frame, but not for long: data on a
-// closed connection is answered with a reset, which may overtake the last answers. The reader has ended.
+// awaitClose passes over what the client still sends, until it has answered the close frame, but not for long: data on
+// a closed connection is answered with a reset, which may overtake the last answers. The reader has ended.
 func (s *eventStream) awaitClose() {
 	_ = s.conn.SetReadDeadline(time.Now().Add(lingerFor)) // It fails on a closed connection, as reading will.
 	for left := int64(lingerBytesMax); left > 0; {

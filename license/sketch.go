@@ -1,7 +1,7 @@
 package license
 
-// Sketch is a copy of products, and of the pools that they draw on, to try decisions on: nothing that is drawn or counted
-// reaches the catalogue. It belongs to one goroutine.
+// Sketch is a copy of products, and of the pools that they draw on, to try decisions on: nothing that is drawn or
+// counted reaches the catalogue. It belongs to one goroutine.
 type Sketch struct {
 	accounts map[uint32]*sketchedAccount
 	products map[uint32]*Product
@@ -17,8 +17,8 @@ func NewSketch() *Sketch {
 	return &Sketch{accounts: map[uint32]*sketchedAccount{}, products: map[uint32]*Product{}}
 }
 
-// Product returns the copy of p, made at the first call for it. Its payloads are not logged. It takes the account's lock
-// for some 10 ns for each lot that is not empty and each pack.
+// Product returns the copy of p, made at the first call for it. Its payloads are not logged. It takes the account's
+// lock for some 10 ns for each lot that is not empty and each pack.
 func (s *Sketch) Product(p *Product) *Product {
 	if c := s.products[p.ID]; c != nil {
 		return c

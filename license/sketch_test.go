@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestSketch: a sketch's products draw from copies of the pools that hold, one copy of an account's gifts for all of its
-// products, and the catalogue keeps its own.
+// TestSketch: a sketch's products draw from copies of the pools that hold, one copy of an account's gifts for all of
+// its products, and the catalogue keeps its own.
 func TestSketch(t *testing.T) {
 	b := newBook(t)
 	b.account("ada", Personal)

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"sync/atomic"
 
 	"github.com/meterd/meterd/counters"
@@ -8,8 +9,8 @@ import (
 	"github.com/meterd/meterd/shard/record"
 )
 
-// A check says what would be answered to a batch if it were sent as events, and leaves nothing. It is decided by the same
-// code, on copies of what it looks at:
+// A check says what would be answered to a batch if it were sent as events, and leaves nothing. It is decided by the
+// same code, on copies of what it looks at:
 //
 //	Check ─► in the gate: copy slots, products, pools, ids as they are looked up ─► decide each event on the copies
 //	      ─► out of the gate: wait for the newest group ─► answer
@@ -19,8 +20,8 @@ import (
 // written.
 
 // Check decides the events of r.Batch in order as Submit would, and returns the verdicts in r.Result. It counts, logs,
-// remembers and binds nothing; r.Claim is not looked at. Its errors are those of Submit but for sequences and memory for
-// devices. Other requests may be decided between its events, as between those of a batch.
+// remembers and binds nothing; r.Claim is not looked at. Its errors are those of Submit but for sequences and memory
+// for devices. Other requests may be decided between its events, as between those of a batch.
 func (e *Engine) Check(r *Request) error {
 	if err := e.refuse(); err != nil {
 		return err
@@ -36,11 +37,10 @@ func (e *Engine) Check(r *Request) error {
 			}
 		}
 		g, err := e.check(r)
-		switch err { //nolint:errorlint // It is a value of this package that is never wrapped.
-		case nil:
+		if err == nil {
 			return e.awaitNewest(g)
-		case errLookAgain:
-		default:
+		}
+		if !errors.Is(err, errLookAgain) {
 			return err
 		}
 	}

@@ -94,8 +94,8 @@ func TestCheckAnswersAsEvents(t *testing.T) {
 	}
 }
 
-// TestCheckAddsUp: the events of a batch count for those behind them, a licence is given once, and the next check begins
-// anew. A sequence is not remembered, and a producer not made.
+// TestCheckAddsUp: the events of a batch count for those behind them, a licence is given once, and the next check
+// begins anew. A sequence is not remembered, and a producer not made.
 func TestCheckAddsUp(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{"messages_per_day":2}`, 0)

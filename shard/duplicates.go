@@ -21,8 +21,8 @@ import (
 //
 // Sequences come first: of a request that carries one, origins are not looked at. OTAs have ids of their own (R17).
 
-// resolveOrigins hashes the origins of a request's events, outside the gate. Accounts do not share sources, and the hash
-// is keyed, so that nobody can choose a source and an id that are another one's.
+// resolveOrigins hashes the origins of a request's events, outside the gate. Accounts do not share sources, and the
+// hash is keyed, so that nobody can choose a source and an id that are another one's.
 func (e *Engine) resolveOrigins(r *Request) {
 	r.eventKeys = r.eventKeys[:0]
 	if r.Claim != nil {

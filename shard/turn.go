@@ -37,7 +37,8 @@ type turn struct {
 	// verdict has the numbers. Accepted: nothing.
 	observed event.Code
 
-	// hasDuplicate says that an event was answered as it was before: the turn waits for its group although it left nothing.
+	// hasDuplicate says that an event was answered as it was before: the turn waits for its group although it left
+	// nothing.
 	hasDuplicate bool
 }
 

@@ -31,8 +31,8 @@ func sdkEvent(t *testing.T, typ, id, contentType string, data any) cloudevents.E
 	return e
 }
 
-// TestCloudEventsSDK: what the SDK of CloudEvents for Go sends, in each of its modes, is understood; what it sends again
-// in another mode counts nothing.
+// TestCloudEventsSDK: what the SDK of CloudEvents for Go sends, in each of its modes, is understood; what it sends
+// again in another mode counts nothing.
 func TestCloudEventsSDK(t *testing.T) {
 	t.Parallel()
 	d := newDaemon(t)

@@ -185,7 +185,10 @@ func TestCtlAsks(t *testing.T) {
 		{"devices month p1", "GET /v1/products/p1/devices/usage?month="},
 		{"devices month p1 --month 2026-11", "GET /v1/products/p1/devices/usage?month=2026-11"},
 		{"devices check p1 d1 up", `POST /v1/check {"device":"d1","product":"p1","type":"up"}`},
-		{"devices check p1 d1 ota --size 7 --id u", `POST /v1/check {"device":"d1","id":"u","product":"p1","size":7,"type":"ota"}`},
+		{
+			"devices check p1 d1 ota --size 7 --id u",
+			`POST /v1/check {"device":"d1","id":"u","product":"p1","size":7,"type":"ota"}`,
+		},
 		{"devices suspend p1 d1", `PUT /v1/products/p1/devices/d1/suspended {"suspended":true}`},
 		{"devices resume p1 d1", `PUT /v1/products/p1/devices/d1/suspended {"suspended":false}`},
 		{"logs p1 d1", "GET /v1/products/p1/devices/d1/logs"},

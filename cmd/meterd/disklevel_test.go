@@ -43,10 +43,10 @@ const (
 	rollingTick    = 50 * time.Millisecond
 )
 
-// TestDiskLevel: under a stream of payloads the disk keeps a level, nothing is read that is over, and nothing is missing
-// that is not. Levels are compared by the events that may be there, since a busy machine is fed unsteadily: those of the
-// retention, a seventh more, and a second in which directories are removed (R18). METERD_ROLLING="70s 20 5m" says for how long the raw log is kept, how many MB of payload come a
-// second, and for how long.
+// TestDiskLevel: under a stream of payloads the disk keeps a level, nothing is read that is over, and nothing is
+// missing that is not. Levels are compared by the events that may be there, since a busy machine is fed unsteadily:
+// those of the retention, a seventh more, and a second in which directories are removed (R18). METERD_ROLLING="70s 20
+// 5m" says for how long the raw log is kept, how many MB of payload come a second, and for how long.
 func TestDiskLevel(t *testing.T) {
 	// So little that the log's prepared segments are more than all of it: then the archive alone is compared.
 	keep, rate, lasts, what := 14*time.Second, 2, 35*time.Second, "archive"

@@ -15,7 +15,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // nginx is a stock nginx with the configuration of docs/integrations, and a platform behind it.
@@ -36,7 +35,7 @@ func newNginx(t *testing.T, d *daemon, token string) *nginx {
 		}
 	}
 	n := &nginx{t: t}
-	platform := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	platform := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err == nil {
 			n.platform.Add(1)
 		}
@@ -82,16 +81,14 @@ func newNginx(t *testing.T, d *daemon, token string) *nginx {
 		}
 	})
 	n.http, n.emqx = n.over(devices), n.over(emqx)
-	for begin := time.Now(); ; time.Sleep(pollEvery) {
+	await(t, "nginx answers", func() bool {
 		resp, err := n.emqx.Get("http://nginx/")
 		if err == nil {
 			_ = resp.Body.Close()
-			return n
 		}
-		if time.Since(begin) > patience {
-			t.Fatalf("nginx does not answer: %v\n%s", err, said.String())
-		}
-	}
+		return err == nil
+	})
+	return n
 }
 
 // over returns a client of a Unix socket.

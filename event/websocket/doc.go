@@ -14,6 +14,6 @@
 // Invariants:
 //
 //   - Nothing is allocated but what an append grows.
-//   - A header is taken only if its frame is one of RFC 6455 without extensions: reserved bits are 0, lengths have their
-//     shortest form, control frames are whole and short.
+//   - A header is taken only if its frame is one of RFC 6455 without extensions: reserved bits are 0, lengths have
+//     their shortest form, control frames are whole and short.
 package websocket

@@ -7,7 +7,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// AppendResult appends the JSON answer to a batch: {"accepted":n,"denied":[…]}, and "would_deny":[…] if it is not empty.
+// AppendResult appends the JSON answer to a batch: {"accepted":n,"denied":[…]}, and "would_deny":[…] if it is not
+// empty.
 func AppendResult(dst []byte, r *event.Result) []byte {
 	dst = append(dst, `{"accepted":`...)
 	dst = strconv.AppendInt(dst, int64(r.Accepted), 10)

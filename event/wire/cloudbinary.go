@@ -20,8 +20,8 @@ import (
 //
 // JSON is the data as in the other mode. A body of any other Content-Type is the payload itself.
 
-// CloudHeaders are the header fields of a CloudEvent in binary mode as they stand in its request; nil are those that are
-// not there.
+// CloudHeaders are the header fields of a CloudEvent in binary mode as they stand in its request; nil are those that
+// are not there.
 type CloudHeaders struct {
 	SpecVersion, Type, Source, ID, Subject, Time []byte
 	ContentType                                  []byte // of the data

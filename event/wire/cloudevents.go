@@ -16,8 +16,8 @@ import (
 //
 // Both levels are read by decoder's ways into the same Event, and what both formats have is judged by the same code.
 // The id, which every CloudEvent has, is that of an OTA (R17). Of other types it names the event together with its
-// source, so that one that is sent again is known. Other attributes, extensions among them, are ignored, as members that
-// we do not know are. The data must be there as JSON: of bytes in data_base64 nobody says what they mean.
+// source, so that one that is sent again is known. Other attributes, extensions among them, are ignored, as members
+// that we do not know are. The data must be there as JSON: of bytes in data_base64 nobody says what they mean.
 
 const cloudTypePrefix = "io.meterd."
 

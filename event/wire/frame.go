@@ -129,7 +129,7 @@ func nextField(b []byte) (f pbField, rest []byte, err error) {
 	}
 	f.number, f.wire = key>>3, key&7
 	b = b[n:]
-	size := uint64(0)
+	var size uint64
 	switch f.wire {
 	case wireVarint:
 		if f.value, n = binary.Uvarint(b); n <= 0 {

@@ -31,8 +31,8 @@
 // its name synced; then the manifest that names it replaces the one before. From then on nobody opens it with Badger:
 // queries and merges read its tables themselves (tables.go). What no manifest names is removed by the next start: so a
 // crash at any step leaves what was there before, and the same groups come again from the log. Directories that were
-// merged or are over leave the manifest first, then the disk. Beside its tables a directory takes 45 KB to write, whatever
-// is in it (TestProductWeek).
+// merged or are over leave the manifest first, then the disk. Beside its tables a directory takes 45 KB to write,
+// whatever is in it (TestProductWeek).
 //
 // # Places
 //

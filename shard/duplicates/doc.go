@@ -5,9 +5,9 @@
 //	       (locks    │                                        └───► Forget: nothing that must be remembered
 //	        its key) └── known ──────► answered as before ─────────► Forget
 //
-// Here a key is a hash of account, source and id. A shard keeps its keys in a ring, oldest first, and finds them through
-// an index of places in the ring. Memory grows with what is remembered, 32 bytes a key, to 134 MB and no further; what
-// is a day old is forgotten, and a shard that is empty gives its memory back.
+// Here a key is a hash of account, source and id. A shard keeps its keys in a ring, oldest first, and finds them
+// through an index of places in the ring. Memory grows with what is remembered, 32 bytes a key, to 134 MB and no
+// further; what is a day old is forgotten, and a shard that is empty gives its memory back.
 //
 // Invariants:
 //

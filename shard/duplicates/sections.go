@@ -10,8 +10,8 @@ import (
 // sectionEntryBytes is the size of an entry of a section: key, when it was decided, what became of it.
 const sectionEntryBytes = 16 + 4 + 1
 
-// Sections calls put with everything in pieces of at most bytesMax bytes, which end between two entries. A piece is used
-// again when put returns. An event waits while its shard is copied, 1.5 MB at most, and no longer. What is decided
+// Sections calls put with everything in pieces of at most bytesMax bytes, which end between two entries. A piece is
+// used again when put returns. An event waits while its shard is copied, 1.5 MB at most, and no longer. What is decided
 // meanwhile may be in it.
 func (m *Memory) Sections(bytesMax int, put func([]byte) error) error {
 	var image []byte

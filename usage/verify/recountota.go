@@ -149,8 +149,8 @@ func (r *recount) taken(p *product, d *device, s *otaStep, cur uint64, t *totals
 	return r.sameWord(d, s, cur+allowance<<otaAllowShift+packs<<otaPacksShift)
 }
 
-// overdrawn returns what an upgrade took that the quota would have denied: the log says what the packs had left, and all
-// else is of the allowance, beyond the plan's.
+// overdrawn returns what an upgrade took that the quota would have denied: the log says what the packs had left, and
+// all else is of the allowance, beyond the plan's.
 func (r *recount) overdrawn(p *product, d *device, s *otaStep, cur, units uint64) (allowance, packs uint64, err error) {
 	packs = packsOf(s.word) - packsOf(cur)
 	allowance = units - packs

@@ -45,6 +45,8 @@ type connection struct {
 	// unread means that a request was answered before its end was read. Close then reads the rest for a while: the kernel
 	// answers data on a closed connection with a reset, and the reset may overtake the answer.
 	unread bool
+	// isCut means that Close cuts an answer off that ends with the connection (untilclose.go).
+	isCut atomic.Bool
 	// exact means that every deadline is armed as it is set: TLS cannot continue after a write that was cut off.
 	exact         bool
 	readBy, putBy deadline
@@ -54,6 +56,9 @@ type connection struct {
 func (c *connection) Close() error {
 	if !c.isClosed.Swap(true) {
 		defer c.limit.release()
+	}
+	if c.isCut.Load() {
+		return c.reset()
 	}
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.unread && half.CloseWrite() == nil {
 		_ = c.Conn.SetReadDeadline(time.Now().Add(lingerFor)) // It fails on a broken connection, as reading will.

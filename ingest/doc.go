@@ -24,6 +24,8 @@
 // GET /v1/stream leaves fasthttp after the handshake: two goroutines serve it (stream.go), one that decides what comes,
 // and one that answers it in order and sends commands.
 //
+// Every stream to a client of HTTP/1.0, the console's too, is written by untilclose.go: such a client knows no chunks.
+//
 // All ways fill a call (events.go) and write the answer that it makes, so the answers are the same.
 //
 // # Who owns a connection

@@ -87,6 +87,9 @@ func (s *Server) RegisterMetrics(set *metric.Set) {
 func (s *Server) answer(ctx *fasthttp.RequestCtx) {
 	ctx.Conn().(*connection).yield()
 	(*s.handler.Load())(ctx)
+	if !ctx.Request.Header.IsHTTP11() && isEndless(&ctx.Response) {
+		untilClose(ctx)
+	}
 }
 
 // Handle makes handler answer from now on.

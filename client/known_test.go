@@ -62,7 +62,12 @@ func TestLastKnown(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		isDown = true
+		down := func(is bool) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			isDown = is
+		}
+		down(true)
 		expect := func(device, want string) {
 			t.Helper()
 			v, err := c.Decide(t.Context(), up(device, 2))
@@ -85,8 +90,9 @@ func TestLastKnown(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		expect("dry", "accepted")
-		isDown = false
+		down(false)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if len(reported) != 2 || reported["good"] != 1 || reported["dry"] != 1 {
 			t.Errorf("%v were reported", reported)
 		}
@@ -95,6 +101,7 @@ func TestLastKnown(t *testing.T) {
 				t.Error(err)
 			}
 		}
+		synctest.Wait()
 		if n := len(c.lanes[0].known); n != 4 {
 			t.Errorf("%d devices are remembered", n)
 		}

@@ -34,6 +34,7 @@ func TestOneStreamCarriesEverything(t *testing.T) {
 				}
 			}
 		}
+		synctest.Wait()
 		f.streams[0].raw(websocket.AppendControl(nil, websocket.Ping, []byte("are you there")))
 		welcomeless := wire.AppendFrame(nil, &wire.Frame{Kind: wire.FrameCredit, Body: wire.AppendCount(nil, 1)})
 		f.streams[0].raw(append([]byte{byte(websocket.Binary), 1}, welcomeless[0]))
@@ -124,6 +125,7 @@ func TestCommandsOnTheStream(t *testing.T) {
 		}
 		f.streams[0].raw(websocket.AppendClose(nil, websocket.CloseGoingAway, "meterd stops"))
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if len(f.streams) != 2 || f.streams[1].header.Get("Last-Event-ID") != "1-2" {
 			t.Fatalf("%d streams, the last from %q", len(f.streams), f.streams[len(f.streams)-1].header.Get("Last-Event-ID"))
 		}

@@ -21,7 +21,8 @@ type Event struct {
 // Verdict is meterd's answer to one event.
 type Verdict struct {
 	Accepted bool
-	// Unasked: meterd could not be asked and the event passes by policy (or is a disconnect); it is reported later.
+	// Unasked: meterd could not be asked, and this is the policy's. An event that passes (or is a disconnect) is reported
+	// later; one that LastKnown denies is not.
 	Unasked bool
 	// Code is the wire name: "accepted", or why it was denied. New codes may appear; they are denials. Compare with Is.
 	Code string

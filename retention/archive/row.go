@@ -41,6 +41,9 @@ func (d Device) InProduct() Device { return d & (1<<productAt - 1) }
 // IsKnown reports whether the device has an ordinal.
 func (d Device) IsKnown() bool { return d&unknownBit == 0 }
 
+// compare orders the devices of a product as ProductPlaces do: unknown ones come first.
+func (d Device) compare(e Device) int { return cmp.Compare(d^unknownBit, e^unknownBit) }
+
 // Ordinal returns the ordinal of a known device.
 func (d Device) Ordinal() uint64 { return uint64(d) & ordinalMask }
 

@@ -65,7 +65,7 @@ func (x *sorter) order() {
 		case p.tie != q.tie:
 			return cmp.Compare(p.tie, q.tie)
 		case p.device != q.device:
-			return cmp.Compare(p.device, q.device)
+			return p.device.compare(q.device)
 		}
 		return cmp.Compare(x.orders[i], x.orders[j])
 	})

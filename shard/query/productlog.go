@@ -11,7 +11,7 @@ import (
 )
 
 // ProductPlace is an entry's place among those of its product: by decided time, then by group of the log, then by
-// device. It stays the same for ever.
+// device, the unknown ones first. It stays the same for ever.
 type ProductPlace = rawlog.ProductPlace
 
 // LogDevice is a device as the raw log numbers it: a part of a ProductPlace.

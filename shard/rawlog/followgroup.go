@@ -2,7 +2,6 @@ package rawlog
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -147,12 +146,7 @@ func own(r *Row) {
 
 // inOrder sets the places of the rows that were found, and sorts them as those of a product are sorted.
 func (x *groupReader) inOrder(firstMs int64, first, others uint32) {
-	slices.SortStableFunc(x.found, func(a, b foundRow) int {
-		return cmp.Or(
-			cmp.Compare(a.row.DecidedMs, b.row.DecidedMs), cmp.Compare(a.row.Device, b.row.Device),
-			cmp.Compare(a.row.Used, b.row.Used),
-		)
-	})
+	slices.SortStableFunc(x.found, func(a, b foundRow) int { return archive.CompareInGroup(a.row, b.row) })
 	var orders archive.Orders
 	for i := range x.found {
 		row := x.found[i].row

@@ -1,7 +1,6 @@
 package rawlog
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +11,8 @@ import (
 	"github.com/meterd/meterd/shard/record"
 )
 
-// ProductPlace is a row's place among those of its product: by decided time, then by group, then by device. It stays
-// the same for ever, wherever the row lies.
+// ProductPlace is a row's place among those of its product: by decided time, then by group, then by device, the
+// unknown ones first. It stays the same for ever, wherever the row lies.
 type ProductPlace = archive.ProductPlace
 
 // Device is a device as the raw log numbers it.
@@ -173,9 +172,7 @@ func (p *productLog) device(i int, r *record.Row) (Device, bool) {
 
 func (p *productLog) logDays() uint32 { return p.q.LogDays }
 
-func (p *productLog) compare(a, b *Row) int {
-	return cmp.Or(cmp.Compare(a.DecidedMs, b.DecidedMs), cmp.Compare(a.Device, b.Device), cmp.Compare(a.Used, b.Used))
-}
+func (p *productLog) compare(a, b *Row) int { return archive.CompareInGroup(a, b) }
 
 func (p *productLog) wants(r *Row) bool { return p.v.wants(&p.q.Filter, r) }
 

@@ -14,7 +14,12 @@ func TestObserveAndCheck(t *testing.T) {
 	d := newDaemon(t)
 	d.withProduct("p1", `{"messages_per_day":2}`)
 	d.must("PUT", "/v1/products/p1/enforcement", `{"mode":"observe"}`, nil)
-	batch := []string{line("connect", "p1", "d1"), line("up", "p1", "d1"), line("up", "p1", "d1"), line("down", "p1", "d1")}
+	batch := []string{
+		line("connect", "p1", "d1"),
+		line("up", "p1", "d1"),
+		line("up", "p1", "d1"),
+		line("down", "p1", "d1"),
+	}
 	type answer struct {
 		Accepted  int
 		Denied    []map[string]any
@@ -35,7 +40,10 @@ func TestObserveAndCheck(t *testing.T) {
 		t.Fatalf("checked again as %s", again)
 	}
 	first := d.sequenced("gw", "1", asJSON, "["+strings.Join(batch, ",")+"]").fresh(t)
-	if !strings.Contains(string(first.body), `"would_deny":[{"index":3,"code":"message_quota_exceeded","limit":2,"used":3,`) {
+	if !strings.Contains(
+		string(first.body),
+		`"would_deny":[{"index":3,"code":"message_quota_exceeded","limit":2,"used":3,`,
+	) {
 		t.Fatalf("answered %s", first.body)
 	}
 	d.kill()

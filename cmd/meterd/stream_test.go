@@ -254,7 +254,8 @@ func checkStream(t *testing.T, d *daemon) {
 	for range 10 {
 		s.decides(t, up)
 	}
-	if got := d.metric("meterd_streams"); got < "3" || len(got) != 1 {
+	// s and slow; flood is there until it was told that it sent too many.
+	if got := d.metric("meterd_streams"); got != "2" && got != "3" {
 		t.Errorf("meterd_streams is %s", got)
 	}
 	if err := slow.conn.NetConn().Close(); err != nil && !errors.Is(err, net.ErrClosed) {

@@ -297,7 +297,8 @@ func TestObservedMark(t *testing.T) {
 				var decoded group
 				decoded.decode(in, g)
 				must(t, decoded.err)
-				if len(decoded.chunks) != 1 || len(decoded.chunks[0].rows) != 1 || upOf(decoded.chunks[0].rows[0].word) != uint64(c.ups) {
+				if len(decoded.chunks) != 1 || len(decoded.chunks[0].rows) != 1 ||
+					upOf(decoded.chunks[0].rows[0].word) != uint64(c.ups) {
 					return
 				}
 				r := decoded.chunks[0].rows[0]

@@ -21,6 +21,14 @@ func (h *Handler) routes() *router.Router {
 	}
 	post := func(path string, right access.Right, answer func(*call) error) { r.POST(path, h.guard(right, answer)) }
 	put := func(path string, right access.Right, answer func(*call) error) { r.PUT(path, h.guard(right, answer)) }
+	del := func(path string, right access.Right, answer func(*call) error) {
+		r.DELETE(path, h.guard(right, func(c *call) error {
+			if err := c.noParameters(); err != nil {
+				return err
+			}
+			return answer(c)
+		}))
+	}
 
 	post("/v1/accounts", access.RightAdminister, (*call).createAccount)
 	get("/v1/accounts", access.RightUsage, (*call).listAccounts)
@@ -57,11 +65,11 @@ func (h *Handler) routes() *router.Router {
 	get("/v1/products/{product}/devices/{device}/usage", access.RightUsage, (*call).showDeviceDays)
 	get("/v1/products/{product}/devices/{device}/logs", access.RightRead, (*call).showDeviceLog)
 	get("/v1/products/{product}/logs", access.RightRead, (*call).showProductLog)
-	r.DELETE("/v1/products/{product}/devices/{device}/logs", h.guard(access.RightOperate, (*call).eraseLogs))
+	del("/v1/products/{product}/devices/{device}/logs", access.RightOperate, (*call).eraseLogs)
 
 	post("/v1/tokens", access.RightAdminister, (*call).createToken)
 	get("/v1/tokens", access.RightAdminister, (*call).listTokens)
-	r.DELETE("/v1/tokens/{name}", h.guard(access.RightAdminister, (*call).deleteToken))
+	del("/v1/tokens/{name}", access.RightAdminister, (*call).deleteToken)
 	get("/v1/usage", access.RightUsage, (*call).showUsage)
 	get("/v1/audit", access.RightRead, (*call).showAudit)
 	post("/v1/clock/confirm", access.RightAdminister, (*call).confirmClock)
@@ -70,7 +78,7 @@ func (h *Handler) routes() *router.Router {
 		put("/v1/webhooks/{webhook}", access.RightOperate, (*call).putHook)
 		get("/v1/webhooks", access.RightOperate, (*call).listHooks)
 		get("/v1/webhooks/{webhook}", access.RightOperate, (*call).showOneHook)
-		r.DELETE("/v1/webhooks/{webhook}", h.guard(access.RightOperate, (*call).deleteHook))
+		del("/v1/webhooks/{webhook}", access.RightOperate, (*call).deleteHook)
 		get("/v1/webhooks/{webhook}/dead-letters", access.RightOperate, (*call).listDeadLetters)
 		post("/v1/webhooks/{webhook}/dead-letters/{id}/retry", access.RightOperate, (*call).retryDeadLetter)
 	}

@@ -68,8 +68,16 @@ func unknownProducer() *event.Problem {
 	return &event.Problem{Code: event.NotFound, Field: "producer", Detail: "producer: no request has named it"}
 }
 
-// forget answers DELETE /v1/producers/{producer}: its name and sequences are forgotten.
+// forget answers DELETE /v1/producers/{producer}: its name and sequences are forgotten. Whoever sends a parameter
+// expects that less is.
 func (h *Handler) forget(ctx *fasthttp.RequestCtx, token *access.Token, name string) {
+	for key := range ctx.QueryArgs().All() {
+		field := string(key)
+		refuse(ctx, &event.Problem{
+			Code: event.InvalidArgument, Field: field, Detail: field + ": a DELETE takes no parameters",
+		})
+		return
+	}
 	found, err := h.engine.ForgetProducer(token, name)
 	switch {
 	case err != nil:

@@ -19,6 +19,7 @@ func TestDeleteProducer(t *testing.T) {
 		{"viewer-of-acme", "DELETE /v1/producers/gw", "403 "},
 		{"billing", "DELETE /v1/producers/gw", "403 "},
 		{"gateway", "DELETE /v1/producers/gw", "404 "},
+		{"gateway-of-acme", "DELETE /v1/producers/gw?before=1", "400 "},
 		{"admin", "DELETE /v1/producers/gw", "404 "},
 		{"gateway-of-acme", "GET /v1/producers/gw", `200 {"producer":"gw","last_sequence":null`},
 		{"gateway-of-acme", "PUT /v1/producers/gw", "405 "},

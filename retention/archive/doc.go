@@ -17,8 +17,8 @@
 //
 // # Rows of a product
 //
-// Rows of one group and millisecond are in device order, those of unknown devices first: a device is known from some row
-// on, for ever, so each device's rows come as in its own log. In which order several devices sent them is not kept.
+// Rows of one group and millisecond are in device order, those of unknown devices first: a device is known from some
+// row on, for ever, so each device's rows come as in its own log. In which order several devices sent them is not kept.
 // A directory is ordered by device, so the rows of a product must be sorted by time (ProductReader):
 //
 //	memory       a batch at a time: its groups follow those of the batch before

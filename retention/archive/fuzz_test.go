@@ -101,7 +101,7 @@ func FuzzManifest(f *testing.F) {
 			{number: 1, level: levelRun, span: 2, rows: 3, entries: 1, bytes: 4, days: []dayRows{{0, 1}, {7, 2}}},
 			{number: 3, level: levelSpan, logDays: 7, firstMs: 1, lastMs: 2, erased: 12, rewrittenMs: 13},
 		},
-		logErased: 11, logErasedMs: 12,
+		logErased: 11, logErasedMs: 12, retentionMs: 14, removedTo: 2,
 	}
 	f.Add(m.append(nil))
 	f.Add((&manifest{next: 1}).append(nil))

@@ -87,6 +87,20 @@ type manifest struct {
 	directories   []directory       // in the order of their numbers
 	logErased     uint64            // the commit log has nothing of what was erased by a number that is not larger
 	logErasedMs   int64             // since when, Unix milliseconds
+	retentionMs   int64             // that rows are kept for; 0: unknown
+	// removedTo is the instant, Unix milliseconds, before which rows were removed that a longer retention would have kept.
+	removedTo int64
+}
+
+// keepFor has rows be kept for so long from now on, and reports whether that is new. What was removed before is missing
+// with a longer retention.
+func (m *manifest) keepFor(retentionMs int64) bool {
+	if retentionMs > m.retentionMs {
+		m.availableFrom = max(m.availableFrom, m.removedTo)
+	}
+	isNew := retentionMs != m.retentionMs
+	m.retentionMs = retentionMs
+	return isNew
 }
 
 func (m *manifest) clone() *manifest {
@@ -97,7 +111,7 @@ func (m *manifest) clone() *manifest {
 }
 
 const (
-	manifestVersion = 2
+	manifestVersion = 3 // 2 is without the retention and up to when it has removed
 	manifestOldest  = 1 // without what was erased
 	manifestMagic   = "MARC"
 )
@@ -138,6 +152,7 @@ func (m *manifest) append(dst []byte) []byte {
 		dst = binary.AppendVarint(binary.AppendUvarint(dst, d.erased), d.rewrittenMs)
 	}
 	dst = binary.AppendVarint(binary.AppendUvarint(dst, m.logErased), m.logErasedMs)
+	dst = binary.AppendVarint(binary.AppendVarint(dst, m.retentionMs), m.removedTo)
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[begin:], castagnoli))
 }
 
@@ -180,6 +195,9 @@ func decodeManifest(b []byte) (*manifest, error) {
 	}
 	if erases {
 		m.logErased, m.logErasedMs = c.uvarint(), c.varint()
+	}
+	if b[len(manifestMagic)] >= 3 {
+		m.retentionMs, m.removedTo = c.varint(), c.varint()
 	}
 	if c.failed || len(c.b) > 0 {
 		return nil, errors.New("it ends too early or too late")

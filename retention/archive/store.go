@@ -100,8 +100,9 @@ type Store struct {
 	restTidy func() // Tidy's goroutine's
 
 	// The goroutine's that tidies.
-	counted func() int64
-	waits   bool // more is archived than may be, and nothing may go
+	counted   func() int64
+	waits     bool  // more is archived than may be, and nothing may go
+	removedTo int64 // as the manifest's, with what is to be removed
 
 	mu       sync.Mutex
 	m        *manifest // never changed, but replaced
@@ -167,7 +168,7 @@ func (s *Store) open() (err error) {
 	if err := s.removeLeftovers(m); err != nil {
 		return err
 	}
-	if s.isNew { // From now on a missing manifest is damage.
+	if m.keepFor(s.o.Retention.Milliseconds()) { // A new one too: from now on a missing manifest is damage.
 		if err := s.writeManifest(m); err != nil {
 			return err
 		}
@@ -306,7 +307,7 @@ func (s *Store) Gathered() Position {
 }
 
 // AvailableFromMs returns the instant before which events are missing whose time is not over, Unix milliseconds, 0 if
-// none are: groups were skipped, or directories went early.
+// none are: groups were skipped, directories went early, or a shorter retention has removed them.
 func (s *Store) AvailableFromMs() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -344,6 +345,12 @@ func (s *Store) keepMs(days uint32) int64 {
 		keep = min(keep, time.Duration(days)*24*time.Hour)
 	}
 	return keep.Milliseconds()
+}
+
+// isOverByRetention reports whether rows that are over, and were decided under so many log days, would not be with a
+// longer retention.
+func (s *Store) isOverByRetention(days uint32) bool {
+	return days == 0 || time.Duration(days)*24*time.Hour > s.o.Retention
 }
 
 // IsOver reports whether a row can no longer be read, to the millisecond (R18).

@@ -73,6 +73,9 @@ func (s *Store) removeDead(nowMs int64) error {
 		if d := &s.m.directories[i]; s.isDead(d, nowMs) {
 			dead = append(dead, d.number)
 			bytes += d.bytes
+			if slices.ContainsFunc(d.days, func(x dayRows) bool { return s.isOverByRetention(x.days) }) {
+				s.removedTo = max(s.removedTo, d.lastMs+1)
+			}
 		}
 	}
 	s.mu.Unlock()
@@ -95,6 +98,7 @@ func (s *Store) replace(numbers []uint64, by []directory, availableFromMs int64)
 	err := s.update(func(m *manifest) {
 		m.directories = append(without(m.directories, numbers), by...)
 		m.availableFrom = max(m.availableFrom, availableFromMs)
+		m.removedTo = max(m.removedTo, s.removedTo)
 	}, func() {
 		for _, n := range numbers {
 			d := s.dirs[n]
@@ -245,7 +249,13 @@ func (s *Store) writeFrom(
 		if rows++; rows%mergeLookRows == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if !takes(r) || s.IsOver(r, nowMs) {
+		if !takes(r) {
+			return nil
+		}
+		if s.IsOver(r, nowMs) {
+			if s.isOverByRetention(r.LogDays) {
+				s.removedTo = max(s.removedTo, r.DecidedMs+1)
+			}
 			return nil
 		}
 		return w.add(r)

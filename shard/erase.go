@@ -22,16 +22,18 @@ type Eraser interface {
 	LogEraseDue(nowMs int64) (change uint64)
 	// MustReach has the archive's position move to the group soon.
 	MustReach(group uint64)
-	// LogErased says durably that the log's files hold nothing that was erased up to a change.
-	LogErased(change uint64, nowMs int64) error
+	// LogErased says durably that the log's files hold nothing that was erased up to a change. That began at beganMs: what
+	// is erased meanwhile is counted from its own time.
+	LogErased(change uint64, beganMs int64) error
 	// ErasedThrough returns the change up to which everything that was erased is off the disk.
 	ErasedThrough() (change uint64)
 }
 
 // erasing is how far the log's files are. It belongs to the goroutine that releases segments.
 type erasing struct {
-	change uint64 // what was erased up to it is leaving the log; 0: nothing is
-	group  uint64 // the files hold it up to here
+	change  uint64 // what was erased up to it is leaving the log; 0: nothing is
+	beganMs int64  // when that began, Unix milliseconds
+	group   uint64 // the files hold it up to here
 }
 
 // EraseLog makes topic and payload of everything unreadable that was decided so far for a device of a product that
@@ -61,14 +63,15 @@ func (e *Engine) eraseFromLog() (err error) {
 	if e.o.Eraser == nil || x.change != 0 {
 		return nil
 	}
-	change := e.o.Eraser.LogEraseDue(e.clock.view())
+	nowMs := e.clock.view()
+	change := e.o.Eraser.LogEraseDue(nowMs)
 	if change == 0 {
 		return nil
 	}
 	if x.group, err = e.o.Log.Erase(); err != nil {
 		return fmt.Errorf("take what was erased from the log: %w", err)
 	}
-	x.change = change
+	x.change, x.beganMs = change, nowMs
 	e.o.Eraser.MustReach(x.group)
 	return nil
 }
@@ -79,7 +82,7 @@ func (e *Engine) erasedFromLog() {
 	if x.change == 0 || !e.o.Log.Erased(x.group) {
 		return
 	}
-	if err := e.o.Eraser.LogErased(x.change, e.clock.view()); err != nil {
+	if err := e.o.Eraser.LogErased(x.change, x.beganMs); err != nil {
 		e.logger.Error("the archive cannot note that the log is erased; it is tried again", "error", err)
 		return
 	}

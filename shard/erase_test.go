@@ -13,15 +13,16 @@ type fakeEraser struct {
 	due, through uint64
 	reach        uint64 // what it was told
 	erased       uint64
+	erasedMs     int64
 	err          error
 }
 
 func (f *fakeEraser) LogEraseDue(int64) uint64 { return f.due }
 func (f *fakeEraser) MustReach(group uint64)   { f.reach = group }
 func (f *fakeEraser) ErasedThrough() uint64    { return f.through }
-func (f *fakeEraser) LogErased(change uint64, _ int64) error {
+func (f *fakeEraser) LogErased(change uint64, beganMs int64) error {
 	if f.err == nil {
-		f.erased, f.due = change, 0
+		f.erased, f.erasedMs, f.due = change, beganMs, 0
 	}
 	return f.err
 }
@@ -86,7 +87,9 @@ func TestEraseFromLog(t *testing.T) {
 	}
 	last, _, _ := m.log.Last()
 	f.due, m.log.holdsErased = 7, true
+	beganMs := m.Engine.clock.view()
 	step()
+	m.clock.pass(time.Minute)
 	step()
 	if m.log.erases != 1 || f.reach != last || !m.checkpointDue(0, time.Hour) || f.erased != 0 {
 		t.Errorf("%d erasures of the log, %+v, a checkpoint due: %t", m.log.erases, f, m.checkpointDue(0, time.Hour))
@@ -102,6 +105,9 @@ func TestEraseFromLog(t *testing.T) {
 	f.err = nil
 	step()
 	step()
+	if f.erasedMs != beganMs || m.Engine.clock.view() == beganMs {
+		t.Errorf("what is erased meanwhile counts from %d, want from %d", f.erasedMs, beganMs)
+	}
 	if f.erased != 7 || m.log.erases != 1 || m.erasing.change != 0 {
 		t.Errorf("%+v, %+v", f, m.erasing)
 	}

@@ -44,6 +44,7 @@ func TestBadFlags(t *testing.T) {
 		{"--log-max-bytes 1000", []string{"--log-max-bytes", "1048576"}},
 		{"--log-max-bytes 9223372036854775808", []string{"--log-max-bytes"}},
 		{"--erase-within 10ms", []string{"--erase-within", "at least"}},
+		{"--erase-within 59s", []string{"--erase-within", "1m0s", "--checkpoint-every"}},
 		{"--log-payload some", []string{"--log-payload", "full, none"}},
 		{"--log-payload=", []string{"--log-payload", "full, none"}},
 		{"--log-payload -1", []string{"--log-payload", "full, none"}},

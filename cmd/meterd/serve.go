@@ -52,12 +52,23 @@ const (
 	logMaxBytesMax = math.MaxInt64
 )
 
-// eraseWithinMin is the shortest time to promise that erased payloads are off the disk: files are looked at every
-// --checkpoint-every, 10 s if nobody says otherwise.
+// eraseWithinMin is the shortest time to promise that erased payloads are off the disk: directories are looked at every
+// quarter of a second at best.
 const eraseWithinMin = time.Second
 
-// Of eraseParts of --erase-within erasures gather for eraseGatherParts; the rest is for rewriting.
-const eraseParts, eraseGatherParts = 12, 11
+// Of --erase-within a twelfth is for rewriting, and at least eraseEndChecks times --checkpoint-every: one until the log
+// sees that it is due, one until a checkpoint lets segments go, the rest for views and disk to be late. Erasures gather
+// before, for eraseWithinChecks-eraseEndChecks times at least, so that they go together.
+const (
+	eraseParts        = 12
+	eraseEndChecks    = 4
+	eraseWithinChecks = 6
+)
+
+// eraseAfter returns how long erasures gather.
+func (o *serveOptions) eraseAfter() time.Duration {
+	return o.eraseWithin - max(o.eraseWithin/eraseParts, eraseEndChecks*o.checkpointEvery)
+}
 
 // logRetentionDefault is how long the raw log is kept (R18).
 const logRetentionDefault = 168 * time.Hour
@@ -105,7 +116,8 @@ func serveCommand() *cobra.Command {
 	)
 	f.DurationVar(
 		&o.eraseWithin, "erase-within", 24*time.Hour,
-		"how soon erased payloads of device logs are off the disk; nobody reads them from the call on",
+		"how soon erased payloads of device logs are off the disk, at least 6 times --checkpoint-every; nobody reads them "+
+			"from the call on",
 	)
 	f.DurationVar(
 		&o.usageRetention, "usage-retention", usageRetentionDefault,
@@ -206,6 +218,12 @@ func (o *serveOptions) validate() error {
 	}
 	if o.eraseWithin < eraseWithinMin {
 		fault("--erase-within %s: must be at least %s", o.eraseWithin, eraseWithinMin)
+	}
+	if o.eraseWithin/eraseWithinChecks < o.checkpointEvery {
+		fault(
+			"--erase-within %s: must be at least %s, %d times --checkpoint-every: files go after checkpoints",
+			o.eraseWithin, eraseWithinChecks*o.checkpointEvery, eraseWithinChecks,
+		)
 	}
 	if o.usageRetention < usageRetentionMin {
 		fault("--usage-retention %s: must be at least %s", o.usageRetention, usageRetentionMin)

@@ -127,7 +127,7 @@ func openRawLog(o *serveOptions, dir *disk.Dir, log *commitlog.Log, logger *slog
 		Spare:      dir.Guard().Room,
 		Logger:     logger,
 		BytesMax:   int64(o.logMaxBytes),
-		EraseAfter: o.eraseWithin / eraseParts * eraseGatherParts,
+		EraseAfter: o.eraseAfter(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w; or move %q away and start once with --accept-view-gap: events that are gone from the "+

@@ -68,9 +68,10 @@ func (s *Store) erasing() (*manifest, *Erasures) {
 	return s.m, s.erasures
 }
 
-// isEraseDue reports whether what was promised at sinceMs is to be done at nowMs, and was not done just before.
-func (s *Store) isEraseDue(sinceMs, doneMs, nowMs int64) bool {
-	return nowMs-max(sinceMs, doneMs) >= s.o.EraseAfter.Milliseconds()
+// isEraseDue reports whether what was promised at sinceMs is to be done at nowMs, and was not done just before: the last
+// time began at beganMs, and what is promised again since then was promised later.
+func (s *Store) isEraseDue(sinceMs, beganMs, nowMs int64) bool {
+	return nowMs-max(sinceMs, beganMs) >= s.o.EraseAfter.Milliseconds()
 }
 
 // hasErased reports whether a directory has a row with topic or payload that was erased.
@@ -151,9 +152,9 @@ func (s *Store) LogEraseDue(nowMs int64) uint64 {
 	return e.seq
 }
 
-// LogErased says that the commit log has nothing any more of what was erased up to a number.
-func (s *Store) LogErased(seq uint64, nowMs int64) error {
-	return s.update(func(m *manifest) { m.logErased, m.logErasedMs = max(m.logErased, seq), nowMs }, func() {})
+// LogErased says that the commit log has nothing any more of what was erased up to a number. That was begun at beganMs.
+func (s *Store) LogErased(seq uint64, beganMs int64) error {
+	return s.update(func(m *manifest) { m.logErased, m.logErasedMs = max(m.logErased, seq), beganMs }, func() {})
 }
 
 // MustReach has a run be due as soon as the group is gathered, so that the log can let go of it.

@@ -42,7 +42,7 @@ type directory struct {
 	firstMs, lastMs int64
 	days            []dayRows // how many rows have which LogDays, sorted
 	erased          uint64    // nothing in it was erased by a number that is not larger
-	rewrittenMs     int64     // when it was written anew for what was erased, Unix milliseconds; 0: never
+	rewrittenMs     int64     // when it was begun anew for what was erased, Unix milliseconds; 0: never
 }
 
 type dayRows struct {
@@ -86,7 +86,7 @@ type manifest struct {
 	logDays       map[uint32]uint32 // of each product's plan behind the position
 	directories   []directory       // in the order of their numbers
 	logErased     uint64            // the commit log has nothing of what was erased by a number that is not larger
-	logErasedMs   int64             // since when, Unix milliseconds
+	logErasedMs   int64             // when that was begun, Unix milliseconds
 	retentionMs   int64             // that rows are kept for; 0: unknown
 	// removedTo is the instant, Unix milliseconds, before which rows were removed that a longer retention would have kept.
 	removedTo int64

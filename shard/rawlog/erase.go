@@ -126,7 +126,9 @@ func (v *View) LogEraseDue(nowMs int64) (change uint64) {
 func (v *View) MustReach(group uint64) { v.o.Store.MustReach(group) }
 
 // LogErased implements shard.Eraser.
-func (v *View) LogErased(change uint64, nowMs int64) error { return v.o.Store.LogErased(change, nowMs) }
+func (v *View) LogErased(change uint64, beganMs int64) error {
+	return v.o.Store.LogErased(change, beganMs)
+}
 
 // ErasedThrough implements shard.Eraser.
 func (v *View) ErasedThrough() (change uint64) {

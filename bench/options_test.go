@@ -64,7 +64,8 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		t.Fatal("valid")
 	}
 	for _, want := range []string{
-		`scenario "nothing" is unknown, there are activate, steady, stream, reconnect`, `address "https://x"`, "a token is needed",
+		`scenario "nothing" is unknown, there are activate, steady, stream, reconnect`,
+		`address "https://x"`, "a token is needed",
 		`product "a b"`,
 		"devices 10000001", "samples 0", "log samples -1", "batch 0", "connections 0", "payload -1",
 		"more than a body may have", "duration 1s", "must be positive", `format "xml"`, `draw "coins"`, "rounds 0",

@@ -12,8 +12,8 @@ import (
 // query returns a parameter behind the question mark, "" without.
 func (c *call) query(name string) string { return string(c.ctx.QueryArgs().Peek(name)) }
 
-// noParameters refuses parameters behind the question mark, by the first one's name: whoever sends one expects that less
-// is deleted.
+// noParameters refuses parameters behind the question mark, by the first one's name: whoever sends one expects that
+// less is deleted.
 func (c *call) noParameters() error {
 	for name := range c.ctx.QueryArgs().All() {
 		return invalid(string(name), "a DELETE takes no parameters")

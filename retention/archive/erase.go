@@ -68,8 +68,8 @@ func (s *Store) erasing() (*manifest, *Erasures) {
 	return s.m, s.erasures
 }
 
-// isEraseDue reports whether what was promised at sinceMs is to be done at nowMs, and was not done just before: the last
-// time began at beganMs, and what is promised again since then was promised later.
+// isEraseDue reports whether what was promised at sinceMs is to be done at nowMs, and was not done just before: the
+// last time began at beganMs, and what is promised again since then was promised later.
 func (s *Store) isEraseDue(sinceMs, beganMs, nowMs int64) bool {
 	return nowMs-max(sinceMs, beganMs) >= s.o.EraseAfter.Milliseconds()
 }

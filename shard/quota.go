@@ -41,8 +41,10 @@ func (t *turn) tellUsed(day, before, used uint32) {
 	if first := firstMark(limit); before < first && used >= first && first < limit {
 		t.mark(day, toldPercent, used, limit)
 	}
-	// A denial for want of units was told already.
-	if before < limit && used >= limit && t.slot.Denied().At(day).Denied() == 0 {
+	// A denial for want of units was told already. With one unit a message there is none: what was denied meanwhile came
+	// behind this message, and leaves the telling to it.
+	if before < limit && used >= limit &&
+		(t.product.Plan.MessageUnitBytes == 0 || t.slot.Denied().At(day).Denied() == 0) {
 		t.mark(day, 100, used, limit)
 	}
 }

@@ -33,11 +33,14 @@ func TestLogMaxBytes(t *testing.T) {
 		}
 		return n
 	}
-	await(t, "events went before their time", func() bool {
+	send := func() {
 		_, _ = dice.Read(payload)
 		d.batch(fmt.Sprintf(`{"type":"up","product":"p1","device":"d1","topic":"%d","payload_base64":"%s"}`, sent,
 			base64.StdEncoding.EncodeToString(payload)))
 		sent++
+	}
+	await(t, "events went before their time", func() bool {
+		send()
 		return number("meterd_log_dropped_early_events_total") > 50
 	})
 	proves := func(stage string) {
@@ -73,9 +76,14 @@ func TestLogMaxBytes(t *testing.T) {
 			t.Errorf("%s: nothing that was asked for is missing, and the answer says %s", stage, got)
 		}
 	}
-	await(t, "all is archived, and small enough", func() bool {
+	isArchived := func() bool {
 		return number("meterd_archive_memory_events") == 0 && number("meterd_archive_bytes") <= most
-	})
+	}
+	await(t, "all is archived, and small enough", isArchived)
+	for range 3 { // A fast machine may have had all of it in one directory, which went. These fit.
+		send()
+	}
+	await(t, "they are archived", isArchived)
 	want(t, d.run.said(), "before their time", "bytes_max=1048576", "decided_to=")
 	proves("before")
 	d.kill()

@@ -347,9 +347,9 @@ func TestTornTableThatNobodyNames(t *testing.T) {
 }
 
 // A power cut may keep the name of a new file and not its size. Nothing in it was ever acknowledged. And a kill may
-// come when Badger has emptied an old value log, and has not removed it yet.
+// come when Badger has emptied a memtable that tables hold, or an old value log, and has not removed it yet.
 func TestNamesWithoutContent(t *testing.T) {
-	for _, name := range []string{"99999.mem", "999999.vlog", "000000.vlog", "DISCARD"} {
+	for _, name := range []string{"99999.mem", "00000.mem", "999999.vlog", "000000.vlog", "DISCARD"} {
 		killed, _ := twoStores(t)
 		if err := os.WriteFile(filepath.Join(killed, name), nil, 0o600); err != nil {
 			t.Fatal(err)

@@ -40,9 +40,9 @@ func checkMemtables(dir string, memtables files, memTableBytes int64) error {
 	return nil
 }
 
-// removeEmpty removes empty files, which Badger would refuse: memtables and value logs. A power cut may keep the name of
-// a new file and not its size; nothing in it was acknowledged then. And Badger removes a memtable that tables hold, or
-// an old value log, in two steps, of which the first one empties it; a kill may come between them.
+// removeEmpty removes empty files, which Badger would refuse: memtables and value logs. A power cut may keep the name
+// of a new file and not its size; nothing in it was acknowledged then. And Badger removes a memtable that tables hold,
+// or an old value log, in two steps, of which the first one empties it; a kill may come between them.
 func removeEmpty(dir string) error {
 	files, err := listFiles(dir)
 	if err != nil {

@@ -70,9 +70,9 @@ func TestChunk(t *testing.T) {
 	}
 	want := []string{
 		fmt.Sprintf("67 0 %x 100 0 ", 2518<<dayShift|1<<upShift), fmt.Sprintf("140 1 %x 100 0 ", 2518<<dayShift|7),
-		"13 2 0 1 0 ", "25 3 0 0 1 ", "5 0 0 1 0 id",
+		"13 2 0 1 0 ", fmt.Sprintf("3 0 %x 100 0 ", 2518<<dayShift|8<<upShift|1), "25 3 0 0 1 ", "5 0 0 1 0 id",
 	}
-	if !slices.Equal(words, want) || rows[4].ordinal != 5 || rows[4].ms != 1_795_428_000_000 {
+	if !slices.Equal(words, want) || rows[5].ordinal != 5 || rows[5].ms != 1_795_428_000_000 {
 		t.Errorf("rows %q, want %q", words, want)
 	}
 	if len(bindings) != 1 || bindings[0].ordinal != 5 || string(bindings[0].name) != "d" {

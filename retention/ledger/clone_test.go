@@ -30,25 +30,37 @@ func clone(t testing.TB, from string) string {
 	return to
 }
 
+// cloneFile copies a file. One that is emptied meanwhile is being removed, and is cloned as a kill would leave it.
 func cloneFile(from, to string) error {
+	was, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if err := cloneData(from, to, was.Size()); err != nil {
+		return err
+	}
+	if is, err := os.Stat(from); err != nil || is.Size() == 0 {
+		return os.Truncate(to, 0)
+	}
+	return nil
+}
+
+// cloneData copies size bytes and keeps the holes.
+func cloneData(from, to string, size int64) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	st, err := in.Stat()
-	if err != nil {
-		return err
-	}
 	out, err := os.Create(to)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	if err := out.Truncate(st.Size()); err != nil {
+	if err := out.Truncate(size); err != nil {
 		return err
 	}
-	for at := int64(0); at < st.Size(); {
+	for at := int64(0); at < size; {
 		data, err := unix.Seek(int(in.Fd()), at, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) {
 			return nil

@@ -88,7 +88,8 @@ func copyFiles(to, from string) error {
 	return nil
 }
 
-// copyFile copies a file and leaves holes where it has only zeroes: Badger's files are longer than what is in them.
+// copyFile copies a file and leaves holes where it has only zeroes: Badger's files are longer than what is in them. One
+// that is emptied meanwhile is being removed, and is copied as a kill would leave it.
 func copyFile(to, from string) (err error) {
 	in, err := os.Open(from)
 	if err != nil {
@@ -110,6 +111,13 @@ func copyFile(to, from string) (err error) {
 		}
 		at += int64(n)
 		if errors.Is(rerr, io.EOF) || errors.Is(rerr, io.ErrUnexpectedEOF) {
+			is, err := in.Stat()
+			if err != nil {
+				return err
+			}
+			if is.Size() == 0 {
+				at = 0
+			}
 			return out.Truncate(at)
 		}
 		if rerr != nil {

@@ -60,14 +60,16 @@ const eraseWithinMin = time.Second
 // sees that it is due, one until a checkpoint lets segments go, the rest for views and disk to be late. Erasures gather
 // before, for eraseWithinChecks-eraseEndChecks times at least, so that they go together.
 const (
-	eraseParts        = 12
-	eraseEndChecks    = 4
-	eraseWithinChecks = 6
+	eraseWithinDefault = 24 * time.Hour
+	eraseParts         = 12
+	eraseEndChecks     = 4
+	eraseWithinChecks  = 6
 )
 
-// eraseAfter returns how long erasures gather.
+// eraseAfter returns how long erasures gather, at least a third of --erase-within.
 func (o *serveOptions) eraseAfter() time.Duration {
-	return o.eraseWithin - max(o.eraseWithin/eraseParts, eraseEndChecks*o.checkpointEvery)
+	checkpoint := min(o.checkpointEvery, o.eraseWithin/eraseWithinChecks)
+	return o.eraseWithin - max(o.eraseWithin/eraseParts, eraseEndChecks*checkpoint)
 }
 
 // logRetentionDefault is how long the raw log is kept (R18).
@@ -115,9 +117,9 @@ func serveCommand() *cobra.Command {
 		"how much of each payload is logged: full, none, or so many bytes from its beginning",
 	)
 	f.DurationVar(
-		&o.eraseWithin, "erase-within", 24*time.Hour,
-		"how soon erased payloads of device logs are off the disk, at least 6 times --checkpoint-every; nobody reads them "+
-			"from the call on",
+		&o.eraseWithin, "erase-within", eraseWithinDefault,
+		"how soon erased payloads of device logs are off the disk; under a day at least 6 times --checkpoint-every; nobody "+
+			"reads them from the call on",
 	)
 	f.DurationVar(
 		&o.usageRetention, "usage-retention", usageRetentionDefault,
@@ -219,7 +221,8 @@ func (o *serveOptions) validate() error {
 	if o.eraseWithin < eraseWithinMin {
 		fault("--erase-within %s: must be at least %s", o.eraseWithin, eraseWithinMin)
 	}
-	if o.eraseWithin/eraseWithinChecks < o.checkpointEvery {
+	// Who hardly wants checkpoints need not know of erasures: then they take as long as a checkpoint does.
+	if o.eraseWithin < eraseWithinDefault && o.eraseWithin/eraseWithinChecks < o.checkpointEvery {
 		fault(
 			"--erase-within %s: must be at least %s, %d times --checkpoint-every: files go after checkpoints",
 			o.eraseWithin, eraseWithinChecks*o.checkpointEvery, eraseWithinChecks,

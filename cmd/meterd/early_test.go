@@ -77,7 +77,8 @@ func TestLogMaxBytes(t *testing.T) {
 		}
 	}
 	isArchived := func() bool {
-		return number("meterd_archive_memory_events") == 0 && number("meterd_archive_bytes") <= most
+		return number(`meterd_view_lag_seconds{view="archive"}`) == 0 && number("meterd_archive_memory_events") == 0 &&
+			number("meterd_archive_bytes") <= most
 	}
 	await(t, "all is archived, and small enough", isArchived)
 	for range 3 { // A fast machine may have had all of it in one directory, which went. These fit.

@@ -25,7 +25,6 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 //	                      checksum Badger reads nothing and goes on without a word, also when it compacts   table.go
 //	an older memtable     is cut at the first bad checksum, although what came after it counts             memtable.go
 //	a memtable too large  does not fit the arena, which ends the process                                   memtable.go
-//	DISCARD cut short     a compaction panics
 //
 // The newest memtable may be cut anywhere: the position goes back with the rows.
 func check(dir string, size size) error {
@@ -53,19 +52,8 @@ func check(dir string, size size) error {
 			}
 		}
 	}
-	if err := checkMemtables(dir, files.numbered(".mem"), size.memTableBytes); err != nil {
-		return err
-	}
-	for _, f := range files {
-		if f.name == "DISCARD" && f.bytes != 0 && f.bytes < discardBytes {
-			return disk.Damage(filepath.Join(dir, f.name), "it has %d bytes, and was made with %d", f.bytes, discardBytes)
-		}
-	}
-	return nil
+	return checkMemtables(dir, files.numbered(".mem"), size.memTableBytes)
 }
-
-// discardBytes is what Badger makes the file of garbage counts with (discard.go, InitDiscardStats).
-const discardBytes = 1 << 20
 
 // file is one file of the directory.
 type file struct {

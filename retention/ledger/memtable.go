@@ -40,20 +40,26 @@ func checkMemtables(dir string, memtables files, memTableBytes int64) error {
 	return nil
 }
 
-// removeEmpty removes empty files, which Badger would refuse: memtables and value logs. A power cut may keep the name
-// of a new file and not its size; nothing in it was acknowledged then. And Badger removes a memtable that tables hold,
-// or an old value log, in two steps, of which the first one empties it; a kill may come between them.
-func removeEmpty(dir string) error {
+// discardBytes is what Badger makes the file of garbage counts with (discard.go, InitDiscardStats).
+const discardBytes = 1 << 20
+
+// removeUnmade removes what Badger would refuse although nothing is lost with it: empty memtables and value logs, and a
+// DISCARD that is too short, over which a compaction would panic. A power cut may keep the name of a new file and not
+// its size; nothing in it was acknowledged then. Badger removes a memtable that tables hold, or an old value log, in
+// two steps, of which the first one empties it; a kill may come between them. DISCARD only counts garbage.
+func removeUnmade(dir string) error {
 	files, err := listFiles(dir)
 	if err != nil {
 		return err
 	}
-	for _, f := range append(files.numbered(".vlog"), files.numbered(".mem")...) {
-		if f.bytes > 0 {
+	for _, f := range files {
+		ext := filepath.Ext(f.name)
+		isUnmade := f.bytes == 0 && (ext == ".vlog" || ext == ".mem") || f.name == "DISCARD" && f.bytes < discardBytes
+		if !isUnmade {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, f.name)); err != nil {
-			return fmt.Errorf("remove an empty file: %w", err)
+			return fmt.Errorf("remove a file that has no content yet: %w", err)
 		}
 	}
 	return nil

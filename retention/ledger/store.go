@@ -84,7 +84,7 @@ func open(o *Options) (*Store, error) {
 	if err := check(o.Path, o.size.fill()); err != nil {
 		return nil, err
 	}
-	if err := removeEmpty(o.Path); err != nil {
+	if err := removeUnmade(o.Path); err != nil {
 		return nil, err
 	}
 	s := &Store{

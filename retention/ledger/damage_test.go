@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -40,6 +41,9 @@ func twoStores(t *testing.T) (killed, closed string) {
 	s := openWith(t, small(closed))
 	for seq := 1; seq <= damageGroups; seq++ {
 		write(t, s, uint64(seq), groupRows(seq)...)
+	}
+	for tables, _ := filepath.Glob(closed + "/*.sst"); len(tables) == 0; tables, _ = filepath.Glob(closed + "/*.sst") {
+		runtime.Gosched() // Badger writes them in the background.
 	}
 	killed = clone(t, closed)
 	if err := s.Close(); err != nil {

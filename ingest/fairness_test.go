@@ -20,7 +20,9 @@ func TestPipeliningIsFair(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	var mu sync.Mutex
 	var order []string
+	entered := make(chan struct{}, 2*requests)
 	server, err := Listen("127.0.0.1:0", nil, func(ctx *fasthttp.RequestCtx) {
+		entered <- struct{}{}
 		mu.Lock()
 		defer mu.Unlock()
 		order = append(order, string(ctx.Path()))
@@ -30,7 +32,7 @@ func TestPipeliningIsFair(t *testing.T) {
 	}
 	paths := []string{"/a", "/b"}
 	var conns []net.Conn
-	mu.Lock() // No request is answered before both have sent.
+	mu.Lock() // No request is answered before both clients are being served.
 	for _, path := range paths {
 		conn, err := net.Dial("tcp", server.Address().String())
 		if err == nil {
@@ -43,6 +45,13 @@ func TestPipeliningIsFair(t *testing.T) {
 			t.Fatal(err)
 		}
 		conns = append(conns, conn)
+	}
+	for range paths {
+		select {
+		case <-entered:
+		case <-time.After(patience):
+			t.Fatal("the clients are not served")
+		}
 	}
 	mu.Unlock()
 	for _, conn := range conns {

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/meterd/meterd/console"
+	"github.com/meterd/meterd/console/api"
 	"github.com/meterd/meterd/ingest"
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/retention/disk"
@@ -119,7 +119,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	o := console.Options{
+	o := api.Options{
 		Engine:    d.engine,
 		Queries:   d.state.reader,
 		Snapshots: d.snapshots,
@@ -136,7 +136,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 		d.history.RegisterMetrics(set)
 		o.History = d.history
 	}
-	people, err := console.New(o)
+	people, err := api.New(o)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,28 @@
+package api
+
+import (
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
+)
+
+// authorize returns the token of a request, which has the right. Without one it has answered: late if no token is valid
+// at all, so that a client with wrong ones is slowed down.
+func (h *Handler) authorize(
+	ctx *fasthttp.RequestCtx,
+	catalogue *license.Catalogue,
+	right access.Right,
+) *access.Token {
+	nowMs := h.engine.NowMs()
+	token, problem := access.Authorize(catalogue, ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), right, nowMs)
+	if problem == nil {
+		return token
+	}
+	if problem.Code == event.Unauthorized && !h.penalties.Hold(ctx.RemoteIP(), nowMs, ctx.Done()) {
+		ctx.SetConnectionClose()
+	}
+	writeProblem(ctx, problem)
+	return nil
+}

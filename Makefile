@@ -15,7 +15,7 @@ export GOTOOLCHAIN := local
 # Passed on by run and bench: make run ARGS='--listen 127.0.0.1:9000'
 ARGS ?=
 # How long each fuzz target runs in `make check`; for a real search: make fuzz FUZZTIME=10m
-FUZZTIME ?= 3s
+FUZZTIME ?= 1s
 # A test that takes longer hangs.
 TEST_TIMEOUT ?= 15m
 # The linter, and formatter; built with the toolchain that is installed, in about 80 seconds.

@@ -22,7 +22,6 @@ type rolling struct {
 	dice    *rand.Rand
 	sent    [][]sentRow // of each device
 	number  int
-	waits   []wait
 }
 
 // sentRow is an event that was answered: its topic, and between which instants it was decided.
@@ -31,7 +30,8 @@ type sentRow struct {
 	from, till time.Time
 }
 
-// wait is how long a batch took, and whether a directory of the archive was being removed then.
+// wait is how long a single event took that was sent meanwhile, and whether a directory of the archive was being
+// removed then.
 type wait struct {
 	took     time.Duration
 	removing bool
@@ -41,6 +41,7 @@ const (
 	rollingDevices = 50
 	rollingPayload = 4 << 10
 	rollingTick    = 50 * time.Millisecond
+	rollingProbe   = 5 * time.Millisecond
 )
 
 // TestDiskLevel: under a stream of payloads the disk keeps a level, nothing is read that is over, and nothing is
@@ -70,6 +71,7 @@ func TestDiskLevel(t *testing.T) {
 	mayLast := keep + keep/7 + time.Second
 	var levels []float64 // bytes an event
 	rows, looks := 0, 0
+	probed := r.probe()
 	r.feed(lasts, func(since time.Duration) {
 		if since > keep+keep/2 {
 			levels = append(levels, float64(r.level(what))/float64(r.within(mayLast)))
@@ -77,6 +79,7 @@ func TestDiskLevel(t *testing.T) {
 		rows += r.look(r.dice.IntN(rollingDevices))
 		looks++
 	})
+	waits := probed()
 	fresh := newRolling(t, keep, rate)
 	fresh.feed(keep, func(time.Duration) {})
 	await(t, "the fresh daemon has archived", func() bool {
@@ -85,7 +88,7 @@ func TestDiskLevel(t *testing.T) {
 	level, most := float64(fresh.level(what))/float64(fresh.number), slices.Max(levels)
 	t.Logf("%d MB/s for %s, kept for %s: DIR/%s has %.0f bytes at most for an event that may be there, that of a fresh "+
 		"daemon %.0f: %.2f times", rate, lasts, keep, what, most, level, most/level)
-	t.Logf("%d looks at a device's log, %d entries, none of them over, none missing; %s", looks, rows, r.stalls())
+	t.Logf("%d looks at a device's log, %d entries, none of them over, none missing; %s", looks, rows, stalls(waits))
 	if most > 1.4*level {
 		t.Errorf("the disk's level is above 1.4 times")
 	}
@@ -146,11 +149,6 @@ func (r *rolling) send() {
 	from := time.Now()
 	codes := r.batch(lines...)
 	till := time.Now()
-	removing, err := filepath.Glob(filepath.Join(r.data, "archive", "*.removing"))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.waits = append(r.waits, wait{till.Sub(from), len(removing) > 0})
 	for i, code := range codes {
 		if code != "accepted" {
 			r.t.Fatalf("an event is answered %q", code)
@@ -205,27 +203,63 @@ func (r *rolling) level(part string) (bytes int64) {
 	return bytes
 }
 
-// stalls says how long batches took.
-func (r *rolling) stalls() string {
+// probe sends single events of another product meanwhile, one after the other, until the function that it returns is
+// called: that returns how long each took.
+func (r *rolling) probe() func() []wait {
+	r.withProduct("p2", `{"messages_per_day":1000000}`)
+	r.batch(line("connect", "p2", "probe"))
+	stop, done := make(chan struct{}), make(chan struct{})
+	var waits []wait
+	var failed error
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(rollingProbe)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+			from := time.Now()
+			a, err := r.try("POST", "/v1/events", []byte(line("up", "p2", "probe")), "Content-Type", "application/json")
+			took := time.Since(from)
+			if err == nil && a.status != 200 {
+				err = fmt.Errorf("an event is answered %d", a.status)
+			}
+			removing, _ := filepath.Glob(filepath.Join(r.data, "archive", "*.removing"))
+			if failed = err; err != nil {
+				return
+			}
+			waits = append(waits, wait{took, len(removing) > 0})
+		}
+	}()
+	return func() []wait {
+		close(stop)
+		<-done
+		if failed != nil {
+			r.t.Error(failed)
+		}
+		return waits
+	}
+}
+
+// stalls says how long single events took.
+func stalls(waits []wait) string {
 	var all, removing []time.Duration
-	for _, w := range r.waits {
+	for _, w := range waits {
 		if all = append(all, w.took); w.removing {
 			removing = append(removing, w.took)
 		}
 	}
-	slices.Sort(all)
-	longest := time.Duration(0)
-	if len(removing) > 0 {
-		longest = slices.Max(removing)
+	if len(removing) == 0 {
+		return "no event ended while a directory was removed"
 	}
-	return fmt.Sprintf(
-		"batches of %d took %v at the median, %v at the 99th percentile, %v at most; the longest of %d that "+
-			"ended while a directory was removed took %v",
-		r.perTick,
-		all[len(all)/2],
-		all[len(all)*99/100],
-		all[len(all)-1],
-		len(removing),
-		longest,
-	)
+	say := func(list []time.Duration) string {
+		slices.Sort(list)
+		return fmt.Sprintf("%v at the median, %v at the 99th percentile, %v at most", list[len(list)/2],
+			list[len(list)*99/100], list[len(list)-1])
+	}
+	return fmt.Sprintf("%d single events took %s; the %d that ended while a directory was removed %s",
+		len(all), say(all), len(removing), say(removing))
 }

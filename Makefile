@@ -66,7 +66,7 @@ test: tools ## run all tests
 	go test -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: check
-check: format lint house test race fuzz bench-smoke ## run everything that CI runs
+check: format lint house web-check test race fuzz bench-smoke ## run everything that CI runs
 	@echo 'check: all passed'
 
 .PHONY: format
@@ -95,6 +95,23 @@ house: ## check the house rules that no linter knows: texts, links, names, fuzz 
 race: tools ## run the tests with the race detector
 	@.ci/need gcc:gcc gcc:libc6-dev
 	CGO_ENABLED=1 go test -race -short -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: web
+web: console/web/node_modules ## build the console's pages, console/web/dist, from console/web/src
+	cd console/web && node build.mjs
+
+# What is committed must be what the sources give, byte for byte: the daemon is built without Node.
+.PHONY: web-check
+web-check: console/web/node_modules ## check the types of the console, and that console/web/dist is what its sources give
+	cd console/web && node_modules/.bin/tsc --noEmit
+	@there=$$(mktemp -d); trap 'rm -rf "$$there"' EXIT; \
+	node console/web/build.mjs "$$there" && diff -r "$$there" console/web/dist || \
+	{ echo "console/web/dist is not what its sources give, run make web"; exit 1; }
+
+console/web/node_modules: console/web/package-lock.json
+	@.ci/need node:nodejs npm:npm
+	cd console/web && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 .PHONY: redoc
 redoc: ## take the script of /docs from its published package, as docs/redoc/LOCK has it

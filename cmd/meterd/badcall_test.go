@@ -72,7 +72,7 @@ func TestWrongPathsAndMethods(t *testing.T) {
 	t.Parallel()
 	d := badDaemon(t)
 	for _, path := range []string{
-		"/", "/v1", "/v1/event", "/v1/events/", "/v1/products/p1/", "/v2/events",
+		"/nothing", "/products/p1/lots", "/v1", "/v1/event", "/v1/events/", "/v1/products/p1/", "/v2/events",
 		"/v1/producers//offline", "/v1/products/p1/devices/d1/log",
 	} {
 		d.ask("GET", path, "").refuse(t, 404, "not_found")

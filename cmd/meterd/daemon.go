@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/console/api"
+	"github.com/meterd/meterd/console/web"
 	"github.com/meterd/meterd/ingest"
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/retention/disk"
@@ -140,7 +141,11 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	gateways, err := ingest.NewHandler(ingest.Options{Engine: d.engine, People: people.Handle})
+	pages, err := web.New(people.Handle)
+	if err != nil {
+		return err
+	}
+	gateways, err := ingest.NewHandler(ingest.Options{Engine: d.engine, People: pages.Handle})
 	if err != nil {
 		return err
 	}

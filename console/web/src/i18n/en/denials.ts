@@ -1,0 +1,36 @@
+// Why an event was denied, in words. The numbers come with the denial, and may be missing.
+
+export const denials = {
+  title: {
+    message_quota_exceeded: 'Daily messages used up',
+    ota_quota_exceeded: 'OTA quota used up',
+    license_exhausted: 'No licence left',
+    not_activated: 'Not activated',
+    renewal_off: 'Renewal is off',
+    suspended: 'Suspended',
+    unknown_product: 'Unknown product',
+    unknown_ota: 'Unknown OTA',
+    already_voided: 'OTA already given back',
+    ota_id_reused: 'OTA id used twice',
+    payload_too_large: 'Payload too large',
+    invalid_event: 'Invalid event',
+  } as Record<string, string>,
+  other: (code: string) => `Denied: ${code}`,
+  quota: (used: string, limit: string) => `${used} of ${limit} messages of the day were used.`,
+  otaQuota: (used: string, limit: string) => `${used} of ${limit} OTA units of the month were used, and no pack covers the rest.`,
+  resets: (when: string) => `The allowance is back ${when}.`,
+  explained: {
+    message_quota_exceeded: 'The device has used the messages that its plan allows a day. Neither direction passes until the next day.',
+    ota_quota_exceeded: 'The monthly allowance and the top-up packs together do not cover this OTA. Buy a top-up pack, or wait for the next month.',
+    license_exhausted: 'Neither the product nor its account has a licence left. Credit a lot; then the device can connect.',
+    not_activated: 'The device has no licence yet: it must connect first.',
+    renewal_off: 'Its licence has ended, and automatic renewal is switched off for it.',
+    suspended: 'The device, its product or its account is suspended.',
+    unknown_product: 'There is no such product.',
+    unknown_ota: 'There is no OTA with this id that could be given back.',
+    already_voided: 'The OTA with this id was given back before.',
+    ota_id_reused: 'An OTA with this id has another size.',
+    payload_too_large: 'The payload has more than 256 KiB.',
+    invalid_event: 'A member of the event is missing or wrong.',
+  } as Record<string, string>,
+};

@@ -1,0 +1,3 @@
+export const licenses = {
+  title: 'Licences',
+};

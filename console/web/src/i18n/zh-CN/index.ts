@@ -1,0 +1,9 @@
+export { billing } from './billing';
+export { denials } from './denials';
+export { device } from './device';
+export { licenses } from './licenses';
+export { operations } from './operations';
+export { overview } from './overview';
+export { product } from './product';
+export { shell } from './shell';
+export { terms } from './terms';

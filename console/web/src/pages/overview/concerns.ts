@@ -1,0 +1,39 @@
+// Which products need attention, and how much.
+import type { Tone } from '../../components/layout';
+import { daysUntil } from '../../format';
+import type { Forecast, Product } from '../../model';
+
+export interface Concern {
+  kind: 'suspended' | 'accountSuspended' | 'exhausted' | 'runsOut' | 'low' | 'denials';
+  tone: Tone;
+  /** The larger, the sooner somebody should look. */
+  weight: number;
+}
+
+interface Facts {
+  product: Product;
+  forecast?: Forecast;
+  denied?: number;
+  isOfSuspended: boolean;
+}
+
+const soonDays = 30; // time enough to buy licences
+const lowShare = 0.1;
+
+export function concerns({ product, forecast, denied, isOfSuspended }: Facts): Concern[] {
+  const list: Concern[] = [];
+  const { total, available } = product.licenses;
+  const days = forecast?.runs_dry_at ? daysUntil(forecast.runs_dry_at) : Infinity;
+  if (product.suspended) list.push({ kind: 'suspended', tone: 'bad', weight: 900 });
+  else if (isOfSuspended) list.push({ kind: 'accountSuspended', tone: 'bad', weight: 900 });
+  if (total > 0 && available === 0) list.push({ kind: 'exhausted', tone: 'bad', weight: 1000 });
+  else if (days < soonDays) list.push({ kind: 'runsOut', tone: days < 7 ? 'bad' : 'warn', weight: 800 - days });
+  else if (total > 0 && available < lowShare * total) list.push({ kind: 'low', tone: 'warn', weight: 500 });
+  // A denial is what was sold: many of them are worth a look, none is an alarm.
+  if (denied) list.push({ kind: 'denials', tone: 'warn', weight: Math.min(400, 100 + Math.log10(denied) * 50) });
+  return list;
+}
+
+export function urgency(list: readonly Concern[]): number {
+  return list.reduce((sum, one) => sum + one.weight, 0);
+}

@@ -1,8 +1,8 @@
 // The calls of the API that pages make.
 import { follow, get, getText, path, type Query, send } from './http';
 import type {
-  Account, AuditEntry, DeadLetter, Device, DeviceDay, Enforcement, Forecast, License, LogEntry, Lot, Plan, Producer,
-  Product, Renewal, Snapshot, Token, TopDevice, Topup, UsageRow, Webhook, WhatIf, WhoAmI,
+  Account, AuditEntry, DeadLetter, Device, DeviceDay, Disk, Enforcement, Forecast, License, LogEntry, Lot, Plan, Producer,
+  Product, Renewal, Snapshot, Token, TopDevices, Topup, UsageRow, Webhook, WhatIf, WhoAmI,
 } from './model';
 
 /** A page of a list; next is the cursor of the one behind it. */
@@ -67,7 +67,7 @@ export const api = {
   creditTopup: (product: string, topup: { order: string; kind: 'ota'; units: number }) =>
     send<Topup>('POST', path`/v1/products/${product}/topups`, topup),
   topDevices: (product: string, q: Query, s?: AbortSignal) =>
-    get<{ top: TopDevice[] }>(path`/v1/products/${product}/devices/top`, q, s),
+    get<TopDevices>(path`/v1/products/${product}/devices/top`, q, s),
   whatIf: (product: string, q: { messages_per_day: number; days: number }, s?: AbortSignal) =>
     get<WhatIf>(path`/v1/products/${product}/what-if`, q, s),
 
@@ -97,6 +97,7 @@ export const api = {
   makeSnapshot: (snapshot: { account?: string; as_of: string; period: string; corrects?: string }) =>
     send<Snapshot>('POST', '/v1/snapshots', snapshot),
 
+  /** With devices: true each with how many devices it holds, which looks at all of them. */
   producers: (q: Query, s?: AbortSignal) => page<Producer>('/v1/producers', 'producers', q, s),
   tokens: (q: Query, s?: AbortSignal) => page<Token>('/v1/tokens', 'tokens', q, s),
   makeToken: (token: { name: string; role: string; account?: string; expires_in?: string }) =>
@@ -108,6 +109,7 @@ export const api = {
   retryDeadLetter: (webhook: string, id: string) =>
     send<unknown>('POST', path`/v1/webhooks/${webhook}/dead-letters/${id}/retry`),
   audit: (q: Query, s?: AbortSignal) => page<AuditEntry>('/v1/audit', 'entries', q, s),
+  disk: (s?: AbortSignal) => get<Disk>('/v1/disk', undefined, s),
   confirmClock: () => send<void>('POST', '/v1/clock/confirm'),
 
   ready: (s?: AbortSignal) => getText('/readyz', 'text/plain', { verbose: true }, s),

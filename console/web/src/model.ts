@@ -134,6 +134,14 @@ export interface DeviceDay {
   ota_units: number;
 }
 
+export interface TopDevices {
+  from: Day;
+  to: Day;
+  top: TopDevice[];
+  /** The first day that is kept, if from was before it. */
+  available_from?: Day;
+}
+
 export interface TopDevice {
   device: string;
   up: number;
@@ -145,10 +153,12 @@ export interface TopDevice {
 export interface WhatIf {
   from: Day;
   to: Day;
+  messages_per_day: number;
   devices: number;
   devices_denied: number;
   messages_denied: number;
   days: { day: Day; devices_denied: number; messages_denied: number }[];
+  available_from?: Day;
 }
 
 export type EventType = 'connect' | 'disconnect' | 'up' | 'down' | 'ota' | 'ota_void';
@@ -211,10 +221,21 @@ export interface Snapshot {
 export interface Producer {
   producer: string;
   account?: string | null;
+  /** null: it has sent none that is remembered. */
   last_sequence: number | null;
   oldest_remembered: number | null;
-  last_seen_at?: Instant | null;
+  last_seen_at: Instant;
+  /** That it holds online, if they were asked for. */
   devices?: number;
+}
+
+export interface Disk {
+  free_bytes: number;
+  /** Events are refused when less is free. */
+  stop_bytes: number;
+  /** Until then; null: it does not grow, or it is not known yet. */
+  days_left: number | null;
+  kinds: { kind: string; bytes: number; growth_bytes_per_day: number | null }[];
 }
 
 export interface Token {

@@ -1,5 +1,6 @@
 // What stands around each page: navigation, who is signed in, language and colours.
 import type { ComponentChildren } from 'preact';
+import { api } from './calls';
 import { Announcer } from './components/announce';
 import { Badge, Page } from './components/layout';
 import { Empty } from './components/state';
@@ -47,7 +48,7 @@ export function Shell({ route, who, children }: { route: Route; who: WhoAmI; chi
             <span>{t.shell.version(who.version)}</span>
           </p>
           <Choices />
-          <button type="button" onClick={() => session.end('left')}>{t.shell.signOut}</button>
+          <button type="button" onClick={() => void signOut(who)}>{t.shell.signOut}</button>
         </div>
       </header>
       <main id="content" tabIndex={-1}>
@@ -56,6 +57,14 @@ export function Shell({ route, who, children }: { route: Route; who: WhoAmI; chi
       <Announcer />
     </div>
   );
+}
+
+/** A token that was made for signing in is of no use afterwards. */
+async function signOut(who: WhoAmI): Promise<void> {
+  if (who.token.startsWith('console-') && may(who, 'administer')) {
+    await api.deleteToken(who.token).catch(() => undefined); // It expires.
+  }
+  session.end('left');
 }
 
 function toContent(event: Event): void {

@@ -86,7 +86,7 @@ export function SignIn() {
       {ended === 'refused' && !error && <Notice tone="warn">{t.shell.refusedBefore}</Notice>}
       <Input
         label={t.shell.token} hint={t.shell.tokenHint} error={error} value={token} change={setToken}
-        isMasked={!isShown} autoFocus maxLength={512}
+        isMasked={!isShown} isFocused maxLength={512}
       />
       <Switch label={t.shell.showToken} isOn={isShown} change={setShown} />
       <button type="submit" class="primary" disabled={isWorking}>

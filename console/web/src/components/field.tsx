@@ -1,6 +1,6 @@
 // Controls with their labels.
 import type { ComponentChildren } from 'preact';
-import { useId } from 'preact/hooks';
+import { useEffect, useId, useRef } from 'preact/hooks';
 
 interface FieldProps {
   label: string;
@@ -34,19 +34,24 @@ interface InputProps extends FieldProps {
   isRequired?: boolean;
   /** Dots instead of letters; not type=password, which browsers offer to keep. */
   isMasked?: boolean;
-  autoFocus?: boolean;
+  /** It has the focus when it comes. */
+  isFocused?: boolean;
   maxLength?: number;
   placeholder?: string;
   autoComplete?: string;
 }
 
 export function Input({ label, hint, error, value, change, ...input }: InputProps) {
+  const element = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    if (input.isFocused) element.current?.focus();
+  }, []);
   return (
     <Field label={label} hint={hint} error={error}>
       {(wiring) => (
         <input
-          {...wiring} type={(input.type ?? 'text') as 'text'} value={value} required={input.isRequired} autoFocus={input.autoFocus}
-          maxLength={input.maxLength} placeholder={input.placeholder} autoComplete={input.autoComplete ?? 'off'}
+          {...wiring} type={(input.type ?? 'text') as 'text'} value={value} required={input.isRequired}
+          ref={element} maxLength={input.maxLength} placeholder={input.placeholder} autoComplete={input.autoComplete ?? 'off'}
           spellcheck={false} class={input.isMasked ? 'masked' : undefined} onInput={(event) => change(event.currentTarget.value)}
         />
       )}

@@ -1,5 +1,5 @@
 import 'uplot/dist/uPlot.min.css';
-import './styles/base.css';
+import './styles/elements.css';
 import './styles/shell.css';
 import './styles/components.css';
 import './styles/pages.css';

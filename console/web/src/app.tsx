@@ -14,7 +14,7 @@ import { ProductPage } from './pages/product';
 import { go, type Route, to, useRoute } from './router';
 import { session } from './session';
 import { Nowhere, Shell, SignedOutShell } from './shell';
-import { SignIn, takeCode } from './signin';
+import { SignIn, signInCode } from './signin';
 import { useStore } from './store';
 
 export function App() {
@@ -30,15 +30,16 @@ export function App() {
 function Root() {
   const route = useRoute();
   const { token, who } = useStore(session);
+  const code = useStore(signInCode);
   const asked = useLoad((signal) => api.whoAmI(signal), [token], { skip: !token || !!who });
   useEffect(() => {
     if (asked.data) session.know(asked.data);
   }, [asked.data]);
   useEffect(() => {
-    if (token && route.page === 'sign-in' && !takeCode.isWaiting()) go(to.overview, 'replace');
-  }, [token, route.page]);
+    if (token && route.page === 'sign-in' && !code) go(to.overview, 'replace');
+  }, [token, route.page, code]);
 
-  if (!token || takeCode.isWaiting()) return <SignedOutShell><SignIn /></SignedOutShell>;
+  if (!token || code) return <SignedOutShell><SignIn /></SignedOutShell>;
   if (!who) {
     return (
       <SignedOutShell>

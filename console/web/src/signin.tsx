@@ -9,16 +9,12 @@ import { useLocale } from './locale';
 import { session } from './session';
 import { store, useStore } from './store';
 
-const code = store<string | null>(/^#sign-in=([\w.~-]+)$/.exec(location.hash)?.[1] ?? null);
+/** The code that the address held when the page came, until it is exchanged for a token. */
+export const signInCode = store<string | null>(/^#sign-in=([\w.~-]+)$/.exec(location.hash)?.[1] ?? null);
 
 if (location.hash.startsWith('#sign-in=')) {
   history.replaceState(null, '', location.pathname + location.search); // Neither history nor a copied address has it.
 }
-
-/** The code that the address held when the page came. */
-export const takeCode = {
-  isWaiting: () => code.get() !== null,
-};
 
 /** Asks who a token is before it is kept; throws what the API says. */
 async function begin(token: string): Promise<void> {
@@ -34,7 +30,7 @@ async function begin(token: string): Promise<void> {
 export function SignIn() {
   const locale = useLocale();
   const { t } = locale;
-  const waiting = useStore(code);
+  const waiting = useStore(signInCode);
   const { ended } = useStore(session);
   const [token, setToken] = useState('');
   const [isShown, setShown] = useState(false);
@@ -63,7 +59,7 @@ export function SignIn() {
       try {
         await begin((await api.signIn(waiting)).token);
       } finally {
-        code.set(null);
+        signInCode.set(null);
       }
     };
     void enter(exchange, t.shell.badCode);

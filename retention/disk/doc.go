@@ -7,6 +7,7 @@
 //	   ├──► Guard       free space, looked at every so often:   Low ───► Stopped ───► Exhausted
 //	   │                                                      upkeep waits no events  no administration, no ledger
 //	   │                BALLAST is given up to open on a full disk, and made again when there is room
+//	   ├──► Meter       what each directory takes and how fast that grows: in how many days Stopped is near
 //	   └──► LogPath, LedgerPath, CheckpointPath: where the others keep theirs
 //
 //	Checkpoints ──► checkpoint/   Create ─► Section … ─► Commit: written, synced, renamed, the directory synced

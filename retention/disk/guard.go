@@ -230,3 +230,6 @@ func (g *Guard) ArchiveRoom() uint64 {
 
 // FreeBytes returns what the last Check measured.
 func (g *Guard) FreeBytes() uint64 { return g.free.Load() }
+
+// StopBytes returns the free bytes below which ingest is refused.
+func (g *Guard) StopBytes() uint64 { return g.opts.thresholds(g.reserve.Load()).stop }

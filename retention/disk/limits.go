@@ -31,6 +31,13 @@ const (
 	openBytes           = 48 << 20
 	// ballastRetryAfter is how long a ballast that could not be made rests: a try may write all of it.
 	ballastRetryAfter = time.Minute
+	// trendOver is how far back measurements of the rooms are kept for the trend: a day has its own rhythm. trendFrom is
+	// how far they must reach back: a merge of the archive comes and goes in less.
+	trendOver = 24 * time.Hour
+	trendFrom = 30 * time.Minute
+	hoursADay = 24
+	// blockBytes is the unit in which the kernel counts what a file takes.
+	blockBytes = 512
 	// measureFailsMax is how long the free space may stay unknown: a network file system may miss a few looks, but longer
 	// than this the disk could fill up unseen.
 	measureFailsMax = time.Minute

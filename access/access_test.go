@@ -22,30 +22,30 @@ func TestNewSecret(t *testing.T) {
 }
 
 func TestAllows(t *testing.T) {
-	rights := []Right{RightEvents, RightRead, RightUsage, RightSnapshot, RightOperate, RightAdminister}
+	rights := []Right{RightEvents, RightRead, RightUsage, RightSnapshot, RightOperate, RightAdminister, RightSelf}
 	tests := []struct {
 		role    Role
 		account string
 		want    string // a letter a right, in the order above; a point where it lacks
 	}{
-		{RoleAdmin, "", "erumoa"},
-		{RoleAdmin, "acme", "erumo."},
-		{RoleGateway, "", "e....."},
-		{RoleGateway, "acme", "e....."},
-		{RoleBilling, "", "..um.."},
-		{RoleBilling, "acme", "..um.."},
-		{RoleViewer, "", ".ru..."},
-		{RoleViewer, "acme", ".ru..."},
-		{"", "", "......"},
-		{"root", "", "......"},
-		{"Admin", "", "......"},
+		{RoleAdmin, "", "erumoas"},
+		{RoleAdmin, "acme", "erumo.s"},
+		{RoleGateway, "", "e.....s"},
+		{RoleGateway, "acme", "e.....s"},
+		{RoleBilling, "", "..um..s"},
+		{RoleBilling, "acme", "..um..s"},
+		{RoleViewer, "", ".ru...s"},
+		{RoleViewer, "acme", ".ru...s"},
+		{"", "", "......."},
+		{"root", "", "......."},
+		{"Admin", "", "......."},
 	}
 	for _, tt := range tests {
 		token := Token{Role: tt.role, Account: tt.account}
 		got := ""
 		for i, r := range rights {
 			if token.Allows(r) {
-				got += string("erumoa"[i])
+				got += string("erumoas"[i])
 			} else {
 				got += "."
 			}

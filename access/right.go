@@ -36,11 +36,15 @@ const (
 	RightSnapshot                // make snapshots
 	RightOperate                 // change things of one account: products, renewal, suspended devices, erased logs
 	RightAdminister              // change anything; make, list and delete tokens
+	RightSelf                    // ask what the token itself is
 )
 
 // Allows reports whether the token has a right. A token that is bound to an account never administers (403); everything
 // else it does within its account.
 func (t *Token) Allows(r Right) bool {
+	if r == RightSelf {
+		return t.Role.Known()
+	}
 	switch t.Role {
 	case RoleAdmin:
 		return r != RightAdminister || t.Account == ""

@@ -105,6 +105,10 @@ func TestCtlAsks(t *testing.T) {
 			fmt.Fprint(w, `{"entries":[],"next":null}`)
 		case strings.HasSuffix(r.URL.Path, "/forecast"):
 			fmt.Fprint(w, `{"weeks":[],"runs_dry_at":null,"devices_at_risk":0}`)
+		case strings.HasSuffix(r.URL.Path, "/what-if"), r.URL.Path == "/v1/disk":
+			fmt.Fprint(w, `{"days":[],"kinds":[]}`)
+		case r.URL.Path == "/v1/sign-in/codes":
+			fmt.Fprint(w, `{"code":"C0DE","expires_in":"PT15M"}`)
 		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/logs"):
 		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/devices/usage"):
 		case r.Method == http.MethodGet:
@@ -155,6 +159,15 @@ func TestCtlAsks(t *testing.T) {
 		{"products enforcement set p1 observe", `PUT /v1/products/p1/enforcement {"mode":"observe"}`},
 		{"products forecast p1", "GET /v1/products/p1/forecast"},
 		{"products forecast p1 --weeks 52", "GET /v1/products/p1/forecast?weeks=52"},
+		{"products what-if p1 --messages-per-day 1000", "GET /v1/products/p1/what-if?messages_per_day=1000"},
+		{
+			"products what-if p1 --messages-per-day 1000 --days 30",
+			"GET /v1/products/p1/what-if?days=30&messages_per_day=1000",
+		},
+		{"producers list", "GET /v1/producers" + limited},
+		{"producers list --devices", "GET /v1/producers?devices=true&limit=1000"},
+		{"disk", "GET /v1/disk"},
+		{"sign-in", "POST /v1/sign-in/codes"},
 		{"lots list p1", "GET /v1/products/p1/lots" + limited},
 		{"lots credit p1 --order PO-1 --quantity 1000", `POST /v1/products/p1/lots {"order":"PO-1","quantity":1000}`},
 		{
@@ -174,6 +187,15 @@ func TestCtlAsks(t *testing.T) {
 		{
 			"licenses list --account acme --expiring-before 2027-01-01T01:00:00+01:00",
 			"GET /v1/accounts/acme/licenses?expiring_before=2027-01-01T00%3A00%3A00Z&limit=1000",
+		},
+		{
+			"licenses list --product p1 --state ended --device d1 --source PO-1",
+			"GET /v1/products/p1/licenses?device=d1&limit=1000&source=PO-1&state=ended",
+		},
+		{"devices top p1", "GET /v1/products/p1/devices/top?by=messages"},
+		{
+			"devices top p1 --by denied --from 2026-11-01 --to 2026-11-23 --limit 5",
+			"GET /v1/products/p1/devices/top?by=denied&from=2026-11-01&limit=5&to=2026-11-23",
 		},
 		{"devices list p1 --state active --online=false", "GET /v1/products/p1/devices?limit=1000&online=false&state=active"},
 		{"devices get p1 d1", "GET /v1/products/p1/devices/d1"},
@@ -266,6 +288,8 @@ func TestCtlShows(t *testing.T) {
 			)
 		case r.URL.Path == "/v1/tokens":
 			fmt.Fprint(w, `{"token":"mtd_secret","name":"gw"}`)
+		case r.URL.Path == "/v1/sign-in/codes":
+			fmt.Fprint(w, `{"code":"C0DE","expires_in":"PT15M"}`)
 		case r.URL.Path == "/v1/clock/confirm":
 			w.WriteHeader(http.StatusNoContent)
 		default:
@@ -304,6 +328,8 @@ func TestCtlShows(t *testing.T) {
 			"devices_at_risk  4\nruns_dry_at      W2\n", "", 0},
 		{"tokens create gw --role gateway", "mtd_secret\n", "", 0},
 		{"tokens create gw --role gateway -o json", `{"token":"mtd_secret","name":"gw"}` + "\n", "", 0},
+		{"sign-in", f.URL + "/#sign-in=C0DE\n", "", 0},
+		{"sign-in -o json", `{"code":"C0DE","expires_in":"PT15M"}` + "\n", "", 0},
 		{"clock confirm", "clock confirmed\n", "", 0},
 		{"clock confirm -o json", "", "", 0},
 	} {

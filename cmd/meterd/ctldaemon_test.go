@@ -131,6 +131,13 @@ func TestCtlAdministers(t *testing.T) {
 	d.ctl("products", "renewal", "set", "p1", "off", "--except", "d7")
 	want(t, d.ctl("products", "renewal", "get", "p1"), "auto_renew  no", "except      d7")
 	want(t, d.ctl("products", "forecast", "p1", "--weeks", "2"), "AVAILABLE AFTER", "devices_at_risk")
+	want(t, d.ctl("products", "what-if", "p1", "--messages-per-day", "1"), "DEVICES DENIED", "messages_denied   0")
+	if got := rowOf(t, d.ctl("devices", "top", "p1"), "d1"); strings.Join(got, " ") != "d1 1 0 0 0" {
+		t.Errorf("the top device: %q", got)
+	}
+	d.ctl("producers", "list", "--devices")
+	want(t, d.ctl("disk"), "ledger", "free_bytes", "stop_bytes")
+	want(t, d.ctl("sign-in"), d.run.address+"/#sign-in=")
 	d.ctl("clock", "confirm")
 	audit := d.ctl("audit", "-o", "json")
 	var entries struct {

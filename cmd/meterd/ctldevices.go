@@ -58,7 +58,7 @@ func (c *ctl) devicesCommand() *cobra.Command {
 		c.verb("get PRODUCT DEVICE", "Show a device", func(cmd *cobra.Command, args []string) error {
 			return c.record(cmd, http.MethodGet, client.Path("v1", "products", args[0], "devices", args[1]), nil, nil)
 		}),
-		c.checkVerb(), c.deviceUsageVerb(), c.productMonthVerb(),
+		c.checkVerb(), c.deviceUsageVerb(), c.productMonthVerb(), c.topDevicesVerb(),
 		c.verb("erase-logs PRODUCT DEVICE", "Erase topics and payloads of a device's log up to now",
 			func(cmd *cobra.Command, args []string) error {
 				path := client.Path("v1", "products", args[0], "devices", args[1], "logs")
@@ -103,7 +103,7 @@ var licenseColumns = []column{
 
 func (c *ctl) licensesCommand() *cobra.Command {
 	cmd := group("licenses", "Licences that devices have consumed")
-	var product, account, expiringBefore string
+	var product, account, expiringBefore, state, device, source string
 	listing := c.listOfVerb(
 		"list",
 		"List the licences consumed of a product or an account",
@@ -111,7 +111,7 @@ func (c *ctl) licensesCommand() *cobra.Command {
 			if err := namesGiven(cmd, "product", "account"); err != nil {
 				return list{}, err
 			}
-			l := list{member: "licenses", columns: licenseColumns, query: url.Values{}}
+			l := list{member: "licenses", columns: licenseColumns, query: given(cmd, "state", "device", "source")}
 			switch {
 			case (product == "") == (account == ""):
 				return list{}, usageError{fmt.Errorf("%s needs either --product or --account", cmd.CommandPath())}
@@ -127,6 +127,10 @@ func (c *ctl) licensesCommand() *cobra.Command {
 	listing.Flags().StringVar(&product, "product", "", "those of this product")
 	listing.Flags().StringVar(&account, "account", "", "those of this account")
 	listing.Flags().StringVar(&expiringBefore, "expiring-before", "", "only active ones that end before: "+instantHelp)
+	listing.Flags().StringVar(&state, "state", "", "only active or ended ones")
+	listing.Flags().StringVar(&device, "device", "", "only those of this device")
+	listing.Flags().StringVar(&source, "source", "", "only those of this lot, or gift")
+	choices(listing, "state", "active", "ended")
 	c.offers(listing, "product", "PRODUCT")
 	c.offers(listing, "account", "ACCOUNT")
 	cmd.AddCommand(listing)

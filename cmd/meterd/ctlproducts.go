@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -49,7 +48,7 @@ func (c *ctl) productsCommand() *cobra.Command {
 		c.renewalCommand(),
 		c.logPayloadCommand(),
 		c.enforcementCommand(),
-		c.forecastVerb(),
+		c.forecastVerb(), c.whatIfVerb(),
 	)
 	c.addSuspension(
 		cmd,
@@ -191,46 +190,9 @@ func (c *ctl) forecastVerb() *cobra.Command {
 				query.Set("weeks", fmt.Sprint(weeks))
 			}
 			path := client.Path("v1", "products", args[0], "forecast")
-			if c.output != asTable {
-				return c.record(cmd, http.MethodGet, path, query, nil)
-			}
-			answer, err := c.call(cmd, http.MethodGet, path, query, nil)
-			if err != nil {
-				return err
-			}
-			return writeForecast(cmd, answer)
+			return c.rowsAndRest(cmd, path, query, "weeks", forecastColumns)
 		},
 	)
 	cmd.Flags().UintVar(&weeks, "weeks", 26, "how far to look")
 	return cmd
-}
-
-// writeForecast writes the weeks as rows and the rest as a record below.
-func writeForecast(cmd *cobra.Command, answer json.RawMessage) error {
-	var members map[string]json.RawMessage
-	var weeks []json.RawMessage
-	if err := json.Unmarshal(answer, &members); err != nil {
-		return fmt.Errorf("the forecast is no object: %w", err)
-	}
-	if err := json.Unmarshal(members["weeks"], &weeks); err != nil {
-		return fmt.Errorf("weeks of the forecast: %w", err)
-	}
-	out := newTable(cmd.OutOrStdout(), forecastColumns, 0)
-	for _, w := range weeks {
-		if err := out.element(w); err != nil {
-			return err
-		}
-	}
-	if err := out.end(true); err != nil {
-		return err
-	}
-	delete(members, "weeks")
-	rest, err := json.Marshal(members)
-	if err != nil {
-		return fmt.Errorf("the rest of the forecast: %w", err)
-	}
-	if _, err := fmt.Fprintln(cmd.OutOrStdout()); err != nil {
-		return err
-	}
-	return writeRecord(cmd.OutOrStdout(), rest)
 }

@@ -25,6 +25,8 @@ import (
 const (
 	// guardEvery is how often the free space is looked at: less than a second of commit log fits what is kept free.
 	guardEvery = 500 * time.Millisecond
+	// meterEvery is how often it is measured what the data directory takes: some thousand files, 10 ms.
+	meterEvery = time.Minute
 	// finishWithin bounds how long requests in hand may take to finish when the daemon stops.
 	finishWithin = 10 * time.Second
 )
@@ -41,6 +43,7 @@ type daemon struct {
 	history *history.History
 	ready   atomic.Bool
 
+	people    *api.Handler
 	gateways  *ingest.Handler
 	snapshots *snapshots
 
@@ -116,6 +119,9 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	d.runDry.Go(func() { watchRunDry(ctx, d.state.reader, products) })
 	d.snapshots.register(set)
 	d.state.raw.RegisterMetrics(set)
+	meter := disk.NewMeter(d.dir, d.logger)
+	go meter.Run(ctx, meterEvery)
+	registerDiskUse(set, meter)
 	host, _, err := net.SplitHostPort(d.o.listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
@@ -131,17 +137,18 @@ func (d *daemon) openDoors(ctx context.Context) error {
 		Loopback:  loopback(host),
 		TimeZone:  d.o.zone,
 		DiskFree:  d.dir.Guard().FreeBytes,
+		Disk:      func() api.Disk { return diskUse(meter) },
 		Version:   version,
+		Demo:      d.o.demo,
 	}
 	if d.history != nil {
 		d.history.RegisterMetrics(set)
 		o.History = d.history
 	}
-	people, err := api.New(o)
-	if err != nil {
+	if d.people, err = api.New(o); err != nil {
 		return err
 	}
-	pages, err := web.New(people.Handle)
+	pages, err := web.New(d.people.Handle)
 	if err != nil {
 		return err
 	}

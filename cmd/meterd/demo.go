@@ -51,8 +51,13 @@ func (d *daemon) demo(out io.Writer) error {
 		}
 	}
 	address := d.server.Address().String()
-	_, err := fmt.Fprintf(out, `
+	code, err := d.people.InviteAdmin(demoName)
+	if err != nil {
+		return fmt.Errorf("make a link to sign in: %w", err)
+	}
+	_, err = fmt.Fprintf(out, `
 meterd is ready at %[1]s://%[2]s
+Sign in to the console, once and within 15 minutes: %[4]s
 The administrator's token is in %[3]s
 A first batch, to paste into another shell:
 
@@ -64,7 +69,7 @@ and what it did:
 
   curl -s %[1]s://%[2]s/v1/products/demo/devices/d1 -H "Authorization: Bearer $(cat %[3]s)"
 
-`, d.scheme(), address, d.tokenPath())
+`, d.scheme(), address, d.tokenPath(), signInLink(d.scheme()+"://"+address, code))
 	return err
 }
 

@@ -166,7 +166,10 @@ func serveCommand() *cobra.Command {
 		"let webhooks reach addresses that are not of the public internet: loopback, private, link-local, metadata",
 	)
 	f.BoolVar(&o.insecure, "insecure", false, "listen on an address that is not loopback without TLS")
-	f.BoolVar(&o.demo, "demo", false, "create a demo account, product and licences, once, and print a first call")
+	f.BoolVar(
+		&o.demo, "demo", false,
+		"create a demo account, product and licences, once, and print a first call and a link to sign in",
+	)
 	f.Uint64Var(
 		&o.diskStopBytes,
 		"disk-stop-bytes",

@@ -11,6 +11,8 @@ const (
 	mediaJSON   = "application/json"
 	mediaNDJSON = "application/x-ndjson"
 	mediaCSV    = "text/csv"
+	// contentCSV is how CSV is sent.
+	contentCSV = "text/csv; charset=utf-8; header=present"
 )
 
 // preferred returns the media type, of those that can be answered, which the request likes best: by its weight, then by

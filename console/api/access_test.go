@@ -24,6 +24,8 @@ const (
 	adminsOnly = "admin bound"
 	readers    = "admin bound viewer"
 	counting   = "admin bound viewer billing"
+	overseers  = "admin viewer"
+	everybody  = "admin bound gateway viewer billing"
 )
 
 var accessTable = []grant{
@@ -64,7 +66,12 @@ var accessTable = []grant{
 	{`DELETE /v1/products/{product}/devices/{device}/logs`, 202, adminsOnly},
 	{`GET /v1/products/{product}/devices/{device}/usage`, 200, counting},
 	{`GET /v1/products/{product}/devices/usage?month=`, 200, counting},
+	{`GET /v1/products/{product}/devices/top?by=messages`, 200, counting},
+	{`GET /v1/products/{product}/what-if?messages_per_day=1`, 200, counting},
 
+	{`GET /v1/disk`, 200, overseers},
+	{`GET /v1/producers?devices=true`, 200, readers},
+	{`POST /v1/downloads {"path":"/v1/products/{product}/licenses"}`, 201, counting},
 	{`GET /v1/usage?product={product}`, 200, counting},
 	{`GET /v1/usage?account={account}`, 200, counting},
 	{`POST /v1/snapshots {"account":"{account}"}`, 201, "admin bound billing"},
@@ -79,12 +86,17 @@ var accessTable = []grant{
 	{`POST /v1/webhooks/{webhook}/dead-letters/{id}/retry`, 202, adminsOnly},
 	{`DELETE /v1/webhooks/{webhook}`, 204, adminsOnly},
 
+	{`GET /v1/whoami`, 200, everybody},
+	{`POST /v1/sign-in/codes`, 201, adminOnly},
 	{`GET /v1/tokens`, 200, adminOnly},
 	{`POST /v1/tokens {"name":"{new}","role":"viewer","account":"{account}"}`, 201, adminOnly},
 	{`DELETE /v1/tokens/{name}`, 204, adminOnly},
 	{`GET /v1/audit`, 200, readers},
 	{`POST /v1/clock/confirm`, 204, adminOnly},
 }
+
+// publicCalls need no token.
+var publicCalls = []string{"POST /v1/sign-in", "GET /v1/downloads/{ticket}"}
 
 // accessDaemon has two accounts, each with a product that has everything, and a token for each column of the table: of
 // each role one that sees all, and one that is bound to acme.
@@ -194,7 +206,7 @@ func (d *daemon) checkBound(a grant, role string) {
 		column = "bound"
 	}
 	want := 403
-	if a.allows(column) {
+	if a.allows(column) && a.may != overseers {
 		want = a.status
 	}
 	got, body := d.make(a, token, own)
@@ -234,8 +246,9 @@ func TestAccessTableIsWhole(t *testing.T) {
 	routes, rows := map[string]bool{}, map[string]bool{}
 	for method, paths := range d.handler.routes().List() {
 		for _, path := range paths {
-			if strings.HasPrefix(path, "/v1/") && method != "HEAD" {
-				routes[method+" "+path] = true
+			call := method + " " + path
+			if strings.HasPrefix(path, "/v1/") && method != "HEAD" && !slices.Contains(publicCalls, call) {
+				routes[call] = true
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"sync"
 
@@ -30,13 +31,15 @@ type Engine interface {
 	Durable() error
 	DurableInLedger() error
 	Administer(name string, token *access.Token, fn shard.ChangeFunc) error
+	Producers(account, after uint32) iter.Seq[shard.Producer]
 	EraseLog(name string, token *access.Token, product string, device []byte) (untilMs int64, err error)
 }
 
 // Queries looks at what Engine keeps; *query.Reader is one.
 type Queries interface {
 	View(fn func(*query.View)) error
-	Licenses(p *license.Product, after uint64, fn func(*query.License) bool) error
+	Held(producers map[uint32]int64) error
+	Licenses(q query.LicenseQuery, fn func(*query.License) bool) error
 	DeviceLog(ctx context.Context, q query.LogQuery, fn func(*query.LogEntry) bool) error
 	ProductLog(ctx context.Context, q query.ProductLogQuery, fn func(*query.LogEntry) bool) error
 	AdmitProductLog() (leave func(), err error)
@@ -54,6 +57,8 @@ type Queries interface {
 	EachDeviceDay(
 		ctx context.Context, p *license.Product, from, to uint32, fn func(device string, days []query.DeviceDay) error,
 	) error
+	TopDevices(ctx context.Context, q query.TopQuery) ([]query.DeviceUse, error)
+	WhatIf(ctx context.Context, p *license.Product, from, to, messagesPerDay uint32) (*query.WhatIf, error)
 	Audit(before uint64, fn func(license.AuditEntry) bool) error
 }
 
@@ -84,7 +89,10 @@ type Options struct {
 	TimeZone string
 	// DiskFree returns the bytes that are free for the data directory.
 	DiskFree func() uint64
-	Version  string // of the daemon, for people
+	// Disk says what the data directory takes.
+	Disk    func() Disk
+	Version string // of the daemon, for people
+	Demo    bool   // the daemon shows made-up data
 }
 
 func (o *Options) fill() {
@@ -110,6 +118,7 @@ func (o Options) Validate() error {
 	need(o.Metrics != nil, "Metrics is needed")
 	need(o.Ready != nil, "Ready is needed")
 	need(o.DiskFree != nil, "DiskFree is needed")
+	need(o.Disk != nil, "Disk is needed")
 	if _, err := calendar.ParseZone(o.TimeZone); err != nil {
 		errs = append(errs, fmt.Errorf("console/api: TimeZone %q: %w", o.TimeZone, err))
 	}
@@ -129,6 +138,9 @@ type Handler struct {
 	followers readPlaces // of logs, of what comes
 	downloads readPlaces // of sealed files
 	usages    readPlaces
+	lookers   readPlaces // of all devices of a product
+	signIns   oneTime[invitation]
+	tickets   oneTime[ticket]
 	usageBody int // bytes of an answer about usage that are gathered before it is sent
 	openAPI   func() ([]byte, error)
 	route     fasthttp.RequestHandler
@@ -148,6 +160,9 @@ func New(o Options) (*Handler, error) {
 		followers: readPlaces{most: logFollowersMax, mostAToken: logFollowersATokenMax},
 		downloads: readPlaces{most: downloadsMax, mostAToken: downloadsATokenMax},
 		usages:    readPlaces{most: usageReadersMax, mostAToken: usageReadersATokenMax},
+		lookers:   readPlaces{most: deviceLookersMax, mostAToken: deviceLookersATokenMax},
+		signIns:   oneTime[invitation]{within: signInCodeFor, most: signInCodesMax, mostAToken: signInCodesATokenMax},
+		tickets:   oneTime[ticket]{within: ticketFor, most: ticketsMax, mostAToken: ticketsATokenMax},
 	}
 	h.usageBody = usageBodyBytes
 	h.openAPI = sync.OnceValues(docs.OpenAPI) // Most daemons are never asked.

@@ -22,7 +22,7 @@ type fields map[string]func(raw json.RawMessage) error
 
 // read reads the request's body as one object with no other members than those of f.
 func (c *call) read(f fields) error {
-	body, err := readBody(c.ctx)
+	body, err := readBody(c.ctx, bodyBytesMax)
 	if err != nil {
 		return err
 	}
@@ -31,15 +31,15 @@ func (c *call) read(f fields) error {
 
 // readNothing reads the body of a call that takes none: it is empty, or an object without members.
 func (c *call) readNothing() error {
-	body, err := readBody(c.ctx)
+	body, err := readBody(c.ctx, bodyBytesMax)
 	if err != nil || len(bytes.TrimSpace(body)) == 0 {
 		return err
 	}
 	return decodeObject(body, fields{})
 }
 
-// readBody returns the body, within its bound.
-func readBody(ctx *fasthttp.RequestCtx) ([]byte, error) {
+// readBody returns the body, of bytesMax bytes at most.
+func readBody(ctx *fasthttp.RequestCtx, bytesMax int) ([]byte, error) {
 	header := &ctx.Request.Header
 	if kind := string(header.ContentType()); !maybeJSON(kind) {
 		return nil, &event.Problem{
@@ -53,19 +53,19 @@ func readBody(ctx *fasthttp.RequestCtx) ([]byte, error) {
 			Detail: "Content-Encoding: an administrative body is sent plain",
 		}
 	}
-	tooLarge := &event.Problem{Code: event.BodyTooLarge, Detail: fmt.Sprintf("the body is over %d bytes", bodyBytesMax)}
-	if header.ContentLength() > bodyBytesMax {
+	tooLarge := &event.Problem{Code: event.BodyTooLarge, Detail: fmt.Sprintf("the body is over %d bytes", bytesMax)}
+	if header.ContentLength() > bytesMax {
 		return nil, tooLarge
 	}
 	stream := ctx.RequestBodyStream()
 	if stream == nil {
 		stream = bytes.NewReader(ctx.Request.Body())
 	}
-	body, err := io.ReadAll(io.LimitReader(stream, bodyBytesMax+1))
+	body, err := io.ReadAll(io.LimitReader(stream, int64(bytesMax)+1))
 	switch {
 	case err != nil:
 		return nil, &event.Problem{Code: event.BadRequest, Detail: "the body ended too early"}
-	case len(body) > bodyBytesMax:
+	case len(body) > bytesMax:
 		return nil, tooLarge
 	}
 	return body, nil

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -37,35 +36,13 @@ func (c *call) showDeviceDays() error {
 	if err != nil {
 		return err
 	}
-	running := p.Window(c.engine.NowMs()).Day
-	to, isGiven, err := c.day("to")
+	asked, err := c.askedDays(p)
 	if err != nil {
 		return err
 	}
-	if !isGiven {
-		to = running
-	}
-	from, isGiven, err := c.day("from")
-	switch {
-	case err != nil:
-		return err
-	case !isGiven:
-		from = calendar.FirstDay(calendar.MonthOf(to))
-	case from > to:
-		return invalid("from", "must not be after to, which is the running day without one")
-	}
-	kept, err := c.queries.UsageDayKept(p)
-	if err != nil {
-		return err
-	}
-	answer := deviceDaysAnswer{Rows: []deviceDayAnswer{}}
-	if from < kept {
-		from = kept
-		name := calendar.DayName(kept)
-		answer.AvailableFrom = &name
-	}
+	answer := deviceDaysAnswer{Rows: []deviceDayAnswer{}, AvailableFrom: asked.availableFrom}
 	name := c.path("device")
-	days, isKnown, err := c.queries.DeviceDays(p, []byte(name), from, min(to, running))
+	days, isKnown, err := c.queries.DeviceDays(p, []byte(name), asked.from, asked.to)
 	switch {
 	case err != nil:
 		return err
@@ -78,16 +55,16 @@ func (c *call) showDeviceDays() error {
 	return c.answer(fasthttp.StatusOK, answer)
 }
 
-// deviceDaysOrDevice answers GET /v1/products/{product}/devices/usage: with the parameter month it is the call of that
-// name, without it the path is that of a device, since one may be called usage.
-func (h *Handler) deviceDaysOrDevice() fasthttp.RequestHandler {
-	days, device := h.guard(access.RightUsage, (*call).listDeviceDays), h.guard(access.RightRead, (*call).showDevice)
+// orDevice answers GET /v1/products/{product}/devices/NAME: with a parameter it is a call about all devices, without it
+// the path is that of a device, since one may have that name.
+func (h *Handler) orDevice(name, parameter string, answer func(*call) error) fasthttp.RequestHandler {
+	all, device := h.guard(access.RightUsage, answer), h.guard(access.RightRead, (*call).showDevice)
 	return func(ctx *fasthttp.RequestCtx) {
-		if ctx.QueryArgs().Has("month") {
-			days(ctx)
+		if ctx.QueryArgs().Has(parameter) {
+			all(ctx)
 			return
 		}
-		ctx.SetUserValue("device", "usage")
+		ctx.SetUserValue("device", name)
 		device(ctx)
 	}
 }
@@ -120,7 +97,7 @@ func (c *call) listDeviceDays() error {
 	}
 	c.ctx.SetContentType(mediaNDJSON)
 	if s.isCSV = c.preferred(mediaNDJSON, mediaCSV) == mediaCSV; s.isCSV {
-		c.ctx.SetContentType("text/csv; charset=utf-8; header=present")
+		c.ctx.SetContentType(contentCSV)
 	}
 	if c.ctx.IsHead() {
 		return nil
@@ -138,15 +115,7 @@ func (c *call) streamDeviceDays(s *deviceDaysStream) error {
 		leave()
 		return err
 	}
-	// The request must not be touched once the handler returned; a context of it ends with the server.
-	ctx, cancel := context.WithTimeout(c.ctx, usageStreamWithin)
-	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
-		defer leave()
-		defer cancel()
-		defer s.hurry(ctx)()
-		go watchClient(ctx, s.conn, cancel)
-		s.run(ctx, w)
-	})
+	c.stream(&s.pieces, usageStreamWithin, leave, s.run)
 	return nil
 }
 
@@ -208,22 +177,4 @@ func (s *deviceDaysStream) line(device string, d *query.DeviceDay) {
 		s.lines = strconv.AppendInt(s.lines, numbers[i], 10)
 	}
 	s.lines = append(s.lines, "}\n"...)
-}
-
-// day returns a parameter that is a calendar day; isGiven is false without one. What lies before the days that have
-// numbers is the first of them, and what lies behind the last.
-func (c *call) day(name string) (day uint32, isGiven bool, err error) {
-	text := c.query(name)
-	if text == "" {
-		return 0, false, nil
-	}
-	at, err := time.Parse(time.DateOnly, text)
-	if err != nil {
-		return 0, false, invalid(name, "must be a day such as 2026-11-23")
-	}
-	day, ok := calendar.ParseDay(text)
-	if !ok && at.Year() > 2020 {
-		day = calendar.DayMax
-	}
-	return day, true, nil
 }

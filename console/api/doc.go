@@ -23,5 +23,7 @@
 //   - All of a product's log is sorted first. A slow client holds what was sorted, so few can be at once.
 //   - A log is followed by two goroutines, one that reads and one that writes, with a bounded mailbox between them. The
 //     token is looked at each second and before whatever is sent.
+//   - A code to sign in with, and the ticket of a download, is good once and for minutes. Only its hash is kept, in
+//     memory; who guesses one is answered as late as who guesses tokens.
 //   - A sealed file is sent from the disk in pieces, and never lies in memory.
 package api

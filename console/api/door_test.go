@@ -296,6 +296,7 @@ func TestMetrics(t *testing.T) {
 		Metrics:  metric.NewSet(),
 		Ready:    d.ready.Load,
 		DiskFree: func() uint64 { return 1 },
+		Disk:     diskOfTests,
 		Loopback: true,
 	})
 	must(t, err)

@@ -72,6 +72,14 @@ type daemon struct {
 	next    string // the last cursor that an answer gave
 }
 
+func diskOfTests() Disk {
+	growth, days := int64(7), 12.345
+	return Disk{
+		FreeBytes: 123456789, StopBytes: 1 << 20, DaysLeft: &days,
+		Uses: []DiskUse{{Kind: "log", Bytes: 4096}, {Kind: "archive", Bytes: 8192, GrowthBytes: &growth}},
+	}
+}
+
 const retentionOfTests = 168 * time.Hour
 
 // newDaemon opens a daemon with an administrator's token "admin".
@@ -88,7 +96,7 @@ func newDaemon(t testing.TB, change func(*Options)) *daemon {
 	d.engine.RegisterMetrics(set)
 	o := Options{
 		Engine: d.engine, Queries: d.queries, Metrics: set, Ready: d.ready.Load, TimeZone: "Asia/Shanghai",
-		DiskFree: func() uint64 { return 123456789 }, Version: "1.2.3",
+		DiskFree: func() uint64 { return 123456789 }, Version: "1.2.3", Disk: diskOfTests,
 	}
 	o.Snapshots = d.openSnapshots()
 	o.Webhooks = openHooks(t)

@@ -58,26 +58,65 @@ func (c *call) consumers(products []*license.Product) ([]*license.Product, error
 	return list, nil
 }
 
-// licensePage gathers a page of licences of several products.
-type licensePage struct {
-	list     []licenseAnswer
-	limit    int
-	expiring bool
-	beforeMs int64 // with expiring
-	full     bool  // there is one more
-	product  *license.Product
-	next     *string // behind the last one of list
+// licenseFilter says which licences a request asks for.
+type licenseFilter struct {
+	device, source string // "" for any
+	state          string // "" for both
+	expiring       bool
+	beforeMs       int64 // with expiring: active ones alone that end before it
 }
 
-// listLicenses answers with the licences of products, which are in the order of their ordinals. A cursor is the ordinal
-// and the serial of the last licence shown, so licences consumed meanwhile neither move nor repeat one.
+func (c *call) licenseFilter() (f licenseFilter, err error) {
+	f.device, f.source = c.query("device"), c.query("source")
+	if f.state, err = c.choice("state", licenseActive, licenseEnded); err != nil {
+		return f, err
+	}
+	f.beforeMs, f.expiring, err = c.instant("expiring_before")
+	return f, err
+}
+
+// wants reports whether a licence, of the device that is asked for, is asked for.
+func (f *licenseFilter) wants(l *query.License) bool {
+	return (f.source == "" || f.source == l.Source) && (f.state == "" || f.state == licenseState(l)) &&
+		(!f.expiring || l.Active && l.ExpiresS*1000 < f.beforeMs)
+}
+
+// The states of a licence.
+const (
+	licenseActive = "active"
+	licenseEnded  = "ended"
+)
+
+func licenseState(l *query.License) string {
+	if l.Active {
+		return licenseActive
+	}
+	return licenseEnded
+}
+
+// licensePage gathers a page of licences of several products.
+type licensePage struct {
+	list    []licenseAnswer
+	limit   int
+	filter  licenseFilter
+	full    bool // there is one more
+	product *license.Product
+	next    *string // behind the last one of list
+}
+
+// listLicenses answers with the licences of products, which are in the order of their ordinals: with a page, or with all
+// of them as CSV. A cursor is the ordinal and the serial of the last licence shown, so licences consumed meanwhile
+// neither move nor repeat one.
 func (c *call) listLicenses(products []*license.Product) error {
-	page := licensePage{list: []licenseAnswer{}}
-	var err error
-	if page.limit, err = c.limit(pageDefault); err != nil {
+	filter, err := c.licenseFilter()
+	if err != nil {
 		return err
 	}
-	if page.beforeMs, page.expiring, err = c.instant("expiring_before"); err != nil {
+	if c.preferred(mediaJSON, mediaCSV) == mediaCSV {
+		return c.streamLicenses(products, filter)
+	}
+	page := licensePage{list: []licenseAnswer{}, filter: filter}
+	if page.limit, err = c.limit(pageDefault); err != nil {
 		return err
 	}
 	var product, serial uint64
@@ -88,12 +127,12 @@ func (c *call) listLicenses(products []*license.Product) error {
 		if uint64(p.ID) < product {
 			continue
 		}
-		after := uint64(0)
+		q := query.LicenseQuery{Product: p, Device: filter.device}
 		if uint64(p.ID) == product {
-			after = serial
+			q.After = serial
 		}
 		page.product = p
-		if err := c.queries.Licenses(p, after, page.add); err != nil {
+		if err := c.queries.Licenses(q, page.add); err != nil {
 			return err
 		}
 		if page.full {
@@ -105,20 +144,16 @@ func (c *call) listLicenses(products []*license.Product) error {
 
 // add takes one licence and reports whether the page wants more.
 func (g *licensePage) add(l *query.License) bool {
-	if g.expiring && (!l.Active || l.ExpiresS*1000 >= g.beforeMs) {
+	if !g.filter.wants(l) {
 		return true
 	}
 	if len(g.list) == g.limit {
 		g.full = true
 		return false
 	}
-	state := "ended"
-	if l.Active {
-		state = "active"
-	}
 	g.list = append(g.list, licenseAnswer{
 		Serial: l.Row.Serial, Product: g.product.Name, Device: l.Row.Device, Source: l.Source,
-		ActivatedAt: instantS(l.Row.ActivatedS), ExpiresAt: instantS(l.ExpiresS), State: state,
+		ActivatedAt: instantS(l.Row.ActivatedS), ExpiresAt: instantS(l.ExpiresS), State: licenseState(l),
 	})
 	g.next = cursorOf(uint64(g.product.ID), l.Row.Serial)
 	return true

@@ -5,6 +5,26 @@ import "time"
 const (
 	// bodyBytesMax bounds the body of an administrative request, which is held in memory; a plan has some 200 bytes.
 	bodyBytesMax = 1 << 20
+	// signInBytesMax bounds the body of a sign-in, which nobody has a right to yet; a code has 26 bytes.
+	signInBytesMax = 1 << 10
+	// signInCodeFor is how long a code for signing in is good, and signInCodeExpiresIn tells clients so: time to copy a
+	// link. signInCodesMax bounds those that wait, some 100 bytes each; signInCodesATokenMax is a token's part.
+	signInCodeFor        = 15 * time.Minute
+	signInCodeExpiresIn  = "PT15M"
+	signInCodesMax       = 256
+	signInCodesATokenMax = 64
+	// consoleTokenFor is how long the token of a sign-in is good: a working day and more.
+	consoleTokenFor       = 12 * time.Hour
+	consoleTokenExpiresIn = "PT12H"
+	// consolePrefix begins the names of these tokens. A sign-in deletes at most expiredTokensAtOnce expired ones.
+	consolePrefix       = "console-"
+	expiredTokensAtOnce = 16
+	// ticketFor is how long the address of a download is good: a browser opens it at once. ticketsMax bounds those that
+	// wait, with paths of some 100 bytes, and ticketPathBytesMax each; ticketsATokenMax is a token's part.
+	ticketFor          = time.Minute
+	ticketsMax         = 1024
+	ticketsATokenMax   = 64
+	ticketPathBytesMax = 1 << 10
 	// formBytesMax bounds the parameters of a query of the usage history: one query and some selectors.
 	formBytesMax = 64 << 10
 	// fieldBytesMax bounds what of an unknown member's name is sent back.
@@ -36,12 +56,26 @@ const (
 	// usageBodyBytes is how much of an answer about usage is gathered before it is sent: what is shorter can still be
 	// refused when the ledger cannot be read to its end.
 	usageBodyBytes = 8 << 20
+	// licensesCSVBytes is how much of a list of licences is gathered before it is sent, at some 90 bytes a licence.
+	licensesCSVBytes = 256 << 10
 	// deviceDaysBytes is how much of an answer about devices' days is gathered before it is sent.
 	deviceDaysBytes = 256 << 10
 	// usageRowBytes is about what a row of usage has as JSON.
 	usageRowBytes = 256
 	// usageStreamWithin ends a stream of usage that takes too long.
 	usageStreamWithin = 15 * time.Minute
+	// deviceLookersMax bounds the requests that look through all devices of a product at a time: each holds 6 MB, and keeps
+	// a processor busy for a second or so a million devices and week. deviceLookersATokenMax is a token's part.
+	deviceLookersMax       = 4
+	deviceLookersATokenMax = 2
+	// deviceUseDaysMax bounds the days that one of them looks at, and deviceUseWithin how long it may take.
+	deviceUseDaysMax = 92
+	deviceUseWithin  = 2 * time.Minute
+	// topDefault and topMax bound the devices that are shown as those that used most.
+	topDefault = 20
+	topMax     = 100
+	// whatIfDays is how many days are looked at for what another quota would have denied, if the request does not say.
+	whatIfDays = 7
 	// logReadersMax bounds the requests that read logs at a time: with a page each, and its copy on the way, they hold 128
 	// MiB at most. logReadersATokenMax is a token's part.
 	logReadersMax       = 256

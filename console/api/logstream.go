@@ -40,15 +40,7 @@ func (c *call) streamLog(log askedLog, media string, limit int, leave func()) {
 	if s.isSorted() {
 		within = sortedStreamWithin
 	}
-	// The request must not be touched once the handler returned; a context of it ends with the server.
-	ctx, cancel := context.WithTimeout(c.ctx, within)
-	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
-		defer leave()
-		defer cancel()
-		defer s.hurry(ctx)()
-		go watchClient(ctx, s.conn, cancel)
-		s.run(ctx, w)
-	})
+	c.stream(&s.pieces, within, leave, s.run)
 }
 
 // isSorted reports whether the log is sorted on the disk as a whole.

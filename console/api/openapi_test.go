@@ -91,7 +91,9 @@ func TestOpenAPINamesRoles(t *testing.T) {
 	must(t, err)
 	texts := map[string]string{
 		adminOnly: "Roles: admin, not bound to an account.", adminsOnly: "Roles: admin.", readers: "Roles: admin, viewer.",
-		counting: "Roles: admin, billing, viewer.", "admin bound billing": "Roles: admin, billing.",
+		counting: "Roles: admin, billing, viewer.", everybody: "Roles: admin, billing, gateway, viewer.",
+		overseers:             "Roles: admin, viewer, not bound to an account.",
+		"admin bound billing": "Roles: admin, billing.",
 	}
 	for _, g := range accessTable {
 		method, path, _ := strings.Cut(g.call, " ")

@@ -13,6 +13,21 @@ type pieces struct {
 	isGone bool // the client took no more
 }
 
+// stream sends a body while run makes it, within a time, and calls leave when it has ended.
+func (c *call) stream(
+	p *pieces, within time.Duration, leave func(), run func(ctx context.Context, w *bufio.Writer),
+) {
+	// The request must not be touched once the handler returned; a context of it ends with the server.
+	ctx, cancel := context.WithTimeout(c.ctx, within)
+	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
+		defer leave()
+		defer cancel()
+		defer p.hurry(ctx)()
+		go watchClient(ctx, p.conn, cancel)
+		run(ctx, w)
+	})
+}
+
 // hurry gives the client little time for what is being written once ctx is over. stop must be called.
 func (p *pieces) hurry(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { p.allow(endWithin) })

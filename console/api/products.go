@@ -65,7 +65,7 @@ func (c *call) setPlan() error {
 	if err != nil {
 		return err
 	}
-	body, err := readBody(c.ctx)
+	body, err := readBody(c.ctx, bodyBytesMax)
 	if err != nil {
 		return err
 	}

@@ -60,16 +60,29 @@ func (h *Handler) routes() *router.Router {
 	get("/v1/products/{product}/devices", access.RightRead, (*call).listDevices)
 	get("/v1/products/{product}/devices/{device}", access.RightRead, (*call).showDevice)
 	put("/v1/products/{product}/devices/{device}/suspended", access.RightOperate, (*call).suspendDevice)
-	r.GET("/v1/products/{product}/devices/usage", h.deviceDaysOrDevice())
-	r.HEAD("/v1/products/{product}/devices/usage", h.deviceDaysOrDevice())
+	for name, answer := range map[string]fasthttp.RequestHandler{
+		"usage": h.orDevice("usage", "month", (*call).listDeviceDays),
+		"top":   h.orDevice("top", "by", (*call).topDevices),
+	} {
+		r.GET("/v1/products/{product}/devices/"+name, answer)
+		r.HEAD("/v1/products/{product}/devices/"+name, answer)
+	}
+	get("/v1/products/{product}/what-if", access.RightUsage, (*call).whatIf)
 	get("/v1/products/{product}/devices/{device}/usage", access.RightUsage, (*call).showDeviceDays)
 	get("/v1/products/{product}/devices/{device}/logs", access.RightRead, (*call).showDeviceLog)
 	get("/v1/products/{product}/logs", access.RightRead, (*call).showProductLog)
 	del("/v1/products/{product}/devices/{device}/logs", access.RightOperate, (*call).eraseLogs)
 
+	get("/v1/whoami", access.RightSelf, (*call).whoami)
+	r.POST("/v1/sign-in", h.signIn)
+	post("/v1/sign-in/codes", access.RightAdminister, (*call).createSignInCode)
 	post("/v1/tokens", access.RightAdminister, (*call).createToken)
 	get("/v1/tokens", access.RightAdminister, (*call).listTokens)
 	del("/v1/tokens/{name}", access.RightAdminister, (*call).deleteToken)
+	get("/v1/disk", access.RightRead, (*call).showDisk)
+	get("/v1/producers", access.RightRead, (*call).listProducers)
+	post("/v1/downloads", access.RightUsage, (*call).createDownload)
+	r.GET("/v1/downloads/{ticket}", h.download)
 	get("/v1/usage", access.RightUsage, (*call).showUsage)
 	get("/v1/audit", access.RightRead, (*call).showAudit)
 	post("/v1/clock/confirm", access.RightAdminister, (*call).confirmClock)

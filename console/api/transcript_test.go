@@ -100,7 +100,7 @@ func (d *daemon) show(out *strings.Builder, ctx *fasthttp.RequestCtx) {
 		if answer.Next != "" { // A cursor says nothing to who reads it.
 			text = strings.Replace(text, `"next":"`+answer.Next+`"`, `"next":"…"`, 1)
 		}
-		if answer.Token != "" { // A secret is another one in every run.
+		if answer.Token != "" && answer.Name != "" { // A secret is another one in every run.
 			d.tokens[answer.Name] = answer.Token
 			text = strings.Replace(text, answer.Token, "…", 1)
 		}

@@ -40,7 +40,11 @@ func (c *call) showUsage() error {
 	c.ctx.SetContentType(mediaJSON)
 	if c.preferred(mediaJSON, mediaCSV) == mediaCSV {
 		s.format = newUsageFormat(true)
-		c.ctx.SetContentType("text/csv; charset=utf-8; header=present")
+		c.ctx.SetContentType(contentCSV)
+	}
+	if c.isProbe() {
+		leave()
+		return nil
 	}
 	err = s.gather()
 	if ms := usage.AvailableFromMs(); ms > 0 { // CSV has no other place for it.
@@ -51,15 +55,7 @@ func (c *call) showUsage() error {
 		c.ctx.Response.SetBodyRaw(s.body)
 		return err
 	}
-	// The request must not be touched once the handler returned; a context of it ends with the server.
-	ctx, cancel := context.WithTimeout(c.ctx, usageStreamWithin)
-	c.ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
-		defer leave()
-		defer cancel()
-		defer s.hurry(ctx)()
-		go watchClient(ctx, s.conn, cancel)
-		s.run(ctx, w)
-	})
+	c.stream(&s.pieces, usageStreamWithin, leave, s.run)
 	return nil
 }
 

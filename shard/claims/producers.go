@@ -3,6 +3,7 @@ package claims
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"sync/atomic"
 
@@ -161,6 +162,9 @@ func (p *Producer) see(nowMs int64) {
 	}
 }
 
+// SeenMs returns when its last request came, Unix milliseconds; after a restart, up to an hour before that.
+func (p *Producer) SeenMs() int64 { return p.seenMs.Load() }
+
 // sinceMs returns since when p is idle.
 func (p *Producer) sinceMs() int64 { return max(p.seenMs.Load(), p.graceMs) }
 
@@ -293,15 +297,24 @@ func (ps *Producers) Len() int {
 
 // Each calls fn for every producer, by ordinal, until it fails. What is bound meanwhile may be among them.
 func (ps *Producers) Each(fn func(*Producer) error) error {
-	ps.mu.RLock()
-	n := uint32(len(ps.byOrdinal))
-	ps.mu.RUnlock()
-	for ordinal := uint32(1); ordinal < n; ordinal++ {
-		if p := ps.ByOrdinal(ordinal); p != nil {
-			if err := fn(p); err != nil {
-				return err
-			}
+	for p := range ps.After(0) {
+		if err := fn(p); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// After returns the producers behind an ordinal, in the order of theirs. What is bound meanwhile may be among them.
+func (ps *Producers) After(ordinal uint32) iter.Seq[*Producer] {
+	return func(yield func(*Producer) bool) {
+		ps.mu.RLock()
+		n := uint32(len(ps.byOrdinal))
+		ps.mu.RUnlock()
+		for ordinal++; ordinal < n; ordinal++ {
+			if p := ps.ByOrdinal(ordinal); p != nil && !yield(p) {
+				return
+			}
+		}
+	}
 }

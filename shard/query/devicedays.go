@@ -1,7 +1,6 @@
 package query
 
 import (
-	"cmp"
 	"context"
 	"slices"
 
@@ -29,6 +28,11 @@ type DeviceDay struct {
 	Up, Down uint32
 	Denied   uint64
 	OTAUnits int64 // less what was given back on that day, so that it may be negative (R17)
+}
+
+// join joins what else is said of the day: of two numbers the larger one is the later.
+func (d *DeviceDay) join(up, down uint32, denied uint64) {
+	d.Up, d.Down, d.Denied = max(d.Up, up), max(d.Down, down), max(d.Denied, denied)
 }
 
 func (d *DeviceDay) isEmpty() bool {
@@ -143,6 +147,18 @@ func wordsOf(slot *counters.Slot) deviceWords {
 	return deviceWords{ordinal: uint64(slot.Ordinal()), messages: slot.Message(), denied: slot.Denied()}
 }
 
+// on returns what the words count on a day.
+func (w *deviceWords) on(day uint32) DeviceDay {
+	d := DeviceDay{Day: day}
+	if w.messages.Day() == day {
+		d.Up, d.Down = w.messages.Up(), w.messages.Down()
+	}
+	if w.denied.Day() == day {
+		d.Denied = w.denied.Denied()
+	}
+	return d
+}
+
 // dayList gathers the days of a device, in their order.
 type dayList struct{ days []DeviceDay }
 
@@ -155,18 +171,15 @@ func (l *dayList) at(day uint32) *DeviceDay {
 	return &l.days[i]
 }
 
-// count joins what is said of a day: of two numbers the larger one is the later.
-func (l *dayList) count(d *DeviceDay) {
-	at := l.at(d.Day)
-	at.Up, at.Down, at.Denied = max(at.Up, d.Up), max(at.Down, d.Down), max(at.Denied, d.Denied)
-}
+// count joins what is said of a day.
+func (l *dayList) count(d *DeviceDay) { l.at(d.Day).join(d.Up, d.Down, d.Denied) }
 
 func (l *dayList) countWords(w *deviceWords, from, to uint32) {
-	if day := w.messages.Day(); day >= from && day <= to {
-		l.count(&DeviceDay{Day: day, Up: w.messages.Up(), Down: w.messages.Down()})
-	}
-	if day := w.denied.Day(); day >= from && day <= to {
-		l.count(&DeviceDay{Day: day, Denied: w.denied.Denied()})
+	for _, day := range []uint32{w.messages.Day(), w.denied.Day()} {
+		if day >= from && day <= to {
+			d := w.on(day)
+			l.count(&d)
+		}
 	}
 }
 
@@ -175,124 +188,35 @@ func (l *dayList) used() []DeviceDay {
 	return slices.DeleteFunc(l.days, func(d DeviceDay) bool { return d.isEmpty() })
 }
 
-// EachDeviceDay calls fn for every device of a product that used anything on the days from from to to, which lie in one
-// month, in the order of ordinals; its days are in their order and belong to EachDeviceDay. Everything that was
-// acknowledged before the call is in it.
+// EachDeviceDay calls fn for every device of a product that used anything on the days from from to to, in the order of
+// ordinals; its days are in their order and belong to EachDeviceDay. Everything that was acknowledged before the call
+// is in it.
 func (r *Reader) EachDeviceDay(
 	ctx context.Context, p *license.Product, from, to uint32, fn func(device string, days []DeviceDay) error,
 ) error {
-	if from > to {
-		return nil
-	}
-	for s := (productDays{r: r, p: p, from: from, to: to}); !s.isEnd; {
-		if err := ctx.Err(); err != nil {
+	var lists []dayList // one for each device
+	s := productDays{r: r, p: p, from: from, to: to, atOnce: deviceDaysAtOnce, named: true}
+	return s.each(ctx, func() error {
+		for len(lists) < len(s.devices) {
+			lists = append(lists, dayList{})
+		}
+		for i := range s.devices {
+			lists[i].days = lists[i].days[:0]
+		}
+		err := s.messages(ctx, func(i int, d *DeviceDay) { lists[i].days = append(lists[i].days, *d) })
+		if err != nil {
 			return err
 		}
-		if err := s.read(); err != nil {
+		if err := s.ota(func(i int, day uint32, units int64) { lists[i].at(day).OTAUnits += units }); err != nil {
 			return err
 		}
 		for i := range s.devices {
-			if days := s.lists[i].used(); len(days) > 0 {
+			if days := lists[i].used(); len(days) > 0 {
 				if err := fn(s.devices[i].name, days); err != nil {
 					return err
 				}
 			}
 		}
-	}
-	return nil
-}
-
-// productDays reads the devices of a product some at a time, in the order of their ordinals.
-type productDays struct {
-	r        *Reader
-	p        *license.Product
-	from, to uint32
-	next     counters.Ordinal
-	isEnd    bool
-	devices  []deviceWords
-	lists    []dayList // one for each of devices
-}
-
-// read reads the next devices: the words first, then what the ledger has of the same ordinals.
-func (s *productDays) read() error {
-	begin := s.next
-	s.devices = s.devices[:0]
-	for !s.isEnd && len(s.devices) < deviceDaysAtOnce {
-		if err := s.r.View(s.scan); err != nil {
-			return err
-		}
-	}
-	end := uint64(s.next)
-	if s.isEnd {
-		end = uint64(counters.OrdinalMax) + 1
-	}
-	for len(s.lists) < len(s.devices) {
-		s.lists = append(s.lists, dayList{})
-	}
-	for i := range s.devices {
-		s.lists[i].days = s.lists[i].days[:0]
-	}
-	if len(s.devices) == 0 {
 		return nil
-	}
-	if err := s.r.engine.DurableInLedger(); err != nil {
-		return err
-	}
-	return s.r.ledgerErr(s.ledger(uint64(begin), end))
-}
-
-// scan adds the words of the product's devices among the next ones of the table.
-func (s *productDays) scan(v *View) {
-	left := deviceDaysScan
-	s.isEnd = true
-	v.Table.Walk(s.next, func(o counters.Ordinal, product uint32, name []byte) bool {
-		s.next = o
-		if left--; left < 0 {
-			s.isEnd = false
-			return false
-		}
-		if product == s.p.ID {
-			if slot := v.Table.SlotOf(o); slot != nil {
-				d := wordsOf(slot)
-				d.name = string(name)
-				s.devices = append(s.devices, d)
-			}
-		}
-		return true
 	})
-}
-
-// ledger adds what the ledger has of the devices, and what their words say.
-func (s *productDays) ledger(begin, end uint64) error {
-	for day := s.from; day <= s.to; day++ {
-		err := s.r.ledger.EachDeviceDay(s.p.ID, day, begin, end, func(d *views.DeviceDay) error {
-			if l := s.list(d.Ordinal); l != nil {
-				l.count(&DeviceDay{Day: day, Up: d.Up, Down: d.Down, Denied: d.Denied})
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	for i := range s.devices {
-		s.lists[i].countWords(&s.devices[i], s.from, s.to)
-	}
-	var ota otaUnits
-	return s.r.eachOTADay(s.p, calendar.MonthOf(s.from), begin, end, &ota, func(ordinal uint64, day uint32, units int64) {
-		if l := s.list(ordinal); l != nil && day >= s.from && day <= s.to {
-			l.at(day).OTAUnits += units
-		}
-	})
-}
-
-// list returns the days of a device; nil if it was bound behind the scan, and the call does not tell of it.
-func (s *productDays) list(ordinal uint64) *dayList {
-	i, found := slices.BinarySearchFunc(s.devices, ordinal, func(d deviceWords, ordinal uint64) int {
-		return cmp.Compare(d.ordinal, ordinal)
-	})
-	if !found {
-		return nil
-	}
-	return &s.lists[i]
 }

@@ -6,6 +6,7 @@
 //	ProductLog ──────► the same ─────► rows of a product, and the names of its devices
 //	Licenses, Audit ─► the ledger, once it has what was decided before the call
 //	Usage ───────────► the ledger as well: totals of products where windows meet
+//	TopDevices, WhatIf ► words of devices in View, then the ledger's closed days of the same, some devices at a time
 //	Forecast ────────► View for the ends to come, the ledger for first connects of the past
 //
 // Invariants:

@@ -14,20 +14,32 @@ type License struct {
 	Active   bool
 }
 
-// Licenses calls fn for every licence that product has consumed with a serial above after, in the order of serials,
-// until fn returns false. What was acknowledged before the call is there.
-func (r *Reader) Licenses(p *license.Product, after uint64, fn func(*License) bool) error {
+// LicenseQuery asks for licences that a product has consumed.
+type LicenseQuery struct {
+	Product *license.Product
+	After   uint64 // serials above it
+	Device  string // "": of any
+}
+
+// Licenses calls fn for the licences that q asks for, in the order of serials, until fn returns false. What was
+// acknowledged before the call is there.
+func (r *Reader) Licenses(q LicenseQuery, fn func(*License) bool) error {
 	if err := r.engine.DurableInLedger(); err != nil {
 		return err
 	}
 	nowMs := r.engine.NowMs()
 	var inFn error
-	err := r.ledger.Licenses(p.ID, after, func(rows []views.License) (bool, error) {
-		list := make([]License, len(rows))
+	err := r.ledger.Licenses(q.Product.ID, q.After, func(rows []views.License) (bool, error) {
+		list := make([]License, 0, len(rows))
 		for i := range rows {
-			list[i].Row = rows[i]
+			if q.Device == "" || q.Device == rows[i].Device {
+				list = append(list, License{Row: rows[i]})
+			}
 		}
-		if inFn = r.fillLicenses(p, list, nowMs); inFn != nil {
+		if len(list) == 0 {
+			return true, nil
+		}
+		if inFn = r.fillLicenses(q.Product, list, nowMs); inFn != nil {
 			return false, nil
 		}
 		for i := range list {

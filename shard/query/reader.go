@@ -60,6 +60,7 @@ type Reader struct {
 	logger    *slog.Logger
 
 	usageRetention time.Duration
+	usesAtOnce     int // devices whose sums are gathered at once
 }
 
 // New returns a Reader.
@@ -72,7 +73,7 @@ func New(o Options) (*Reader, error) {
 	}
 	return &Reader{
 		engine: o.Engine, raw: o.RawLog, ledger: o.Ledger, retention: o.Retention, logger: o.Logger,
-		usageRetention: o.UsageRetention,
+		usageRetention: o.UsageRetention, usesAtOnce: deviceUsesAtOnce,
 	}, nil
 }
 

@@ -31,9 +31,11 @@ func TestLicenses(t *testing.T) {
 	d.clock.pass(10 * time.Second)
 	d.credit("p", "LOT-2", 1)
 	d.submit(visit("p", "b"))
+	device := ""
 	list := func(after uint64, most int) (list []string) {
 		t.Helper()
-		d.must(d.Licenses(d.productOf("p"), after, func(l *License) bool {
+		q := LicenseQuery{Product: d.productOf("p"), After: after, Device: device}
+		d.must(d.Licenses(q, func(l *License) bool {
 			until := l.ExpiresS - testStart.Unix()
 			list = append(list, fmt.Sprint(l.Row.Serial, " ", l.Row.Device, " ", l.Source, " ", until, " ", l.Active))
 			return len(list) < most
@@ -48,6 +50,11 @@ func TestLicenses(t *testing.T) {
 		if got := list(1, 1); !slices.Equal(got, all[1:2]) {
 			t.Fatalf("one behind the first: %q", got)
 		}
+		device = "b"
+		if got := list(0, 9); !slices.Equal(got, all[1:]) {
+			t.Fatalf("of b: %q", got)
+		}
+		device = ""
 		d.restart()
 	}
 }

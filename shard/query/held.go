@@ -1,0 +1,35 @@
+package query
+
+import "github.com/meterd/meterd/counters"
+
+// Held adds to each of some producers, by its ordinal, the devices that it holds online. Devices are looked at some at
+// a time: the sum is not of one instant.
+func (r *Reader) Held(producers map[uint32]int64) error {
+	next := counters.Ordinal(0)
+	for isEnd := false; !isEnd; {
+		err := r.View(func(v *View) {
+			left := heldScan
+			isEnd = true
+			v.Table.Walk(next, func(o counters.Ordinal, _ uint32, _ []byte) bool {
+				next = o
+				if left--; left < 0 {
+					isEnd = false
+					return false
+				}
+				slot := v.Table.SlotOf(o)
+				if slot == nil || !slot.Session().Online() {
+					return true
+				}
+				holder := slot.Session().Holder()
+				if held, isAsked := producers[holder]; isAsked {
+					producers[holder] = held + 1
+				}
+				return true
+			})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

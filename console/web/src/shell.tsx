@@ -40,15 +40,15 @@ export function Shell({ route, who, children }: { route: Route; who: WhoAmI; chi
           </ul>
         </nav>
         <div class="who">
-          {who.demo && <Badge tone="info">{t.shell.demo}</Badge>}
           <p class="who-name">
+            {who.demo && <Badge tone="info">{t.shell.demo}</Badge>}
             <b>{who.token}</b>
             <span>{t.terms.roles[who.role]} · {who.account ?? t.shell.allAccounts}</span>
             <span>{t.terms.region} {who.region}</span>
             <span>{t.shell.version(who.version)}</span>
           </p>
           <Choices />
-          <button type="button" onClick={() => void signOut(who)}>{t.shell.signOut}</button>
+          <button type="button" class="sign-out" onClick={() => void signOut(who)}>{t.shell.signOut}</button>
         </div>
       </header>
       <main id="content" tabIndex={-1}>

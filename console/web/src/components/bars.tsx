@@ -1,6 +1,7 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { useLocale } from '../locale';
 import { AsTable, type SeriesTone } from './chart';
+import { useWidth } from './width';
 
 export interface BarsSeries {
   label: string;
@@ -39,15 +40,8 @@ function roundUp(n: number): number {
 export function Bars({ label, names, series, nameTitle, limit, format, height = 180 }: BarsProps) {
   const { f } = useLocale();
   const room = useRef<HTMLDivElement>(null);
-  const [width, setWidth] = useState(0);
+  const width = useWidth(room);
   const [hovered, setHovered] = useState<number | null>(null);
-  useEffect(() => {
-    const element = room.current;
-    if (!element) return;
-    const resized = new ResizeObserver(() => setWidth(element.clientWidth));
-    resized.observe(element);
-    return () => resized.disconnect();
-  }, []);
 
   const write = format ?? ((n: number) => f.compact(n));
   const sums = names.map((_, i) => series.reduce((sum, one) => sum + Math.max(one.values[i] ?? 0, 0), 0));

@@ -4,6 +4,7 @@ import { useLocale } from '../locale';
 import { theme } from '../settings';
 import { useStore } from '../store';
 import { Table } from './table';
+import { useWidth } from './width';
 
 export type SeriesTone = 'accent' | 'bad' | 'ok' | 'warn' | 'quiet';
 
@@ -54,6 +55,7 @@ function useSystemDark(): boolean {
 export function Chart({ label, times, series, format, height = heightDefault }: ChartProps) {
   const { t, f } = useLocale();
   const room = useRef<HTMLDivElement>(null);
+  const width = useWidth(room);
   const plot = useRef<uPlot | null>(null);
   const [hovered, setHovered] = useState<number | null>(null);
   const isDark = useSystemDark();
@@ -76,6 +78,7 @@ export function Chart({ label, times, series, format, height = heightDefault }: 
     const made = new uPlot({
       width: element.clientWidth,
       height,
+      padding: [8, 20, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { setScale: false, x: false, y: false }, points: { size: 6 } },
       scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
@@ -100,14 +103,15 @@ export function Chart({ label, times, series, format, height = heightDefault }: 
       hooks: { setCursor: [(u) => setHovered(u.cursor.idx ?? null)] },
     }, data, element);
     plot.current = made;
-    const resized = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height }));
-    resized.observe(element);
     return () => {
-      resized.disconnect();
       made.destroy();
       plot.current = null;
     };
   }, [shape, height, isDark, chosen, f]);
+
+  useEffect(() => {
+    if (width) plot.current?.setSize({ width, height });
+  }, [width, height]);
 
   useEffect(() => {
     plot.current?.setData(data);

@@ -1,6 +1,6 @@
 // The first look: licences, what happens now, and the products, those that need attention first.
 import { api, eachPage } from '../calls';
-import { Notice, Page, Stat, Stats } from '../components/layout';
+import { Notice, Page, Section, Stat, Stats } from '../components/layout';
 import { Failed, Loaded } from '../components/state';
 import { useLoad } from '../load';
 import { useLocale } from '../locale';
@@ -83,33 +83,38 @@ function Numbers({ totals, products }: NumbersProps) {
   const sum = (of: (product: Product) => number) => products?.reduce((all, product) => all + of(product), 0);
   const online = sum((product) => product.devices.online);
   const rate = (n: number | undefined) => (n === undefined ? '–' : f.decimal(n));
-  const since = rates.isLive ? t.overview.now : t.overview.lastMinute;
+  const since = rates.isLive ? undefined : t.overview.lastMinute;
   return (
     <>
       {rates.stopped.map((reason) => (
         <Notice key={reason} tone="bad">{t.overview.ingestStopped(t.overview.stopped[reason] ?? reason)}</Notice>
       ))}
-      <Stats>
-        <Stat
-          label={t.overview.licensesTotal} value={int(totals?.licenses.total)}
-          note={totals && t.overview.licensesOfAll(totals.accounts)}
-        />
-        <Stat label={t.overview.licensesUsed} value={int(totals?.licenses.used)} />
-        <Stat
-          label={t.overview.licensesAvailable} value={int(totals?.licenses.available)}
-          tone={totals?.licenses.total && !totals.licenses.available ? 'bad' : 'plain'}
-        />
-        <Stat
-          label={t.overview.giftsAvailable} value={int(totals?.gifts.available)}
-          note={totals && t.overview.giftsUsed(f.int(totals.gifts.used), f.int(totals.gifts.total))}
-        />
-        <Stat
-          label={t.overview.devices} value={int(sum((product) => product.devices.active))}
-          note={online !== undefined && t.overview.devicesOnline(f.int(online))}
-        />
-        <Stat label={t.overview.events} value={rate(rates.events)} note={since} />
-        <Stat label={t.overview.denials} value={rate(rates.denied)} note={since} tone={rates.denied ? 'warn' : 'plain'} />
-      </Stats>
+      <div class="overview-numbers">
+        <Section title={t.terms.licenses} lead={totals && t.overview.inAccounts(totals.accounts)}>
+          <Stats>
+            <Stat label={t.terms.total} value={int(totals?.licenses.total)} />
+            <Stat label={t.terms.used} value={int(totals?.licenses.used)} />
+            <Stat
+              label={t.terms.available} value={int(totals?.licenses.available)}
+              tone={totals?.licenses.total && !totals.licenses.available ? 'bad' : 'plain'}
+            />
+            <Stat
+              label={t.overview.giftsAvailable} value={int(totals?.gifts.available)}
+              note={totals && t.overview.giftsUsed(f.int(totals.gifts.used), f.int(totals.gifts.total))}
+            />
+          </Stats>
+        </Section>
+        <Section title={t.overview.now} lead={since}>
+          <Stats>
+            <Stat
+              label={t.overview.devices} value={int(sum((product) => product.devices.active))}
+              note={online !== undefined && t.overview.devicesOnline(f.int(online))}
+            />
+            <Stat label={t.overview.events} value={rate(rates.events)} />
+            <Stat label={t.overview.denials} value={rate(rates.denied)} tone={rates.denied ? 'warn' : 'plain'} />
+          </Stats>
+        </Section>
+      </div>
     </>
   );
 }

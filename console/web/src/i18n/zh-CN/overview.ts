@@ -3,11 +3,8 @@ import { amount } from '../number';
 
 export const overview: typeof en = {
   title: '首页',
-  licensesTotal: '激活码总数',
-  licensesUsed: '已使用激活码',
-  licensesAvailable: '剩余可用激活码',
-  licensesOfAll: (accounts) => `共 ${amount(accounts, '个账号')}`,
-  giftsAvailable: '剩余可用赠送激活码',
+  inAccounts: (accounts) => `共 ${amount(accounts, '个账号')}`,
+  giftsAvailable: '赠送剩余可用',
   giftsUsed: (used, total) => `总数 ${total}，已使用 ${used}`,
   devices: '设备',
   devicesOnline: (online) => `${online} 台在线`,

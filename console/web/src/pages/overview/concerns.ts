@@ -34,6 +34,7 @@ export function concerns({ product, forecast, denied, isOfSuspended }: Facts): C
   return list;
 }
 
+/** The worst concern decides, then the others. */
 export function urgency(list: readonly Concern[]): number {
-  return list.reduce((sum, one) => sum + one.weight, 0);
+  return Math.max(0, ...list.map((one) => one.weight)) + list.length / 100;
 }

@@ -36,6 +36,13 @@ export class Format {
     return n.toLocaleString(this.language, { maximumFractionDigits: digits });
   }
 
+  /** A tick of an axis whose ticks are step apart: 0.005, 0.01. */
+  tick(n: number, step: number): string {
+    if (step >= 1) return this.compact(n);
+    const digits = Math.min(6, Math.ceil(-Math.log10(step)));
+    return n.toLocaleString(this.language, { maximumFractionDigits: digits });
+  }
+
   /** Of a share, 0 to 1. */
   percent(share: number): string {
     const digits = share > 0 && share < 0.1 ? 1 : 0;

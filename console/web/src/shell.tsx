@@ -42,7 +42,7 @@ export function Shell({ route, who, children }: { route: Route; who: WhoAmI; chi
         <div class="who">
           <p class="who-name">
             {who.demo && <Badge tone="info">{t.shell.demo}</Badge>}
-            <b>{who.token}</b>
+            <b title={who.token}>{who.token}</b>
             <span>{t.terms.roles[who.role]} · {who.account ?? t.shell.allAccounts}</span>
             <span>{t.terms.region} {who.region}</span>
             <span>{t.shell.version(who.version)}</span>

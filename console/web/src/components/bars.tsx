@@ -30,10 +30,10 @@ const below = 24;
 const above = 8;
 const nameRoom = 56; // px that a name under a bar needs
 
-/** The next of 1, 2, 2.5, 5, 10 … at or above n. */
+/** The next of 1, 2, 4, 6, 8, 10, 20 … at or above n: its half is a whole number too. */
 function roundUp(n: number): number {
   const power = 10 ** Math.floor(Math.log10(n));
-  return power * ([1, 2, 2.5, 5, 10].find((step) => step * power >= n) ?? 10);
+  return power * ([1, 2, 4, 6, 8, 10].find((step) => step * power >= n) ?? 10);
 }
 
 /** Stacked bars: one for each day, hour or month. The legend shows the bar under the pointer, else the sums. */
@@ -85,7 +85,7 @@ export function Bars({ label, names, series, nameTitle, limit, format, height = 
             width={width} height={height} role="img" aria-label={label} class="bars"
             onPointerLeave={() => setHovered(null)}
           >
-            {[0, 0.5, 1].map((share) => (
+            {(most > 1 ? [0, 0.5, 1] : [0, 1]).map((share) => (
               <g key={share}>
                 <line class="bars-grid" x1={left} x2={width} y1={y(share * most)} y2={y(share * most)} />
                 <text class="bars-text" x={left - 8} y={y(share * most) + 4} text-anchor="end">{write(share * most)}</text>

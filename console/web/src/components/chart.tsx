@@ -23,7 +23,7 @@ interface ChartProps {
   /** Unix seconds, rising. */
   times: readonly number[];
   series: readonly ChartSeries[];
-  /** How values are written; f.compact if it is left out. */
+  /** How values are written; as numbers if it is left out. */
   format?: (n: number) => string;
   height?: number;
 }
@@ -60,9 +60,9 @@ export function Chart({ label, times, series, format, height = heightDefault }: 
   const [hovered, setHovered] = useState<number | null>(null);
   const isDark = useSystemDark();
   const chosen = useStore(theme);
-  const write = format ?? ((n: number) => f.compact(n));
-  const writing = useRef(write);
-  writing.current = write;
+  const write = format ?? ((n: number) => f.decimal(n));
+  const writing = useRef(format);
+  writing.current = format;
   const data = [times, ...series.map((one) => one.values)] as unknown as uPlot.AlignedData;
   const shape = JSON.stringify(series.map((one) => [one.label, one.tone, one.isArea]));
 
@@ -90,7 +90,11 @@ export function Chart({ label, times, series, format, height = heightDefault }: 
             return splits.map((at) => written.format(at * 1000));
           },
         },
-        { ...axis, size: 56, values: (_, splits) => splits.map((n) => writing.current(n)) },
+        {
+          ...axis, size: 56,
+          values: (_, splits, __, ___, step) =>
+            splits.map((n) => (writing.current ? writing.current(n) : f.tick(n, step))),
+        },
       ],
       series: [
         {},

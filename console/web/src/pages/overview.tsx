@@ -15,16 +15,18 @@ const productsMost = 5000;
 
 const refreshMs = 20_000;
 
-interface Totals {
+export interface Totals {
   accounts: number;
   licenses: Counts;
   gifts: Counts;
-  suspended: string[];
+  suspended: Set<string>;
+  /** Gift licences that are left, by the account; none is left of those that are not named. */
+  giftsLeft: Map<string, number>;
 }
 
 async function totals(signal: AbortSignal): Promise<Totals> {
   const none = { total: 0, used: 0, available: 0 };
-  const all: Totals = { accounts: 0, licenses: { ...none }, gifts: { ...none }, suspended: [] };
+  const all: Totals = { accounts: 0, licenses: { ...none }, gifts: { ...none }, suspended: new Set(), giftsLeft: new Map() };
   const add = (sum: Counts, more: Counts) => {
     sum.total += more.total;
     sum.used += more.used;
@@ -35,7 +37,9 @@ async function totals(signal: AbortSignal): Promise<Totals> {
       all.accounts++;
       add(all.licenses, account.licenses);
       add(all.gifts, account.licenses.gift);
-      if (account.suspended) all.suspended.push(account.account);
+      if (account.suspended) all.suspended.add(account.account);
+      const { available } = account.licenses.gift;
+      if (available > 0) all.giftsLeft.set(account.account, available);
     }
   });
   return all;
@@ -64,7 +68,7 @@ export function OverviewPage() {
       <Numbers totals={sums.data} products={list.data?.products} />
       <Traffic />
       <Loaded of={list}>
-        {(loaded) => <Cards list={loaded} suspendedAccounts={sums.data?.suspended ?? []} />}
+        {(loaded) => <Cards list={loaded} totals={sums.data} />}
       </Loaded>
     </Page>
   );

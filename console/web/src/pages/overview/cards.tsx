@@ -10,7 +10,7 @@ import { useLocale } from '../../locale';
 import type { Forecast, Product } from '../../model';
 import { query } from '../../prom';
 import { Link, to } from '../../router';
-import type { ProductList } from '../overview';
+import type { ProductList, Totals } from '../overview';
 import { type Concern, concerns, urgency } from './concerns';
 
 const cardsFirst = 12;
@@ -49,26 +49,31 @@ function useForecasts(names: readonly string[]): Map<string, Forecast> {
 
 interface CardsProps {
   list: ProductList;
-  suspendedAccounts: readonly string[];
+  /** Undefined: not known yet. */
+  totals?: Totals;
 }
 
 interface Judged {
   product: Product;
   forecast?: Forecast;
   denied?: number;
+  giftsLeft: number;
   concerns: Concern[];
 }
 
 /** Products as cards, those that need attention first. */
-export function Cards({ list, suspendedAccounts }: CardsProps) {
+export function Cards({ list, totals }: CardsProps) {
   const { t, f } = useLocale();
   const [sought, setSought] = useState('');
   const [most, setMost] = useState(cardsFirst);
   const { data: denied, error: noHistory } = useLoad(denials, [], { everyMs: 60_000 });
 
   const judge = (product: Product, forecast?: Forecast): Judged => {
-    const isOfSuspended = suspendedAccounts.includes(product.account);
-    const facts = { product, forecast, denied: denied && (denied[product.product] ?? 0), isOfSuspended };
+    const facts = {
+      product, forecast, denied: denied && (denied[product.product] ?? 0),
+      isOfSuspended: totals?.suspended.has(product.account) ?? false,
+      giftsLeft: totals?.giftsLeft.get(product.account) ?? 0,
+    };
     return { ...facts, concerns: concerns(facts) };
   };
   const sorted = (forecasts?: Map<string, Forecast>) =>
@@ -77,7 +82,7 @@ export function Cards({ list, suspendedAccounts }: CardsProps) {
       .sort((a, b) => urgency(b.concerns) - urgency(a.concerns) || a.product.product.localeCompare(b.product.product));
   const firstNames = useMemo(
     () => sorted().slice(0, most).map((one) => one.product.product),
-    [list, denied, most, suspendedAccounts],
+    [list, denied, most, totals],
   );
   // Which cards come first depends on the denials.
   const forecasts = useForecasts(denied || noHistory !== undefined ? firstNames : []);
@@ -109,7 +114,7 @@ export function Cards({ list, suspendedAccounts }: CardsProps) {
   );
 }
 
-function Card({ product, forecast, denied, concerns: list }: Judged) {
+function Card({ product, forecast, denied, giftsLeft, concerns: list }: Judged) {
   const { t, f } = useLocale();
   const { licenses, devices, topups } = product;
   return (
@@ -128,18 +133,21 @@ function Card({ product, forecast, denied, concerns: list }: Judged) {
       />
       <dl class="overview-facts">
         <dt>{t.overview.runOut}</dt>
-        <dd>{licenses.available === 0 ? t.overview.noneLeft : runOut()}</dd>
+        <dd>{runOut()}</dd>
         <dt>{t.terms.deviceMany}</dt>
         <dd>{t.overview.online(f.int(devices.online), f.int(devices.active))}</dd>
         <dt>{t.overview.denied24h}</dt>
         <dd>{denied === undefined ? '–' : f.int(denied)}</dd>
         <dt>{t.terms.topup}</dt>
-        <dd>{t.overview.packs(f.int(topups.ota.available), f.int(topups.ota.total))}</dd>
+        <dd>
+          {topups.ota.total ? t.overview.packs(f.int(topups.ota.available), f.int(topups.ota.total)) : t.terms.none}
+        </dd>
       </dl>
     </li>
   );
 
   function runOut() {
+    if (licenses.available === 0) return giftsLeft ? t.overview.giftsLeft(giftsLeft) : t.overview.noneLeft;
     if (!forecast) return '–';
     return forecast.runs_dry_at ? <Time at={forecast.runs_dry_at} as="date" /> : t.overview.notWithin(forecastWeeks);
   }

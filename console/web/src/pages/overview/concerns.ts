@@ -4,7 +4,7 @@ import { daysUntil } from '../../format';
 import type { Forecast, Product } from '../../model';
 
 export interface Concern {
-  kind: 'suspended' | 'accountSuspended' | 'exhausted' | 'runsOut' | 'low' | 'denials';
+  kind: 'suspended' | 'accountSuspended' | 'exhausted' | 'onGifts' | 'runsOut' | 'low' | 'denials';
   tone: Tone;
   /** The larger, the sooner somebody should look. */
   weight: number;
@@ -15,18 +15,21 @@ interface Facts {
   forecast?: Forecast;
   denied?: number;
   isOfSuspended: boolean;
+  /** Of its account: it draws on them when its own licences are used up (R5). */
+  giftsLeft: number;
 }
 
 const soonDays = 30; // time enough to buy licences
 const lowShare = 0.1;
 
-export function concerns({ product, forecast, denied, isOfSuspended }: Facts): Concern[] {
+export function concerns({ product, forecast, denied, isOfSuspended, giftsLeft }: Facts): Concern[] {
   const list: Concern[] = [];
   const { total, available } = product.licenses;
   const days = forecast?.runs_dry_at ? daysUntil(forecast.runs_dry_at) : Infinity;
   if (product.suspended) list.push({ kind: 'suspended', tone: 'bad', weight: 900 });
   else if (isOfSuspended) list.push({ kind: 'accountSuspended', tone: 'bad', weight: 900 });
-  if (total > 0 && available === 0) list.push({ kind: 'exhausted', tone: 'bad', weight: 1000 });
+  if (available === 0 && giftsLeft > 0) list.push({ kind: 'onGifts', tone: 'warn', weight: 600 });
+  else if (available === 0) list.push({ kind: 'exhausted', tone: 'bad', weight: 1000 });
   else if (days < soonDays) list.push({ kind: 'runsOut', tone: days < 7 ? 'bad' : 'warn', weight: 800 - days });
   else if (total > 0 && available < lowShare * total) list.push({ kind: 'low', tone: 'warn', weight: 500 });
   // A denial is what was sold: many of them are worth a look, none is an alarm.

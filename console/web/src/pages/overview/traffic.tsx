@@ -52,7 +52,7 @@ export function Traffic() {
           <OfHistory of={recent}>
             {(got) => (
               <Chart
-                label={`${t.overview.traffic}. ${t.overview.trafficLead}`} times={got.times} format={(n) => f.decimal(n)}
+                label={`${t.overview.traffic}. ${t.overview.trafficLead}`} times={got.times}
                 series={[
                   { label: t.terms.accepted, values: got.accepted, tone: 'accent', isArea: true },
                   { label: t.terms.denied, values: got.denied, tone: 'bad', isArea: true },

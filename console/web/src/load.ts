@@ -3,6 +3,9 @@ import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { Page } from './calls';
 import { isAbort, type Query } from './http';
 
+/** The longest wait before something is asked again that could not be answered. */
+const lostMs = 30_000;
+
 /** An answer on its way, there, or refused. While it is asked for again, data stays. */
 export interface Load<T> {
   data?: T;
@@ -38,16 +41,21 @@ export function useLoad<T>(
     if (skip) return;
     const abort = new AbortController();
     let timer: number | undefined;
+    let failures = 0;
     const run = async () => {
       setState((old) => (old.key === key ? { ...old, isLoading: true } : { isLoading: true, key }));
       try {
         const data = await latest.current(abort.signal);
         if (!abort.signal.aborted) setState({ data, isLoading: false, key });
+        failures = 0;
       } catch (error) {
         if (abort.signal.aborted || isAbort(error)) return;
         setState((old) => ({ data: old.data, error, isLoading: false, key }));
+        failures++;
       }
-      if (everyMs && !abort.signal.aborted) timer = window.setTimeout(tick, everyMs);
+      if (everyMs && !abort.signal.aborted) {
+        timer = window.setTimeout(tick, failures ? Math.max(everyMs, Math.min(everyMs * 2 ** failures, lostMs)) : everyMs);
+      }
     };
     const tick = () => {
       if (document.hidden) timer = window.setTimeout(tick, everyMs);

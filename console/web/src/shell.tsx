@@ -52,7 +52,7 @@ export function Shell({ route, who, children }: { route: Route; who: WhoAmI; chi
         </div>
       </header>
       <main id="content" tabIndex={-1}>
-        {may(who, 'usage') ? children : <Empty title={t.shell.noPages} />}
+        {may(who, 'usage') ? children : <Page title={who.token}><Empty title={t.shell.noPages} /></Page>}
       </main>
       <Announcer />
     </div>

@@ -121,7 +121,9 @@ export function Chart({ label, times, series, format, height = heightDefault }: 
     plot.current?.setData(data);
   }, [times, ...series.map((one) => one.values)]);
 
-  const at = hovered ?? times.length - 1;
+  // The newest sample of the history may not be there yet.
+  const newest = times.findLastIndex((_, i) => series.some((one) => one.values[i] != null));
+  const at = hovered ?? (newest < 0 ? times.length - 1 : newest);
   return (
     <figure class="chart">
       <figcaption class="legend">

@@ -50,5 +50,6 @@ export function useRates(): Rates {
     return { events: all[0]?.value ?? 0, denied: denied[0]?.value ?? 0 };
   }, [], { everyMs: historyMs, skip: isLive });
 
+  if (live.error !== undefined) return { stopped: [], isLive };
   return isLive ? rates : { ...old.data, stopped: [], isLive };
 }

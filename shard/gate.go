@@ -203,15 +203,29 @@ type View struct {
 // returns when everything that fn may have seen is durable: nothing leaves before that. fn must be short: a seal waits
 // for it.
 func (e *Engine) View(fn func(*View)) error {
+	g, err := e.look(fn)
+	if err != nil {
+		return err
+	}
+	return e.awaitNewest(g)
+}
+
+// Look runs fn as View does, and waits for nothing: it is for who looks many times. Nothing of what fn saw may leave
+// before Durable or DurableInLedger, called afterwards, has returned.
+func (e *Engine) Look(fn func(*View)) error {
+	_, err := e.look(fn)
+	return err
+}
+
+// look returns the last group that anything seen can be in.
+func (e *Engine) look(fn func(*View)) (*group, error) {
 	e.gate.mu.RLock()
+	defer e.gate.mu.RUnlock()
 	if e.closed.Load() {
-		e.gate.mu.RUnlock()
-		return ErrStopped
+		return nil, ErrStopped
 	}
 	fn(&View{Catalogue: e.catalogue.Load(), NowMs: e.clock.view(), Table: e.table, Producers: e.producers})
-	g := e.gate.newest()
-	e.gate.mu.RUnlock()
-	return e.awaitNewest(g)
+	return e.gate.newest(), nil
 }
 
 // Names says which device an ordinal names; what it returns belongs to the engine.

@@ -203,7 +203,7 @@ func (r *Reader) EachDeviceDay(
 		for i := range s.devices {
 			lists[i].days = lists[i].days[:0]
 		}
-		err := s.messages(ctx, func(i int, d *DeviceDay) { lists[i].days = append(lists[i].days, *d) })
+		err := s.messages(ctx, func(i int, d DeviceDay) { lists[i].days = append(lists[i].days, d) })
 		if err != nil {
 			return err
 		}

@@ -1,13 +1,16 @@
 package query
 
-import "github.com/meterd/meterd/counters"
+import (
+	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/shard"
+)
 
 // Held adds to each of some producers, by its ordinal, the devices that it holds online. Devices are looked at some at
 // a time: the sum is not of one instant.
 func (r *Reader) Held(producers map[uint32]int64) error {
 	next := counters.Ordinal(0)
 	for isEnd := false; !isEnd; {
-		err := r.View(func(v *View) {
+		err := r.engine.Look(func(v *shard.View) {
 			left := heldScan
 			isEnd = true
 			v.Table.Walk(next, func(o counters.Ordinal, _ uint32, _ []byte) bool {
@@ -31,5 +34,5 @@ func (r *Reader) Held(producers map[uint32]int64) error {
 			return err
 		}
 	}
-	return nil
+	return r.engine.Durable()
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/license/calendar"
+	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/shard/views"
 )
 
@@ -39,7 +40,7 @@ func (s *productDays) each(ctx context.Context, fn func() error) error {
 		if len(s.devices) == 0 {
 			continue
 		}
-		// The words were first: what is not in them any more is in the ledger then.
+		// The words were first: what is not in them any more is in the ledger then, and they are durable.
 		if err := s.r.engine.DurableInLedger(); err != nil {
 			return err
 		}
@@ -50,11 +51,11 @@ func (s *productDays) each(ctx context.Context, fn func() error) error {
 	return nil
 }
 
-// read reads the words of the next devices.
+// read reads the words of the next devices, which may not be durable yet.
 func (s *productDays) read() error {
 	s.begin, s.devices = uint64(s.next), s.devices[:0]
 	for !s.isEnd && len(s.devices) < s.atOnce {
-		if err := s.r.View(s.scan); err != nil {
+		if err := s.r.engine.Look(s.scan); err != nil {
 			return err
 		}
 	}
@@ -66,7 +67,7 @@ func (s *productDays) read() error {
 }
 
 // scan adds the words of the product's devices among the next ones of the table.
-func (s *productDays) scan(v *View) {
+func (s *productDays) scan(v *shard.View) {
 	left := deviceDaysScan
 	s.isEnd = true
 	v.Table.Walk(s.next, func(o counters.Ordinal, product uint32, name []byte) bool {
@@ -91,7 +92,7 @@ func (s *productDays) scan(v *View) {
 
 // messages calls fn for the device-days of messages, day after day, each in the order of devices; i is the device's
 // place in devices.
-func (s *productDays) messages(ctx context.Context, fn func(i int, d *DeviceDay)) error {
+func (s *productDays) messages(ctx context.Context, fn func(i int, d DeviceDay)) error {
 	for day := s.from; day <= s.to; day++ {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -103,12 +104,12 @@ func (s *productDays) messages(ctx context.Context, fn func(i int, d *DeviceDay)
 	return nil
 }
 
-func (s *productDays) messagesOf(day uint32, fn func(i int, d *DeviceDay)) error {
+func (s *productDays) messagesOf(day uint32, fn func(i int, d DeviceDay)) error {
 	next := 0
 	pass := func(ordinal uint64) { // Devices before ordinal have no row: their words are all there is.
 		for ; next < len(s.devices) && s.devices[next].ordinal < ordinal; next++ {
 			if d := s.devices[next].on(day); !d.isEmpty() {
-				fn(next, &d)
+				fn(next, d)
 			}
 		}
 	}
@@ -117,7 +118,7 @@ func (s *productDays) messagesOf(day uint32, fn func(i int, d *DeviceDay)) error
 		if next < len(s.devices) && s.devices[next].ordinal == row.Ordinal { // Else it was bound behind the scan.
 			d := s.devices[next].on(day)
 			if d.join(row.Up, row.Down, row.Denied); !d.isEmpty() {
-				fn(next, &d)
+				fn(next, d)
 			}
 			next++
 		}

@@ -35,7 +35,7 @@ func (r *Reader) TopDevices(ctx context.Context, q TopQuery) ([]DeviceUse, error
 	err := s.each(ctx, func() error {
 		uses = slices.Grow(uses[:0], len(s.devices))[:len(s.devices)]
 		clear(uses)
-		err := s.messages(ctx, func(i int, d *DeviceDay) {
+		err := s.messages(ctx, func(i int, d DeviceDay) {
 			u := &uses[i]
 			u.Up, u.Down, u.Denied = u.Up+uint64(d.Up), u.Down+uint64(d.Down), u.Denied+d.Denied
 		})

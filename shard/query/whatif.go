@@ -39,7 +39,7 @@ func (r *Reader) WhatIf(
 	err := s.each(ctx, func() error {
 		fates = slices.Grow(fates[:0], len(s.devices))[:len(s.devices)]
 		clear(fates)
-		err := s.messages(ctx, func(i int, d *DeviceDay) {
+		err := s.messages(ctx, func(i int, d DeviceDay) {
 			wanted := uint64(d.Up) + uint64(d.Down) + d.Denied
 			fates[i].isUsed = true
 			if wanted <= uint64(messagesPerDay) {

@@ -37,7 +37,7 @@ build: ## build bin/meterd and bin/mqtt-gateway
 	go build -trimpath -o bin/ ./cmd/...
 
 .PHONY: run
-run: build ## start the daemon with a demo account, product and licences, made once
+run: build ## start the daemon with a week of a demo's history, made once; its devices go on
 	bin/meterd serve --demo $(ARGS)
 
 .PHONY: mqtt-demo

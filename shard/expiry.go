@@ -78,6 +78,16 @@ func (x *expiry) take(nowS uint64, n int) (list []due) {
 	return list
 }
 
+// nextMs returns when the next end is due that is known, Unix milliseconds, 0 without one.
+func (x *expiry) nextMs() int64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.due) == 0 {
+		return 0
+	}
+	return (int64(x.due[0].atS) + epochS) * 1000
+}
+
 // searchNow makes the next tick search the whole table: ends have moved.
 func (x *expiry) searchNow() {
 	x.mu.Lock()

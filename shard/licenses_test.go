@@ -377,3 +377,28 @@ func TestTakeBack(t *testing.T) {
 		t.Fatal(got)
 	}
 }
+
+// TestCatchUp: who moves the clock is told when the next licence ends, and finds it renewed or over when it is there.
+func TestCatchUp(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", `{"validity":"PT40S"}`, 2)
+	m.gifts("p", 0)
+	m.submit(line("connect", "p", "d"))
+	var told []time.Duration
+	for {
+		nextMs, err := m.CatchUp()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if nextMs == 0 {
+			break
+		}
+		next := time.UnixMilli(nextMs).Sub(testStart)
+		m.clock.pass(next - append([]time.Duration{0}, told...)[len(told)])
+		told = append(told, next)
+	}
+	d, _ := m.device("p", "d")
+	if fmt.Sprint(told) != "[40s 1m20s]" || d.Active || m.licenses("p").Available != 0 {
+		t.Errorf("ends were told of at %v; the device is %+v", told, d)
+	}
+}

@@ -32,7 +32,7 @@ func TestEverythingAddsUp(t *testing.T) {
 		verify(t, d.data, 0, "no difference")
 		d.start()
 		for _, f := range fleets() {
-			d.everythingAddsUp(f.product)
+			d.everythingAddsUp(f.product, 28*time.Hour) // Before the test began.
 		}
 	}
 	tr.check()
@@ -40,28 +40,28 @@ func TestEverythingAddsUp(t *testing.T) {
 }
 
 // everythingAddsUp compares all that the daemon says of a product. Nobody sends meanwhile, and all of it was used since
-// from.
-func (d *daemon) everythingAddsUp(product string) {
+// then.
+func (d *daemon) everythingAddsUp(product string, since time.Duration) {
 	d.t.Helper()
 	now := time.Now().UTC()
-	from := now.Add(-28 * time.Hour).Format(time.RFC3339) // Before the test began.
+	from := now.Add(-since).Format(time.RFC3339)
 	used := func(of, window, zone string) [7]int64 {
-		query := fmt.Sprintf("%s=%s&window=%s&time_zone=%s&from=%s", of, product, window, url.QueryEscape(zone), from)
+		query := fmt.Sprintf("%s&window=%s&time_zone=%s&from=%s", of, window, url.QueryEscape(zone), from)
 		u := usedOf(d.t, d.usage(query))[product]
 		return [7]int64{u.Up, u.Down, u.Denied, u.OTA, u.Topup, u.OTADenied, u.Licenses}
 	}
-	want := used("product", "month", "UTC")
+	want := used("product="+product, "month", "UTC")
 	said := map[string][7]int64{
-		"by hour":              used("product", "hour", "UTC"),
-		"by day in Sydney":     used("product", "day", "Australia/Sydney"),
-		"of its account":       used("account", "day", "+05:30"),
+		"by hour":              used("product="+product, "hour", "UTC"),
+		"by day in Sydney":     used("product="+product, "day", "Australia/Sydney"),
+		"of its account":       used("account="+d.product(product).Account, "day", "+05:30"),
 		"snapshot's devices":   {},
 		"snapshot's products":  {},
 		"days of its devices":  {4: want[4], 5: want[5], 6: want[6]},
 		"history, last values": {},
 	}
 	// In the zone of the product one month or two lie behind from.
-	months := []string{now.Add(-28 * time.Hour).Format("2006-01")}
+	months := []string{now.Add(-since).Format("2006-01")}
 	if last := now.Add(14 * time.Hour).Format("2006-01"); last != months[0] {
 		months = append(months, last)
 	}
@@ -83,7 +83,7 @@ func (d *daemon) everythingAddsUp(product string) {
 // addSnapshot adds a snapshot of a month to what is said, if the month has begun.
 func (d *daemon) addSnapshot(product, month string, said map[string][7]int64) {
 	d.t.Helper()
-	a := d.ask("POST", "/v1/snapshots", fmt.Sprintf(`{"account":%q,"period":%q}`, product, month))
+	a := d.ask("POST", "/v1/snapshots", fmt.Sprintf(`{"account":%q,"period":%q}`, d.product(product).Account, month))
 	if a.status == 400 && month > time.Now().UTC().Format("2006-01") {
 		return
 	}

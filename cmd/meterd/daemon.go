@@ -46,6 +46,7 @@ type daemon struct {
 	people    *api.Handler
 	gateways  *ingest.Handler
 	snapshots *snapshots
+	demo      runningDemo
 
 	background context.CancelFunc
 	runDry     sync.WaitGroup // reads the state until background
@@ -56,21 +57,22 @@ type daemon struct {
 
 // openDaemon listens first, so that /livez answers while the state is recovered, and becomes ready when everything is
 // open.
-func openDaemon(o *serveOptions, logger *slog.Logger) (*daemon, error) {
+func openDaemon(ctx context.Context, o *serveOptions, logger *slog.Logger) (*daemon, error) {
 	d := &daemon{o: o, logger: logger, fail: make(chan struct{}), background: func() {}}
-	if err := d.open(); err != nil {
+	if err := d.open(ctx); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	return d, nil
 }
 
-func (d *daemon) open() error {
+func (d *daemon) open(told context.Context) error {
 	o := d.o
 	var err error
-	d.dir, err = disk.OpenDir(disk.DirOptions{
+	where := disk.DirOptions{
 		Path: o.data, Region: o.region, Space: disk.SpaceOptions{StopBytes: o.diskStopBytes}, Logger: d.logger,
-	})
-	if err != nil {
+	}
+	o.demoOptions(&where)
+	if d.dir, err = disk.OpenDir(where); err != nil {
 		return err
 	}
 	tls, err := tlsConfig(o)
@@ -80,7 +82,10 @@ func (d *daemon) open() error {
 	if d.server, err = ingest.Listen(o.listen, tls, ingest.Starting, d.logger); err != nil {
 		return err
 	}
-	if d.state, err = openState(o, d.dir, d.logger, d.failWith); err != nil {
+	if err := d.prepareDemo(told); err != nil {
+		return err
+	}
+	if d.state, err = openState(o, d.dir, stateOptions{failed: d.failWith}, d.logger); err != nil {
 		return err
 	}
 	d.engine = d.state.engine
@@ -95,7 +100,7 @@ func (d *daemon) open() error {
 	go d.state.raw.Maintain(ctx, rawlog.Upkeep{
 		Now: d.engine.NowMs, Rows: d.engine.RowsLogged, Low: d.dir.Guard().Low, CountedMs: d.engine.CountedMs,
 	})
-	if err := d.firstToken(); err != nil {
+	if err := firstToken(d.engine, d.tokenPath(), d.logger); err != nil {
 		return err
 	}
 	if d.snapshots, err = openSnapshots(o, d.dir, d.state, d.logger); err != nil {
@@ -139,7 +144,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 		DiskFree:  d.dir.Guard().FreeBytes,
 		Disk:      func() api.Disk { return diskUse(meter) },
 		Version:   version,
-		Demo:      d.o.demo,
+		Demo:      d.demo.token != "",
 	}
 	if d.history != nil {
 		d.history.RegisterMetrics(set)
@@ -183,6 +188,7 @@ func (d *daemon) err() error { return d.failure }
 // stop takes no more requests, finishes those in hand and flushes.
 func (d *daemon) stop(drain time.Duration) error {
 	d.ready.Store(false)
+	d.endDemo()
 	d.logger.Info("stopping", "drain_seconds", drain.Seconds())
 	if drain > 0 {
 		select {
@@ -209,6 +215,7 @@ func (d *daemon) stop(drain time.Duration) error {
 // close closes what is open, in the order in which it depends on each other.
 func (d *daemon) close() error {
 	var errs []error
+	d.endDemo()
 	d.background()
 	d.runDry.Wait()
 	if d.server != nil {

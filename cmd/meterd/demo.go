@@ -1,75 +1,197 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"sync"
+	"time"
 
-	"github.com/meterd/meterd/license"
-	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/demo"
+	"github.com/meterd/meterd/retention/disk"
 )
 
-// What the demo creates.
+// A directory of a demo has DIR/DEMO, from before it counts as a data directory. It says whether the week is being made
+// or is made: a start that finds it half made begins anew, since nobody has seen any of it.
+
 const (
-	demoName     = "demo"
-	demoLicenses = 1000
-	demoUnits    = 100
+	demoTitle  = "demo"
+	demoMaking = "making"
+	demoMade   = "made"
+	// demoSeed is the week's: of two demos that begin at the same instant both have the same events.
+	demoSeed = 1
 )
 
-// demo creates an account with a product, licences and a top-up pack, unless they are there, and prints a first call to
-// paste.
-func (d *daemon) demo(out io.Writer) error {
-	steps := []shard.ChangeFunc{
-		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-			if c.Account(demoName) != nil {
-				return nil, nil, nil
-			}
-			next, ch, _, err := c.CreateAccount(by, demoName, license.Personal, "")
-			return next, ch, err
-		},
-		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-			if c.Product([]byte(demoName)) != nil {
-				return nil, nil, nil
-			}
-			next, ch, _, err := c.CreateProduct(
-				by,
-				license.ProductSpec{Name: demoName, Account: demoName, Label: "Demo product", Zone: d.o.zone},
-			)
-			return next, ch, err
-		},
-		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-			next, ch, _, err := c.ApplyCredit(by, demoName, license.Credit{Order: "DEMO-LOT", Quantity: demoLicenses})
-			return next, ch, err
-		},
-		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-			next, ch, _, err := c.ApplyCredit(by, demoName, license.Credit{Order: "DEMO-PACK", Quantity: demoUnits, Units: true})
-			return next, ch, err
-		},
+// errDemoStopped means that the daemon was told to stop while it made the demo's week.
+var errDemoStopped = errors.New("stopped while the demo was made: the next start with --demo begins it anew")
+
+// runningDemo is the demo while the daemon runs.
+type runningDemo struct {
+	token string // of its gateways; "": the directory is no demo's
+	end   context.CancelFunc
+	wg    sync.WaitGroup
+}
+
+// demoWeek returns how long the history of a demo is: no longer than the raw log is kept.
+func (o *serveOptions) demoWeek() time.Duration { return min(demo.Week, o.retention) }
+
+// demoOptions has a new directory be a demo's, which began a week ago.
+func (o *serveOptions) demoOptions(dir *disk.DirOptions) {
+	if !o.demo {
+		return
 	}
-	for _, step := range steps {
-		if err := d.engine.Administer(demoName, nil, step); err != nil {
-			return fmt.Errorf("create the demo: %w", err)
+	begin := time.Now().Add(-o.demoWeek())
+	dir.Now = func() time.Time { return begin }
+	dir.First = func() error { return o.noteDemo(demoMaking, access.NewSecret()) }
+}
+
+// noteDemo writes DIR/DEMO.
+func (o *serveOptions) noteDemo(state, token string) error {
+	fields := [][2]string{{"state", state}, {"seed", strconv.Itoa(demoSeed)}, {"token", token}}
+	if err := disk.WriteSynced(disk.DemoPath(o.data), disk.EncodeSealed(demoTitle, fields)); err != nil {
+		return fmt.Errorf("note the demo: %w", err)
+	}
+	return nil
+}
+
+// prepareDemo makes the week of a demo's directory that has none. The state is not open.
+func (d *daemon) prepareDemo(ctx context.Context) error {
+	fields, err := disk.ReadSealed(disk.DemoPath(d.o.data), demoTitle)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case fields["state"] == demoMade:
+	case !d.o.demo:
+		return fmt.Errorf("data directory %q has half of a demo, which was killed while it was made: start with --demo, "+
+			"which begins it anew, or name another --data", d.o.data)
+	default:
+		if err := d.makeDemo(ctx, fields["token"]); err != nil {
+			return err
 		}
 	}
-	address := d.server.Address().String()
-	code, err := d.people.InviteAdmin(demoName)
+	d.demo.token = fields["token"]
+	return nil
+}
+
+// makeDemo makes the week in an emptied directory, and closes it for the machine's clock to go on: a start takes the
+// wall clock for right, whatever lies behind it, so no clock leaps (R12).
+func (d *daemon) makeDemo(ctx context.Context, token string) (err error) {
+	began := time.Now()
+	if err := d.dir.Empty(); err != nil {
+		return err
+	}
+	o := demo.Options{Seed: demoSeed, Begin: began.Add(-d.o.demoWeek()), End: began, Zone: d.o.zone, Token: token}
+	d.logger.Info("making a week of history for the demo", "from", o.Begin.UTC(), "to", o.End.UTC())
+	clock := demo.NewClock(o.Begin)
+	// Each day that ends would be told, and each snapshot.
+	quiet := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s, err := openState(d.o, d.dir, stateOptions{clock: clock, archiveRunAge: demo.Week, failed: d.failWith}, quiet)
+	if err != nil {
+		return err
+	}
+	made, err := d.fillDemo(ctx, s, clock, o, quiet)
+	if err = errors.Join(err, s.close()); err != nil {
+		if ctx.Err() != nil {
+			return errDemoStopped
+		}
+		return fmt.Errorf("make the demo: %w", err)
+	}
+	if err := d.o.noteDemo(demoMade, token); err != nil {
+		return err
+	}
+	d.logger.Info("the demo's history is made", "events_accepted", made.Accepted, "events_denied", made.Denied,
+		"seconds", time.Since(began).Seconds())
+	return nil
+}
+
+func (d *daemon) fillDemo(
+	ctx context.Context, s *state, clock *demo.Clock, o demo.Options, logger *slog.Logger,
+) (demo.Made, error) {
+	if err := firstToken(s.engine, d.tokenPath(), logger); err != nil {
+		return demo.Made{}, err
+	}
+	n, err := openSnapshots(d.o, d.dir, s, logger)
+	if err != nil {
+		return demo.Made{}, err
+	}
+	defer n.close()
+	o.Hour = func(ctx context.Context) error { return n.MakeDue(ctx, n.schedule, o.Begin) }
+	return demo.Make(ctx, s.engine, clock, o)
+}
+
+// startDemo tells what to look at, and has the demo's devices go on.
+func (d *daemon) startDemo(out io.Writer) error {
+	d.demo.end = func() {}
+	if !d.o.demo {
+		return nil
+	}
+	url := d.scheme() + "://" + d.server.Address().String()
+	if err := d.tellDemo(out, url); err != nil || d.demo.token == "" {
+		return err
+	}
+	if d.o.tlsCert != "" { // Whose certificate this is, is not for the demo to say.
+		d.logger.Info("with TLS the demo's devices rest")
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	d.demo.end = cancel
+	o := demo.LiveOptions{URL: url, Token: d.demo.token, Seed: demoSeed, Logger: d.logger}
+	d.demo.wg.Go(func() {
+		if err := demo.Live(ctx, o); err != nil {
+			d.logger.Error("the demo's devices rest", "error", err)
+		}
+	})
+	return nil
+}
+
+// endDemo ends what startDemo began.
+func (d *daemon) endDemo() {
+	if d.demo.end != nil {
+		d.demo.end()
+	}
+	d.demo.wg.Wait()
+}
+
+func (d *daemon) tellDemo(out io.Writer, url string) error {
+	history := "This directory was not made by --demo: it has no history of it."
+	if d.demo.token != "" {
+		history = "It has a week of history, and its devices go on. What they used, by day:"
+	}
+	code, err := d.people.InviteAdmin(demoTitle)
 	if err != nil {
 		return fmt.Errorf("make a link to sign in: %w", err)
 	}
 	_, err = fmt.Fprintf(out, `
-meterd is ready at %[1]s://%[2]s
+meterd is ready at %[1]s
 Sign in to the console, once and within 15 minutes: %[4]s
-The administrator's token is in %[3]s
+The administrator's token is in %[2]s
 A first batch, to paste into another shell:
 
-  curl -s %[1]s://%[2]s/v1/events -H "Authorization: Bearer $(cat %[3]s)" -H 'Content-Type: application/json' \
+  curl -s %[1]s/v1/events -H "Authorization: Bearer $(cat %[2]s)" -H 'Content-Type: application/json' \
     -d '[{"type":"connect","product":"demo","device":"d1"},
          {"type":"up","product":"demo","device":"d1","payload":"21.5 C"}]'
 
 and what it did:
 
-  curl -s %[1]s://%[2]s/v1/products/demo/devices/d1 -H "Authorization: Bearer $(cat %[3]s)"
+  curl -s %[1]s/v1/products/demo/devices/d1 -H "Authorization: Bearer $(cat %[2]s)"
 
-`, d.scheme(), address, d.tokenPath(), signInLink(d.scheme()+"://"+address, code))
+%[3]s
+
+`, url, d.tokenPath(), history, signInLink(url, code))
+	if err != nil || d.demo.token == "" {
+		return err
+	}
+	_, err = fmt.Fprintf(out, `  curl -s '%[1]s/v1/usage?account=huaxin-energy&window=day' -H 'Accept: text/csv' \
+    -H "Authorization: Bearer $(cat %[2]s)"
+
+`, url, d.tokenPath())
 	return err
 }
 

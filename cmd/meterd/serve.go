@@ -168,7 +168,7 @@ func serveCommand() *cobra.Command {
 	f.BoolVar(&o.insecure, "insecure", false, "listen on an address that is not loopback without TLS")
 	f.BoolVar(
 		&o.demo, "demo", false,
-		"create a demo account, product and licences, once, and print a first call and a link to sign in",
+		"make a week of history in a new data directory, once; then have its devices go on, and print a link to sign in",
 	)
 	f.Uint64Var(
 		&o.diskStopBytes,
@@ -291,14 +291,16 @@ func runServe(ctx context.Context, o *serveOptions) error {
 	ctx, release := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer release()
 	boundGarbage()
-	d, err := openDaemon(o, logger)
+	d, err := openDaemon(ctx, o, logger)
+	if errors.Is(err, errDemoStopped) {
+		logger.Info(errDemoStopped.Error())
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	if o.demo {
-		if err := d.demo(os.Stdout); err != nil {
-			return errors.Join(err, d.close())
-		}
+	if err := d.startDemo(os.Stdout); err != nil {
+		return errors.Join(err, d.close())
 	}
 	select {
 	case <-ctx.Done():

@@ -32,24 +32,35 @@ type state struct {
 	reader   *query.Reader
 }
 
-// openState recovers the state of a data directory. failed is told of what the log cannot go on after.
-func openState(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed func(error)) (*state, error) {
+// stateOptions are what flags do not say.
+type stateOptions struct {
+	clock shard.Clock // nil: the machine's
+	// archiveRunAge is how old rows are when the archive writes them, 0: the archive's own.
+	archiveRunAge time.Duration
+	failed        func(error) // is told of what the log cannot go on after
+}
+
+// openState recovers the state of a data directory.
+func openState(o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger) (*state, error) {
 	s := &state{}
-	if err := s.open(o, dir, logger, failed); err != nil {
+	if more.clock == nil {
+		more.clock = shard.NewSystemClock()
+	}
+	if err := s.open(o, dir, more, logger); err != nil {
 		return nil, errors.Join(fmt.Errorf("open data directory %q: %w", dir.Path(), err), s.close())
 	}
 	return s, nil
 }
 
-func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed func(error)) (err error) {
+func (s *state) open(o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger) (err error) {
 	s.log, err = commitlog.Open(commitlog.Options{
-		Path: dir.LogPath(), Retention: o.retention, Fatal: failed, Logger: logger,
+		Path: dir.LogPath(), Retention: o.retention, Fatal: more.failed, Logger: logger,
 		Room: func() bool { return !dir.Guard().Low() }, Archived: true,
 	})
 	if err != nil {
 		return err
 	}
-	if s.raw, err = openRawLog(o, dir, s.log, logger); err != nil {
+	if s.raw, err = openRawLog(o, dir, s.log, more.archiveRunAge, logger); err != nil {
 		return err
 	}
 	if s.ledger, err = openLedger(dir.LedgerPath(), s.log.First() == 1, o.usageRetention, logger); err != nil {
@@ -70,7 +81,7 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, logger *slog.Logger, failed
 	s.engine, err = shard.Open(shard.Options{
 		Log: s.log, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Eraser: s.raw,
 		Checkpoints: checkpoints, Guard: dir.Guard(),
-		Clock:    shard.NewSystemClock(),
+		Clock:    more.clock,
 		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
 		CheckpointEvery: o.checkpointEvery, AcceptViewGap: o.acceptViewGap, LogPayloadBytes: keep, Logger: logger,
 	})
@@ -119,7 +130,9 @@ func openWebhooks(
 }
 
 // openRawLog opens the archive of the log's events. One that is made for an older log begins where that begins.
-func openRawLog(o *serveOptions, dir *disk.Dir, log *commitlog.Log, logger *slog.Logger) (*rawlog.View, error) {
+func openRawLog(
+	o *serveOptions, dir *disk.Dir, log *commitlog.Log, runAge time.Duration, logger *slog.Logger,
+) (*rawlog.View, error) {
 	store, err := archive.Open(archive.Options{
 		Path:       dir.ArchivePath(),
 		Retention:  o.retention,
@@ -128,6 +141,7 @@ func openRawLog(o *serveOptions, dir *disk.Dir, log *commitlog.Log, logger *slog
 		Logger:     logger,
 		BytesMax:   int64(o.logMaxBytes),
 		EraseAfter: o.eraseAfter(),
+		RunAge:     runAge,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w; or move %q away and start once with --accept-view-gap: events that are gone from the "+

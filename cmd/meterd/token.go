@@ -3,10 +3,12 @@ package main
 import (
 	"crypto/sha256"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard"
 )
 
 // adminName is the name of the first token.
@@ -14,15 +16,15 @@ const adminName = "admin"
 
 // firstToken makes the administrator's token of a new data directory. The file is written first: a crash in between
 // leaves a file that opens nothing and is made anew, never a token whose secret nobody knows.
-func (d *daemon) firstToken() error {
-	if d.engine.Catalogue().Seq > 0 {
+func firstToken(e *shard.Engine, path string, logger *slog.Logger) error {
+	if e.Catalogue().Seq > 0 {
 		return nil
 	}
 	secret := access.NewSecret()
-	if err := writeSecret(d.tokenPath(), secret, os.O_TRUNC); err != nil {
+	if err := writeSecret(path, secret, os.O_TRUNC); err != nil {
 		return fmt.Errorf("write the administrator's token: %w", err)
 	}
-	err := d.engine.Administer(
+	err := e.Administer(
 		adminName, nil,
 		func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 			return c.CreateToken(
@@ -34,7 +36,7 @@ func (d *daemon) firstToken() error {
 	if err != nil {
 		return fmt.Errorf("create the administrator's token: %w", err)
 	}
-	d.logger.Info("administrator's token written", "path", d.tokenPath())
+	logger.Info("administrator's token written", "path", path)
 	return nil
 }
 

@@ -144,7 +144,7 @@ func openStopped(o *tokenOptions) (*shard.Engine, func() error, error) {
 	serve := &serveOptions{ // Nothing is let go of before it is closed.
 		region: o.region, retention: logRetentionDefault, logPayload: logPayloadFull,
 	}
-	state, err := openState(serve, dir, logger, func(error) {})
+	state, err := openState(serve, dir, stateOptions{failed: func(error) {}}, logger)
 	if err != nil {
 		return nil, nil, errors.Join(err, dir.Close())
 	}

@@ -30,7 +30,10 @@ type Options struct {
 	// EraseAfter is how long erasures gather before directories are rewritten for them, and the least time between two
 	// rewritings of one; 0: EraseAfterDefault.
 	EraseAfter time.Duration
-	Logger     *slog.Logger // told about what goes wrong in the background, and what goes early; nil: nobody is
+	// RunAge is how old rows are when they are written although there is memory for more; 0: a twenty-fourth of a span, an
+	// hour at most. The end of a span has them written, too.
+	RunAge time.Duration
+	Logger *slog.Logger // told about what goes wrong in the background, and what goes early; nil: nobody is
 
 	memoryBytes int                     // for tests; 0 stands for limits.go
 	blockRows   int                     // for tests; 0 stands for limits.go
@@ -334,6 +337,9 @@ func (s *Store) spanMs() int64 { return max((s.o.Retention / spansARetention).Mi
 
 // runAgeMs is when a run is written although there is memory for more.
 func (s *Store) runAgeMs() int64 {
+	if s.o.RunAge > 0 {
+		return s.o.RunAge.Milliseconds()
+	}
 	age := min(max(s.o.Retention/spansARetention/runsASpan, runAgeMin), runAgeMax)
 	return age.Milliseconds()
 }

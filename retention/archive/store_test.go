@@ -60,3 +60,28 @@ func TestHistory(t *testing.T) {
 		})
 	}
 }
+
+// TestRunAge: rows are written when they are an hour old, or as old as is said, and at the end of their span.
+func TestRunAge(t *testing.T) {
+	for _, tt := range []struct {
+		age, now time.Duration
+		want     bool
+	}{
+		{0, 59 * time.Minute, false},
+		{0, time.Hour, true},
+		{3 * day, 23 * time.Hour, false},
+		{3 * day, day, true},
+		{time.Minute, time.Minute, true},
+	} {
+		h := newHistory(1, 5)
+		s := testStore(t, Options{Retention: 7 * day, Path: t.TempDir() + "/archive", RunAge: tt.age})
+		g := h.next(1, 0)
+		g.feed(t, s)
+		if got := s.Due(beginMs + tt.now.Milliseconds()); got != tt.want {
+			t.Errorf("with an age of %v a run is due after %v: %v", tt.age, tt.now, got)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

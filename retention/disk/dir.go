@@ -27,6 +27,9 @@ type DirOptions struct {
 	Region string       // this data centre; fixed at the first start (R7)
 	Space  SpaceOptions // when to stop for want of space
 	Now    func() time.Time
+	// First, when not nil, is called on the first start before the directory counts as one: after a crash it is called
+	// again.
+	First  func() error
 	Logger *slog.Logger // told about ballast and repairs; nil: nobody is
 }
 
@@ -110,6 +113,11 @@ func (d *Dir) open(o *DirOptions) error {
 	}
 	for _, sub := range d.rooms() {
 		if err := MakeDir(sub); err != nil {
+			return err
+		}
+	}
+	if first && o.First != nil {
+		if err := o.First(); err != nil {
 			return err
 		}
 	}
@@ -201,7 +209,7 @@ func (d *Dir) checkVirgin() error {
 	}
 	for _, e := range entries {
 		switch strings.TrimSuffix(e.Name(), TmpSuffix) {
-		case "LOCK", "VERSION", "IDENTITY", "BALLAST", "log", "archive", "ledger", "checkpoint", "snapshots", "webhooks",
+		case "LOCK", "VERSION", "IDENTITY", "BALLAST", "DEMO", "log", "archive", "ledger", "checkpoint", "snapshots", "webhooks",
 			"lost+found":
 		default:
 			return fmt.Errorf("%q is not a meterd data directory: it has %q but no VERSION; name an empty directory with --data",
@@ -210,6 +218,24 @@ func (d *Dir) checkVirgin() error {
 	}
 	return nil
 }
+
+// Empty removes what all rooms keep, and nothing that the first start fixed. Nobody may have anything of it open.
+func (d *Dir) Empty() error {
+	for _, room := range append(d.rooms(), d.HistoryPath()) {
+		if err := os.RemoveAll(room); err != nil {
+			return fmt.Errorf("empty data directory %q: %w", d.path, err)
+		}
+	}
+	for _, room := range d.rooms() {
+		if err := MakeDir(room); err != nil {
+			return err
+		}
+	}
+	return SyncDir(d.path)
+}
+
+// DemoPath returns where the data directory says that a demo has made it. The demo writes it.
+func DemoPath(path string) string { return filepath.Join(path, "DEMO") }
 
 // Path returns the data directory.
 func (d *Dir) Path() string { return d.path }

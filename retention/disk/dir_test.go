@@ -216,3 +216,55 @@ func TestOptionsReportEveryFault(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstIsCalledUntilTheFirstStartIsOver: what fails, or a crash, has it called again; later starts do not call it.
+func TestFirstIsCalledUntilTheFirstStartIsOver(t *testing.T) {
+	o, calls := dirOptions(t.TempDir()), 0
+	broken := errors.New("broken")
+	o.First = func() error {
+		if calls++; calls == 1 {
+			return broken
+		}
+		return nil
+	}
+	if _, err := OpenDir(o); !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+	for range 2 {
+		d, err := OpenDir(o)
+		if err != nil || calls != 2 {
+			t.Fatalf("%d calls, %v", calls, err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestEmpty: what lies in rooms goes, what the first start fixed stays.
+func TestEmpty(t *testing.T) {
+	d, err := OpenDir(dirOptions(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := d.HashSeed()
+	full := append(d.rooms(), d.HistoryPath())
+	for _, room := range full {
+		if err := os.MkdirAll(filepath.Join(room, "deep"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(d.Empty(), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, room := range full {
+		if list, _ := os.ReadDir(room); len(list) > 0 {
+			t.Errorf("%q still has %v", room, list)
+		}
+	}
+	again, err := OpenDir(dirOptions(d.Path()))
+	if err != nil || again.HashSeed() != seed {
+		t.Fatal(err)
+	}
+	_ = again.Close()
+}

@@ -41,6 +41,8 @@ func ParseSchedule(text string) (s Schedule, err error) {
 // due returns the next snapshot that the schedule wants at nowMs, ok is false if there is none. since is when the data
 // directory was made: days and months that were over before are not wanted.
 func (m *Maker) due(s Schedule, since, nowMs int64) (r Request, ok bool) {
+	all := ""
+	r.Account, r.Token, r.Note = &all, scheduleName, m.o.Note
 	list := m.o.Catalogue().Products("")
 	if len(list) == 0 {
 		return r, false
@@ -148,8 +150,6 @@ func (m *Maker) Run(ctx context.Context, s Schedule, created time.Time) {
 				}
 			}
 		} else {
-			all := ""
-			r.Account, r.Token, r.Note = &all, scheduleName, m.o.Note
 			_, err := m.Make(ctx, r)
 			if ctx.Err() != nil {
 				return
@@ -167,6 +167,20 @@ func (m *Maker) Run(ctx context.Context, s Schedule, created time.Time) {
 			m.noteSchedule(&r, err)
 		}
 		tick.Reset(wait)
+	}
+}
+
+// MakeDue makes what the schedule wants by now, for who moves the clock by itself and does not call Run. since is when
+// the first day began.
+func (m *Maker) MakeDue(ctx context.Context, s Schedule, since time.Time) error {
+	for {
+		r, ok := m.due(s, since.UnixMilli(), m.o.NowMs())
+		if !ok {
+			return m.beginSchedule(s)
+		}
+		if _, err := m.Make(ctx, r); err != nil {
+			return err
+		}
 	}
 }
 

@@ -135,7 +135,8 @@ func (d *daemon) lastValues(product string, want [7]int64) [7]int64 {
 	return [7]int64{
 		messages(`direction="up",verdict="accepted"`), messages(`direction="down",verdict="accepted"`),
 		messages(`verdict="message_quota_exceeded"`),
-		d.lastValue(fmt.Sprintf(`sum(meterd_ota_units_total{product=%q})`, product)), want[4], want[5],
+		d.lastValue(fmt.Sprintf(`sum(meterd_ota_units_total{product=%q})`, product)) -
+			d.lastValue(fmt.Sprintf(`sum(meterd_ota_units_voided_total{product=%q})`, product)), want[4], want[5],
 		d.lastValue(fmt.Sprintf(`meterd_licenses_consumed_total{product=%q}`, product)),
 	}
 }

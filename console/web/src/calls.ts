@@ -1,8 +1,8 @@
 // The calls of the API that pages make.
 import { follow, get, getText, path, type Query, send } from './http';
 import type {
-  Account, AuditEntry, DeadLetter, Device, DeviceDay, Disk, Enforcement, Forecast, License, LogEntry, Lot, Plan, Producer,
-  Product, Renewal, Snapshot, Token, TopDevices, Topup, UsageRow, Webhook, WhatIf, WhoAmI,
+  Account, AuditEntry, DeadLetter, Device, DeviceDay, Disk, Enforcement, Forecast, License, LogEntry, LogPayload, Lot, Plan,
+  Producer, Product, Renewal, Snapshot, Token, TopDevices, Topup, UsageRow, Webhook, WhatIf, WhoAmI,
 } from './model';
 
 /** A page of a list; next is the cursor of the one behind it. */
@@ -55,6 +55,10 @@ export const api = {
     get<Enforcement>(path`/v1/products/${product}/enforcement`, undefined, s),
   setEnforcement: (product: string, enforcement: Enforcement) =>
     send<Enforcement>('PUT', path`/v1/products/${product}/enforcement`, enforcement),
+  logPayload: (product: string, s?: AbortSignal) =>
+    get<LogPayload>(path`/v1/products/${product}/log-payload`, undefined, s),
+  setLogPayload: (product: string, payload: LogPayload) =>
+    send<LogPayload>('PUT', path`/v1/products/${product}/log-payload`, payload),
   forecast: (product: string, weeks: number, s?: AbortSignal) =>
     get<Forecast>(path`/v1/products/${product}/forecast`, { weeks }, s),
   lots: (product: string, q: Query, s?: AbortSignal) => page<Lot>(path`/v1/products/${product}/lots`, 'lots', q, s),
@@ -66,6 +70,8 @@ export const api = {
     page<Topup>(path`/v1/products/${product}/topups`, 'topups', q, s),
   creditTopup: (product: string, topup: { order: string; kind: 'ota'; units: number }) =>
     send<Topup>('POST', path`/v1/products/${product}/topups`, topup),
+  voidTopup: (product: string, order: string, taken: { order: string; units: number }) =>
+    send<Topup>('POST', path`/v1/products/${product}/topups/${order}/void`, taken),
   topDevices: (product: string, q: Query, s?: AbortSignal) =>
     get<TopDevices>(path`/v1/products/${product}/devices/top`, q, s),
   whatIf: (product: string, q: { messages_per_day: number; days: number }, s?: AbortSignal) =>
@@ -86,6 +92,9 @@ export const api = {
   followDeviceLog: (
     product: string, device: string, q: Query, s: AbortSignal, tell?: (state: 'open' | 'lost') => void,
   ) => follow<LogEntry>(path`/v1/products/${product}/devices/${device}/logs`, { ...q, follow: true }, s, tell),
+  /** Hides topics and payloads of what was decided until now; they leave the disk later. */
+  eraseLog: (product: string, device: string) =>
+    send<{ erased_until: string }>('DELETE', path`/v1/products/${product}/devices/${device}/logs`),
 
   productLicenses: (product: string, q: Query, s?: AbortSignal) =>
     page<License>(path`/v1/products/${product}/licenses`, 'licenses', q, s),

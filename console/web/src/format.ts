@@ -86,6 +86,11 @@ export class Format {
     return this.at(`${month}-01T00:00:00Z`, { year: 'numeric', month: 'long' }, 'UTC');
   }
 
+  /** Nov 2026 */
+  monthShort(month: string): string {
+    return this.at(`${month}-01T00:00:00Z`, { year: 'numeric', month: 'short' }, 'UTC');
+  }
+
   private at(at: string | Date, options: Intl.DateTimeFormatOptions, zone?: string): string {
     const key = JSON.stringify([options, zone]);
     let format = this.made.get(key);

@@ -297,3 +297,8 @@ export interface Renewal {
 export interface Enforcement {
   mode: 'enforce' | 'observe';
 }
+
+/** What of payloads is logged; full: as much as --log-payload says. */
+export interface LogPayload {
+  keep: 'full' | 'none';
+}

@@ -23,12 +23,18 @@ interface BarsProps {
   limit?: number | null;
   format?: (n: number) => string;
   height?: number;
+  /** Say no sum in the legend: the bars count the same things again. */
+  hasNoSum?: boolean;
 }
 
 const left = 56;
 const below = 24;
 const above = 8;
-const nameRoom = 56; // px that a name under a bar needs
+
+/** How wide a name under a bar is, about, in px: Chinese characters are twice as wide. */
+function widthOf(name: string): number {
+  return [...name].reduce((sum, c) => sum + (c > '\u2e7f' ? 12 : 7), 10);
+}
 
 /** The next of 1, 2, 4, 6, 8, 10, 20 … at or above n: its half is a whole number too. */
 function roundUp(n: number): number {
@@ -37,7 +43,7 @@ function roundUp(n: number): number {
 }
 
 /** Stacked bars: one for each day, hour or month. The legend shows the bar under the pointer, else the sums. */
-export function Bars({ label, names, series, nameTitle, limit, format, height = 180 }: BarsProps) {
+export function Bars({ label, names, series, nameTitle, limit, format, height = 180, hasNoSum }: BarsProps) {
   const { f } = useLocale();
   const room = useRef<HTMLDivElement>(null);
   const width = useWidth(room);
@@ -50,8 +56,11 @@ export function Bars({ label, names, series, nameTitle, limit, format, height = 
   const step = names.length ? inner / names.length : inner;
   const scale = (height - below - above) / most;
   const y = (n: number) => height - below - n * scale;
-  const each = Math.max(1, Math.ceil(nameRoom / Math.max(step, 1)));
-  const total = (one: BarsSeries) => one.values.reduce((sum, n) => sum + n, 0);
+  const each = Math.max(1, Math.ceil(Math.max(...names.map(widthOf), 0) / Math.max(step, 1)));
+  const said = (one: BarsSeries) => {
+    if (hovered !== null) return write(one.values[hovered] ?? 0);
+    return hasNoSum ? '' : write(one.values.reduce((sum, n) => sum + n, 0));
+  };
 
   const bars = (i: number) => {
     let under = 0;
@@ -74,7 +83,7 @@ export function Bars({ label, names, series, nameTitle, limit, format, height = 
       <figcaption class="legend">
         {series.map((one) => (
           <span key={one.label} class={`legend-item series-${one.tone}`}>
-            {one.label} <b class="number">{write(hovered === null ? total(one) : one.values[hovered] ?? 0)}</b>
+            {one.label} <b class="number">{said(one)}</b>
           </span>
         ))}
         <span class="legend-time">{hovered !== null && names[hovered]}</span>

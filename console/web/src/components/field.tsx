@@ -87,6 +87,90 @@ export function wholeNumber(text: string, min = 0, max = Number.MAX_SAFE_INTEGER
   return n >= min && n <= max ? n : undefined;
 }
 
+interface TextAreaProps extends FieldProps {
+  value: string;
+  change: (value: string) => void;
+  rows?: number;
+}
+
+export function TextArea({ label, hint, error, value, change, rows = 4 }: TextAreaProps) {
+  return (
+    <Field label={label} hint={hint} error={error}>
+      {(wiring) => (
+        <textarea
+          {...wiring} value={value} rows={rows} spellcheck={false} autoComplete="off" class="mono"
+          onInput={(event) => change(event.currentTarget.value)}
+        />
+      )}
+    </Field>
+  );
+}
+
+/** A whole number of something, as text, and of what: "5" of "Y". */
+export interface Measure {
+  amount: string;
+  unit: string;
+}
+
+interface MeasureProps extends FieldProps {
+  value: Measure;
+  change: (value: Measure) => void;
+  /** What the second control is, for those who do not see it. */
+  unitLabel: string;
+  units: readonly (readonly [value: string, text: string])[];
+}
+
+/** A number and its unit beside each other. */
+export function MeasureInput({ label, hint, error, value, change, unitLabel, units }: MeasureProps) {
+  return (
+    <Field label={label} hint={hint} error={error}>
+      {(wiring) => (
+        <div class="measure">
+          <input
+            {...wiring} type="number" inputMode="numeric" class="number" min={1} step={1} value={value.amount}
+            onInput={(event) => change({ ...value, amount: event.currentTarget.value })}
+          />
+          <select
+            aria-label={unitLabel} value={value.unit}
+            onChange={(event) => change({ ...value, unit: event.currentTarget.value })}
+          >
+            {units.map(([unit, text]) => <option key={unit} value={unit}>{text}</option>)}
+          </select>
+        </div>
+      )}
+    </Field>
+  );
+}
+
+interface ChoiceProps {
+  label: string;
+  value: string;
+  change: (value: string) => void;
+  /** Each with what it does. */
+  options: readonly (readonly [value: string, text: string, hint: string])[];
+}
+
+/** One of a few, each with its explanation. */
+export function Choice({ label, value, change, options }: ChoiceProps) {
+  const name = useId();
+  return (
+    <fieldset class="choice">
+      <legend>{label}</legend>
+      {options.map(([option, text, hint]) => (
+        <label key={option}>
+          <input type="radio" name={name} checked={value === option} onChange={() => change(option)} />
+          <span>{text}<span class="field-hint">{hint}</span></span>
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+/** Whether the API takes a text as the name of a product, device, account, producer or order. */
+export function isName(text: string): boolean {
+  return /^[\w.:-]{1,64}$/.test(text);
+}
+
 interface SelectProps extends FieldProps {
   value: string;
   change: (value: string) => void;

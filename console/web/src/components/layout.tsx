@@ -42,6 +42,8 @@ export function Page(props: PageProps) {
 
 interface SectionProps {
   title: string;
+  /** For links to it: #id. */
+  id?: string;
   lead?: ComponentChildren;
   actions?: ComponentChildren;
   children: ComponentChildren;
@@ -49,7 +51,7 @@ interface SectionProps {
 
 export function Section(props: SectionProps) {
   return (
-    <section class="section">
+    <section class="section" id={props.id}>
       <div class="section-head">
         <h2>{props.title}</h2>
         {props.lead && <p class="lead">{props.lead}</p>}
@@ -57,6 +59,16 @@ export function Section(props: SectionProps) {
       </div>
       {props.children}
     </section>
+  );
+}
+
+/** Links to the sections of a long page: <Jumps to={[['plan', t.terms.plan]]} /> */
+export function Jumps(props: { to: readonly (readonly [id: string, title: string])[] }) {
+  const { t } = useLocale();
+  return (
+    <nav class="jumps" aria-label={t.shell.sections}>
+      <ul>{props.to.map(([id, title]) => <li key={id}><a href={`#${id}`}>{title}</a></li>)}</ul>
+    </nav>
   );
 }
 

@@ -1,10 +1,8 @@
-import type { ComponentChildren } from 'preact';
 import { Bars } from '../../components/bars';
 import { Chart } from '../../components/chart';
+import { OfHistory } from '../../components/history';
 import { Panel, Section } from '../../components/layout';
-import { Empty, Loaded } from '../../components/state';
-import { Problem } from '../../http';
-import { type Load, useLoad } from '../../load';
+import { useLoad } from '../../load';
 import { useLocale } from '../../locale';
 import { queryRange } from '../../prom';
 
@@ -49,7 +47,7 @@ export function Traffic() {
     <div class="columns section">
       <Section title={t.overview.traffic} lead={t.overview.trafficLead}>
         <Panel>
-          <OfHistory of={recent}>
+          <OfHistory of={recent} isQuiet={isQuiet}>
             {(got) => (
               <Chart
                 label={`${t.overview.traffic}. ${t.overview.trafficLead}`} times={got.times}
@@ -64,7 +62,7 @@ export function Traffic() {
       </Section>
       <Section title={t.overview.lastDay} lead={t.overview.lastDayLead}>
         <Panel>
-          <OfHistory of={day}>
+          <OfHistory of={day} isQuiet={isQuiet}>
             {(got) => (
               <Bars
                 label={`${t.overview.lastDay}. ${t.overview.lastDayLead}`} nameTitle={t.overview.hour}
@@ -80,11 +78,4 @@ export function Traffic() {
       </Section>
     </div>
   );
-}
-
-/** What the history has; that it is switched off is no error. */
-function OfHistory({ of, children }: { of: Load<Flow>; children: (flow: Flow) => ComponentChildren }) {
-  const { t } = useLocale();
-  if (of.error instanceof Problem && of.error.status === 404) return <Empty title={t.overview.historyOff} />;
-  return <Loaded of={of} isEmpty={isQuiet} empty={<Empty title={t.overview.noTraffic} />}>{children}</Loaded>;
 }

@@ -105,7 +105,7 @@ web: console/web/node_modules ## build the console's pages, console/web/dist, fr
 web-check: console/web/node_modules ## check the types of the console, and that console/web/dist is what its sources give
 	cd console/web && node_modules/.bin/tsc --noEmit
 	@there=$$(mktemp -d); trap 'rm -rf "$$there"' EXIT; \
-	node console/web/build.mjs "$$there" && diff -r "$$there" console/web/dist || \
+	node console/web/build.mjs "$$there" && diff -rq "$$there" console/web/dist || \
 	{ echo "console/web/dist is not what its sources give, run make web"; exit 1; }
 
 console/web/node_modules: console/web/package-lock.json

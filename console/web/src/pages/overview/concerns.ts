@@ -31,7 +31,9 @@ export function concerns({ product, forecast, denied, isOfSuspended, giftsLeft }
   if (available === 0 && giftsLeft > 0) list.push({ kind: 'onGifts', tone: 'warn', weight: 600 });
   else if (available === 0) list.push({ kind: 'exhausted', tone: 'bad', weight: 1000 });
   else if (days < soonDays) list.push({ kind: 'runsOut', tone: days < 7 ? 'bad' : 'warn', weight: 800 - days });
-  else if (total > 0 && available < lowShare * total) list.push({ kind: 'low', tone: 'warn', weight: 500 });
+  else if (available < lowShare * total) {
+    list.push({ kind: 'low', tone: 'warn', weight: 500 - (50 * available) / (lowShare * total) });
+  }
   // A denial is what was sold: many of them are worth a look, none is an alarm.
   if (denied) list.push({ kind: 'denials', tone: 'warn', weight: Math.min(400, 100 + Math.log10(denied) * 50) });
   return list;

@@ -1,15 +1,17 @@
 package query
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 // BenchmarkDeviceUse looks at a week of a million devices (a fiftieth with -short) that sent and were denied every day,
-// the running one included. An operation is one answer; peak-MB is how much the heap grew while it was made.
+// the running one included. An operation is one answer, or four at once; peak-MB is how much the heap grew meanwhile.
 func BenchmarkDeviceUse(b *testing.B) {
 	devices, days := 1_000_000, 7
 	if testing.Short() {
@@ -21,19 +23,30 @@ func BenchmarkDeviceUse(b *testing.B) {
 	p := d.productOf("p")
 	to := p.Window(d.engine.NowMs()).Day
 	from := to - uint32(days) + 1
-	ask := map[string]func() error{
-		"top": func() error {
-			_, err := d.TopDevices(b.Context(), TopQuery{Product: p, From: from, To: to, Limit: 20, By: useKinds["messages"]})
-			return err
-		},
-		"what-if": func() error {
-			w, err := d.WhatIf(b.Context(), p, from, to, 1)
-			if err == nil && w.Devices != int64(devices) {
-				b.Fatalf("%d devices", w.Devices)
-			}
-			return err
-		},
+	want := wantedWeek(devices, days)
+	top := func() error {
+		list, err := d.TopDevices(b.Context(), TopQuery{Product: p, From: from, To: to, Limit: 20, By: useKinds["messages"]})
+		if err == nil && (len(list) != 20 || list[0].Up != want.most || list[19].Up != want.most) {
+			b.Errorf("the top devices sent %d to %d, want %d", list[0].Up, list[len(list)-1].Up, want.most)
+		}
+		return err
 	}
+	whatIf := func() error {
+		w, err := d.WhatIf(b.Context(), p, from, to, 1)
+		if err == nil && (w.Devices != int64(devices) || w.MessagesDenied != want.overOne) {
+			b.Errorf("%d messages of %d devices, want %d", w.MessagesDenied, w.Devices, want.overOne)
+		}
+		return err
+	}
+	ask := map[string]func() error{"top": top, "what-if": whatIf, "4-at-once": func() error {
+		var wg sync.WaitGroup
+		errs := make([]error, 4)
+		for i := range errs {
+			wg.Go(func() { errs[i] = []func() error{top, whatIf}[i%2]() })
+		}
+		wg.Wait()
+		return errors.Join(errs...)
+	}}
 	for name, fn := range ask {
 		b.Run(fmt.Sprintf("%s/devices=%d/days=%d", name, devices, days), func(b *testing.B) {
 			b.ReportAllocs()
@@ -47,6 +60,27 @@ func BenchmarkDeviceUse(b *testing.B) {
 	}
 }
 
+// week is what the devices of fillWeek used.
+type week struct {
+	most    uint64 // messages of a device that were accepted
+	overOne uint64 // messages behind the first one of each device and day
+}
+
+func wantedWeek(devices, days int) (w week) {
+	for i := range devices {
+		accepted := uint64(0)
+		for day := range days {
+			accepted += uint64(min(sentOn(i, day), 2)) // The plan's quota.
+			w.overOne += uint64(sentOn(i, day) - 1)
+		}
+		w.most = max(w.most, accepted)
+	}
+	return w
+}
+
+// sentOn is how many messages a device sends on a day.
+func sentOn(device, day int) int { return 1 + (device+day)%3 }
+
 // fillWeek has each device send one to three messages on each day.
 func (d *daemon) fillWeek(devices, days int) {
 	const batch = 10_000
@@ -58,7 +92,7 @@ func (d *daemon) fillWeek(devices, days int) {
 				if day == 0 {
 					lines.WriteString(line("connect", "p", name))
 				}
-				for range 1 + (i+day)%3 {
+				for range sentOn(i, day) {
 					lines.WriteString(line("up", "p", name))
 				}
 			}

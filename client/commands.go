@@ -42,26 +42,34 @@ type Command struct {
 	Reason  string // with CommandDisconnect: license_exhausted, renewal_off, suspended; new ones may appear
 }
 
-// Commands hears what meterd tells this producer, and hands it to handle one command at a time, in order. It opens the
-// stream again, from where it was, whenever it breaks or is silent for Options.HeartbeatTimeout, and returns only when
-// ctx ends (its cause) or the Client is closed (ErrClosed).
+// Commands returns what meterd tells this producer, in order; each call returns the same channel. The first one opens
+// the stream, which is opened again, from where it was, whenever it breaks or is silent for Options.HeartbeatTimeout.
+// Close closes the channel.
 //
-// A command was heard when handle returned, and may come again when the stream breaks, so handle must bear repetition.
-// When meterd refuses the place where the stream broke off, because its data is another's, say, what it keeps is heard
-// from the beginning, after one refresh of everything. While handle runs nothing is read; a gateway that is slow enough
-// is cut off by meterd and goes on where it was. Over the event stream one call at a time may run; over HTTP two of
-// them hear everything twice.
-func (c *Client) Commands(ctx context.Context, handle func(Command)) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(c.ctx, func() { cancel(ErrClosed) })
-	defer stop()
-	s := &commandStream{client: c, handle: handle}
+// A command was delivered when it was received from the channel, and may come again when the stream breaks just then,
+// so it must bear repetition. When meterd refuses the place where the stream broke off, because its data is another's,
+// say, what it keeps comes from the beginning, after one refresh of everything. The channel holds nothing: while nobody
+// receives, commands wait at meterd, and events go on. A gateway that is slow enough over HTTP is cut off by meterd and
+// goes on where it was.
+func (c *Client) Commands() <-chan Command {
+	c.wanting.Do(func() { close(c.commandsWanted) })
+	return c.commands
+}
+
+// followCommands is the goroutine behind Commands.
+func (c *Client) followCommands() {
+	defer close(c.commands)
+	select {
+	case <-c.commandsWanted:
+	case <-c.ctx.Done():
+		return
+	}
+	s := &commandStream{client: c}
 	for failures := 0; ; failures++ {
 		opened := time.Now()
-		progress, err := s.follow(ctx)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		progress, err := s.follow(c.ctx)
+		if c.ctx.Err() != nil {
+			return
 		}
 		// A stream that told something, or held for a while, says that meterd is well; one that is closed as soon as it was
 		// opened does not.
@@ -71,10 +79,22 @@ func (c *Client) Commands(ctx context.Context, handle func(Command)) error {
 		c.streamState(err)
 		select {
 		case <-time.After(commandPause(failures, err)):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		case <-c.ctx.Done():
+			return
 		}
 	}
+}
+
+// hand waits until cmd is received; false when the stream that it came on ended first: then it comes again.
+func (c *Client) hand(cmd Command, ended <-chan struct{}) bool {
+	select {
+	case c.commands <- cmd:
+		c.stats.commands.Add(1)
+		return true
+	case <-ended:
+	case <-c.ctx.Done():
+	}
+	return false
 }
 
 // commandPause is how long the stream stays closed after failures in a row and err. It is jittered, so that gateways do
@@ -94,16 +114,15 @@ func (c *Client) streamState(err error) {
 	}
 }
 
-// commandStream is one call of Commands.
+// commandStream is the commands over all streams of a client.
 type commandStream struct {
 	client *Client
-	handle func(Command)
-	lastID string // everything up to it was heard
-	lost   bool   // the place was refused, and nothing was heard since
+	lastID string // everything up to it was delivered
+	lost   bool   // the place was refused, and nothing was delivered since
 }
 
 // follow opens the stream and hands its commands over until it breaks. It never returns nil as error; progress says
-// that something was heard.
+// that something was delivered.
 func (s *commandStream) follow(ctx context.Context) (progress bool, _ error) {
 	if s.client.opts.Transport == OverStream {
 		return s.followStream(ctx)
@@ -124,7 +143,9 @@ func (s *commandStream) follow(ctx context.Context) (progress bool, _ error) {
 	defer s.client.commandsOpen.Add(-1)
 	s.client.streamState(nil)
 	if s.lost {
-		s.handle(Command{Kind: CommandRefresh})
+		if !s.client.hand(Command{Kind: CommandRefresh}, ctx.Done()) {
+			return false, context.Cause(ctx)
+		}
 		s.lost = false
 	}
 	events := newEventStream(watch.listen(resp.Body), commandLineBytesMax, commandBytesMax)
@@ -134,8 +155,9 @@ func (s *commandStream) follow(ctx context.Context) (progress bool, _ error) {
 			return progress, reasonOf(ctx, fmt.Errorf("stream of commands: %w", err))
 		}
 		if cmd, ok := parseCommand(e.name, e.data); ok && !e.damaged {
-			s.handle(cmd)
-			stats.commands.Add(1)
+			if !s.client.hand(cmd, ctx.Done()) {
+				return progress, context.Cause(ctx)
+			}
 		} else if e.name != "" || len(e.data) > 0 {
 			stats.commandsIgnored.Add(1)
 		}
@@ -163,11 +185,15 @@ func (s *commandStream) followStream(ctx context.Context) (progress bool, _ erro
 		select {
 		case m := <-conn.commands:
 			if conn.hasEnded() {
-				return progress, conn.err // It comes again: the next stream goes on behind the last one that was heard.
+				return progress, conn.err // It comes again: the next stream goes on behind the last one that was delivered.
 			}
 			if cmd, ok := commandOf(m.Type, m.Product, m.Device, m.Reason); ok {
-				s.handle(cmd)
-				c.stats.commands.Add(1)
+				if !c.hand(cmd, conn.ended) {
+					if ctx.Err() != nil {
+						return progress, context.Cause(ctx)
+					}
+					return progress, conn.err // It comes again.
+				}
 			} else {
 				c.stats.commandsIgnored.Add(1)
 			}

@@ -120,22 +120,25 @@ func TestCommandsOverSockets(t *testing.T) {
 	}))
 	defer srv.Close()
 	c := newTestClient(t, nil, func(o *Options) { o.URL, o.HTTPClient = srv.URL+"/base", nil })
-	defer closeClient(t, c)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	enough := errors.New("enough")
+	commands := c.Commands()
 	var heard []Command
-	err := c.Commands(ctx, func(cmd Command) {
-		if heard = append(heard, cmd); len(heard) == 3 {
-			cancel(enough)
-		}
-	})
+	for range 3 {
+		heard = append(heard, <-commands)
+	}
+	if c.Commands() != commands {
+		t.Error("another call returned another channel")
+	}
+	closeClient(t, c)
+	if cmd, isOpen := <-commands; isOpen {
+		t.Errorf("after Close: %+v", cmd)
+	}
 	want := []Command{
 		{Kind: CommandDisconnect, Product: "p1", Device: "d1", Reason: "license_exhausted"},
 		{Kind: CommandRefresh, Product: "p1"},
 		{Kind: CommandDisconnect, Product: "p2", Device: "d2", Reason: "reason_of_the_future"},
 	}
-	if !errors.Is(err, enough) || !slices.Equal(heard, want) {
-		t.Errorf("heard %+v, error %v", heard, err)
+	if !slices.Equal(heard, want) {
+		t.Errorf("heard %+v", heard)
 	}
 	if a, b := <-places, <-places; a != "" || b != "1.2" {
 		t.Errorf("asked from %q, then from %q", a, b)
@@ -160,15 +163,9 @@ func TestDeadStreamOverSocketsIsGivenUp(t *testing.T) {
 		func(o *Options) { o.URL, o.HTTPClient, o.HeartbeatTimeout = srv.URL, nil, 100*time.Millisecond },
 	)
 	defer closeClient(t, c)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- c.Commands(ctx, func(Command) {}) }()
+	c.Commands()
 	for range 3 {
 		<-openings
-	}
-	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Error(err)
 	}
 }
 
@@ -187,12 +184,14 @@ func TestSilentStreamIsOpenedAnew(t *testing.T) {
 		var states []error
 		c := f.client(t, func(o *Options) { o.CommandStream = func(err error) { states = append(states, err) } })
 		start := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*44*time.Second+45*time.Second+commandPauseMax)
-		defer cancel()
-		heard := 0
-		err := c.Commands(ctx, func(Command) { heard++ })
-		if !errors.Is(err, context.DeadlineExceeded) || heard != 1 || len(f.openings) != 2 {
-			t.Fatalf("error %v, %d commands, %d openings", err, heard, len(f.openings))
+		commands := c.Commands()
+		if cmd := <-commands; cmd.Device != "d1" {
+			t.Errorf("heard %+v", cmd)
+		}
+		time.Sleep(10*44*time.Second + 45*time.Second + commandPauseMax)
+		closeClient(t, c)
+		if _, isOpen := <-commands; isOpen || len(f.openings) != 2 {
+			t.Fatalf("another command, or %d openings", len(f.openings))
 		}
 		gap := f.openings[1].at.Sub(start) - 10*44*time.Second
 		if gap < 45*time.Second || gap > 45*time.Second+commandPauseMin || f.openings[1].lastID != "7" {
@@ -202,26 +201,44 @@ func TestSilentStreamIsOpenedAnew(t *testing.T) {
 		if len(states) != 3 || states[0] != nil || !errors.As(states[1], &silent) || states[2] != nil {
 			t.Errorf("states %v", states)
 		}
-		closeClient(t, c)
 	})
 }
 
-func TestSlowHandlerIsNoSilence(t *testing.T) {
+func TestSlowReaderIsNoSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeStream{scripts: []func(context.Context, io.Writer){say(disconnect("1", "d1") + disconnect("2", "d2"))}}
 		c := f.client(t, nil)
-		ctx, cancel := context.WithCancel(t.Context())
+		commands := c.Commands()
 		var heard []string
-		_ = c.Commands(ctx, func(cmd Command) {
+		for range 2 {
 			time.Sleep(time.Hour)
-			if heard = append(heard, cmd.Device); len(heard) == 2 {
-				cancel()
-			}
-		})
+			heard = append(heard, (<-commands).Device)
+		}
+		closeClient(t, c)
 		if len(f.openings) != 1 || !slices.Equal(heard, []string{"d1", "d2"}) {
 			t.Errorf("%d openings, heard %q", len(f.openings), heard)
 		}
+	})
+}
+
+// Nobody opens a stream of commands for a gateway that does not ask for them, and Close does not wait for a reader.
+func TestCommandsNobodyReceives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeStream{scripts: []func(context.Context, io.Writer){say(disconnect("1", "d1"))}}
+		c := f.client(t, nil)
+		time.Sleep(time.Hour)
+		if len(f.openings) > 0 {
+			t.Error("a stream was opened")
+		}
+		c.Commands()
+		time.Sleep(time.Hour)
 		closeClient(t, c)
+		if s := c.Stats(); s.Commands != 0 || s.CommandStreams != 1 {
+			t.Errorf("%+v", s)
+		}
+		if _, isOpen := <-c.Commands(); isOpen {
+			t.Error("a command after Close")
+		}
 	})
 }
 
@@ -229,9 +246,9 @@ func TestStreamIsOpenedWithGrowingPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeStream{scripts: []func(context.Context, io.Writer){nil}}
 		c := f.client(t, nil)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		_ = c.Commands(ctx, func(Command) { t.Error("a command") })
+		c.Commands()
+		time.Sleep(time.Hour)
+		closeClient(t, c)
 		for i := 1; i < len(f.openings); i++ {
 			pause := f.openings[i].at.Sub(f.openings[i-1].at)
 			most := min(commandPauseMin<<min(i-1, 10), commandPauseMax)
@@ -242,7 +259,6 @@ func TestStreamIsOpenedWithGrowingPauses(t *testing.T) {
 		if n := len(f.openings); n < 3600/5 || n > 2*3600/5+20 {
 			t.Errorf("%d openings in an hour", n)
 		}
-		closeClient(t, c)
 	})
 }
 
@@ -263,8 +279,8 @@ func TestRetryAfterOfTheStreamIsKept(t *testing.T) {
 				}
 			}
 		})
-		ctx, cancel := context.WithCancel(t.Context())
-		_ = c.Commands(ctx, func(Command) { cancel() })
+		<-c.Commands()
+		closeClient(t, c)
 		if pause := f.openings[1].at.Sub(f.openings[0].at); pause < 20*time.Second || pause > 25*time.Second {
 			t.Errorf("opened again after %v", pause)
 		}
@@ -273,7 +289,6 @@ func TestRetryAfterOfTheStreamIsKept(t *testing.T) {
 			p.RetryAfter != 20*time.Second {
 			t.Errorf("%v", why)
 		}
-		closeClient(t, c)
 	})
 }
 
@@ -289,13 +304,12 @@ func TestRefusedPlaceIsForgotten(t *testing.T) {
 			return respond(400, `{"code":"invalid_argument","detail":"Last-Event-ID: is of other data"}`)
 		}
 		c := f.client(t, nil)
-		ctx, cancel := context.WithCancel(t.Context())
+		commands := c.Commands()
 		var heard []Command
-		_ = c.Commands(ctx, func(cmd Command) {
-			if heard = append(heard, cmd); cmd.Device == "d2" {
-				cancel()
-			}
-		})
+		for range 3 {
+			heard = append(heard, <-commands)
+		}
+		closeClient(t, c)
 		want := []Command{
 			{Kind: CommandDisconnect, Product: "p1", Device: "d1", Reason: "license_exhausted"},
 			{Kind: CommandRefresh},
@@ -307,7 +321,6 @@ func TestRefusedPlaceIsForgotten(t *testing.T) {
 		if o := f.openings; len(o) != 3 || o[1].lastID != "9.9" || o[2].lastID != "" {
 			t.Errorf("openings %+v", o)
 		}
-		closeClient(t, c)
 	})
 }
 
@@ -330,13 +343,11 @@ func TestWhatIsNoStreamIsNotRead(t *testing.T) {
 				}
 			}
 		})
-		go func() {
-			<-opened
-			closeClient(t, c)
-		}()
-		err := c.Commands(t.Context(), func(Command) { t.Error("a command") })
-		if !errors.Is(err, ErrClosed) || failed != 4 {
-			t.Errorf("error %v after %d states", err, failed)
+		commands := c.Commands()
+		<-opened
+		closeClient(t, c)
+		if _, isOpen := <-commands; isOpen || failed != 4 {
+			t.Errorf("a command, or %d states", failed)
 		}
 	})
 }

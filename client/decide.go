@@ -39,7 +39,7 @@ func (c *Client) Submit(ctx context.Context, events []Event) []Result {
 		p, err := newPending(events[i])
 		switch {
 		case err != nil:
-		case c.queue.admit(p.bytes):
+		case c.queue.admit(p):
 			l := c.lane(&p.event)
 			waiting[l] = append(waiting[l], p)
 		default:
@@ -67,7 +67,7 @@ func (c *Client) Begin(ctx context.Context, e Event) (*Pending, error) {
 	p, err := newPending(e)
 	switch {
 	case err != nil:
-	case c.queue.admit(p.bytes):
+	case c.queue.admit(p):
 		err = c.enqueue(c.lane(&p.event), p)
 	default:
 		err = c.enterFull(ctx, p)
@@ -88,12 +88,12 @@ func newPending(e Event) (*Pending, error) {
 func (c *Client) enterFull(ctx context.Context, p *Pending) error {
 	l := c.lane(&p.event)
 	if c.opts.QueueWaits {
-		if err := c.queue.await(ctx, p.bytes, c.closing); err != nil {
+		if err := c.queue.await(ctx, p, c.closing); err != nil {
 			return err
 		}
 		return c.enqueue(l, p)
 	}
-	return l.decideUnasked(p)
+	return l.overflow(p)
 }
 
 // enqueue puts list, which has room, into l's queue. After Close all fail with ErrClosed.
@@ -102,7 +102,7 @@ func (c *Client) enqueue(l *lane, list ...*Pending) error {
 		return nil
 	}
 	for _, p := range list {
-		c.queue.release(p.bytes)
+		c.queue.release(p)
 		if p.claim() {
 			p.resolve(Verdict{}, ErrClosed)
 		}

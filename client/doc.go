@@ -3,7 +3,8 @@
 //
 //	Decide, Submit ─► lane (by device) ─ gather ≤ Linger ─► batch ─ stream or POST ─► verdicts
 //	                  one batch in flight                   immutable body, sequence   │
-//	                  owed: what passed unasked ◄────────── not answered ◄─────────────┘
+//	                  owed: what passed unasked, in doubt ◄ not answered ◄─────────────┘
+//	                        in memory, or in a spool on disk
 //
 // # Batches
 //
@@ -33,11 +34,12 @@
 //
 // # Commands
 //
-//	Commands ◄─ one at a time ─ disconnect, refresh ◄─ stream, or GET /v1/commands?producer=… (Last-Event-ID)
+//	Commands, a channel ◄─ one at a time ─ disconnect, refresh ◄─ stream, or GET /v1/commands?producer=… (Last-Event-ID)
 //
 // A gateway that has devices hears through Commands which of them to put offline (R3, R19, R20), and for which products
-// to forget the denials that it remembers. The stream is opened again from where it broke off, so no command is missed;
-// one may come twice.
+// to forget the denials that it remembers. The stream is opened again behind the last command that was received from
+// the channel, so none is missed; one may come twice. A gateway that does not receive holds up its commands and nothing
+// else.
 //
 // # Administration
 //
@@ -47,9 +49,8 @@
 // # Bounds
 //
 // Waiting events are bounded in number and bytes: beyond that an event fails at once with ErrOverloaded, or its caller
-// waits for room (QueueWaits). In flight, or
-// kept because it is in doubt, is at most one batch a lane. Timeout bounds the wait for a turn, and again the asking;
-// the two together bound Do.
+// waits for room (QueueWaits). In flight, or kept because it is in doubt, is at most one batch a lane. Timeout bounds
+// the wait for a turn, and again the asking; the two together bound Decide.
 //
 // # Retries
 //
@@ -94,27 +95,52 @@
 //
 // Two gateways with one name are a mistake that is noticed. Their ranges of sequences do not meet, so that neither gets
 // the other's answers; and as soon as meterd has forgotten the lower range for the higher one it says sequence_too_old,
-// whose batch then fails with ErrProducerShared (failing open: is reported later). Options.ProducerShared is told, and
-// the client goes on above the other. sequence_reused, from a client that is not this one and drew no gap, does the
-// same. A batch that was in doubt before is Ambiguous after too old; after reused it was not counted.
+// whose batch then fails with ErrProducerShared (failing open: is reported later, with another sequence).
+// Options.ProducerShared is told, and the client goes on above the other. sequence_reused, from a client that is not
+// this one and drew no gap, does the same. A batch that was in doubt before is Ambiguous after too old; after reused it
+// was not counted.
 //
 // # When meterd cannot be asked
 //
 // FailClosed returns an *UnavailableError. Ambiguous ones are not asked about again: that could count what a device was
 // refused. FailOpen lets the event pass with Verdict.Unasked set, and keeps its type, size, time and id, without topic
-// and payload, in a bounded tally: the lane reports it before any later event of that device, or by itself when meterd
-// is back. What meterd then says is given to Options.Reported. A batch in doubt is kept whole, and sent again with its
-// sequence before anything else of its lane, for as long as it takes: so what passed is counted once in the end,
-// whether it was asked about or not. What the tally has no room for is counted in Stats and not reported.
+// and payload. The lane reports what it keeps before anything else, in order, when meterd is back. What meterd then
+// says is given to Options.Reported. A batch in doubt is kept whole, and sent again with its sequence before that, for
+// as long as it takes: so what passed is counted once in the end, whether it was asked about or not.
 //
 // LastKnown is between the two: what meterd last said about a device and kind of event holds, until a quota's window
 // ends. What passes is reported as with FailOpen. What does not pass, but was sent in a batch that is in doubt with
 // events that do, is Ambiguous: that batch is sent again whole.
 //
-// A disconnect cannot be denied, so it is kept and reported under either policy. It and connect count nothing when
+// A disconnect cannot be denied, so it is kept and reported under any policy. It and connect count nothing when
 // repeated (R1, R3); those are reported with a new sequence even after doubt.
 //
-// Close sends what waits and reports what is owed, and says how much it could not report and of how much nobody knows.
+// What finds no room in the queue is decided by the policy, too, with what waits in its lane: so nothing is overtaken.
+// So is what comes after a long outage, as long as its lane has more than backlogMax batches to report before it.
+//
+// # The spool
+//
+//	lane ─ passed unasked, in doubt ─► package spool ─ memory: gone with the process, bounded by UnaskedEventsMax
+//	                                                 └ Options.Spool: files, synced before the caller is told
+//	start ─► what is left ─ the same bytes, the same sequences ─► meterd ─► Offline, the first batch, …
+//
+// Without Options.Spool a gateway that is killed in an outage takes along what passed unasked, and of its batches in
+// doubt nobody will know. With it both are on disk before Wait returns, and the next client of that producer reports
+// them before anything else that it says: batches in doubt with the sequences that they had. Offline waits for that,
+// too, because what was left is older. So everything that passed is counted once, however often the gateway is killed.
+// What was not answered when it was killed, and had not passed yet, may have been counted, and its caller was told
+// nothing.
+//
+// The directory is bounded: beyond Spool.BytesMax, and when it cannot be written, what the policy would let pass fails
+// with an *UnavailableError instead, and nothing of it is counted. While meterd answers nothing is written. A directory
+// belongs to one process and one producer. Damaged files are set aside and told to Options.SpoolFault; what was in them
+// is not reported.
+//
+// A batch in doubt must be sent again while meterd remembers its sequence: within 24 hours, and before 256 other
+// batches of that producer from elsewhere. Later it is Ambiguous in Stats, and not counted twice.
+//
+// Close sends what waits and reports what is owed. Without a spool it says how much it could not report and of how much
+// nobody knows.
 //
 // # Invariants
 //
@@ -122,7 +148,8 @@
 //   - The bytes of a sequence never change, and no two batches have the same.
 //   - What is sent again is among the last 256 sequences of its producer.
 //   - A denial code that this version does not know is a denial.
-//   - A place in the stream of commands is kept only after what lies before it was handled.
+//   - A place in the stream of commands is kept only after what lies before it was received.
+//   - What passes unasked is on disk before its caller is told, if there is a spool.
 //   - Every Pending is resolved exactly once: answered, failed or given up.
 //   - Nothing that was handed in is referred to afterwards but its strings: a payload's memory is the caller's again.
 package client

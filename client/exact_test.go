@@ -27,7 +27,7 @@ type exactMeterd struct {
 	memory  map[uint64]*remembered
 	order   []uint64
 	counted map[string]map[int64]int // device → size of the message → times
-	latest  map[string]int64         // device → the largest size yet: sizes are in the order of Submit
+	turns   map[string]map[int64]int // device → size of the message → how many messages were counted before
 	faults  []string
 }
 
@@ -40,7 +40,7 @@ func newExactMeterd(dice *rand.Rand, badness int) *exactMeterd {
 		badness: badness,
 		memory:  map[uint64]*remembered{},
 		counted: map[string]map[int64]int{},
-		latest:  map[string]int64{},
+		turns:   map[string]map[int64]int{},
 	}
 	m.answer = m.carry
 	m.producer = func() (*http.Response, error) {
@@ -121,10 +121,10 @@ func (m *exactMeterd) decide(r request) *http.Response {
 			continue
 		}
 		if m.counted[l.Device] == nil {
-			m.counted[l.Device] = map[int64]int{}
+			m.counted[l.Device], m.turns[l.Device] = map[int64]int{}, map[int64]int{}
 		}
+		m.turns[l.Device][*l.Size] = len(m.counted[l.Device])
 		m.counted[l.Device][*l.Size]++
-		m.latest[l.Device] = max(m.latest[l.Device], *l.Size)
 	}
 	answer := fmt.Sprintf(`{"accepted":%d,"denied":[]}`, len(r.lines))
 	m.memory[seq] = &remembered{r.body, answer}
@@ -146,10 +146,7 @@ const (
 // at all, and only what is said to be ambiguous may be either; failing open, everything is counted once in the end.
 // METERD_TEST_SEED names the first of its seeds.
 func TestRetriesAreExact(t *testing.T) {
-	first := rand.Uint64()
-	if given, err := strconv.ParseUint(os.Getenv("METERD_TEST_SEED"), 10, 64); err == nil {
-		first = given
-	}
+	first := firstSeed()
 	for i := range uint64(24) {
 		seed := first + i
 		policy, transport := Policy(i%3), Transport(i%2)
@@ -157,6 +154,14 @@ func TestRetriesAreExact(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { runExact(t, rand.New(rand.NewPCG(seed, uint64(policy))), policy, transport) })
 		})
 	}
+}
+
+// firstSeed returns the seed that METERD_TEST_SEED names, or any.
+func firstSeed() uint64 {
+	if given, err := strconv.ParseUint(os.Getenv("METERD_TEST_SEED"), 10, 64); err == nil {
+		return given
+	}
+	return rand.Uint64()
 }
 
 func runExact(t *testing.T, dice *rand.Rand, policy Policy, transport Transport) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"time"
 
@@ -84,4 +85,73 @@ func ExampleClient_Submit() {
 	// 0 true false
 	// 1 true false
 	// 2 false true
+}
+
+// A gateway with devices puts those offline that meterd names.
+func ExampleClient_Commands() {
+	meterd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "event: disconnect\n"+
+			`data: {"product":"thermo","device":"meter-1","reason":"license_exhausted"}`+"\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	defer meterd.Close()
+	c, err := client.New(client.Options{URL: meterd.URL, Producer: "gateway-1", Transport: client.OverHTTP})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close(context.Background())
+
+	for cmd := range c.Commands() { // Close ends it.
+		switch cmd.Kind {
+		case client.CommandDisconnect:
+			fmt.Println("close the connections of", cmd.Product, cmd.Device, "because of", cmd.Reason)
+		case client.CommandRefresh:
+			fmt.Println("forget denials of", cmd.Product)
+		}
+		break // The example has seen enough.
+	}
+	// Output: close the connections of thermo meter-1 because of license_exhausted
+}
+
+// With a spool what passed in an outage is counted once, even if the gateway is killed before meterd is back.
+func ExampleSpool() {
+	dir, err := os.MkdirTemp("", "spool")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	reported := make(chan string, 1)
+	opts := client.Options{
+		URL: "http://127.0.0.1:1", Producer: "gateway-1", Transport: client.OverHTTP, // Nobody listens there.
+		OnUnavailable: client.FailOpen, Timeout: 100 * time.Millisecond, Spool: client.Spool{Dir: dir},
+		SpoolFault: func(err error) { fmt.Println("look after the spool:", err) },
+		Reported: func(e client.Event, v client.Verdict) {
+			reported <- fmt.Sprint("reported: ", e.Type, " of ", e.Device, ", ", v.Code)
+		},
+	}
+	c, err := client.New(opts)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	v, err := c.Decide(context.Background(), client.Event{Type: event.Up, Product: "thermo", Device: "meter-1", Size: 4})
+	fmt.Println("passes:", v.Accepted, "unasked:", v.Unasked, err)
+	_ = c.Close(context.Background())
+
+	meterd := exampleMeterd()
+	defer meterd.Close()
+	opts.URL = meterd.URL
+	if c, err = client.New(opts); err != nil { // The next start of the gateway.
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(<-reported)
+	_ = c.Close(context.Background())
+	// Output:
+	// passes: true unasked: true <nil>
+	// reported: up of meter-1, accepted
 }

@@ -6,6 +6,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
+type deviceKey struct{ product, device string }
+
 // known is what a lane remembers of one device with the policy LastKnown.
 type known struct {
 	asked  uint8    // a bit a kind: it was answered
@@ -24,12 +26,14 @@ func kindOf(t event.Type) uint8 {
 	return 1
 }
 
-// learn remembers a verdict about e. The mutex is held.
+// learn remembers a verdict about e.
 func (l *lane) learn(e *Event, v Verdict) {
 	isAbout := e.Type != event.Disconnect && !v.Is(event.InvalidEvent) && !v.Is(event.PayloadTooLarge)
 	if l.client.opts.OnUnavailable != LastKnown || !isAbout {
 		return // Nothing, or nothing about the device.
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	key := deviceKey{e.Product, e.Device}
 	k, isKnown := l.known[key]
 	if !isKnown && len(l.known) >= max(1, l.client.opts.KnownDevicesMax/len(l.client.lanes)) {

@@ -5,24 +5,32 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/meterd/meterd/client/spool"
 )
 
-// lane keeps the order of its devices: one queue, one batch in flight, both worked by one goroutine (run).
+// lane keeps the order of its devices: one queue, one batch in flight, both worked by one goroutine (run). What is owed
+// is older than what waits, so it goes first.
 type lane struct {
 	client *Client
 	wake   chan struct{} // one token: look again
 
+	// owing is held while events leave the queue, so that none overtakes what passes unasked; mu may be taken after it.
+	owing sync.Mutex
+	owed  []*spool.Batch // oldest first
+	tail  tail           // the last of them, while it takes more
+
 	mu      sync.Mutex
-	queue   []*Pending // in the order in which events were handed in
-	owed    tally
+	queue   []*Pending          // in the order in which events were handed in
 	known   map[deviceKey]known // with LastKnown
 	closing bool
 
 	// Only run and what it calls touch these.
-	failures int       // batches in a row without an answer; one that was tried for all of Timeout counts as failuresMax
-	probeAt  time.Time // not before this is meterd asked for what a lane with failures owes
-	lastTry  bool      // closing, and what is owed was tried once more
-	held     *batch    // passed unasked after it was asked about without an answer: it is asked about before anything else
+	failures  int       // batches in a row without an answer; one that was tried for all of Timeout counts as failuresMax
+	probeAt   time.Time // not before this is meterd asked for what a lane with failures owes
+	lastTry   bool      // closing, and meterd was tried once more
+	front     *batch    // the first of owed, once it is to be sent
+	recovered int       // how many of the first of owed an earlier process left
 }
 
 // errQueueTimeout is why an event failed that waited longer than Timeout for its turn.
@@ -30,6 +38,9 @@ var errQueueTimeout = errors.New("waited too long for its turn")
 
 // errPaused is why an event failed that came while its lane leaves a dead meterd alone.
 var errPaused = errors.New("the last requests failed; it is asked again soon")
+
+// errBehind is why an event failed that came while its lane still reports what passed in an outage.
+var errBehind = errors.New("what passed in an outage is still being reported")
 
 // enqueue appends list; false after close.
 func (l *lane) enqueue(list []*Pending) bool {
@@ -49,24 +60,28 @@ func (l *lane) enqueue(list []*Pending) bool {
 	return true
 }
 
-// decideUnasked resolves p at once as the policy says, and keeps what passes to be reported. ErrOverloaded when it says
-// nothing, ErrClosed after close.
-func (l *lane) decideUnasked(p *Pending) error {
+// overflow resolves p, for which the queue has no room, at once as the policy says, and what waits before it, so that
+// it overtakes nothing. ErrOverloaded when the policy says nothing about p, ErrClosed after close.
+func (l *lane) overflow(p *Pending) error {
+	l.owing.Lock()
+	defer l.owing.Unlock()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closing {
-		return ErrClosed
-	}
 	v, isDecided := l.policy(&p.event)
-	if !isDecided {
+	if l.closing || !isDecided {
+		defer l.mu.Unlock()
+		if l.closing {
+			return ErrClosed
+		}
 		return ErrOverloaded
 	}
+	var waiting []*Pending
 	if v.Accepted {
-		l.owe(&p.event)
-		l.nudge()
+		waiting = l.takeAll(func(*Pending) bool { return true })
 	}
+	l.mu.Unlock()
 	p.claim()
-	p.resolve(v, nil)
+	l.refuse(append(waiting, p), &UnavailableError{Err: ErrOverloaded}, nil)
+	l.nudge()
 	return nil
 }
 
@@ -87,17 +102,22 @@ func (l *lane) nudge() {
 // run is the lane's goroutine; it ends when the client is closed and nothing is left to do.
 func (l *lane) run() {
 	for l.await() {
-		if l.paused() {
-			l.refuseQueue()
+		switch {
+		case l.paused():
+			l.refuseQueue(errPaused, false)
 			continue
+		case l.isBehind():
+			l.refuseQueue(errBehind, false)
+		default:
+			l.refuseQueue(errQueueTimeout, true)
 		}
-		b := l.held
+		b := l.oldest()
 		if b == nil {
 			l.gather()
 			b = l.cut()
 			b.encode()
 		}
-		if len(b.entries) > 0 {
+		if b.size.events > 0 {
 			l.settle(b, l.client.deliver(b, l.failures >= failuresMax && !l.lastTry))
 		}
 	}
@@ -106,16 +126,20 @@ func (l *lane) run() {
 // await blocks until there is something to send; false when there never will be.
 func (l *lane) await() bool {
 	for {
+		l.owing.Lock() // For as long as overflow decides, it is not known whether something is owed.
 		l.mu.Lock()
-		queued, owed, closing := len(l.queue), l.owed.events, l.closing
+		queued, owed, closing := len(l.queue), len(l.owed), l.closing
 		l.mu.Unlock()
+		l.owing.Unlock()
 		switch {
+		case closing && (l.failures == 0 || !l.lastTry):
+			l.lastTry = l.failures > 0 // As long as meterd answers, everything is sent.
+			return queued+owed > 0
+		case closing:
+			l.refuseQueue(errPaused, false)
+			return false
 		case queued > 0:
 			return true
-		case closing:
-			again := owed > 0 && !l.lastTry
-			l.lastTry = l.failures > 0 // As long as meterd answers, all that is owed is reported.
-			return again
 		case owed == 0:
 			<-l.wake
 		default:
@@ -148,18 +172,24 @@ func (l *lane) paused() bool {
 	return !l.closing
 }
 
-// refuseQueue fails everything that waits, in order.
-func (l *lane) refuseQueue() {
+// isBehind reports whether the lane owes so much that what comes must not wait for it.
+func (l *lane) isBehind() bool {
+	l.owing.Lock()
+	defer l.owing.Unlock()
+	return len(l.owed) > backlogMax && l.client.opts.OnUnavailable != FailClosed
+}
+
+// refuseQueue resolves everything that waits, or only what has waited for longer than Timeout, as the policy says.
+func (l *lane) refuseQueue(err error, onlyLate bool) {
+	l.owing.Lock()
+	defer l.owing.Unlock()
+	now := time.Now()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, p := range l.queue {
-		l.client.queue.release(p.bytes)
-		if p.claim() {
-			l.fail(p, &UnavailableError{Err: errPaused})
-		}
+	list := l.takeAll(func(p *Pending) bool { return !onlyLate || now.Sub(p.enteredAt) > l.client.opts.Timeout })
+	l.mu.Unlock()
+	if len(list) > 0 {
+		l.refuse(list, &UnavailableError{Err: err}, nil)
 	}
-	clear(l.queue)
-	l.queue = l.queue[:0]
 }
 
 // gather waits for more events while other requests are in flight, at most Linger from the first event on.
@@ -182,43 +212,43 @@ func (l *lane) gather() {
 	}
 }
 
-// cut takes the next batch: the queue in order, each event behind what is owed about its device, then what else is
-// owed.
+// cut takes the next batch from the queue. It is empty when something is owed meanwhile, which goes first.
 func (l *lane) cut() *batch {
+	l.owing.Lock()
+	defer l.owing.Unlock()
+	b := &batch{place: l.client.spool.Place()}
+	if len(l.owed) > 0 {
+		return b
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := &batch{}
-	now := time.Now()
+	l.take(func(p *Pending) bool { return b.size.fits(l.client.opts, &p.event) }, func(p *Pending) {
+		b.add(&p.event)
+		b.pending = append(b.pending, p)
+		p.event.Payload = nil // The batch has it until it is encoded.
+	})
+	return b
+}
+
+// take hands what waits to do, in order, as long as fits says so, but for what was given up. mu is held.
+func (l *lane) take(fits func(*Pending) bool, do func(*Pending)) {
 	taken := 0
-	for _, p := range l.queue {
-		if d := l.owed.devices[deviceKey{p.event.Product, p.event.Device}]; d != nil && !l.takeOwed(b, d) {
-			break // Its older events fill the batch; it must not overtake them.
-		}
-		if b.full(l.client.opts, p.event.encodedMax()) {
-			break
-		}
-		taken++
-		l.client.queue.release(p.bytes)
-		switch {
-		case !p.claim():
-		case now.Sub(p.enteredAt) > l.client.opts.Timeout:
-			l.fail(p, &UnavailableError{Err: errQueueTimeout})
-		default:
-			b.add(&p.event, entry{pending: p})
-			p.event.Payload = nil // The batch has it until it is encoded.
+	for ; taken < len(l.queue) && fits(l.queue[taken]); taken++ {
+		p := l.queue[taken]
+		l.client.queue.release(p)
+		if p.claim() {
+			do(p)
 		}
 	}
 	rest := copy(l.queue, l.queue[taken:])
 	clear(l.queue[rest:])
 	l.queue = l.queue[:rest]
-	if rest == 0 && l.owed.events > 0 && (l.closing || !now.Before(l.probeAt)) {
-		for _, d := range l.owed.devices {
-			if !l.takeOwed(b, d) {
-				break
-			}
-		}
-	}
-	return b
+}
+
+// takeAll returns what waits, in order, as long as fits says so. mu is held.
+func (l *lane) takeAll(fits func(*Pending) bool) (list []*Pending) {
+	l.take(fits, func(p *Pending) { list = append(list, p) })
+	return list
 }
 
 // note draws from an outcome when meterd is asked next.
@@ -238,59 +268,24 @@ func (l *lane) note(o outcome) {
 // settle hands out what b came to.
 func (l *lane) settle(b *batch, o outcome) {
 	l.note(o)
-	l.mu.Lock()
-	if o.err != nil && o.err.Ambiguous && !o.final && l.client.opts.OnUnavailable != FailClosed && l.hold(b, o.err) {
-		l.mu.Unlock()
-		return
-	}
-	l.held = nil
-	l.client.sequences.settle(b.ticket)
-	for i := range b.entries {
-		en := &b.entries[i]
-		switch {
-		case en.pending != nil && o.err == nil:
-			l.learn(&en.pending.event, o.verdicts[i])
-			en.pending.resolve(o.verdicts[i], nil)
-		case en.pending != nil:
-			l.fail(en.pending, o.err)
-		case en.owed == nil: // It was told something when the batch was held.
-		case o.err == nil:
-			e := en.owed.event(en.record)
-			l.learn(&e, o.verdicts[i])
-		case !o.err.Ambiguous || repeatable(en.record.typ):
-			en.owed.kept = append(en.owed.kept, en.record)
-		default:
-			l.client.stats.ambiguous.Add(1)
+	switch {
+	case b.kept != nil:
+		l.settleOwed(b, o)
+	case o.err != nil:
+		l.owing.Lock()
+		defer l.owing.Unlock()
+		mayHold := o.err.Ambiguous && !o.final && l.client.opts.OnUnavailable != FailClosed
+		if !mayHold || !l.hold(b, o.err) {
+			l.client.sequences.settle(b.ticket)
+			l.refuse(b.pending, o.err, b)
+		}
+	default:
+		l.client.sequences.settle(b.ticket)
+		for i, p := range b.pending {
+			l.learn(&p.event, o.verdicts[i])
+			p.resolve(o.verdicts[i], nil)
 		}
 	}
-	l.settleOwed(b)
-	l.mu.Unlock()
-	if o.err != nil || l.client.opts.Reported == nil {
-		return
-	}
-	for i := range b.entries {
-		if d := b.entries[i].owed; d != nil {
-			l.client.opts.Reported(d.event(b.entries[i].record), o.verdicts[i])
-		}
-	}
-}
-
-// fail resolves p, which was claimed, as the policy says. An event that may have been counted is never reported later
-// with another sequence, unless repeating it counts nothing. The mutex is held.
-func (l *lane) fail(p *Pending, err *UnavailableError) {
-	again := !err.Ambiguous || repeatable(p.event.Type)
-	if !again {
-		l.client.stats.ambiguous.Add(1)
-	}
-	v, isDecided := l.policy(&p.event)
-	if !isDecided {
-		p.resolve(Verdict{}, err)
-		return
-	}
-	if again && v.Accepted {
-		l.owe(&p.event)
-	}
-	p.resolve(v, nil)
 }
 
 // jittered returns d/2 to d, so that lanes and gateways do not come back together.

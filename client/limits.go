@@ -24,8 +24,10 @@ const (
 	queueBytesDefault = 64 << 20
 	// timeoutDefault is how long a device is kept waiting for a meterd that does not answer.
 	timeoutDefault = 5 * time.Second
-	// unaskedEventsDefault bounds the tally of what passed unasked: 64 bytes each, 16 MiB together.
+	// unaskedEventsDefault bounds what passed unasked, when it is kept in memory: up to 70 bytes each, 18 MiB together.
 	unaskedEventsDefault = 262_144
+	// spoolBytesDefault bounds the same on disk: an outage of an hour at 300 events a second takes it.
+	spoolBytesDefault = 64 << 20
 	// knownDevicesDefault bounds the devices whose last verdicts are remembered: 50 MiB together.
 	knownDevicesDefault = 262_144
 	// columnsBytesMax is more than an event takes in protobuf beside its strings: a key and a length for each of those, a
@@ -64,6 +66,8 @@ const (
 	// retryPauseMin and retryPauseMax bound our own pause between two tries, before jitter.
 	retryPauseMin = 10 * time.Millisecond
 	retryPauseMax = time.Second
+	// backlogMax is how many batches a lane may owe while events still wait for them: a tenth of a second's.
+	backlogMax = 8
 	// probeEveryMin and probeEveryMax bound the pause between two tries of a lane whose last batch failed.
 	probeEveryMin = 50 * time.Millisecond
 	probeEveryMax = time.Second

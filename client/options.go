@@ -33,6 +33,12 @@ const (
 	OverHTTP                    // a request each, for what lies between that lets no WebSocket pass
 )
 
+// Spool is a directory of one gateway's own.
+type Spool struct {
+	Dir      string // made if it is not there; "" for none
+	BytesMax int64  // of its files; default 64 MiB, over a million events; a batch a lane that is being sent comes on top
+}
+
 // Options of a Client. URL and Producer are needed; every other zero value stands for its default.
 type Options struct {
 	URL   string // of meterd, http or https, a path prefix allowed
@@ -58,8 +64,16 @@ type Options struct {
 	Timeout time.Duration
 
 	OnUnavailable Policy // default FailClosed
-	// events kept to be reported later; default 262,144; what was sent and is in doubt may come on top, a batch a lane
+	// events kept in memory to be reported later; default 262,144; what was sent and is in doubt may come on top, a batch
+	// a lane. With a Spool its bytes are the bound.
 	UnaskedEventsMax int
+
+	// Spool, when its Dir is set, keeps on disk what passes unasked and what is in doubt, so that it is counted once even
+	// if this process is killed meanwhile. What it cannot keep does not pass: Wait returns an *UnavailableError.
+	Spool Spool
+	// SpoolFault, when set, is told what a person should look at: that the spool begins to refuse because it is full or
+	// cannot be written, and each file that is damaged, which was set aside. It is called as Reported is, and by New.
+	SpoolFault func(error)
 
 	// devices whose last verdicts are remembered with LastKnown, about 200 bytes each; default 262,144
 	KnownDevicesMax int
@@ -68,7 +82,7 @@ type Options struct {
 	Tried func(Try)
 
 	// Reported, when set, is told meterd's verdict about an event that had passed unasked (without topic and payload). It
-	// is called from the goroutine that asks, one call at a time a lane, and must not block or call the Client.
+	// is called from a goroutine of the Client, one call at a time a lane, and must not block or call the Client.
 	Reported func(Event, Verdict)
 
 	// ProducerShared, when set, is told when another client turns out to use this producer's name (ErrProducerShared),
@@ -79,7 +93,7 @@ type Options struct {
 	// heartbeats.
 	HeartbeatTimeout time.Duration
 	// CommandStream, when set, is told how the stream of commands is: nil when it was opened, and why when it broke or
-	// could not be opened. It is called from the goroutine of Commands.
+	// could not be opened. It is called from one goroutine, and must not block or call the Client.
 	CommandStream func(error)
 
 	// HTTPClient replaces the transport, for TLS or tests. Its Timeout must be 0, redirects are never followed. Default: a
@@ -101,6 +115,9 @@ func (o Options) withDefaults() Options {
 	def(&o.QueueBytesMax, queueBytesDefault)
 	def(&o.UnaskedEventsMax, unaskedEventsDefault)
 	def(&o.KnownDevicesMax, knownDevicesDefault)
+	if o.Spool.BytesMax == 0 {
+		o.Spool.BytesMax = spoolBytesDefault
+	}
 	if o.Linger == 0 {
 		o.Linger = lingerDefault
 	}
@@ -139,6 +156,9 @@ func (o Options) Validate() error {
 	within("QueueBytesMax", o.QueueBytesMax, 1<<40)
 	within("UnaskedEventsMax", o.UnaskedEventsMax, 1<<30)
 	within("KnownDevicesMax", o.KnownDevicesMax, 1<<30)
+	if o.Spool.BytesMax < 1 {
+		fault("Spool.BytesMax %d: must be positive", o.Spool.BytesMax)
+	}
 	if o.Linger < 0 || o.Linger > time.Second {
 		fault("Linger %v: must be 0 to 1s", o.Linger)
 	}

@@ -3,12 +3,17 @@ package client
 import (
 	"context"
 	"sync"
+
+	"github.com/meterd/meterd/event"
 )
 
 // queue is the room that events have while they wait for their turn, of all lanes together. It is safe for concurrent
 // use.
 type queue struct {
 	eventsMax, bytesMax int
+	// disconnectsMax is how many disconnects have room beyond that: a device that is gone must not stay online because
+	// others send too much.
+	disconnectsMax int
 
 	mu     sync.Mutex
 	events int
@@ -16,29 +21,30 @@ type queue struct {
 	freed  chan struct{} // closed when there is more room; nil when nobody waits for it
 }
 
-// admit takes room for one event; false when there is none.
-func (q *queue) admit(bytes int) bool {
+// admit takes room for p; false when there is none.
+func (q *queue) admit(p *Pending) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.take(bytes)
+	return q.take(p)
 }
 
 // take is admit with the mutex held.
-func (q *queue) take(bytes int) bool {
-	if q.events >= q.eventsMax || q.bytes+bytes > q.bytesMax {
+func (q *queue) take(p *Pending) bool {
+	hasRoom := q.events < q.eventsMax && q.bytes+p.bytes <= q.bytesMax
+	if !hasRoom && (p.event.Type != event.Disconnect || q.events >= q.eventsMax+q.disconnectsMax) {
 		return false
 	}
 	q.events++
-	q.bytes += bytes
+	q.bytes += p.bytes
 	return true
 }
 
-// await takes room for one event as soon as there is some. It fails with ErrOverloaded when there never will be, with
+// await takes room for p as soon as there is some. It fails with ErrOverloaded when there never will be, with
 // ErrClosed, or with an *UnavailableError when ctx ends first.
-func (q *queue) await(ctx context.Context, bytes int, closing <-chan struct{}) error {
+func (q *queue) await(ctx context.Context, p *Pending, closing <-chan struct{}) error {
 	for {
 		q.mu.Lock()
-		if q.take(bytes) {
+		if q.take(p) {
 			q.mu.Unlock()
 			return nil
 		}
@@ -61,12 +67,12 @@ func (q *queue) await(ctx context.Context, bytes int, closing <-chan struct{}) e
 	}
 }
 
-// release gives the room of one event back.
-func (q *queue) release(bytes int) {
+// release gives the room of p back.
+func (q *queue) release(p *Pending) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.events--
-	q.bytes -= bytes
+	q.bytes -= p.bytes
 	if q.freed != nil {
 		close(q.freed)
 		q.freed = nil

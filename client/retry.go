@@ -34,7 +34,7 @@ func (c *Client) attempt(b *batch, deadline time.Time) ([]Verdict, *UnavailableE
 	ctx, cancel := context.WithTimeout(c.ctx, min(time.Until(deadline), c.opts.Timeout/triesMin))
 	defer cancel()
 	if b.ticket == (ticket{}) {
-		if err := c.prepare(ctx); err != nil {
+		if err := c.prepare(ctx, b); err != nil {
 			return nil, err
 		}
 		t, err := c.sequences.take(ctx)
@@ -42,9 +42,15 @@ func (c *Client) attempt(b *batch, deadline time.Time) ([]Verdict, *UnavailableE
 			return nil, &UnavailableError{Err: err}
 		}
 		b.ticket, b.takenAt = t, time.Now()
-	} else {
+	}
+	if err := b.seal(); err != nil {
+		c.spoolState(err)
+		return nil, &UnavailableError{Err: err}
+	}
+	if b.isSent {
 		c.stats.retries.Add(1)
 	}
+	b.isSent = true
 	c.stats.requests.Add(1)
 	start := time.Now()
 	verdicts, replayed, err := c.try(ctx, b)
@@ -53,7 +59,7 @@ func (c *Client) attempt(b *batch, deadline time.Time) ([]Verdict, *UnavailableE
 	}
 	if c.opts.Tried != nil {
 		t := Try{
-			Sequence: b.ticket.sequence, Events: len(b.entries), Bytes: len(b.body), Took: time.Since(start), Replayed: replayed,
+			Sequence: b.ticket.sequence, Events: b.size.events, Bytes: len(b.body), Took: time.Since(start), Replayed: replayed,
 		}
 		if err != nil {
 			t.Err = err
@@ -80,7 +86,7 @@ func (c *Client) try(ctx context.Context, b *batch) (_ []Verdict, replayed bool,
 		b.inDoubt = b.inDoubt || err.Ambiguous
 		return nil, false, err
 	}
-	verdicts, parseErr := r.verdicts(len(b.entries))
+	verdicts, parseErr := r.verdicts(b.size.events)
 	if parseErr != nil {
 		b.inDoubt = true
 		return nil, false, &UnavailableError{Ambiguous: true, Status: http.StatusOK, Err: parseErr}
@@ -93,13 +99,38 @@ func (c *Client) ask(ctx context.Context, b *batch) (reply, *UnavailableError) {
 	if c.opts.Transport == OverStream {
 		return c.stream.ask(ctx, b.body, b.ticket.sequence)
 	}
-	answerMax := answerBytesMin + answerBytesPerEvent*len(b.entries)
+	answerMax := answerBytesMin + answerBytesPerEvent*b.size.events
 	return c.call(ctx, http.MethodPost, c.eventsURL, b.body, b.ticket.sequence, answerMax)
 }
 
-// prepare makes the call that OweOffline asked for and learns where the sequences go on, one lane for all.
-func (c *Client) prepare(ctx context.Context) *UnavailableError {
-	if !c.offlineOwed.Load() && c.sequences.isKnown() {
+// errRecovering is why nothing else is sent yet.
+var errRecovering = errors.New("what an earlier process left in the spool is not reported yet")
+
+// awaitRecovered waits until what an earlier process left was answered.
+func (c *Client) awaitRecovered(ctx context.Context) *UnavailableError {
+	select {
+	case <-c.recovered:
+		return nil
+	default:
+	}
+	select {
+	case <-c.recovered:
+		return nil
+	case <-ctx.Done():
+		return &UnavailableError{Err: errRecovering}
+	}
+}
+
+// prepare does what comes before the sequence of b is drawn, one lane for all: what an earlier process left, the call
+// that OweOffline asked for, and the question where the sequences go on. Only the last is for what was left itself.
+func (c *Client) prepare(ctx context.Context, b *batch) *UnavailableError {
+	if !b.isRecovered {
+		if err := c.awaitRecovered(ctx); err != nil {
+			return err
+		}
+	}
+	owesOffline := func() bool { return !b.isRecovered && c.offlineOwed.Load() }
+	if !owesOffline() && c.sequences.isKnown() {
 		return nil
 	}
 	select {
@@ -108,7 +139,7 @@ func (c *Client) prepare(ctx context.Context) *UnavailableError {
 	case <-ctx.Done():
 		return &UnavailableError{Err: context.Cause(ctx)}
 	}
-	if c.offlineOwed.Load() {
+	if owesOffline() {
 		if _, err := c.postOffline(ctx); err != nil {
 			err.Ambiguous = false // The events behind it were not sent.
 			return err
@@ -130,8 +161,9 @@ func (c *Client) isFinal(b *batch, err *UnavailableError) bool {
 	}
 	switch {
 	case p.Status == http.StatusUnprocessableEntity && p.Code == codeSequenceReused:
-		b.inDoubt = false
+		b.inDoubt, b.isSpent = false, true
 	case p.Status == http.StatusConflict && p.Code == codeSequenceTooOld:
+		b.isSpent = true
 		if time.Since(b.takenAt) >= sequenceKeptFor {
 			return true // It was forgotten in time.
 		}

@@ -105,9 +105,7 @@ func TestCommandsOnTheStream(t *testing.T) {
 		c := newTestClient(t, f, func(o *Options) {
 			o.Transport, o.CommandStream = OverStream, func(err error) { states = append(states, err) }
 		})
-		heard := make(chan Command)
-		ended := make(chan error, 1)
-		go func() { ended <- c.Commands(t.Context(), func(cmd Command) { heard <- cmd }) }()
+		heard := c.Commands()
 		synctest.Wait()
 		tell := func(m wire.Command) {
 			s := f.streams[len(f.streams)-1]
@@ -141,9 +139,50 @@ func TestCommandsOnTheStream(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		closeClient(t, c)
-		if err := <-ended; !errors.Is(err, ErrClosed) {
-			t.Error(err)
+		if _, isOpen := <-heard; isOpen {
+			t.Error("the channel is open after Close")
 		}
+	})
+}
+
+// A gateway that does not receive its commands holds up nothing else, and what it had not received when the stream
+// broke comes again.
+func TestUnreadCommandsHoldUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeMeterd{}
+		c := newTestClient(t, f, overStream)
+		heard := c.Commands()
+		synctest.Wait()
+		tell := func(stream int, id string) {
+			body := wire.AppendCommand(nil, &wire.Command{ID: id, Type: wire.CommandRefresh, Product: "p" + id})
+			f.streams[stream].send(&wire.Frame{Kind: wire.FrameCommand, Body: body})
+		}
+		tell(0, "1")
+		tell(0, "2")
+		for i := range 100 {
+			if v, err := c.Decide(t.Context(), up("d1", int64(i+1))); err != nil || !v.Accepted {
+				t.Fatalf("%+v, %v", v, err)
+			}
+		}
+		if cmd := <-heard; cmd.Product != "p1" {
+			t.Errorf("%+v", cmd)
+		}
+		synctest.Wait()
+		f.mu.Lock()
+		if f.acked != 1 {
+			t.Errorf("%d commands were acknowledged, one was received", f.acked)
+		}
+		f.mu.Unlock()
+		f.streams[0].raw(websocket.AppendClose(nil, websocket.CloseGoingAway, "meterd stops"))
+		time.Sleep(time.Second)
+		if place := f.streams[1].header.Get("Last-Event-ID"); place != "1" {
+			t.Errorf("the next stream goes on behind %q", place)
+		}
+		tell(1, "2")
+		if cmd := <-heard; cmd.Product != "p2" {
+			t.Errorf("%+v", cmd)
+		}
+		closeClient(t, c)
 	})
 }
 

@@ -109,6 +109,63 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
+// TestReadmeGateway runs the Go program of README.md: it says what README.md says that it does, over the event stream,
+// and, with answers lost, over HTTP.
+func TestReadmeGateway(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it compiles, and waits for retries")
+	}
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "cat >bin/gateway.go <<'END'\n")
+	program, rest, isThere := strings.Cut(rest, "\nEND\ngo run bin/gateway.go\n```\n```\n")
+	said, _, _ := strings.Cut(rest, "```\n")
+	if !isThere {
+		t.Fatal("README.md has no bin/gateway.go any more")
+	}
+	d := newDaemon(t)
+	d.withProduct("ten", `{"messages_per_day":3}`)
+	proxy := &lossy{d: d, lost: map[string]string{}}
+	server := httptest.NewServer(proxy)
+	defer server.Close()
+	runReadme(t, d, program, said, "d3", "http://"+d.run.address)
+	runReadme(t, d, program, said, "d4", server.URL, `"gw-go"`, `"gw-go-http", Transport: client.OverHTTP`)
+	proxy.mu.Lock()
+	defer proxy.mu.Unlock()
+	if proxy.replayed != len(proxy.lost) || proxy.replayed < 2 || len(proxy.problems) > 0 {
+		t.Errorf("%d answers were lost, %d given again; %q", len(proxy.lost), proxy.replayed, proxy.problems)
+	}
+}
+
+// runReadme runs program for a device and a daemon at url, with changes: pairs of what is there and what is to be
+// there.
+func runReadme(t *testing.T, d *daemon, program, want, device, url string, changes ...string) {
+	t.Helper()
+	changes = append(changes, "http://127.0.0.1:8480", url, "data/admin.token", filepath.Join(d.data, "admin.token"),
+		`"d3"`, strconv.Quote(device))
+	for i := 0; i < len(changes); i += 2 {
+		if strings.Count(program, changes[i]) != 1 {
+			t.Fatalf("README.md's program does not name %s once", changes[i])
+		}
+		program = strings.Replace(program, changes[i], changes[i+1], 1)
+	}
+	file := filepath.Join(t.TempDir(), "gateway.go")
+	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said, err := exec.CommandContext(t.Context(), "go", "run", file).CombinedOutput()
+	if err != nil || string(said) != want {
+		t.Fatalf("%v, said\n%s\nwant\n%s", err, said, want)
+	}
+	v := d.device("ten", device)
+	if v.Messages.Up != 3 || v.Messages.Denied != 1 || v.Online {
+		t.Errorf("of 4 messages 3 are allowed: %d up, %d denied, online %v", v.Messages.Up, v.Messages.Denied, v.Online)
+	}
+}
+
 // runSnippet runs a gateway for a device, twice: the second one goes on behind the sequences of the first.
 func runSnippet(t *testing.T, d *daemon, device string, command []string) {
 	proxy := &lossy{d: d, lost: map[string]string{}}

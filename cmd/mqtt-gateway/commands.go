@@ -11,7 +11,15 @@ import (
 
 // followCommands does what meterd tells this gateway until ctx ends.
 func (g *gateway) followCommands(ctx context.Context) {
-	_ = g.client.Commands(ctx, g.command) // It returns when ctx ends.
+	commands := g.client.Commands()
+	for {
+		select {
+		case cmd := <-commands: // It is closed with the client, which ends later.
+			g.command(cmd)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // command does what one command says. It never waits for a device, so that one which does not read delays no other.

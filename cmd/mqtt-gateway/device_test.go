@@ -80,6 +80,20 @@ func (d *rawDevice) send(pk packets.Packet, encode func(*bytes.Buffer) error) {
 	}
 }
 
+// trySend sends a CONNECT or a PUBLISH to a gateway that may be gone.
+func (d *rawDevice) trySend(pk packets.Packet) error {
+	encode := pk.PublishEncode
+	if pk.FixedHeader.Type == packets.Connect {
+		encode = pk.ConnectEncode
+	}
+	var buf bytes.Buffer
+	if err := encode(&buf); err != nil {
+		d.t.Fatal(err)
+	}
+	_, err := d.conn.Write(buf.Bytes())
+	return err
+}
+
 func (d *rawDevice) publish(topic, payload string, qos byte, id uint16) {
 	d.t.Helper()
 	d.publishAgain(topic, payload, qos, id, false)

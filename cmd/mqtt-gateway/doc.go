@@ -111,8 +111,17 @@
 // --on-unavailable closed refuses: CONNACK 0x88 (3.1.1: 3), PUBACK or PUBREC 0x83; a 3.1.1 connection with an
 // unacknowledged message is closed, so that the device keeps it; deliveries are not made. The reason string says
 // "unavailable" when nothing was counted, and "ambiguous" when the time was over before that could be known. open lets
-// pass, counts, keeps type, size and time in a bounded tally, and reports them in order when meterd is back (package
-// client); a device whose connect is then denied is disconnected as by a command.
+// pass, counts, keeps type, size and time in a bounded list, and reports them in order when meterd is back (package
+// client); a device whose connect is then denied is disconnected as by a command. last-known does what meterd last said
+// about the device, a quota's denial until its window ends: what passes is reported as with open, and a device that
+// this gateway has not asked about is refused as with closed, so that one which starts waits for meterd.
+//
+// --spool keeps what passed on disk, synced before the device gets its acknowledgement. A gateway that was killed
+// reports it at its next start, before it says anything else, with the sequences that were drawn for it. So whatever a
+// device saw acknowledged is counted once, also when gateway and meterd are killed in turns. A message that was not
+// acknowledged then is sent again by its device, and counts as the new message that it is for the gateway. With the
+// spool full or broken open and last-known refuse as closed does; meterd_gateway_spool_faults_total rises, and the log
+// says why.
 //
 // # Work-arounds for the broker
 //

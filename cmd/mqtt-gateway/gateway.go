@@ -32,7 +32,7 @@ type gateway struct {
 	devices      *devices
 	meter        *meter
 	log          *slog.Logger
-	isStreamLost bool // of commands; only streamState uses it
+	isStreamLost bool // of commands; only the client's goroutine of commands uses it
 }
 
 // addresses tell where the gateway listens, for callers that asked for port 0.
@@ -48,11 +48,21 @@ func run(ctx context.Context, o *options, log *slog.Logger, ready func(addresses
 		log.Error("another gateway has the same --producer; give each its own", "producer", o.producer, "error", err)
 	}
 	copts.CommandStream = func(err error) { g.streamState(err) }
+	copts.SpoolFault = func(err error) { log.Error("the spool needs a look", "spool", o.spool.Dir, "error", err) }
 	c, err := client.New(copts)
 	if err != nil {
 		return err
 	}
 	g.client, g.meter = c, newMeter(c)
+	if s := c.Stats(); s.Unasked > 0 {
+		log.Info(
+			"an earlier run left events in the spool; they are reported first",
+			"events",
+			s.Unasked,
+			"bytes",
+			s.SpoolBytes,
+		)
+	}
 	g.devices = newDevices(g)
 	err = g.serve(ctx, o, ready)
 	flush, cancel := context.WithTimeout(context.Background(), stopTimeout)
@@ -60,6 +70,9 @@ func run(ctx context.Context, o *options, log *slog.Logger, ready func(addresses
 	if closeErr := c.Close(flush); closeErr != nil {
 		// The broker has stopped in order, so this is no failed stop.
 		log.Warn("some events were not reported to meterd", "error", closeErr)
+	}
+	if s := c.Stats(); s.Unasked > 0 {
+		log.Warn("events stay in the spool for the next start", "events", s.Unasked, "bytes", s.SpoolBytes)
 	}
 	if g.ended != nil {
 		<-g.ended // Every event has its answer or failed, so no connection waits any more.
@@ -151,8 +164,8 @@ func (g *gateway) end(l *listener) {
 }
 
 // startOffline tells meterd that this producer holds no device, before the first one connects. Failing closed, it tries
-// until it succeeds or ctx ends, since no device could connect anyway. Failing open, it tries once; the client makes up
-// for it before the first event.
+// until it succeeds or ctx ends, since no device could connect anyway; with last-known, too, since nothing is known
+// yet. Failing open, it tries once; the client makes up for it before the first event.
 func (g *gateway) startOffline(ctx context.Context) error {
 	for wait := offlinePauseMin; ; wait = min(wait*2, offlinePauseMax) {
 		n, err := g.client.Offline(ctx)

@@ -41,9 +41,13 @@ const (
 	// askTimeoutClosed and askTimeoutOpen bound the wait of a device for a meterd that does not answer. Failing closed,
 	// what is refused is lost unless its device repeats it, so the wait is longer than a restart of meterd: 10 s with ten
 	// million devices, and up to 2 s until it is noticed. Failing open, what passes is reported later, as exactly, and
-	// no device needs to wait.
+	// no device needs to wait; so it is with last-known.
 	askTimeoutClosed = 15 * time.Second
 	askTimeoutOpen   = 3 * time.Second
+	// spoolBytes is an outage of an hour at 300 events a second, with devices that send one by one. spoolBytesMin has room
+	// for the disconnects of connectionsMax devices, which are kept under any policy.
+	spoolBytes    = 64 << 20
+	spoolBytesMin = 16 << 20
 	// askTimeoutMax is longer than any device waits: a usual keep-alive is a minute.
 	askTimeoutMax = 10 * time.Minute
 	// offlinePauseMin and offlinePauseMax bound the pause between two tries of the call at the start.

@@ -72,6 +72,8 @@ func (m *meter) ofClient(c *client.Client) {
 	}
 	gauge("unasked_pending", "Events that passed unasked and are not reported yet.",
 		func(s client.Stats) int64 { return s.Unasked })
+	gauge("spool_bytes", "Bytes that they take, in --spool or, without it, in memory.",
+		func(s client.Stats) int64 { return s.SpoolBytes })
 	gauge("queued", "Events that wait to be sent to meterd.", func(s client.Stats) int64 { return s.Queued })
 	gauge("requests_in_flight", "Requests that wait for the answer of meterd.",
 		func(s client.Stats) int64 { return s.InFlight })
@@ -92,6 +94,8 @@ func (m *meter) ofClient(c *client.Client) {
 		func(s client.Stats) uint64 { return s.Ambiguous })
 	counter("unasked_lost_total", "Events that passed unasked and could not be reported any more.",
 		func(s client.Stats) uint64 { return s.UnaskedLost })
+	counter("spool_faults_total", "Times that the spool began to refuse, or that a damaged file was set aside.",
+		func(s client.Stats) uint64 { return s.SpoolFaults })
 	counter("command_streams_total", "Times that the stream of commands was opened.",
 		func(s client.Stats) uint64 { return s.CommandStreams })
 	counter("commands_ignored_total", "Commands that this version does not know.",
@@ -113,7 +117,7 @@ func (m *meter) asked(t event.Type, v client.Verdict, err error, took time.Durat
 		verdict = "ambiguous"
 	case err != nil:
 		verdict = "unavailable"
-	case v.Unasked:
+	case v.Unasked && v.Accepted:
 		verdict = "unasked"
 		m.unasked.Of("type", t.String()).Inc()
 	}

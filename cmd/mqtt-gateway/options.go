@@ -25,6 +25,7 @@ type options struct {
 	identity      string
 	onUnavailable string
 	askTimeout    time.Duration // 0 stands for the policy's
+	spool         client.Spool
 	metricsListen string
 }
 
@@ -58,7 +59,21 @@ func (o *options) flags(fs *pflag.FlagSet) {
 		&o.onUnavailable,
 		"on-unavailable",
 		"closed",
-		"what to do when meterd cannot be asked: `closed` refuses, open lets pass and reports later",
+		"what to do when meterd cannot be asked: `closed` refuses, open lets pass and reports later, last-known does what "+
+			"meterd last said about the device and refuses the others",
+	)
+	fs.StringVar(
+		&o.spool.Dir,
+		"spool",
+		"",
+		"`directory` of this gateway's own that keeps what passed while meterd could not be asked, so that it is counted "+
+			"once even if the gateway is killed; empty keeps it in memory",
+	)
+	fs.Int64Var(
+		&o.spool.BytesMax,
+		"spool-bytes",
+		spoolBytes,
+		"how many `bytes` --spool may take; beyond it nothing passes while meterd cannot be asked",
 	)
 	fs.DurationVar(
 		&o.askTimeout,
@@ -66,7 +81,7 @@ func (o *options) flags(fs *pflag.FlagSet) {
 		0,
 		fmt.Sprintf(
 			"how long a device waits for meterd before the policy applies; longer than a restart of meterd, a restart goes "+
-				"unnoticed (default %v closed, %v open)",
+				"unnoticed (default %v closed, %v open and last-known)",
 			askTimeoutClosed,
 			askTimeoutOpen,
 		),
@@ -110,8 +125,11 @@ func (o *options) resolve() error {
 	if o.identity != identityClientID && o.identity != identityUsername {
 		faults = append(faults, fmt.Errorf("--identity %q: must be %s or %s", o.identity, identityClientID, identityUsername))
 	}
-	if o.onUnavailable != "closed" && o.onUnavailable != "open" {
-		faults = append(faults, fmt.Errorf("--on-unavailable %q: must be closed or open", o.onUnavailable))
+	if _, isKnown := policyOf(o.onUnavailable); !isKnown {
+		faults = append(faults, fmt.Errorf("--on-unavailable %q: must be closed, open or last-known", o.onUnavailable))
+	}
+	if o.spool.Dir != "" && o.spool.BytesMax < spoolBytesMin {
+		faults = append(faults, fmt.Errorf("--spool-bytes %d: must be at least %d", o.spool.BytesMax, spoolBytesMin))
 	}
 	if o.transport != "stream" && o.transport != "http" {
 		faults = append(faults, fmt.Errorf("--transport %q: must be stream or http", o.transport))
@@ -135,17 +153,32 @@ func (o *options) resolve() error {
 
 // clientOptions returns how meterd is asked.
 func (o *options) clientOptions() client.Options {
-	opts := client.Options{URL: o.meterdURL, Token: o.token, Producer: o.producer, Timeout: askTimeoutClosed}
+	opts := client.Options{
+		URL: o.meterdURL, Token: o.token, Producer: o.producer, Timeout: askTimeoutClosed, Spool: o.spool,
+	}
 	if o.transport == "http" {
 		opts.Transport = client.OverHTTP
 	}
-	if o.onUnavailable == "open" {
-		opts.OnUnavailable, opts.Timeout = client.FailOpen, askTimeoutOpen
+	if opts.OnUnavailable, _ = policyOf(o.onUnavailable); opts.OnUnavailable != client.FailClosed {
+		opts.Timeout = askTimeoutOpen
 	}
 	if o.askTimeout > 0 {
 		opts.Timeout = o.askTimeout
 	}
 	return opts
+}
+
+// policyOf returns what --on-unavailable stands for.
+func policyOf(name string) (p client.Policy, isKnown bool) {
+	switch name {
+	case "closed":
+		return client.FailClosed, true
+	case "open":
+		return client.FailOpen, true
+	case "last-known":
+		return client.LastKnown, true
+	}
+	return client.FailClosed, false
 }
 
 // loopback returns an error when address is reachable from elsewhere.

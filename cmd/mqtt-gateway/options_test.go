@@ -40,7 +40,7 @@ func TestOptions(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	for want, args := range map[time.Duration][]string{
-		askTimeoutClosed: {}, askTimeoutOpen: {"--on-unavailable", "open"}, time.Second: {
+		askTimeoutClosed: {}, askTimeoutOpen: {"--on-unavailable", "last-known"}, time.Second: {
 			"--on-unavailable", "open", "--ask-timeout", "1s",
 		},
 	} {
@@ -55,6 +55,7 @@ func TestOptions(t *testing.T) {
 		"--on-unavailable": {"--on-unavailable", "maybe"},
 		"--ask-timeout":    {"--ask-timeout", "11m"},
 		"--transport":      {"--transport", "pigeon"},
+		"--spool-bytes":    {"--spool", "x", "--spool-bytes", "1000"},
 		"exclude":          {"--token", "a", "--token-file", file},
 		"admin.token":      {"--token-file", file + ".missing"},
 		"producer":         {"--producer", "a b"},

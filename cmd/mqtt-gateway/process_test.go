@@ -274,6 +274,7 @@ func (w *world) view(product, device string) (v view) {
 type entry struct {
 	Type, Verdict string
 	Payload       *string
+	Size          int
 }
 
 func (w *world) log(product, device string) (list []entry) {

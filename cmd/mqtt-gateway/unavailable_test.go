@@ -101,6 +101,83 @@ func TestFailOpen(t *testing.T) {
 	}
 }
 
+func TestLastKnown(t *testing.T) {
+	f := newFake(t)
+	f.denials["dry"] = "suspended"
+	g := start(t, f, impatient("last-known"))
+	known := g.dialUntilAccepted("p1", "known", 5)
+	if !within(patience, func() bool {
+		_, ack := g.dial("p1", "dry", 5, nil)
+		return ack.Properties.ReasonString == "suspended"
+	}) {
+		t.Fatal("meterd did not deny it")
+	}
+	known.publish("t", "x", 1, 1)
+	known.want(packets.Puback)
+	f.stop()
+	for i := range 3 {
+		known.publish("t", "x", 1, uint16(2+i))
+		if ack := known.want(packets.Puback); ack.ReasonCode != 0 && ack.ReasonCode != 0x10 {
+			t.Errorf("a device that meterd let pass: PUBACK %#x %q", ack.ReasonCode, ack.Properties.ReasonString)
+		}
+	}
+	if _, ack := g.dial("p1", "dry", 5, nil); ack.ReasonCode != 0x8a || ack.Properties.ReasonString != "suspended" {
+		t.Errorf("a device that meterd denied: CONNACK %#x %q", ack.ReasonCode, ack.Properties.ReasonString)
+	}
+	if _, ack := g.dial("p1", "new", 5, nil); ack.ReasonCode != 0x88 {
+		t.Errorf("a device that meterd was never asked about: CONNACK %#x", ack.ReasonCode)
+	}
+	if got := g.metric(`meterd_gateway_unasked_total{type="up"}`); got != "3" {
+		t.Errorf("%s messages passed unasked", got)
+	}
+	f.start()
+	f.await("known up", 4)
+	if got := f.heard("new"); len(got) > 0 {
+		t.Errorf("of a device that was refused meterd heard %q", got)
+	}
+}
+
+// A gateway that stops in an outage leaves what passed in its spool, and the next one reports it before it says that it
+// starts.
+func TestSpoolSurvivesTheGateway(t *testing.T) {
+	f := newFake(t)
+	dir := t.TempDir()
+	withSpool := func(o *options) {
+		impatient("open")(o)
+		o.spool.Dir, o.spool.BytesMax = dir, spoolBytes
+	}
+	g := start(t, f, withSpool)
+	f.stop()
+	d := g.mustDial("p1", "d1", 5)
+	for i := range 3 {
+		d.publish("t", "x", 1, uint16(1+i))
+		d.want(packets.Puback)
+	}
+	if err := g.stop(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(g.log.String(), "stay in the spool") {
+		t.Errorf("it said\n%s", g.log.String())
+	}
+	before := len(f.heard(""))
+	f.start()
+	next := start(t, f, withSpool)
+	want := []string{
+		"d1 connect accepted",
+		"d1 up accepted",
+		"d1 up accepted",
+		"d1 up accepted",
+		"d1 disconnect accepted",
+		"offline gw-test",
+	}
+	if got := f.heard("")[before:]; !slices.Equal(got, want) {
+		t.Errorf("meterd heard %q, want %q", got, want)
+	}
+	if got := next.metric("meterd_gateway_spool_bytes"); got != "0" {
+		t.Errorf("the spool has %s bytes", got)
+	}
+}
+
 func TestOpenStartsWithoutMeterd(t *testing.T) {
 	f := newFake(t)
 	f.stop()

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -111,24 +112,61 @@ func TestFailOpenReportsLaterInOrder(t *testing.T) {
 }
 
 func TestOwedGoesBeforeTheNextEventOfItsDevice(t *testing.T) {
-	for batchEventsMax, requests := range map[int]int{10: 1, 1: 2} { // With room for both in one batch, and without.
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage()
+		c := newTestClient(t, &o.fakeMeterd, func(opts *Options) { opts.OnUnavailable = FailOpen })
+		defer closeClient(t, c)
+		o.goDown(refused)
+		mustPass(t, c, up("d1", 1), true)
+		o.goDown(nil)
+		from := o.count()
+		mustPass(t, c, up("d1", 2), false) // At once: before the lane would report by itself.
+		if got, want := o.heard(from), []string{"up 1", "up 2"}; !slices.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+	})
+}
+
+// What passes because the queue is full does not overtake what waits in it, and a disconnect has room all the same.
+func TestFullQueueKeepsTheOrder(t *testing.T) {
+	for _, policy := range []Policy{FailOpen, FailClosed} {
 		synctest.Test(t, func(t *testing.T) {
-			o := newOutage()
-			c := newTestClient(t, &o.fakeMeterd, func(opts *Options) {
-				opts.OnUnavailable, opts.BatchEventsMax = FailOpen, batchEventsMax
+			f := &fakeMeterd{latency: time.Second}
+			c := newTestClient(t, f, func(o *Options) {
+				o.OnUnavailable, o.InFlightMax, o.QueueEventsMax = policy, 1, 3
 			})
-			defer closeClient(t, c)
-			o.goDown(refused)
-			mustPass(t, c, up("d1", 1), true)
-			o.goDown(nil)
-			from := o.count()
-			mustPass(t, c, up("d1", 2), false) // At once: before the lane would report by itself.
-			if got, want := o.heard(from), []string{"up 1", "up 2"}; !slices.Equal(got, want) {
-				t.Errorf("%v, want %v", got, want)
+			events := []Event{up("d1", 1), up("d1", 2), up("d1", 3), up("d1", 4), up("d1", 5)}
+			events = append(events, Event{Type: event.Disconnect, Product: "p1", Device: "d1"}, up("d1", 6))
+			overloaded := 0
+			for i, e := range events {
+				switch p, err := c.Begin(t.Context(), e); {
+				case errors.Is(err, ErrOverloaded):
+					overloaded++
+				case err != nil:
+					t.Fatal(err)
+				case i == 0:
+					synctest.Wait() // It is in flight.
+				case policy == FailOpen && i == 4:
+					if v, err := p.Wait(t.Context()); err != nil || !v.Unasked {
+						t.Errorf("what found the queue full: %+v, %v", v, err)
+					}
+				}
 			}
-			if n := o.count() - from; n != requests {
-				t.Errorf("%d requests with batches of %d, want %d", n, batchEventsMax, requests)
+			time.Sleep(time.Minute)
+			want := []int64{1, 2, 3, 4, 5, 6}
+			if policy == FailClosed {
+				want = want[:4]
 			}
+			if got := f.sizes()["d1"]; !slices.Equal(got, want) || overloaded != 6-len(want) {
+				t.Errorf("policy %d: heard %d, %d overloaded", policy, got, overloaded)
+			}
+			if lines := f.requests[len(f.requests)-1].lines; !slices.ContainsFunc(
+				lines,
+				func(l line) bool { return l.Type == "disconnect" },
+			) {
+				t.Errorf("policy %d: the disconnect is missing: %+v", policy, lines)
+			}
+			closeClient(t, c)
 		})
 	}
 }
@@ -200,10 +238,14 @@ func TestReportInDoubtIsSentAgain(t *testing.T) {
 		o.goDown(nil)
 		time.Sleep(2 * probeEveryMax)
 		synctest.Wait()
-		for _, r := range o.requests[from:] {
-			if r.sequence != o.requests[from].sequence || r.body != o.requests[from].body || len(r.lines) != 2 {
+		last := len(o.requests) - 1
+		for _, r := range o.requests[from:last] {
+			if r.sequence != o.requests[from].sequence || r.body != o.requests[from].body {
 				t.Errorf("sent as %+v, and again as %+v", o.requests[from], r)
 			}
+		}
+		if got := o.heard(last - 1); !slices.Equal(got, []string{"up 1", "up 2"}) {
+			t.Errorf("in the end meterd heard %q", got)
 		}
 		if s := c.Stats(); s.Ambiguous != 0 || s.Unasked != 0 || s.UnaskedLost != 0 {
 			t.Errorf("stats %+v", s)

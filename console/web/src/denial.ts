@@ -14,14 +14,14 @@ export function denialTitle(code: string, { t }: Locale): string {
   return t.denials.title[code] ?? t.denials.other(code);
 }
 
-/** Whole sentences: what happened, the numbers, when it ends. */
-export function explainDenial(facts: DenialFacts, { t, f }: Locale): string {
+/** Whole sentences: what happened, the numbers, when it ends, in the zone of the product. */
+export function explainDenial(facts: DenialFacts, { t, f }: Locale, zone?: string): string {
   const parts = [t.denials.explained[facts.code] ?? t.denials.other(facts.code)];
   if (facts.limit !== undefined && facts.used !== undefined) {
     const tell = facts.code === 'ota_quota_exceeded' ? t.denials.otaQuota : t.denials.quota;
     parts.push(tell(f.int(facts.used), f.int(facts.limit)));
   }
-  if (facts.resets_at) parts.push(t.denials.resets(f.dateTime(facts.resets_at)));
+  if (facts.resets_at) parts.push(t.denials.resets(f.dateTime(facts.resets_at, zone)));
   return parts.join(f.language === 'en' ? ' ' : '');
 }
 

@@ -76,6 +76,11 @@ export class Format {
     return `${this.date(at, zone)} ${this.time(at, zone)}`;
   }
 
+  /** 3 Nov 14:05:09: for lists of what happened lately. */
+  stamp(at: string | Date, zone?: string): string {
+    return `${this.at(at, { month: 'short', day: 'numeric' }, zone)} ${this.time(at, zone)}`;
+  }
+
   /** A day that the API names, YYYY-MM-DD: 3 Nov */
   day(day: string): string {
     return this.at(`${day}T00:00:00Z`, { month: 'short', day: 'numeric' }, 'UTC');

@@ -7,11 +7,13 @@ interface DialogProps {
   title: string;
   /** Called when it closes, however it does. */
   close: () => void;
+  /** For what does not fit into a few words. */
+  isWide?: boolean;
   children: ComponentChildren;
 }
 
 /** A dialog over the page while it is rendered: render it when it is wanted. Escape closes it; the focus goes back. */
-export function Dialog({ title, close, children }: DialogProps) {
+export function Dialog({ title, close, isWide, children }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
@@ -24,7 +26,7 @@ export function Dialog({ title, close, children }: DialogProps) {
     };
   }, []);
   return (
-    <dialog ref={element} aria-labelledby={id} onClose={close}>
+    <dialog ref={element} class={isWide ? 'wide-dialog' : undefined} aria-labelledby={id} onClose={close}>
       <h2 id={id}>{title}</h2>
       {children}
     </dialog>

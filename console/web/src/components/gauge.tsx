@@ -11,13 +11,15 @@ interface GaugeProps {
   note?: string;
   /** From which share on it warns; 0.8. */
   warnAt?: number;
+  /** Instead of what the share says. */
+  tone?: Tone;
 }
 
 /** How much of a limit is used, as a bar and as text. */
-export function Gauge({ label, used, limit, text, note, warnAt = 0.8 }: GaugeProps) {
+export function Gauge({ label, used, limit, text, note, warnAt = 0.8, tone: given }: GaugeProps) {
   const { t, f } = useLocale();
   const share = limit === null ? 0 : limit > 0 ? used / limit : used > 0 ? 1 : 0;
-  const tone: Tone = limit === null ? 'plain' : share >= 1 ? 'bad' : share >= warnAt ? 'warn' : 'ok';
+  const tone: Tone = given ?? (limit === null ? 'plain' : share >= 1 ? 'bad' : share >= warnAt ? 'warn' : 'ok');
   const said = text ?? (limit === null ? t.shell.noLimit(f.int(used)) : t.shell.ofLimit(f.int(used), f.int(limit)));
   return (
     <div class={`gauge tone-${tone}`}>

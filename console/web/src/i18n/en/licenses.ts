@@ -1,3 +1,25 @@
+import { counted } from '../number';
+
 export const licenses = {
   title: 'Licences',
+  noAccounts: 'There is no account yet',
+  consumed: 'Consumed licences',
+  consumedLead: 'In the order in which devices consumed them',
+  serial: 'Serial',
+  source: 'Order',
+  sourceHint: 'Number, or gift',
+  gift: 'Gift',
+  activated: 'Activated',
+  ends: 'Ends',
+  state: 'State',
+  any: 'Any',
+  within: (days: number) => `within ${counted(days, 'day', 'days')}`,
+  endsWithin: (days: number) => `End within ${counted(days, 'day', 'days')}`,
+  orMore: (n: string) => `${n} or more`,
+  endsSoon: 'Ends soon',
+  wholeName: 'Whole name',
+  clear: 'Clear the filters',
+  none: 'No licence was consumed yet',
+  noneLead: 'A device consumes one when it first connects.',
+  noneFits: 'No licence fits the filters',
 };

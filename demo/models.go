@@ -21,7 +21,7 @@ type model struct {
 }
 
 // gateways are the producers' names.
-var gateways = [...]string{"gw-shanghai-1", "gw-frankfurt-1"}
+var gateways = [...]string{"gw-shanghai-1", "gw-frankfurt-1", "gw-oregon-1"}
 
 const (
 	smartMeter    = "smart-meter"
@@ -29,15 +29,16 @@ const (
 	rentalTracker = "rental-tracker"
 	greenhouse    = "greenhouse"
 
-	shanghai = "Asia/Shanghai"
-	berlin   = "Europe/Berlin"
+	shanghai   = "Asia/Shanghai"
+	berlin     = "Europe/Berlin"
+	losAngeles = "America/Los_Angeles"
 )
 
-// models is the fleet.
+// models is the fleet. Somewhere it is day.
 var models = [...]model{
 	{smartMeter, shanghai, "SM-", 0, 96, 72, meter, soonMeter},
 	{smartMeter, shanghai, "SM-9", 0, 1, 1, stranger, soonMeter},
-	{sharedBike, shanghai, "BK-", 0, 140, 110, bike, nextRide},
+	{sharedBike, losAngeles, "BK-", 2, 140, 110, bike, nextRide},
 	{rentalTracker, berlin, "RT-", 1, 64, 44, tracker, nextTour},
 	{greenhouse, shanghai, "GH-", 0, 12, 12, sensor, soonMeter},
 }
@@ -45,7 +46,7 @@ var models = [...]model{
 const (
 	meterEvery   = 90 * time.Second
 	faultyEvery  = 25 * time.Second
-	bikeEvery    = 30 * time.Second
+	bikeEvery    = 20 * time.Second
 	trackerEvery = time.Minute
 	sensorEvery  = 5 * time.Minute
 	// greetFor is how long a device waits for the answer to its connect, in milliseconds.
@@ -115,14 +116,14 @@ func bike(f *fleet, d *device, nowMs int64) int64 {
 	if f.connect(d, nowMs) {
 		d.untilMs = nowMs + d.between(6*time.Minute, 28*time.Minute)
 		f.tell(d, event.Down, nowMs+400, "lock/command", []byte(`{"cmd":"unlock","by":"app"}`))
-		f.tell(d, event.Up, nowMs+1900, "lock/state", d.place(nowMs, 31.2304, 121.4737, `,"locked":false`))
+		f.tell(d, event.Up, nowMs+1900, "lock/state", d.place(nowMs, 34.0522, -118.2437, `,"locked":false`))
 		return d.jitter(nowMs+2000, bikeEvery)
 	}
 	if nowMs < d.untilMs {
-		f.tell(d, event.Up, nowMs, "lock/position", d.place(nowMs, 31.2304, 121.4737, ""))
+		f.tell(d, event.Up, nowMs, "lock/position", d.place(nowMs, 34.0522, -118.2437, ""))
 		return d.jitter(nowMs, bikeEvery)
 	}
-	f.tell(d, event.Up, nowMs, "lock/state", d.place(nowMs, 31.2304, 121.4737, `,"locked":true`))
+	f.tell(d, event.Up, nowMs, "lock/state", d.place(nowMs, 34.0522, -118.2437, `,"locked":true`))
 	f.disconnect(d, nowMs+300)
 	return nextRide(d, nowMs+60_000)
 }

@@ -25,6 +25,7 @@ type deed struct {
 const (
 	huaxin   = "huaxin-energy"
 	nordwind = "nordwind"
+	pacific  = "pacific-cycles"
 	lihua    = "lihua-farm"
 	playing  = "demo" // an account and a product for whoever tries meterd
 
@@ -46,7 +47,7 @@ func deeds(o *Options) []deed {
 		list = append(list, deed{at: at, rollOut: func(f *fleet) { r.plan(f, at) }})
 	}
 	on(1, "10:05", shanghai, credit(smartMeter, "PO-1050", 40, true))
-	on(1, "15:30", shanghai, takeBack(sharedBike, "PO-1042", "RV-0012", 20))
+	on(1, "15:30", losAngeles, takeBack(sharedBike, "PC-42", "RV-0012", 20))
 	on(2, "09:40", berlin, credit(rentalTracker, "NW-7010", 45, false))
 	on(2, "11:15", berlin, func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 		return only(c.SetRenewal(by, rentalTracker, true, []string{"RT-0007"}))
@@ -61,7 +62,7 @@ func deeds(o *Options) []deed {
 	on(4, "10:20", shanghai, upgrade(smartMeter, `{"messages_per_day":2000}`))
 	firmware(4, "13:00", rollOut{rentalTracker, berlin, "tracker-1.9.1", 6_200_000, 44})
 	firmware(5, "22:30", rollOut{smartMeter, shanghai, "meter-3.2.1", 4_100_000, 90})
-	on(6, "09:10", shanghai, credit(sharedBike, "PO-1066", 30, false))
+	on(6, "08:10", losAngeles, credit(sharedBike, "PC-57", 30, false))
 	on(6, "09:25", shanghai, credit(smartMeter, "PO-1067", 60, true))
 	list = slices.DeleteFunc(list, func(d deed) bool { return !d.at.Before(o.End) })
 	slices.SortStableFunc(list, func(a, b deed) int { return a.at.Compare(b.at) })
@@ -79,8 +80,9 @@ func beginning(o *Options) (list []deed) {
 		account(huaxin, license.Enterprise),
 		product(huaxin, smartMeter, "智能电表 Smart meter", shanghai, `{"validity":"P5Y","messages_per_day":1500}`),
 		credit(smartMeter, "PO-1041", 150, false),
-		product(huaxin, sharedBike, "共享单车锁 Bike lock", shanghai, `{"validity":"P30D","messages_per_day":1000}`),
-		credit(sharedBike, "PO-1042", 170, false),
+		account(pacific, license.Enterprise),
+		product(pacific, sharedBike, "Bike lock", losAngeles, `{"validity":"P30D","messages_per_day":1000}`),
+		credit(sharedBike, "PC-42", 170, false),
 		account(nordwind, license.Enterprise),
 		product(nordwind, rentalTracker, "Rental tracker", berlin, `{"validity":"P5D","messages_per_day":800}`),
 		credit(rentalTracker, "NW-7001", 70, false),

@@ -38,7 +38,7 @@ func TestDeedsCanBeDone(t *testing.T) {
 			}
 			c = next
 		}
-		if len(c.Products("")) != 5 || c.Token(gatewayToken) == nil || len(c.Accounts()) != 4 {
+		if len(c.Products("")) != 5 || c.Token(gatewayToken) == nil || len(c.Accounts()) != 5 {
 			t.Fatalf("%d products, %d accounts", len(c.Products("")), len(c.Accounts()))
 		}
 	})

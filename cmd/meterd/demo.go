@@ -69,8 +69,8 @@ func (d *daemon) prepareDemo(ctx context.Context) error {
 		return err
 	case fields["state"] == demoMade:
 	case !d.o.demo:
-		return fmt.Errorf("data directory %q has half of a demo, which was killed while it was made: start with --demo, "+
-			"which begins it anew, or name another --data", d.o.data)
+		return fmt.Errorf("data directory %q has half of a demo: start with --demo, which begins it anew, "+
+			"or name another --data", d.o.data)
 	default:
 		if err := d.makeDemo(ctx, fields["token"]); err != nil {
 			return err

@@ -14,14 +14,18 @@ func begin() time.Time { return time.Date(2026, 10, 28, 9, 17, 33, 0, time.UTC) 
 
 // TestFleetIsDetermined: the seed decides what happens, however far one looks at a time.
 func TestFleetIsDetermined(t *testing.T) {
+	hours := 24
+	if testing.Short() {
+		hours = 3
+	}
 	day := func(seed uint64, step time.Duration) uint64 {
 		f, err := newFleet(seed, begin(), Week, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rollOut{smartMeter, shanghai, "v2", 4_000_000, 50}.plan(f, begin().Add(3*time.Hour))
+		rollOut{smartMeter, shanghai, "v2", 4_000_000, 50}.plan(f, begin().Add(time.Hour))
 		told := map[string]uint64{}
-		for at := begin(); at.Before(begin().Add(24 * time.Hour)); {
+		for at := begin(); at.Before(begin().Add(time.Duration(hours) * time.Hour)); {
 			at = at.Add(step)
 			for _, m := range f.advance(at.UnixMilli()) {
 				h := fnv.New64a()
@@ -45,6 +49,9 @@ func TestFleetIsDetermined(t *testing.T) {
 // TestFleetIsWithinBounds: a week in which nothing is denied has as many events as it should, each of which a gateway
 // could send, and each device's follow each other.
 func TestFleetIsWithinBounds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it counts a million events")
+	}
 	f, err := newFleet(7, begin(), Week, false)
 	if err != nil {
 		t.Fatal(err)

@@ -81,7 +81,7 @@ func told(t *testing.T, e *shard.Engine) string {
 func TestMakeIsDetermined(t *testing.T) {
 	week := Week
 	if testing.Short() {
-		week = 36 * time.Hour
+		week = 3 * time.Hour
 	}
 	ends := func(seed uint64) string {
 		c := NewClock(begin())

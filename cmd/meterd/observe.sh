@@ -24,10 +24,10 @@ finish() {
 trap finish EXIT
 trap 'exit 0' INT TERM
 
-# await WHAT PID URL asks until it answers, for 30 s at most, and only while the process lives.
+# await WHAT PID URL asks until it answers, for two minutes at most (the demo takes some seconds), while the process lives.
 await() {
 	local try
-	for ((try = 0; try < 300; try++)); do
+	for ((try = 0; try < 1200; try++)); do
 		if curl --silent --fail --max-time 5 --output /dev/null "$3"; then return; fi
 		kill -0 "$2" 2>/dev/null || break
 		sleep 0.1

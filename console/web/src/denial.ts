@@ -34,6 +34,8 @@ export function explainError(error: unknown, { t }: Locale): string {
     case 'forbidden':
       return t.shell.forbidden;
   }
+  const known = problem.code && t.shell.problems[problem.code];
+  if (known) return known;
   const detail = problem.message ?? String(error);
   return problem.status === 503 ? `${t.shell.overloaded} (${detail})` : detail;
 }

@@ -96,7 +96,9 @@ function Actions({ product, device, known, load, erased }: ActionsProps): Compon
   return (
     <>
       {known && (
-        <button type="button" onClick={() => ask('suspend')}>{known.suspended ? t.product.resume : t.product.suspend}</button>
+        <button type="button" onClick={() => ask('suspend')}>
+          {known.suspended ? t.product.resume : t.product.suspend}
+        </button>
       )}
       <button type="button" onClick={() => ask('erase')}>{t.device.erase}</button>
       {asked === 'suspend' && known && (
@@ -131,7 +133,8 @@ function SuspendDialog({ device, close }: { device: Device; close: (isDone: bool
   return (
     <Confirm
       title={device.suspended ? t.product.resumeTitle(name) : t.product.suspendTitle(name)}
-      action={device.suspended ? t.product.resume : t.product.suspend} isDanger={!device.suspended} act={act} close={close}
+      action={device.suspended ? t.product.resume : t.product.suspend} isDanger={!device.suspended}
+      act={act} close={close}
     >
       <p>{device.suspended ? t.device.resumeLead : t.device.suspendLead(device.online)}</p>
     </Confirm>

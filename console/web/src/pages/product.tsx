@@ -136,9 +136,12 @@ function Numbers({ product, forecast }: { product: Product; forecast: Load<Forec
       <Stat label={t.product.licensesUsed} value={f.int(licenses.used)} />
       <Stat
         label={t.product.licensesAvailable} value={f.int(licenses.available)} tone={licenses.available ? 'plain' : 'bad'}
-        note={forecast.data && (dry ? t.product.runsDryAt(f.date(dry, product.time_zone)) : t.product.lasts(forecast.data.weeks.length))}
+        note={forecast.data && (dry
+          ? t.product.runsDryAt(f.date(dry, product.time_zone)) : t.product.lasts(forecast.data.weeks.length))}
       />
-      <Stat label={t.overview.devices} value={f.int(devices.active)} note={t.overview.devicesOnline(f.int(devices.online))} />
+      <Stat
+        label={t.overview.devices} value={f.int(devices.active)} note={t.overview.devicesOnline(f.int(devices.online))}
+      />
       <Stat
         label={t.product.packsAvailable} value={f.int(topups.ota.available)}
         note={t.overview.giftsUsed(f.int(topups.ota.used), f.int(topups.ota.total))}

@@ -7,9 +7,12 @@ export const device = {
   standing: 'Would its next event pass?',
   passes: 'Passes',
   passesLead: 'Nothing stands against it: events are decided as the plan says.',
+  messagesPass: 'Messages pass, but an OTA does not:',
   observed: 'The quotas of the product deny nothing at the moment; what they would deny is marked in the log.',
   scopes: {
-    account: 'The whole account is suspended.', product: 'The whole product is suspended.', device: 'This device alone is suspended.',
+    account: 'The whole account is suspended: every event is denied until it is resumed.',
+    product: 'The whole product is suspended: every event is denied until it is resumed.',
+    device: 'This device is suspended: every event is denied until it is resumed.',
   },
   deniedToday: (n: number) => `The quota denied ${counted(n, 'message', 'messages')} today.`,
 

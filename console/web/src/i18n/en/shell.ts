@@ -34,6 +34,13 @@ export const shell = {
   retry: 'Try again',
   unreachable: 'The daemon does not answer. Is it running, and can this browser reach it?',
   overloaded: 'The daemon has too much to do at the moment.',
+  problems: {
+    order_reused: 'This number was used for something else at this product. Each order and each taking-back needs its own.',
+    already_consumed: 'So many are not left: some were used meanwhile.',
+    plan_downgrade: 'A value would be lower than it is. After the first lot none may be lowered.',
+    too_many_licenses: 'A product cannot hold so many.',
+    already_exists: 'There is one of this name already.',
+  } as Record<string, string>,
   forbidden: 'This token does not allow it.',
   notFoundTitle: 'Not found',
   nowhere: 'There is no page at this address.',

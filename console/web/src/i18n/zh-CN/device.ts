@@ -8,8 +8,12 @@ export const device: typeof en = {
   standing: '下一个事件能否通过',
   passes: '通过',
   passesLead: '没有阻碍：事件按套餐规格判定。',
+  messagesPass: '消息通过，OTA 升级不通过：',
   observed: '产品的额度目前不拒绝任何事件；本应拒绝的会在日志中标记。',
-  scopes: { account: '整个账号已停用。', product: '整个产品已停用。', device: '仅此设备已停用。' },
+  scopes: {
+    account: '整个账号已停用：恢复之前所有事件均被拒绝。', product: '整个产品已停用：恢复之前所有事件均被拒绝。',
+    device: '此设备已停用：恢复之前所有事件均被拒绝。',
+  },
   deniedToday: (n) => `今日因超出额度拒绝了 ${amount(n, '条消息')}。`,
 
   validity: '有效期',

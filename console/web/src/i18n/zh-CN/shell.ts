@@ -36,6 +36,13 @@ export const shell: typeof en = {
   retry: '重试',
   unreachable: '服务没有响应。请确认服务正在运行，且浏览器可以访问。',
   overloaded: '服务当前负载过高。',
+  problems: {
+    order_reused: '此编号已在该产品中用于其他订单。每个订单号和收回单号都必须唯一。',
+    already_consumed: '剩余数量不足：其中一部分已被使用。',
+    plan_downgrade: '有一项低于当前值。首个批次到账后任何一项都不能下调。',
+    too_many_licenses: '超出单个产品可持有的数量。',
+    already_exists: '同名的已经存在。',
+  },
   forbidden: '此令牌没有相应权限。',
   notFoundTitle: '未找到',
   nowhere: '此地址没有页面。',

@@ -27,7 +27,9 @@ export function EntryDialog({ entry, zone, close }: EntryDialogProps) {
   const { t, f } = locale;
   const code = entry.would_deny ?? (entry.verdict === 'accepted' ? undefined : entry.verdict);
   return (
-    <Dialog title={`${t.terms.eventTypes[entry.type] ?? entry.type}, ${f.dateTime(entry.decided_at, zone)}`} close={close} isWide>
+    <Dialog
+      title={`${t.terms.eventTypes[entry.type] ?? entry.type}, ${f.dateTime(entry.decided_at, zone)}`} close={close} isWide
+    >
       <div class="dialog-body">
         {code && (
           <Notice tone={entry.would_deny ? 'warn' : 'bad'}>

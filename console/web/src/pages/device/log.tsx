@@ -1,5 +1,5 @@
 // The raw log of a device: filters, pages, and what comes as it comes.
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { api } from '../../calls';
 import { Input, Select, Switch } from '../../components/field';
 import { Badge, Section } from '../../components/layout';
@@ -67,7 +67,7 @@ export function LogSection({ product, device }: LogSectionProps) {
           label={t.terms.verdict} value={verdict} change={setVerdict}
           options={[['', t.product.any], ['accepted', t.terms.accepted], ...verdicts]}
         />
-        <Topic key={topic} topic={topic} change={setTopic} />
+        <Topic topic={topic} change={setTopic} />
         {liveFrom === undefined && (
           <Select
             label={t.device.order} value={order} change={setOrder}
@@ -90,9 +90,18 @@ export function LogSection({ product, device }: LogSectionProps) {
 function Topic({ topic, change }: { topic: string; change: (topic: string) => void }) {
   const { t } = useLocale();
   const [typed, setTyped] = useState(topic);
+  const sent = useRef(topic);
   useEffect(() => {
-    if (typed === topic) return;
-    const timer = setTimeout(() => change(typed), typedMs);
+    if (topic === sent.current) return;
+    sent.current = topic; // It was set elsewhere: the filters were cleared.
+    setTyped(topic);
+  }, [topic]);
+  useEffect(() => {
+    if (typed === sent.current) return;
+    const timer = setTimeout(() => {
+      sent.current = typed;
+      change(typed);
+    }, typedMs);
     return () => clearTimeout(timer);
   }, [typed]);
   return (
@@ -117,8 +126,14 @@ function useColumns(zone: string, show: (entry: LogEntry) => void): Column<LogEn
     { title: t.device.type, cell: (row) => t.terms.eventTypes[row.type] ?? row.type },
     { title: t.terms.verdict, cell: (row) => <Verdict entry={row} /> },
     { title: t.device.size, cell: (row) => f.int(row.size), isNumber: true, isWide: true },
-    { title: t.device.topic, cell: (row) => row.topic && <span class="device-topic"><Foreign text={row.topic} /></span>, isWide: true },
-    { title: t.device.payload, cell: (row) => <span class="mono device-preview">{payloadPreview(row)}</span>, isWide: true },
+    {
+      title: t.device.topic, isWide: true,
+      cell: (row) => row.topic && <span class="device-topic"><Foreign text={row.topic} /></span>,
+    },
+    {
+      title: t.device.payload, isWide: true,
+      cell: (row) => <span class="mono device-preview">{payloadPreview(row)}</span>,
+    },
     { title: t.device.dayUsed, cell: (row) => f.int(row.day_used), isNumber: true, isWide: true },
   ];
 }

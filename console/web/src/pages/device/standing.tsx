@@ -64,6 +64,7 @@ export function Standing({ product, device }: { product: Product; device?: Devic
     );
   }
   const list = obstacles({ product, device, ...load.data });
+  const denied = device?.messages.denied ?? 0;
   const toneOf = (code: string): Tone => (code === 'ota_quota_exceeded' || code === 'not_activated' ? 'warn' : 'bad');
   return (
     <Section title={t.device.standing} id="standing">
@@ -71,16 +72,18 @@ export function Standing({ product, device }: { product: Product; device?: Devic
         {load.data.enforcement.mode === 'observe' && (
           <p><Badge tone="warn">{t.product.modes.observe}</Badge> {t.device.observed}</p>
         )}
-        {!list.length && <p><Badge tone="ok">{t.device.passes}</Badge> {t.device.passesLead}</p>}
+        {!list.some((one) => one.code !== 'ota_quota_exceeded') && (
+          <p><Badge tone="ok">{t.device.passes}</Badge> {list.length ? t.device.messagesPass : t.device.passesLead}</p>
+        )}
         <ul class="device-obstacles">
           {list.map((one) => (
             <li key={one.code}>
               <Badge tone={toneOf(one.code)}>{denialTitle(one.code, locale)}</Badge>{' '}
-              {one.scope && t.device.scopes[one.scope]} {explainDenial(one, locale, product.time_zone)}
+              {one.scope ? t.device.scopes[one.scope] : explainDenial(one, locale, product.time_zone)}
             </li>
           ))}
         </ul>
-        {(device?.messages.denied ?? 0) > 0 && <p class="muted small">{t.device.deniedToday(device?.messages.denied ?? 0)}</p>}
+        {denied > 0 && <p class="muted small">{t.device.deniedToday(denied)}</p>}
       </Panel>
     </Section>
   );

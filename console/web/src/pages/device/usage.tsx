@@ -51,7 +51,8 @@ function License({ product, device }: UsageProps) {
           [device.state === 'active' ? t.device.expiresAt : t.device.ended, (
             <Time at={device.expires_at} zone={product.time_zone} />
           )],
-          [t.device.holder, device.holder ? <span class="mono">{device.holder}</span> : <span class="muted">{t.terms.none}</span>],
+          [t.device.holder, device.holder
+            ? <span class="mono">{device.holder}</span> : <span class="muted">{t.terms.none}</span>],
           [t.device.seen, <Time at={device.last_seen_at} as="ago" />],
         ]}
       />
@@ -69,7 +70,9 @@ function Quotas({ product, device }: UsageProps) {
       <div class="device-gauges">
         <Gauge
           label={t.device.today(f.day(messages.day))} used={messages.up + messages.down} limit={messages.limit}
-          note={t.device.todayNote(f.int(messages.up), f.int(messages.down), f.int(messages.denied), f.ago(messages.resets_at))}
+          note={t.device.todayNote(
+            f.int(messages.up), f.int(messages.down), f.int(messages.denied), f.ago(messages.resets_at),
+          )}
         />
         <Gauge
           label={t.device.otaMonth(f.month(ota.month))} used={ota.allowance_used} limit={ota.limit}

@@ -23,15 +23,22 @@ export function TopSection({ product }: { product: Product }) {
   const [span, setSpan] = useState<keyof typeof spans>('7');
   const load = useLoad((signal) => {
     const last = dayOf(Date.now(), product.time_zone);
-    return api.topDevices(product.product, { by, from: addDays(last, 1 - spans[span]), to: last, limit: topMost }, signal);
+    const query = { by, from: addDays(last, 1 - spans[span]), to: last, limit: topMost };
+    return api.topDevices(product.product, query, signal);
   }, [product.product, by, span]);
   return (
     <Section
       title={t.product.top} id="top" lead={t.product.topLead}
       actions={(
         <>
-          <Select label={t.product.by} value={by} change={(value) => setBy(value as typeof by)} options={Object.entries(t.product.topBy)} />
-          <Select label={t.product.span} value={span} change={(value) => setSpan(value as typeof span)} options={Object.entries(t.product.topSpans)} />
+          <Select
+            label={t.product.by} value={by} change={(value) => setBy(value as typeof by)}
+            options={Object.entries(t.product.topBy)}
+          />
+          <Select
+            label={t.product.span} value={span} change={(value) => setSpan(value as typeof span)}
+            options={Object.entries(t.product.topSpans)}
+          />
         </>
       )}
     >
@@ -65,8 +72,8 @@ export function DevicesSection({ product }: { product: Product }) {
   const [state, setState] = useParameter('state');
   const [online, setOnline] = useParameter('online');
   const list = useList(
-    (page, signal) => api.devices(product.product, { ...page, state, online }, signal), [product.product, state, online],
-    { limit: 20 },
+    (page, signal) => api.devices(product.product, { ...page, state, online }, signal),
+    [product.product, state, online], { limit: 20 },
   );
   return (
     <Section title={t.terms.deviceMany} id="devices">
@@ -103,7 +110,10 @@ export function DevicesSection({ product }: { product: Product }) {
           },
           { title: t.product.deniedToday, cell: (row) => f.int(row.messages.denied), isNumber: true, isWide: true },
           { title: t.product.seen, cell: (row) => <Time at={row.last_seen_at} as="ago" />, isWide: true },
-          { title: t.product.ends, cell: (row) => <Time at={row.expires_at} as="date" zone={product.time_zone} />, isWide: true },
+          {
+            title: t.product.ends, isWide: true,
+            cell: (row) => <Time at={row.expires_at} as="date" zone={product.time_zone} />,
+          },
         ]}
         empty={<Empty title={state || online ? t.product.noneFits : t.product.noDevices} />}
       />

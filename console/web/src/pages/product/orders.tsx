@@ -51,7 +51,10 @@ export function Orders<T extends Lot | Topup>({ kind, product, list, buy, change
     { title: t.product.quantity, cell: (row) => f.int(orderOf(row).quantity), isNumber: true },
     { title: t.terms.used, cell: (row) => f.int(row.used), isNumber: true },
     { title: t.terms.available, cell: (row) => f.int(row.available), isNumber: true },
-    { title: t.product.creditedAt, cell: (row) => <Time at={row.credited_at} as="date" zone={product.time_zone} />, isWide: true },
+    {
+      title: t.product.creditedAt, isWide: true,
+      cell: (row) => <Time at={row.credited_at} as="date" zone={product.time_zone} />,
+    },
   ];
   if (isAdmin) {
     columns.push({

@@ -88,11 +88,14 @@ function Switches({ product }: { product: Product }) {
     ask(undefined);
     if (isDone) states.reload();
   };
-  const change = (what: keyof SwitchStates, title: string) => may(who, what === 'enforcement' ? 'administer' : 'operate') && (
-    <button type="button" class="quiet" aria-label={`${t.product.change}: ${title}`} onClick={() => ask(what)}>
-      {t.product.change}
-    </button>
-  );
+  const change = (what: keyof SwitchStates, title: string) => {
+    if (!may(who, what === 'enforcement' ? 'administer' : 'operate')) return null;
+    return (
+      <button type="button" class="quiet" aria-label={`${t.product.change}: ${title}`} onClick={() => ask(what)}>
+        {t.product.change}
+      </button>
+    );
+  };
   return (
     <Loaded of={states}>
       {({ renewal, enforcement, payload }) => (
@@ -101,7 +104,8 @@ function Switches({ product }: { product: Product }) {
             rows={[
               [t.product.renewal, (
                 <span class="product-switch">
-                  <Badge tone={renewal.auto_renew ? 'ok' : 'warn'}>{renewal.auto_renew ? t.product.on : t.product.off}</Badge>
+                  {renewal.auto_renew
+                    ? <Badge tone="ok">{t.product.on}</Badge> : <Badge tone="warn">{t.product.off}</Badge>}
                   {renewal.auto_renew && renewal.except.length > 0 && t.product.except(renewal.except.length)}
                   {change('renewal', t.product.renewal)}
                 </span>

@@ -49,8 +49,6 @@ export function planChanges(old: Plan, next: Plan): PlanChange[] {
   });
 }
 
-const periodUnits = ['Y', 'M', 'W', 'D', 'TH', 'TM', 'TS'] as const;
-
 /** A period of one unit alone as its number and unit; others have the unit "" and the text itself. */
 export function measureOfPeriod(validity: string): Measure {
   const match = /^P(T?)(\d+)([YMWDHS])$/.exec(validity);
@@ -60,10 +58,6 @@ export function measureOfPeriod(validity: string): Measure {
 export function periodOf({ amount, unit }: Measure): string {
   if (!unit) return amount.trim();
   return unit.startsWith('T') ? `PT${amount}${unit.slice(1)}` : `P${amount}${unit}`;
-}
-
-export function isPeriodUnit(unit: string): unit is (typeof periodUnits)[number] {
-  return (periodUnits as readonly string[]).includes(unit);
 }
 
 const byteUnits = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };

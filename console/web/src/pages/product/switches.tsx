@@ -42,7 +42,8 @@ export function RenewalDialog({ product, now, close }: SwitchProps<Renewal>) {
   };
   return (
     <Confirm
-      title={t.product.renewal} action={t.product.save} isDanger={!isOn} isDisabled={isOn && !!wrong} act={act} close={close}
+      title={t.product.renewal} action={t.product.save} isDanger={!isOn} isDisabled={isOn && !!wrong}
+      act={act} close={close}
     >
       <Switch label={t.product.renewalSwitch} isOn={isOn} change={setOn} />
       <p class="muted">{isOn ? t.product.renewalOnLead : t.product.renewalOffLead(product.devices.active)}</p>

@@ -54,7 +54,8 @@ async function flow(product: Product, span: Span, signal: AbortSignal): Promise<
   const codes = new Map<string, number>();
   for (const { labels, values } of got.series) {
     const { verdict = '', direction } = labels;
-    const into = verdict === 'accepted' ? (direction === 'down' ? all.down : all.up) : verdict === quota ? all.quota : all.other;
+    const accepted = direction === 'down' ? all.down : all.up;
+    const into = verdict === 'accepted' ? accepted : verdict === quota ? all.quota : all.other;
     values.forEach((value, i) => {
       const bar = barOf[i];
       if (bar === undefined || !value) return;

@@ -34,8 +34,10 @@ function draftOf(plan: Plan): Draft {
   };
 }
 
-/** The API's bounds: API.md, "A plan". How many log days it takes depends on its retention, so it says so itself. */
-const bounds = { messages: 16_000_000, unitLeast: 64, unitMost: 262_144, ota: 1000, otaUnitLeast: 1024, otaUnitMost: 2 ** 40 };
+/** The API's bounds of a plan's values. How many log days it takes depends on its retention, so it says so itself. */
+const bounds = {
+  messages: 16_000_000, unitLeast: 64, unitMost: 262_144, ota: 1000, otaUnitLeast: 1024, otaUnitMost: 2 ** 40,
+};
 const logDaysMost = 3650;
 
 /** The plan that a draft is, and the fields that are wrong. */
@@ -46,7 +48,8 @@ function read(draft: Draft, old: Plan): { plan: Plan; wrong: ReadonlySet<keyof P
     return n ?? 0;
   };
   const validity = periodOf(draft.validity);
-  if (!endOf(validity, new Date()) || (draft.validity.unit && !wholeNumber(draft.validity.amount, 1))) wrong.add('validity');
+  const isWhole = !draft.validity.unit || wholeNumber(draft.validity.amount, 1);
+  if (!isWhole || !endOf(validity, new Date())) wrong.add('validity');
   const unit = wholeNumber(draft.messageUnit, 0, bounds.unitMost);
   const otaUnit = bytesOf(draft.otaUnit);
   const plan: Plan = {
@@ -114,7 +117,9 @@ export function UpgradeDialog({ product, hasLots, close }: UpgradeProps) {
           />
           <Switch
             label={t.terms.noLimit} isOn={!draft.hasLimit}
-            change={(isOn) => setDraft((now) => ({ ...now, hasLimit: !isOn, messages: now.messages || String(bounds.messages) }))}
+            change={(isOn) => setDraft((now) => ({
+              ...now, hasLimit: !isOn, messages: now.messages || String(bounds.messages),
+            }))}
           />
         </div>
         <NumberInput
@@ -125,11 +130,13 @@ export function UpgradeDialog({ product, hasLots, close }: UpgradeProps) {
           label={text.ota} value={draft.ota} min={0} max={bounds.ota} change={set('ota')} error={error('ota_per_month')}
         />
         <MeasureInput
-          label={t.terms.otaUnit} unitLabel={`${t.terms.otaUnit}: ${t.shell.unit}`} value={draft.otaUnit} change={set('otaUnit')}
+          label={t.terms.otaUnit} unitLabel={`${t.terms.otaUnit}: ${t.shell.unit}`} value={draft.otaUnit}
+          change={set('otaUnit')}
           units={[['B', text.bytes], ['KiB', 'KiB'], ['MiB', 'MiB'], ['GiB', 'GiB']]} error={error('ota_unit_bytes')}
         />
         <NumberInput
-          label={text.logDays} value={draft.logDays} min={1} max={logDaysMost} change={set('logDays')} error={error('log_days')}
+          label={text.logDays} value={draft.logDays} min={1} max={logDaysMost} change={set('logDays')}
+          error={error('log_days')}
         />
       </div>
       <div class="product-preview" aria-live="polite">

@@ -49,16 +49,24 @@ export function WhatIfSection({ product }: { product: Product }) {
               <div aria-live="polite">
                 <p class="product-answer">
                   {got.devices === 0 ? t.product.noDemand
-                    : t.product.wouldDeny(got.devices_denied, got.devices, f.int(got.messages_per_day), f.int(got.messages_denied))}
+                    : t.product.wouldDeny(
+                      got.devices_denied, got.devices, f.int(got.messages_per_day), f.int(got.messages_denied),
+                    )}
                 </p>
                 <div class="columns">
                   <Bars
-                    label={t.product.devicesDenied} nameTitle={t.product.day} names={got.days.map(({ day }) => f.day(day))} hasNoSum
-                    series={[{ label: t.product.devicesDenied, values: got.days.map((day) => day.devices_denied), tone: 'warn' }]}
+                    label={t.product.devicesDenied} nameTitle={t.product.day} hasNoSum
+                    names={got.days.map(({ day }) => f.day(day))}
+                    series={[{
+                      label: t.product.devicesDenied, values: got.days.map((day) => day.devices_denied), tone: 'warn',
+                    }]}
                   />
                   <Bars
-                    label={t.product.messagesDenied} nameTitle={t.product.day} names={got.days.map(({ day }) => f.day(day))}
-                    series={[{ label: t.product.messagesDenied, values: got.days.map((day) => day.messages_denied), tone: 'bad' }]}
+                    label={t.product.messagesDenied} nameTitle={t.product.day}
+                    names={got.days.map(({ day }) => f.day(day))}
+                    series={[{
+                      label: t.product.messagesDenied, values: got.days.map((day) => day.messages_denied), tone: 'bad',
+                    }]}
                   />
                 </div>
                 <p class="muted small">

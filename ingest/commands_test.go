@@ -39,6 +39,16 @@ func (d *guardedDoor) serve() (base string) {
 	return "http://" + s.Address().String()
 }
 
+// serveInLoops is serve with loops, as the daemon without TLS has them. Without loops, streams are relayed.
+func (d *guardedDoor) serveInLoops() (base string) {
+	d.Helper()
+	s, err := Listen("127.0.0.1:0", nil, d.handler.Handle, slog.New(slog.DiscardHandler))
+	d.must(err)
+	d.must(s.Open(d.handler))
+	d.Cleanup(func() { d.must(s.Shutdown(context.Background())) })
+	return "http://" + s.Address().String()
+}
+
 // hear opens a command stream over HTTP; the caller reads its body and closes it.
 func (d *guardedDoor) hear(base, token, query, after string) *http.Response {
 	d.Helper()

@@ -45,7 +45,7 @@ func newDispatcher(ln *net.TCPListener, limit *connLimit) (*dispatcher, error) {
 	return d, nil
 }
 
-// open starts the loops: from now on they answer plain requests for h. There is one for every two processors; the other
+// open starts the loops: from now on they answer plain requests for h, and serve its event streams. There is one for every two processors; the other
 // processor is left to the storing of groups.
 func (d *dispatcher) open(h *Handler) error {
 	loops := make([]*loop, (runtime.GOMAXPROCS(0)+1)/2)
@@ -58,6 +58,7 @@ func (d *dispatcher) open(h *Handler) error {
 		loops[i] = l
 	}
 	d.loops.Store(&loops)
+	h.events.serveWith(loops)
 	return nil
 }
 

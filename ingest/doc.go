@@ -21,8 +21,10 @@
 // bytes that it has read to fasthttp, and never gets it back. fasthttp has a goroutine for each connection; it takes
 // every body and every encoding, and delays the answers to wrong tokens.
 //
-// GET /v1/stream leaves fasthttp after the handshake: two goroutines serve it (stream.go), one that decides what comes,
-// and one that answers it in order and sends commands.
+// GET /v1/stream leaves fasthttp after the handshake and goes back to a loop (stream.go, streamloop.go), which decides
+// what comes and answers it in order, in the groups of plain requests. A message that is long or has to wait is decided
+// in a goroutine for it alone, and a goroutine reads the commands of the stream (streamtell.go). A loop has no TLS: two
+// goroutines carry the bytes between it and such a stream (relay.go).
 //
 // Every stream to a client of HTTP/1.0, the console's too, is written by untilclose.go: such a client knows no chunks.
 //
@@ -34,7 +36,8 @@
 //     engine is recovering. With TLS every connection is fasthttp's.
 //   - A loop owns its connections alone: only the loop's goroutine reads, writes and closes them (loopconn.go).
 //   - fasthttp owns what it is given; connection.go is its view of a connection.
-//   - An event stream's reader alone reads from it, its writer alone writes to it and closes it.
+//   - The socket of an event stream is a loop's again: it leaves fasthttp and the runtime's poller for a descriptor of its
+//     own (detach in relay.go). A stream with TLS is its relay's.
 //
 // # Invariants
 //
@@ -42,6 +45,7 @@
 //     all of them are durable.
 //   - A request without a valid token is answered late, and its body is not read; one with a valid token is never
 //     delayed.
+//   - A loop never waits: not for memory, the disk, a client, or a long decision.
 //   - Memory is charged before it is allocated: a request reserves what it may need from one budget of bytes, and is
 //     answered 503, unread, if the budget has too little. A stream waits instead, unread, and is told to send less.
 //   - A body is decoded after it was read to its end, so a slow client holds its own buffer until its read deadline and

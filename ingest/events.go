@@ -29,7 +29,8 @@ type call struct {
 	producer []byte
 	cloud    wire.CloudHeaders // of binaryFormat; they lie in the request
 	answer   []byte
-	err      error // of Decide, set by a loop
+	err      error // of Decide, or of Settle, set by a loop
+	isStored bool  // of a batch of a stream: its group is durable
 
 	gzip   *gzip.Reader
 	zstd   *zstd.Decoder

@@ -102,10 +102,18 @@ const (
 	// them may be between two writes.
 	streamWriteBytes = 64 << 10
 	streamOutKept    = 4 << 10
+	// streamBytesInLoop is the largest message that a loop decides itself: what it does for a plain request.
+	streamBytesInLoop = plainBytesMax
+	// streamEventsInLoop is the largest batch whose answer a loop makes itself: in 0.2 ms at most, if all are denied.
+	streamEventsInLoop = 4096
+	// streamsATurn is how many streams a loop serves before it looks for new requests and durable groups.
+	streamsATurn = 64
+	// relayBytesMax bounds what a loop hands to a connection with TLS before the client has read it, and relayReadBytes
+	// what is read from one at a time: batches of one event, some dozens.
+	relayBytesMax  = streamWriteBytes
+	relayReadBytes = 4 << 10
 	// streamIdleTimeout closes a stream on which nothing came, not even an answer to four pings.
 	streamIdleTimeout = 4 * heartbeatEvery
-	// streamStopEvery is how often the reader of a stream that ends is woken, should it have missed the first time.
-	streamStopEvery = 10 * time.Millisecond
 	// streamCloseTimeout bounds a write of a stream while the daemon stops, and so how long a client that reads nothing
 	// holds that up.
 	streamCloseTimeout = 3 * time.Second

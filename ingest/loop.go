@@ -19,13 +19,15 @@ import (
 //	                     ▲                       └─ anything else ──► handOver: fasthttp serves it from now on       │
 //	                     └───────────────────────────────────────────────────────────────────────────────────────────┘
 //
-// The goroutine of run owns the fields. Exceptions: mu guards incoming and finished; watch owns watched while armed is
-// true.
+// Event streams are served in the same steps (streamloop.go): a group has their batches, too.
+//
+// The goroutine of run owns the fields. Exceptions: mu guards incoming, finished and streams.posted; watch owns watched
+// while armed is true.
 type loop struct {
 	h          *Handler
-	dispatcher *dispatcher // takes connections that a loop cannot serve
+	dispatcher *dispatcher // takes connections that a loop cannot serve; nil if there are only streams
 
-	poller *poller
+	poller *poller       // nil if there are no sockets
 	wake   chan struct{} // there is something to do
 	arm    chan struct{} // tells watch to wait for events
 	armed  atomic.Bool   // watch is waiting
@@ -41,8 +43,9 @@ type loop struct {
 
 	conns   []*loopConn // by descriptor
 	open    atomic.Int64
-	waiting []*loopConn // their request is decided and not durable yet, in the order of groups
-	durable []*loopConn // scratch of answerDurable
+	streams streamsOfLoop
+	waiting []pending // decided and not durable yet, in the order of groups
+	durable []pending // scratch of answerDurable
 	// The last unwatched ones of waiting are not being stored yet. The first of them was decided at decidedAt, and
 	// sinceFirst requests of any kind were read since then.
 	unwatched  int
@@ -61,21 +64,38 @@ type loop struct {
 	sweptAt     time.Time
 }
 
+// pending is a request that is decided and not durable yet: one of a connection, or a batch of a stream.
+type pending struct {
+	call   *call
+	conn   *loopConn
+	stream *eventStream
+}
+
+// newLoop returns a loop for the connections that d accepts.
 func newLoop(h *Handler, d *dispatcher) (*loop, error) {
 	p, err := newPoller()
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{
-		h: h, dispatcher: d, poller: p,
-		wake: make(chan struct{}, 1), arm: make(chan struct{}, 1), stopped: make(chan struct{}),
-		groupTimer: time.NewTimer(groupWait), events: make([]epollEvent, loopEvents), in: make([]byte, plainBytesMax),
-	}
+	l := newLoopOf(h, p)
+	l.dispatcher = d
 	return l, nil
 }
 
+// newLoopOf returns a loop without a dispatcher, for streams alone.
+func newLoopOf(h *Handler, p *poller) *loop {
+	return &loop{
+		h: h, poller: p,
+		wake: make(chan struct{}, 1), arm: make(chan struct{}, 1), stopped: make(chan struct{}),
+		streams:    streamsOfLoop{open: map[*eventStream]struct{}{}, closing: h.streams.closing},
+		groupTimer: time.NewTimer(groupWait), events: make([]epollEvent, loopEvents), in: make([]byte, plainBytesMax),
+	}
+}
+
 func (l *loop) start() {
-	go l.watch()
+	if l.poller != nil {
+		go l.watch()
+	}
 	go l.run()
 }
 
@@ -136,7 +156,7 @@ func (l *loop) run() {
 // in their sockets: they could be stored only after that group. They are read together when it is durable, so the next
 // group is large and no request wakes the loop by itself. If the disk takes longer than groupWait, the loop reads on.
 func (l *loop) idle(tick <-chan time.Time) {
-	if len(l.waiting) > 0 && !l.hasTimedOut {
+	if len(l.waiting) > 0 && !l.hasTimedOut && l.streams.asides == 0 {
 		l.groupTimer.Reset(groupWait)
 		select {
 		case <-l.wake:
@@ -146,7 +166,7 @@ func (l *loop) idle(tick <-chan time.Time) {
 			l.hasTimedOut = true
 		}
 	}
-	if !l.armed.Load() { // Only this goroutine arms it.
+	if l.poller != nil && !l.armed.Load() { // Only this goroutine arms it.
 		if len(l.watched) > 0 {
 			return
 		}
@@ -156,6 +176,7 @@ func (l *loop) idle(tick <-chan time.Time) {
 	select {
 	case <-l.wake:
 	case <-tick:
+	case <-l.streams.closing:
 	}
 }
 
@@ -168,9 +189,10 @@ func (l *loop) hasStopped() bool {
 	}
 }
 
-// isDone reports whether the loop was stopped and has answered everything.
+// isDone reports whether the loop was stopped and has answered everything. A loop without a dispatcher stops with the
+// handler.
 func (l *loop) isDone() bool {
-	if !l.stopping.Load() {
+	if !l.stopping.Load() && (l.dispatcher != nil || l.streams.closing != nil) {
 		return false
 	}
 	l.mu.Lock()
@@ -187,9 +209,11 @@ func (l *loop) step() bool {
 		l.watched = nil
 		isBusy = true
 	}
-	if n := l.poller.now(l.events); n > 0 {
-		l.handle(l.events[:n])
-		isBusy = true
+	if l.poller != nil {
+		if n := l.poller.now(l.events); n > 0 {
+			l.handle(l.events[:n])
+			isBusy = true
+		}
 	}
 	again := l.again
 	l.again = nil
@@ -200,8 +224,25 @@ func (l *loop) step() bool {
 	if l.answerDurable() {
 		isBusy = true
 	}
+	if l.streams.closing != nil && l.isClosing() {
+		l.endStreams()
+		isBusy = true
+	}
+	if l.runStreams() {
+		isBusy = true
+	}
 	if l.stopping.Load() || l.now.Sub(l.sweptAt) >= sweepEvery {
 		l.sweep()
 	}
-	return isBusy
+	return isBusy || len(l.streams.listed) > 0
+}
+
+// isClosing reports whether the streams have to end.
+func (l *loop) isClosing() bool {
+	select {
+	case <-l.streams.closing:
+		return true
+	default:
+		return l.stopping.Load()
+	}
 }

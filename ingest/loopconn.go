@@ -11,11 +11,12 @@ import (
 // loopConn is a connection that a loop serves.
 type loopConn struct {
 	socket socket
-	in     []byte // bytes that were read and not answered yet
-	isPart bool   // in was parsed: it is the beginning of a request
-	pieces int    // the number of reads that filled in
-	out    []byte // the rest of an answer that the socket did not take yet
-	call   *call  // the request that is being decided or stored; nil if there is none
+	stream *eventStream // what the connection has become; the other fields are of no meaning then
+	in     []byte       // bytes that were read and not answered yet
+	isPart bool         // in was parsed: it is the beginning of a request
+	pieces int          // the number of reads that filled in
+	out    []byte       // the rest of an answer that the socket did not take yet
+	call   *call        // the request that is being decided or stored; nil if there is none
 	since  time.Time
 	// isReadable means that there may be more to read; epoll reports that only once. hasEnded means that the client
 	// sends nothing more, isEnding that reading will end.
@@ -31,8 +32,8 @@ func (c *loopConn) isFree() bool { return c.call == nil && len(c.out) == 0 && !c
 // any.
 func (l *loop) takeIncoming() bool {
 	l.mu.Lock()
-	incoming, finished := l.incoming, l.finished
-	l.incoming, l.finished = nil, nil
+	incoming, finished, posted := l.incoming, l.finished, l.streams.posted
+	l.incoming, l.finished, l.streams.posted = nil, nil, nil
 	l.mu.Unlock()
 	for _, s := range incoming {
 		l.register(s)
@@ -41,17 +42,23 @@ func (l *loop) takeIncoming() bool {
 		l.finish(c)
 		l.advance(c)
 	}
-	return len(incoming)+len(finished) > 0
+	l.takePosted(posted)
+	return len(incoming)+len(finished)+len(posted) > 0
+}
+
+// watchSocket has events of c's socket handled.
+func (l *loop) watchSocket(c *loopConn) error {
+	for int(c.socket) >= len(l.conns) {
+		l.conns = append(l.conns, make([]*loopConn, max(256, len(l.conns)))...)
+	}
+	l.conns[c.socket] = c
+	return l.poller.add(c.socket)
 }
 
 // register begins to serve a connection.
 func (l *loop) register(s socket) {
-	for int(s) >= len(l.conns) {
-		l.conns = append(l.conns, make([]*loopConn, max(256, len(l.conns)))...)
-	}
 	c := &loopConn{socket: s, since: l.now, isReadable: true}
-	l.conns[s] = c
-	if l.poller.add(s) != nil {
+	if l.watchSocket(c) != nil {
 		l.handOver(c, nil)
 		return
 	}
@@ -65,6 +72,12 @@ func (l *loop) handle(events []epollEvent) {
 		c := l.conns[e.Fd]
 		if c == nil {
 			continue // It was closed after the event.
+		}
+		if s := c.stream; s != nil {
+			s.isReadable = s.isReadable || mayRead(e)
+			s.hasHung = s.hasHung || hasHung(e)
+			l.list(s)
+			continue
 		}
 		c.isReadable = c.isReadable || mayRead(e)
 		c.isEnding = c.isEnding || hasHung(e)
@@ -161,10 +174,15 @@ func (l *loop) begin(c *loopConn, p *plain) bool {
 		k.err = l.h.engine.Decide(&k.request)
 		l.finish(c)
 	}
+	l.count()
+	return true
+}
+
+// count counts a request that was read, and has what was decided stored if it has waited for enough of them.
+func (l *loop) count() {
 	if l.sinceFirst++; l.sinceFirst >= batchRequestsMax {
 		l.store()
 	}
-	return true
 }
 
 // readsLedger reports whether deciding may read the ledger from disk: it does for OTAs with ids.
@@ -192,20 +210,25 @@ func (l *loop) decideAside(c *loopConn) {
 func (l *loop) finish(c *loopConn) {
 	k := c.call
 	if k.err == nil && !k.request.IsDurable() {
-		l.waiting = append(l.waiting, c)
-		if l.unwatched++; l.unwatched == 1 {
-			l.sinceFirst, l.decidedAt = 0, l.now
-		}
+		l.await(pending{call: k, conn: c})
 		return
 	}
 	l.answer(c)
 }
 
+// await has p answered when its group is durable.
+func (l *loop) await(p pending) {
+	l.waiting = append(l.waiting, p)
+	if l.unwatched++; l.unwatched == 1 {
+		l.sinceFirst, l.decidedAt = 0, l.now
+	}
+}
+
 // store asks the engine to store the requests that were decided since the last call. It returns true if some of them
 // are durable already: no wake-up comes for those.
 func (l *loop) store() (isDurable bool) {
-	for _, c := range l.waiting[len(l.waiting)-l.unwatched:] {
-		if !l.h.engine.Watch(&c.call.request, l.wake) {
+	for i := len(l.waiting) - l.unwatched; i < len(l.waiting); i++ {
+		if !l.h.engine.Watch(&l.waiting[i].call.request, l.wake) {
 			isDurable = true
 		}
 	}
@@ -213,7 +236,8 @@ func (l *loop) store() (isDurable bool) {
 	return isDurable
 }
 
-// answerDurable answers the requests whose groups are durable, and continues with their connections.
+// answerDurable answers the requests whose groups are durable, and continues with their connections. Streams are
+// listed.
 func (l *loop) answerDurable() bool {
 	n := 0
 	for n < len(l.waiting) && l.waiting[n].call.request.IsDurable() {
@@ -227,9 +251,14 @@ func (l *loop) answerDurable() bool {
 	l.waiting = append(l.waiting[:0], l.waiting[n:]...)
 	l.unwatched = min(l.unwatched, len(l.waiting))
 	l.hasTimedOut = false
-	for _, c := range l.durable {
-		l.answer(c)
-		l.advance(c)
+	for _, p := range l.durable {
+		if p.stream != nil {
+			p.call.isStored = true
+			l.list(p.stream)
+			continue
+		}
+		l.answer(p.conn)
+		l.advance(p.conn)
 	}
 	return true
 }
@@ -321,8 +350,9 @@ func (l *loop) handOver(c *loopConn, read []byte) {
 // connection without a request.
 func (l *loop) sweep() {
 	l.sweptAt = l.now
+	l.sweepStreams()
 	for _, c := range l.conns {
-		if c == nil || c.call != nil {
+		if c == nil || c.call != nil || c.stream != nil {
 			continue
 		}
 		silent := l.now.Sub(c.since)

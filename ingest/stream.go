@@ -2,8 +2,10 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,43 +19,58 @@ import (
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/commands"
 )
 
 // streamProtocol is the WebSocket subprotocol of event streams.
 const streamProtocol = "meterd.v1"
 
-// eventStreams are the open event streams.
+// eventStreams are the open event streams, and the loops that serve them.
 type eventStreams struct {
 	refused atomic.Uint64
 	mu      sync.Mutex
-	open    map[*eventStream]struct{} // guarded by mu
-	none    chan struct{}             // guarded by mu: closed when no stream is open; nil if nobody waits for it
+	open    int           // guarded by mu
+	none    chan struct{} // guarded by mu: closed when no stream is open; nil if nobody waits for it
+	loops   []*loop       // guarded by mu
 }
 
-// enter adds a stream and returns true, or returns false if there are too many, or closing is closed.
-func (e *eventStreams) enter(s *eventStream, closing <-chan struct{}) bool {
+// serveWith has loops serve the streams that are opened from now on. Without them, as with TLS, the first stream starts
+// a loop that has no sockets.
+func (e *eventStreams) serveWith(loops []*loop) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.loops = loops
+}
+
+// enter adds a stream and returns the loop that is to serve it: the one with the fewest connections. It returns nil if
+// there are too many streams, or the handler was closed.
+func (e *eventStreams) enter(h *Handler) *loop {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	select {
-	case <-closing:
-		return false
+	case <-h.streams.closing:
+		return nil
 	default:
 	}
-	if len(e.open) >= eventStreamsMax {
+	if e.open >= eventStreamsMax {
 		e.refused.Add(1)
-		return false
+		return nil
 	}
-	if e.open == nil {
-		e.open = map[*eventStream]struct{}{}
+	if e.loops == nil {
+		l := newLoopOf(h, nil)
+		l.start()
+		e.loops = []*loop{l}
 	}
-	e.open[s] = struct{}{}
-	return true
+	e.open++
+	l := slices.MinFunc(e.loops, func(a, b *loop) int { return cmp.Compare(a.open.Load(), b.open.Load()) })
+	l.open.Add(1)
+	return l
 }
 
-func (e *eventStreams) leave(s *eventStream) {
+func (e *eventStreams) leave() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if delete(e.open, s); len(e.open) == 0 && e.none != nil {
+	if e.open--; e.open == 0 && e.none != nil {
 		close(e.none)
 		e.none = nil
 	}
@@ -62,16 +79,7 @@ func (e *eventStreams) leave(s *eventStream) {
 func (e *eventStreams) count() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.open)
-}
-
-// hurry bounds what writes may take from now on: a client that reads nothing must not hold up the end of the daemon.
-func (e *eventStreams) hurry() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for s := range e.open {
-		_ = s.conn.SetWriteDeadline(time.Now().Add(streamCloseTimeout)) // It fails on a closed connection.
-	}
+	return e.open
 }
 
 // ended returns a channel that is closed when no stream is open.
@@ -82,7 +90,7 @@ func (e *eventStreams) ended() <-chan struct{} {
 		e.none = make(chan struct{})
 	}
 	none := e.none
-	if len(e.open) == 0 {
+	if e.open == 0 {
 		close(e.none)
 		e.none = nil
 	}
@@ -101,7 +109,6 @@ func (h *Handler) RegisterMetrics(set *metric.Set) {
 
 // Finish returns when the event streams, which Close has told to end, have answered what was decided, or ctx is done.
 func (h *Handler) Finish(ctx context.Context) {
-	h.events.hurry()
 	select {
 	case <-h.events.ended():
 	case <-ctx.Done():
@@ -185,41 +192,64 @@ func offersProtocol(ctx *fasthttp.RequestCtx) bool {
 	return false
 }
 
-// eventStream is a WebSocket on which one gateway sends batches and hears answers and commands. Two goroutines serve
-// it. The reader decides batches in the order in which they come; the writer answers each, in this order, when its
-// group is durable. So a batch is decided while the one before it is being synced.
+// eventStream is a WebSocket on which one gateway sends batches and hears answers and commands. A loop serves it: it
+// decides batches in the order in which they come, and answers them in this order, each when its group is durable. So a
+// batch is decided while the one before it is being synced, and a group has batches of many streams.
 //
-//	socket ──► reader: frames ──► Decide ──► queue ──► writer: durable? ──► Settle ──► frames ──► socket
-//	                                │ Watch                    ▲   ▲   ▲
-//	                                └──► group is durable ─────┘   │   └─ ping, end of the token, end of the daemon
-//	                                                 commands ─────┘
+//	socket ──► advance: frames ──► Decide ──► queue ──► send: durable? ──► Settle ──► frames ──► socket
+//	               │   ▲              │ loop: Watch        ▲    ▲   ▲
+//	               ▼   │              └──► group is durable┘    │   └─ sweep: pings, time limits
+//	         aside: what takes long                             └───── tell: commands, end of the token
 //
-// The reader decides all batches that have arrived before it has them stored, and the writer sends all answers that are
-// due with one write.
+// The loop decides all that has arrived on all of its streams before it has any of it stored, and sends all answers of a
+// stream that are due with one write.
 //
-// Fields above reader and writer do not change; each of the two groups belongs to its goroutine.
+// Nothing holds up the loop: a message that is long, in fragments, or has to wait for memory or the disk is decided
+// aside, in a goroutine for this one message, and the stream is not read meanwhile. The answer to a large batch is made
+// in the same way. A goroutine reads the commands (tell). A connection with TLS has two more (relay).
+//
+// The loop owns the fields below loop, but for those of tell and of aside.
 type eventStream struct {
 	h       *Handler
-	conn    net.Conn
 	token   *access.Token
 	who     shard.Listener // with the producer's name
 	welcome wire.Welcome
 	format  *format
+	loop    *loop
 
-	wake chan struct{} // for the writer: a group is durable, or something is in the fields that mu guards
-	room chan struct{} // for the reader: fewer batches are in flight, or more may be
-	over chan struct{} // closed by the writer: the reader must end
-	read chan struct{} // closed when the reader has ended
-
+	carrier       carrier
+	isOpen        bool // the loop serves it
+	isListed      bool // the loop runs it in this step or the next one
+	isReadable    bool // there may be more to read
+	hasHung       bool // reading will end
+	isHeld        bool // the next batch waits until fewer are in flight
+	isAside       bool // a goroutine of aside owns the reader
+	heardAt       time.Time
+	pingedAt      time.Time
+	credit        int32        // batches that may be in flight
 	inFlight      atomic.Int32 // batches that were read, and whose answers are not being written yet
-	inFlightBytes atomic.Int64 // of their messages
-	credit        atomic.Int32 // batches that may be in flight; the writer changes it
+	inFlightBytes atomic.Int64 // bytes of their messages
 
-	mu    sync.Mutex
-	queue []inFlight // guarded by mu: decided, not answered, in order
-	pong  []byte     // guarded by mu: the payload of the client's last ping, nil without one
-	acked uint32     // guarded by mu: commands that the client has carried out since the writer looked
-	end   *ending    // guarded by mu: why the reader has ended
+	ending    *ending       // why the stream ends; nil while it does not
+	over      chan struct{} // closed when ending is set
+	isClosing bool          // the close frame was written
+	isGone    bool
+	closeBy   time.Time
+	left      int64 // bytes that are read at most before the client answers the close frame
+	skip      int64 // bytes of a payload that is passed over
+
+	// Of aside: set before isAsideDone is.
+	asideEnding *ending
+	isAsideDone atomic.Bool
+
+	isSettleDone atomic.Bool // the goroutine of settle has ended
+
+	// Of tell.
+	place   commands.Place         // of the last command that was handed to the loop
+	told    chan []byte            // commands to be sent, in frames
+	acked   atomic.Uint64          // commands that the client has carried out since tell looked
+	acks    chan struct{}          // acked has grown
+	stopped atomic.Pointer[ending] // why tell has ended the stream
 
 	streamReader
 	streamWriter
@@ -231,6 +261,8 @@ type inFlight struct {
 	problem  *event.Problem // why it was refused
 	sequence uint64
 	bytes    int64
+	// isSettled means that the call was settled aside.
+	isSettled bool
 }
 
 // ending says why a stream ends.
@@ -244,47 +276,41 @@ type ending struct {
 }
 
 func newEventStream(h *Handler, token *access.Token, producer []byte) *eventStream {
-	s := &eventStream{
-		h: h, token: token, format: batchFormat(),
+	return &eventStream{
+		h: h, token: token, format: batchFormat(), credit: streamCredit,
 		who:  shard.Listener{Account: token.AccountID, Producer: producer, HasProducer: producer != nil},
-		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
-		over: make(chan struct{}), read: make(chan struct{}),
+		over: make(chan struct{}), told: make(chan []byte, 1), acks: make(chan struct{}, 1),
 		welcome: wire.Welcome{
 			Credit: streamCredit, CreditBytes: streamCreditBytes, EventsMax: event.EventsMax,
 			FrameBytesMax: streamFrameBytesMax, IdleMs: uint32(streamIdleTimeout.Milliseconds()),
 			CommandsCredit: streamCommandsCredit,
 		},
 	}
-	s.credit.Store(streamCredit)
-	return s
 }
 
-// start begins to serve the stream on a hijacked connection, and returns at once: fasthttp's goroutine, its buffers and
-// the request are free then.
+// start gives the stream and its hijacked connection to a loop, and returns at once: fasthttp's goroutine, its buffers
+// and the request are free then.
 func (s *eventStream) start(hijacked net.Conn) {
-	s.conn = hijacked
+	conn := hijacked
 	if h, ok := hijacked.(interface{ UnsafeConn() net.Conn }); ok {
-		s.conn = h.UnsafeConn()
+		conn = h.UnsafeConn()
 	}
-	if !s.h.events.enter(s, s.h.streams.closing) {
-		_ = s.conn.Close() // The handshake is over: there is no other way to refuse.
+	if s.loop = s.h.events.enter(s.h); s.loop == nil {
+		_ = conn.Close() // The handshake is over: there is no other way to refuse.
 		return
 	}
 	s.in = s.idle[:]
-	if hijacked != s.conn {
+	if hijacked != conn {
 		s.takeEarly(hijacked)
 	}
-	go s.receive()
-	go func() {
-		defer s.h.events.leave(s)
-		s.serve()
-	}()
+	s.carrier = s.loop.carry(conn, s)
+	s.loop.post(s)
 }
 
 // takeEarly takes the bytes that fasthttp has read beyond the request: a client may send frames before it has read that
 // its connection is a stream.
 func (s *eventStream) takeEarly(hijacked net.Conn) {
-	_ = s.conn.SetReadDeadline(longAgo()) // So that nothing is read but what is in memory. It cannot fail usefully.
+	_ = hijacked.SetReadDeadline(longAgo()) // So that nothing is read but what is in memory. It cannot fail usefully.
 	for {
 		if s.to == len(s.in) {
 			s.in = append(s.in, make([]byte, len(s.in))...)
@@ -299,3 +325,11 @@ func (s *eventStream) takeEarly(hijacked net.Conn) {
 
 // longAgo is a deadline that has passed.
 func longAgo() time.Time { return time.Unix(1, 0) }
+
+// signal makes sure that who waits on c runs once more; it never blocks.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

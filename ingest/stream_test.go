@@ -155,14 +155,26 @@ func streamBatch(events ...string) (batch []byte) {
 	return protowire.AppendBytes(protowire.AppendTag(batch, 3, protowire.BytesType), types)
 }
 
+// bothWays runs check with streams on sockets, which loops serve, and with streams that are relayed, as with TLS.
+func bothWays(t *testing.T, check func(d *guardedDoor, base string)) {
+	t.Run("socket", func(t *testing.T) {
+		d := newGuardedDoor(t)
+		check(d, d.serveInLoops())
+	})
+	t.Run("relayed", func(t *testing.T) {
+		d := newGuardedDoor(t)
+		check(d, d.serve())
+	})
+}
+
 // Batches are answered in their order, with sequences exactly as over HTTP, and what is refused alone leaves the stream
 // open.
-func TestStream(t *testing.T) {
-	d := newGuardedDoor(t)
-	base := d.serve()
+func TestStream(t *testing.T) { bothWays(t, checkStream) }
+
+func checkStream(d *guardedDoor, base string) {
 	c := d.openStream(base, "gateway", "?producer=gw-1")
 	if w := c.welcome; w.HasSequences || w.Credit != 64 || w.EventsMax != 65536 || w.IdleMs != 60_000 {
-		t.Errorf("the welcome is %+v", w)
+		d.Errorf("the welcome is %+v", w)
 	}
 	first := streamBatch("connect pa d1", "up pa d1", "up pa d2", "up py d1")
 	c.send(7, first)
@@ -184,7 +196,7 @@ func TestStream(t *testing.T) {
 	c.expect("7: 409 sequence_too_old")
 	other := d.openStream(base, "gateway", "", "Meterd-Producer: gw-1")
 	if w := other.welcome; !w.HasSequences || w.LastSequence != 1399 || w.OldestRemembered == 0 {
-		t.Errorf("the second welcome is %+v", w)
+		d.Errorf("the second welcome is %+v", w)
 	}
 	other.send(1399, streamBatch("up pa d1"))
 	other.expect("1399: accepted 1, replayed")
@@ -198,7 +210,7 @@ func TestStream(t *testing.T) {
 	d.must(c.conn.WriteControl(library.PingMessage, []byte("are you there"), time.Now().Add(patience)))
 	c.conn.SetPongHandler(func(said string) error {
 		if said != "are you there" {
-			t.Errorf("the pong is %q", said)
+			d.Errorf("the pong is %q", said)
 		}
 		return c.conn.WriteControl(library.CloseMessage, library.FormatCloseMessage(1000, "done"), time.Now().Add(patience))
 	})
@@ -209,7 +221,7 @@ func TestStream(t *testing.T) {
 // than were promised; answers do.
 func TestStreamCommands(t *testing.T) {
 	d := newGuardedDoor(t)
-	base := d.serve()
+	base := d.serveInLoops()
 	c := d.openStream(base, "gateway", "?producer=gw-1")
 	other := d.openStream(base, "gateway", "?producer=gw-2")
 	c.send(0, streamBatch("connect pa d1", "connect pa d2", "connect pz d1"))
@@ -245,7 +257,7 @@ func TestStreamCommands(t *testing.T) {
 // Whoever breaks the protocol is told what is wrong, and disconnected.
 func TestStreamHostile(t *testing.T) {
 	d := newGuardedDoor(t)
-	base := d.serve()
+	base := d.serveInLoops()
 	for name, c := range map[string]struct {
 		raw  string
 		code int
@@ -308,6 +320,7 @@ func TestStreamHostile(t *testing.T) {
 // beyond was decided.
 func TestStreamCredit(t *testing.T) {
 	d := newGuardedDoor(t)
+	d.serveInLoops()
 	near, far := pair(t)
 	conn, err := far.conn()
 	d.must(err)
@@ -318,7 +331,7 @@ func TestStreamCredit(t *testing.T) {
 		_, err := near.Write(rawBatch(n+1, streamBatch("connect pa d1")))
 		d.must(err)
 	}
-	<-s.read
+	<-s.over
 	d.disk.busy.Unlock()
 	_, err = near.Write([]byte("\x88\x80\x00\x00\x00\x00")) // The close frame.
 	d.must(err)
@@ -361,7 +374,7 @@ func rawBatch(sequence uint64, batch []byte) []byte {
 // A message in fragments is one message, also with a ping between them and if they arrive byte by byte.
 func TestStreamFragments(t *testing.T) {
 	d := newGuardedDoor(t)
-	c := d.openStream(d.serve(), "gateway", "?producer=gw-1")
+	c := d.openStream(d.serveInLoops(), "gateway", "?producer=gw-1")
 	message := wire.AppendFrame(nil, &wire.Frame{Sequence: 3, Kind: wire.FrameBatch, Body: streamBatch("connect pa d1")})
 	var raw []byte
 	for i, b := range message {
@@ -384,9 +397,10 @@ func TestStreamFragments(t *testing.T) {
 }
 
 // Batches of all sizes, many at a time, arrive whole and in order; the buffers that grow for them are given back.
-func TestStreamLargeBatches(t *testing.T) {
-	d := newGuardedDoor(t)
-	c := d.openStream(d.serve(), "gateway", "?producer=gw-1")
+func TestStreamLargeBatches(t *testing.T) { bothWays(t, checkLargeBatches) }
+
+func checkLargeBatches(d *guardedDoor, base string) {
+	c := d.openStream(base, "gateway", "?producer=gw-1")
 	c.send(1, streamBatch("connect pa d1"))
 	c.expect("1: accepted 1")
 	sizes := []int{1, 1000, 1, 30_000, 30_000, 700, 700, 65_536, 65_536, 2, 1000, 1000, 1000, 1000, 1}
@@ -401,20 +415,20 @@ func TestStreamLargeBatches(t *testing.T) {
 		var a wire.Answer
 		if err := a.Decode(f.Body); err != nil || f.Sequence != uint64(10+n) ||
 			int(a.Accepted)+len(a.Denied) != events {
-			t.Fatalf("%d of %d: %d accepted, %d denied, %v", f.Sequence, events, a.Accepted, len(a.Denied), err)
+			d.Fatalf("%d of %d: %d accepted, %d denied, %v", f.Sequence, events, a.Accepted, len(a.Denied), err)
 		}
 	}
 	d.must(c.conn.Close())
 	<-d.handler.events.ended()
 	if used := d.handler.admission.used.Load(); used != 0 {
-		t.Errorf("%d bytes are still charged", used)
+		d.Errorf("%d bytes are still charged", used)
 	}
 }
 
 // A token that is deleted ends its stream at once, though nothing is sent on it, and decides nothing.
 func TestStreamRevoked(t *testing.T) {
 	d := newGuardedDoor(t)
-	base := d.serve()
+	base := d.serveInLoops()
 	idle := d.openStream(base, "gateway-of-acme", "?producer=gw-1")
 	other := d.openStream(base, "gateway", "")
 	d.change(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
@@ -426,9 +440,9 @@ func TestStreamRevoked(t *testing.T) {
 }
 
 // When the daemon stops, what was decided is answered, and streams end with 1001.
-func TestStreamEndsWithTheDaemon(t *testing.T) {
-	d := newGuardedDoor(t)
-	base := d.serve()
+func TestStreamEndsWithTheDaemon(t *testing.T) { bothWays(t, checkStreamEnds) }
+
+func checkStreamEnds(d *guardedDoor, base string) {
 	c := d.openStream(base, "gateway", "?producer=gw-1")
 	idle := d.openStream(base, "gateway", "")
 	d.disk.busy.Lock()
@@ -446,17 +460,17 @@ func TestStreamEndsWithTheDaemon(t *testing.T) {
 	defer stop()
 	d.handler.Finish(ctx)
 	if ctx.Err() != nil || d.handler.events.count() != 0 {
-		t.Errorf("%d streams are open: %v", d.handler.events.count(), ctx.Err())
+		d.Errorf("%d streams are open: %v", d.handler.events.count(), ctx.Err())
 	}
 	if used := d.handler.admission.used.Load(); used != 0 {
-		t.Errorf("%d bytes are still charged", used)
+		d.Errorf("%d bytes are still charged", used)
 	}
 }
 
 // Frames that a client sends together with its handshake are read.
 func TestStreamEarlyFrames(t *testing.T) {
 	d := newGuardedDoor(t)
-	base := d.serve()
+	base := d.serveInLoops()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
 	d.must(err)
 	defer conn.Close()
@@ -480,7 +494,7 @@ func TestStreamEarlyFrames(t *testing.T) {
 func TestStreamScarce(t *testing.T) {
 	d := newGuardedDoor(t)
 	d.handler.admission.most = 8 * costMin
-	c := d.openStream(d.serve(), "gateway", "?producer=gw-1")
+	c := d.openStream(d.serveInLoops(), "gateway", "?producer=gw-1")
 	c.send(1, streamBatch("connect pa d1"))
 	c.expect("1: accepted 1")
 	hasShrunk := false

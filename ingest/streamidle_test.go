@@ -15,6 +15,7 @@ func TestIdleStreamsAreSmall(t *testing.T) {
 	}
 	const streams, bytesMax = 300, 16 << 10
 	d := newGuardedDoor(t)
+	d.serveInLoops()
 	token := d.engine.Catalogue().Token("gateway")
 	taken := func() int64 {
 		runtime.GC()

@@ -1,10 +1,8 @@
 package ingest
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
-	"os"
 	"time"
 
 	"github.com/meterd/meterd/event"
@@ -18,7 +16,7 @@ import (
 
 type closeCode = websocket.Code
 
-// streamReader is what the reader of a stream owns.
+// streamReader is what reading from a stream needs. The loop owns it, and while isAside is true the goroutine of aside.
 type streamReader struct {
 	in       []byte // the buffer; what is not decided yet is in[from:to]
 	from, to int
@@ -34,66 +32,109 @@ type streamReader struct {
 	partSince  time.Time
 	partBytes  int
 
-	turn []inFlight // decided, not in the queue yet
-}
-
-// receive reads until the stream ends.
-func (s *eventStream) receive() {
-	var e *ending
-	for e == nil {
-		e = s.take()
-		s.store()
-		if e == nil {
-			e = s.readMore()
-		}
-	}
-	s.h.admission.give(s.charged + s.ahead + int64(cap(s.fragments)))
-	s.fragments = nil
-	s.mu.Lock()
-	s.end = e
-	s.mu.Unlock()
-	close(s.read)
-	signal(s.wake)
-}
-
-// signal makes sure that who waits on c runs once more; it never blocks.
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
+	decided    inFlight // what the running frame decided, for enqueue
+	hasDecided bool
 }
 
 func violates(code closeCode, format string, args ...any) *ending {
 	return &ending{code: code, reason: fmt.Sprintf(format, args...)}
 }
 
-// take handles the frames that have arrived whole. It returns why the stream ends, nil if it does not.
-func (s *eventStream) take() *ending {
-	for {
-		b := s.in[s.from:s.to]
-		h, n, err := websocket.ParseHeader(b)
-		if err != nil {
-			return violates(websocket.CloseProtocol, "this is no WebSocket frame: %v", err)
+// errMustWait is returned instead of waiting, by what may not wait. Nothing has changed then: the same is done aside.
+var errMustWait = &ending{}
+
+// advance reads frames and decides batches until nothing more has arrived, something must be waited for, or the turn is
+// over.
+func (s *eventStream) advance() {
+	for turn := 0; s.ending == nil && !s.isAside; turn++ {
+		if turn == turnRequests {
+			s.loop.list(s)
+			return
 		}
-		if n == 0 {
-			s.need = len(b) + 1
-			return nil
+		isNext, e := s.take()
+		if s.isAside || s.isHeld {
+			return
 		}
-		if e := s.check(&h); e != nil {
-			return e
+		s.enqueue()
+		switch {
+		case e != nil:
+			s.finish(e)
+		case !isNext && !s.readMore():
+			return
 		}
-		whole := n + int(h.Length)
-		if s.need = whole; whole > len(b) {
-			return nil
-		}
-		s.from += whole
-		s.partSince = time.Time{}
-		payload := b[n:whole]
-		websocket.Mask(payload, h.Mask)
-		if e := s.frame(&h, payload); e != nil {
-			return e
-		}
+	}
+}
+
+// take handles the next frame if it has arrived whole, and returns true then. Frames that may take long are handled
+// aside. A batch is left where it is while no more may be in flight.
+func (s *eventStream) take() (isNext bool, e *ending) {
+	if s.isHeld {
+		s.isHeld, s.heardAt = false, s.loop.now
+	}
+	b := s.in[s.from:s.to]
+	h, n, err := websocket.ParseHeader(b)
+	switch {
+	case err != nil:
+		return false, violates(websocket.CloseProtocol, "this is no WebSocket frame: %v", err)
+	case n == 0:
+		s.need = len(b) + 1
+		return false, nil
+	}
+	if e := s.check(&h); e != nil {
+		return false, e
+	}
+	whole := n + int(h.Length)
+	if s.need = whole; whole > len(b) {
+		return false, nil
+	}
+	if inFlight := s.inFlight.Load(); !h.Opcode.IsControl() && inFlight >= s.credit && inFlight < streamCredit {
+		s.isHeld = true
+		return false, nil
+	}
+	s.from += whole
+	s.partSince = time.Time{}
+	payload := b[n:whole]
+	isWhole := h.Final && !s.isFragment
+	if !h.Opcode.IsControl() && (!isWhole || len(payload) > streamBytesInLoop) {
+		isFinal, mask := h.Final, h.Mask
+		s.aside(func() *ending {
+			websocket.Mask(payload, mask)
+			return s.data(isFinal, payload)
+		})
+		return false, nil
+	}
+	websocket.Mask(payload, h.Mask)
+	if h.Opcode.IsControl() {
+		return true, s.control(&h, payload)
+	}
+	if e = s.message(payload, false); e == errMustWait {
+		s.setCredit()
+		s.aside(func() *ending { return s.message(payload, true) })
+		return false, nil
+	}
+	return true, e
+}
+
+// aside has a goroutine do what may wait or take long; it owns the reader until the loop calls finishAside. Meanwhile
+// nothing is read from the stream, and answers are sent.
+func (s *eventStream) aside(do func() *ending) {
+	s.isAside = true
+	s.loop.streams.asides++
+	go func() {
+		s.asideEnding = do()
+		s.isAsideDone.Store(true)
+		s.loop.post(s)
+	}()
+}
+
+// finishAside takes over what the goroutine of aside did.
+func (s *eventStream) finishAside() {
+	s.isAside = false
+	s.loop.streams.asides--
+	s.heardAt = s.loop.now
+	s.enqueue()
+	if e := s.asideEnding; e != nil {
+		s.finish(e)
 	}
 }
 
@@ -114,20 +155,12 @@ func (s *eventStream) check(h *websocket.Header) *ending {
 	return nil
 }
 
-// frame handles one WebSocket frame.
-func (s *eventStream) frame(h *websocket.Header, payload []byte) *ending {
+// control handles a frame that is no part of a message.
+func (s *eventStream) control(h *websocket.Header, payload []byte) *ending {
 	switch h.Opcode {
 	case websocket.Ping:
-		s.mu.Lock()
 		s.pong = append(s.pong[:0:0], payload...)
-		if s.pong == nil {
-			s.pong = []byte{}
-		}
-		s.mu.Unlock()
-		signal(s.wake)
-		return nil
-	case websocket.Pong:
-		return nil
+		s.isPongDue = true
 	case websocket.Close:
 		code, _, err := websocket.ParseClose(payload)
 		if err != nil {
@@ -135,8 +168,13 @@ func (s *eventStream) frame(h *websocket.Header, payload []byte) *ending {
 		}
 		return &ending{code: code, isClients: true}
 	}
-	if h.Final && !s.isFragment {
-		return s.message(payload)
+	return nil
+}
+
+// data handles a message, or a fragment of one. It may wait.
+func (s *eventStream) data(isFinal bool, payload []byte) *ending {
+	if isFinal && !s.isFragment {
+		return s.message(payload, true)
 	}
 	if !s.h.admission.take(int64(len(payload))) {
 		return violates(closeTryAgain, "there is no memory for a message in fragments")
@@ -144,10 +182,10 @@ func (s *eventStream) frame(h *websocket.Header, payload []byte) *ending {
 	before := cap(s.fragments)
 	s.fragments = append(s.fragments, payload...)
 	s.h.admission.give(int64(len(payload) - (cap(s.fragments) - before))) // What append takes beyond is charged, too.
-	if s.isFragment = !h.Final; s.isFragment {
+	if s.isFragment = !isFinal; s.isFragment {
 		return nil
 	}
-	e := s.message(s.fragments)
+	e := s.message(s.fragments, true)
 	s.h.admission.give(int64(cap(s.fragments)))
 	s.fragments = nil
 	return e
@@ -156,31 +194,30 @@ func (s *eventStream) frame(h *websocket.Header, payload []byte) *ending {
 // closeTryAgain is the WebSocket code of an overloaded server.
 const closeTryAgain closeCode = 1013
 
-// message handles one message of the client: a batch, or an ack of commands.
-func (s *eventStream) message(b []byte) *ending {
+// message handles one message of the client: a batch, or an ack of commands. Without mayWait it returns errMustWait if it
+// would have to wait for memory or the disk.
+func (s *eventStream) message(b []byte, mayWait bool) *ending {
 	f, err := wire.DecodeFrame(b)
 	if err != nil {
 		return violates(websocket.CloseInvalid, "a message is no meterd.v1.Frame: %v", err)
 	}
 	switch f.Kind {
 	case wire.FrameBatch:
-		return s.batch(&f, int64(len(b)))
+		return s.batch(&f, int64(len(b)), mayWait)
 	case wire.FrameAck:
 		n, err := wire.DecodeCount(f.Body)
 		if err != nil {
 			return violates(websocket.CloseInvalid, "an ack is no meterd.v1.Ack: %v", err)
 		}
-		s.mu.Lock()
-		s.acked += min(n, streamCommandsCredit-min(s.acked, streamCommandsCredit))
-		s.mu.Unlock()
-		signal(s.wake)
+		s.acked.Add(uint64(min(n, streamCommandsCredit)))
+		signal(s.acks)
 		return nil
 	}
 	return violates(websocket.ClosePolicy, "a gateway sends batches and acks, nothing else")
 }
 
-// batch decides a batch whose message has size bytes.
-func (s *eventStream) batch(f *wire.Frame, size int64) *ending {
+// batch decides a batch whose message has size bytes, and leaves it to enqueue.
+func (s *eventStream) batch(f *wire.Frame, size int64, mayWait bool) *ending {
 	n, inFlightBytes := s.inFlight.Load(), s.inFlightBytes.Load()
 	switch {
 	case n >= streamCredit:
@@ -189,15 +226,22 @@ func (s *eventStream) batch(f *wire.Frame, size int64) *ending {
 		return violates(websocket.ClosePolicy, "over %d bytes wait for their answers", int64(streamCreditBytes))
 	}
 	s.isBusy = true
-	c, e := s.admit(f)
-	if e != nil {
-		return e
-	}
-	problem := s.decode(c, f)
-	if problem == nil {
-		if c.readsLedger() {
-			s.store() // What was decided before does not wait for this read.
+	need := max(0, int64(max(len(f.Body), costMin/costFactor))*costFactor-s.ahead)
+	if mayWait {
+		if !s.h.admission.await(need, s.over) {
+			return &ending{isSilent: true}
 		}
+	} else if !s.h.admission.take(need) {
+		return errMustWait
+	}
+	c := s.h.calls.Get().(*call)
+	c.charged, s.ahead = s.ahead+need, 0
+	problem := s.decode(c, f, mayWait)
+	if !mayWait && (problem == errOverloaded || problem == nil && c.readsLedger()) {
+		c.release()
+		return errMustWait
+	}
+	if problem == nil {
 		if err := s.h.engine.Decide(&c.request); err != nil {
 			if problem = shard.ProblemOf(err); problem == nil {
 				c.release()
@@ -205,46 +249,38 @@ func (s *eventStream) batch(f *wire.Frame, size int64) *ending {
 			}
 		}
 	}
-	decided := inFlight{call: c, problem: problem, sequence: f.Sequence, bytes: size}
+	s.decided, s.hasDecided = inFlight{call: c, problem: problem, sequence: f.Sequence, bytes: size}, true
 	if problem != nil {
 		c.release()
-		decided.call = nil
+		s.decided.call = nil
 	}
-	s.inFlight.Add(1)
-	s.inFlightBytes.Add(size)
-	s.turn = append(s.turn, decided)
 	if problem != nil && problem.Code == event.Unauthorized {
 		return violates(websocket.ClosePolicy, "%s", problem.Detail)
 	}
 	return nil
 }
 
-// admit waits until another batch may be in flight and there is memory for it, and returns the call that holds it.
-func (s *eventStream) admit(f *wire.Frame) (*call, *ending) {
-	for s.inFlight.Load() >= s.credit.Load() {
-		s.store()
-		select {
-		case <-s.room:
-		case <-s.over:
-			return nil, &ending{isSilent: true}
-		}
+// enqueue puts what the last frame decided into the queue of answers, and has the loop wait for its group.
+func (s *eventStream) enqueue() {
+	if !s.hasDecided {
+		return
 	}
-	need := max(0, int64(max(len(f.Body), costMin/costFactor))*costFactor-s.ahead)
-	if !s.h.admission.take(need) {
-		s.store()
-		signal(s.wake) // The writer lowers the credit.
-		if !s.h.admission.await(need, s.over) {
-			return nil, &ending{isSilent: true}
-		}
+	d := s.decided
+	s.decided, s.hasDecided = inFlight{}, false
+	s.inFlight.Add(1)
+	s.inFlightBytes.Add(d.bytes)
+	s.queue = append(s.queue, d)
+	if d.call == nil {
+		return
 	}
-	c := s.h.calls.Get().(*call)
-	c.charged = s.ahead + need
-	s.ahead = 0
-	return c, nil
+	if d.call.isStored = d.call.request.IsDurable(); !d.call.isStored {
+		s.loop.await(pending{stream: s, call: d.call})
+	}
+	s.loop.count()
 }
 
 // decode makes the call one of the batch in f.
-func (s *eventStream) decode(c *call, f *wire.Frame) *event.Problem {
+func (s *eventStream) decode(c *call, f *wire.Frame, mayWait bool) *event.Problem {
 	c.format = s.format
 	c.request.Token, c.request.Account, c.request.Producer = s.token, s.token.AccountID, s.who.Producer
 	c.request.Claim = nil
@@ -260,11 +296,10 @@ func (s *eventStream) decode(c *call, f *wire.Frame) *event.Problem {
 		c.request.Claim = &c.claim
 	}
 	problem := c.decode(f.Body)
-	if problem == errOverloaded { // There was no memory for the events. All of it is waited for at once.
+	if problem == errOverloaded && mayWait { // There was no memory for the events. All of it is waited for at once.
 		need := c.charged + int64(len(c.batch.Events))*eventCost
 		s.h.admission.give(c.charged)
 		c.charged = 0
-		s.store()
 		if s.h.admission.await(need, s.over) {
 			c.charged, problem = need, nil
 		}
@@ -272,76 +307,52 @@ func (s *eventStream) decode(c *call, f *wire.Frame) *event.Problem {
 	return problem
 }
 
-// store puts what was decided into the queue and has it stored. The writer is woken when it is durable.
-func (s *eventStream) store() {
-	if len(s.turn) == 0 {
-		return
+// readMore reads what has arrived. It returns false if nothing has, if the stream is over, or if there must be memory
+// first.
+func (s *eventStream) readMore() bool {
+	l := s.loop
+	if s.from == s.to {
+		s.shrink()
 	}
-	isDue := false
-	s.mu.Lock() // The writer takes nothing from the queue, and gives no call away, before it is watched.
-	for i := range s.turn {
-		c := s.turn[i].call
-		isDue = c == nil || !s.h.engine.Watch(&c.request, s.wake) || isDue
+	isPart := s.to > s.from || s.isFragment
+	if isPart && (s.partSince.IsZero() || s.partBytes >= progressBytes) {
+		s.partSince, s.partBytes = l.now, 0
 	}
-	s.queue = append(s.queue, s.turn...)
-	s.mu.Unlock()
-	clear(s.turn)
-	s.turn = s.turn[:0]
-	if isDue {
-		signal(s.wake)
+	if !s.isReadable || !s.makeRoom() {
+		return false
 	}
-}
-
-// readMore reads what has arrived, at least one byte.
-func (s *eventStream) readMore() *ending {
-	if !s.makeRoom() {
-		return &ending{isSilent: true}
+	room := s.in[s.to:]
+	n, err := s.carrier.read(room[:min(len(room), streamBufferKept)])
+	switch {
+	case isNothingYet(err):
+		s.isReadable = false
+		return false
+	case err != nil || n == 0:
+		s.finish(&ending{isSilent: true})
+		return false
 	}
-	now := time.Now()
-	deadline := now.Add(streamIdleTimeout)
-	if isPart := s.to > s.from || s.isFragment; isPart {
-		if s.partSince.IsZero() || s.partBytes >= progressBytes {
-			s.partSince, s.partBytes = now, 0
-		}
-		deadline = s.partSince.Add(readTimeout)
-	}
-	_ = s.conn.SetReadDeadline(deadline) // It fails on a closed connection, as reading will.
-	select {
-	case <-s.over: // After the deadline was set: who closes over sets it anew.
-		return &ending{isSilent: true}
-	default:
-	}
-	n, err := s.conn.Read(s.in[s.to:])
 	s.to += n
 	s.partBytes += n
-	s.isFull = s.to == len(s.in)
-	switch {
-	case n > 0 || err == nil:
-		return nil
-	case !errors.Is(err, os.ErrDeadlineExceeded):
-		return &ending{isSilent: true}
-	case s.partSince.IsZero():
-		return violates(websocket.ClosePolicy, "nothing came within %s, not even a pong", streamIdleTimeout)
-	}
-	return violates(websocket.ClosePolicy, "less than %d bytes of a message came within %s", progressBytes, readTimeout)
+	s.heardAt = l.now
+	s.isFull = n == len(room)
+	s.isReadable = s.hasHung || n == min(len(room), streamBufferKept) // A shorter read has emptied the socket.
+	return true
 }
 
-// makeRoom makes room in the buffer for s.need bytes, or for more of those that have arrived. It returns false if the
-// stream ends before there is memory for it.
-func (s *eventStream) makeRoom() bool {
-	have := s.to - s.from
-	if have == 0 {
-		s.from, s.to = 0, 0
-		if isLarge := len(s.in) > streamBufferKept || len(s.in) > streamBufferFree && s.h.admission.isHalfFull(); isLarge ||
-			!s.isBusy && len(s.in) > streamBufferIdle {
-			s.h.admission.give(s.charged)
-			s.in, s.charged = s.idle[:], 0
-			if !s.isBusy {
-				s.turn = nil
-			}
-		}
-		s.isBusy = false
+// shrink gives back a buffer that is empty and larger than the stream needs now.
+func (s *eventStream) shrink() {
+	s.from, s.to = 0, 0
+	if isLarge := len(s.in) > streamBufferKept || len(s.in) > streamBufferFree && s.h.admission.isHalfFull(); isLarge ||
+		!s.isBusy && len(s.in) > streamBufferIdle {
+		s.h.admission.give(s.charged)
+		s.in, s.charged = s.idle[:], 0
 	}
+	s.isBusy = false
+}
+
+// makeRoom makes room in the buffer for s.need bytes, or for more of those that have arrived. It returns false if that
+// is done aside.
+func (s *eventStream) makeRoom() bool {
 	switch size := len(s.in); {
 	case s.need > streamBufferKept && s.need > size:
 		return s.grow(s.need)
@@ -356,37 +367,39 @@ func (s *eventStream) makeRoom() bool {
 	return true
 }
 
-// grow gives the stream a buffer of size bytes. One above streamBufferFree that is needed is charged together with what
-// the call of its message will need, so that who has a large message does not wait a second time; one that only takes
-// more at a time is left out if memory is short.
+// grow gives the stream a buffer of size bytes. One above streamBufferFree that is needed is waited for aside, and
+// charged together with what the call of its message will need, so that who has a large message does not wait a second
+// time; one that only takes more at a time is left out if memory is short.
 func (s *eventStream) grow(size int) bool {
 	more := int64(size) - s.charged
 	switch {
 	case size <= streamBufferFree:
 		s.h.admission.used.Add(more)
 	case s.need > len(s.in):
-		ahead := int64(s.need) * costFactor
-		if !s.h.admission.await(more+ahead-s.ahead, s.over) {
-			return false
-		}
-		s.ahead = ahead
+		s.aside(func() *ending {
+			ahead := int64(s.need) * costFactor
+			if !s.h.admission.await(more+ahead-s.ahead, s.over) {
+				return &ending{isSilent: true}
+			}
+			s.ahead = ahead
+			s.resize(size, more)
+			return nil
+		})
+		return false
 	case s.h.admission.isHalfFull() || !s.h.admission.take(more):
-		size = len(s.in)
-		more = 0
+		size, more = len(s.in), 0
 	}
+	s.resize(size, more)
+	return true
+}
+
+// resize moves what was read into a buffer of size bytes, for which more bytes of the budget were taken.
+func (s *eventStream) resize(size int, more int64) {
 	s.charged += more
 	in := s.in
 	if size != len(in) {
 		in = make([]byte, size)
 	}
 	s.to = copy(in, s.in[s.from:s.to])
-	s.in, s.from = in, 0
-	return true
-}
-
-// takePong returns the payload that a pong must have, nil if none is due. s.mu is held.
-func (s *eventStream) takePong() []byte {
-	pong := s.pong
-	s.pong = nil
-	return pong
+	s.in, s.from, s.isFull = in, 0, false
 }

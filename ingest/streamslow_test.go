@@ -23,6 +23,13 @@ func toldStream(t *testing.T, commands int, validity time.Duration) (*eventStrea
 	<-done
 	near, far := net.Pipe()
 	s := newEventStream(told.h, told.token, nil)
+	t.Cleanup(func() { // This ends the loop.
+		select {
+		case <-s.h.streams.closing:
+		default:
+			s.h.Close()
+		}
+	})
 	told.h.admission.most = admissionBytesDefault
 	s.start(near)
 	return s, far
@@ -176,6 +183,7 @@ func TestStreamDoesNotAllocate(t *testing.T) {
 		t.Skip("the race detector makes pools forget")
 	}
 	d := newGuardedDoor(t)
+	d.serveInLoops()
 	near, far := pair(t)
 	conn, err := far.conn()
 	d.must(err)

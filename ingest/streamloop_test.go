@@ -1,0 +1,173 @@
+package ingest
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	library "github.com/fasthttp/websocket"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/event/wire"
+)
+
+// manualLoop is a loop whose steps the test calls, for streams on socket pairs.
+type manualLoop struct {
+	*loopDoor
+	*loop
+}
+
+func newManualLoop(t *testing.T) *manualLoop {
+	d := &loopDoor{guardedDoor: newGuardedDoor(t)}
+	d.ask(d.handler, "gateway", connect("pa"))
+	m := &manualLoop{d, d.loop()}
+	d.handler.events.serveWith([]*loop{m.loop})
+	return m
+}
+
+// stream opens a stream and reads its welcome.
+func (m *manualLoop) stream() (s *eventStream, near net.Conn) {
+	m.Helper()
+	near, far := pair(m.T)
+	conn, err := far.conn()
+	m.must(err)
+	s = newEventStream(m.handler, m.engine.Catalogue().Token("gateway"), nil)
+	s.start(conn)
+	m.step()
+	welcome := wire.Frame{Kind: wire.FrameWelcome, Body: wire.AppendWelcome(nil, &s.welcome)}
+	_, err = io.ReadFull(near, make([]byte, 2+welcome.Bytes()))
+	m.must(err)
+	return s, near
+}
+
+// until steps until ok returns true.
+func (m *manualLoop) until(ok func() bool) {
+	for !ok() {
+		if !m.step() && !m.store() {
+			runtime.Gosched() // Nothing wakes the loop when more arrives: its watch is not running.
+		}
+	}
+}
+
+// A loop decides what has arrived on all of its streams before it has any of it stored: it becomes one group, together
+// with requests over HTTP.
+func TestStreamsShareAGroup(t *testing.T) {
+	const streams = 40
+	m := newManualLoop(t)
+	var ends []net.Conn
+	for range streams {
+		_, near := m.stream()
+		ends = append(ends, near)
+	}
+	one, far := pair(t)
+	_, err := io.WriteString(one, m.up())
+	m.must(err)
+	m.add(far)
+	before := m.disk.groups.Load()
+	for _, near := range ends {
+		_, err := near.Write(append(rawBatch(0, streamBatch("up pa d")), rawBatch(0, streamBatch("up pa d"))...))
+		m.must(err)
+	}
+	for m.step() {
+	}
+	if len(m.waiting) != 2*streams+1 || m.unwatched != 2*streams+1 {
+		t.Fatalf("%d decided, %d of them not being stored", len(m.waiting), m.unwatched)
+	}
+	m.until(func() bool { return len(m.waiting)+len(m.streams.listed) == 0 })
+	answer := wire.Frame{Kind: wire.FrameAnswer, Body: []byte{8, 1}}
+	for _, near := range ends {
+		_, err := io.ReadFull(near, make([]byte, 2*(2+answer.Bytes())))
+		m.must(err)
+	}
+	if n := m.disk.groups.Load() - before; n != 1 {
+		t.Errorf("%d groups, want one", n)
+	}
+}
+
+// upsOf is a batch of events of one device.
+func upsOf(device string, events int) []byte {
+	batch := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "pa")
+	batch = protowire.AppendString(protowire.AppendTag(batch, 2, protowire.BytesType), device)
+	types := bytes.Repeat([]byte{byte(event.Up)}, events)
+	return protowire.AppendBytes(protowire.AppendTag(batch, 3, protowire.BytesType), types)
+}
+
+// A stream whose message has to wait for memory holds up no other stream of its loop.
+func TestStreamWaitsAside(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // One loop.
+	d := newGuardedDoor(t)
+	base := d.serveInLoops()
+	one, other := d.openStream(base, "gateway", ""), d.openStream(base, "gateway", "")
+	a := &d.handler.admission
+	taken := a.most - 4*costMin
+	if !a.take(taken) {
+		t.Fatal("the budget is not free")
+	}
+	one.send(0, streamBatch("connect pa d1"))
+	one.send(0, upsOf("d1", 5000))
+	for a.waiting.Load() == 0 {
+		runtime.Gosched()
+	}
+	for range 10 {
+		other.send(0, streamBatch("connect pa d2"))
+		for other.said() != "0: accepted 1" { // The credit is lowered first.
+		}
+	}
+	a.give(taken)
+	for _, want := range []string{"0: accepted 1", "0: accepted 1500, 1500 message_quota_exceeded"} {
+		said := one.said()
+		for len(said) > 6 && said[:6] == "credit" {
+			said = one.said()
+		}
+		if len(said) < len(want) || said[:len(want)] != want {
+			t.Fatalf("%.60q came, want %q", said, want)
+		}
+	}
+}
+
+// A client that reads nothing while an answer waits is disconnected; what it held is free then.
+func TestStreamSlowReaderOfASocket(t *testing.T) {
+	m := newManualLoop(t)
+	s, near := m.stream()
+	sent := make(chan error, 1)
+	go func() {
+		_, err := near.Write(rawBatch(0, upsOf("unknown", event.EventsMax)))
+		sent <- err
+	}()
+	m.until(func() bool { return len(s.out) > 0 })
+	m.must(<-sent)
+	began := s.outSince
+	m.now = began.Add(streamWriteTimeout - time.Nanosecond)
+	if m.sweep(); m.handler.events.count() != 1 || s.ending != nil {
+		t.Fatal("it was disconnected too early")
+	}
+	m.now = began.Add(streamWriteTimeout)
+	m.sweep()
+	m.runStreams()
+	if n, used := m.handler.events.count(), m.handler.admission.used.Load(); n != 0 || used != 0 {
+		t.Errorf("%d streams are open, %d bytes are charged", n, used)
+	}
+	if _, err := io.Copy(io.Discard, near); err != nil {
+		t.Errorf("it did not end: %v", err)
+	}
+}
+
+// Over TLS a stream is relayed, and closed in the same way.
+func TestStreamRelayedEnds(t *testing.T) {
+	d := newGuardedDoor(t)
+	base := d.serve()
+	c := d.openStream(base, "gateway", "?producer=gw-1")
+	c.send(1, streamBatch("connect pa d1"))
+	c.send(2, upsOf("d1", 70_000)) // More than a batch may have.
+	c.expect("1: accepted 1", "2: 413 body_too_large")
+	d.must(c.conn.WriteControl(library.CloseMessage, library.FormatCloseMessage(1000, ""), time.Now().Add(patience)))
+	c.closed(1000, "")
+	<-d.handler.events.ended()
+	if used := d.handler.admission.used.Load(); used != 0 {
+		t.Errorf("%d bytes are still charged", used)
+	}
+}

@@ -78,7 +78,7 @@ const (
 	// streamWriteTimeout disconnects a client that does not read its commands.
 	streamWriteTimeout = 30 * time.Second
 
-	// eventStreamsMax bounds the event streams: an idle one takes about 16 KiB, so all of them take 256 MiB.
+	// eventStreamsMax bounds the event streams: an idle one takes about 10 KiB, so all of them take 160 MiB.
 	eventStreamsMax = 16 << 10
 	// streamCredit is how many batches a stream may have in flight: as many as a producer may have over HTTP.
 	streamCredit = 64

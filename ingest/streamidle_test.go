@@ -13,7 +13,7 @@ func TestIdleStreamsAreSmall(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector takes memory for each goroutine")
 	}
-	const streams, bytesMax = 300, 16 << 10
+	const streams, bytesMax = 300, 12 << 10
 	d := newGuardedDoor(t)
 	d.serveInLoops()
 	token := d.engine.Catalogue().Token("gateway")

@@ -159,7 +159,9 @@ func (s *eventStream) sweep() {
 	isReading := !s.isAside && !s.isHeld
 	switch {
 	case isReading && !s.partSince.IsZero() && now.Sub(s.partSince) >= readTimeout:
-		s.finish(violates(websocket.ClosePolicy, "less than %d bytes of a message came within %s", progressBytes, readTimeout))
+		s.finish(
+			violates(websocket.ClosePolicy, "less than %d bytes of a message came within %s", progressBytes, readTimeout),
+		)
 	case isReading && s.partSince.IsZero() && now.Sub(s.heardAt) >= streamIdleTimeout:
 		s.finish(violates(websocket.ClosePolicy, "nothing came within %s, not even a pong", streamIdleTimeout))
 	case now.Sub(s.pingedAt) >= heartbeatEvery:

@@ -74,8 +74,12 @@ func (l *loop) handle(events []epollEvent) {
 			continue // It was closed after the event.
 		}
 		if s := c.stream; s != nil {
-			s.isReadable = s.isReadable || mayRead(e)
-			s.hasHung = s.hasHung || hasHung(e)
+			if hasHung(e) {
+				s.hasHung.Store(true)
+			}
+			if mayRead(e) {
+				s.mayRead()
+			}
 			l.list(s)
 			continue
 		}

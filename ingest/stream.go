@@ -218,15 +218,15 @@ type eventStream struct {
 	loop    *loop
 
 	carrier       carrier
-	isOpen        bool // the loop serves it
-	isListed      bool // the loop runs it in this step or the next one
-	isReadable    bool // there may be more to read
-	hasHung       bool // reading will end
-	isHeld        bool // the next batch waits until fewer are in flight
-	isAside       bool // a goroutine of aside owns the reader
+	isOpen        bool        // the loop serves it
+	isListed      bool        // the loop runs it in this step or the next one
+	hasHung       atomic.Bool // reading will end
+	wasReadable   bool        // isReadable, while aside owns that
+	isHeld        bool        // the next batch waits until fewer are in flight
+	isAside       bool        // a goroutine of aside owns the reader
 	heardAt       time.Time
 	pingedAt      time.Time
-	credit        int32        // batches that may be in flight
+	credit        atomic.Int32 // batches that may be in flight
 	inFlight      atomic.Int32 // batches that were read, and whose answers are not being written yet
 	inFlightBytes atomic.Int64 // bytes of their messages
 
@@ -237,10 +237,6 @@ type eventStream struct {
 	closeBy   time.Time
 	left      int64 // bytes that are read at most before the client answers the close frame
 	skip      int64 // bytes of a payload that is passed over
-
-	// Of aside: set before isAsideDone is.
-	asideEnding *ending
-	isAsideDone atomic.Bool
 
 	isSettleDone atomic.Bool // the goroutine of settle has ended
 
@@ -276,8 +272,8 @@ type ending struct {
 }
 
 func newEventStream(h *Handler, token *access.Token, producer []byte) *eventStream {
-	return &eventStream{
-		h: h, token: token, format: batchFormat(), credit: streamCredit,
+	s := &eventStream{
+		h: h, token: token, format: batchFormat(),
 		who:  shard.Listener{Account: token.AccountID, Producer: producer, HasProducer: producer != nil},
 		over: make(chan struct{}), told: make(chan []byte, 1), acks: make(chan struct{}, 1),
 		welcome: wire.Welcome{
@@ -286,6 +282,8 @@ func newEventStream(h *Handler, token *access.Token, producer []byte) *eventStre
 			CommandsCredit: streamCommandsCredit,
 		},
 	}
+	s.credit.Store(streamCredit)
+	return s
 }
 
 // start gives the stream and its hijacked connection to a loop, and returns at once: fasthttp's goroutine, its buffers
@@ -304,7 +302,7 @@ func (s *eventStream) start(hijacked net.Conn) {
 		s.takeEarly(hijacked)
 	}
 	s.carrier = s.loop.carry(conn, s)
-	s.loop.post(s)
+	s.loop.post(news{stream: s})
 }
 
 // takeEarly takes the bytes that fasthttp has read beyond the request: a client may send frames before it has read that

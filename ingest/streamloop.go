@@ -10,10 +10,20 @@ import (
 // streamsOfLoop are the event streams of a loop. The loop's goroutine owns the fields, but for posted.
 type streamsOfLoop struct {
 	open    map[*eventStream]struct{}
-	posted  []*eventStream  // guarded by the loop's mu: they have news of other goroutines
+	posted  []news          // guarded by the loop's mu: of other goroutines
 	listed  []*eventStream  // there is something to do for them
-	asides  int             // goroutines that decide a message
+	asides  int             // goroutines that decide messages
 	closing <-chan struct{} // closed when the daemon stops; nil once the streams have been told
+}
+
+// news is what another goroutine has for a stream: a batch that it decided, the end of aside, or what the stream's
+// fields say.
+type news struct {
+	stream     *eventStream
+	decided    inFlight // if isBatch is true
+	ending     *ending  // if isAsideEnd is true: why the stream ends, nil if it does not
+	isBatch    bool
+	isAsideEnd bool
 }
 
 // carry returns what moves the bytes of conn for a stream of the loop.
@@ -23,13 +33,13 @@ func (l *loop) carry(conn net.Conn, s *eventStream) carrier {
 			return own
 		}
 	}
-	return newRelay(conn, l.h.streams.closing, func() { l.post(s) })
+	return newRelay(conn, l.h.streams.closing, func() { l.post(news{stream: s}) })
 }
 
-// post tells the loop that there is news of s. Any goroutine may call it.
-func (l *loop) post(s *eventStream) {
+// post tells the loop the news, in this order. Any goroutine may call it.
+func (l *loop) post(list ...news) {
 	l.mu.Lock()
-	l.streams.posted = append(l.streams.posted, s)
+	l.streams.posted = append(l.streams.posted, list...)
 	l.mu.Unlock()
 	l.signal()
 }
@@ -43,19 +53,24 @@ func (l *loop) list(s *eventStream) {
 }
 
 // takePosted takes the news of other goroutines.
-func (l *loop) takePosted(posted []*eventStream) {
-	for _, s := range posted {
-		if s.isGone {
+func (l *loop) takePosted(posted []news) {
+	for i := range posted {
+		n := &posted[i]
+		s := n.stream
+		switch l.list(s); {
+		case s.isGone:
 			continue
-		}
-		if !s.isOpen {
+		case n.isBatch:
+			s.enqueue(&n.decided)
+			continue
+		case n.isAsideEnd:
+			s.finishAside(n.ending)
+			continue
+		case !s.isOpen:
 			l.openStream(s)
 		}
 		if _, isRelay := s.carrier.(*relay); isRelay {
-			s.isReadable = true
-		}
-		if s.isAsideDone.Swap(false) {
-			s.finishAside()
+			s.mayRead()
 		}
 		if s.isSettleDone.Swap(false) {
 			s.isSettling, s.queue[0].isSettled = false, true
@@ -63,7 +78,15 @@ func (l *loop) takePosted(posted []*eventStream) {
 		if e := s.stopped.Swap(nil); e != nil {
 			s.finish(e)
 		}
-		l.list(s)
+	}
+}
+
+// mayRead notes that there may be something to read.
+func (s *eventStream) mayRead() {
+	if s.isAside {
+		s.wasReadable = true
+	} else {
+		s.isReadable = true
 	}
 }
 
@@ -105,6 +128,9 @@ func (l *loop) runStreams() bool {
 func (s *eventStream) run() {
 	if s.isGone {
 		return
+	}
+	if s.isHeld {
+		s.isHeld, s.heardAt = false, s.loop.now
 	}
 	if s.isClosing {
 		s.flush()

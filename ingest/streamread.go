@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"fmt"
-	"math/bits"
 	"time"
 
 	"github.com/meterd/meterd/event"
@@ -32,8 +31,8 @@ type streamReader struct {
 	partSince  time.Time
 	partBytes  int
 
-	decided    inFlight // what the running frame decided, for enqueue
-	hasDecided bool
+	isReadable bool   // there may be more to read
+	turn       []news // batches that were decided aside, and not handed to the loop yet
 }
 
 func violates(code closeCode, format string, args ...any) *ending {
@@ -51,89 +50,145 @@ func (s *eventStream) advance() {
 			s.loop.list(s)
 			return
 		}
-		isNext, e := s.take()
-		if s.isAside || s.isHeld {
-			return
-		}
-		s.enqueue()
+		h, payload, e := s.next()
 		switch {
 		case e != nil:
-			s.finish(e)
-		case !isNext && !s.readMore():
+		case payload == nil:
+			isMore := false
+			if isMore, e = s.readMore(s.loop.now, false); !isMore && e == nil {
+				return
+			}
+		case h.Opcode.IsControl():
+			s.pass()
+			websocket.Mask(payload, h.Mask)
+			e = s.control(&h, payload)
+		case s.mustHold():
+			s.isHeld = true
 			return
+		default:
+			s.pass()
+			e = s.message(&h, payload)
+		}
+		if e != nil {
+			s.finish(e)
 		}
 	}
 }
 
-// take handles the next frame if it has arrived whole, and returns true then. Frames that may take long are handled
-// aside. A batch is left where it is while no more may be in flight.
-func (s *eventStream) take() (isNext bool, e *ending) {
-	if s.isHeld {
-		s.isHeld, s.heardAt = false, s.loop.now
-	}
+// next finds the next frame. It returns a nil payload if the frame has not arrived whole.
+func (s *eventStream) next() (h websocket.Header, payload []byte, e *ending) {
 	b := s.in[s.from:s.to]
 	h, n, err := websocket.ParseHeader(b)
 	switch {
 	case err != nil:
-		return false, violates(websocket.CloseProtocol, "this is no WebSocket frame: %v", err)
+		return h, nil, violates(websocket.CloseProtocol, "this is no WebSocket frame: %v", err)
 	case n == 0:
 		s.need = len(b) + 1
-		return false, nil
+		return h, nil, nil
 	}
 	if e := s.check(&h); e != nil {
-		return false, e
+		return h, nil, e
 	}
-	whole := n + int(h.Length)
-	if s.need = whole; whole > len(b) {
-		return false, nil
+	if s.need = n + int(h.Length); s.need > len(b) {
+		return h, nil, nil
 	}
-	if inFlight := s.inFlight.Load(); !h.Opcode.IsControl() && inFlight >= s.credit && inFlight < streamCredit {
-		s.isHeld = true
-		return false, nil
-	}
-	s.from += whole
-	s.partSince = time.Time{}
-	payload := b[n:whole]
-	isWhole := h.Final && !s.isFragment
-	if !h.Opcode.IsControl() && (!isWhole || len(payload) > streamBytesInLoop) {
-		isFinal, mask := h.Final, h.Mask
-		s.aside(func() *ending {
-			websocket.Mask(payload, mask)
-			return s.data(isFinal, payload)
-		})
-		return false, nil
-	}
-	websocket.Mask(payload, h.Mask)
-	if h.Opcode.IsControl() {
-		return true, s.control(&h, payload)
-	}
-	if e = s.message(payload, false); e == errMustWait {
-		s.setCredit()
-		s.aside(func() *ending { return s.message(payload, true) })
-		return false, nil
-	}
-	return true, e
+	return h, b[n:s.need], nil
 }
 
-// aside has a goroutine do what may wait or take long; it owns the reader until the loop calls finishAside. Meanwhile
-// nothing is read from the stream, and answers are sent.
+// pass goes on behind the frame that next has found.
+func (s *eventStream) pass() {
+	s.from += s.need
+	s.partSince = time.Time{}
+}
+
+// mustHold reports whether the next batch has to wait until fewer are in flight. More than Welcome allows are not waited
+// for.
+func (s *eventStream) mustHold() bool {
+	n := s.inFlight.Load()
+	return n >= s.credit.Load() && n < streamCredit
+}
+
+// message handles a message, or a fragment of one: aside if that may take long, or must wait.
+func (s *eventStream) message(h *websocket.Header, payload []byte) *ending {
+	isFinal, mask := h.Final, h.Mask
+	if !isFinal || s.isFragment || len(payload) > streamBytesInLoop {
+		s.aside(func() *ending { return s.data(isFinal, mask, payload) })
+		return nil
+	}
+	websocket.Mask(payload, mask)
+	e := s.decide(payload, false)
+	if e == errMustWait {
+		s.setCredit()
+		s.aside(func() *ending { return s.decide(payload, true) })
+		return nil
+	}
+	return e
+}
+
+// aside has a goroutine do what may wait or take long, and go on with the messages that have arrived behind it. It owns
+// the reader until the loop calls finishAside. Answers are sent meanwhile.
 func (s *eventStream) aside(do func() *ending) {
 	s.isAside = true
 	s.loop.streams.asides++
 	go func() {
-		s.asideEnding = do()
-		s.isAsideDone.Store(true)
-		s.loop.post(s)
+		e := do()
+		for turn := 1; e == nil && turn < streamCredit && !s.isOver(); turn++ {
+			h, payload, wrong := s.next()
+			if e = wrong; e != nil {
+				break
+			}
+			if payload == nil {
+				s.store() // Everything that has arrived is decided before it is stored.
+				isMore := false
+				if isMore, e = s.readMore(time.Now(), true); !isMore {
+					break
+				}
+				continue
+			}
+			if h.Opcode.IsControl() || s.mustHold() {
+				break
+			}
+			s.pass()
+			e = s.data(h.Final, h.Mask, payload)
+		}
+		s.store()
+		s.loop.post(news{stream: s, isAsideEnd: true, ending: e})
 	}()
 }
 
-// finishAside takes over what the goroutine of aside did.
-func (s *eventStream) finishAside() {
+// isOver reports whether the stream is to end.
+func (s *eventStream) isOver() bool {
+	select {
+	case <-s.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// store hands the loop what was decided aside, and has it stored.
+func (s *eventStream) store() {
+	if len(s.turn) == 0 {
+		return
+	}
+	for i := range s.turn {
+		if c := s.turn[i].decided.call; c != nil {
+			s.h.engine.Watch(&c.request, s.loop.wake) // The loop looks whether it is durable already.
+		}
+	}
+	s.loop.post(s.turn...)
+	clear(s.turn)
+	s.turn = s.turn[:0]
+}
+
+// finishAside takes over from the goroutine of aside.
+func (s *eventStream) finishAside(e *ending) {
 	s.isAside = false
 	s.loop.streams.asides--
 	s.heardAt = s.loop.now
-	s.enqueue()
-	if e := s.asideEnding; e != nil {
+	s.isReadable = s.isReadable || s.wasReadable
+	s.wasReadable = false
+	if e != nil {
 		s.finish(e)
 	}
 }
@@ -172,9 +227,10 @@ func (s *eventStream) control(h *websocket.Header, payload []byte) *ending {
 }
 
 // data handles a message, or a fragment of one. It may wait.
-func (s *eventStream) data(isFinal bool, payload []byte) *ending {
+func (s *eventStream) data(isFinal bool, mask [4]byte, payload []byte) *ending {
+	websocket.Mask(payload, mask)
 	if isFinal && !s.isFragment {
-		return s.message(payload, true)
+		return s.decide(payload, true)
 	}
 	if !s.h.admission.take(int64(len(payload))) {
 		return violates(closeTryAgain, "there is no memory for a message in fragments")
@@ -185,7 +241,7 @@ func (s *eventStream) data(isFinal bool, payload []byte) *ending {
 	if s.isFragment = !isFinal; s.isFragment {
 		return nil
 	}
-	e := s.message(s.fragments, true)
+	e := s.decide(s.fragments, true)
 	s.h.admission.give(int64(cap(s.fragments)))
 	s.fragments = nil
 	return e
@@ -194,9 +250,9 @@ func (s *eventStream) data(isFinal bool, payload []byte) *ending {
 // closeTryAgain is the WebSocket code of an overloaded server.
 const closeTryAgain closeCode = 1013
 
-// message handles one message of the client: a batch, or an ack of commands. Without mayWait it returns errMustWait if it
+// decide handles one message of the client: a batch, or an ack of commands. Without mayWait it returns errMustWait if it
 // would have to wait for memory or the disk.
-func (s *eventStream) message(b []byte, mayWait bool) *ending {
+func (s *eventStream) decide(b []byte, mayWait bool) *ending {
 	f, err := wire.DecodeFrame(b)
 	if err != nil {
 		return violates(websocket.CloseInvalid, "a message is no meterd.v1.Frame: %v", err)
@@ -216,7 +272,7 @@ func (s *eventStream) message(b []byte, mayWait bool) *ending {
 	return violates(websocket.ClosePolicy, "a gateway sends batches and acks, nothing else")
 }
 
-// batch decides a batch whose message has size bytes, and leaves it to enqueue.
+// batch decides a batch whose message has size bytes.
 func (s *eventStream) batch(f *wire.Frame, size int64, mayWait bool) *ending {
 	n, inFlightBytes := s.inFlight.Load(), s.inFlightBytes.Load()
 	switch {
@@ -227,12 +283,14 @@ func (s *eventStream) batch(f *wire.Frame, size int64, mayWait bool) *ending {
 	}
 	s.isBusy = true
 	need := max(0, int64(max(len(f.Body), costMin/costFactor))*costFactor-s.ahead)
-	if mayWait {
+	if !s.h.admission.take(need) {
+		if !mayWait {
+			return errMustWait
+		}
+		s.store()
 		if !s.h.admission.await(need, s.over) {
 			return &ending{isSilent: true}
 		}
-	} else if !s.h.admission.take(need) {
-		return errMustWait
 	}
 	c := s.h.calls.Get().(*call)
 	c.charged, s.ahead = s.ahead+need, 0
@@ -242,6 +300,9 @@ func (s *eventStream) batch(f *wire.Frame, size int64, mayWait bool) *ending {
 		return errMustWait
 	}
 	if problem == nil {
+		if mayWait && c.readsLedger() {
+			s.store() // What was decided before does not wait for this read.
+		}
 		if err := s.h.engine.Decide(&c.request); err != nil {
 			if problem = shard.ProblemOf(err); problem == nil {
 				c.release()
@@ -249,10 +310,17 @@ func (s *eventStream) batch(f *wire.Frame, size int64, mayWait bool) *ending {
 			}
 		}
 	}
-	s.decided, s.hasDecided = inFlight{call: c, problem: problem, sequence: f.Sequence, bytes: size}, true
+	d := inFlight{call: c, problem: problem, sequence: f.Sequence, bytes: size}
 	if problem != nil {
 		c.release()
-		s.decided.call = nil
+		d.call = nil
+	}
+	s.inFlight.Add(1)
+	s.inFlightBytes.Add(size)
+	if mayWait {
+		s.turn = append(s.turn, news{stream: s, decided: d, isBatch: true})
+	} else {
+		s.enqueue(&d)
 	}
 	if problem != nil && problem.Code == event.Unauthorized {
 		return violates(websocket.ClosePolicy, "%s", problem.Detail)
@@ -260,16 +328,9 @@ func (s *eventStream) batch(f *wire.Frame, size int64, mayWait bool) *ending {
 	return nil
 }
 
-// enqueue puts what the last frame decided into the queue of answers, and has the loop wait for its group.
-func (s *eventStream) enqueue() {
-	if !s.hasDecided {
-		return
-	}
-	d := s.decided
-	s.decided, s.hasDecided = inFlight{}, false
-	s.inFlight.Add(1)
-	s.inFlightBytes.Add(d.bytes)
-	s.queue = append(s.queue, d)
+// enqueue puts a batch into the queue of answers, and has the loop wait for its group.
+func (s *eventStream) enqueue(d *inFlight) {
+	s.queue = append(s.queue, *d)
 	if d.call == nil {
 		return
 	}
@@ -300,106 +361,10 @@ func (s *eventStream) decode(c *call, f *wire.Frame, mayWait bool) *event.Proble
 		need := c.charged + int64(len(c.batch.Events))*eventCost
 		s.h.admission.give(c.charged)
 		c.charged = 0
+		s.store()
 		if s.h.admission.await(need, s.over) {
 			c.charged, problem = need, nil
 		}
 	}
 	return problem
-}
-
-// readMore reads what has arrived. It returns false if nothing has, if the stream is over, or if there must be memory
-// first.
-func (s *eventStream) readMore() bool {
-	l := s.loop
-	if s.from == s.to {
-		s.shrink()
-	}
-	isPart := s.to > s.from || s.isFragment
-	if isPart && (s.partSince.IsZero() || s.partBytes >= progressBytes) {
-		s.partSince, s.partBytes = l.now, 0
-	}
-	if !s.isReadable || !s.makeRoom() {
-		return false
-	}
-	room := s.in[s.to:]
-	n, err := s.carrier.read(room[:min(len(room), streamBufferKept)])
-	switch {
-	case isNothingYet(err):
-		s.isReadable = false
-		return false
-	case err != nil || n == 0:
-		s.finish(&ending{isSilent: true})
-		return false
-	}
-	s.to += n
-	s.partBytes += n
-	s.heardAt = l.now
-	s.isFull = n == len(room)
-	s.isReadable = s.hasHung || n == min(len(room), streamBufferKept) // A shorter read has emptied the socket.
-	return true
-}
-
-// shrink gives back a buffer that is empty and larger than the stream needs now.
-func (s *eventStream) shrink() {
-	s.from, s.to = 0, 0
-	if isLarge := len(s.in) > streamBufferKept || len(s.in) > streamBufferFree && s.h.admission.isHalfFull(); isLarge ||
-		!s.isBusy && len(s.in) > streamBufferIdle {
-		s.h.admission.give(s.charged)
-		s.in, s.charged = s.idle[:], 0
-	}
-	s.isBusy = false
-}
-
-// makeRoom makes room in the buffer for s.need bytes, or for more of those that have arrived. It returns false if that
-// is done aside.
-func (s *eventStream) makeRoom() bool {
-	switch size := len(s.in); {
-	case s.need > streamBufferKept && s.need > size:
-		return s.grow(s.need)
-	case s.need > size:
-		return s.grow(max(1<<bits.Len(uint(s.need-1)), streamBufferIdle))
-	case s.isFull && size < streamBufferKept: // More has arrived.
-		return s.grow(min(4*size, streamBufferKept))
-	case s.from+s.need > size || s.to == size:
-		s.to = copy(s.in, s.in[s.from:s.to])
-		s.from = 0
-	}
-	return true
-}
-
-// grow gives the stream a buffer of size bytes. One above streamBufferFree that is needed is waited for aside, and
-// charged together with what the call of its message will need, so that who has a large message does not wait a second
-// time; one that only takes more at a time is left out if memory is short.
-func (s *eventStream) grow(size int) bool {
-	more := int64(size) - s.charged
-	switch {
-	case size <= streamBufferFree:
-		s.h.admission.used.Add(more)
-	case s.need > len(s.in):
-		s.aside(func() *ending {
-			ahead := int64(s.need) * costFactor
-			if !s.h.admission.await(more+ahead-s.ahead, s.over) {
-				return &ending{isSilent: true}
-			}
-			s.ahead = ahead
-			s.resize(size, more)
-			return nil
-		})
-		return false
-	case s.h.admission.isHalfFull() || !s.h.admission.take(more):
-		size, more = len(s.in), 0
-	}
-	s.resize(size, more)
-	return true
-}
-
-// resize moves what was read into a buffer of size bytes, for which more bytes of the budget were taken.
-func (s *eventStream) resize(size int, more int64) {
-	s.charged += more
-	in := s.in
-	if size != len(in) {
-		in = make([]byte, size)
-	}
-	s.to = copy(in, s.in[s.from:s.to])
-	s.in, s.from, s.isFull = in, 0, false
 }

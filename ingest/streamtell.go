@@ -33,7 +33,7 @@ func (s *eventStream) tell() {
 			credit -= len(list)
 			select {
 			case s.told <- appendCommands(nil, list):
-				s.loop.post(s)
+				s.loop.post(news{stream: s})
 			case <-s.over:
 				return
 			}
@@ -57,7 +57,7 @@ func (s *eventStream) tell() {
 // stop has the loop end the stream.
 func (s *eventStream) stop(e *ending) {
 	s.stopped.Store(e)
-	s.loop.post(s)
+	s.loop.post(news{stream: s})
 }
 
 func revoked() *ending {

@@ -56,7 +56,7 @@ func (s *eventStream) appendDue(b []byte) []byte {
 		s.isPingDue = false
 	}
 	if s.isCreditDue {
-		b = appendMessage(b, &wire.Frame{Kind: wire.FrameCredit, Body: wire.AppendCount(nil, uint32(s.credit))})
+		b = appendMessage(b, &wire.Frame{Kind: wire.FrameCredit, Body: wire.AppendCount(nil, uint32(s.credit.Load()))})
 		s.isCreditDue = false
 	}
 	select {
@@ -83,8 +83,10 @@ func (d *inFlight) isDue() bool { return d.call == nil || d.call.isStored }
 
 // setCredit has the client told how many batches it may have in flight, if that is not what it knows.
 func (s *eventStream) setCredit() {
-	if credit := s.h.admission.credit(s.credit); credit != s.credit {
-		s.credit, s.isCreditDue = credit, true
+	before := s.credit.Load()
+	if credit := s.h.admission.credit(before); credit != before {
+		s.credit.Store(credit)
+		s.isCreditDue = true
 	}
 }
 
@@ -102,7 +104,7 @@ func (s *eventStream) settle(d *inFlight) bool {
 		go func() {
 			c.settle()
 			s.isSettleDone.Store(true)
-			s.loop.post(s)
+			s.loop.post(news{stream: s})
 		}()
 		return false
 	}
@@ -270,6 +272,6 @@ func (s *eventStream) passOver() {
 			return
 		}
 		s.to += n
-		s.isReadable = s.hasHung || n == len(room)
+		s.isReadable = n == len(room) || s.hasHung.Load()
 	}
 }

@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks';
 import { api } from '../calls';
 import { Badge, Jumps, Notice, Page, Stat, Stats } from '../components/layout';
 import { WhenSeen } from '../components/seen';
-import { Empty, Loaded } from '../components/state';
+import { Empty, Failed, Loaded } from '../components/state';
 import { Foreign } from '../components/text';
 import { Problem } from '../http';
 import { type Load, useList, useLoad } from '../load';
@@ -53,14 +53,17 @@ function Known({ product, load, trail }: KnownProps) {
   const { who } = useStore(session);
   const [asked, ask] = useState<Dialog>();
   const name = product.product;
-  const account = useLoad((signal) => api.account(product.account, signal), [product.account]);
-  const forecast = useLoad((signal) => api.forecast(name, forecastWeeks, signal), [name, product.licenses.available]);
+  const account = useLoad((signal) => api.account(product.account, signal), [product.account], { everyMs: refreshMs });
+  const forecast = useLoad((signal) => api.forecast(name, forecastWeeks, signal), [name]);
+  const gifts = account.data?.licenses.gift.available ?? 0;
   const lots = useList((page, signal) => api.lots(name, page, signal), [name], { limit: 20 });
   const topups = useList((page, signal) => api.topups(name, page, signal), [name], { limit: 20 });
   const hasLots = lots.number > 1 || !!lots.data?.rows.length;
 
   const changed = () => {
     load.reload();
+    account.reload();
+    forecast.reload();
     lots.reload();
     topups.reload();
   };
@@ -94,10 +97,11 @@ function Known({ product, load, trail }: KnownProps) {
           ['what-if', t.product.whatIf], ...(sees ? [['devices', t.terms.deviceMany] as const] : []),
         ]}
       />
+      {load.error !== undefined && <Failed error={load.error} retry={load.reload} />}
       <Warnings product={product} account={account.data} />
-      <Numbers product={product} forecast={forecast} />
+      <Numbers product={product} gifts={gifts} forecast={forecast} />
       <TrafficSection product={product} />
-      <LicensesSection product={product} forecast={forecast} />
+      <LicensesSection product={product} gifts={gifts} forecast={forecast} />
       <PlanSection product={product} upgrade={() => ask('upgrade')} />
       <div class="columns section product-orders">
         <Orders kind="lot" product={product} list={lots} buy={() => ask('lot')} changed={changed} />
@@ -119,25 +123,33 @@ function Warnings({ product, account }: { product: Product; account?: Account })
     <>
       {product.suspended && <Notice tone="bad">{t.product.isSuspended}</Notice>}
       {account?.suspended && <Notice tone="bad">{t.product.accountIsSuspended(account.account)}</Notice>}
-      {product.licenses.available === 0 && !account?.licenses.gift.available && (
+      {account && product.licenses.available === 0 && account.licenses.gift.available === 0 && (
         <Notice tone="warn">{t.product.noneLeft}</Notice>
       )}
     </>
   );
 }
 
-function Numbers({ product, forecast }: { product: Product; forecast: Load<Forecast> }) {
+interface NumbersProps {
+  product: Product;
+  /** Of its account, which the product may draw. */
+  gifts: number;
+  forecast: Load<Forecast>;
+}
+
+function Numbers({ product, gifts, forecast }: NumbersProps) {
   const { t, f } = useLocale();
   const { licenses, devices, topups } = product;
   const dry = forecast.data?.runs_dry_at;
+  const lasts = forecast.data && (dry
+    ? t.product.runsDryAt(f.date(dry, product.time_zone)) : t.product.lasts(forecast.data.weeks.length));
   return (
     <Stats>
       <Stat label={t.product.licensesTotal} value={f.int(licenses.total)} />
       <Stat label={t.product.licensesUsed} value={f.int(licenses.used)} />
       <Stat
-        label={t.product.licensesAvailable} value={f.int(licenses.available)} tone={licenses.available ? 'plain' : 'bad'}
-        note={forecast.data && (dry
-          ? t.product.runsDryAt(f.date(dry, product.time_zone)) : t.product.lasts(forecast.data.weeks.length))}
+        label={t.product.licensesAvailable} value={f.int(licenses.available)} tone={licenses.available || gifts ? 'plain' : 'bad'}
+        note={licenses.available ? lasts : gifts ? t.product.giftsLeft(gifts) : t.overview.noneLeft}
       />
       <Stat
         label={t.overview.devices} value={f.int(devices.active)} note={t.overview.devicesOnline(f.int(devices.online))}

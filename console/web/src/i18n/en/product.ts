@@ -21,6 +21,7 @@ export const product = {
   licensesUsed: 'Licences, used',
   licensesAvailable: 'Licences, available',
   packsAvailable: 'OTA pack units, available',
+  giftsLeft: (n: number) => `${counted(n, 'gift', 'gifts')} of the account left`,
   runsDryAt: (day: string) => `run out ${day}`,
   lasts: (weeks: number) => `last longer than ${counted(weeks, 'week', 'weeks')}`,
 
@@ -174,7 +175,7 @@ export const product = {
     forEver: 'It cannot be lowered again.',
     done: (product: string) => `The plan of ${product} is changed.`,
     meansValidity: (old: string, next: string) =>
-      `Licences that still run end later, counted anew from their activation; one that begins today ends ${next} instead of ${old}. Ended ones stay ended.`,
+      `The ends of licences that still run are counted anew from their activation: one that begins today ends ${next} instead of ${old}. Ended ones stay ended.`,
     meansEnds: 'A licence whose new end is past ends at once.',
     meansLower: 'Devices that are beyond the new value are denied from now on.',
     means: {

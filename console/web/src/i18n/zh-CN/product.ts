@@ -22,6 +22,7 @@ export const product: typeof en = {
   licensesUsed: '已使用激活码',
   licensesAvailable: '剩余可用激活码',
   packsAvailable: '剩余可用 OTA 补充包单位',
+  giftsLeft: (n) => `账号还剩 ${amount(n, '个赠送激活码')}`,
   runsDryAt: (day) => `预计 ${day} 用完`,
   lasts: (weeks) => `${amount(weeks, '周')}内不会用完`,
 

@@ -13,6 +13,7 @@ import { dayOf, daysUpTo, instantOf, monthsUpTo } from '../../zone';
 
 const days = 30;
 const months = 12;
+const refreshMs = 60_000;
 
 interface Consumed {
   /** Days or months. */
@@ -40,15 +41,16 @@ async function consumed(product: Product, window: 'day' | 'month', signal: Abort
 
 interface LicensesSectionProps {
   product: Product;
+  /** Of its account, which the product may draw. */
+  gifts: number;
   forecast: Load<Forecast>;
 }
 
-export function LicensesSection({ product, forecast }: LicensesSectionProps) {
+export function LicensesSection({ product, gifts, forecast }: LicensesSectionProps) {
   const { t, f } = useLocale();
   const [parameter, setWindow] = useParameter('consumed');
   const window = parameter === 'month' ? 'month' : 'day';
-  // The count of used ones as a dependency: the running day grows by it.
-  const load = useLoad((signal) => consumed(product, window, signal), [product.product, window, product.licenses.used]);
+  const load = useLoad((signal) => consumed(product, window, signal), [product.product, window], { everyMs: refreshMs });
   const { licenses } = product;
   return (
     <Section
@@ -83,7 +85,9 @@ export function LicensesSection({ product, forecast }: LicensesSectionProps) {
           <div class="product-forecast">
             <Gauge
               label={t.terms.licenses} used={licenses.used} limit={licenses.total} warnAt={0.9}
-              note={`${t.terms.available} ${f.int(licenses.available)}`}
+              tone={!licenses.available && gifts ? 'warn' : undefined}
+              note={!licenses.available && gifts
+                ? t.product.giftsLeft(gifts) : `${t.terms.available} ${f.int(licenses.available)}`}
             />
             <Loaded of={forecast}>
               {(got) => (

@@ -226,7 +226,8 @@ func (t *turn) message() {
 	if out.Closed != 0 {
 		t.closed(wordMessages, uint64(out.Closed), out.Closed.Day())
 	}
-	if total := t.total(out.After.Day()); up {
+	total := t.total(out.After.Day())
+	if up {
 		total.MessagesUp += uint64(units)
 	} else {
 		total.MessagesDown += uint64(units)
@@ -235,6 +236,7 @@ func (t *turn) message() {
 	used := out.After.Used()
 	if used > p.Plan.MessagesPerDay {
 		t.observed = event.MessageQuotaExceeded
+		total.Observe(ev.Type, t.observed, uint64(units))
 	}
 	if t.r.Single || t.observed != event.Accepted {
 		t.quota(p.Plan.MessagesPerDay, used, 0)

@@ -11,6 +11,7 @@ import (
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard/claims"
+	"github.com/meterd/meterd/shard/record"
 )
 
 // mode says what the quotas of a product do.
@@ -103,7 +104,22 @@ func TestObserve(t *testing.T) {
 	if u, o := m.observed[event.Up].Load(), m.observed[event.OTA].Load(); u != 1 || o != 2 {
 		t.Errorf("counted %d up, %d ota", u, o)
 	}
-	m.crash()
+	observed := fmt.Sprint([]record.Denied{
+		{Type: event.Up, Code: event.MessageQuotaExceeded, Count: 1},
+		{Type: event.Down, Code: event.MessageQuotaExceeded, Count: 1},
+		{Type: event.OTA, Code: event.OTAQuotaExceeded, Count: 2},
+	})
+	for _, state := range []string{"at once", "after a crash", "by a checkpoint"} {
+		if got := fmt.Sprint(m.totals.All()[0].WouldDeny); got != observed {
+			t.Errorf("%s the totals have %s, want %s", state, got, observed)
+		}
+		if state == "after a crash" {
+			if err := m.Checkpoint(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.crash()
+	}
 	ask(line("up", "p", "d"), ok(1), "0 message_quota_exceeded 2 5")
 	m.mode("p", license.ModeEnforce)
 	ask(line("up", "p", "d")+ota(1), []string{"message_quota_exceeded", "accepted"})

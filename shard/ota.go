@@ -48,6 +48,9 @@ func (t *turn) ota() {
 	}
 	total.OTAAllowance += uint64(out.FromAllowance)
 	total.OTAPacks += uint64(out.FromPacks)
+	if t.observed != event.Accepted {
+		total.Observe(event.OTA, t.observed, 1)
+	}
 	if t.ev.ID.Len > 0 {
 		t.keepUpgrade(&record.Upgrade{
 			ID: append(

@@ -90,5 +90,8 @@ func usageOf(t *record.Totals) history.Usage {
 	for _, d := range t.Denied {
 		u.Denied = append(u.Denied, history.Denied(d))
 	}
+	for _, d := range t.WouldDeny {
+		u.WouldDeny = append(u.WouldDeny, history.Denied(d))
+	}
 	return u
 }

@@ -90,6 +90,8 @@ func TestHistory(t *testing.T) {
 	d.withProduct("p1", `{}`)
 	d.must("POST", "/v1/accounts", `{"account":"other","kind":"personal"}`, nil)
 	d.must("POST", "/v1/products", `{"product":"secret","account":"other"}`, nil)
+	d.must("POST", "/v1/products", `{"product":"tried","account":"other","plan":{"messages_per_day":1}}`, nil)
+	d.must("PUT", "/v1/products/tried/enforcement", `{"mode":"observe"}`, nil)
 	sent := 0
 	send := func(n int) {
 		t.Helper()
@@ -110,8 +112,11 @@ func TestHistory(t *testing.T) {
 		// What reaches back further the other store answers.
 		await(t, why, func() bool { return d.value(`last_over_time(`+query+`[7d])`) == strconv.Itoa(sent) })
 	}
+	d.batch(line("connect", "tried", "t"), line("up", "tried", "t"), line("up", "tried", "t"), line("up", "tried", "t"))
 	send(3)
 	seen("three messages are seen")
+	const observed = `meterd_would_deny_total{account="other",product="tried",type="up",code="message_quota_exceeded"}`
+	await(t, "what would have been denied is seen", func() bool { return d.value(observed) == "2" })
 
 	var bound struct{ Token string }
 	d.must("POST", "/v1/tokens", `{"name":"b","role":"billing","account":"other"}`, &bound)

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Version is the first byte of every chunk and head.
+// Version is the first byte of every chunk.
 const Version = 4
 
 // The columns of a chunk, in the order in which they lie in it (FORMAT.md).

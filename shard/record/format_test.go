@@ -143,10 +143,12 @@ func TestHeadIsAsDrawn(t *testing.T) {
 		Totals{
 			MessagesUp: 1, MessagesDown: 2, OTAAllowance: 3, OTAPacks: 4, VoidAllowance: 5, VoidPacks: 6, Licenses: 7,
 			Activations: 8, Denied: []Denied{{event.Up, event.MessageQuotaExceeded, 9}, {event.OTA, event.Suspended, 10}},
+			WouldDeny: []Denied{{event.Down, event.MessageQuotaExceeded, 11}},
 		},
 	}}, Changes: [][]byte{{0xaa, 0xbb}, {0xcc}}}
 	want := []byte{
-		4, 0xac, 2, 1, 7, 0xc8, 1, 0xc4, 0x13, 1, 2, 3, 4, 5, 6, 7, 8, 2, 3, 1, 9, 5, 6, 10, 2, 2, 0xaa, 0xbb, 1, 0xcc,
+		5, 0xac, 2, 1, 7, 0xc8, 1, 0xc4, 0x13, 1, 2, 3, 4, 5, 6, 7, 8, 3, 3, 1, 9, 5, 6, 10, 4, 0x81, 11,
+		2, 2, 0xaa, 0xbb, 1, 0xcc,
 	}
 	if got := h.Append(nil); !bytes.Equal(got, want) {
 		t.Errorf("got %x, want %x", got, want)

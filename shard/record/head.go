@@ -6,6 +6,13 @@ import (
 	"fmt"
 )
 
+// headVersion is the first byte of every head that is written; headVersionMin of the oldest one that is read: its
+// totals do not say what would have been denied.
+const (
+	headVersion    = 5
+	headVersionMin = 4
+)
+
 // Head is what a group says as a whole.
 type Head struct {
 	SerialLast uint64 // the last serial of a licence that was given out
@@ -16,7 +23,7 @@ type Head struct {
 
 // Append appends the encoded head to dst.
 func (h *Head) Append(dst []byte) []byte {
-	dst = append(dst, Version)
+	dst = append(dst, headVersion)
 	dst = binary.AppendUvarint(dst, h.SerialLast)
 	dst = binary.AppendUvarint(dst, uint64(len(h.Totals)))
 	for i := range h.Totals {
@@ -35,8 +42,8 @@ func (h *Head) Append(dst []byte) []byte {
 
 // DecodeHead reads what Append wrote. Changes are in place.
 func DecodeHead(b []byte) (Head, error) {
-	if len(b) == 0 || b[0] != Version {
-		return Head{}, fmt.Errorf("group head has not version %d", Version)
+	if len(b) == 0 || b[0] < headVersionMin || b[0] > headVersion {
+		return Head{}, fmt.Errorf("group head has no version from %d to %d", headVersionMin, headVersion)
 	}
 	r := reader{b: b[1:]}
 	h := Head{SerialLast: r.uvarint()}

@@ -22,9 +22,11 @@ type Totals struct {
 	Licenses                 uint64 // consumed
 	Activations              uint64 // licences consumed by a device's first connect ever
 	Denied                   []Denied
+	WouldDeny                []Denied // accepted, since the product only observes its quotas
 }
 
-// Denied counts the events of one type that were denied with one code. Totals hold them by type and code, ascending.
+// Denied counts the events of one type that were denied, or would have been, with one code. Totals hold them by type and
+// code, ascending.
 type Denied struct {
 	Type  event.Type
 	Code  event.Code
@@ -45,29 +47,48 @@ func (t *Totals) fields() [totalsFields]*uint64 {
 }
 
 // Deny adds n events or units that were denied.
-func (t *Totals) Deny(typ event.Type, code event.Code, n uint64) {
+func (t *Totals) Deny(typ event.Type, code event.Code, n uint64) { addTo(&t.Denied, typ, code, n) }
+
+// Observe adds n events or units that were accepted and would have been denied.
+func (t *Totals) Observe(typ event.Type, code event.Code, n uint64) {
+	addTo(&t.WouldDeny, typ, code, n)
+}
+
+func addTo(list *[]Denied, typ event.Type, code event.Code, n uint64) {
 	if n > 0 {
-		*t.denied(typ, code) += n
+		*countOf(list, typ, code) += n
 	}
 }
 
-// denied returns the count of a type and code, to be changed.
-func (t *Totals) denied(typ event.Type, code event.Code) *uint64 {
+// countOf returns the count of a type and code, to be changed.
+func countOf(list *[]Denied, typ event.Type, code event.Code) *uint64 {
 	i := 0
-	for i < len(t.Denied) && t.Denied[i].compare(typ, code) < 0 {
+	for i < len(*list) && (*list)[i].compare(typ, code) < 0 {
 		i++
 	}
-	if i == len(t.Denied) || t.Denied[i].compare(typ, code) != 0 {
-		t.Denied = slices.Insert(t.Denied, i, Denied{Type: typ, Code: code})
+	if i == len(*list) || (*list)[i].compare(typ, code) != 0 {
+		*list = slices.Insert(*list, i, Denied{Type: typ, Code: code})
 	}
-	return &t.Denied[i].Count
+	return &(*list)[i].Count
 }
+
+// lists are the counts by type and code, in the order in which they are encoded.
+func (t *Totals) lists() [2]*[]Denied { return [...]*[]Denied{&t.Denied, &t.WouldDeny} }
 
 // DeniedWith returns how many events of a type, or units of messages, were denied with a code.
 func (t *Totals) DeniedWith(typ event.Type, code event.Code) uint64 {
-	for i := range t.Denied {
-		if t.Denied[i].compare(typ, code) == 0 {
-			return t.Denied[i].Count
+	return countIn(t.Denied, typ, code)
+}
+
+// WouldDenyWith returns how many events of a type, or units of messages, would have been denied with a code.
+func (t *Totals) WouldDenyWith(typ event.Type, code event.Code) uint64 {
+	return countIn(t.WouldDeny, typ, code)
+}
+
+func countIn(list []Denied, typ event.Type, code event.Code) uint64 {
+	for i := range list {
+		if list[i].compare(typ, code) == 0 {
+			return list[i].Count
 		}
 	}
 	return 0
@@ -87,8 +108,11 @@ func (t *Totals) Add(d *Totals) {
 	for i, f := range t.fields() {
 		*f += *from[i]
 	}
-	for _, x := range d.Denied {
-		t.Deny(x.Type, x.Code, x.Count)
+	more := d.lists()
+	for i, list := range t.lists() {
+		for _, x := range *more[i] {
+			addTo(list, x.Type, x.Code, x.Count)
+		}
 	}
 }
 
@@ -99,10 +123,13 @@ func (t *Totals) Subtract(d *Totals) {
 	for i, f := range t.fields() {
 		*f -= *from[i]
 	}
-	for _, x := range d.Denied {
-		*t.denied(x.Type, x.Code) -= x.Count
+	less := d.lists()
+	for i, list := range t.lists() {
+		for _, x := range *less[i] {
+			*countOf(list, x.Type, x.Code) -= x.Count
+		}
+		*list = slices.DeleteFunc(*list, func(x Denied) bool { return x.Count == 0 })
 	}
-	t.Denied = slices.DeleteFunc(t.Denied, func(x Denied) bool { return x.Count == 0 })
 }
 
 // Join raises t to d where d is larger.
@@ -111,9 +138,12 @@ func (t *Totals) Join(d *Totals) {
 	for i, f := range t.fields() {
 		*f = max(*f, *from[i])
 	}
-	for _, x := range d.Denied {
-		count := t.denied(x.Type, x.Code)
-		*count = max(*count, x.Count)
+	other := d.lists()
+	for i, list := range t.lists() {
+		for _, x := range *other[i] {
+			count := countOf(list, x.Type, x.Code)
+			*count = max(*count, x.Count)
+		}
 	}
 }
 
@@ -125,29 +155,33 @@ func (t *Totals) Equal(d *Totals) bool {
 			return false
 		}
 	}
-	return slices.Equal(t.Denied, d.Denied)
+	return slices.Equal(t.Denied, d.Denied) && slices.Equal(t.WouldDeny, d.WouldDeny)
 }
 
 // Clone returns a copy that shares nothing with t.
 func (t *Totals) Clone() Totals {
 	c := *t
-	c.Denied = slices.Clone(t.Denied)
+	c.Denied, c.WouldDeny = slices.Clone(t.Denied), slices.Clone(t.WouldDeny)
 	return c
 }
 
 // Reset makes t count nothing; it keeps its memory.
-func (t *Totals) Reset() { *t = Totals{Denied: t.Denied[:0]} }
+func (t *Totals) Reset() { *t = Totals{Denied: t.Denied[:0], WouldDeny: t.WouldDeny[:0]} }
+
+// codeWouldDeny is the bit of a stored code that says that the quota would have denied, and did not.
+const codeWouldDeny = 1 << 7
 
 // Append appends t encoded (FORMAT.md).
 func (t *Totals) Append(dst []byte) []byte {
 	for _, f := range t.fields() {
 		dst = binary.AppendUvarint(dst, *f)
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(t.Denied)))
-	for i := range t.Denied {
-		d := &t.Denied[i]
-		dst = append(dst, byte(d.Type), byte(d.Code))
-		dst = binary.AppendUvarint(dst, d.Count)
+	dst = binary.AppendUvarint(dst, uint64(len(t.Denied)+len(t.WouldDeny)))
+	for i, list := range t.lists() {
+		for _, d := range *list {
+			dst = append(dst, byte(d.Type), byte(d.Code)|byte(i*codeWouldDeny))
+			dst = binary.AppendUvarint(dst, d.Count)
+		}
 	}
 	return dst
 }
@@ -156,16 +190,18 @@ func (r *reader) totals() (t Totals) {
 	for _, f := range t.fields() {
 		*f = r.uvarint()
 	}
-	n := r.uvarint()
-	if n > 0 {
-		t.Denied = make([]Denied, 0, min(n, event.Types))
-	}
-	for ; n > 0 && r.err == nil; n-- {
-		d := Denied{Type: event.Type(r.byte()), Code: event.Code(r.byte()), Count: r.uvarint()}
-		if last := len(t.Denied) - 1; last >= 0 && t.Denied[last].compare(d.Type, d.Code) >= 0 && r.err == nil {
+	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
+		typ, code := event.Type(r.byte()), r.byte()
+		d := Denied{Type: typ, Code: event.Code(code &^ codeWouldDeny), Count: r.uvarint()}
+		list := t.lists()[code/codeWouldDeny]
+		if *list == nil {
+			*list = make([]Denied, 0, min(n, event.Types))
+		}
+		isLate := list == &t.Denied && len(t.WouldDeny) > 0
+		if last := len(*list) - 1; (isLate || last >= 0 && (*list)[last].compare(d.Type, d.Code) >= 0) && r.err == nil {
 			r.err = errors.New("denials are out of order")
 		}
-		t.Denied = append(t.Denied, d)
+		*list = append(*list, d)
 	}
 	return t
 }

@@ -21,6 +21,9 @@ func drawTotals(t *rapid.T) (sum Totals) {
 		if sum.DeniedWith(typ, code) == 0 {
 			sum.Deny(typ, code, edges.Draw(t, "count")>>1)
 		}
+		if rapid.Bool().Draw(t, "observed") && sum.WouldDenyWith(typ, code) == 0 {
+			sum.Observe(typ, code, edges.Draw(t, "count")>>1)
+		}
 	}
 	return sum
 }
@@ -48,6 +51,11 @@ func TestTotalsJoin(t *testing.T) {
 		}
 		for _, d := range j.Denied {
 			if x, y := a.DeniedWith(d.Type, d.Code), b.DeniedWith(d.Type, d.Code); d.Count != max(x, y) {
+				t.Fatalf("%+v of %d and %d", d, x, y)
+			}
+		}
+		for _, d := range j.WouldDeny {
+			if x, y := a.WouldDenyWith(d.Type, d.Code), b.WouldDenyWith(d.Type, d.Code); d.Count != max(x, y) {
 				t.Fatalf("%+v of %d and %d", d, x, y)
 			}
 		}
@@ -93,7 +101,7 @@ func TestTotalsFields(t *testing.T) {
 		*f = uint64(i + 1)
 	}
 	v := reflect.ValueOf(sum)
-	for i := range v.NumField() - 1 { // The last are the denials.
+	for i := range v.NumField() - len(sum.lists()) { // The last are the denials.
 		if v.Field(i).Uint() != uint64(i+1) {
 			t.Errorf("%s is field %d of fields", v.Type().Field(i).Name, v.Field(i).Uint())
 		}
@@ -106,6 +114,7 @@ func TestTotalsDenied(t *testing.T) {
 	for typ := event.Connect; typ <= event.OTAVoid; typ++ {
 		for code := event.MessageQuotaExceeded; code <= event.PayloadTooLarge; code++ {
 			sum.Deny(typ, code, uint64(typ)*100+uint64(code))
+			sum.Observe(typ, code, 1) // It was accepted.
 		}
 	}
 	if got := sum.MessagesDenied(); got != 301+401 {
@@ -139,6 +148,9 @@ func FuzzDecodeTotals(f *testing.F) {
 	f.Add(
 		(&Totals{Denied: []Denied{{event.Up, event.NotActivated, 1}, {event.OTA, event.Suspended, 1 << 60}}}).Append(nil),
 	)
+	would := []Denied{{event.Up, event.MessageQuotaExceeded, 7}, {event.OTA, event.OTAQuotaExceeded, 1}}
+	f.Add((&Totals{WouldDeny: would, Denied: would}).Append(nil))
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 2, 3, 0x81, 1, 3, 1, 1}) // in the wrong order
 	f.Add((&Totals{Denied: []Denied{{event.OTA, event.Suspended, 1}, {event.Up, event.Suspended, 1}}}).Append(nil))
 	f.Add([]byte{})
 	f.Add(bytes.Repeat([]byte{0xff}, 100))
@@ -151,7 +163,7 @@ func FuzzDecodeTotals(f *testing.F) {
 			}
 			return
 		}
-		if len(sum.Denied) > len(b) {
+		if len(sum.Denied)+len(sum.WouldDeny) > len(b) {
 			t.Fatalf("%d denials in %d bytes", len(sum.Denied), len(b))
 		}
 		again, err := DecodeTotals(sum.Append(nil))

@@ -8,7 +8,8 @@ import (
 	"github.com/meterd/meterd/event"
 )
 
-// seriesID names a series of a product: its kind, and of denials the event's type and the code.
+// seriesID names a series of a product: its kind, and of what was denied, or would have been, the event's type and the
+// code.
 type seriesID uint32
 
 // The kinds of series, in the order in which they are written.
@@ -21,6 +22,7 @@ const (
 	kindVoidPacks
 	kindLicenses
 	kindDenied
+	kindWouldDeny
 	kindLicensesTotal // from here on gauges
 	kindLicensesUsed
 	kindLicensesAvailable
@@ -30,7 +32,7 @@ const (
 
 const kindMask seriesID = ^seriesID(0xffff)
 
-func deniedID(d *Denied) seriesID { return kindDenied | seriesID(d.Type)<<8 | seriesID(d.Code) }
+func (k seriesID) of(d *Denied) seriesID { return k | seriesID(d.Type)<<8 | seriesID(d.Code) }
 
 // isGauge reports whether the series rises and falls; the ledger keeps none of these.
 func (id seriesID) isGauge() bool { return id&kindMask >= kindLicensesTotal }
@@ -49,7 +51,10 @@ func (u *Usage) counters(dst []point) []point {
 		point{kindVoidAllowance, u.VoidAllowance}, point{kindVoidPacks, u.VoidPacks},
 		point{kindLicenses, u.Licenses})
 	for i := range u.Denied {
-		dst = append(dst, point{deniedID(&u.Denied[i]), u.Denied[i].Count})
+		dst = append(dst, point{kindDenied.of(&u.Denied[i]), u.Denied[i].Count})
+	}
+	for i := range u.WouldDeny {
+		dst = append(dst, point{kindWouldDeny.of(&u.WouldDeny[i]), u.WouldDeny[i].Count})
 	}
 	return dst
 }
@@ -137,6 +142,9 @@ func series(id seriesID) (name string, labels [4]string) {
 		return "meterd_devices", [4]string{"state", "online"}
 	}
 	t, code := event.Type(id>>8&0xff), event.Code(id&0xff).String()
+	if id&kindMask == kindWouldDeny {
+		return "meterd_would_deny_total", [4]string{"type", t.String(), "code", code}
+	}
 	if t == event.Up || t == event.Down {
 		return "meterd_messages_total", [4]string{"direction", t.String(), "verdict", code}
 	}

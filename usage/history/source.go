@@ -37,9 +37,10 @@ type Usage struct {
 	VoidAllowance, VoidPacks uint64 // units given back (R17)
 	Licenses                 uint64
 	Denied                   []Denied // ascending
+	WouldDeny                []Denied // ascending; accepted, since the product only observes its quotas
 }
 
-// Denied is how much was denied of one type for one reason: units of messages (R13), else events.
+// Denied is how much was denied of one type for one reason, or would have been: units of messages (R13), else events.
 type Denied struct {
 	Type  event.Type
 	Code  event.Code

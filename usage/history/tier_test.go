@@ -6,12 +6,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/meterd/meterd/event"
 )
 
 const (
 	up      = `meterd_messages_total{account="a",product="p",direction="up",verdict="accepted"}`
 	down    = `meterd_messages_total{account="a",product="p",direction="down",verdict="accepted"}`
 	refused = `meterd_messages_total{account="a",product="p",direction="up",verdict="message_quota_exceeded"}`
+	would   = `meterd_would_deny_total{account="a",product="p",type="down",code="message_quota_exceeded"}`
 	active  = `meterd_devices{account="a",product="p",state="active"}`
 )
 
@@ -41,10 +44,15 @@ func TestSample(t *testing.T) {
 	look(false)
 	look(true)
 	p.Usage.Denied = denied(3)
+	p.Usage.WouldDeny = []Denied{{event.Down, event.MessageQuotaExceeded, 4}}
 	p.DevicesActive = 1
 	look(false)
 	expect(t, s, map[string]string{
-		up: "0.2:5 0.3:7 0.7:7", down: "0.2:0 0.7:0", refused: "0.7:0 0.8:3", active: "0.2:2 0.7:2 0.8:1",
+		up:      "0.2:5 0.3:7 0.7:7",
+		down:    "0.2:0 0.7:0",
+		refused: "0.7:0 0.8:3",
+		would:   "0.7:0 0.8:4",
+		active:  "0.2:2 0.7:2 0.8:1",
 	})
 	s.fails = true
 	p.Usage.Up = 9

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// recordVersion is the version of chunks and heads that is read (shard/record/FORMAT.md).
+// recordVersion is the version of chunks that is read (shard/record/FORMAT.md).
 const recordVersion = 4
 
 // The columns of a chunk that are read here.

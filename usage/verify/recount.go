@@ -15,6 +15,7 @@ type recount struct {
 	figures *Figures
 
 	seq         uint64             // the group in hand
+	headVersion byte               // of the group in hand
 	lastMs      int64              // its last decided time
 	firstMs     int64              // of the log's first group
 	fromStart   bool               // that is group 1
@@ -45,7 +46,7 @@ type pendingRow struct {
 
 // group recounts one group.
 func (r *recount) group(g *group) error {
-	r.seq, r.lastMs = g.seq, g.lastMs
+	r.seq, r.lastMs, r.headVersion = g.seq, g.lastMs, g.head.version
 	if err := r.bind(g.bindings); err != nil {
 		return err
 	}
@@ -245,7 +246,15 @@ func (r *recount) message(p *product, d *device, e *row) error {
 	} else {
 		t.fields[totalDown] += units
 	}
+	r.wouldDeny(t, e, codeMessageQuota, units)
 	return nil
+}
+
+// wouldDeny counts a row that says that the quota would have denied it. Heads of the version before do not.
+func (r *recount) wouldDeny(t *totals, e *row, code byte, n uint64) {
+	if e.would != 0 && r.headVersion > headVersionMin {
+		t.deny(e.typ(), code|codeWould, n)
+	}
 }
 
 // observed checks a row that says that the quota would have denied it: its product only observed, and it is beyond the

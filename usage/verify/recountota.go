@@ -105,6 +105,7 @@ func (r *recount) otaStep(s *otaStep) error {
 		return err
 	}
 	t := p.touch(r).at(s.row.ms, day)
+	r.wouldDeny(t, s.row, codeOTAQuota, 1)
 	switch {
 	case !d.knows(2) || !p.planKnown && s.row.typ() == typeOTA && !s.row.isDenied():
 		r.vagueOTA(p, d, s, t)

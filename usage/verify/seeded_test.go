@@ -317,6 +317,55 @@ func TestObservedMark(t *testing.T) {
 	}
 }
 
+// TestObservedTotals: what would have been denied is recounted, units of messages and upgrades, unless the head is of the
+// version that did not count it.
+func TestObservedTotals(t *testing.T) {
+	observing := func(t *testing.T) string {
+		t.Helper()
+		d := newDaemon(t)
+		d.product("p", "UTC", `{"messages_per_day":3,"message_unit_bytes":64,"ota_per_month":1}`, 3)
+		d.mode("p", license.ModeObserve)
+		d.submit(`{"type":"connect","product":"p","device":"d0"}`)
+		for range 2 {
+			d.submit(`{"type":"up","product":"p","device":"d0","size":128}` + "\n" +
+				`{"type":"ota","product":"p","device":"d0","size":1}`)
+		}
+		d.must(d.engine.DurableInLedger())
+		d.must(d.close())
+		clean(t, d.path)
+		return d.path
+	}
+	edit := func(change func(h *record.Head), version byte) func(g *commitlog.Group) {
+		return func(g *commitlog.Group) {
+			h, err := record.DecodeHead(g.Head)
+			must(t, err)
+			if len(h.Totals) > 0 && h.Totals[0].WouldDenyWith(event.Up, event.MessageQuotaExceeded) == 2 {
+				change(&h)
+			}
+			if g.Head = h.Append(nil); version != 0 {
+				g.Head[0] = version
+			}
+		}
+	}
+	t.Run("of messages", func(t *testing.T) {
+		path := observing(t)
+		rewriteLog(t, path, edit(func(h *record.Head) { h.Totals[0].WouldDeny[0].Count++ }, 0))
+		finds(t, path, "product p", "up that would be denied with message_quota_exceeded 3", "recounted are 2")
+	})
+	t.Run("of upgrades", func(t *testing.T) {
+		path := observing(t)
+		rewriteLog(t, path, edit(func(h *record.Head) { h.Totals[0].WouldDeny = h.Totals[0].WouldDeny[:1] }, 0))
+		finds(t, path, "product p", "ota that would be denied with ota_quota_exceeded 0", "recounted are 1")
+	})
+	t.Run("head without them", func(t *testing.T) {
+		path := observing(t)
+		rewriteLog(t, path, edit(func(h *record.Head) { h.Totals[0].WouldDeny = nil }, headVersionMin))
+		must(t, os.RemoveAll(filepath.Join(path, "checkpoint")))
+		must(t, os.Mkdir(filepath.Join(path, "checkpoint"), 0o700))
+		clean(t, path)
+	})
+}
+
 // TestSnapshotFile: a flipped byte, a missing file, rows that do not add up, and a broken chain are found.
 func TestSnapshotFile(t *testing.T) {
 	path := seededDaemon(t)

@@ -29,16 +29,21 @@ var totalNames = [totalFields]string{
 // totals are what a product has used since it was created: they only grow.
 type totals struct {
 	fields [totalFields]uint64
-	denied []denial // by type and code, ascending
+	denied []denial // ascending
 }
 
+// denial counts what was denied; with codeWould in its code, what would have been.
 type denial struct {
 	typ, code byte
 	count     uint64
 }
 
+// codeWould is the bit of a code that says that the quota would have denied, and did not.
+const codeWould = 1 << 7
+
 func (d denial) compare(e denial) int {
-	return cmp.Or(cmp.Compare(d.typ, e.typ), cmp.Compare(d.code, e.code))
+	return cmp.Or(
+		cmp.Compare(d.code&codeWould, e.code&codeWould), cmp.Compare(d.typ, e.typ), cmp.Compare(d.code, e.code))
 }
 
 func (t *totals) deny(typ, code byte, n uint64) {
@@ -125,7 +130,11 @@ func denialName(typ, code byte) string {
 		}
 		return fmt.Sprint(n)
 	}
-	return name(typeNames[:], typ) + " denied with " + name(codeNames[:], code)
+	verb := " denied with "
+	if code&codeWould != 0 {
+		verb = " that would be denied with "
+	}
+	return name(typeNames[:], typ) + verb + name(codeNames[:], code&^codeWould)
 }
 
 // decode reads totals as heads, checkpoints and the ledger have them.
@@ -164,8 +173,15 @@ type bucketTotals struct {
 	totals
 }
 
+// headVersion is the version of heads that is read, and headVersionMin the oldest one.
+const (
+	headVersion    = 5
+	headVersionMin = 4
+)
+
 // head is what a group says as a whole.
 type head struct {
+	version    byte
 	serialLast uint64
 	totals     []bucketTotals
 	changes    [][]byte
@@ -174,8 +190,8 @@ type head struct {
 // decodeHead reads the head of a group. Changes alias b.
 func decodeHead(b []byte) (h head, err error) {
 	in := input{b: b}
-	if in.u8() != recordVersion {
-		return h, fmt.Errorf("head: it has not version %d", recordVersion)
+	if h.version = in.u8(); h.version < headVersionMin || h.version > headVersion {
+		return h, fmt.Errorf("head: it has no version from %d to %d", headVersionMin, headVersion)
 	}
 	h.serialLast = in.uvarint()
 	for n := in.uvarint(); n > 0 && in.err == nil; n-- {

@@ -158,6 +158,13 @@ func (p *product) compareTotals(state, ledger *record.Totals) error {
 			return d
 		}
 	}
+	for _, d := range append(state.Clone().WouldDeny, ledger.WouldDeny...) {
+		field := fmt.Sprintf("%s that would be denied as %s", d.Type, d.Code)
+		left, right := state.WouldDenyWith(d.Type, d.Code), ledger.WouldDenyWith(d.Type, d.Code)
+		if d := p.differs(field, "totals", left, "ledger", right); d != nil {
+			return d
+		}
+	}
 	panic("BUG: totals that differ have equal fields")
 }
 

@@ -198,12 +198,21 @@ func (t *turn) message() {
 		t.denied()
 		return
 	}
-	p, ev, up := t.product, t.ev, t.ev.Type == event.Up
-	units, limit := p.Plan.MessageUnits(ev.Size), p.Plan.MessagesPerDay
+	p := t.product
+	units, limit := p.Plan.MessageUnits(t.ev.Size), p.Plan.MessagesPerDay
 	if p.Observes {
 		limit = counters.MessagesPerDayMax // More the word does not hold.
 	}
-	out := t.slot.CountMessage(t.window.Day, up, units, limit)
+	if t.told != nobodyTold && p.Plan.MessageUnitBytes > 0 {
+		t.countTold(units, limit)
+		return
+	}
+	t.counted(t.slot.CountMessage(t.window.Day, t.ev.Type == event.Up, units, limit), units, limit)
+}
+
+// counted notes what became of a message of so many units that was compared with a limit.
+func (t *turn) counted(out counters.MessageOutcome, units, limit uint32) {
+	p, ev, up := t.product, t.ev, t.ev.Type == event.Up
 	ordinal := uint64(t.slot.Ordinal())
 	if !out.OK {
 		t.verdict.Code = event.MessageQuotaExceeded

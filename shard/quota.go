@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard/record"
 )
@@ -11,6 +12,10 @@ import (
 // Webhooks are told when a device has used 80 % and 100 % of its day. The compare-and-swap that takes the count over
 // the mark writes an effect, and views do the rest. A message costs one comparison for it, with a number that is chosen
 // once for each product of a batch.
+//
+// A message may need several units. Then a day is used up in one of two ways, and the first one tells: its last unit was
+// accepted, or a message was denied for which too few were left. They change two words of the device, so what may be
+// either one is decided under the account's lock.
 
 // nobodyTold is more than a device can use: the comparison is never true.
 const nobodyTold = math.MaxUint32
@@ -34,6 +39,20 @@ func limitOf(p *license.Product) uint32 {
 	return min(p.Plan.MessagesPerDay, counters.MessagesPerDayMax)
 }
 
+// countTold counts a message of a product that is watched and whose messages may need several units.
+func (t *turn) countTold(units, limit uint32) {
+	isUp := t.ev.Type == event.Up
+	// One that leaves something of the day is of neither kind, and takes no lock.
+	out := t.slot.CountMessage(t.window.Day, isUp, units, max(1, limitOf(t.product))-1)
+	if !out.OK {
+		account := t.product.State.Account
+		account.Lock()
+		defer account.Unlock()
+		out = t.slot.CountMessage(t.window.Day, isUp, units, limit)
+	}
+	t.counted(out, units, limit)
+}
+
 // tellUsed records the marks that the count of a day has passed on its way from before to used. A mark is passed by one
 // message a day, since the count only grows.
 func (t *turn) tellUsed(day, before, used uint32) {
@@ -42,7 +61,7 @@ func (t *turn) tellUsed(day, before, used uint32) {
 		t.mark(day, toldPercent, used, limit)
 	}
 	// A denial for want of units was told already. With one unit a message there is none: what was denied meanwhile came
-	// behind this message, and leaves the telling to it.
+	// behind this message, and leaves the telling to it. With several the account is locked.
 	if before < limit && used >= limit &&
 		(t.product.Plan.MessageUnitBytes == 0 || t.slot.Denied().At(day).Denied() == 0) {
 		t.mark(day, 100, used, limit)

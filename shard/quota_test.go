@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard/record"
@@ -138,4 +139,75 @@ func TestQuotaMarksAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	m.wantMarks("80:1200/1500", "100:1500/1500")
+}
+
+// Between the message that uses up a day and its look at the denials no message may be denied, or nobody tells.
+func TestQuotaMarkIsNotLost(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", `{"messages_per_day":10,"message_unit_bytes":64}`, 0)
+	m.hook("")
+	all := `{"type":"up","product":"p","device":"d","size":640}` + "\n"
+	m.submit(line("connect", "p", "d") + line("up", "p", "d"))
+	m.clock.pass(24 * time.Hour)
+	p := m.Catalogue().Product([]byte("p"))
+	slot := m.table.Find(m.table.KeyOf(p.ID, []byte("d")))
+	var wg sync.WaitGroup
+	m.replaced = func() { // The message that uses up the day has replaced yesterday's word.
+		m.replaced = nil
+		if !p.State.Account.TryLock() {
+			return // Whoever would be denied waits.
+		}
+		p.State.Account.Unlock()
+		wg.Go(func() {
+			if err := m.Submit(request(t, all)); err != nil {
+				t.Error(err)
+			}
+		})
+		for slot.Denied().Denied() == 0 {
+			m.settleNothing()
+		}
+	}
+	m.submit(all)
+	wg.Wait()
+	m.submit(all)
+	m.wantMarks("80:10/10", "100:10/10")
+}
+
+// However many send at once, a used-up day of units is told once: by the last unit that was accepted, or by the first
+// message that wanted more than was left.
+func TestQuotaMarksOfUnitsAtOnce(t *testing.T) {
+	const devices = 2000
+	for _, units := range [][2]int{{1, 1}, {3, 3}, {1, 3}} { // Of the messages of two senders.
+		m := newMachine(t)
+		m.product("p", `{"messages_per_day":10,"message_unit_bytes":64}`, devices)
+		m.hook("")
+		var connects strings.Builder
+		var ups [2]strings.Builder
+		for d := range devices {
+			connects.WriteString(line("connect", "p", fmt.Sprint(d)))
+			for sender, n := range units {
+				up := fmt.Sprintf(`{"type":"up","product":"p","device":"%d","size":%d}`+"\n", d, n*64)
+				ups[sender].WriteString(strings.Repeat(up, 6))
+			}
+		}
+		m.submit(connects.String())
+		var wg sync.WaitGroup
+		for sender := range ups {
+			wg.Go(func() {
+				if err := m.Submit(request(t, ups[sender].String())); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		full := 0
+		for _, mark := range m.marks() {
+			if strings.HasPrefix(mark, "100:") {
+				full++
+			}
+		}
+		if full != devices {
+			t.Errorf("messages of %v units: %d devices used up their day, and it was told %d times", units, devices, full)
+		}
+	}
 }

@@ -34,16 +34,16 @@ func (r *Reader) FollowDevice(ctx context.Context, q LogQuery, idle func(Product
 func (r *Reader) FollowProduct(
 	ctx context.Context, q ProductLogQuery, idle func(ProductPlace), fn func(*LogEntry) bool,
 ) error {
+	g := named{engine: r.engine, product: q.Product.ID, byTopic: len(q.Topic) > 0, fn: fn}
 	var failed error
-	err := r.raw.FollowProduct(ctx, r.rawProduct(&q), r.following(idle), func(row *rawlog.Row) bool {
-		e := entryOf(row)
-		if failed = r.engine.Named(e.name); failed != nil {
-			return false
-		}
-		if e.hide(r.engine.Catalogue(), q.Product.ID, e.Device) && len(q.Topic) > 0 {
-			return true
-		}
-		return fn(e)
+	o := r.following(idle)
+	o.Pause = func() (more bool) {
+		more, failed = g.flush()
+		return more
+	}
+	err := r.raw.FollowProduct(ctx, r.rawProduct(&q), o, func(row *rawlog.Row) (more bool) {
+		more, failed = g.add(entryOf(row))
+		return more
 	})
 	if err == nil {
 		err = failed

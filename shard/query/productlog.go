@@ -107,6 +107,9 @@ func (g *named) add(e *LogEntry) (more bool, err error) {
 
 // flush gives the entries that wait to fn.
 func (g *named) flush() (more bool, err error) {
+	if len(g.entries) == 0 {
+		return !g.ended, nil
+	}
 	err = g.engine.Named(func(devices shard.Names) {
 		for _, e := range g.entries {
 			e.name(devices)

@@ -20,6 +20,9 @@ type Following struct {
 	Find func() (ordinal uint64, isKnown bool, err error)
 	// Named runs a short function with the names of devices. Those whose rows are durable must be known.
 	Named func(func(views.Devices)) error
+	// Pause, when not nil, is called when no row is at hand, before more are waited or searched for: fn need gather none any
+	// longer. It reports whether more are wanted.
+	Pause func() (more bool)
 	// Idle, when not nil, is called now and then while no row comes: all rows up to a place were handed over.
 	Idle func(ProductPlace)
 }
@@ -136,10 +139,8 @@ func (f *follower) once(ctx context.Context) error {
 			f.log = passed
 			return err
 		}
-		for _, r := range rows {
-			if !f.give(r) {
-				return errEnough
-			}
+		if err := f.hand(rows); err != nil {
+			return err
 		}
 		if len(rows) == 0 && passed != nil && f.o.Idle != nil {
 			if p := passed.rowPlace(f.product); f.compare(p, f.after) > 0 {
@@ -167,10 +168,8 @@ func (f *follower) catchUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, r := range rows {
-			if !f.give(r) {
-				return errEnough
-			}
+		if err := f.hand(rows); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -184,14 +183,12 @@ func (f *follower) searchOn(ctx context.Context) error {
 		return ctx.Err() // It has another end by now.
 	}
 	for isCut := true; isCut && err == nil; {
-		var rows []Row
+		var rows []*Row
 		if rows, isCut, err = f.page(ctx); err != nil {
 			return err
 		}
-		for i := range rows {
-			if !f.give(&rows[i]) {
-				return errEnough
-			}
+		if err := f.hand(rows); err != nil {
+			return err
 		}
 		if isCut && f.sorted != nil {
 			isCut, err = f.rest(ctx)
@@ -254,7 +251,7 @@ func (f *follower) logPage(ctx context.Context) (rows []*Row, more bool, err err
 }
 
 // page returns the next rows of what is searched, and whether there may be more, likewise.
-func (f *follower) page(ctx context.Context) (rows []Row, isCut bool, err error) {
+func (f *follower) page(ctx context.Context) (rows []*Row, isCut bool, err error) {
 	_, leave, err := f.enter(ctx)
 	if err != nil {
 		return nil, false, err
@@ -262,8 +259,9 @@ func (f *follower) page(ctx context.Context) (rows []Row, isCut bool, err error)
 	defer leave()
 	size := 0
 	err = f.search(ctx, func(r *Row) bool {
-		rows = append(rows, *r)
-		own(&rows[len(rows)-1])
+		copied := *r
+		own(&copied)
+		rows = append(rows, &copied)
 		size += rowBytes(r)
 		isCut = size >= catchUpBytes || len(rows) == f.v.followers.pageRows
 		return !isCut
@@ -288,6 +286,7 @@ func (f *follower) rest(ctx context.Context) (isCut bool, err error) {
 		isEnough = !f.give(r)
 		return !isEnough && within.Err() == nil
 	})
+	isEnough = isEnough || !f.pause()
 	switch {
 	case isEnough:
 		return false, errEnough
@@ -301,6 +300,21 @@ func (f *follower) rest(ctx context.Context) (isCut bool, err error) {
 func (f *follower) isBehind(r *Row) bool {
 	return r.DecidedMs >= f.fromMs && (f.after == (ProductPlace{}) || f.compare(r.ProductPlace(), f.after) > 0)
 }
+
+// hand hands over the rows at hand, but for those that were. errEnough says that no more are wanted.
+func (f *follower) hand(rows []*Row) error {
+	for _, r := range rows {
+		if !f.give(r) {
+			return errEnough
+		}
+	}
+	if !f.pause() {
+		return errEnough
+	}
+	return nil
+}
+
+func (f *follower) pause() (more bool) { return f.o.Pause == nil || f.o.Pause() }
 
 // give hands a row over, unless it was.
 func (f *follower) give(r *Row) (more bool) {

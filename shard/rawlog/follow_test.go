@@ -24,8 +24,9 @@ type heard struct {
 
 	mu     sync.Mutex
 	topics []string
-	rows   []string      // with their places, as rig.rows has them
-	holds  chan struct{} // not nil: the follower waits for it before it takes a row
+	rows   []string         // with their places, as rig.rows has them
+	gather func(row string) // not nil: it takes rows instead
+	holds  chan struct{}    // not nil: the follower waits for it before it takes a row
 }
 
 func (r *rig) following() Following {
@@ -80,6 +81,10 @@ func (h *heard) take(row *Row) bool {
 		case <-h.r.t.Context().Done(): // It ends with the test.
 		}
 	}
+	if h.gather != nil {
+		h.gather(textOf(row))
+		return true
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.topics, h.rows = append(h.topics, string(row.Topic)), append(h.rows, textOf(row))
@@ -123,6 +128,40 @@ func (r *rig) archive() {
 	}
 	if r.dice.IntN(3) == 0 {
 		r.must(r.log.Release(r.nowMs, r.view.Position().Seq))
+	}
+}
+
+// TestFollowerPauses: whoever gathers rows until the follower pauses misses none, and no place is told of that has rows
+// before it which he still gathers. Rows come several at a time.
+func TestFollowerPauses(t *testing.T) {
+	r := newRig(t)
+	for range 40 {
+		r.append()
+	}
+	var gathered []string
+	var pauses int
+	h := r.followProduct(ProductPlace{}, func(_ *ProductQuery, o *Following, h *heard) {
+		h.gather = func(row string) { gathered = append(gathered, row) }
+		o.Pause = func() bool {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.rows, gathered, pauses = append(h.rows, gathered...), gathered[:0], pauses+1
+			return true
+		}
+		o.Idle = func(ProductPlace) {
+			if len(gathered) > 0 {
+				t.Errorf("%d rows were gathered when it was idle", len(gathered))
+			}
+		}
+	})
+	h.isProduct("what there was", 0)
+	for range 20 {
+		r.append()
+	}
+	h.isProduct("and what came", 0)
+	h.end()
+	if rows := len(h.rows); pauses >= rows {
+		t.Errorf("%d pauses for %d rows", pauses, rows)
 	}
 }
 

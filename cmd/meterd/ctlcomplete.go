@@ -6,15 +6,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/meterd/meterd/client"
 )
-
-// completeWithin is how long a shell waits for names; without an answer nothing is offered.
-const completeWithin = 500 * time.Millisecond
 
 // choices offers words for a flag.
 func choices(cmd *cobra.Command, flag string, words ...string) {

@@ -37,6 +37,3 @@ func parseInstant(text string, now time.Time) (time.Time, error) {
 	}
 	return now.UTC().Add(d), nil
 }
-
-// daysMax is the longest validity that there is, 100 years.
-const daysMax = 36525

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,10 +27,6 @@ var logColumns = []column{
 	{"TOPIC", "topic"},
 	{"PAYLOAD", "payload|payload_base64"},
 }
-
-// productLogTimeout is how long the log of a product may be silent, unless --timeout says otherwise: it is sorted a day
-// at a time, a hundred million rows in two minutes.
-const productLogTimeout = 10 * time.Minute
 
 // mediaParquet is the media type of a log as one Parquet file.
 const mediaParquet = "application/vnd.apache.parquet"

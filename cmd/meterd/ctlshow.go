@@ -148,9 +148,6 @@ func (l *list) elements(ctx context.Context, admin *client.Admin) iter.Seq2[json
 	return client.Elements[json.RawMessage](ctx, admin, l.path, l.member, query)
 }
 
-// pageMax is the most that limit may be in a request.
-const pageMax = 1000
-
 // call makes one call and returns the answer as it is.
 func (c *ctl) call(
 	cmd *cobra.Command,

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,10 +30,6 @@ var snapshotColumns = []column{
 	{"MADE BY", "made_by"},
 	{"SHA256", "sha256"},
 }
-
-// createSnapshotTimeout is how long `ctl snapshots create` waits unless --timeout says otherwise: ten million devices
-// take half a minute, and another snapshot may be made first.
-const createSnapshotTimeout = 10 * time.Minute
 
 func (c *ctl) snapshotsCommand() *cobra.Command {
 	cmd := group("snapshots", "Sealed usage snapshots: what devices and products used in a month")

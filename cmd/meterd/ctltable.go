@@ -12,21 +12,11 @@ import (
 	"unicode/utf8"
 )
 
-// rowsAFlush is how many rows of a table are held to make their columns even: a list of millions is neither kept nor
-// kept back.
-const rowsAFlush = 1000
-
 // column shows what lies at a path of an element, "licenses.available"; where the element has the first of several,
 // separated by "|", it shows that.
 type column struct {
 	title, path string
 }
-
-// followedCells is the least width of a column in a table that is followed, whose rows cannot wait for each other.
-const followedCells = 12
-
-// cellRunesMax bounds what is shown of a text in a row. A record shows the whole.
-const cellRunesMax = 64
 
 // table writes rows with even columns.
 type table struct {

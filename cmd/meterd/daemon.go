@@ -22,15 +22,6 @@ import (
 	"github.com/meterd/meterd/usage/history"
 )
 
-const (
-	// guardEvery is how often the free space is looked at: less than a second of commit log fits what is kept free.
-	guardEvery = 500 * time.Millisecond
-	// meterEvery is how often it is measured what the data directory takes: some thousand files, 10 ms.
-	meterEvery = time.Minute
-	// finishWithin bounds how long requests in hand may take to finish when the daemon stops.
-	finishWithin = 10 * time.Second
-)
-
 // daemon is everything that serve holds open.
 type daemon struct {
 	o      *serveOptions

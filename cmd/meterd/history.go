@@ -9,9 +9,6 @@ import (
 	"github.com/meterd/meterd/usage/history"
 )
 
-// historyFreeBytes is what the children of the history leave free on the disk: more than what events stop at.
-const historyFreeBytes = 2 << 30
-
 // openHistory starts what keeps the usage history, unless it is switched off.
 func openHistory(o *serveOptions, s *state, dir *disk.Dir, logger *slog.Logger) (*history.History, error) {
 	if !o.usageHistory {

@@ -17,9 +17,6 @@ import (
 	"github.com/meterd/meterd/usage/history/child"
 )
 
-// childLinesMax bounds what is logged of one child's words: a panic has some hundred lines.
-const childLinesMax = 200
-
 // historyStarter starts children of this binary that keep the history.
 type historyStarter struct {
 	logger    *slog.Logger

@@ -166,7 +166,3 @@ func (s *Store) MustReach(group uint64) {
 
 // EraseAfter returns Options.EraseAfter.
 func (s *Store) EraseAfter() time.Duration { return s.o.EraseAfter }
-
-// EraseAfterDefault is how long erasures gather: it leaves two hours of a day for the rewriting, which takes some
-// minutes for a billion events.
-const EraseAfterDefault = 22 * time.Hour

@@ -2,6 +2,10 @@ package archive
 
 import "time"
 
+// EraseAfterDefault is how long erasures gather: it leaves two hours of a day for the rewriting, which takes some
+// minutes for a billion events.
+const EraseAfterDefault = 22 * time.Hour
+
 // Every bound of the package, each with the reason for its size.
 const (
 	// blockBytes ends a block of rows, so that it has 32 KiB at most whatever its last rows are. A larger block would
@@ -72,6 +76,8 @@ const (
 	sortBytes = 24 << 20
 	// sortRowBytes is what one row takes there beside its texts.
 	sortRowBytes = 56
+	// sortMs bounds the decided times of what is sorted at once: a sorter counts them in 32 bits.
+	sortMs = 1 << 31
 	// piecesMax bounds the sorted pieces that are read at once: each has a block in memory, 160 KiB as a rule.
 	piecesMax = 96
 	// pieceWriteBytes is how much of a sorted piece is written at once.

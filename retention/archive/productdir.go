@@ -175,9 +175,6 @@ func (x *productSource) choose(ctx context.Context) error {
 	return err
 }
 
-// sortMs bounds the decided times of what is sorted at once: a sorter counts them in 32 bits.
-const sortMs = 1 << 31
-
 // sort sorts all rows that the query wants; of a directory that lasts for weeks a part after the other.
 func (x *productSource) sort(ctx context.Context) error {
 	fromMs, toMs := x.times()

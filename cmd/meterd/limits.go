@@ -1,0 +1,36 @@
+package main
+
+import "time"
+
+// Every bound of the command, each with the reason for its size; those of flags stand beside their flags.
+const (
+	// completeWithin is how long a shell waits for names; without an answer nothing is offered.
+	completeWithin = 500 * time.Millisecond
+	// daysMax is the longest validity that there is, 100 years.
+	daysMax = 36525
+	// pageMax is the most that limit may be in a request.
+	pageMax = 1000
+	// productLogTimeout is how long the log of a product may be silent, unless --timeout says otherwise: it is sorted a day
+	// at a time, a hundred million rows in two minutes.
+	productLogTimeout = 10 * time.Minute
+	// createSnapshotTimeout is how long `ctl snapshots create` waits unless --timeout says otherwise: ten million devices
+	// take half a minute, and another snapshot may be made first.
+	createSnapshotTimeout = 10 * time.Minute
+	// rowsAFlush is how many rows of a table are held to make their columns even: a list of millions is neither kept nor
+	// kept back.
+	rowsAFlush = 1000
+	// followedCells is the least width of a column in a table that is followed, whose rows cannot wait for each other.
+	followedCells = 12
+	// cellRunesMax bounds what is shown of a text in a row. A record shows the whole.
+	cellRunesMax = 64
+	// childLinesMax bounds what is logged of one child's words: a panic has some hundred lines.
+	childLinesMax = 200
+	// historyFreeBytes is what the children of the history leave free on the disk: more than what events stop at.
+	historyFreeBytes = 2 << 30
+	// guardEvery is how often the free space is looked at: less than a second of commit log fits what is kept free.
+	guardEvery = 500 * time.Millisecond
+	// meterEvery is how often it is measured what the data directory takes: some thousand files, 10 ms.
+	meterEvery = time.Minute
+	// finishWithin bounds how long requests in hand may take to finish when the daemon stops.
+	finishWithin = 10 * time.Second
+)

@@ -118,6 +118,8 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	meter := disk.NewMeter(d.dir, d.logger)
 	go meter.Run(ctx, meterEvery)
 	registerDiskUse(set, meter)
+	set.Gauges("meterd_log_erase_within_seconds", "How long erased payloads may stay on the disk: --erase-within.").
+		Func(d.o.eraseWithin.Seconds)
 	host, _, err := net.SplitHostPort(d.o.listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)

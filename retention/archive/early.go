@@ -32,7 +32,11 @@ func (s *Store) dropEarly() error {
 		s.o.Logger.Warn("the archive takes more than --log-max-bytes: its oldest events go before their time",
 			"directory", d.name(), "events", d.rows, "directory_bytes", d.bytes, "bytes", bytes, "bytes_max", s.o.BytesMax,
 			"decided_from", time.UnixMilli(d.firstMs).UTC(), "decided_to", time.UnixMilli(d.lastMs).UTC())
-		if err := s.replace([]uint64{d.number}, nil, d.lastMs+1); err != nil {
+		err := s.replace([]uint64{d.number}, nil, d.lastMs+1, func() {
+			s.stats.earlyRows.Add(d.rows)
+			s.stats.earlyBytes.Add(uint64(d.bytes))
+		})
+		if err != nil {
 			return err
 		}
 	}

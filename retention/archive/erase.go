@@ -110,11 +110,7 @@ func (s *Store) rewrite(ctx context.Context, old directory, nowMs int64) error {
 	if err != nil {
 		return err
 	}
-	if err := s.replace([]uint64{old.number}, made, 0); err != nil {
-		return err
-	}
-	s.stats.rewritten.Add(1)
-	return nil
+	return s.replace([]uint64{old.number}, made, 0, func() { s.stats.rewritten.Add(1) })
 }
 
 // ErasedThrough returns the number up to which every erasure is done in all directories that have rows of its time,

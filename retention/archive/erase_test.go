@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -399,6 +400,9 @@ func TestRemovalIsTriedAgain(t *testing.T) {
 			if err := s.Tidy(t.Context(), nowMs); !errors.Is(err, broken) {
 				t.Errorf("%s: %v", fails, err)
 			}
+			if n := s.Stats().Rewritten; n != 1 {
+				t.Errorf("%s fails, and %d directories were rewritten", fails, n)
+			}
 			if through := s.ErasedThrough(); through != 0 {
 				t.Errorf("%s fails, and it is erased through %d", fails, through)
 			}
@@ -414,5 +418,41 @@ func TestRemovalIsTriedAgain(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestCountedAlthoughNothingGoes: merges, and directories that are over, are counted when the manifest no longer names
+// what they replace, also while that cannot be removed from the disk.
+func TestCountedAlthoughNothingGoes(t *testing.T) {
+	h := newHistory(3, 4)
+	broken := errors.New("the disk does not")
+	s := testStore(t, Options{step: func(what string) error {
+		if strings.HasPrefix(what, "rename to remove") {
+			return broken
+		}
+		return nil
+	}})
+	run := func() {
+		g := h.next(60, time.Hour)
+		g.feed(t, s)
+		s.mustWriteRun(t)
+	}
+	tidy := func(after time.Duration) Stats {
+		t.Helper()
+		if err := s.Tidy(t.Context(), h.nowMs+after.Milliseconds()); !errors.Is(err, broken) {
+			t.Errorf("tidied with %v", err)
+		}
+		return s.Stats()
+	}
+	run()
+	run()
+	h.nowMs += day.Milliseconds()
+	run() // The first span is over.
+	x := tidy(2 * time.Hour)
+	if x.Merges != 1 || x.Removed != 0 {
+		t.Errorf("%d merges, %d removed", x.Merges, x.Removed)
+	}
+	if y := tidy(30 * day); y.Removed != uint64(x.Runs+x.Spans) || y.RemovedBytes != uint64(x.Bytes) {
+		t.Errorf("of %d directories %d are removed, of %d bytes %d", x.Runs+x.Spans, y.Removed, x.Bytes, y.RemovedBytes)
 	}
 }

@@ -120,7 +120,7 @@ func TestTables(t *testing.T) {
 func TestGone(t *testing.T) {
 	s := runOf(t, blockRowsMax)
 	x, q := s.Snapshot(), query(1)
-	if err := s.replace([]uint64{1}, nil, 0); err != nil {
+	if err := s.replace([]uint64{1}, nil, 0, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := x.Each(t.Context(), &q, func(*Row) bool { return true }); !errors.Is(err, ErrGone) {

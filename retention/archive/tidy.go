@@ -82,18 +82,16 @@ func (s *Store) removeDead(nowMs int64) error {
 	if len(dead) == 0 {
 		return nil
 	}
-	if err := s.replace(dead, nil, 0); err != nil {
-		return err
-	}
-	s.stats.removed.Add(uint64(len(dead)))
-	s.stats.removedBytes.Add(uint64(bytes))
-	return nil
+	return s.replace(dead, nil, 0, func() {
+		s.stats.removed.Add(uint64(len(dead)))
+		s.stats.removedBytes.Add(uint64(bytes))
+	})
 }
 
-// replace has the manifest name other directories instead of some, and removes those from the disk. What can be read
-// begins at availableFromMs, if that is later than it did; 0 if nothing is lost. After an error of the removal the
-// manifest is replaced nevertheless.
-func (s *Store) replace(numbers []uint64, by []directory, availableFromMs int64) error {
+// replace has the manifest name other directories instead of some, calls count, and removes those from the disk. What
+// can be read begins at availableFromMs, if that is later than it did; 0 if nothing is lost. After an error of the
+// removal the manifest is replaced nevertheless.
+func (s *Store) replace(numbers []uint64, by []directory, availableFromMs int64, count func()) error {
 	var old []*openDir
 	err := s.update(func(m *manifest) {
 		m.directories = append(without(m.directories, numbers), by...)
@@ -105,12 +103,9 @@ func (s *Store) replace(numbers []uint64, by []directory, availableFromMs int64)
 			d.gone = true
 			old = append(old, d)
 			delete(s.dirs, n)
-			if availableFromMs > 0 {
-				s.stats.earlyRows.Add(d.rows)
-				s.stats.earlyBytes.Add(uint64(d.bytes))
-			}
 		}
 		s.removing = append(s.removing, old...)
+		count()
 	})
 	if err != nil {
 		return err
@@ -228,11 +223,7 @@ func (s *Store) merge(ctx context.Context, runs []directory, nowMs int64) error 
 		}
 		made = append(made, out...)
 	}
-	if err := s.replace(numbers, made, 0); err != nil {
-		return err
-	}
-	s.stats.merges.Add(1)
-	return nil
+	return s.replace(numbers, made, 0, func() { s.stats.merges.Add(1) })
 }
 
 // writeFrom writes those rows of some directories that d takes and that are not over. It returns d as it was made, none

@@ -345,7 +345,9 @@ func (t *turn) accepted() {
 func (t *turn) attach(payload bool, used uint32) {
 	ev, b := t.ev, t.r.Batch
 	tooLarge := ev.Fault == event.FaultPayloadTooLarge
-	if ev.ID.Len|ev.Topic.Len|ev.Payload.Len == 0 && ev.TimeMs == 0 && !tooLarge && t.observed == event.Accepted {
+	lacks := t.verdict.Code == event.OTAQuotaExceeded || t.observed == event.OTAQuotaExceeded
+	if ev.ID.Len|ev.Topic.Len|ev.Payload.Len == 0 && ev.TimeMs == 0 && !tooLarge && t.observed == event.Accepted &&
+		!lacks {
 		return
 	}
 	sent := b.Bytes(ev.Payload)
@@ -355,6 +357,9 @@ func (t *turn) attach(payload bool, used uint32) {
 	}
 	if t.observed != event.Accepted {
 		x.WouldDeny, x.Quota, x.DayUsed = t.observed, t.numbers(), used
+	}
+	if lacks {
+		x.Requested, x.TopupAvailable = uint32(t.verdict.Requested), t.verdict.TopupAvailable
 	}
 	x.IsCut = tooLarge || len(x.Payload) < len(sent)
 	t.l.records.Attach(&x)

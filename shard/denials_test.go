@@ -10,7 +10,7 @@ import (
 )
 
 // TestDenialsAreLoggedAsAnswered: the log says of every event that a quota denied what its answer said: limit, used and
-// when the quota resets.
+// when the quota resets; of an upgrade also what it needed and what packs had.
 func TestDenialsAreLoggedAsAnswered(t *testing.T) {
 	m := newMachine(t)
 	m.productIn("p", "UTC", `{"messages_per_day":3,"ota_per_month":2}`, 0)
@@ -35,7 +35,8 @@ func TestDenialsAreLoggedAsAnswered(t *testing.T) {
 		}
 		for _, d := range r.Result.Denials {
 			v := d.Verdict
-			want = append(want, fmt.Sprint(r.Batch.Events[d.Index].Type, v.Code, v.Limit, v.Used, v.ResetsAtMs))
+			want = append(want, fmt.Sprint(r.Batch.Events[d.Index].Type, v.Code, v.Limit, v.Used, v.ResetsAtMs, v.Requested,
+				v.TopupAvailable))
 		}
 		m.clock.pass(time.Duration(dice.IntN(5)) * time.Hour)
 	}
@@ -48,7 +49,8 @@ func TestDenialsAreLoggedAsAnswered(t *testing.T) {
 			}
 			continue
 		}
-		have = append(have, fmt.Sprint(r.Type, r.Code, r.Quota.Limit, r.Quota.Used, r.Quota.ResetsAtMs))
+		have = append(have, fmt.Sprint(r.Type, r.Code, r.Quota.Limit, r.Quota.Used, r.Quota.ResetsAtMs, r.Requested,
+			r.TopupAvailable))
 		kinds[fmt.Sprint(r.Code, r.Quota.Limit)]++
 	}
 	if len(kinds) != 4 {

@@ -85,7 +85,8 @@ func TestObserve(t *testing.T) {
 	var have []string
 	for _, r := range m.rows() {
 		if r.WouldDeny != event.Accepted {
-			have = append(have, fmt.Sprint(r.Type, " ", r.Code, " ", r.WouldDeny, " ", r.Quota.Limit, " ", r.Quota.Used))
+			have = append(have, fmt.Sprint(r.Type, " ", r.Code, " ", r.WouldDeny, " ", r.Quota.Limit, " ", r.Quota.Used, " ",
+				r.Requested, " ", r.TopupAvailable))
 			if end := m.clock.wall.Truncate(24*time.Hour).
 				AddDate(0, 0, 1).
 				UnixMilli(); r.Type != event.OTA &&
@@ -95,8 +96,8 @@ func TestObserve(t *testing.T) {
 		}
 	}
 	want := []string{
-		"up accepted message_quota_exceeded 2 3", "down accepted message_quota_exceeded 2 4",
-		"ota accepted ota_quota_exceeded 1 3", "ota accepted ota_quota_exceeded 1 7",
+		"up accepted message_quota_exceeded 2 3 0 0", "down accepted message_quota_exceeded 2 4 0 0",
+		"ota accepted ota_quota_exceeded 1 3 3 0", "ota accepted ota_quota_exceeded 1 7 4 0",
 	}
 	if !slices.Equal(have, want) {
 		t.Errorf("the log has %q", have)

@@ -57,7 +57,7 @@ func parquetRow(e *query.LogEntry) *parquetlog.Row {
 	}
 	if r.HasQuota() {
 		row.HasQuota, row.Limit, row.Used = true, int64(r.Quota.Limit), int64(r.Quota.Used)
-		row.ResetsAtMs = r.Quota.ResetsAtMs
+		row.ResetsAtMs, row.Requested, row.TopupAvailable = r.Quota.ResetsAtMs, int64(r.Requested), int64(r.TopupAvailable)
 	}
 	return row
 }

@@ -71,7 +71,9 @@ func jsonLine(t *testing.T, text string) map[string]any {
 		line["payload"] = string(payload)
 		delete(line, "payload_base64")
 	}
-	for _, name := range []string{"payload", "limit", "used", "resets_at", "would_deny"} {
+	for _, name := range []string{
+		"payload", "limit", "used", "resets_at", "would_deny", "requested", "topup_available",
+	} {
 		if _, is := line[name]; !is {
 			line[name] = nil
 		}
@@ -137,7 +139,8 @@ func TestLogAsParquet(t *testing.T) {
 		if !slices.EqualFunc(have, want, func(a, b map[string]any) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
 			t.Errorf("%s: the file has\n%v\nwant\n%v", query, have, want)
 		}
-		if query == "?" && (len(want) != 7 || want[6]["would_deny"] == nil) {
+		if query == "?" && (len(want) != 7 || want[6]["would_deny"] == nil ||
+			want[6]["requested"] != "1" || want[5]["topup_available"] != "0") {
 			t.Errorf("the log has %d entries: %s", len(want), text)
 		}
 	}

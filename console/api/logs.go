@@ -29,9 +29,16 @@ type logAnswer struct {
 
 // quotaAnswer is what the answer to an event said about the quota that denied it or would have denied it.
 type quotaAnswer struct {
-	Limit    uint32  `json:"limit"`
-	Used     uint32  `json:"used"`
-	ResetsAt instant `json:"resets_at"`
+	Limit         uint32  `json:"limit"`
+	Used          uint32  `json:"used"`
+	ResetsAt      instant `json:"resets_at"`
+	*wantedAnswer         // of upgrades
+}
+
+// wantedAnswer is what an upgrade needed, and what packs had left for it, in units.
+type wantedAnswer struct {
+	Requested      uint32 `json:"requested"`
+	TopupAvailable uint64 `json:"topup_available"`
 }
 
 // showDeviceLog answers GET /v1/products/{product}/devices/{device}/logs, newest first unless asked otherwise (R18).
@@ -162,7 +169,10 @@ func showLogEntry(e *query.LogEntry) logAnswer {
 		a.WouldDeny = r.WouldDeny.String()
 	}
 	if r.HasQuota() {
-		a.quotaAnswer = &quotaAnswer{r.Quota.Limit, r.Quota.Used, instant(r.Quota.ResetsAtMs)}
+		a.quotaAnswer = &quotaAnswer{Limit: r.Quota.Limit, Used: r.Quota.Used, ResetsAt: instant(r.Quota.ResetsAtMs)}
+		if r.Requested > 0 { // Records of older versions do not have it.
+			a.wantedAnswer = &wantedAnswer{r.Requested, r.TopupAvailable}
+		}
 	}
 	text := r.Payload
 	if r.IsCut {

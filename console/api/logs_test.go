@@ -48,5 +48,15 @@ func TestNumbersOfTheQuota(t *testing.T) {
 		if has := strings.Contains(string(b), `"limit":0,"used":0,"resets_at":`); has != code.IsQuota() {
 			t.Errorf("%s: %s", code, b)
 		}
+		if strings.Contains(string(b), "requested") {
+			t.Errorf("what an upgrade lacked is shown, and the record does not have it: %s", b)
+		}
+		e.Row.Requested = 3
+		if b, err = json.Marshal(showLogEntry(&e)); err != nil {
+			t.Fatal(err)
+		}
+		if has := strings.Contains(string(b), `"requested":3,"topup_available":0`); has != code.IsQuota() {
+			t.Errorf("%s: %s", code, b)
+		}
 	}
 }

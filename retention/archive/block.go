@@ -233,6 +233,10 @@ func (b *block) extra(r *Row) {
 		x[flags] |= extraWouldDeny
 		x = append(x, r.WouldDeny)
 	}
+	if r.Requested != 0 {
+		x[flags] |= extraRequested
+		x = binary.AppendUvarint(binary.AppendUvarint(x, uint64(r.Requested)), r.TopupAvailable)
+	}
 	b.cols[colExtras] = x
 }
 
@@ -414,5 +418,8 @@ func (b *blockReader) extra() {
 	}
 	if flags&extraWouldDeny != 0 {
 		r.WouldDeny = x.byte()
+	}
+	if flags&extraRequested != 0 {
+		r.Requested, r.TopupAvailable = uint32(x.uvarint()), x.uvarint()
 	}
 }

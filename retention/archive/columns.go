@@ -46,6 +46,7 @@ const (
 	extraSameTopic = 8 // as the row before that has one
 	extraCut       = 16
 	extraWouldDeny = 32 // the quota would have denied the row
+	extraRequested = 64 // units that an upgrade needed, and what packs had
 )
 
 var errShort = errors.New("a column ends in the middle of a value")

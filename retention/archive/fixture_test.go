@@ -127,6 +127,7 @@ func (h *history) row() Row {
 				Used:       uint32(h.dice.IntN(3)),
 				ResetsAtMs: beginMs + 30*day.Milliseconds(),
 			}
+			r.Requested, r.TopupAvailable = uint32(1+h.dice.IntN(300)), uint64(h.dice.IntN(3))<<40
 		}
 		if r.Code == 0 && r.Type >= typeUp && (last.Up+last.Down)%6 == 5 {
 			r.WouldDeny = 1 + r.Type/5

@@ -101,6 +101,7 @@ const (
 	textsCut       = 1
 	textsQuota     = 2
 	textsWouldDeny = 4
+	textsRequested = 8
 )
 
 func appendTexts(dst []byte, r *Row) []byte {
@@ -114,9 +115,15 @@ func appendTexts(dst []byte, r *Row) []byte {
 	if r.WouldDeny != 0 {
 		flags |= textsWouldDeny
 	}
+	if r.Requested != 0 {
+		flags |= textsRequested
+	}
 	dst = append(dst, flags)
 	if flags&textsWouldDeny != 0 {
 		dst = append(dst, r.WouldDeny)
+	}
+	if flags&textsRequested != 0 {
+		dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(r.Requested)), r.TopupAvailable)
 	}
 	if flags&textsQuota != 0 {
 		dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(r.Quota.Limit)), uint64(r.Quota.Used))
@@ -149,6 +156,9 @@ func (b *batch) row(r *Row, i int, baseMs int64) {
 		r.IsCut = flags&textsCut != 0
 		if flags&textsWouldDeny != 0 {
 			r.WouldDeny = c.byte()
+		}
+		if flags&textsRequested != 0 {
+			r.Requested, r.TopupAvailable = uint32(c.uvarint()), c.uvarint()
 		}
 		if flags&textsQuota != 0 {
 			r.Quota = Quota{

@@ -69,6 +69,10 @@ type Row struct {
 	Payload    []byte
 	IsCut      bool  // more of the payload was sent
 	WouldDeny  uint8 // the code of the quota that would have denied an accepted event, 0 for none
+	// Requested are the units that an upgrade needed which its quota denied or would have denied, TopupAvailable what packs
+	// had left for it.
+	Requested      uint32
+	TopupAvailable uint64
 }
 
 // Quota is what the answer to an event said about the quota that denied it or would have denied it; the zero Quota for
@@ -93,7 +97,8 @@ func (r *Row) isMessage() bool {
 
 // hasExtra reports whether the row has what most have not.
 func (r *Row) hasExtra() bool {
-	return len(r.ID)+len(r.Topic) > 0 || r.TimeMs != 0 || r.IsCut || r.WouldDeny != 0
+	return len(r.ID)+len(r.Topic) > 0 || r.TimeMs != 0 || r.IsCut || r.WouldDeny != 0 ||
+		r.Requested != 0
 }
 
 // Place returns the row's place among those of its device, whether it had an ordinal or not.

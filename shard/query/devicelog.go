@@ -105,6 +105,7 @@ func entryOf(r *rawlog.Row) *LogEntry {
 		Day: r.Day, Up: r.Up, Down: r.Down, Used: r.Used, Denied: r.Denied,
 		ID: bytes.Clone(r.ID), Topic: bytes.Clone(r.Topic), Payload: bytes.Clone(r.Payload),
 		IsCut: r.IsCut, WouldDeny: event.Code(r.WouldDeny), Quota: record.QuotaNumbers(r.Quota),
+		Requested: r.Requested, TopupAvailable: r.TopupAvailable,
 	}}
 	if r.Device.IsKnown() {
 		e.Row.Ordinal = r.Device.Ordinal()

@@ -211,6 +211,7 @@ func rowOf(to *archive.Row, r *record.Row) {
 		DecidedMs: r.DecidedMs, Type: uint8(r.Type), Code: uint8(r.Code), Counted: r.Counted, Size: r.Size, Day: r.Day,
 		Up: r.Up, Down: r.Down, Used: r.Used, Denied: r.Denied, TimeMs: r.TimeMs, ID: r.ID, Topic: r.Topic,
 		Payload: r.Payload, IsCut: r.IsCut, WouldDeny: uint8(r.WouldDeny), Quota: archive.Quota(r.Quota),
+		Requested: r.Requested, TopupAvailable: r.TopupAvailable,
 	}
 	if r.Named {
 		to.Device, to.Name = archive.Unknown(r.Product, r.Name), r.Name

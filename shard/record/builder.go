@@ -223,6 +223,10 @@ type Extras struct {
 	WouldDeny event.Code
 	Quota     QuotaNumbers
 	DayUsed   uint32
+	// Requested are the units that an upgrade needed which its quota denied or would have denied, 0 for other events, and
+	// TopupAvailable what packs had left, as its answer said.
+	Requested      uint32
+	TopupAvailable uint64
 }
 
 // Attach adds extras to the last row. Their slices are copied.
@@ -245,6 +249,9 @@ func (b *Builder) Attach(x *Extras) {
 	if x.WouldDeny != event.Accepted {
 		flags |= extraWouldDeny
 	}
+	if x.Requested != 0 {
+		flags |= extraRequested
+	}
 	if flags != 0 {
 		*kind |= kindExtra
 		b.cols[colExtras] = append(b.cols[colExtras], flags)
@@ -260,6 +267,10 @@ func (b *Builder) Attach(x *Extras) {
 		if flags&extraWouldDeny != 0 {
 			b.cols[colExtras] = append(b.cols[colExtras], byte(x.WouldDeny))
 			b.numbers(x.Quota, x.DayUsed)
+		}
+		if flags&extraRequested != 0 {
+			b.putUvarint(colExtras, uint64(x.Requested))
+			b.putUvarint(colExtras, x.TopupAvailable)
 		}
 	}
 	if len(payload) > 0 {

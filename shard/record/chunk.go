@@ -41,8 +41,11 @@ type Row struct {
 	Denied    uint64
 	WouldDeny event.Code   // what the quota would have denied an accepted event with; Accepted: nothing
 	Quota     QuotaNumbers // of events that a quota denied or would have denied
-	ID        []byte
-	Topic     []byte
+	Requested uint32       // units that an upgrade needed which its quota denied or would have denied
+	// TopupAvailable is what packs had left for it.
+	TopupAvailable uint64
+	ID             []byte
+	Topic          []byte
 	// Payload is what was kept of it; IsCut says that more was sent.
 	Payload []byte
 	IsCut   bool
@@ -211,6 +214,9 @@ func (s *Scanner) extra() {
 			return
 		}
 		s.numbers()
+	}
+	if flags&extraRequested != 0 {
+		row.Requested, row.TopupAvailable = uint32(r.uvarint()), r.uvarint()
 	}
 }
 

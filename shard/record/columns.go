@@ -52,6 +52,7 @@ const (
 	extraCut   = 8 // the payload is not whole
 	// the event was accepted, although the quota of its product, which only observes, would have denied it
 	extraWouldDeny = 16
+	extraRequested = 32 // units that an upgrade needed, and what packs had
 )
 
 // ordinalBytes is the width of a device ordinal: 8 bits of shard, 31 of arena index.

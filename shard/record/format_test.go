@@ -18,6 +18,7 @@ func TestChunkIsAsDrawn(t *testing.T) {
 	b.Attach(&Extras{Topic: []byte("t"), Payload: []byte("xyz"), IsCut: true, TimeMs: 999})
 	b.DeniedMessage(event.Down, 1, 5, QuotaNumbers{1500, 1500, 2000}, 2500, 9)
 	b.DeniedUpgrade(event.OTA, 1, 5, 1500, QuotaNumbers{1, 1, 3000})
+	b.Attach(&Extras{Requested: 300, TopupAvailable: 2})
 	b.DeniedMessage(event.Down, 1, 5, QuotaNumbers{1500, 1500, 2000}, 2500, 10)
 	b.BeginBatch(1001, 0)
 	b.Stranger(event.Connect, event.LicenseExhausted, 1, []byte("d2"), 0)
@@ -41,11 +42,11 @@ func TestChunkIsAsDrawn(t *testing.T) {
 		2: {
 			3 | 1<<5 | 1<<6,
 			4 | 1<<3 | 1<<7,
-			5 | 1<<3,
+			5 | 1<<3 | 1<<5,
 			4 | 1<<3 | 1<<7,
 			1 | 3<<3,
 			5 | 1<<5,
-		}, // up extra payload; down denied counted; ota denied; down as before; connect denied named; ota extra
+		}, // up extra payload; down denied counted; ota denied extra; down as before; connect denied named; ota extra
 		3:  {1, 2, 1, 3},
 		4:  {1, 0, 0, 0, 0},
 		5:  {2, 0, 0, 0, 0},
@@ -59,7 +60,8 @@ func TestChunkIsAsDrawn(t *testing.T) {
 		13: {0xdc, 0x0b, 0xdc, 0x0b, 0xdc, 0x0b, 6},
 		14: {0xc4, 0x13, 9, 0xc4, 0x13, 10},
 		15: {1, 2, 'd', '2'},
-		16: {2 | 4 | 8, 1, 't', 1, 1 | 16, 2, 'i', 'd', 2}, // topic and time, 1 ms before it was decided, cut; id, code 2
+		// topic and time, 1 ms before it was decided, cut; 300 units needed, 2 in packs; id, code 2
+		16: {2 | 4 | 8, 1, 't', 1, 32, 0xac, 2, 2, 1 | 16, 2, 'i', 'd', 2},
 		17: {3, 'x', 'y', 'z'},
 		18: append([]byte{1, 1, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 14}, "0123456789abcdef\xac\x02\x03"...),
 		19: quotasColumn,

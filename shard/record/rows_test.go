@@ -142,10 +142,12 @@ func add(b *Builder, call string, r *Row) {
 	case "stranger":
 		b.Stranger(r.Type, r.Code, r.Product, r.Name, r.Size)
 	}
-	if len(r.ID)+len(r.Topic)+len(r.Payload) > 0 || r.TimeMs != 0 || r.IsCut || r.WouldDeny != event.Accepted {
+	if len(r.ID)+len(r.Topic)+len(r.Payload) > 0 || r.TimeMs != 0 || r.IsCut || r.WouldDeny != event.Accepted ||
+		r.Requested != 0 {
 		b.Attach(&Extras{
 			ID: r.ID, Topic: r.Topic, Payload: r.Payload, IsCut: r.IsCut, TimeMs: r.TimeMs,
 			WouldDeny: r.WouldDeny, Quota: r.Quota, DayUsed: r.Used,
+			Requested: r.Requested, TopupAvailable: r.TopupAvailable,
 		})
 	}
 }
@@ -172,6 +174,10 @@ func drawExtras(t *rapid.T, r *Row) {
 	}
 	if rapid.Bool().Draw(t, "time") {
 		r.TimeMs = int64(edges.Draw(t, "time ms"))
+	}
+	if rapid.Bool().Draw(t, "upgrade lacks") {
+		r.Requested = uint32(1 + below(t, 1<<20, "requested"))
+		r.TopupAvailable = edges.Draw(t, "available")
 	}
 }
 

@@ -64,6 +64,9 @@ type row struct {
 	code    byte
 	would   byte   // the code of the quota that would have denied it
 	id      []byte // of an OTA or a void
+	// Of an upgrade that its quota denied or would have denied: the units that it needed, and what packs had left; zeroes in
+	// older records.
+	requested, available uint64
 }
 
 func (r *row) typ() byte       { return r.kind & kindType }
@@ -242,6 +245,9 @@ func (r *rowReader) extra(to *row) {
 	if flags&16 != 0 {
 		to.would = in.u8()
 		r.quota()
+	}
+	if flags&32 != 0 {
+		to.requested, to.available = in.uvarint(), in.uvarint()
 	}
 }
 

@@ -19,6 +19,7 @@ func seedChunk() []byte {
 	})
 	b.DeniedMessage(typeDown, 5, 100, record.QuotaNumbers{Limit: 1, Used: 1, ResetsAtMs: 1_795_478_400_000}, 2518, 7)
 	b.DeniedUpgrade(typeOTA, 5, 1, 1, record.QuotaNumbers{Limit: 3, Used: 2, ResetsAtMs: 1_796_083_200_000})
+	b.Attach(&record.Extras{Requested: 300, TopupAvailable: 2})
 	b.Message(typeUp, 5, 100, 2518, 8, 1)
 	b.Attach(&record.Extras{WouldDeny: codeMessageQuota, Quota: record.QuotaNumbers{Limit: 1, Used: 9}, DayUsed: 9})
 	b.Stranger(1, 3, 1, []byte("who"), 0)
@@ -75,6 +76,9 @@ func TestChunk(t *testing.T) {
 	if !slices.Equal(words, want) || rows[5].ordinal != 5 || rows[5].ms != 1_795_428_000_000 {
 		t.Errorf("rows %q, want %q", words, want)
 	}
+	if rows[2].requested != 300 || rows[2].available != 2 || rows[3].would != codeMessageQuota {
+		t.Errorf("%+v, %+v", rows[2], rows[3])
+	}
 	if len(bindings) != 1 || bindings[0].ordinal != 5 || string(bindings[0].name) != "d" {
 		t.Errorf("bindings %+v", bindings)
 	}
@@ -88,6 +92,7 @@ func TestChunk(t *testing.T) {
 func FuzzHead(f *testing.F) {
 	h := record.Head{SerialLast: 7, Totals: []record.BucketTotals{{Bucket: record.Bucket{Product: 1, Quarter: 2, Day: 3}}}}
 	h.Totals[0].Deny(typeUp, codeMessageQuota, 4)
+	h.Totals[0].Observe(typeDown, codeMessageQuota, 5)
 	h.Changes = [][]byte{{1, 2}}
 	f.Add(h.Append(nil))
 	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = decodeHead(b) })

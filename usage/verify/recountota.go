@@ -112,6 +112,9 @@ func (r *recount) otaStep(s *otaStep) error {
 	case s.row.typ() == typeVoid:
 		return r.sameWord(d, s, r.voided(p, d, s, cur, t))
 	case s.row.isDenied():
+		if err := r.lacked(p, d, s, cur); err != nil {
+			return err
+		}
 		want := cur + min(1, otaDeniedMax-otaDeniedOf(cur))
 		t.deny(typeOTA, codeOTAQuota, want-cur)
 		return r.sameWord(d, s, want)
@@ -162,6 +165,25 @@ func (r *recount) overdrawn(p *product, d *device, s *otaStep, cur, units uint64
 	}
 	beyond := allowanceOf(cur)+allowance > p.plan.otaPerMonth
 	return allowance, packs, r.observed(p, d, s.row, codeOTAQuota, beyond)
+}
+
+// lacked checks what an upgrade is said to have needed and the packs to have had, if its quota denied it: that was not
+// enough, or the word has no room.
+func (r *recount) lacked(p *product, d *device, s *otaStep, cur uint64) error {
+	if s.row.requested == 0 || !p.planKnown {
+		return nil
+	}
+	units := p.plan.otaUnits(s.row.size)
+	packs := units - min(units, p.plan.otaPerMonth-min(p.plan.otaPerMonth, allowanceOf(cur)))
+	switch {
+	case s.row.requested != units:
+		return r.differs("%s, month %s: an upgrade of %d units is said to have needed %d", r.deviceName(d),
+			monthName(monthOf(cur)), units, s.row.requested)
+	case packs <= s.row.available && packs <= otaPacksMax-packsOf(cur):
+		return r.differs("%s, month %s: an upgrade that needed %d units of packs was denied, and packs had %d left",
+			r.deviceName(d), monthName(monthOf(cur)), packs, s.row.available)
+	}
+	return nil
 }
 
 // voided returns the word after a void, and counts what it gives back.

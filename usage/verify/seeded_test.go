@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/retention/ledger"
@@ -364,6 +365,49 @@ func TestObservedTotals(t *testing.T) {
 		must(t, os.Mkdir(filepath.Join(path, "checkpoint"), 0o700))
 		clean(t, path)
 	})
+}
+
+// TestLackedUnits: an upgrade that is said to have needed other units than it did, or to have been denied although packs
+// had enough, is found.
+func TestLackedUnits(t *testing.T) {
+	for name, c := range map[string]struct {
+		says  []byte // units that it needed, and what packs had
+		words []string
+	}{
+		"needed less":  {[]byte{2, 1}, []string{"device d0 of product p", "3 units", "needed 2"}},
+		"packs had it": {[]byte{3, 2}, []string{"device d0 of product p", "needed 2 units of packs", "had 2 left"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDaemon(t)
+			d.product("p", "UTC", `{"ota_per_month":1}`, 3)
+			d.credit("p", "PACK", 1, true)
+			d.submit(`{"type":"connect","product":"p","device":"d0"}`)
+			d.submit(`{"type":"ota","product":"p","device":"d0","size":15728640}`)
+			d.must(d.engine.DurableInLedger())
+			d.must(d.close())
+			clean(t, d.path)
+			edited := 0
+			rewriteLog(t, d.path, func(g *commitlog.Group) {
+				in, err := newInflater()
+				must(t, err)
+				var decoded group
+				decoded.decode(in, g)
+				must(t, decoded.err)
+				if len(decoded.chunks) != 1 || len(decoded.chunks[0].rows) != 1 || decoded.chunks[0].rows[0].requested == 0 {
+					return
+				}
+				raw := bytes.Replace(decoded.chunks[0].raw, []byte{32, 3, 1}, append([]byte{32}, c.says...), 1)
+				compress, err := record.NewCompressor(1)
+				must(t, err)
+				g.Chunks = [][]byte{compress.Compress(nil, raw)}
+				edited++
+			})
+			if edited != 1 {
+				t.Fatalf("%d groups have such an upgrade", edited)
+			}
+			finds(t, d.path, c.words...)
+		})
+	}
 }
 
 // TestSnapshotFile: a flipped byte, a missing file, rows that do not add up, and a broken chain are found.

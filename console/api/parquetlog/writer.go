@@ -26,6 +26,8 @@ type Row struct {
 	HasQuota    bool
 	Limit, Used int64
 	ResetsAtMs  int64
+	// Of an upgrade among those: the units that it needed, 0 for none, and what packs had left for it.
+	Requested, TopupAvailable int64
 }
 
 // columns is the schema of the file.
@@ -44,6 +46,8 @@ type columns struct {
 	Used             int64  `parquet:"used,optional"`
 	ResetsAt         int64  `parquet:"resets_at,optional,timestamp"`
 	WouldDeny        []byte `parquet:"would_deny,optional,string,dict"`
+	Requested        int64  `parquet:"requested,optional"`
+	TopupAvailable   int64  `parquet:"topup_available,optional"`
 }
 
 // Writer writes one file. It belongs to one goroutine.
@@ -107,6 +111,8 @@ func (w *Writer) Add(r *Row) error {
 	row.may(r.HasQuota, parquet.Int64Value(r.Used))
 	row.may(r.HasQuota, parquet.Int64Value(r.ResetsAtMs))
 	row.may(r.WouldDeny != "", w.text([]byte(r.WouldDeny)))
+	row.may(r.Requested > 0, parquet.Int64Value(r.Requested))
+	row.may(r.Requested > 0, parquet.Int64Value(r.TopupAvailable))
 	w.batch[w.n] = parquet.Row(row)
 	w.n++
 	return nil

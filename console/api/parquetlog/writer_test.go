@@ -92,6 +92,12 @@ func rowOf(t testing.TB, v parquet.Row) (row Row) {
 	if row.HasQuota {
 		row.Limit, row.Used = v[10].Int64(), v[11].Int64()
 	}
+	if v[14].IsNull() != v[15].IsNull() {
+		t.Fatalf("half of what an upgrade lacked: %v", v)
+	}
+	if !v[14].IsNull() {
+		row.Requested, row.TopupAvailable = v[14].Int64(), v[15].Int64()
+	}
 	return row
 }
 
@@ -117,6 +123,7 @@ func random(dice *rand.Rand, i int) Row {
 		r.Verdict, r.HasQuota, r.Limit, r.Used, r.ResetsAtMs = "message_quota_exceeded", true, 1500, dice.Int64N(2), 5
 		if dice.IntN(2) == 0 {
 			r.Verdict, r.WouldDeny = "accepted", r.Verdict
+			r.Requested, r.TopupAvailable = 2, dice.Int64N(2)
 		}
 	}
 	return r
@@ -172,7 +179,7 @@ func TestNulls(t *testing.T) {
 				r := Row{Device: []byte("d"), DecidedAtMs: 1, Type: "up", Verdict: "accepted"}
 				if i >= nulls && i < nulls+values {
 					r.TimeMs, r.Topic, r.Payload = 1, []byte("t"), []byte("p")
-					r.HasQuota, r.ResetsAtMs, r.WouldDeny = true, 1, "c"
+					r.HasQuota, r.ResetsAtMs, r.WouldDeny, r.Requested = true, 1, "c", 1
 				}
 				rows = append(rows, r)
 			}
@@ -208,6 +215,8 @@ func TestSchema(t *testing.T) {
 		{"used", "INT(64,true)", true},
 		{"resets_at", ms, true},
 		{"would_deny", "STRING", true},
+		{"requested", "INT(64,true)", true},
+		{"topup_available", "INT(64,true)", true},
 	}
 	fields := f.Schema().Fields()
 	if len(fields) != len(want) {
@@ -227,7 +236,7 @@ func TestSchema(t *testing.T) {
 
 // TestEmpty: a log without entries is a file without rows.
 func TestEmpty(t *testing.T) {
-	if f := file(t); f.NumRows() != 0 || len(f.Schema().Fields()) != 14 {
+	if f := file(t); f.NumRows() != 0 || len(f.Schema().Fields()) != 16 {
 		t.Errorf("%d rows, %s", f.NumRows(), f.Schema())
 	}
 }

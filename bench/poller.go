@@ -152,15 +152,9 @@ func (p *poller) receive(i int) {
 		return
 	}
 	w := c.session.line()
-	n, err := unix.Read(w.fd, w.room())
-	switch {
-	case err == unix.EAGAIN || err == unix.EINTR:
-		return
-	case err != nil:
-		p.end(i, fmt.Errorf("read an answer: %w", err))
+	if !p.read(i) {
 		return
 	}
-	w.have += n
 	isWhole, err := c.session.receive(w.in[:w.have])
 	switch {
 	case err != nil:
@@ -171,7 +165,23 @@ func (p *poller) receive(i int) {
 		w.have = 0
 		c.answer(time.Now())
 		p.begin(i)
-	case n == 0:
-		p.end(i, fmt.Errorf("read an answer: %w", io.ErrUnexpectedEOF))
 	}
+}
+
+// read reads what has arrived at a caller, and reports whether that is anything.
+func (p *poller) read(i int) bool {
+	w := p.load.callers[i].session.line()
+	n, err := unix.Read(w.fd, w.room())
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return false
+	case err == nil && n == 0:
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		p.end(i, fmt.Errorf("read an answer: %w", err))
+		return false
+	}
+	w.have += n
+	return true
 }

@@ -2,11 +2,7 @@ package bench
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Hot path: callers with several batches in flight, and loads with a fixed rate.
@@ -57,18 +53,9 @@ func (p *poller) fill(i, most int) {
 func (p *poller) takeAnswers(i int) {
 	c := p.load.callers[i]
 	w := c.session.line()
-	n, err := unix.Read(w.fd, w.room())
-	switch {
-	case err == unix.EAGAIN || err == unix.EINTR:
-		return
-	case err != nil:
-		p.end(i, fmt.Errorf("read an answer: %w", err))
-		return
-	case n == 0:
-		p.end(i, fmt.Errorf("read an answer: %w", io.ErrUnexpectedEOF))
+	if !p.read(i) {
 		return
 	}
-	w.have += n
 	done, from, answers := time.Now(), 0, 0
 	for {
 		used, isAnswer, err := c.many.take(w.in[from:w.have])

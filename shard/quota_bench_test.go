@@ -38,19 +38,8 @@ func BenchmarkQuotaTold(b *testing.B) {
 
 // BenchmarkDenied is BenchmarkSubmit when every device has used up its day.
 func BenchmarkDenied(b *testing.B) {
-	const product = "p"
-	for _, log := range []string{"disk", "none"} {
-		b.Run("log="+log, func(b *testing.B) {
-			var instead Log
-			if log == "none" {
-				instead = &noLog{}
-			}
-			f := newFleetOn(b, instead)
-			devices := scaled(1_000_000)
-			f.stock(product, `{"messages_per_day":1}`, devices)
-			f.fill("connect", product, 0, devices)
-			f.fill("up", product, 0, devices)
-			f.benchSubmit(b, product, devices, 1000, 4, event.MessageQuotaExceeded)
-		})
-	}
+	withAndWithoutDisk(b, `{"messages_per_day":1}`, func(b *testing.B, f *fleet, devices int) {
+		f.fill("up", "p", 0, devices)
+		f.benchSubmit(b, "p", devices, 1000, 4, event.MessageQuotaExceeded)
+	})
 }

@@ -24,7 +24,25 @@ func (*noLog) Append(*commitlog.Group) error { return nil }
 // it. An operation is an event. cpu-ns/event is the processor time of all cores, the callers' included; B/event what
 // Append was given.
 func BenchmarkSubmit(b *testing.B) {
-	const product = "p"
+	withAndWithoutDisk(b, `{"messages_per_day":null}`, func(b *testing.B, f *fleet, devices int) {
+		for _, c := range []struct{ batch, callers int }{
+			{1, 1},
+			{1, 64},
+			{1, 512},
+			{10, 64},
+			{100, 64},
+			{1000, 32},
+			{5000, 16},
+		} {
+			b.Run(fmt.Sprintf("batch=%d/callers=%d", c.batch, c.callers), func(b *testing.B) {
+				f.benchSubmit(b, "p", devices, c.batch, c.callers, event.Accepted)
+			})
+		}
+	})
+}
+
+// withAndWithoutDisk runs a benchmark with a million devices of product p online, twice.
+func withAndWithoutDisk(b *testing.B, plan string, run func(b *testing.B, f *fleet, devices int)) {
 	for _, log := range []string{"disk", "none"} {
 		b.Run("log="+log, func(b *testing.B) {
 			var instead Log
@@ -33,21 +51,9 @@ func BenchmarkSubmit(b *testing.B) {
 			}
 			f := newFleetOn(b, instead)
 			devices := scaled(1_000_000)
-			f.stock(product, `{"messages_per_day":null}`, devices)
-			f.fill("connect", product, 0, devices)
-			for _, c := range []struct{ batch, callers int }{
-				{1, 1},
-				{1, 64},
-				{1, 512},
-				{10, 64},
-				{100, 64},
-				{1000, 32},
-				{5000, 16},
-			} {
-				b.Run(fmt.Sprintf("batch=%d/callers=%d", c.batch, c.callers), func(b *testing.B) {
-					f.benchSubmit(b, product, devices, c.batch, c.callers, event.Accepted)
-				})
-			}
+			f.stock("p", plan, devices)
+			f.fill("connect", "p", 0, devices)
+			run(b, f, devices)
 		})
 	}
 }

@@ -141,7 +141,7 @@ func (c *call) logFilter() (f query.LogFilter, err error) {
 		return f, err
 	}
 	if until {
-		f.ToMs = max(to, 1) // 0 would stand for now; nothing was decided before 1970 either way.
+		f.ToMs = max(to, 1) // 0 would mean the present; nothing was decided before 1970 either way.
 	}
 	var types []string
 	for t := event.Connect; int(t) < event.Types; t++ {

@@ -135,8 +135,8 @@ func TestEraseRewrites(t *testing.T) {
 	if x := s.Stats(); x.Rewritten != 0 {
 		t.Fatalf("%d directories were rewritten before erasures have gathered", x.Rewritten)
 	}
-	if s.ErasedThrough() != 0 || s.LogEraseDue(nowMs-1) != 0 {
-		t.Error("it is not erased yet, and the log keeps it for now")
+	if through, due := s.ErasedThrough(), s.LogEraseDue(nowMs-1); through != 0 || due != 0 {
+		t.Errorf("erasures have not gathered, and it is erased through %d, the log is to erase through %d", through, due)
 	}
 	before := s.Stats()
 	s.mustTidy(t, nowMs)

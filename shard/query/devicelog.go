@@ -26,7 +26,7 @@ type RawLog interface {
 // LogFilter says which entries of a raw log are wanted (R18), and in which direction.
 type LogFilter struct {
 	FromMs    int64 // decided at or after; Unix milliseconds, 0 for the oldest
-	ToMs      int64 // decided before; 0 for now
+	ToMs      int64 // decided before; 0: up to the present
 	Type      event.Type
 	ByVerdict bool // Verdict alone
 	Verdict   event.Code
@@ -70,7 +70,7 @@ func (r *Reader) DeviceLog(ctx context.Context, q LogQuery, fn func(*LogEntry) b
 	return r.raw.DeviceLog(ctx, raw, func(row *rawlog.Row) bool { return fn(entryOf(row)) })
 }
 
-// filter returns what the raw log is asked for now.
+// filter returns what f asks of the raw log at this instant: what is over, or not yet there, is not asked for.
 func (r *Reader) filter(f *LogFilter) rawlog.Filter {
 	nowMs := r.engine.NowMs()
 	raw := rawlog.Filter{

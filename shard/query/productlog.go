@@ -63,7 +63,7 @@ func (r *Reader) ProductLog(ctx context.Context, q ProductLogQuery, fn func(*Log
 	return err
 }
 
-// rawProduct returns what the raw log is asked for now.
+// rawProduct returns what q asks of the raw log at this instant.
 func (r *Reader) rawProduct(q *ProductLogQuery) rawlog.ProductQuery {
 	raw := rawlog.ProductQuery{
 		Filter: r.filter(&q.LogFilter), Product: q.Product.ID, After: q.After, Oldest: q.Oldest, Rows: q.Limit,

@@ -58,8 +58,9 @@ nginx: ## install nginx, and let it ask a real meterd as docs/integrations descr
 ## ---- to change it
 
 .PHONY: tools
-tools: ## install what the tests need: stock MQTT clients, FUSE, protoc, promtool
-	@.ci/need mosquitto_pub:mosquitto-clients fusermount3:fuse3 protoc:protobuf-compiler promtool:prometheus
+tools: ## install what the tests need: stock MQTT clients, FUSE, protoc, promtool, nginx, what runs docs/snippets
+	@.ci/need mosquitto_pub:mosquitto-clients fusermount3:fuse3 protoc:protobuf-compiler promtool:prometheus \
+		nginx:nginx curl:curl python3:python3 node:nodejs cc:gcc cc:libc6-dev
 
 .PHONY: test
 test: tools ## run all tests

@@ -31,7 +31,7 @@ func newNginx(t *testing.T, d *daemon, token string) *nginx {
 	program, err := exec.LookPath("nginx")
 	if err != nil {
 		if program, err = exec.LookPath("/usr/sbin/nginx"); err != nil {
-			t.Skip("nginx is not on this machine: make nginx installs it")
+			t.Skip("nginx is not on this machine: make tools installs it")
 		}
 	}
 	n := &nginx{t: t}

@@ -48,6 +48,7 @@
 //   - A loop never waits: not for memory, the disk, a client, or a long decision.
 //   - Memory is charged before it is allocated: a request reserves what it may need from one budget of bytes, and is
 //     answered 503, unread, if the budget has too little. A stream waits instead, unread, and is told to send less.
+//   - What was answered and not taken yet has a budget of its own (unread.go).
 //   - A body is decoded after it was read to its end, so a slow client holds its own buffer until its read deadline and
 //     nothing else.
 //   - Memory of a request is reused for the next one; nothing refers to it after its answer was written.

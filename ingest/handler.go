@@ -67,6 +67,7 @@ type Handler struct {
 	admission admission
 	streams   streams
 	events    eventStreams
+	unread    unread
 	calls     sync.Pool // of *call
 	penalties *access.Penalties
 }
@@ -80,7 +81,7 @@ func NewHandler(o Options) (*Handler, error) {
 		o.AdmissionBytes = admissionBytesDefault
 	}
 	h := &Handler{engine: o.Engine, people: o.People, penalties: access.NewPenalties(nil)}
-	h.admission.most = o.AdmissionBytes
+	h.admission.most, h.unread.most = o.AdmissionBytes, unreadBytesMax
 	h.streams.closing = make(chan struct{})
 	h.calls.New = func() any { return newCall(h) }
 	return h, nil
@@ -88,6 +89,11 @@ func NewHandler(o Options) (*Handler, error) {
 
 // Handle answers one request.
 func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
+	h.route(ctx)
+	h.unread.hold(ctx)
+}
+
+func (h *Handler) route(ctx *fasthttp.RequestCtx) {
 	switch path := string(ctx.Path()); {
 	case path == "/v1/events":
 		h.gateway(ctx, fasthttp.MethodPost, h.postEvents)

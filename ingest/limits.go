@@ -24,6 +24,11 @@ const (
 	// eventsKept is the largest number of events whose memory is kept for the next request.
 	eventsKept = 16 << 10
 
+	// unreadBytesMax bounds the answers above answerBytesFree that clients have not taken yet: some twenty of the largest,
+	// thousands of the usual ones. Smaller ones take as much on all connections together.
+	unreadBytesMax  = 256 << 20
+	answerBytesFree = 16 << 10
+
 	// connectionsMax bounds the connections of fasthttp, each with a goroutine and a buffer of headerBytesMax, and
 	// separately those of all loops.
 	connectionsMax = 16 << 10

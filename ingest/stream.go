@@ -105,6 +105,13 @@ func (h *Handler) RegisterMetrics(set *metric.Set) {
 	set.Counters("meterd_streams_refused_total", "Event streams that were refused because too many were open.").Func(
 		func() float64 { return float64(h.events.refused.Load()) },
 	)
+	set.Gauges("meterd_unread_answers_bytes", "Bytes of large answers that clients have not taken yet.").Func(
+		func() float64 { return float64(h.unread.size()) },
+	)
+	set.Counters("meterd_unread_answers_cut_total",
+		"Connections that were closed because their clients left the most answers unread.").Func(
+		func() float64 { return float64(h.unread.cut.Load()) },
+	)
 }
 
 // Finish returns when the event streams, which Close has told to end, have answered what was decided, or ctx is done.

@@ -81,24 +81,26 @@ func (a *arriving) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readAll reads in to its end. want is how many bytes are expected, 0 if unknown.
+// readAll reads in to its end. want is how many bytes are expected and charged, 0 if unknown. Of a buffer that is used
+// again no more is filled than is charged.
 func (c *call) readAll(in io.Reader, want int, inflating bool) *event.Problem {
 	c.body = c.body[:0]
 	if cap(c.body) < want+1 {
 		c.body = make([]byte, 0, want+1)
 	}
+	room := want + 1
 	for {
-		if len(c.body) == cap(c.body) {
+		if len(c.body) == room {
 			// The buffer doubles. Its memory is charged before it is allocated.
-			more := max(cap(c.body), costMin)
+			more := max(room, costMin)
 			if !c.charge(int64(more) * costFactor) {
 				return errOverloaded
 			}
-			grown := make([]byte, len(c.body), cap(c.body)+more)
-			copy(grown, c.body)
-			c.body = grown
+			if room += more; room > cap(c.body) {
+				c.body = append(make([]byte, 0, room), c.body...)
+			}
 		}
-		n, err := in.Read(c.body[len(c.body):cap(c.body)])
+		n, err := in.Read(c.body[len(c.body):room])
 		c.body = c.body[:len(c.body)+n]
 		if len(c.body) > event.BodyBytesMax {
 			return tooLarge()

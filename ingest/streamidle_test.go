@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"net"
+	"net/http"
 	"runtime"
 	"testing"
 
@@ -58,4 +59,35 @@ func TestIdleStreamsAreSmall(t *testing.T) {
 	if n, used := d.handler.events.count(), d.handler.admission.used.Load(); n != 0 || used != 0 {
 		t.Errorf("%d streams are open, %d bytes are charged", n, used)
 	}
+}
+
+// One stream more than there may be is refused, and counted.
+func TestTooManyStreams(t *testing.T) {
+	d := newGuardedDoor(t)
+	base := d.serve()
+	e := &d.handler.events
+	opened := func(n int) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.open = n
+	}
+	opened(eventStreamsMax)
+	ask := func() int {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/v1/stream", http.NoBody)
+		d.must(err)
+		r.Header.Set("Authorization", "Bearer "+d.secrets["gateway"])
+		r.Header.Set("Sec-WebSocket-Protocol", streamProtocol)
+		a, err := http.DefaultClient.Do(r)
+		d.must(err)
+		d.must(a.Body.Close())
+		return a.StatusCode
+	}
+	if status := ask(); status != http.StatusServiceUnavailable || e.refused.Load() != 1 {
+		t.Errorf("answered %d, %d are refused", status, e.refused.Load())
+	}
+	opened(eventStreamsMax - 1)
+	if status := ask(); status != http.StatusBadRequest { // There is room, and it is no WebSocket.
+		t.Errorf("with room for one answered %d", status)
+	}
+	opened(0)
 }

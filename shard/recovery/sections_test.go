@@ -185,3 +185,17 @@ func FuzzDecodeUpgrades(f *testing.F) {
 		}
 	})
 }
+
+// TestUpgradesAreBounded: no request gets room for more ids than memory keeps, until the ledger has some.
+func TestUpgradesAreBounded(t *testing.T) {
+	var u Upgrades
+	u.init()
+	u.order = make([]upgradeKey, upgradesPendingMax-2) // Of group 0.
+	if u.Full(2) || !u.Full(3) {
+		t.Errorf("with room for two it is full for two: %t, for three: %t", u.Full(2), u.Full(3))
+	}
+	u.LetGo(0)
+	if u.Full(letGoASeal+2) || !u.Full(letGoASeal+3) {
+		t.Error("what the ledger has still takes room, or more")
+	}
+}

@@ -60,8 +60,19 @@ func (c *Clock) move(ms int64) {
 	}
 }
 
-// Made says what a week came to.
-type Made struct{ Accepted, Denied uint64 } // events
+// Made says what a week came to: events.
+type Made struct {
+	Accepted uint64
+	Denied   [event.Codes]uint64
+}
+
+// DeniedAll returns how many were denied, for whatever reason.
+func (m *Made) DeniedAll() (sum uint64) {
+	for _, n := range m.Denied {
+		sum += n
+	}
+	return sum
+}
 
 // Make makes the week in an engine on which nothing was decided but tokens, and whose clock is c. It returns when
 // everything is durable, or soon after ctx ends, with its error.
@@ -202,8 +213,8 @@ func (m *maker) decide(gateway int, r *request, nowMs int64) error {
 	}
 	m.pending = append(m.pending, r)
 	m.made.Accepted += uint64(r.Result.Accepted)
-	m.made.Denied += uint64(len(r.Result.Denials))
 	for _, d := range r.Result.Denials {
+		m.made.Denied[d.Verdict.Code]++
 		m.fleet.denied(r.devices[d.Index], nowMs, d.Verdict.Code.String())
 	}
 	return nil

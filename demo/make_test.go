@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/counters"
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/retention/ledger"
@@ -92,7 +93,7 @@ func TestMakeIsDetermined(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%d accepted, %d denied in %v", made.Accepted, made.Denied, time.Since(began))
+		t.Logf("%d accepted, %d denied in %v", made.Accepted, made.DeniedAll(), time.Since(began))
 		if now := e.NowMs(); now != o.End.UnixMilli() {
 			t.Errorf("the engine's time is %d, the week ends at %d", now, o.End.UnixMilli())
 		}
@@ -104,6 +105,33 @@ func TestMakeIsDetermined(t *testing.T) {
 	}
 	if ends(2) == a {
 		t.Error("another seed made the same week")
+	}
+}
+
+// TestEveryWeekHasEveryDenial: whichever day it begins on, and whether or not a month ends in it.
+func TestEveryWeekHasEveryDenial(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it makes several weeks")
+	}
+	for _, from := range []string{"2026-11-02T02:00:00Z", "2026-11-06T21:30:00Z", "2026-11-28T13:00:00Z"} {
+		begin, err := time.Parse(time.RFC3339, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := NewClock(begin)
+		o := Options{Seed: 1, Begin: begin, End: begin.Add(Week), Zone: "UTC", Token: "secret"}
+		made, err := Make(t.Context(), open(t, c), c, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, code := range []event.Code{
+			event.MessageQuotaExceeded, event.OTAQuotaExceeded, event.LicenseExhausted, event.NotActivated, event.Suspended,
+			event.RenewalOff,
+		} {
+			if made.Denied[code] == 0 {
+				t.Errorf("in the week from %s nothing was denied with %s", from, code)
+			}
+		}
 	}
 }
 

@@ -56,7 +56,7 @@ func deeds(o *Options) []deed {
 	on(3, "14:10", shanghai, func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 		return only(c.Certify(by, lihua))
 	})
-	on(3, "16:45", berlin, func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+	on(3, "10:45", berlin, func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 		return c.SuspendDevice(by, rentalTracker, "RT-0013", true)
 	})
 	on(4, "10:20", shanghai, upgrade(smartMeter, `{"messages_per_day":2000}`))

@@ -106,7 +106,7 @@ func (d *daemon) makeDemo(ctx context.Context, token string) (err error) {
 	if err := d.o.noteDemo(demoMade, token); err != nil {
 		return err
 	}
-	d.logger.Info("the demo's history is made", "events_accepted", made.Accepted, "events_denied", made.Denied,
+	d.logger.Info("the demo's history is made", "events_accepted", made.Accepted, "events_denied", made.DeniedAll(),
 		"seconds", time.Since(began).Seconds())
 	return nil
 }

@@ -102,7 +102,7 @@ func (d *daemon) logsAddUp(product string) {
 func (d *daemon) demoIsBelievable() {
 	d.t.Helper()
 	for code, product := range map[string]string{
-		"message_quota_exceeded": "smart-meter", "ota_quota_exceeded": "smart-meter", "not_activated": "smart-meter",
+		"message_quota_exceeded": "smart-meter", "ota_quota_exceeded": "rental-tracker", "not_activated": "smart-meter",
 		"license_exhausted": "greenhouse", "suspended": "rental-tracker", "renewal_off": "rental-tracker",
 	} {
 		var list struct{ Logs []any }

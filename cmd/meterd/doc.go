@@ -2,6 +2,7 @@
 // answers accepted or denied at once, and loses nothing that it acknowledged.
 //
 //	main ─► serve: data directory ─► log, ledger, checkpoints ─► engine (recovers) ─► HTTP ─► signals ─► drain ─► close
+//	     │   └► --demo: a week through an engine with a clock of its own, before; package demo
 //	     ├► ctl: package client ─► the administration of a running daemon ─► tables or JSON
 //	     ├► bench: package bench ─► a daemon of its own, load, checks, figures
 //	     ├► verify: data directory, read only ─► package usage/verify ─► figures, and the first difference

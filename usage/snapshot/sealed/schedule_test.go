@@ -314,3 +314,36 @@ func TestRunRemoves(t *testing.T) {
 		}
 	})
 }
+
+// TestMakeDue: who moves the clock by itself has all made that is due by then, in the schedule's name, and nothing twice.
+func TestMakeDue(t *testing.T) {
+	b := newBed(t)
+	since := time.Date(2026, 11, 29, 10, 0, 0, 0, time.UTC)
+	both := Schedule{Daily: true, Monthly: true}
+	for _, step := range []struct {
+		at   time.Time
+		made int
+		last string
+	}{
+		{since, 0, ""},
+		{since.Add(24 * time.Hour), 1, "2026-11-29 "},
+		{since.Add(48 * time.Hour), 2, "2026-11-30 2026-11"},
+		{since.Add(49 * time.Hour), 2, "2026-11-30 2026-11"},
+	} {
+		b.now = step.at
+		must(t, b.MakeDue(t.Context(), both, since))
+		made, last := 0, ""
+		b.store.List(0, func(m *Manifest) bool {
+			if made++; made == 1 {
+				last = m.ScheduledDay + " " + m.ScheduledMonth
+			}
+			if m.MadeBy != scheduleName {
+				t.Errorf("%s was made by %s", m.ID, m.MadeBy)
+			}
+			return true
+		})
+		if made != step.made || last != step.last {
+			t.Errorf("at %s there are %d, the last one is of %q", step.at, made, last)
+		}
+	}
+}

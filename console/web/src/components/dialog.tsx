@@ -16,17 +16,19 @@ interface DialogProps {
 export function Dialog({ title, close, isWide, children }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
   const id = useId();
+  const isGone = useRef(false);
   useEffect(() => {
     const dialog = element.current;
     const before = document.activeElement;
     dialog?.showModal();
     return () => {
+      isGone.current = true; // Its event comes later, when another dialog may have taken its place.
       dialog?.close();
       if (before instanceof HTMLElement) before.focus();
     };
   }, []);
   return (
-    <dialog ref={element} class={isWide ? 'wide-dialog' : undefined} aria-labelledby={id} onClose={close}>
+    <dialog ref={element} class={isWide ? 'wide-dialog' : undefined} aria-labelledby={id} onClose={() => isGone.current || close()}>
       <h2 id={id}>{title}</h2>
       {children}
     </dialog>

@@ -349,8 +349,11 @@ func TestSpoolOptions(t *testing.T) {
 // cuts and repeats. What a caller was told is what is counted in the end, once, and in the order of each device; only
 // what nobody was told about may be either. METERD_TEST_SEED names the first of its seeds.
 func TestKillsAreExact(t *testing.T) {
-	first := firstSeed()
-	for i := range uint64(8) {
+	first, seeds := firstSeed(), uint64(8)
+	if testing.Short() {
+		seeds = 2
+	}
+	for i := range seeds {
 		seed := first + i
 		policy, transport := FailOpen+Policy(i%2), Transport(i/2%2)
 		t.Run(fmt.Sprintf("seed=%d,policy=%d,transport=%d", seed, policy, transport), func(t *testing.T) {

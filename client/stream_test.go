@@ -175,6 +175,7 @@ func TestUnreadCommandsHoldUpNothing(t *testing.T) {
 		f.mu.Unlock()
 		f.streams[0].raw(websocket.AppendClose(nil, websocket.CloseGoingAway, "meterd stops"))
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if place := f.streams[1].header.Get("Last-Event-ID"); place != "1" {
 			t.Errorf("the next stream goes on behind %q", place)
 		}

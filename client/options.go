@@ -36,7 +36,7 @@ const (
 // Spool is a directory of one gateway's own.
 type Spool struct {
 	Dir      string // made if it is not there; "" for none
-	BytesMax int64  // of its files; default 64 MiB, over a million events; a batch a lane that is being sent comes on top
+	BytesMax int64  // of its files; default 64 MiB, about a million events; a batch a lane that is being sent comes on top
 }
 
 // Options of a Client. URL and Producer are needed; every other zero value stands for its default.

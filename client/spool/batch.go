@@ -25,7 +25,7 @@ func (b *Batch) Events() int { return b.events }
 // Append keeps count more events, encoded as a meterd.v1.Batch. b must not be sealed. It fails with ErrFull, or because
 // they could not be written; then none of them is kept.
 func (b *Batch) Append(body []byte, count int) error {
-	record := appendEvents(b.origin(), body, count)
+	record := appendEvents(b.origin(), kindEvents, body, count)
 	if !b.spool.admit(len(record), count) {
 		return ErrFull
 	}
@@ -40,18 +40,23 @@ func (b *Batch) Append(body []byte, count int) error {
 // Seal keeps how b is sent. It has room even if the spool is full: what is sealed is at most a batch for each request
 // in flight, and most of its events are there already.
 func (b *Batch) Seal(s Seal) error {
-	record := appendSeal(b.origin(), &s)
+	record, sent := appendSeal(b.origin(), &s), appendRecord(nil, kindSent)
 	if err := b.write(record); err != nil {
 		return err
 	}
 	b.spool.take(len(record), s.Passed()-b.events)
 	b.events = s.Passed()
+	// A second sync, so that a seal that is not whole was never sent, unless this stands behind it.
+	if err := b.write(sent); err != nil {
+		return err
+	}
+	b.spool.take(len(sent), 0)
 	return nil
 }
 
 // Restart replaces what b holds by count events that are to get a sequence again.
 func (b *Batch) Restart(body []byte, count int) error {
-	record := appendEvents(appendRecord(b.origin(), kindRestart), body, count)
+	record := appendEvents(b.origin(), kindAnew, body, count)
 	if err := b.write(record); err != nil {
 		return err
 	}
@@ -89,7 +94,7 @@ func (b *Batch) Read() (Content, error) {
 	switch {
 	case err != nil:
 		return Content{}, err
-	case int64(whole) != b.length || c.dropped || c.isEmpty():
+	case int64(whole) != b.length || c.isEmpty():
 		return Content{}, fmt.Errorf("record at byte %d: %w", whole, errTorn)
 	}
 	return c, nil

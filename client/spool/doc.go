@@ -12,10 +12,13 @@
 //
 // # Damage
 //
-// A record that was being written when the process died is cut off: nobody was told that it is kept, so it is dropped.
-// Everything else that does not fit its checksum is damage: the file is renamed to end with .damaged, Options.Fault is
-// told, and nothing of it is ever sent. One case is between the two, the last record with events whose head is good and
-// whose body is not: a power cut may leave that. Only that record is dropped, and Fault is told.
+// A record that was being written when the process died or the power went is not whole, and no other one is behind it:
+// nobody was told that it is kept, so it is dropped. Fault is told unless it is simply cut off, since a last record
+// that the disk has changed later looks the same. A seal has another record behind it before its batch is sent, so one
+// that is dropped was never sent.
+//
+// A record that does not fit its checksum before a whole one is damage: the file is renamed to end with .damaged, Fault
+// is told, and nothing of the file is ever sent, since its seal may be what is damaged.
 //
 // # Invariants
 //

@@ -14,15 +14,18 @@ import (
 type kind uint32
 
 const (
-	kindOrigin  kind = 1
-	kindEvents  kind = 2
-	kindSeal    kind = 3
-	kindRestart kind = 4
+	kindOrigin kind = 1
+	kindEvents kind = 2
+	kindSeal   kind = 3
+	kindAnew   kind = 4
+	kindSent   kind = 5
 )
 
 const (
 	formatVersion = 1
 	headBytes     = 16
+	// alignBytes divides a sector, so that no head lies in two of them: a power cut leaves the whole of it or nothing.
+	alignBytes = 16
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -46,7 +49,7 @@ type Content struct {
 	Seal   *Seal
 
 	producer string
-	dropped  bool // the last record was damaged
+	dropped  bool // what was written last is not whole, and is more than a beginning
 }
 
 func (c *Content) isEmpty() bool { return c.Count == 0 && c.Seal == nil }
@@ -59,11 +62,9 @@ func (c *Content) passed() int {
 	return c.Count
 }
 
-// errTorn means that a record is not whole, errBody that its body is not what was written.
 var (
 	errTorn = errors.New("the record is cut off")
-	errBody = errors.New("the sum of a record's body is wrong")
-	errHead = errors.New("the sum of a record's head is wrong")
+	errSum  = errors.New("the record does not fit its sum")
 )
 
 // appendRecord appends a record whose body is made of parts.
@@ -73,9 +74,11 @@ func appendRecord(dst []byte, k kind, parts ...[]byte) []byte {
 	for _, p := range parts {
 		dst = append(dst, p...)
 	}
+	length := len(dst) - at - headBytes
+	dst = append(dst, make([]byte, aligned(length)-length)...)
 	head, body := dst[at:at+headBytes], dst[at+headBytes:]
 	binary.LittleEndian.PutUint32(head, uint32(k))
-	binary.LittleEndian.PutUint32(head[4:], uint32(len(body)))
+	binary.LittleEndian.PutUint32(head[4:], uint32(length))
 	binary.LittleEndian.PutUint32(head[8:], crc32.Checksum(body, castagnoli))
 	binary.LittleEndian.PutUint32(head[12:], crc32.Checksum(head[:12], castagnoli))
 	return dst
@@ -86,10 +89,14 @@ func appendOrigin(dst []byte, producer string) []byte {
 	return appendRecord(dst, kindOrigin, binary.LittleEndian.AppendUint32(nil, formatVersion), []byte(producer))
 }
 
-func appendEvents(dst, body []byte, count int) []byte {
-	return appendRecord(dst, kindEvents, binary.LittleEndian.AppendUint32(nil, uint32(count)), body)
+// aligned returns how many bytes a body takes.
+func aligned(length int) int { return (length + alignBytes - 1) / alignBytes * alignBytes }
+
+func appendEvents(dst []byte, k kind, body []byte, count int) []byte {
+	return appendRecord(dst, k, binary.LittleEndian.AppendUint32(nil, uint32(count)), body)
 }
 
+// appendSeal appends the record of s. The one that says that it is sent follows when this one is synced.
 func appendSeal(dst []byte, s *Seal) []byte {
 	fields := binary.LittleEndian.AppendUint64(nil, s.Sequence)
 	fields = binary.LittleEndian.AppendUint64(fields, uint64(s.At.UnixMilli()))
@@ -101,25 +108,34 @@ func appendSeal(dst []byte, s *Seal) []byte {
 	return appendRecord(dst, kindSeal, fields, s.Body)
 }
 
-// decodeRecord reads the record that b begins with and returns how many bytes it has. After errBody kind and size are
-// good, after the other errors nothing is.
+// decodeRecord reads the record that b begins with and returns how many bytes it has. errTorn means that b is the
+// beginning of one, or zeros.
 func decodeRecord(b []byte) (k kind, body []byte, size int, err error) {
 	if len(b) < headBytes || isZero(b) {
 		return 0, nil, 0, errTorn
 	}
 	if binary.LittleEndian.Uint32(b[12:]) != crc32.Checksum(b[:12], castagnoli) {
-		return 0, nil, 0, errHead
+		return 0, nil, 0, errSum
 	}
 	k, length := kind(binary.LittleEndian.Uint32(b)), binary.LittleEndian.Uint32(b[4:])
-	if uint64(len(b)) < headBytes+uint64(length) {
+	if length > fileBytesMax || len(b) < headBytes+aligned(int(length)) {
 		return 0, nil, 0, errTorn
 	}
-	size = headBytes + int(length)
-	body = b[headBytes:size]
-	if binary.LittleEndian.Uint32(b[8:]) != crc32.Checksum(body, castagnoli) {
-		return k, nil, size, errBody
+	size = headBytes + aligned(int(length))
+	if binary.LittleEndian.Uint32(b[8:]) != crc32.Checksum(b[headBytes:size], castagnoli) {
+		return 0, nil, 0, errSum
 	}
-	return k, body, size, nil
+	return k, b[headBytes : headBytes+length], size, nil
+}
+
+// hasRecord reports whether a whole record begins anywhere in b, at the places where one may.
+func hasRecord(b []byte) bool {
+	for at := 0; at < len(b); at += alignBytes {
+		if _, _, _, err := decodeRecord(b[at:]); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func isZero(b []byte) bool {
@@ -139,7 +155,7 @@ func decodeContent(b []byte) (c Content, whole int, err error) {
 		switch {
 		case errors.Is(err, errTorn):
 			return c, whole, nil
-		case errors.Is(err, errBody) && k == kindEvents && whole+size == len(b) && c.Seal == nil:
+		case err != nil && !hasRecord(b[whole+headBytes:]):
 			c.dropped = true
 			return c, whole, nil
 		case err == nil:
@@ -161,20 +177,17 @@ func (c *Content) take(k kind, body []byte, isFirst bool) error {
 	switch k {
 	case kindOrigin:
 		return c.takeOrigin(body)
+	case kindAnew:
+		*c = Content{producer: c.producer}
+		return c.takeEvents(body)
 	case kindEvents:
-		if c.Seal != nil || len(body) < 4 {
-			return errors.New("events cannot stand here")
-		}
-		count := binary.LittleEndian.Uint32(body)
-		if count == 0 || count > event.EventsMax {
-			return fmt.Errorf("%d events cannot be", count)
-		}
-		c.Events, c.Count = append(c.Events, body[4:]), c.Count+int(count)
-		return nil
+		return c.takeEvents(body)
 	case kindSeal:
 		return c.takeSeal(body)
-	case kindRestart:
-		*c = Content{producer: c.producer}
+	case kindSent:
+		if c.Seal == nil {
+			return errors.New("nothing can be sent without a seal")
+		}
 		return nil
 	}
 	return fmt.Errorf("kind %d is not known: a newer version may have written it", k)
@@ -188,6 +201,18 @@ func (c *Content) takeOrigin(body []byte) error {
 		return fmt.Errorf("format version %d is not known: a newer version wrote it", v)
 	}
 	c.producer = string(body[4:])
+	return nil
+}
+
+func (c *Content) takeEvents(body []byte) error {
+	if c.Seal != nil || len(body) < 4 {
+		return errors.New("events cannot stand here")
+	}
+	count := binary.LittleEndian.Uint32(body)
+	if count == 0 || count > event.EventsMax {
+		return fmt.Errorf("%d events cannot be", count)
+	}
+	c.Events, c.Count = append(c.Events, body[4:]), c.Count+int(count)
 	return nil
 }
 

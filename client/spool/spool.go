@@ -114,7 +114,7 @@ func (s *Spool) restoreBatch(e fs.DirEntry, place uint64) (*Batch, error) {
 		)
 	}
 	if c.dropped {
-		s.opts.Fault(fmt.Errorf("the last record of %q is damaged and was dropped, as a power cut may leave it", f.path))
+		s.opts.Fault(fmt.Errorf("the last record of %q is damaged, as a power cut may leave it, and was dropped", f.path))
 	}
 	if c.isEmpty() {
 		return nil, f.remove()

@@ -44,8 +44,8 @@ const (
 	// no device needs to wait; so it is with last-known.
 	askTimeoutClosed = 15 * time.Second
 	askTimeoutOpen   = 3 * time.Second
-	// spoolBytes is an outage of an hour at 300 events a second, with devices that send one by one. spoolBytesMin has room
-	// for the disconnects of connectionsMax devices, which are kept under any policy.
+	// spoolBytes is an outage of a quarter of an hour at 1000 events a second, of devices that send one by one.
+	// spoolBytesMin has room for the disconnects of connectionsMax devices, which are kept under any policy.
 	spoolBytes    = 64 << 20
 	spoolBytesMin = 16 << 20
 	// askTimeoutMax is longer than any device waits: a usual keep-alive is a minute.

@@ -163,6 +163,7 @@ func (l *lane) hold(b *batch, err *UnavailableError) bool {
 		}
 	}
 	if fault != nil {
+		b.kept.Remove() // Of what was written, if anything.
 		l.client.sequences.settle(b.ticket)
 		return true
 	}

@@ -62,6 +62,8 @@ export const device = {
   sentAt: 'Sent, says the gateway',
   wouldDeny: (title: string) => `Observed: ${title}`,
 
+  onlyObserved: 'It passed, because the quotas of the product are only observed. Enforced, they would say:',
+
   asText: 'Text',
   asHex: 'Hex',
   noPayload: 'There was none, or it is not kept.',

@@ -60,6 +60,8 @@ export const device: typeof en = {
   sentAt: '网关上报时间',
   wouldDeny: (title) => `仅观察：${title}`,
 
+  onlyObserved: '产品的额度仅观察，因此事件已通过。如果强制执行，原因为：',
+
   asText: '文本',
   asHex: '十六进制',
   noPayload: '没有消息体，或未保存。',

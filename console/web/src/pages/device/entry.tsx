@@ -34,6 +34,7 @@ export function EntryDialog({ entry, zone, close }: EntryDialogProps) {
         {code && (
           <Notice tone={entry.would_deny ? 'warn' : 'bad'}>
             <b>{entry.would_deny ? t.device.wouldDeny(denialTitle(code, locale)) : denialTitle(code, locale)}</b>
+            {entry.would_deny && <p>{t.device.onlyObserved}</p>}
             <p>{explainDenial({ ...entry, code }, locale, zone)}</p>
           </Notice>
         )}

@@ -8,7 +8,8 @@
 //	                                               └─► Live ─► client ─► POST /v1/events of the daemon, real time
 //
 // Make hands everything to an engine whose Clock it moves from the beginning of the week to its end. No row is written
-// past the engine: what ledger, archive, history, usage and verify show of the week is what they show of any other.
+// past the engine: what ledger, archive, usage and verify show of the week is what they show of any other. The history,
+// which samples in real time, is told afterwards what Options.Look has seen between the ledger's quarters of an hour.
 // The engine is closed then, and the daemon opens the directory with the machine's clock, as after a restart: all
 // decided times lie in the past, and a clock leaps only against itself (R12).
 //

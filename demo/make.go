@@ -21,6 +21,9 @@ type Options struct {
 	Begin, End time.Time
 	Zone       string // of the product that people try things with
 	Token      string // secret of the gateways' token, which Live sends
+	// Look, when not nil, is told at aligned instants what messages products have used before them: every ten seconds of
+	// the last two days, every five minutes before. The engine stands as it did then; nothing of it is kept.
+	Look func(atMs int64, used map[string]*Used)
 	// Hour, when not nil, is called at the end of each hour of the week. Everything before it is durable.
 	Hour func(context.Context) error
 }
@@ -84,7 +87,7 @@ func Make(ctx context.Context, e *shard.Engine, c *Clock, o Options) (Made, erro
 	if err != nil {
 		return Made{}, err
 	}
-	m := &maker{engine: e, clock: c, fleet: f, dice: rand.New(rand.NewPCG(o.Seed, 0))}
+	m := &maker{engine: e, clock: c, fleet: f, dice: rand.New(rand.NewPCG(o.Seed, 0)), used: map[string]*Used{}}
 	list := deeds(&o)
 	endMs := o.End.UnixMilli()
 	for now := o.Begin.UnixMilli(); now < endMs; {
@@ -94,6 +97,7 @@ func Make(ctx context.Context, e *shard.Engine, c *Clock, o Options) (Made, erro
 		before := now
 		now += stepMin.Milliseconds() + m.dice.Int64N((stepMax - stepMin).Milliseconds())
 		now = min(now, endMs)
+		m.look(&o, before, now)
 		for len(list) > 0 && list[0].at.UnixMilli() <= now {
 			if err := m.do(list[0]); err != nil {
 				return m.made, err
@@ -122,7 +126,8 @@ type maker struct {
 	fleet  *fleet
 	dice   *rand.Rand
 	made   Made
-	nextMs int64 // when the next licence ends
+	used   map[string]*Used // by product
+	nextMs int64            // when the next licence ends
 
 	sequences [len(gateways)]uint64
 	pending   []*request // decided, and not known to be durable
@@ -213,6 +218,7 @@ func (m *maker) decide(gateway int, r *request, nowMs int64) error {
 	}
 	m.pending = append(m.pending, r)
 	m.made.Accepted += uint64(r.Result.Accepted)
+	m.count(r)
 	for _, d := range r.Result.Denials {
 		m.made.Denied[d.Verdict.Code]++
 		m.fleet.denied(r.devices[d.Index], nowMs, d.Verdict.Code.String())

@@ -159,3 +159,46 @@ func TestMakeEnds(t *testing.T) {
 		t.Errorf("in an engine that has the account it ended with %v", err)
 	}
 }
+
+// TestLook: at each aligned instant of the last two days, and every five minutes before, products have used what the
+// engine's own counters come to in the end.
+func TestLook(t *testing.T) {
+	c := NewClock(begin())
+	e := open(t, c)
+	o := Options{Seed: 1, Begin: begin(), End: begin().Add(50 * time.Hour), Zone: "UTC", Token: "secret"}
+	if testing.Short() {
+		o.End = begin().Add(3 * time.Hour)
+	}
+	var last int64
+	looks, up, denied := 0, uint64(0), uint64(0)
+	o.Look = func(atMs int64, used map[string]*Used) {
+		every := fineEveryMs
+		if atMs < o.End.UnixMilli()-fineForMs {
+			every = thinEveryMs
+		}
+		if looks++; atMs%every != 0 || last > 0 && atMs-last > thinEveryMs || atMs <= last {
+			t.Fatalf("a look at %d, after one at %d", atMs, last)
+		}
+		if now := e.NowMs(); now > atMs {
+			t.Fatalf("a look at %d, when it was %d", atMs, now)
+		}
+		last, up, denied = atMs, 0, 0
+		for _, u := range used {
+			up += u.Up + u.Down
+			for code := range u.DeniedUp {
+				denied += u.DeniedUp[code] + u.DeniedDown[code]
+			}
+		}
+	}
+	made, err := Make(t.Context(), e, c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fine := min(o.End.Sub(o.Begin).Milliseconds(), fineForMs)
+	if int64(looks) < fine/fineEveryMs || o.End.UnixMilli()-last > fineEveryMs {
+		t.Errorf("%d looks, the last one at %d of a week that ends at %d", looks, last, o.End.UnixMilli())
+	}
+	if up == 0 || up > made.Accepted || denied > made.DeniedAll() {
+		t.Errorf("%d messages and %d denied were seen of %+v", up, denied, made)
+	}
+}

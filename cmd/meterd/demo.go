@@ -1,19 +1,23 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/demo"
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/retention/disk"
+	"github.com/meterd/meterd/usage/history"
 )
 
 // A directory of a demo has DIR/DEMO, from before it counts as a data directory. It says whether the week is being made
@@ -33,8 +37,10 @@ var errDemoStopped = errors.New("stopped while the demo was made: the next start
 // runningDemo is the demo while the daemon runs.
 type runningDemo struct {
 	token string // of its gateways; "": the directory is no demo's
-	end   context.CancelFunc
-	wg    sync.WaitGroup
+	// past is what the history shows of a week that was just made.
+	past []history.Past
+	end  context.CancelFunc
+	wg   sync.WaitGroup
 }
 
 // demoWeek returns how long the history of a demo is: no longer than the raw log is kept.
@@ -122,16 +128,62 @@ func (d *daemon) fillDemo(
 		return demo.Made{}, err
 	}
 	defer n.close()
+	if d.o.usageHistory {
+		o.Look = func(atMs int64, used map[string]*demo.Used) {
+			d.demo.past = append(d.demo.past, history.Past{AtMs: atMs, Products: demoPast(s, used)})
+		}
+	}
 	o.Hour = func(ctx context.Context) error { return n.MakeDue(ctx, n.schedule, o.Begin) }
 	return demo.Make(ctx, s.engine, clock, o)
 }
 
+// demoPast returns how products stand: what their messages came to is said, the rest is the engine's. The ledger, which
+// the history goes by as a rule, would have to be waited for each time.
+func demoPast(s *state, used map[string]*demo.Used) []history.Product {
+	list := historySource{s}.stock()
+	for i := range list {
+		u := used[list[i].Name]
+		if u == nil {
+			continue
+		}
+		list[i].Usage = history.Usage{Up: u.Up, Down: u.Down}
+		for t, denied := range map[event.Type]*[event.Codes]uint64{event.Up: &u.DeniedUp, event.Down: &u.DeniedDown} {
+			for code, n := range denied {
+				if n > 0 {
+					d := history.Denied{Type: t, Code: event.Code(code), Count: n}
+					list[i].Usage.Denied = append(list[i].Usage.Denied, d)
+				}
+			}
+		}
+		slices.SortFunc(list[i].Usage.Denied, func(a, b history.Denied) int {
+			return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Code, b.Code))
+		})
+	}
+	return list
+}
+
+// showDemo gives the history what it cannot have seen of a week that was just made. A daemon that ends before leaves it
+// with what the ledger has, a sample a quarter of an hour.
+func (d *daemon) showDemo(ctx context.Context) {
+	past := d.demo.past
+	if d.demo.past = nil; len(past) == 0 || d.history == nil {
+		return
+	}
+	d.demo.wg.Go(func() {
+		if err := d.history.AddPast(ctx, past); err != nil && ctx.Err() == nil {
+			d.logger.Error("the history lacks the demo's past between quarters of an hour", "error", err)
+		}
+	})
+}
+
 // startDemo tells what to look at, and has the demo's devices go on.
 func (d *daemon) startDemo(out io.Writer) error {
-	d.demo.end = func() {}
+	ctx, cancel := context.WithCancel(context.Background())
+	d.demo.end = cancel
 	if !d.o.demo {
 		return nil
 	}
+	d.showDemo(ctx)
 	url := d.scheme() + "://" + d.server.Address().String()
 	if err := d.tellDemo(out, url); err != nil || d.demo.token == "" {
 		return err
@@ -140,8 +192,6 @@ func (d *daemon) startDemo(out io.Writer) error {
 		d.logger.Info("with TLS the demo's devices rest")
 		return nil
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	d.demo.end = cancel
 	o := demo.LiveOptions{URL: url, Token: d.demo.token, Seed: demoSeed, Logger: d.logger}
 	d.demo.wg.Go(func() {
 		if err := demo.Live(ctx, o); err != nil {

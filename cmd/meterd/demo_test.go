@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,6 +54,7 @@ func TestDemo(t *testing.T) {
 	for _, p := range demoProducts() {
 		d.everythingAddsUp(p, 7*24*time.Hour+10*time.Minute)
 		d.logsAddUp(p)
+		d.hoursAddUp(p)
 	}
 	d.demoIsBelievable()
 	week := d.usage("account=huaxin-energy&window=day&from=" + time.Now().AddDate(0, 0, -8).UTC().Format(time.RFC3339))
@@ -67,6 +69,22 @@ func TestDemo(t *testing.T) {
 	}
 	if d.demoNote() != note || strings.Contains(d.run.said(), "making a week") {
 		t.Errorf("the second start made a week: %s", d.run.said())
+	}
+}
+
+// hoursAddUp compares hours of the history, in both of its stores, with usage.
+func (d *daemon) hoursAddUp(product string) {
+	d.t.Helper()
+	for _, hours := range []int{30, 100} { // The fine store reaches back for two days.
+		end := time.Now().Truncate(time.Hour).Add(-2 * time.Hour).UTC()
+		begin := end.Add(-time.Duration(hours) * time.Hour)
+		want := usedOf(d.t, d.usage(fmt.Sprintf("product=%s&window=hour&from=%s&to=%s", product,
+			begin.Format(time.RFC3339), end.Format(time.RFC3339))))[product]
+		query := fmt.Sprintf(`sum(increase(meterd_messages_total{product=%q,verdict="accepted"}[%dh] @ %d))`,
+			product, hours, end.Unix())
+		await(d.t, fmt.Sprintf("%s is %d", query, want.Up+want.Down), func() bool {
+			return d.value(query) == fmt.Sprint(want.Up+want.Down)
+		})
 	}
 }
 

@@ -36,18 +36,7 @@ func (h historySource) Now() ([]history.Product, int64, error) {
 	if err := h.Settle(); err != nil {
 		return nil, 0, err
 	}
-	list := h.s.engine.Catalogue().Products("")
-	products := make([]history.Product, len(list))
-	for i, p := range list {
-		p.State.Account.Lock()
-		licenses := p.Licenses()
-		p.State.Account.Unlock()
-		products[i] = history.Product{
-			ID: p.ID, Account: p.Account, Name: p.Name,
-			LicensesTotal: licenses.Total, LicensesUsed: licenses.Used, LicensesAvailable: licenses.Available,
-			DevicesActive: uint64(max(0, p.State.Active.Load())), DevicesOnline: uint64(max(0, p.State.Online.Load())),
-		}
-	}
+	products := h.stock()
 	if err := h.s.engine.Durable(); err != nil {
 		return nil, 0, err
 	}
@@ -60,6 +49,23 @@ func (h historySource) Now() ([]history.Product, int64, error) {
 		products[i].Usage = usageOf(&t.Totals)
 	}
 	return products, atMs, nil
+}
+
+// stock returns all products without what they have used. It may not be durable.
+func (h historySource) stock() []history.Product {
+	list := h.s.engine.Catalogue().Products("")
+	products := make([]history.Product, len(list))
+	for i, p := range list {
+		p.State.Account.Lock()
+		licenses := p.Licenses()
+		p.State.Account.Unlock()
+		products[i] = history.Product{
+			ID: p.ID, Account: p.Account, Name: p.Name,
+			LicensesTotal: licenses.Total, LicensesUsed: licenses.Used, LicensesAvailable: licenses.Available,
+			DevicesActive: uint64(max(0, p.State.Active.Load())), DevicesOnline: uint64(max(0, p.State.Online.Load())),
+		}
+	}
+	return products
 }
 
 // Settle implements history.Source.

@@ -1,6 +1,7 @@
 // Package history keeps how usage came about: samples of every product's totals and stock, every ten seconds, for two
 // days, and five minutes apart for as long as the ledger keeps its rows. People look at them with PromQL.
 //
+//	a demo's week ──AddPast──► what was seen between quarters ───┐
 //	engine ──Source.Now──► writer, at aligned instants ──────────┬─► store "fine": every 10 s, 2 days
 //	ledger ──Source.Quarters──► filler, quarters of an hour ─────┴─► store "thin": the last sample of every 5 min
 //	console ──History.Query──► forced label ─► the store that reaches back far enough

@@ -30,6 +30,8 @@ const (
 	complainEvery = time.Minute
 	// settledAfter is how long after it was taken a sample is on the store's disk for certain; it flushes every 5 s.
 	settledAfter = 15 * time.Second
+	// pastRetryAfter is how long what stood in the past waits for a store that does not take it, such as one that opens.
+	pastRetryAfter = 200 * time.Millisecond
 	// lookFor is how long one look at the engine, or one request to a store, may take.
 	lookFor = 15 * time.Second
 

@@ -104,6 +104,7 @@ func ExampleClient_Commands() {
 	}
 	defer c.Close(context.Background())
 
+	seen := 0
 	for cmd := range c.Commands() { // Close ends it.
 		switch cmd.Kind {
 		case client.CommandDisconnect:
@@ -111,7 +112,9 @@ func ExampleClient_Commands() {
 		case client.CommandRefresh:
 			fmt.Println("forget denials of", cmd.Product)
 		}
-		break // The example has seen enough.
+		if seen++; seen == 1 {
+			break // The example has seen enough.
+		}
 	}
 	// Output: close the connections of thermo meter-1 because of license_exhausted
 }

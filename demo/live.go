@@ -19,8 +19,8 @@ type LiveOptions struct {
 	Logger *slog.Logger // told of trouble
 }
 
-// Live goes on with the fleet in real time, through the daemon's own door, until ctx ends, or its token is refused. Each
-// gateway is a client. What cannot be sent is lost, as it is of gateways that keep nothing.
+// Live goes on with the fleet in real time, through the daemon's own door, until ctx ends, or its token is refused.
+// Each gateway is a client. What cannot be sent is lost, as it is of gateways that keep nothing.
 func Live(ctx context.Context, o LiveOptions) error {
 	l := &live{seed: o.Seed, logger: o.Logger}
 	if err := l.begin(time.Now()); err != nil {

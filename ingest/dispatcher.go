@@ -45,8 +45,8 @@ func newDispatcher(ln *net.TCPListener, limit *connLimit) (*dispatcher, error) {
 	return d, nil
 }
 
-// open starts the loops: from now on they answer plain requests for h, and serve its event streams. There is one for every two processors; the other
-// processor is left to the storing of groups.
+// open starts the loops: from now on they answer plain requests for h, and serve its event streams. There is one for
+// every two processors; the other processor is left to the storing of groups.
 func (d *dispatcher) open(h *Handler) error {
 	loops := make([]*loop, (runtime.GOMAXPROCS(0)+1)/2)
 	for i := range loops {

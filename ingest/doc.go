@@ -36,8 +36,8 @@
 //     engine is recovering. With TLS every connection is fasthttp's.
 //   - A loop owns its connections alone: only the loop's goroutine reads, writes and closes them (loopconn.go).
 //   - fasthttp owns what it is given; connection.go is its view of a connection.
-//   - The socket of an event stream is a loop's again: it leaves fasthttp and the runtime's poller for a descriptor of its
-//     own (detach in relay.go). A stream with TLS is its relay's.
+//   - The socket of an event stream is a loop's again: it leaves fasthttp and the runtime's poller for a descriptor of
+//     its own (detach in relay.go). A stream with TLS is its relay's.
 //
 // # Invariants
 //

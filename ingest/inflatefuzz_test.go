@@ -52,8 +52,8 @@ func deflatedAs(t testing.TB, encoding string, body []byte) []byte {
 	return out.Bytes()
 }
 
-// FuzzInflate: whatever a compressed body is, it is inflated, or refused as the client's fault or for want of memory. What
-// it takes is charged, and the readers, which are used again, read the next body as if nothing had come before.
+// FuzzInflate: whatever a compressed body is, it is inflated, or refused as the client's fault or for want of memory.
+// What it takes is charged, and the readers, which are used again, read the next body as if nothing had come before.
 func FuzzInflate(f *testing.F) {
 	said := []byte("to be read whatever came before")
 	good := deflated(f, said)

@@ -208,8 +208,8 @@ func offersProtocol(ctx *fasthttp.RequestCtx) bool {
 //	               ▼   │              └──► group is durable┘    │   └─ sweep: pings, time limits
 //	         aside: what takes long                             └───── tell: commands, end of the token
 //
-// The loop decides all that has arrived on all of its streams before it has any of it stored, and sends all answers of a
-// stream that are due with one write.
+// The loop decides all that has arrived on all of its streams before it has any of it stored, and sends all answers of
+// a stream that are due with one write.
 //
 // Nothing holds up the loop: a message that is long, in fragments, or has to wait for memory or the disk is decided
 // aside, in a goroutine for this one message, and the stream is not read meanwhile. The answer to a large batch is made
@@ -276,6 +276,9 @@ type ending struct {
 	isClients bool
 	// isSilent means that the client is gone, or that it is unknown what was stored: no close frame is sent.
 	isSilent bool
+	// mustWait ends nothing: it is returned instead of waiting, by what may not wait. Nothing has changed then, and the
+	// same is done aside.
+	mustWait bool
 }
 
 func newEventStream(h *Handler, token *access.Token, producer []byte) *eventStream {

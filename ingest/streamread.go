@@ -39,8 +39,6 @@ func violates(code closeCode, format string, args ...any) *ending {
 	return &ending{code: code, reason: fmt.Sprintf(format, args...)}
 }
 
-// errMustWait is returned instead of waiting, by what may not wait. Nothing has changed then: the same is done aside.
-var errMustWait = &ending{}
 
 // advance reads frames and decides batches until nothing more has arrived, something must be waited for, or the turn is
 // over.
@@ -54,7 +52,7 @@ func (s *eventStream) advance() {
 		switch {
 		case e != nil:
 		case payload == nil:
-			isMore := false
+			var isMore bool
 			if isMore, e = s.readMore(s.loop.now, false); !isMore && e == nil {
 				return
 			}
@@ -101,8 +99,8 @@ func (s *eventStream) pass() {
 	s.partSince = time.Time{}
 }
 
-// mustHold reports whether the next batch has to wait until fewer are in flight. More than Welcome allows are not waited
-// for.
+// mustHold reports whether the next batch has to wait until fewer are in flight. More than Welcome allows are not
+// waited for.
 func (s *eventStream) mustHold() bool {
 	n := s.inFlight.Load()
 	return n >= s.credit.Load() && n < streamCredit
@@ -117,7 +115,7 @@ func (s *eventStream) message(h *websocket.Header, payload []byte) *ending {
 	}
 	websocket.Mask(payload, mask)
 	e := s.decide(payload, false)
-	if e == errMustWait {
+	if e != nil && e.mustWait {
 		s.setCredit()
 		s.aside(func() *ending { return s.decide(payload, true) })
 		return nil
@@ -139,7 +137,7 @@ func (s *eventStream) aside(do func() *ending) {
 			}
 			if payload == nil {
 				s.store() // Everything that has arrived is decided before it is stored.
-				isMore := false
+				var isMore bool
 				if isMore, e = s.readMore(time.Now(), true); !isMore {
 					break
 				}
@@ -250,7 +248,7 @@ func (s *eventStream) data(isFinal bool, mask [4]byte, payload []byte) *ending {
 // closeTryAgain is the WebSocket code of an overloaded server.
 const closeTryAgain closeCode = 1013
 
-// decide handles one message of the client: a batch, or an ack of commands. Without mayWait it returns errMustWait if it
+// decide handles one message of the client: a batch, or an ack of commands. Without mayWait it returns mustWait if it
 // would have to wait for memory or the disk.
 func (s *eventStream) decide(b []byte, mayWait bool) *ending {
 	f, err := wire.DecodeFrame(b)
@@ -285,7 +283,7 @@ func (s *eventStream) batch(f *wire.Frame, size int64, mayWait bool) *ending {
 	need := max(0, int64(max(len(f.Body), costMin/costFactor))*costFactor-s.ahead)
 	if !s.h.admission.take(need) {
 		if !mayWait {
-			return errMustWait
+			return &ending{mustWait: true}
 		}
 		s.store()
 		if !s.h.admission.await(need, s.over) {
@@ -297,7 +295,7 @@ func (s *eventStream) batch(f *wire.Frame, size int64, mayWait bool) *ending {
 	problem := s.decode(c, f, mayWait)
 	if !mayWait && (problem == errOverloaded || problem == nil && c.readsLedger()) {
 		c.release()
-		return errMustWait
+		return &ending{mustWait: true}
 	}
 	if problem == nil {
 		if mayWait && c.readsLedger() {

@@ -90,8 +90,8 @@ func (s *eventStream) setCredit() {
 	}
 }
 
-// settle settles a batch that is durable and makes its answer, the one of a large batch in a goroutine. It returns false
-// if that has not ended.
+// settle settles a batch that is durable and makes its answer, the one of a large batch in a goroutine. It returns
+// false if that has not ended.
 func (s *eventStream) settle(d *inFlight) bool {
 	c := d.call
 	switch {

@@ -14,8 +14,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// TestUnreadAnswersAreBounded: whoever asks again and again and reads nothing holds no more than the bound, and loses his
-// oldest connections; another one's answer, older than all of them, stays and is read whole. What was read or cut is free.
+// TestUnreadAnswersAreBounded: whoever asks again and again and reads nothing holds no more than the bound, and loses
+// his oldest connections; another one's answer, older than all of them, stays and is read whole. What was read or cut
+// is free.
 func TestUnreadAnswersAreBounded(t *testing.T) {
 	const size, fit, asked = 8 << 20, 6, 20
 	body := make([]byte, size) // More than the buffers of two sockets take.

@@ -13,9 +13,9 @@ import (
 // the mark writes an effect, and views do the rest. A message costs one comparison for it, with a number that is chosen
 // once for each product of a batch.
 //
-// A message may need several units. Then a day is used up in one of two ways, and the first one tells: its last unit was
-// accepted, or a message was denied for which too few were left. They change two words of the device, so what may be
-// either one is decided under the account's lock.
+// A message may need several units. Then a day is used up in one of two ways, and the first one tells: its last unit
+// was accepted, or a message was denied for which too few were left. They change two words of the device, so what may
+// be either one is decided under the account's lock.
 
 // nobodyTold is more than a device can use: the comparison is never true.
 const nobodyTold = math.MaxUint32

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// TestIdleClientsAreSmall: what a client takes that does nothing, or stops in the middle of what it says, is bounded, and
-// others are answered meanwhile. METERD_IDLE_CLIENTS has so many of each kind, for docs/measured.md.
+// TestIdleClientsAreSmall: what a client takes that does nothing, or stops in the middle of what it says, is bounded,
+// and others are answered meanwhile. METERD_IDLE_CLIENTS has so many of each kind, for docs/measured.md.
 func TestIdleClientsAreSmall(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts the real binary, and the race detector takes memory for each goroutine")

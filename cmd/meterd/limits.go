@@ -10,8 +10,8 @@ const (
 	daysMax = 36525
 	// pageMax is the most that limit may be in a request.
 	pageMax = 1000
-	// productLogTimeout is how long the log of a product may be silent, unless --timeout says otherwise: it is sorted a day
-	// at a time, a hundred million rows in two minutes.
+	// productLogTimeout is how long the log of a product may be silent, unless --timeout says otherwise: it is sorted a
+	// day at a time, a hundred million rows in two minutes.
 	productLogTimeout = 10 * time.Minute
 	// createSnapshotTimeout is how long `ctl snapshots create` waits unless --timeout says otherwise: ten million devices
 	// take half a minute, and another snapshot may be made first.

@@ -104,8 +104,8 @@ type licensePage struct {
 	next    *string // behind the last one of list
 }
 
-// listLicenses answers with the licences of products, which are in the order of their ordinals: with a page, or with all
-// of them as CSV. A cursor is the ordinal and the serial of the last licence shown, so licences consumed meanwhile
+// listLicenses answers with the licences of products, which are in the order of their ordinals: with a page, or with
+// all of them as CSV. A cursor is the ordinal and the serial of the last licence shown, so licences consumed meanwhile
 // neither move nor repeat one.
 func (c *call) listLicenses(products []*license.Product) error {
 	filter, err := c.licenseFilter()

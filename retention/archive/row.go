@@ -69,8 +69,8 @@ type Row struct {
 	Payload    []byte
 	IsCut      bool  // more of the payload was sent
 	WouldDeny  uint8 // the code of the quota that would have denied an accepted event, 0 for none
-	// Requested are the units that an upgrade needed which its quota denied or would have denied, TopupAvailable what packs
-	// had left for it.
+	// Requested are the units that an upgrade needed which its quota denied or would have denied, TopupAvailable what
+	// packs had left for it.
 	Requested      uint32
 	TopupAvailable uint64
 }

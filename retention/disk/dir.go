@@ -209,8 +209,8 @@ func (d *Dir) checkVirgin() error {
 	}
 	for _, e := range entries {
 		switch strings.TrimSuffix(e.Name(), TmpSuffix) {
-		case "LOCK", "VERSION", "IDENTITY", "BALLAST", "DEMO", "log", "archive", "ledger", "checkpoint", "snapshots", "webhooks",
-			"lost+found":
+		case "LOCK", "VERSION", "IDENTITY", "BALLAST", "DEMO", "lost+found",
+			"log", "archive", "ledger", "checkpoint", "snapshots", "webhooks":
 		default:
 			return fmt.Errorf("%q is not a meterd data directory: it has %q but no VERSION; name an empty directory with --data",
 				d.path, e.Name())

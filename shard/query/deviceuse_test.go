@@ -156,7 +156,8 @@ var useKinds = map[string]func(*DeviceUse) int64{
 }
 
 // Top devices and what-if are what adding up the answers to all events comes to, closed days, the running one and days
-// of two months included, however few devices are gathered at once. Each try has a product of its own beside the others.
+// of two months included, however few devices are gathered at once. Each try has a product of its own beside the
+// others.
 func TestDeviceUseAgainstBruteForce(t *testing.T) {
 	d := newDaemon(t)
 	d.usesAtOnce = 3

@@ -20,8 +20,8 @@ type Following struct {
 	Find func() (ordinal uint64, isKnown bool, err error)
 	// Named runs a short function with the names of devices. Those whose rows are durable must be known.
 	Named func(func(views.Devices)) error
-	// Pause, when not nil, is called when no row is at hand, before more are waited or searched for: fn need gather none any
-	// longer. It reports whether more are wanted.
+	// Pause, when not nil, is called when no row is at hand, before more are waited or searched for: fn need gather none
+	// any longer. It reports whether more are wanted.
 	Pause func() (more bool)
 	// Idle, when not nil, is called now and then while no row comes: all rows up to a place were handed over.
 	Idle func(ProductPlace)

@@ -25,8 +25,8 @@ type Totals struct {
 	WouldDeny                []Denied // accepted, since the product only observes its quotas
 }
 
-// Denied counts the events of one type that were denied, or would have been, with one code. Totals hold them by type and
-// code, ascending.
+// Denied counts the events of one type that were denied, or would have been, with one code. Totals hold them by type
+// and code, ascending.
 type Denied struct {
 	Type  event.Type
 	Code  event.Code

@@ -64,8 +64,8 @@ type row struct {
 	code    byte
 	would   byte   // the code of the quota that would have denied it
 	id      []byte // of an OTA or a void
-	// Of an upgrade that its quota denied or would have denied: the units that it needed, and what packs had left; zeroes in
-	// older records.
+	// Of an upgrade that its quota denied or would have denied: the units that it needed, and what packs had left; zeroes
+	// in older records.
 	requested, available uint64
 }
 

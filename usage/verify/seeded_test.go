@@ -318,8 +318,8 @@ func TestObservedMark(t *testing.T) {
 	}
 }
 
-// TestObservedTotals: what would have been denied is recounted, units of messages and upgrades, unless the head is of the
-// version that did not count it.
+// TestObservedTotals: what would have been denied is recounted, units of messages and upgrades, unless the head is of
+// the version that did not count it.
 func TestObservedTotals(t *testing.T) {
 	observing := func(t *testing.T) string {
 		t.Helper()
@@ -367,8 +367,8 @@ func TestObservedTotals(t *testing.T) {
 	})
 }
 
-// TestLackedUnits: an upgrade that is said to have needed other units than it did, or to have been denied although packs
-// had enough, is found.
+// TestLackedUnits: an upgrade that is said to have needed other units than it did, or to have been denied although
+// packs had enough, is found.
 func TestLackedUnits(t *testing.T) {
 	for name, c := range map[string]struct {
 		says  []byte // units that it needed, and what packs had

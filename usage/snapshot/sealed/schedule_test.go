@@ -315,7 +315,8 @@ func TestRunRemoves(t *testing.T) {
 	})
 }
 
-// TestMakeDue: who moves the clock by itself has all made that is due by then, in the schedule's name, and nothing twice.
+// TestMakeDue: who moves the clock by itself has all made that is due by then, in the schedule's name, and nothing
+// twice.
 func TestMakeDue(t *testing.T) {
 	b := newBed(t)
 	since := time.Date(2026, 11, 29, 10, 0, 0, 0, time.UTC)

@@ -39,7 +39,6 @@ func violates(code closeCode, format string, args ...any) *ending {
 	return &ending{code: code, reason: fmt.Sprintf(format, args...)}
 }
 
-
 // advance reads frames and decides batches until nothing more has arrived, something must be waited for, or the turn is
 // over.
 func (s *eventStream) advance() {

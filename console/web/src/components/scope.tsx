@@ -3,7 +3,7 @@ import { useId, useMemo, useState } from 'preact/hooks';
 import { api } from '../calls';
 import { type Load, useLoad } from '../load';
 import { useLocale } from '../locale';
-import type { Account, Counts, Product } from '../model';
+import type { Account, Product } from '../model';
 import { useParameter } from '../router';
 import { Input, isName, Select } from './field';
 
@@ -28,7 +28,6 @@ export interface ScopeChoice {
   zoneOf: (product: string) => string | undefined;
   /** The one time zone of all that the scope has; undefined if there are several. */
   zone?: string;
-  counts?: Counts;
 }
 
 /** How many of each are offered by name; who has more types one. */
@@ -62,8 +61,6 @@ export function useScope(): ScopeChoice {
   return {
     scope, load, choose, zoneOf: (name) => zones.get(name),
     zone: load.data?.isWhole !== false && own.every((one) => one.time_zone === first) ? first : undefined,
-    counts: scope?.kind === 'product' ? own[0]?.licenses
-      : load.data?.accounts.find((one) => one.account === scope?.name)?.licenses,
   };
 }
 

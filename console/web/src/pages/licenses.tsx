@@ -11,7 +11,7 @@ import { daysUntil } from '../format';
 import { path, type Query, withQuery } from '../http';
 import { useList, useLoad } from '../load';
 import { type Locale, useLocale } from '../locale';
-import type { License } from '../model';
+import type { Counts, License } from '../model';
 import { Link, to, useParameter } from '../router';
 import { may, session } from '../session';
 import { useStore } from '../store';
@@ -81,8 +81,11 @@ function Licenses({ choice, scope }: LicensesProps) {
   const name = isDeviceWrong || isSourceWrong ? t.shell.notAName : undefined;
   return (
     <>
-      <Numbers choice={choice} scope={scope} showSoon={() => setWithin(String(soonDays))} />
-      <Section title={t.licenses.consumed} lead={t.licenses.consumedLead} actions={<Save at={withQuery(pathOf(scope), filters)} text={t.shell.saveCsv} />}>
+      <Numbers scope={scope} showSoon={() => setWithin(String(soonDays))} />
+      <Section
+        title={t.licenses.consumed} lead={t.licenses.consumedLead}
+        actions={<Save at={withQuery(pathOf(scope), filters)} text={t.shell.saveCsv} />}
+      >
         <div class="filters">
           <ScopeSelect of={choice} />
           <Select
@@ -91,7 +94,9 @@ function Licenses({ choice, scope }: LicensesProps) {
           />
           <Select
             label={t.licenses.ends} value={within} change={setWithin}
-            options={[['', t.licenses.any], ...['1', '7', '30', '90', '365'].map((n) => [n, t.licenses.within(Number(n))] as const)]}
+            options={[
+              ['', t.licenses.any], ...['1', '7', '30', '90', '365'].map((n) => [n, t.licenses.within(Number(n))] as const),
+            ]}
           />
           <Input
             label={t.terms.device} type="search" value={deviceText} change={typeDevice} maxLength={64}
@@ -121,8 +126,10 @@ function columns({ zoneOf }: ScopeChoice, scope: Scope, sees: boolean, { t, f }:
   return [
     { title: t.licenses.serial, cell: (row) => f.int(row.serial), isNumber: true, isWide: true },
     ...(scope.kind === 'account'
-      ? [{ title: t.terms.product, isWide: true, cell: (row: License) => <Link to={to.product(row.product)}>{row.product}</Link> }]
-      : []),
+      ? [{
+        title: t.terms.product, isWide: true,
+        cell: (row: License) => <Link to={to.product(row.product)}>{row.product}</Link>,
+      }] : []),
     {
       title: t.terms.device,
       cell: (row) => (
@@ -134,7 +141,8 @@ function columns({ zoneOf }: ScopeChoice, scope: Scope, sees: boolean, { t, f }:
     },
     {
       title: t.licenses.source, isWide: true,
-      cell: (row) => (row.source === 'gift' ? <Badge tone="info">{t.licenses.gift}</Badge> : <span class="mono">{row.source}</span>),
+      cell: (row) => (row.source === 'gift'
+        ? <Badge tone="info">{t.licenses.gift}</Badge> : <span class="mono">{row.source}</span>),
     },
     {
       title: t.licenses.activated, isWide: true,
@@ -145,7 +153,9 @@ function columns({ zoneOf }: ScopeChoice, scope: Scope, sees: boolean, { t, f }:
       cell: (row) => (
         <>
           <Time at={row.expires_at} as="date" zone={zoneOf(row.product)} />
-          {row.state === 'active' && daysUntil(row.expires_at) < countdownDays && <span class="licenses-left">{f.ago(row.expires_at)}</span>}
+          {row.state === 'active' && daysUntil(row.expires_at) < countdownDays && (
+            <span class="licenses-left">{f.ago(row.expires_at)}</span>
+          )}
         </>
       ),
     },
@@ -160,8 +170,12 @@ function State({ of: { state, expires_at } }: { of: License }) {
     ? <Badge tone="warn">{t.licenses.endsSoon}</Badge> : <Badge tone="ok">{t.terms.active}</Badge>;
 }
 
-function Numbers({ choice: { counts }, scope, showSoon }: LicensesProps & { showSoon: () => void }) {
+function Numbers({ scope, showSoon }: { scope: Scope; showSoon: () => void }) {
   const { t, f } = useLocale();
+  const { data: counts } = useLoad(async (signal): Promise<Counts> => {
+    const { kind, name } = scope;
+    return (kind === 'account' ? await api.account(name, signal) : await api.product(name, signal)).licenses;
+  }, [scope.kind, scope.name]);
   const soon = useLoad(async (signal) => {
     const page = await licenses(scope, { expiring_before: inDays(soonDays), limit: countedMost }, signal);
     return { n: page.rows.length, isWhole: !page.next };
@@ -171,11 +185,19 @@ function Numbers({ choice: { counts }, scope, showSoon }: LicensesProps & { show
     <Stats>
       <Stat label={t.terms.total} value={int(counts?.total)} note={scope.name} />
       <Stat label={t.terms.used} value={int(counts?.used)} />
-      <Stat label={t.terms.available} value={int(counts?.available)} tone={counts?.total && !counts.available ? 'bad' : 'plain'} />
+      <Stat
+        label={t.terms.available} value={int(counts?.available)} tone={counts?.total && !counts.available ? 'bad' : 'plain'}
+      />
       <Stat
         label={t.licenses.endsWithin(soonDays)} tone={soon.data?.n ? 'warn' : 'plain'}
         value={soon.data ? (soon.data.isWhole ? f.int(soon.data.n) : t.licenses.orMore(f.int(soon.data.n))) : '–'}
-        note={!!soon.data?.n && <button type="button" class="quiet" onClick={showSoon}>{t.shell.show}</button>}
+        note={!!soon.data?.n && (
+          <button
+            type="button" class="quiet" aria-label={`${t.shell.show}: ${t.licenses.endsWithin(soonDays)}`} onClick={showSoon}
+          >
+            {t.shell.show}
+          </button>
+        )}
       />
     </Stats>
   );

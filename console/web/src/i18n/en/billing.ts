@@ -36,7 +36,7 @@ export const billing = {
   noneFits: 'No snapshot fits the filters',
   corrects: (id: string) => `Corrects ${id}`,
   correctedBy: (id: string) => `Corrected by ${id}`,
-  title1: (id: string, month: string) => `${id}: ${month}`,
+  dialogTitle: (id: string, month: string) => `${id}: ${month}`,
   files: 'Files',
   file: 'File and its check sum',
   rows: 'Rows',

@@ -37,7 +37,7 @@ export const billing: typeof en = {
   noneFits: '没有符合条件的快照',
   corrects: (id) => `更正 ${id}`,
   correctedBy: (id) => `已由 ${id} 更正`,
-  title1: (id, month) => `${id}：${month}`,
+  dialogTitle: (id, month) => `${id}：${month}`,
   files: '文件',
   file: '文件及其校验和',
   rows: '行数',

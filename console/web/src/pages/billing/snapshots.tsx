@@ -65,7 +65,9 @@ export function SnapshotsSection() {
             title: t.billing.snapshot,
             cell: (row) => (
               <>
-                <button type="button" class="quiet mono" aria-haspopup="dialog" onClick={() => ask({ show: row })}>{row.id}</button>
+                <button type="button" class="quiet mono" aria-haspopup="dialog" onClick={() => ask({ show: row })}>
+                  {row.id}
+                </button>
                 <Corrections of={row} list={list} />
                 <span class="narrow muted"><Time at={row.as_of} as="date" /></span>
               </>
@@ -149,7 +151,7 @@ function SnapshotDialog({ snapshot, list, correct, close }: SnapshotDialogProps)
     <Save at={at(file)} text={t.shell.download} label={`${t.shell.download}: ${file}`} class="quiet" />
   );
   return (
-    <Dialog title={t.billing.title1(id, f.month(snapshot.period))} close={close} isWide>
+    <Dialog title={t.billing.dialogTitle(id, f.month(snapshot.period))} close={close} isWide>
       <div class="dialog-body">
         <p>
           {snapshot.final ? <Badge tone="ok">{t.billing.final}</Badge> : <Badge tone="info">{t.billing.soFar}</Badge>}
@@ -221,7 +223,8 @@ function SealDialog({ corrects, close }: SealDialogProps) {
   };
   return (
     <Confirm
-      title={corrects ? t.billing.correctTitle(corrects.id) : t.billing.sealTitle} action={corrects ? t.billing.correct : t.billing.seal}
+      title={corrects ? t.billing.correctTitle(corrects.id) : t.billing.sealTitle}
+      action={corrects ? t.billing.correct : t.billing.seal}
       isDisabled={!isMonth(period) || isWrong} act={act} close={close}
     >
       <p>{corrects ? t.billing.correctLead(corrects.id) : t.billing.sealLead}</p>

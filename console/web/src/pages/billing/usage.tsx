@@ -44,6 +44,7 @@ export function UsageSection({ choice, scope }: UsageSectionProps) {
   const { windows, query } = asked(scope, window, zone);
   const load = useLoad((signal) => api.usage(query, signal), [scope.kind, scope.name, window, zone]);
   const windowOf = (row: UsageRow) => dayOf(Date.parse(row.from), zone).slice(0, window === 'month' ? 7 : 10);
+  const windowTitle = window === 'month' ? t.billing.month : t.billing.day;
   const nameOf = (at: string) => (window === 'month' ? f.monthShort(at) : f.day(at));
   return (
     <Section
@@ -60,9 +61,9 @@ export function UsageSection({ choice, scope }: UsageSectionProps) {
       <Loaded of={load} isEmpty={({ rows }) => !rows.length} empty={<Empty title={t.billing.noUsage} />}>
         {({ rows, available_from }) => (
           <>
-            <Charts rows={rows} windows={windows} windowOf={windowOf} nameOf={nameOf} title={window === 'month' ? t.billing.month : t.billing.day} />
+            <Charts rows={rows} windows={windows} windowOf={windowOf} nameOf={nameOf} title={windowTitle} />
             <UsageTable
-              rows={rows} isOfAccount={scope.kind === 'account'} title={window === 'month' ? t.billing.month : t.billing.day}
+              rows={rows} isOfAccount={scope.kind === 'account'} title={windowTitle}
               nameOf={(row) => nameOf(windowOf(row))}
             />
             {available_from && <p class="muted small">{t.billing.keptFrom(f.dateTime(available_from))}</p>}
@@ -148,8 +149,10 @@ function UsageTable({ rows, isOfAccount, title, nameOf }: UsageTableProps) {
             ),
           },
           ...(isOfAccount
-            ? [{ title: t.terms.product, isWide: true, cell: (row: UsageRow) => <Link to={to.product(row.product)}>{row.product}</Link> }]
-            : []),
+            ? [{
+              title: t.terms.product, isWide: true,
+              cell: (row: UsageRow) => <Link to={to.product(row.product)}>{row.product}</Link>,
+            }] : []),
           number(t.terms.up, (row) => row.messages_up),
           number(t.terms.down, (row) => row.messages_down),
           number(t.terms.denied, (row) => row.messages_denied, true),

@@ -34,7 +34,10 @@ export function AuditSection() {
   const { who } = useStore(session);
   const list = useList((page, signal) => api.audit(page, signal), [], { limit: 20 });
   return (
-    <Section title={text.audit} id="audit" lead={text.auditLead} actions={<button type="button" onClick={list.reload}>{text.again}</button>}>
+    <Section
+      title={text.audit} id="audit" lead={text.auditLead}
+      actions={<button type="button" onClick={list.reload}>{text.again}</button>}
+    >
       <ListTable
         list={list} caption={text.audit} rowKey={(row) => `${row.at} ${row.action} ${row.target}`}
         columns={[

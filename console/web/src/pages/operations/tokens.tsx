@@ -94,7 +94,8 @@ function Expires({ at }: { at: string | null }) {
   return (
     <>
       <Time at={at} as="date" />{' '}
-      {days < 0 ? <Badge>{t.operations.expired}</Badge> : days < soonDays && <Badge tone="warn">{t.operations.expiresSoon}</Badge>}
+      {days < 0 ? <Badge>{t.operations.expired}</Badge>
+        : days < soonDays && <Badge tone="warn">{t.operations.expiresSoon}</Badge>}
     </>
   );
 }
@@ -124,14 +125,17 @@ function MakeDialog({ made, close }: MakeDialogProps) {
       title={text.makeToken} action={text.makeToken} isDisabled={!isName(name) || !!wrong(account)} act={act}
       close={(isDone) => isDone || isMade || close()}
     >
-      <Input label={text.name} value={name} change={(value) => setName(value.trim())} maxLength={64} isFocused isRequired error={wrong(name)} />
+      <Input
+        label={text.name} value={name} change={(value) => setName(value.trim())} maxLength={64} isFocused isRequired
+        error={wrong(name)}
+      />
       <Choice
         label={t.terms.role} value={role} change={(value) => setRole(value as Role)}
         options={roles.map((one) => [one, t.terms.roles[one], text.roleLeads[one]])}
       />
       <Input
-        label={t.terms.account} hint={text.accountHint} value={account} change={(value) => setAccount(value.trim())} maxLength={64}
-        error={wrong(account)}
+        label={t.terms.account} hint={text.accountHint} value={account} change={(value) => setAccount(value.trim())}
+        maxLength={64} error={wrong(account)}
       />
       <Select
         label={text.expires} value={period} change={setPeriod}

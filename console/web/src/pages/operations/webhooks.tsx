@@ -51,8 +51,8 @@ export function WebhooksSection() {
               title: text.dead, isNumber: true,
               cell: (row) => (row.dead_letters ? (
                 <button
-                  type="button" class="quiet" aria-haspopup="dialog" aria-label={`${text.dead}: ${row.name}, ${f.int(row.dead_letters)}`}
-                  onClick={() => open(row.name)}
+                  type="button" class="quiet" aria-haspopup="dialog"
+                  aria-label={`${text.dead}: ${row.name}, ${f.int(row.dead_letters)}`} onClick={() => open(row.name)}
                 >
                   {f.int(row.dead_letters)}
                 </button>

@@ -58,9 +58,10 @@ nginx: ## install nginx, and let it ask a real meterd as docs/integrations descr
 ## ---- to change it
 
 .PHONY: tools
-tools: ## install what the tests need: stock MQTT clients, FUSE, protoc, promtool, nginx, what runs docs/snippets
+tools: console/web/node_modules ## install what the tests need: MQTT clients, FUSE, protoc, promtool, nginx, a browser, …
 	@.ci/need mosquitto_pub:mosquitto-clients fusermount3:fuse3 protoc:protobuf-compiler promtool:prometheus \
-		nginx:nginx curl:curl python3:python3 node:nodejs cc:gcc cc:libc6-dev
+		nginx:nginx curl:curl python3:python3 node:nodejs cc:gcc cc:libc6-dev \
+		chromium-headless-shell:chromium-headless-shell
 
 .PHONY: test
 test: tools ## run all tests

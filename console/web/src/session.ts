@@ -40,6 +40,11 @@ export const session = {
   },
 };
 
+// The browser keeps whole pages to go back to: one that was left while signed in must not come back with its data.
+addEventListener('pageshow', (event) => {
+  if (event.persisted && sessionStorage.getItem(storedAs) !== state.get().token) session.end('left');
+});
+
 /** What a call needs its token to allow; as package access has it. */
 export type Right = 'read' | 'usage' | 'snapshot' | 'operate' | 'administer' | 'daemon';
 

@@ -45,7 +45,7 @@
 //     all of them are durable.
 //   - A request without a valid token is answered late, and its body is not read; one with a valid token is never
 //     delayed.
-//   - A loop never waits: not for memory, the disk, a client, or a long decision.
+//   - A loop waits for no client, no memory and no long decision; only Decide may wait in it, for room in a group.
 //   - Memory is charged before it is allocated: a request reserves what it may need from one budget of bytes, and is
 //     answered 503, unread, if the budget has too little. A stream waits instead, unread, and is told to send less.
 //   - What was answered and not taken yet has a budget of its own (unread.go).

@@ -140,6 +140,9 @@ func TestStreamSlowReaderOfASocket(t *testing.T) {
 	}()
 	m.until(func() bool { return len(s.out) > 0 })
 	m.must(<-sent)
+	if used, waits := m.handler.admission.used.Load(), int64(len(s.out)); used < waits {
+		t.Errorf("%d bytes are charged, %d wait to be read", used, waits)
+	}
 	began := s.outSince
 	m.now = began.Add(streamWriteTimeout - time.Nanosecond)
 	if m.sweep(); m.handler.events.count() != 1 || s.ending != nil {

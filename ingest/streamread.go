@@ -98,8 +98,8 @@ func (s *eventStream) pass() {
 	s.partSince = time.Time{}
 }
 
-// mustHold reports whether the next batch has to wait until fewer are in flight. More than Welcome allows are not
-// waited for.
+// mustHold reports whether the next batch has to wait until fewer are in flight. One more than Welcome allows does not
+// wait: it ends the stream.
 func (s *eventStream) mustHold() bool {
 	n := s.inFlight.Load()
 	return n >= s.credit.Load() && n < streamCredit

@@ -23,6 +23,7 @@ type streamWriter struct {
 	isCreditDue bool
 	out         []byte    // what the socket did not take yet
 	outSince    time.Time // since when
+	outCharged  int64     // bytes of the admission budget for out
 	isBroken    bool      // nothing may be written any more
 }
 
@@ -173,7 +174,19 @@ func (s *eventStream) write(b []byte) {
 		s.breakOff()
 	case n < len(b):
 		s.out, s.outSince = append(s.out[:0], b[n:]...), s.loop.now
+		s.chargeOut()
 	}
+}
+
+// chargeOut charges what the client has not read yet, if it is large: as much as its batches were charged for at most,
+// which were given back just before. So answers that nobody reads take no more memory than requests do.
+func (s *eventStream) chargeOut() {
+	before := s.outCharged
+	if s.outCharged = 0; cap(s.out) > streamOutKept {
+		s.outCharged = int64(cap(s.out))
+	}
+	s.h.admission.used.Add(s.outCharged)
+	s.h.admission.give(before)
 }
 
 // flush sends what the socket did not take before, and reports whether it takes more now.
@@ -193,12 +206,14 @@ func (s *eventStream) flush() bool {
 	if s.out = s.out[:0]; cap(s.out) > streamOutKept {
 		s.out = nil
 	}
+	s.chargeOut()
 	return true
 }
 
 // breakOff ends the stream without another word. What was decided is still settled.
 func (s *eventStream) breakOff() {
 	s.isBroken, s.out = true, nil
+	s.chargeOut()
 	s.finish(&ending{isSilent: true})
 }
 

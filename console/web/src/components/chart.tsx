@@ -74,6 +74,7 @@ export function Chart({ label, times, series, format, height = heightDefault }: 
     const font = `12px ${getComputedStyle(element).fontFamily}`;
     const axis = { stroke: text, font, grid: { stroke: line, width: 1 }, ticks: { show: false } };
     const timeOf = (step: number): Intl.DateTimeFormatOptions =>
+      step < 60 ? { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' } :
       step < 86_400 ? { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } : { month: 'short', day: 'numeric' };
     const made = new uPlot({
       width: element.clientWidth,

@@ -115,6 +115,10 @@ console/web/node_modules: console/web/package-lock.json
 	cd console/web && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
+.PHONY: screenshots
+screenshots: tools ## take the README's pictures of the console, of a demo, into docs
+	METERD_SCREENSHOTS=$(CURDIR)/docs go test -count=1 -run '^TestScreenshots$$' ./cmd/meterd
+
 .PHONY: redoc
 redoc: ## take the script of /docs from its published package, as docs/redoc/LOCK has it
 	@.ci/need npm:npm openssl:openssl

@@ -33,7 +33,7 @@ func newBrowser(t *testing.T) context.Context {
 		t.Fatalf("chromium-headless-shell is not installed; run `make tools` (package chromium-headless-shell): %v", err)
 	}
 	// It opens pages of ours alone, and its own sandbox works in few containers.
-	ctx, cancel := chromedp.NewContext(t.Context(), chromedp.WithAllocatorOptions(
+	ctx, cancel := chromedp.NewContext(context.Background(), chromedp.WithAllocatorOptions(
 		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.Flag("lang", "en"),
 	))
 	t.Cleanup(cancel)

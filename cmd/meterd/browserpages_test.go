@@ -47,6 +47,7 @@ func looks() []look {
 		{"/products/meters/devices/m1", "m1", "m1", []string{"5"}},
 		{"/licenses", "Licences", "激活码管理", []string{"m1", "m2"}},
 		{"/billing", "Usage and billing", "用量与计费", []string{"meters"}},
+		{"/operations", "Operations", "运维", []string{"admin"}},
 	}
 }
 
@@ -74,6 +75,7 @@ func TestBrowser(t *testing.T) {
 		{"hostile", (*tab).escapes},
 		{"licences", (*tab).filters},
 		{"snapshot", (*tab).seals},
+		{"token", (*tab).grants},
 		{"keyboard", (*tab).types},
 	} {
 		t.Run(part.name, func(t *testing.T) {

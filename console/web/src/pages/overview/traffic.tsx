@@ -41,7 +41,7 @@ export function Traffic() {
   const day = useLoad((signal) => {
     const now = Date.now() / 1000;
     return flow((of) => `sum(increase(${of}[1h]))`, now - (hours - 1) * 3600, now, 3600, signal);
-  }, [], { everyMs: 5 * 60_000 });
+  }, [], { everyMs: 60_000 });
 
   return (
     <div class="columns section">

@@ -82,6 +82,7 @@ func TestBrowser(t *testing.T) {
 			d.t = t
 			part.test(newTab(t, browser, d))
 		})
+		d.t = t
 	}
 }
 

@@ -58,7 +58,7 @@ type tab struct {
 }
 
 // newTab opens a tab of a large window.
-func newTab(t *testing.T, browser context.Context, d *daemon) *tab {
+func newTab(browser context.Context, t *testing.T, d *daemon) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	p := &tab{t: t, browser: browser, ctx: ctx, d: d, allowed: map[string]bool{}}

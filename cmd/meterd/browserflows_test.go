@@ -40,7 +40,7 @@ func (p *tab) signs() {
 		p.t.Errorf("the tab's token: %d %s", a.status, a.body)
 	}
 
-	other := newTab(p.t, p.browser, p.d)
+	other := newTab(p.browser, p.t, p.d)
 	other.allow("401")
 	other.navigate("/#" + link.Fragment)
 	other.sees("This sign-in link was used already")

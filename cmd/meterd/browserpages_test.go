@@ -80,7 +80,7 @@ func TestBrowser(t *testing.T) {
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			d.t = t
-			part.test(newTab(t, browser, d))
+			part.test(newTab(browser, t, d))
 		})
 		d.t = t
 	}

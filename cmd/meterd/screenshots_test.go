@@ -38,7 +38,7 @@ func TestScreenshots(t *testing.T) {
 	if len(denied.Top) == 0 {
 		t.Fatal("the demo denied nothing")
 	}
-	p := newTab(t, newBrowser(t), d)
+	p := newTab(newBrowser(t), t, d)
 	p.open("/", d.token)
 	p.choose("Colours", "Light")
 	p.until("rates are known", `![...document.querySelectorAll('.stat-value')].some((e) => e.innerText === '–')`)

@@ -38,7 +38,7 @@ type Engine interface {
 // Queries looks at what Engine keeps; *query.Reader is one.
 type Queries interface {
 	View(fn func(*query.View)) error
-	Held(producers map[uint32]int64) error
+	Held(ctx context.Context, producers map[uint32]int64) error
 	Licenses(q query.LicenseQuery, fn func(*query.License) bool) error
 	DeviceLog(ctx context.Context, q query.LogQuery, fn func(*query.LogEntry) bool) error
 	ProductLog(ctx context.Context, q query.ProductLogQuery, fn func(*query.LogEntry) bool) error
@@ -138,7 +138,7 @@ type Handler struct {
 	followers readPlaces // of logs, of what comes
 	downloads readPlaces // of sealed files
 	usages    readPlaces
-	lookers   readPlaces // of all devices of a product
+	lookers   readPlaces // of all devices
 	signIns   oneTime[invitation]
 	tickets   oneTime[ticket]
 	usageBody int // bytes of an answer about usage that are gathered before it is sent

@@ -64,8 +64,9 @@ const (
 	usageRowBytes = 256
 	// usageStreamWithin ends a stream of usage that takes too long.
 	usageStreamWithin = 15 * time.Minute
-	// deviceLookersMax bounds the requests that look through all devices of a product at a time: each holds 6 MB, and
-	// keeps a processor busy for half a second a million devices and week. deviceLookersATokenMax is a token's part.
+	// deviceLookersMax bounds the requests that look through all devices, of a product or of the daemon, at a time: each
+	// holds 6 MB, and keeps a processor busy for half a second a million devices and week. deviceLookersATokenMax is a
+	// token's part.
 	deviceLookersMax       = 4
 	deviceLookersATokenMax = 2
 	// deviceUseDaysMax bounds the days that one of them looks at, and deviceUseWithin how long it may take.

@@ -1,6 +1,9 @@
 package api
 
-import "math"
+import (
+	"context"
+	"math"
+)
 
 type producerAnswer struct {
 	Producer         string  `json:"producer"`
@@ -57,7 +60,8 @@ func (c *call) countHeld(list []producerAnswer, ordinals []uint32) error {
 	for _, o := range ordinals {
 		held[o] = 0
 	}
-	if err := c.queries.Held(held); err != nil {
+	err := c.lookThrough(func(ctx context.Context) error { return c.queries.Held(ctx, held) })
+	if err != nil {
 		return err
 	}
 	for i, o := range ordinals {

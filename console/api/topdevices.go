@@ -86,12 +86,13 @@ func (c *call) topDevices() error {
 	return c.answer(fasthttp.StatusOK, answer)
 }
 
-// lookThrough runs fn, which looks through all devices of a product, if not too many do, until the client has gone.
+// lookThrough runs fn, which looks through all devices, of a product or of the daemon, if not too many do, until the client
+// has gone.
 func (c *call) lookThrough(fn func(context.Context) error) error {
 	if !c.lookers.enter(c.token.Name) {
 		return &event.Problem{
 			Code:   event.Overloaded,
-			Detail: "the devices of products are being looked through by too many already; send it again",
+			Detail: "devices are being looked through by too many already; send it again",
 		}
 	}
 	defer c.lookers.leave(c.token.Name)
@@ -100,7 +101,7 @@ func (c *call) lookThrough(fn func(context.Context) error) error {
 	go watchClient(ctx, c.ctx.Conn(), cancel)
 	err := fn(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &event.Problem{Code: event.Overloaded, Detail: "it took too long; name fewer days"}
+		return &event.Problem{Code: event.Overloaded, Detail: "it took too long; name fewer days, or send it again later"}
 	}
 	return err
 }

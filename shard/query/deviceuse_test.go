@@ -252,6 +252,9 @@ func TestDeviceUseIsGivenUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	ask(ctx, context.Canceled)
+	if err := d.Held(ctx, map[uint32]int64{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("what producers hold: %v", err)
+	}
 	d.ledger.err = errors.New("damaged")
 	ask(context.Background(), shard.ErrLedgerLags)
 }

@@ -1,15 +1,20 @@
 package query
 
 import (
+	"context"
+
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/shard"
 )
 
 // Held adds to each of some producers, by its ordinal, the devices that it holds online. Devices are looked at some at
-// a time: the sum is not of one instant.
-func (r *Reader) Held(producers map[uint32]int64) error {
+// a time: the sum is not of one instant. It ends with ctx.
+func (r *Reader) Held(ctx context.Context, producers map[uint32]int64) error {
 	next := counters.Ordinal(0)
 	for isEnd := false; !isEnd; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		err := r.engine.Look(func(v *shard.View) {
 			left := heldScan
 			isEnd = true

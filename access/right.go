@@ -80,7 +80,12 @@ func Authorize(known Authenticator, header []byte, right Right, nowMs int64) (*T
 			Detail: "send the header Authorization: Bearer TOKEN with a token that is valid",
 		}
 	case !t.Allows(right):
-		return nil, &event.Problem{Code: event.Forbidden, Detail: "the token " + t.Name + " does not allow this"}
+		return nil, Forbid(t)
 	}
 	return t, nil
+}
+
+// Forbid returns what is answered when t is good but does not allow what was asked.
+func Forbid(t *Token) *event.Problem {
+	return &event.Problem{Code: event.Forbidden, Detail: "the token " + t.Name + " does not allow this"}
 }

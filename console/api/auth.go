@@ -15,8 +15,12 @@ func (h *Handler) authorize(
 	catalogue *license.Catalogue,
 	right access.Right,
 ) *access.Token {
-	if token, ok := ctx.UserValue(bearer{}).(*access.Token); ok && token.Allows(right) { // It came with a ticket.
-		return token
+	if token, ok := ctx.UserValue(bearer{}).(*access.Token); ok { // It came with a ticket.
+		if token.Allows(right) {
+			return token
+		}
+		writeProblem(ctx, access.Forbid(token))
+		return nil
 	}
 	nowMs := h.engine.NowMs()
 	token, problem := access.Authorize(catalogue, ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), right, nowMs)

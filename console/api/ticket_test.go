@@ -89,3 +89,12 @@ func TestTicketIsRefused(t *testing.T) {
 		t.Errorf("one ticket more: %d %s", status, body)
 	}
 }
+
+// What a token has no right to is refused as that, and is no guess at a token: nobody is slowed down.
+func TestTicketWithoutTheRight(t *testing.T) {
+	d := accessDaemon(t)
+	status, _, body := d.ticket("billing", "/v1/products/pa/devices/usage")
+	if held := d.held.take(); status != 403 || len(held) != 0 || !strings.Contains(body, `"forbidden"`) {
+		t.Errorf("%d %s, held back %v", status, body, held)
+	}
+}

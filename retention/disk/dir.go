@@ -219,19 +219,27 @@ func (d *Dir) checkVirgin() error {
 	return nil
 }
 
-// Empty removes what all rooms keep, and nothing that the first start fixed. Nobody may have anything of it open.
+// Empty removes what all rooms keep, and nothing that the first start fixed. The rooms themselves stay: one may be a
+// mount, or a symbolic link to another disk. Nobody may have anything of it open.
 func (d *Dir) Empty() error {
 	for _, room := range append(d.rooms(), d.HistoryPath()) {
-		if err := os.RemoveAll(room); err != nil {
+		entries, err := os.ReadDir(room)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // The history is made by whoever keeps it.
+		}
+		if err != nil {
 			return fmt.Errorf("empty data directory %q: %w", d.path, err)
 		}
-	}
-	for _, room := range d.rooms() {
-		if err := MakeDir(room); err != nil {
+		for _, e := range entries {
+			if err := os.RemoveAll(filepath.Join(room, e.Name())); err != nil {
+				return fmt.Errorf("empty data directory %q: %w", d.path, err)
+			}
+		}
+		if err := SyncDir(room); err != nil {
 			return err
 		}
 	}
-	return SyncDir(d.path)
+	return nil
 }
 
 // DemoPath returns where the data directory says that a demo has made it. The demo writes it.

@@ -249,6 +249,10 @@ func TestEmpty(t *testing.T) {
 	}
 	seed := d.HashSeed()
 	full := append(d.rooms(), d.HistoryPath())
+	elsewhere := t.TempDir() // A room may lie on a disk of its own.
+	if err := errors.Join(os.Remove(d.LogPath()), os.Symlink(elsewhere, d.LogPath())); err != nil {
+		t.Fatal(err)
+	}
 	for _, room := range full {
 		if err := os.MkdirAll(filepath.Join(room, "deep"), 0o700); err != nil {
 			t.Fatal(err)
@@ -261,6 +265,9 @@ func TestEmpty(t *testing.T) {
 		if list, _ := os.ReadDir(room); len(list) > 0 {
 			t.Errorf("%q still has %v", room, list)
 		}
+	}
+	if to, err := os.Readlink(d.LogPath()); err != nil || to != elsewhere {
+		t.Errorf("the log lies in %q, %v", to, err)
 	}
 	again, err := OpenDir(dirOptions(d.Path()))
 	if err != nil || again.HashSeed() != seed {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -65,7 +66,11 @@ func (l *lane) refuse(list []*Pending, err *UnavailableError, sent *batch) {
 
 // owe keeps events, in order, behind what is owed already, and says in kept which of them. owing is held.
 func (l *lane) owe(events []Event, kept []bool) {
+	if len(events) == 0 {
+		return
+	}
 	o := l.client.opts
+	var fault error
 	for len(events) > 0 {
 		if l.tail.kept == nil || !l.tail.size.fits(o, &events[0]) {
 			l.closeTail()
@@ -76,7 +81,7 @@ func (l *lane) owe(events []Event, kept []bool) {
 			l.tail.size.add(&events[n])
 		}
 		isNew := l.tail.kept.Events() == 0
-		l.keep(l.tail.kept, events[:n], kept[:n])
+		fault = cmp.Or(fault, l.keep(l.tail.kept, events[:n], kept[:n]))
 		switch {
 		case l.tail.kept.Events() == 0:
 			l.closeTail()
@@ -85,6 +90,7 @@ func (l *lane) owe(events []Event, kept []bool) {
 		}
 		events, kept = events[n:], kept[n:]
 	}
+	l.client.spoolState(fault)
 }
 
 // oweFirst keeps events of one batch before everything else that is owed. owing is held.
@@ -93,22 +99,21 @@ func (l *lane) oweFirst(place uint64, events []Event, kept []bool) {
 		return
 	}
 	b := l.client.spool.Batch(place)
-	l.keep(b, events, kept)
+	l.client.spoolState(l.keep(b, events, kept))
 	b.Rest()
 	if b.Events() > 0 {
 		l.owed = slices.Insert(l.owed, 0, b)
 	}
 }
 
-// keep puts events into b, as many as there is room for, and says in kept which.
-func (l *lane) keep(b *spool.Batch, events []Event, kept []bool) {
+// keep puts events into b, as many as there is room for, and says in kept which. It returns why the first one was not.
+func (l *lane) keep(b *spool.Batch, events []Event, kept []bool) error {
 	c := l.client
 	err := b.Append(appendBatch(nil, events), len(events))
 	if errors.Is(err, spool.ErrFull) && len(events) > 1 {
 		half := len(events) / 2
-		l.keep(b, events[:half], kept[:half])
-		l.keep(b, events[half:], kept[half:])
-		return
+		first := l.keep(b, events[:half], kept[:half])
+		return cmp.Or(first, l.keep(b, events[half:], kept[half:]))
 	}
 	for i := range kept {
 		kept[i] = err == nil
@@ -116,7 +121,7 @@ func (l *lane) keep(b *spool.Batch, events []Event, kept []bool) {
 	if err != nil && !c.spool.IsOnDisk() {
 		c.stats.unaskedLost.Add(uint64(len(events)))
 	}
-	c.spoolState(err)
+	return err
 }
 
 // closeTail makes the next events go into a batch of their own. owing is held.
@@ -267,7 +272,8 @@ func (l *lane) askAnew(b *batch, isAmbiguous bool) bool {
 	return len(again) > 0
 }
 
-// spoolState tells the gateway when the spool begins to fail.
+// spoolState tells the gateway when the spool begins to fail. err is why something of one call was not kept, nil when all
+// was. A spool that is nearly full takes small events and no large ones: each by itself would say something else.
 func (c *Client) spoolState(err error) {
 	isFailing := err != nil && c.spool.IsOnDisk()
 	if c.spoolFails.Swap(isFailing) != isFailing && isFailing {

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/meterd/meterd/client/spool"
 	"github.com/meterd/meterd/event"
 )
 
@@ -225,6 +226,37 @@ func TestSpoolThatCannotKeep(t *testing.T) {
 			closeClient(t, c)
 		})
 	}
+}
+
+// A spool that is nearly full keeps of one batch what is small and refuses what is large: somebody is told once.
+func TestNearlyFullSpoolIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage()
+		var faults []string
+		c := newLife(t, o, filepath.Join(t.TempDir(), "spool"), func(opts *Options) {
+			opts.SpoolFault = func(err error) { faults = append(faults, err.Error()) }
+			opts.Spool.BytesMax, opts.InFlightMax = 2000, 1
+		}).Client
+		o.goDown(refused)
+		long := strings.Repeat("n", 64)
+		events := make([]Event, 100)
+		for i := range events {
+			if events[i] = up("d1", 1); i%2 == 0 {
+				events[i].Product, events[i].Device, events[i].ID = long, long, long
+			}
+		}
+		again, hasFailed := false, false // Something was kept behind what was not.
+		for _, r := range c.Submit(t.Context(), events) {
+			hasFailed = hasFailed || r.Err != nil
+			again = again || hasFailed && r.Err == nil
+		}
+		if !again || len(faults) != 1 || faults[0] != spool.ErrFull.Error() || c.Stats().SpoolFaults != 1 {
+			t.Errorf("kept again: %t, told %q", again, faults)
+		}
+		o.goDown(nil)
+		time.Sleep(2 * probeEveryMax)
+		closeClient(t, c)
+	})
 }
 
 // In doubt and not to be kept is Ambiguous, as failing closed.

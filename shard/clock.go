@@ -12,9 +12,9 @@ type Clock interface {
 }
 
 // CatchUp decides at once what time alone decides: ends of licences and of days. It returns when the next licence ends
-// that ends soon, Unix milliseconds, 0 if none does. The engine does this by itself a few times a second; who moves the
-// Clock does it after each step, half a minute at most, so that what is decided does not depend on how fast steps
-// follow.
+// that ends soon, Unix milliseconds, 0 if none does. The engine does this by itself a few times a second. A caller that
+// moves the Clock calls it after each step, half a minute at most, so that what is decided does not depend on how fast
+// steps follow.
 func (e *Engine) CatchUp() (nextMs int64, err error) {
 	if err := e.expire(); err != nil {
 		return 0, err

@@ -210,8 +210,8 @@ func (e *Engine) View(fn func(*View)) error {
 	return e.awaitNewest(g)
 }
 
-// Look runs fn as View does, and waits for nothing: it is for who looks many times. Nothing of what fn saw may leave
-// before Durable or DurableInLedger, called afterwards, has returned.
+// Look runs fn as View does, and waits for nothing: it is for callers that look many times. Nothing of what fn saw may
+// leave before Durable or DurableInLedger, called afterwards, has returned.
 func (e *Engine) Look(fn func(*View)) error {
 	_, err := e.look(fn)
 	return err

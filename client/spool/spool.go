@@ -45,7 +45,7 @@ func Open(o Options) (*Spool, []*Batch, error) {
 	if o.Dir == "" {
 		return s, nil, nil
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeDir(o.Dir, syncDir); err != nil {
 		return nil, nil, fmt.Errorf("make the spool: %w", err)
 	}
 	var err error

@@ -330,3 +330,30 @@ func FuzzDecodeContent(f *testing.F) {
 		}
 	})
 }
+
+// The names of all directories that are made are synced, each before the next one is made in it, and once more when the
+// directory is found: the process may have died in between.
+func TestDirectoryIsSynced(t *testing.T) {
+	top := t.TempDir()
+	path := filepath.Join(top, "a", "b")
+	var synced []string
+	sync := func(dir string) error {
+		names, _ := filepath.Glob(filepath.Join(dir, "*"))
+		synced = append(synced, strings.TrimPrefix(strings.Join(names, " "), top))
+		return syncDir(dir)
+	}
+	must(t, makeDir(path, sync))
+	must(t, makeDir(path, sync))
+	if got := strings.Join(synced, ", "); got != "/a, /a/b, /a/b" {
+		t.Errorf("%s", got)
+	}
+	failing := func(string) error { return os.ErrInvalid }
+	if err := makeDir(filepath.Join(path, "c"), failing); !errors.Is(err, os.ErrInvalid) {
+		t.Errorf("a sync that fails: %v", err)
+	}
+	refused := func(string) error { return os.ErrPermission }
+	must(t, makeDir(path, refused)) // It was there, and this user did not make it.
+	if err := makeDir(filepath.Join(path, "d"), refused); !errors.Is(err, os.ErrPermission) {
+		t.Errorf("a sync that is refused: %v", err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -93,6 +94,29 @@ func (f *file) remove() error {
 		return fmt.Errorf("remove what was answered: %w", err)
 	}
 	return syncDir(filepath.Dir(f.path))
+}
+
+// makeDir makes a directory, with those above it that are missing, and makes their names durable with sync, each before
+// anything is made in it. One that is there is synced too: the process that made it may have died before.
+func makeDir(path string, sync func(dir string) error) error {
+	above := filepath.Dir(path)
+	_, err := os.Stat(path)
+	isMissing := errors.Is(err, fs.ErrNotExist)
+	if isMissing {
+		if _, err := os.Stat(above); errors.Is(err, fs.ErrNotExist) {
+			if err := makeDir(above, sync); err != nil {
+				return err
+			}
+		}
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make %q: %w", path, err)
+	}
+	err = sync(above)
+	if !isMissing && errors.Is(err, fs.ErrPermission) {
+		return nil // Another user has made it.
+	}
+	return err
 }
 
 // syncDir makes names that appeared in path or went from it last.

@@ -28,12 +28,12 @@ type Options struct {
 // Spool is all that one gateway owes. It is safe for concurrent use; each of its Batches is not.
 type Spool struct {
 	opts   Options
-	lock   *os.File
 	places atomic.Uint64 // the last one that was given
 
 	mu     sync.Mutex
-	bytes  int64 // that all batches take
-	events int64 // in them
+	lock   *os.File // nil once it is closed
+	bytes  int64    // that all batches take
+	events int64    // in them
 }
 
 const suffix = ".owed"
@@ -149,12 +149,16 @@ func (s *Spool) Batch(place uint64) *Batch {
 // IsOnDisk reports whether what is kept survives the process.
 func (s *Spool) IsOnDisk() bool { return s.opts.Dir != "" }
 
-// Close lets another process have the directory. What is in it stays.
+// Close lets another process have the directory. What is in it stays. A second call does nothing.
 func (s *Spool) Close() error {
-	if s.lock == nil {
+	s.mu.Lock()
+	lock := s.lock
+	s.lock = nil
+	s.mu.Unlock()
+	if lock == nil {
 		return nil
 	}
-	if err := s.lock.Close(); err != nil {
+	if err := lock.Close(); err != nil {
 		return fmt.Errorf("unlock the spool: %w", err)
 	}
 	return nil

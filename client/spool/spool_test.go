@@ -137,6 +137,7 @@ func TestOneProcessOneProducer(t *testing.T) {
 		t.Errorf("a second process: %v", err)
 	}
 	must(t, s.Close())
+	must(t, s.Close()) // The second time there is nothing to do.
 	if _, _, err := Open(other); err == nil || !strings.Contains(err.Error(), `"gw-1" owes`) {
 		t.Errorf("another producer: %v", err)
 	}

@@ -105,7 +105,7 @@ func (b *Batch) Read() (Content, error) {
 func (b *Batch) Remove() {
 	b.spool.release(int(b.length), b.events)
 	if err := b.store.remove(); err != nil {
-		b.spool.fault(err)
+		b.spool.opts.Fault(err)
 	}
 }
 
@@ -114,7 +114,7 @@ func (b *Batch) SetAside(err error) {
 	b.spool.release(int(b.length), b.events)
 	f, isFile := b.store.(*file)
 	if !isFile {
-		b.spool.fault(fmt.Errorf("what is owed is damaged in memory: %w", err))
+		b.spool.opts.Fault(fmt.Errorf("what is owed is damaged in memory: %w", err))
 		return
 	}
 	f.rest()
@@ -122,6 +122,6 @@ func (b *Batch) SetAside(err error) {
 	if moved := os.Rename(f.path, aside); moved != nil {
 		err = errors.Join(err, moved)
 	}
-	b.spool.fault(fmt.Errorf("%q is damaged and was set aside as %q; nothing of it will be reported to meterd: %w",
+	b.spool.opts.Fault(fmt.Errorf("%q is damaged and was set aside as %q; nothing of it will be reported to meterd: %w",
 		f.path, aside, err))
 }

@@ -13,8 +13,9 @@
 // # Damage
 //
 // A record that was being written when the process died or the power went is not whole, and no other one is behind it:
-// nobody was told that it is kept, so it is dropped. Fault is told unless it is simply cut off, since a last record
-// that the disk has changed later looks the same. A seal has another record behind it before its batch is sent, so one
+// nobody was told that it is kept, so it is dropped. When the file merely ends within the record, Fault is not told.
+// When the record has its length but does not fit its checksum, Fault is told: the disk may have changed it later, when
+// it was already kept. A seal has another record behind it before its batch is sent, so one
 // that is dropped was never sent.
 //
 // A record that does not fit its checksum before a whole one is damage: the file is renamed to end with .damaged, Fault

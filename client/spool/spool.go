@@ -164,8 +164,6 @@ func (s *Spool) Close() error {
 	return nil
 }
 
-func (s *Spool) fault(err error) { s.opts.Fault(err) }
-
 // admit takes room; false when there is none.
 func (s *Spool) admit(bytes, events int) bool {
 	s.mu.Lock()

@@ -16,7 +16,7 @@ type oneTime[T any] struct {
 	most, mostAToken int
 
 	mu     sync.Mutex
-	issued []issued[T] // oldest first
+	issued []issued[T]
 }
 
 // issued is what a code stands for.
@@ -49,8 +49,8 @@ func (o *oneTime[T]) issue(owner string, value T, nowMs int64) (code string, ok 
 }
 
 // redeem returns what a code stands for, and forgets it; ok is false if the code is not good. How long it takes says
-// nothing about the codes.
-func (o *oneTime[T]) redeem(code string, nowMs int64) (value T, ok bool) {
+// nothing about the codes. back makes the code good again for the rest of its time, unless as many wait as may.
+func (o *oneTime[T]) redeem(code string, nowMs int64) (value T, back func(), ok bool) {
 	hash := sha256.Sum256([]byte(code))
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -61,9 +61,16 @@ func (o *oneTime[T]) redeem(code string, nowMs int64) (value T, ok bool) {
 		}
 	}
 	if found < 0 {
-		return value, false
+		return value, nil, false
 	}
-	value, ok = o.issued[found].value, nowMs < o.issued[found].untilMs
+	was := o.issued[found]
 	o.issued = slices.Delete(o.issued, found, found+1)
-	return value, ok
+	back = func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if len(o.issued) < o.most {
+			o.issued = append(o.issued, was)
+		}
+	}
+	return was.value, back, nowMs < was.untilMs
 }

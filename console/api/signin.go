@@ -12,6 +12,7 @@ import (
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard"
 )
 
 // signInAnswer is a fresh token of an administrator.
@@ -76,13 +77,11 @@ func (h *Handler) redeemCode(ctx *fasthttp.RequestCtx) error {
 		return err
 	}
 	nowMs := h.engine.NowMs()
-	inviter, ok := h.signIns.redeem(code, nowMs)
+	inviter, giveBack, ok := h.signIns.redeem(code, nowMs)
 	if !ok {
 		return h.refuseCode(ctx, nowMs)
 	}
-	if err := h.dropExpired(inviter, nowMs); err != nil {
-		return err
-	}
+	h.dropExpired(inviter, nowMs) // First, so that there is room for another one.
 	secret := access.NewSecret()
 	t := access.Token{
 		Name: consolePrefix + strings.ToLower(rand.Text()), Role: access.RoleAdmin, Hash: sha256.Sum256([]byte(secret)),
@@ -93,6 +92,9 @@ func (h *Handler) redeemCode(ctx *fasthttp.RequestCtx) error {
 			return cat.CreateToken(by, t)
 		})
 	if err != nil {
+		if p := shard.ProblemOf(err); p != nil && p.Code.Status() == fasthttp.StatusServiceUnavailable {
+			giveBack() // Nothing was made, and the client is told to send it again.
+		}
 		return fmt.Errorf("make a token for the console: %w", err)
 	}
 	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
@@ -111,8 +113,9 @@ func (h *Handler) refuseCode(ctx *fasthttp.RequestCtx, nowMs int64) error {
 	}
 }
 
-// dropExpired deletes tokens of former sign-ins that have expired, some at a time: nobody else would.
-func (h *Handler) dropExpired(inviter invitation, nowMs int64) error {
+// dropExpired deletes tokens of former sign-ins that have expired, some at a time: nobody else would. When it cannot,
+// the next sign-in tries it again.
+func (h *Handler) dropExpired(inviter invitation, nowMs int64) {
 	left := expiredTokensAtOnce
 	for _, t := range h.engine.Catalogue().Tokens() {
 		if left == 0 || !strings.HasPrefix(t.Name, consolePrefix) || !t.Expired(nowMs) {
@@ -127,8 +130,8 @@ func (h *Handler) dropExpired(inviter invitation, nowMs int64) error {
 				return cat.DeleteToken(by, t.Name)
 			})
 		if err != nil {
-			return fmt.Errorf("delete the expired token %s: %w", t.Name, err)
+			h.logger.Warn("an expired token of a sign-in could not be deleted", "token", t.Name, "error", err)
+			return
 		}
 	}
-	return nil
 }

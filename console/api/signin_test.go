@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/shard"
 )
 
 // newCode asks for a code to sign in with, in the name of a token.
@@ -98,6 +99,45 @@ func TestSignInIsRefused(t *testing.T) {
 		unmarshal(t, ctx.Response.Body(), &p)
 		if got := fmt.Sprint(ctx.Response.StatusCode(), " ", p.Code); got != want {
 			t.Errorf("%.40s: %s, want %s", body, got, want)
+		}
+	}
+}
+
+// fullDisk is an engine that refuses every change while it is full.
+type fullDisk struct {
+	Engine
+	isFull bool
+}
+
+func (f *fullDisk) Administer(name string, token *access.Token, fn shard.ChangeFunc) error {
+	if f.isFull {
+		return shard.ErrDiskFull
+	}
+	return f.Engine.Administer(name, token, fn)
+}
+
+// A code that the daemon could not make a token for is as good as before, and for as long.
+func TestSignInIsTriedAgain(t *testing.T) {
+	full := &fullDisk{}
+	d := newDaemon(t, func(o *Options) {
+		full.Engine = o.Engine
+		o.Engine = full
+	})
+	code, late := d.newCode("admin"), d.newCode("admin")
+	full.isFull = true
+	for _, c := range []string{code, late} {
+		if status, body := d.signIn(c); status != 503 {
+			t.Errorf("while the disk is full: %d %s", status, body)
+		}
+	}
+	full.isFull = false
+	if status, body := d.signIn(code); status != 200 {
+		t.Errorf("afterwards: %d %s", status, body)
+	}
+	d.clock.pass(signInCodeFor, false)
+	for _, c := range []string{code, late} {
+		if status, body := d.signIn(c); status != 401 {
+			t.Errorf("used, or too late: %d %s", status, body)
 		}
 	}
 }

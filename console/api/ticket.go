@@ -66,7 +66,7 @@ func noFile() error {
 func (h *Handler) download(ctx *fasthttp.RequestCtx) {
 	nowMs := h.engine.NowMs()
 	code, _ := ctx.UserValue("ticket").(string)
-	t, ok := h.tickets.redeem(code, nowMs)
+	t, _, ok := h.tickets.redeem(code, nowMs)
 	if !ok || !h.engine.Catalogue().Honors(t.token, nowMs) {
 		if !h.penalties.Hold(ctx.RemoteIP(), nowMs, ctx.Done()) {
 			ctx.SetConnectionClose()

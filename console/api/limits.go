@@ -16,8 +16,10 @@ const (
 	// consoleTokenFor is how long the token of a sign-in is good: a working day and more.
 	consoleTokenFor       = 12 * time.Hour
 	consoleTokenExpiresIn = "PT12H"
-	// consolePrefix begins the names of these tokens. A sign-in deletes at most expiredTokensAtOnce expired ones.
+	// consolePrefix begins the names of these tokens, which have consoleNameBytes: 26 of them are random. A sign-in
+	// deletes at most expiredTokensAtOnce expired ones.
 	consolePrefix       = "console-"
+	consoleNameBytes    = len(consolePrefix) + 26
 	expiredTokensAtOnce = 16
 	// ticketFor is how long the address of a download is good: a browser opens it at once. ticketsMax bounds those that
 	// wait, with paths of some 100 bytes, and ticketPathBytesMax each; ticketsATokenMax is a token's part.

@@ -113,12 +113,18 @@ func (h *Handler) refuseCode(ctx *fasthttp.RequestCtx, nowMs int64) error {
 	}
 }
 
+// isOfSignIn reports whether a sign-in has made t: people may begin names with console-, too.
+func isOfSignIn(t *access.Token) bool {
+	return strings.HasPrefix(t.Name, consolePrefix) && len(t.Name) == consoleNameBytes && t.Role == access.RoleAdmin &&
+		t.Account == ""
+}
+
 // dropExpired deletes tokens of former sign-ins that have expired, some at a time: nobody else would. When it cannot,
 // the next sign-in tries it again.
 func (h *Handler) dropExpired(inviter invitation, nowMs int64) {
 	left := expiredTokensAtOnce
 	for _, t := range h.engine.Catalogue().Tokens() {
-		if left == 0 || !strings.HasPrefix(t.Name, consolePrefix) || !t.Expired(nowMs) {
+		if left == 0 || !t.Expired(nowMs) || !isOfSignIn(t) {
 			continue
 		}
 		left--

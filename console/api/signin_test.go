@@ -142,6 +142,25 @@ func TestSignInIsTriedAgain(t *testing.T) {
 	}
 }
 
+// A sign-in takes away what former ones have made, and no token that a person named like them.
+func TestSignInKeepsTokensOfPeople(t *testing.T) {
+	d := newDaemon(t, nil)
+	d.signIn(d.newCode("admin"))
+	former := d.whoami("console").Token
+	for _, body := range []string{
+		`{"name":"console-wall","role":"admin","expires_in":"PT1M"}`,
+		`{"name":"console-abcdefghijklmnopqrstuvwxyz","role":"viewer","expires_in":"PT1M"}`,
+	} {
+		d.expect(201, "POST", "/v1/tokens", body)
+	}
+	d.clock.pass(12*time.Hour, false)
+	d.signIn(d.newCode("admin"))
+	list := string(d.expect(200, "GET", "/v1/tokens", ""))
+	if strings.Contains(list, former) || strings.Count(list, `"console-`) != 3 {
+		t.Error(list)
+	}
+}
+
 // Codes that nobody uses take a bounded place, and give it back when their time is over.
 func TestSignInCodesAreBounded(t *testing.T) {
 	d := newDaemon(t, nil)

@@ -272,8 +272,8 @@ func (l *lane) askAnew(b *batch, isAmbiguous bool) bool {
 	return len(again) > 0
 }
 
-// spoolState tells the gateway when the spool begins to fail. err is why something of one call was not kept, nil when all
-// was. A spool that is nearly full takes small events and no large ones: each by itself would say something else.
+// spoolState tells the gateway when the spool begins to fail. err is why something of one call was not kept, nil when
+// all was. A spool that is nearly full takes small events and no large ones: each by itself would say something else.
 func (c *Client) spoolState(err error) {
 	isFailing := err != nil && c.spool.IsOnDisk()
 	if c.spoolFails.Swap(isFailing) != isFailing && isFailing {

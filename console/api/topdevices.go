@@ -86,8 +86,8 @@ func (c *call) topDevices() error {
 	return c.answer(fasthttp.StatusOK, answer)
 }
 
-// lookThrough runs fn, which looks through all devices, of a product or of the daemon, if not too many do, until the client
-// has gone.
+// lookThrough runs fn, which looks through all devices, of a product or of the daemon, if not too many do, until the
+// client has gone.
 func (c *call) lookThrough(fn func(context.Context) error) error {
 	if !c.lookers.enter(c.token.Name) {
 		return &event.Problem{

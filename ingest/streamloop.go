@@ -138,6 +138,9 @@ func (s *eventStream) run() {
 		s.send()
 		s.advance()
 		s.send()
+		if s.isHeld && !s.mustHold() { // What was sent last waits for no group: nothing else lists the stream again.
+			s.loop.list(s)
+		}
 	}
 	if s.ending != nil {
 		s.conclude()

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"net"
@@ -85,6 +86,31 @@ func TestStreamsShareAGroup(t *testing.T) {
 	}
 	if n := m.disk.groups.Load() - before; n != 1 {
 		t.Errorf("%d groups, want one", n)
+	}
+}
+
+// A stream that is held goes on when its batches were answered at once, as refused ones are.
+func TestHeldStreamGoesOn(t *testing.T) {
+	const batches = 5
+	m := newManualLoop(t)
+	s, near := m.stream()
+	if !m.handler.admission.take(m.handler.admission.most / 3) { // The credit stays as it is.
+		t.Fatal("the budget is not free")
+	}
+	s.credit.Store(1)
+	_, err := near.Write(bytes.Repeat(rawBatch(1, streamBatch("up pa d")), batches)) // There is no producer.
+	m.must(err)
+	for m.step() {
+	}
+	if s.isHeld || s.from != s.to {
+		t.Fatalf("held is %t, %d bytes are not decided", s.isHeld, s.to-s.from)
+	}
+	in := bufio.NewReader(near)
+	for range batches {
+		_, payload := nextRaw(t, in)
+		if f, err := wire.DecodeFrame(payload); err != nil || f.Kind != wire.FrameProblem || f.Sequence != 1 {
+			t.Errorf("%+v, %v", f, err)
+		}
 	}
 }
 

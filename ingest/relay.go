@@ -151,10 +151,14 @@ func (r *relay) pull() {
 		r.hasEnded = err != nil
 		isClosed := r.isClosed
 		r.mu.Unlock()
-		if r.post(); err != nil || isClosed {
+		if r.post(); isClosed || err != nil && n == 0 {
 			return
 		}
 		<-r.taken
+		if err != nil { // The end came together with the last bytes.
+			r.post()
+			return
+		}
 	}
 }
 

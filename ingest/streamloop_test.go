@@ -185,6 +185,33 @@ func TestStreamSlowReaderOfASocket(t *testing.T) {
 	}
 }
 
+// sipping is a carrier whose client reads a byte at a time.
+type sipping struct{ carrier }
+
+func (sipping) write([]byte) (int, error) { return 1, nil }
+
+// A client that reads slowly, but reads, is not disconnected while its stream goes on.
+func TestStreamThatIsReadSlowly(t *testing.T) {
+	m := newManualLoop(t)
+	s, _ := m.stream()
+	s.carrier = sipping{s.carrier}
+	s.write(make([]byte, 100))
+	for range 3 {
+		m.now = m.now.Add(streamWriteTimeout - 1)
+		if m.sweep(); s.isBroken {
+			t.Fatal("it was disconnected too early")
+		}
+		s.flush()
+	}
+	s.finish(goingAway())
+	m.now = m.now.Add(streamWriteTimeout - 1)
+	s.flush()
+	m.now = m.now.Add(1)
+	if m.sweep(); !s.isBroken {
+		t.Error("what it reads holds up the end of its stream")
+	}
+}
+
 // Over TLS a stream is relayed, and closed in the same way.
 func TestStreamRelayedEnds(t *testing.T) {
 	d := newGuardedDoor(t)

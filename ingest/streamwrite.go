@@ -22,7 +22,7 @@ type streamWriter struct {
 	isPingDue   bool
 	isCreditDue bool
 	out         []byte    // what the socket did not take yet
-	outSince    time.Time // since when
+	outSince    time.Time // when it last took some
 	outCharged  int64     // bytes of the admission budget for out
 	isBroken    bool      // nothing may be written any more
 }
@@ -200,6 +200,9 @@ func (s *eventStream) flush() bool {
 		return true
 	}
 	if n < len(s.out) {
+		if n > 0 && s.ending == nil { // A client that reads is waited for, but not at the end of its stream.
+			s.outSince = s.loop.now
+		}
 		s.out = s.out[:copy(s.out, s.out[n:])]
 		return false
 	}

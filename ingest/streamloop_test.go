@@ -14,6 +14,7 @@ import (
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/event/wire"
+	"github.com/meterd/meterd/license"
 )
 
 // manualLoop is a loop whose steps the test calls, for streams on socket pairs.
@@ -152,6 +153,24 @@ func TestStreamWaitsAside(t *testing.T) {
 		if len(said) < len(want) || said[:len(want)] != want {
 			t.Fatalf("%.60q came, want %q", said, want)
 		}
+	}
+}
+
+// Commands that wait until the socket takes more are not told any more once the token is gone.
+func TestCommandsThatWaitAreNotTold(t *testing.T) {
+	m := newManualLoop(t)
+	s, _ := m.stream()
+	page := []byte("commands")
+	s.told <- page
+	if b := s.appendDue(nil); !bytes.Equal(b, page) {
+		t.Errorf("with a token %q is told", b)
+	}
+	m.change(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+		return c.DeleteToken(by, "gateway")
+	})
+	s.told <- page
+	if b := s.appendDue(nil); len(b) > 0 || s.ending == nil {
+		t.Errorf("without one %q is told, the stream ends: %t", b, s.ending != nil)
 	}
 }
 

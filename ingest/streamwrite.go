@@ -62,7 +62,11 @@ func (s *eventStream) appendDue(b []byte) []byte {
 	}
 	select {
 	case told := <-s.told:
-		b = append(b, told...)
+		if s.isAllowed() { // It may have waited long for the socket.
+			b = append(b, told...)
+		} else {
+			s.finish(revoked())
+		}
 	default:
 	}
 	n := 0

@@ -42,7 +42,8 @@ func (a *admission) give(n int64) {
 }
 
 // await reserves n bytes as soon as there are so many. It returns false, and has reserved nothing, if over is closed
-// first. Who waits holds no more than a buffer of streamBufferKept bytes, so that those who hold more can end.
+// first. Of what it reads, a stream that waits holds the buffer, and streamBufferFree bytes of fragments at most, so
+// that those that hold more can end.
 func (a *admission) await(n int64, over <-chan struct{}) bool {
 	if a.take(n) {
 		return true

@@ -99,7 +99,8 @@ const (
 	streamCommandsCredit = 512
 	// streamBufferIdle is the read buffer of an idle stream: a batch of one event, or a pong, fits.
 	streamBufferIdle = 512
-	// streamBufferFree is the largest read buffer that a stream has without asking for memory: together 256 MiB.
+	// streamBufferFree is the largest read buffer that a stream has without asking for memory: together 256 MiB. It is
+	// also the most that a stream may hold in fragments while it waits for memory.
 	streamBufferFree = 16 << 10
 	// streamBufferKept is the largest read buffer that a stream keeps for the next message: ten batches of a thousand.
 	streamBufferKept = 256 << 10

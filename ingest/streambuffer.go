@@ -15,8 +15,14 @@ func (s *eventStream) readMore(now time.Time, mayWait bool) (isMore bool, e *end
 	if isPart && (s.partSince.IsZero() || s.partBytes >= progressBytes) {
 		s.partSince, s.partBytes = now, 0
 	}
-	if !s.isReadable || !s.makeRoom(mayWait) {
+	if !s.isReadable {
 		return false, nil
+	}
+	if !s.makeRoom(mayWait) {
+		if mayWait && s.holdsFragments() {
+			e = noMemoryForFragments()
+		}
+		return false, e
 	}
 	room := s.in[s.to:]
 	room = room[:min(len(room), streamBufferKept)]
@@ -48,7 +54,7 @@ func (s *eventStream) shrink() {
 }
 
 // makeRoom makes room in the buffer for s.need bytes, or for more of those that have arrived. It returns false if that
-// is done aside, or if the stream is over.
+// is done aside, if the stream is over, or if there is no memory for what is in fragments.
 func (s *eventStream) makeRoom(mayWait bool) bool {
 	switch size := len(s.in); {
 	case s.need > streamBufferKept && s.need > size:
@@ -65,8 +71,8 @@ func (s *eventStream) makeRoom(mayWait bool) bool {
 }
 
 // grow gives the stream a buffer of size bytes. One above streamBufferFree that is needed is waited for aside, and
-// charged together with what the call of its message will need, so that who has a large message does not wait a second
-// time; one that only takes more at a time is left out if memory is short.
+// charged together with what the call of its message will need, so that a large message does not wait a second time;
+// one that only takes more at a time is left out if memory is short.
 func (s *eventStream) grow(size int, mayWait bool) bool {
 	more := int64(size) - s.charged
 	switch {
@@ -76,9 +82,8 @@ func (s *eventStream) grow(size int, mayWait bool) bool {
 		s.aside(func() *ending { return nil }) // It comes here again.
 		return false
 	case s.need > len(s.in):
-		s.store()
 		ahead := int64(s.need) * costFactor
-		if !s.h.admission.await(more+ahead-s.ahead, s.over) {
+		if !s.await(more + ahead - s.ahead) {
 			return false
 		}
 		s.ahead = ahead

@@ -230,7 +230,7 @@ func (s *eventStream) data(isFinal bool, mask [4]byte, payload []byte) *ending {
 		return s.decide(payload, true)
 	}
 	if !s.h.admission.take(int64(len(payload))) {
-		return violates(closeTryAgain, "there is no memory for a message in fragments")
+		return noMemoryForFragments()
 	}
 	before := cap(s.fragments)
 	s.fragments = append(s.fragments, payload...)
@@ -242,6 +242,24 @@ func (s *eventStream) data(isFinal bool, mask [4]byte, payload []byte) *ending {
 	s.h.admission.give(int64(cap(s.fragments)))
 	s.fragments = nil
 	return e
+}
+
+func noMemoryForFragments() *ending {
+	return violates(closeTryAgain, "there is no memory for a message in fragments")
+}
+
+// holdsFragments reports whether the stream holds so much in fragments that it may not wait for memory: streams that do
+// could wait for each other. Below that all streams together hold a quarter of the budget.
+func (s *eventStream) holdsFragments() bool { return cap(s.fragments) > streamBufferFree }
+
+// await reserves n bytes of the memory budget as soon as there are so many. It returns false if the stream is over, or
+// at once if holdsFragments is true.
+func (s *eventStream) await(n int64) bool {
+	if s.holdsFragments() {
+		return s.h.admission.take(n)
+	}
+	s.store()
+	return s.h.admission.await(n, s.over)
 }
 
 // closeTryAgain is the WebSocket code of an overloaded server.
@@ -262,6 +280,8 @@ func (s *eventStream) decide(b []byte, mayWait bool) *ending {
 		if err != nil {
 			return violates(websocket.CloseInvalid, "an ack is no meterd.v1.Ack: %v", err)
 		}
+		s.h.admission.give(s.ahead)
+		s.ahead = 0
 		s.acked.Add(uint64(min(n, streamCommandsCredit)))
 		signal(s.acks)
 		return nil
@@ -280,12 +300,14 @@ func (s *eventStream) batch(f *wire.Frame, size int64, mayWait bool) *ending {
 	}
 	s.isBusy = true
 	need := max(0, int64(max(len(f.Body), costMin/costFactor))*costFactor-s.ahead)
-	if !s.h.admission.take(need) {
-		if !mayWait {
+	if need > 0 && !s.h.admission.take(need) {
+		switch {
+		case !mayWait:
 			return &ending{mustWait: true}
-		}
-		s.store()
-		if !s.h.admission.await(need, s.over) {
+		case s.await(need):
+		case s.holdsFragments():
+			return noMemoryForFragments()
+		default:
 			return &ending{isSilent: true}
 		}
 	}
@@ -358,8 +380,7 @@ func (s *eventStream) decode(c *call, f *wire.Frame, mayWait bool) *event.Proble
 		need := c.charged + int64(len(c.batch.Events))*eventCost
 		s.h.admission.give(c.charged)
 		c.charged = 0
-		s.store()
-		if s.h.admission.await(need, s.over) {
+		if s.await(need) {
 			c.charged, problem = need, nil
 		}
 	}

@@ -34,10 +34,15 @@ func newManualLoop(t *testing.T) *manualLoop {
 // stream opens a stream and reads its welcome.
 func (m *manualLoop) stream() (s *eventStream, near net.Conn) {
 	m.Helper()
+	return m.streamOf(nil)
+}
+
+func (m *manualLoop) streamOf(producer []byte) (s *eventStream, near net.Conn) {
+	m.Helper()
 	near, far := pair(m.T)
 	conn, err := far.conn()
 	m.must(err)
-	s = newEventStream(m.handler, m.engine.Catalogue().Token("gateway"), nil)
+	s = newEventStream(m.handler, m.engine.Catalogue().Token("gateway"), producer)
 	s.start(conn)
 	m.step()
 	welcome := wire.Frame{Kind: wire.FrameWelcome, Body: wire.AppendWelcome(nil, &s.welcome)}
@@ -112,6 +117,28 @@ func TestHeldStreamGoesOn(t *testing.T) {
 		if f, err := wire.DecodeFrame(payload); err != nil || f.Kind != wire.FrameProblem || f.Sequence != 1 {
 			t.Errorf("%+v, %v", f, err)
 		}
+	}
+}
+
+// An answer that only the ledger has is read in a goroutine: a read from disk holds up no other stream.
+func TestLedgerIsReadAside(t *testing.T) {
+	m := newManualLoop(t)
+	s, near := m.streamOf([]byte("gw"))
+	in := bufio.NewReader(near)
+	for _, isReplay := range []bool{false, true} {
+		_, err := near.Write(rawBatch(1, upsOf("unknown", 1000)))
+		m.must(err)
+		for s.inFlight.Load() == 0 && !m.step() {
+		}
+		if s.isSettling != isReplay {
+			t.Errorf("replayed %t, settled aside %t", isReplay, s.isSettling)
+		}
+		m.until(func() bool { return s.inFlight.Load() == 0 })
+		_, payload := nextRaw(t, in)
+		if f, err := wire.DecodeFrame(payload); err != nil || f.Kind != wire.FrameAnswer || f.Replayed != isReplay {
+			t.Errorf("kind %d, replayed %t, %v", f.Kind, f.Replayed, err)
+		}
+		m.must(m.engine.DurableInLedger())
 	}
 }
 

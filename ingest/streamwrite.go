@@ -95,8 +95,8 @@ func (s *eventStream) setCredit() {
 	}
 }
 
-// settle settles a batch that is durable and makes its answer, the one of a large batch in a goroutine. It returns
-// false if that has not ended.
+// settle settles a batch that is durable and makes its answer: in a goroutine, if the batch is large or its answer is
+// read from the ledger. It returns false if that has not ended.
 func (s *eventStream) settle(d *inFlight) bool {
 	c := d.call
 	switch {
@@ -104,7 +104,7 @@ func (s *eventStream) settle(d *inFlight) bool {
 		return true
 	case s.isSettling:
 		return false
-	case len(c.batch.Events) > streamEventsInLoop:
+	case len(c.batch.Events) > streamEventsInLoop || c.request.ReadsLedger():
 		s.isSettling = true
 		go func() {
 			c.settle()

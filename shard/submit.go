@@ -81,6 +81,13 @@ func (e *Engine) Watch(r *Request, c chan<- struct{}) bool {
 // IsDurable reports whether Settle would not wait.
 func (r *Request) IsDurable() bool { return r.group == nil || r.group.IsDone() }
 
+// ReadsLedger reports whether Settle will read the answer from the ledger, perhaps from disk, because r repeats a
+// sequence whose answer was long. It may be called from Decide to Settle.
+func (r *Request) ReadsLedger() bool {
+	_, inLedger := r.claim.Replayed()
+	return inLedger
+}
+
 // Settle is the second half of Submit: it waits until what Decide found is durable, and completes r.Result.
 func (e *Engine) Settle(r *Request) error {
 	g := r.group

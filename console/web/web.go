@@ -161,7 +161,7 @@ func (p *Pages) find(path string) *file {
 	return nil
 }
 
-// isPage reports whether a path is that of a page; src/router.ts has the same.
+// isPage reports whether a path is that of a page; src/router.tsx has the same.
 func isPage(path string) bool {
 	switch path {
 	case "/", "/licenses", "/billing", "/operations", "/sign-in":

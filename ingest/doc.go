@@ -47,7 +47,8 @@
 //     delayed.
 //   - A loop waits for no client, no memory and no long decision; only Decide may wait in it, for room in a group.
 //   - Memory is charged before it is allocated: a request reserves what it may need from one budget of bytes, and is
-//     answered 503, unread, if the budget has too little. A stream waits instead, unread, and is told to send less.
+//     answered 503, unread, if the budget has too little. A stream waits instead, unread, and is told to send less;
+//     but not while it holds much of a message in fragments.
 //   - What was answered and not taken yet has a budget of its own (unread.go).
 //   - A body is decoded after it was read to its end, so a slow client holds its own buffer until its read deadline and
 //     nothing else.

@@ -215,7 +215,8 @@ func offersProtocol(ctx *fasthttp.RequestCtx) bool {
 // aside, in a goroutine for this one message, and the stream is not read meanwhile. The answer to a large batch is made
 // in the same way. A goroutine reads the commands (tell). A connection with TLS has two more (relay).
 //
-// The loop owns the fields below loop, but for those of tell and of aside.
+// The loop owns the fields, but for those of tell, those that are shared, and the reader while isAside is true. Those
+// before carrier never change once the stream is open.
 type eventStream struct {
 	h       *Handler
 	token   *access.Token
@@ -224,28 +225,28 @@ type eventStream struct {
 	format  *format
 	loop    *loop
 
-	carrier       carrier
-	isOpen        bool        // the loop serves it
-	isListed      bool        // the loop runs it in this step or the next one
-	hasHung       atomic.Bool // reading will end
-	wasReadable   bool        // isReadable, while aside owns that
-	isHeld        bool        // the next batch waits until fewer are in flight
-	isAside       bool        // a goroutine of aside owns the reader
-	heardAt       time.Time
-	pingedAt      time.Time
-	credit        atomic.Int32 // batches that may be in flight
-	inFlight      atomic.Int32 // batches that were read, and whose answers are not being written yet
-	inFlightBytes atomic.Int64 // bytes of their messages
+	carrier     carrier
+	isOpen      bool // the loop serves it
+	isListed    bool // the loop runs it in this step or the next one
+	wasReadable bool // isReadable, while aside owns that
+	isHeld      bool // the next batch waits until fewer are in flight
+	isAside     bool // a goroutine of aside owns the reader
+	pingedAt    time.Time
 
-	ending    *ending       // why the stream ends; nil while it does not
-	over      chan struct{} // closed when ending is set
-	isClosing bool          // the close frame was written
+	ending    *ending // why the stream ends; nil while it does not
+	isClosing bool    // the close frame was written
 	isGone    bool
 	closeBy   time.Time
 	left      int64 // bytes that are read at most before the client answers the close frame
 	skip      int64 // bytes of a payload that is passed over
 
-	isSettleDone atomic.Bool // the goroutine of settle has ended
+	// Shared by the loop and the goroutines of aside, of settle and of tell.
+	over          chan struct{} // closed when ending is set
+	hasHung       atomic.Bool   // reading will end
+	credit        atomic.Int32  // batches that may be in flight
+	inFlight      atomic.Int32  // batches that were read, and whose answers are not being written yet
+	inFlightBytes atomic.Int64  // bytes of their messages
+	isSettleDone  atomic.Bool   // the goroutine of settle has ended
 
 	// Of tell.
 	place   commands.Place         // of the last command that was handed to the loop
@@ -334,7 +335,7 @@ func (s *eventStream) takeEarly(hijacked net.Conn) {
 // longAgo is a deadline that has passed.
 func longAgo() time.Time { return time.Unix(1, 0) }
 
-// signal makes sure that who waits on c runs once more; it never blocks.
+// signal makes sure that the goroutine that waits on c runs once more; it never blocks.
 func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -23,8 +23,9 @@ type streamReader struct {
 	charged  int64 // bytes of the admission budget for in
 	ahead    int64 // bytes of the admission budget for the call of the message that is being read
 	idle     [streamBufferIdle]byte
-	isBusy   bool // a batch came since the buffer was last empty
-	isFull   bool // the last read filled the buffer
+	heardAt  time.Time // when something was last read, or the reader was last free to read
+	isBusy   bool      // a batch came since the buffer was last empty
+	isFull   bool      // the last read filled the buffer
 
 	fragments  []byte // the message so far
 	isFragment bool   // its last fragment has not come

@@ -127,7 +127,7 @@ func (c *call) settle() {
 // respond appends the answer to a batch that is settled, and gives its memory back. After an error that says nothing
 // about what was stored nothing is written any more.
 func (s *eventStream) respond(b []byte, d *inFlight) []byte {
-	s.inFlight.Add(-1) // Before the answer is sent: who reads it may send the next batch at once.
+	s.inFlight.Add(-1) // Before the answer is sent: a client that reads it may send the next batch at once.
 	s.inFlightBytes.Add(-d.bytes)
 	f := wire.Frame{Sequence: d.sequence, Kind: wire.FrameAnswer}
 	c, problem := d.call, d.problem

@@ -14,9 +14,9 @@ import (
 // that does not read would hold a large answer for writeTimeout, on each of its connections.
 //
 //	handler ─► hold ─► fasthttp writes it ─► Close: its bytes are free
-//	            └─► too many bytes: who has most of them loses the connection of his oldest answer
+//	            └─► too many bytes: the client with most of them loses the connection of its oldest answer
 //
-// So nobody waits, and nobody loses an answer but who leaves the most unread.
+// So nobody waits, and only the client that leaves the most unread loses an answer.
 type unread struct {
 	most int64
 	cut  atomic.Uint64 // answers whose connection was closed

@@ -104,8 +104,8 @@ func (c *Catalogue) CreateToken(by Actor, t access.Token) (*Catalogue, *Change, 
 	return n, ch, nil
 }
 
-// DeleteToken takes a token away. The last one that can administer everything stays (last_admin): without it the daemon
-// could be helped only while it is stopped. To replace it, create another one first.
+// DeleteToken takes a token away. One that can administer everything stays if none that lasts as long can (last_admin):
+// without it the daemon could be helped only while it is stopped. To replace it, create another one first.
 func (c *Catalogue) DeleteToken(by Actor, name string) (*Catalogue, *Change, error) {
 	t := c.Token(name)
 	if t == nil {
@@ -114,7 +114,8 @@ func (c *Catalogue) DeleteToken(by Actor, name string) (*Catalogue, *Change, err
 	if administers(t, by.AtMs) && !c.administeredWithout(t, by.AtMs) {
 		return nil, nil, &event.Problem{
 			Code: event.LastAdmin, Field: "token",
-			Detail: "token: " + name + " is the last one that can administer everything; create another one first",
+			Detail: "token: " + name + " is the last one that can administer everything, at least for as long as it lasts; " +
+				"create another one first",
 		}
 	}
 	n := c.next()
@@ -126,7 +127,8 @@ func (c *Catalogue) DeleteToken(by Actor, name string) (*Catalogue, *Change, err
 
 func (c *Catalogue) administeredWithout(t *access.Token, nowMs int64) bool {
 	for _, other := range c.tokens.All() {
-		if other != t && administers(other, nowMs) {
+		lastsAsLong := other.ExpiresAtMs == 0 || t.ExpiresAtMs != 0 && other.ExpiresAtMs >= t.ExpiresAtMs
+		if other != t && lastsAsLong && administers(other, nowMs) {
 			return true
 		}
 	}

@@ -13,7 +13,8 @@ type askedDays struct {
 	availableFrom *string // the first day that is kept, if from was before it
 }
 
-// askedDays reads from and to: without to it is the running day, without from the first day of its month.
+// askedDays reads from and to: without to it is the running day, without from the first day of
+// its month, or of the running one if that is to come.
 func (c *call) askedDays(p *license.Product) (asked askedDays, err error) {
 	running := p.Window(c.engine.NowMs()).Day
 	to, isGiven, err := c.day("to")
@@ -28,7 +29,7 @@ func (c *call) askedDays(p *license.Product) (asked askedDays, err error) {
 	case err != nil:
 		return asked, err
 	case !isGiven:
-		from = calendar.FirstDay(calendar.MonthOf(to))
+		from = calendar.FirstDay(calendar.MonthOf(min(to, running)))
 	case from > to:
 		return asked, invalid("from", "must not be after to, which is the running day without one")
 	}

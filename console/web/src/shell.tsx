@@ -59,9 +59,12 @@ export function Shell({ route, who, children }: { route: Route; who: WhoAmI; chi
   );
 }
 
+/** How long the name of a token is that was made for signing in: `console-` and 26 letters and digits. */
+const SIGN_IN_NAME = 34;
+
 /** A token that was made for signing in is of no use afterwards. */
 async function signOut(who: WhoAmI): Promise<void> {
-  if (who.token.startsWith('console-') && may(who, 'administer')) {
+  if (who.token.startsWith('console-') && who.token.length === SIGN_IN_NAME && may(who, 'administer')) {
     await api.deleteToken(who.token).catch(() => undefined); // It expires.
   }
   session.end('left');

@@ -293,7 +293,7 @@ func TestStreamHostile(t *testing.T) {
 		"an ill producer":      {"gateway", "?producer=a%20b", "X: y", 400},
 		"an empty producer":    {"gateway", "?producer=", "X: y", 400},
 		"two producers":        {"gateway", "?producer=a", "Meterd-Producer: b", 400},
-		"another origin":       {"gateway", "", "Origin: http://elsewhere", 403},
+		"another origin":       {"gateway", "", "Origin: http://elsewhere", 101},
 		"no protocol of ours":  {"gateway", "", "Sec-WebSocket-Protocol: x", 400},
 		"the same name, twice": {"gateway", "?producer=a", "Meterd-Producer: a", 101},
 	} {

@@ -114,7 +114,8 @@ func (c *Catalogue) DeleteToken(by Actor, name string) (*Catalogue, *Change, err
 	if administers(t, by.AtMs) && !c.administeredWithout(t, by.AtMs) {
 		return nil, nil, &event.Problem{
 			Code: event.LastAdmin, Field: "token",
-			Detail: "token: " + name + " is the last one that can administer everything for as long as it lasts; create another one first",
+			Detail: "token: " + name +
+				" is the last one that can administer everything for as long as it lasts; create another one first",
 		}
 	}
 	n := c.next()

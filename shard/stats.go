@@ -14,13 +14,18 @@ import (
 
 // stats are what the daemon tells of its own work.
 type stats struct {
+	// told is nil until the metrics are registered, while groups may be committed already.
+	told         atomic.Pointer[histograms]
+	groups, rows atomic.Uint64
+	bytes        atomic.Uint64
+	stallMaxNs   atomic.Int64
+}
+
+type histograms struct {
 	commitSeconds *metrics.PrometheusHistogram
 	encodeSeconds *metrics.PrometheusHistogram
 	gateSeconds   *metrics.PrometheusHistogram // how long the gate was closed
 	groupRows     *metrics.PrometheusHistogram
-	groups, rows  atomic.Uint64
-	bytes         atomic.Uint64
-	stallMaxNs    atomic.Int64
 }
 
 // secondsBounds are the buckets of durations: from 50 µs, a quarter of the fastest sync, doubling to 1.6 s.
@@ -33,14 +38,16 @@ func groupRowsBounds() []float64 { return metrics.ExponentialBuckets(1, 4, 12) }
 func (e *Engine) RegisterMetrics(set *metric.Set) {
 	e.registerEvents(set)
 	st := &e.stats
-	st.commitSeconds = set.Histogram("meterd_commit_duration_seconds",
-		"How long a group of events took to be written and synced to the log.", secondsBounds())
-	st.encodeSeconds = set.Histogram("meterd_encode_duration_seconds",
-		"How long a group of events took to be encoded and compressed.", secondsBounds())
-	st.gateSeconds = set.Histogram("meterd_gate_closed_duration_seconds",
-		"How long no event could be decided, because a group was being sealed.", secondsBounds())
-	st.groupRows = set.Histogram("meterd_group_rows",
-		"How many rows of the log a group has.", groupRowsBounds())
+	st.told.Store(&histograms{
+		commitSeconds: set.Histogram("meterd_commit_duration_seconds",
+			"How long a group of events took to be written and synced to the log.", secondsBounds()),
+		encodeSeconds: set.Histogram("meterd_encode_duration_seconds",
+			"How long a group of events took to be encoded and compressed.", secondsBounds()),
+		gateSeconds: set.Histogram("meterd_gate_closed_duration_seconds",
+			"How long no event could be decided, because a group was being sealed.", secondsBounds()),
+		groupRows: set.Histogram("meterd_group_rows",
+			"How many rows of the log a group has.", groupRowsBounds()),
+	})
 	counter := func(name, help string, n *atomic.Uint64) {
 		set.Counters(name, help).Func(func() float64 { return float64(n.Load()) })
 	}
@@ -161,8 +168,8 @@ func number(b bool) float64 {
 
 func (s *stats) sealed(waited, held time.Duration) {
 	closed := waited + held
-	if s.gateSeconds != nil {
-		s.gateSeconds.Update(closed.Seconds())
+	if told := s.told.Load(); told != nil {
+		told.gateSeconds.Update(closed.Seconds())
 	}
 	for {
 		most := s.stallMaxNs.Load()
@@ -179,10 +186,10 @@ func (s *stats) committed(rows, bytes int, encode, sync time.Duration) {
 	s.groups.Add(1)
 	s.rows.Add(uint64(rows))
 	s.bytes.Add(uint64(bytes))
-	if s.commitSeconds != nil {
-		s.commitSeconds.Update(sync.Seconds())
-		s.encodeSeconds.Update(encode.Seconds())
-		s.groupRows.Update(float64(rows))
+	if told := s.told.Load(); told != nil {
+		told.commitSeconds.Update(sync.Seconds())
+		told.encodeSeconds.Update(encode.Seconds())
+		told.groupRows.Update(float64(rows))
 	}
 }
 

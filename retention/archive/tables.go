@@ -130,6 +130,10 @@ func verify(b, sum []byte) error {
 	if err := proto.Unmarshal(sum, &want); err != nil {
 		return fmt.Errorf("a checksum: %w", err)
 	}
+	// Badger panics on one that it does not know.
+	if want.Algo != pb.Checksum_CRC32C && want.Algo != pb.Checksum_XXHash64 {
+		return fmt.Errorf("a checksum of the unknown kind %d", want.Algo)
+	}
 	return y.VerifyChecksum(b, &want)
 }
 

@@ -81,7 +81,7 @@ func (b *Batch) write(record []byte) error {
 	return nil
 }
 
-// Rest says that nothing is appended for now: b gives its descriptor back.
+// Rest gives the descriptor of b back until the next Append.
 func (b *Batch) Rest() { b.store.rest() }
 
 // Read returns what b holds. It fails when that is damaged or cannot be read.

@@ -13,7 +13,7 @@ import (
 type store interface {
 	write(p []byte, at int64) error // at the end, where whole records end; synced when it returns
 	read() ([]byte, error)
-	rest() // nothing more is written for now
+	rest() // gives the descriptor back until the next write
 	remove() error
 }
 

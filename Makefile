@@ -117,6 +117,7 @@ console/web/node_modules: console/web/package-lock.json
 
 .PHONY: screenshots
 screenshots: tools ## take the README's pictures of the console, of a demo, into docs
+	@fc-list :lang=zh 2>/dev/null | grep -q . || .ci/need no-chinese-font:fonts-wqy-microhei fc-list:fontconfig
 	METERD_SCREENSHOTS=$(CURDIR)/docs go test -count=1 -run '^TestScreenshots$$' ./cmd/meterd
 
 .PHONY: redoc

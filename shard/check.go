@@ -91,7 +91,7 @@ func (e *Engine) check(r *Request) (*group, error) {
 	}
 	t.finish()
 	e.checked.Add(uint64(events))
-	return e.gate.newest(), nil
+	return e.witness(), nil
 }
 
 // holderOf returns the number of the request's producer, and one that hardly any has if it is a new one.

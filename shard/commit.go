@@ -180,6 +180,7 @@ func (e *Engine) commit(g *group) {
 		return
 	}
 	if g.seq == 0 {
+		e.prove(g)
 		return
 	}
 	began := time.Now()
@@ -208,6 +209,17 @@ func (e *Engine) commit(g *group) {
 		e.commands.Changed(r)
 	}
 	g.changes, g.refreshes, g.view = nil, nil, nil
+}
+
+// prove has the log say that what was read within a group without records was the newest state.
+func (e *Engine) prove(g *group) {
+	if e.o.Barrier == nil {
+		return
+	}
+	if err := e.o.Barrier(); err != nil {
+		e.fail(err)
+		g.err = ErrStopped
+	}
 }
 
 // encode compresses chunks, as many at a time as there are lanes. What is not worth a goroutine is done at once.

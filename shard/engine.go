@@ -80,6 +80,10 @@ type Options struct {
 	Checkpoints Checkpoints
 	Guard       Guard
 	Clock       Clock
+	// Barrier is set if another node may take the log over: it returns nil when it is proved that this engine could
+	// still append after the call. Groups without records that somebody waits for call it, so that nothing leaves that
+	// was read from a state that is no longer the newest. An error of it is one of Append.
+	Barrier func() error
 	// HashSeed keys the device table; it must stay the same for the life of the data directory.
 	HashSeed uint64
 	Region   string

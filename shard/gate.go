@@ -225,7 +225,7 @@ func (e *Engine) look(fn func(*View)) (*group, error) {
 		return nil, ErrStopped
 	}
 	fn(&View{Catalogue: e.catalogue.Load(), NowMs: e.clock.view(), Table: e.table, Producers: e.producers})
-	return e.gate.newest(), nil
+	return e.witness(), nil
 }
 
 // Names says which device an ordinal names; what it returns belongs to the engine.
@@ -254,6 +254,16 @@ func (g *gate) newest() *group {
 		return g.open
 	}
 	return g.sealed
+}
+
+// witness returns the group that must be stored before what was read may leave: the newest one, or, where another node
+// may take over, the open one, which is stored after the call, with records or without. gate.mu is held for reading.
+func (e *Engine) witness() *group {
+	if e.o.Barrier == nil {
+		return e.gate.newest()
+	}
+	e.gate.open.entered.Store(true)
+	return e.gate.open
 }
 
 // awaitNewest returns when g and all groups before it are durable.

@@ -62,10 +62,25 @@ func (e *Engine) Decide(r *Request) error {
 	}
 	r.Replayed, r.group = false, nil
 	r.claim.Reset()
+	decide := e.decideFresh
 	if r.Claim != nil {
-		return e.decideClaimed(r)
+		decide = e.decideClaimed
 	}
-	return e.decideFresh(r)
+	if err := decide(r); err != nil {
+		return err
+	}
+	e.witnessed(r)
+	return nil
+}
+
+// witnessed has a request wait that left no record, or found an old answer, if another node may have decided since.
+func (e *Engine) witnessed(r *Request) {
+	if e.o.Barrier == nil || r.group != nil && !r.group.IsDone() {
+		return
+	}
+	e.gate.mu.RLock()
+	defer e.gate.mu.RUnlock()
+	r.group = e.witness()
 }
 
 // Watch has r's group stored, and one value sent to c, unless c is full, when the disk has the group or never will:

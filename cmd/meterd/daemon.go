@@ -76,7 +76,7 @@ func (d *daemon) open(told context.Context) error {
 	if err := d.prepareDemo(told); err != nil {
 		return err
 	}
-	if d.state, err = openState(o, d.dir, stateOptions{failed: d.failWith}, d.logger); err != nil {
+	if d.state, err = openState(told, o, d.dir, stateOptions{failed: d.failWith}, d.logger); err != nil {
 		return err
 	}
 	d.engine = d.state.engine
@@ -85,6 +85,9 @@ func (d *daemon) open(told context.Context) error {
 	d.background = cancel
 	go d.dir.Guard().Run(ctx, guardEvery, d.failWith)
 	go d.state.maintain(ctx, d.dir.Guard(), d.logger)
+	if d.state.member != nil {
+		go prove(ctx, d.engine)
+	}
 	if d.history, err = openHistory(o, d.state, d.dir, d.logger); err != nil {
 		return err
 	}

@@ -98,7 +98,8 @@ func (d *daemon) makeDemo(ctx context.Context, token string) (err error) {
 	clock := demo.NewClock(o.Begin)
 	// Each day that ends would be told, and each snapshot.
 	quiet := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, err := openState(d.o, d.dir, stateOptions{clock: clock, archiveRunAge: demo.Week, failed: d.failWith}, quiet)
+	more := stateOptions{clock: clock, archiveRunAge: demo.Week, failed: d.failWith}
+	s, err := openState(ctx, d.o, d.dir, more, quiet)
 	if err != nil {
 		return err
 	}

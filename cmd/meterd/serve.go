@@ -40,6 +40,7 @@ type serveOptions struct {
 	diskStopBytes, logMaxBytes   uint64
 	snapshotAt, exportTo         string
 	logPayload                   string
+	cluster                      clusterOptions
 }
 
 // retentionMin is the shortest log retention: a segment is not ended by its age before a second has passed.
@@ -176,6 +177,7 @@ func serveCommand() *cobra.Command {
 		0,
 		"free bytes below which ingest stops (0: 1 GiB, and what a checkpoint needs)",
 	)
+	o.cluster.flags(f)
 	return cmd
 }
 
@@ -253,6 +255,10 @@ func (o *serveOptions) validate() error {
 			fault("--export-to %q: %w", o.exportTo, err)
 		}
 	}
+	errs = append(errs, o.cluster.validate()...)
+	if o.cluster.name != "" && o.demo {
+		fault("--demo makes a history of its own: start it without --cluster")
+	}
 	if o.drain < 0 {
 		fault("--drain %s: must not be negative", o.drain)
 	}
@@ -295,6 +301,9 @@ func runServe(ctx context.Context, o *serveOptions) error {
 	if errors.Is(err, errDemoStopped) {
 		logger.Info(errDemoStopped.Error())
 		return nil
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // It stood by, or was not ready yet.
 	}
 	if err != nil {
 		return err

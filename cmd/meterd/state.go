@@ -30,6 +30,7 @@ type state struct {
 	webhooks *webhook.Service
 	engine   *shard.Engine
 	reader   *query.Reader
+	member   *member // of a cluster; nil: alone
 }
 
 // stateOptions are what flags do not say.
@@ -40,25 +41,40 @@ type stateOptions struct {
 	failed        func(error) // is told of what the log cannot go on after
 }
 
-// openState recovers the state of a data directory.
-func openState(o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger) (*state, error) {
+// openState recovers the state of a data directory. A node of a cluster follows the log until it owns it, or ctx ends.
+func openState(
+	ctx context.Context, o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger,
+) (*state, error) {
 	s := &state{}
 	if more.clock == nil {
 		more.clock = shard.NewSystemClock()
 	}
-	if err := s.open(o, dir, more, logger); err != nil {
+	if err := s.open(ctx, o, dir, more, logger); err != nil {
 		return nil, errors.Join(fmt.Errorf("open data directory %q: %w", dir.Path(), err), s.close())
 	}
 	return s, nil
 }
 
-func (s *state) open(o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger) (err error) {
+func (s *state) open(
+	ctx context.Context, o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger,
+) (err error) {
+	if o.cluster.name == "" && isOfCluster(dir) {
+		return fmt.Errorf("data directory %q is a node's of a cluster: start it with --cluster", dir.Path())
+	}
 	s.log, err = commitlog.Open(commitlog.Options{
 		Path: dir.LogPath(), Retention: o.retention, Fatal: more.failed, Logger: logger,
 		Room: func() bool { return !dir.Guard().Low() }, Archived: true,
 	})
 	if err != nil {
 		return err
+	}
+	var engineLog shard.Log = s.log
+	var barrier func() error
+	if o.cluster.name != "" {
+		if s.member, err = joinCluster(ctx, &o.cluster, dir, s.log, logger); err != nil {
+			return err
+		}
+		engineLog, barrier = s.member.log, s.member.log.Barrier
 	}
 	if s.raw, err = openRawLog(o, dir, s.log, more.archiveRunAge, logger); err != nil {
 		return err
@@ -78,8 +94,11 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, more stateOptions, logger *
 		return err
 	}
 	seed := dir.HashSeed()
+	if s.member != nil { // What the log says of devices depends on it: all copies of a log have the same.
+		seed = s.member.identity
+	}
 	s.engine, err = shard.Open(shard.Options{
-		Log: s.log, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Eraser: s.raw,
+		Log: engineLog, Barrier: barrier, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Eraser: s.raw,
 		Checkpoints: checkpoints, Guard: dir.Guard(),
 		Clock:    more.clock,
 		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
@@ -232,5 +251,6 @@ func (s *state) close() error {
 	if s.raw != nil {
 		errs = append(errs, s.raw.Close())
 	}
+	s.member.close()
 	return errors.Join(errs...)
 }

@@ -1,0 +1,237 @@
+package embedded
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/meterd/meterd/retention/disk"
+)
+
+// Options says what one server is.
+type Options struct {
+	Cluster string   // name of the cluster
+	Node    string   // name of the node
+	Dir     string   // where it stores; made if it is missing
+	Listen  string   // address for the other servers; empty: it is alone
+	Routes  []string // addresses of all servers, its own too
+	Secret  string   // what the servers of the cluster know each other by
+	Logger  *slog.Logger
+}
+
+// Validate reports every fault of the options at once.
+func (o Options) Validate() error {
+	var errs []error
+	if o.Node == "" || o.Dir == "" {
+		errs = append(errs, errors.New("a server has a node and a directory"))
+	}
+	if o.Listen == "" {
+		return errors.Join(errs...)
+	}
+	if o.Cluster == "" || o.Secret == "" {
+		errs = append(errs, errors.New("servers that find each other have a cluster and a secret"))
+	}
+	for _, a := range append([]string{o.Listen}, o.Routes...) {
+		if _, _, err := addressOf(a); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func addressOf(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("address %q: %w", address, err)
+	}
+	if port, err = strconv.Atoi(text); err != nil || port < 1 || port > 65535 {
+		return "", 0, fmt.Errorf("address %q: its port is no number from 1 to 65535", address)
+	}
+	return host, port, nil
+}
+
+// Server is a running server and this process's connections to it.
+type Server struct {
+	server       *server.Server
+	conn, system *nats.Conn
+}
+
+const (
+	ownUser    = "meterd"
+	systemUser = "system"
+	loopback   = "127.0.0.1"
+)
+
+// Start starts a server and returns when its JetStream answers, which in a cluster takes a majority of its servers.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	password := rand.Text()
+	settings, err := o.settings(password)
+	if err != nil {
+		return nil, err
+	}
+	ns, err := server.NewServer(settings)
+	if err != nil {
+		return nil, fmt.Errorf("make the NATS server of node %q: %w", o.Node, err)
+	}
+	ns.SetLoggerV2(logger{o.Logger}, false, false, false)
+	ns.Start()
+	s := &Server{server: ns}
+	if err := s.connect(ctx, password); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("start the NATS server of node %q: %w", o.Node, err)
+	}
+	return s, nil
+}
+
+// settings are the server's own options.
+func (o Options) settings(password string) (*server.Options, error) {
+	name, err := o.serverName()
+	if err != nil {
+		return nil, err
+	}
+	settings := &server.Options{
+		ServerName: name, DontListen: true, NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: o.Dir, SyncAlways: true, JetStreamMaxMemory: memoryBytesMax, JetStreamMaxStore: -1,
+		SystemAccount: server.DEFAULT_SYSTEM_ACCOUNT,
+	}
+	system := server.NewAccount(server.DEFAULT_SYSTEM_ACCOUNT)
+	settings.Accounts = []*server.Account{system}
+	settings.Users = []*server.User{
+		{Username: ownUser, Password: password}, {Username: systemUser, Password: password, Account: system},
+	}
+	if o.Listen == "" {
+		return settings, nil
+	}
+	host, port, err := addressOf(o.Listen)
+	if err != nil {
+		return nil, err
+	}
+	// The server opens its routes only behind a port for clients. Nobody else knows the password for it.
+	settings.DontListen, settings.Host, settings.Port = false, loopback, server.RANDOM_PORT
+	settings.Cluster = server.ClusterOpts{
+		Name: o.Cluster, Host: host, Port: port, Username: ownUser, Password: o.Secret, NoAdvertise: true,
+	}
+	for _, a := range o.Routes {
+		settings.Routes = append(settings.Routes, &url.URL{
+			Scheme: "nats-route", Host: a, User: url.UserPassword(ownUser, o.Secret),
+		})
+	}
+	return settings, nil
+}
+
+// nameFile holds the random part of a server's name.
+const nameFile = "server-name"
+
+// serverName returns the name of the server whose directory this is, and gives it one if it is new.
+func (o Options) serverName() (string, error) {
+	if err := disk.MakeDir(o.Dir); err != nil {
+		return "", err
+	}
+	path := filepath.Join(o.Dir, nameFile)
+	b, err := os.ReadFile(path)
+	if err == nil {
+		return strings.TrimSpace(string(b)), nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read %q: %w", path, err)
+	}
+	var random [nameBytes]byte
+	rand.Read(random[:]) // It never fails: crypto/rand ends the process instead.
+	name := o.Node + "-" + hex.EncodeToString(random[:])
+	return name, disk.WriteSynced(path, []byte(name+"\n"))
+}
+
+// connect makes the connections within the process and waits for JetStream.
+func (s *Server) connect(ctx context.Context, password string) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, readyMax)
+	defer cancel()
+	if !s.server.ReadyForConnections(readyMax) {
+		return errors.New("it takes no connections: look at the lines of its log above")
+	}
+	dial := func(user string) (*nats.Conn, error) {
+		return nats.Connect("", nats.InProcessServer(s.server), nats.UserInfo(user, password), nats.MaxReconnects(-1),
+			nats.ReconnectBufSize(-1))
+	}
+	if s.conn, err = dial(ownUser); err != nil {
+		return fmt.Errorf("connect to it: %w", err)
+	}
+	if s.system, err = dial(systemUser); err != nil {
+		return fmt.Errorf("connect to its system account: %w", err)
+	}
+	return s.awaitJetStream(ctx)
+}
+
+func (s *Server) awaitJetStream(ctx context.Context) error {
+	js, err := jetstream.New(s.conn)
+	if err != nil {
+		return fmt.Errorf("use JetStream: %w", err)
+	}
+	tick := time.NewTicker(readyEvery)
+	defer tick.Stop()
+	for {
+		ask, stop := context.WithTimeout(ctx, askMax)
+		_, err := js.AccountInfo(ask)
+		stop()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("JetStream does not answer; are a majority of the servers of the cluster running? %w", err)
+		}
+	}
+}
+
+// Conn returns the connection for streams, System that of the system account. Both are closed by Close.
+func (s *Server) Conn() *nats.Conn   { return s.conn }
+func (s *Server) System() *nats.Conn { return s.system }
+
+// Name returns the server's name.
+func (s *Server) Name() string { return s.server.Name() }
+
+// Close ends the connections and the server, and returns when it has let go of its files.
+func (s *Server) Close() {
+	if s.conn != nil {
+		s.conn.Close()
+	}
+	if s.system != nil {
+		s.system.Close()
+	}
+	s.server.Shutdown()
+	s.server.WaitForShutdown()
+}
+
+// logger gives the server's lines to slog. The server formats them itself; its notices are too many for our level info.
+type logger struct{ to *slog.Logger }
+
+func (l logger) say(level slog.Level, format string, v []any) {
+	l.to.Log(context.Background(), level, "the NATS server says", "line", fmt.Sprintf(format, v...))
+}
+
+func (l logger) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
+func (l logger) Warnf(format string, v ...any)   { l.say(slog.LevelWarn, format, v) }
+func (l logger) Fatalf(format string, v ...any)  { l.say(slog.LevelError, format, v) }
+func (l logger) Errorf(format string, v ...any)  { l.say(slog.LevelError, format, v) }
+func (l logger) Debugf(string, ...any)           {}
+func (l logger) Tracef(string, ...any)           {}

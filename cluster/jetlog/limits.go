@@ -1,0 +1,42 @@
+package jetlog
+
+import "time"
+
+// Every bound of the package, each with the reason for its size.
+const (
+	// MessageBytesMax bounds a message: servers take 1 MiB unless told otherwise, and a smaller one holds up a
+	// connection that it shares with others for less time.
+	MessageBytesMax = 512 << 10
+	// payloadBytesMax is what a message holds beside its header.
+	payloadBytesMax = MessageBytesMax - headerBytes
+	// partsMax bounds the messages of a group: one of 128 MiB has 257.
+	partsMax = 512
+	// nodeBytesMax bounds the name of a node in an epoch.
+	nodeBytesMax = 64
+
+	// readBytes is what is asked of the stream at once: at 100 MB/s it takes 40 ms.
+	readBytes = 4 << 20
+	// readMessages bounds the messages of one read: of the smallest ones it is some 100 KB.
+	readMessages = 1024
+
+	// ackWait is how long one acknowledgement is waited for before the outcome counts as unknown. It is some thousand
+	// times what a synced message takes.
+	ackWait = 2 * time.Second
+	// readWait is how long one read of the stream may take.
+	readWait = 2 * time.Second
+	// settleMax is how long an unknown outcome is asked about before the epoch is given up. An election of JetStream
+	// takes 4 to 9 seconds, and while it lasts nobody answers.
+	settleMax = 15 * time.Second
+	// pauseMin and pauseMax bound the pause between two questions to a stream that does not answer.
+	pauseMin = 5 * time.Millisecond
+	pauseMax = 250 * time.Millisecond
+	// pollEvery is how long a follower waits for news before it asks. News may be lost; they are only hints.
+	pollEvery = 250 * time.Millisecond
+
+	// streamBytesDefault bounds a stream: some three minutes of 50 MB/s. Segments are the copies that last.
+	streamBytesDefault = 8 << 30
+	// duplicatesMin is the shortest window that a server accepts; nothing has an id, so it remembers nothing.
+	duplicatesMin = 100 * time.Millisecond
+	// streamRoom is what a message of the stream may have beside ours: the expected sequence, a header of NATS.
+	streamRoom = 4 << 10
+)

@@ -1,0 +1,54 @@
+package jetlog
+
+import (
+	"fmt"
+
+	commitlog "github.com/meterd/meterd/retention/log"
+)
+
+// Log is the commit log of a cell at its owner: what is appended is stored in the stream, and then in segments, from
+// which everything is read. Append and Barrier belong to one goroutine, everything else to any.
+type Log struct {
+	*commitlog.Log
+	sender *sender
+	stream Identity
+	epoch  uint64
+}
+
+// Append returns nil when the group is stored by the stream, on as many replicas as were promised, and is synced in the
+// segments. It sets g.Chain and keeps nothing of g. After an error the group may be in the stream or not, every later
+// call fails, and nothing that was decided in it may leave: with ErrFenced or ErrUnsettled the cell's state is dropped,
+// with any other the process must end. That takes settleMax at most.
+func (l *Log) Append(g *commitlog.Group) error {
+	if err := l.store(g); err != nil {
+		return fmt.Errorf("append group %d in epoch %d: %w", g.Seq, l.epoch, err)
+	}
+	return l.Log.Append(g)
+}
+
+func (l *Log) store(g *commitlog.Group) error {
+	last, _, before := l.Last()
+	if g.Seq != last+1 {
+		return fmt.Errorf("it does not follow group %d", last)
+	}
+	messages, err := messagesOf(g, before, l.stream, l.epoch)
+	if err != nil {
+		return err
+	}
+	return l.sender.send(messages)
+}
+
+// Barrier returns nil when it is proved that this node owned the cell at a moment after the call: a message of its epoch
+// was stored that was sent after it. It stands for a group without records: what was decided or read in it leaves no
+// trace, and may leave only then. Its errors are those of Append.
+func (l *Log) Barrier() error {
+	last, _, _ := l.Last()
+	m := message{kind: kindBarrier, stream: l.stream, epoch: l.epoch, group: last}
+	if err := l.sender.send([][]byte{m.append(nil)}); err != nil {
+		return fmt.Errorf("barrier behind group %d in epoch %d: %w", last, l.epoch, err)
+	}
+	return nil
+}
+
+// Epoch returns the epoch that this log appends in.
+func (l *Log) Epoch() uint64 { return l.epoch }

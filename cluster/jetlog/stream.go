@@ -1,0 +1,47 @@
+package jetlog
+
+import (
+	"context"
+	"errors"
+)
+
+// Stream is the replicated log below: NATS JetStream, or what tests put in its place.
+type Stream interface {
+	// Publish stores b behind the message with sequence after, which must be the last one of the whole stream. It
+	// returns nil when b is stored as after + 1 on as many replicas as were promised. With an error nothing is known: b
+	// may be stored, never be, or be later.
+	Publish(ctx context.Context, after uint64, b []byte) error
+	// Read returns messages from sequence `from` on, in order, about bytesMax bytes of them. What it returns is stored
+	// for good. What it does not return may be there all the same.
+	Read(ctx context.Context, from uint64, bytesMax int) ([]Stored, error)
+	// Get returns one message from the replica that leads, which is asked when another one's is damaged.
+	Get(ctx context.Context, seq uint64) (Stored, error)
+	// Bounds returns the first and last sequence that are known to be stored; of a stream without messages, last is
+	// first - 1.
+	Bounds(ctx context.Context) (first, last uint64, err error)
+	// News returns a channel on which something may come when there are new messages.
+	News() <-chan struct{}
+}
+
+// Stored is a message of the stream.
+type Stored struct {
+	Seq  uint64
+	Data []byte
+}
+
+var (
+	// ErrFenced says that another node owns the cell. What was not answered must not be any more.
+	ErrFenced = errors.New("another node owns this cell")
+	// ErrUnsettled says that the outcome of an append could not be found out, and that the epoch was given up.
+	ErrUnsettled = errors.New("it is not known whether the stream has what was appended")
+	// ErrOvertaken says that something was appended before the epoch could begin.
+	ErrOvertaken = errors.New("the stream went on before the epoch could begin")
+	// ErrLeftBehind says that the stream no longer has what this copy lacks.
+	ErrLeftBehind = errors.New("the stream begins behind what this node has: it must be copied from another node")
+	// ErrShorter says that the stream ends before this copy does: it has lost what was acknowledged.
+	ErrShorter = errors.New("the stream ends before what this node has: acknowledged groups are missing in it")
+	// ErrDamaged says that the stream is not a log that continues this copy.
+	ErrDamaged = errors.New("the stream is damaged")
+	// ErrNotThere is Get's for a sequence that the leading replica does not have.
+	ErrNotThere = errors.New("the stream has no such message")
+)

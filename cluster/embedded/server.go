@@ -203,8 +203,10 @@ func (s *Server) awaitJetStream(ctx context.Context) error {
 	}
 }
 
-// Conn returns the connection for streams, System that of the system account. Both are closed by Close.
-func (s *Server) Conn() *nats.Conn   { return s.conn }
+// Conn returns the connection for streams. Close closes it.
+func (s *Server) Conn() *nats.Conn { return s.conn }
+
+// System returns the connection of the system account. Close closes it.
 func (s *Server) System() *nats.Conn { return s.system }
 
 // Name returns the server's name.

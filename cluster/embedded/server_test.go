@@ -23,10 +23,12 @@ func TestNameBelongsToDirectory(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for want, o := range map[string]Options{
-		"has a node":          {},
-		"and a secret":        {Node: "n", Dir: "d", Listen: "127.0.0.1:1"},
-		"no number from 1":    {Node: "n", Dir: "d", Cluster: "c", Secret: "s", Listen: "127.0.0.1:0"},
-		`address "elsewhere"`: {Node: "n", Dir: "d", Cluster: "c", Secret: "s", Listen: "127.0.0.1:1", Routes: []string{"elsewhere"}},
+		"has a node":       {},
+		"and a secret":     {Node: "n", Dir: "d", Listen: "127.0.0.1:1"},
+		"no number from 1": {Node: "n", Dir: "d", Cluster: "c", Secret: "s", Listen: "127.0.0.1:0"},
+		`address "elsewhere"`: {
+			Node: "n", Dir: "d", Cluster: "c", Secret: "s", Listen: "127.0.0.1:1", Routes: []string{"elsewhere"},
+		},
 	} {
 		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, not %q", o, err, want)

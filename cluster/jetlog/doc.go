@@ -19,9 +19,9 @@
 // # Unknown outcomes
 //
 // An error of Publish says nothing. The sender reads what the stream has behind what it knows to be its own, and
-// compares the whole message. If it is there it is taken for acknowledged, if nothing is there it is sent again with the
-// same expectation, if something else is there the epoch is over. That nothing is found proves nothing; a refusal proves
-// nothing, either, for the server compares with what it has proposed and not yet committed.
+// compares the whole message. If it is there it is taken for acknowledged, if nothing is there it is sent again with
+// the same expectation, if something else is there the epoch is over. That nothing is found proves nothing; a refusal
+// proves nothing, either, for the server compares with what it has proposed and not yet committed.
 //
 // # Reading
 //

@@ -38,9 +38,9 @@ func (l *Log) store(g *commitlog.Group) error {
 	return l.sender.send(messages)
 }
 
-// Barrier returns nil when it is proved that this node owned the cell at a moment after the call: a message of its epoch
-// was stored that was sent after it. It stands for a group without records: what was decided or read in it leaves no
-// trace, and may leave only then. Its errors are those of Append.
+// Barrier returns nil when it is proved that this node owned the cell at a moment after the call: a message of its
+// epoch was stored that was sent after it. It stands for a group without records: what was decided or read in it leaves
+// no trace, and may leave only then. Its errors are those of Append.
 func (l *Log) Barrier() error {
 	last, _, _ := l.Last()
 	m := message{kind: kindBarrier, stream: l.stream, epoch: l.epoch, group: last}

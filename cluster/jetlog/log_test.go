@@ -171,8 +171,8 @@ type deafStream struct{ *scripted }
 
 func (*deafStream) Read(context.Context, uint64, int) ([]Stored, error) { return nil, errFake }
 
-// A late message of a deposed owner never follows the epoch that deposed it, in whatever part of a group it was cut off:
-// it expects a message of its own.
+// A late message of a deposed owner never follows the epoch that deposed it, in whatever part of a group it was cut
+// off: it expects a message of its own.
 func TestLateMessages(t *testing.T) {
 	for cut := range partsOfBig + 1 {
 		synctest.Test(t, func(t *testing.T) {
@@ -413,7 +413,9 @@ func TestNewerRecords(t *testing.T) {
 func TestAcknowledgementElsewhere(t *testing.T) {
 	j := &JetStream{name: "M_a_0"}
 	for _, ack := range []jetstream.PubAck{
-		{Stream: "M_a_0", Sequence: 6}, {Stream: "M_a_0", Sequence: 8}, {Stream: "M_b_0", Sequence: 7},
+		{Stream: "M_a_0", Sequence: 6},
+		{Stream: "M_a_0", Sequence: 8},
+		{Stream: "M_b_0", Sequence: 7},
 		{Stream: "M_a_0", Sequence: 7, Duplicate: true},
 	} {
 		if j.check(&ack, 7) == nil {

@@ -32,8 +32,16 @@ func sameContent(a, b *commitlog.Group) bool {
 // A group of any size comes back whole from its messages.
 func TestGroupThroughMessages(t *testing.T) {
 	for _, sizes := range [][]int{
-		{0}, {5}, {5, 1}, {0, 3, 4}, {MessageBytesMax}, {payloadBytesMax - 84}, {payloadBytesMax - 83}, {payloadBytesMax},
-		{10, MessageBytesMax, 1}, {3, 2 * MessageBytesMax, 5 * MessageBytesMax, 7},
+		{0},
+		{5},
+		{5, 1},
+		{0, 3, 4},
+		{MessageBytesMax},
+		{payloadBytesMax - 84},
+		{payloadBytesMax - 83},
+		{payloadBytesMax},
+		{10, MessageBytesMax, 1},
+		{3, 2 * MessageBytesMax, 5 * MessageBytesMax, 7},
 	} {
 		g := testGroup(1, 9, sizes[0], sizes[1:]...)
 		id := Identity{1, 2}
@@ -93,7 +101,8 @@ func FuzzMessage(f *testing.F) {
 	}
 	e := epochBegin{nonce: 1, atMs: 2, records: 3, chain: commitlog.Chain{4}, node: "n1"}
 	for _, m := range []message{
-		{kind: kindEpoch, epoch: 1, payload: e.append(nil)}, {kind: kindBarrier, epoch: 9, group: 4},
+		{kind: kindEpoch, epoch: 1, payload: e.append(nil)},
+		{kind: kindBarrier, epoch: 9, group: 4},
 		{kind: kindPart, epoch: 9, group: 4, part: 3, payload: []byte("abc")},
 	} {
 		f.Add(m.append(nil))

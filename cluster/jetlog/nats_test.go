@@ -199,7 +199,12 @@ func TestRealServersAreExamined(t *testing.T) {
 	_, id := connect(t, server.Conn(), testSettings(1))
 	other := testSettings(1)
 	other.Identity = Identity{1}
-	if _, err := Make(t.Context(), server.Conn(), other); err == nil || !strings.Contains(err.Error(), "belongs to cluster") {
+	if _, err := Make(
+		t.Context(),
+		server.Conn(),
+		other,
+	); err == nil ||
+		!strings.Contains(err.Error(), "belongs to cluster") {
 		t.Fatal(err)
 	}
 	known := testSettings(1)

@@ -26,8 +26,8 @@ func (s *sender) send(messages [][]byte) error {
 		if s.err != nil {
 			break
 		}
-		if err := s.publish(context.Background(), b); err != nil {
-			s.err = s.settle(b, err)
+		if s.publish(context.Background(), b) != nil {
+			s.err = s.settle(b)
 		}
 		if s.err == nil {
 			s.at++
@@ -44,7 +44,7 @@ func (s *sender) publish(ctx context.Context, b []byte) error {
 
 // settle finds out what became of a message. It reads what the stream has in its place, and sends it again if nothing
 // is found: it is stored once, since it says where it belongs.
-func (s *sender) settle(b []byte, cause error) error {
+func (s *sender) settle(b []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), settleMax)
 	defer cancel()
 	for pause := pauseMin; ; pause = min(2*pause, pauseMax) {
@@ -52,7 +52,8 @@ func (s *sender) settle(b []byte, cause error) error {
 		if stored || err != nil {
 			return err
 		}
-		if cause = s.publish(ctx, b); cause == nil {
+		cause := s.publish(ctx, b)
+		if cause == nil {
 			return nil
 		}
 		if !rest(ctx, pause) {

@@ -116,13 +116,12 @@ func (n *node) own(ctx context.Context, l *Log) {
 		if ctx.Err() != nil {
 			return
 		}
-		before := n.history.newestAnswer()
 		last, _, _ := l.Last()
 		if n.rng.IntN(8) == 0 {
 			time.Sleep(time.Duration(n.rng.IntN(900)) * time.Millisecond)
 		}
 		if n.rng.IntN(3) == 0 {
-			before = n.history.newestAnswer()
+			before := n.history.newestAnswer()
 			if l.Barrier() != nil {
 				return
 			}

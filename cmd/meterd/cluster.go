@@ -150,9 +150,9 @@ func (m *member) examine(ctx context.Context, s jetlog.Settings, servers int) (i
 	if err != nil {
 		return id, err
 	}
-	make, cancel := context.WithTimeout(ctx, silenceMax)
+	look, cancel := context.WithTimeout(ctx, silenceMax)
 	defer cancel()
-	return jetlog.Make(make, m.server.Conn(), s)
+	return jetlog.Make(look, m.server.Conn(), s)
 }
 
 // takeOver follows until nobody appends any more, and claims the cell.

@@ -42,6 +42,8 @@ const (
 	bufferBytesKept = 2 * chunkBytesMax
 	// freeTotalsALane is how many products' totals a lane keeps the memory of from group to group, some 200 bytes each.
 	freeTotalsALane = 4096
+	// NoteBytesMax is the longest note: two bytes for each event of a batch, and as many again.
+	NoteBytesMax = 256 << 10
 	// growBytesMax is what a seal may copy to grow the table: 4 MiB take about 2 ms, and a stall may be 20 ms.
 	growBytesMax = 4 << 20
 	// enterTriesMax bounds how often a request waits for a cut to make room for it; each one that fails means that others

@@ -64,13 +64,16 @@ func (t *turn) offlineShard(shard int) (n int) {
 // A device's session word has the ordinal of the producer that holds it. When the producer is forgotten, the ordinal
 // stays there, and the device counts as held by no producer.
 
-// ForgetProducer forgets a producer of the token's account at once, with its sequences. found is false if there is none
-// of this name.
+// ForgetProducer forgets a producer of the token's account at once, with its sequences, and with its notes if the token
+// is bound to none. found is false if there is none of this name.
 func (e *Engine) ForgetProducer(token *access.Token, producer string) (found bool, err error) {
 	forget := func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 		l := e.gate.all[0] // No request has it now.
 		l.begin(by.AtMs, 0)
 		found = e.producers.Forget(l.records, token.AccountID, []byte(producer))
+		if token.AccountID == 0 && e.producers.Forget(l.records, claims.NotesAccount, []byte(producer)) {
+			found = true
+		}
 		l.end(found || !l.records.Empty())
 		if !found {
 			return nil, nil, nil
@@ -246,27 +249,29 @@ func (t *turn) claim() {
 
 // settleClaim completes a request with a sequence when its group is durable.
 func (e *Engine) settleClaim(r *Request) (err error) {
-	r.claim.Settle()
-	replayed, inLedger := r.claim.Replayed()
-	if !replayed {
-		return nil
+	if r.Replayed, err = e.settleTicket(&r.claim); err != nil || !r.Replayed {
+		return err
 	}
-	if inLedger {
-		// Nobody else needs this answer: a ledger that cannot be read stops this request alone.
-		if err := e.ledgerReaches(); err != nil {
-			return err
-		}
-		answer, err := e.o.Ledger.Answer(r.claim.Place())
-		if err != nil {
-			return e.ledgerErr(fmt.Errorf("read an answer: %w", err))
-		}
-		if err := r.claim.Found(answer, e.clock.view()); err != nil {
-			return err
-		}
-	}
-	r.Replayed = true
 	r.DecidedMs, r.Single, err = r.claim.Answer(&r.Result)
 	return err
+}
+
+// settleTicket completes a sequence whose group is durable. If it was decided before, the ticket has the answer then.
+func (e *Engine) settleTicket(t *claims.Ticket) (replayed bool, err error) {
+	t.Settle()
+	replayed, inLedger := t.Replayed()
+	if !inLedger {
+		return replayed, nil
+	}
+	// Nobody else needs this answer: a ledger that cannot be read stops this request alone.
+	if err := e.ledgerReaches(); err != nil {
+		return false, err
+	}
+	answer, err := e.o.Ledger.Answer(t.Place())
+	if err != nil {
+		return false, e.ledgerErr(fmt.Errorf("read an answer: %w", err))
+	}
+	return true, t.Found(answer, e.clock.view())
 }
 
 // Sequences returns what is remembered of a producer; ok is false if there is none of this name.
@@ -287,12 +292,12 @@ type Producer struct {
 	claims.Sequences
 }
 
-// Producers returns the producers of an account, 0: of all, behind an ordinal and in the order of theirs. What it shows
-// may not be durable yet. It takes no part of the gate.
+// Producers returns the producers of an account, 0: of all, behind an ordinal and in the order of theirs. Those that
+// have notes only are not among them. What it shows may not be durable yet. It takes no part of the gate.
 func (e *Engine) Producers(account, after uint32) iter.Seq[Producer] {
 	return func(yield func(Producer) bool) {
 		for p := range e.producers.After(after) {
-			if account != 0 && p.Account != account {
+			if account != 0 && p.Account != account || p.Account == claims.NotesAccount {
 				continue
 			}
 			shown := Producer{p.Ordinal, p.Account, p.Name, p.SeenMs(), p.Sequences()}

@@ -8,6 +8,9 @@
 // A producer's sequences lie in a ring, sorted: the hash of the body, the time, and the answer if it is short. An
 // answer that is too long for that is kept whole until the ledger has it (Passed), and read from there afterwards.
 //
+// What is remembered of a sequence may be a note instead of an answer (Note): no event was decided then. Producers with
+// notes are apart from those of clients, under the same names.
+//
 // A name has an ordinal, which is the holder in the words of the devices that it connects. The producer of an account
 // that was idle for longest, and for a day, makes room when there are too many; one is deleted on request. Its ordinal
 // is nobody's then, and is given anew only when no device has it any more (sweep.go).

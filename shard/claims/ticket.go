@@ -23,6 +23,7 @@ type Ticket struct {
 const (
 	formBatch  = 0
 	formSingle = 1
+	formNote   = 2 // no answer: what Note was given
 )
 
 // Reset makes t one without a sequence.
@@ -67,13 +68,19 @@ func (t *Ticket) Enter(events []event.Event) (holder uint32, err error) {
 	if t.p.forgotten.Load() {
 		return 0, ErrForgotten
 	}
-	if n := answerBytesMax(events); n > AnswerBytesKept && t.reserved == 0 {
-		var ok bool
-		if t.reserved, ok = t.p.all.long.reserve(n); !ok {
-			return 0, ErrNoRoom
-		}
+	return t.p.Ordinal, t.reserve(answerBytesMax(events))
+}
+
+// reserve makes sure that an answer of n bytes can be remembered.
+func (t *Ticket) reserve(n int) (err error) {
+	if n <= AnswerBytesKept || t.reserved != 0 {
+		return nil
 	}
-	return t.p.Ordinal, nil
+	var ok bool
+	if t.reserved, ok = t.p.all.long.reserve(n); !ok {
+		return ErrNoRoom
+	}
+	return nil
 }
 
 // answerBytesMax returns how long the answer can be. A single event of a kind that OTA has no part in is short enough
@@ -112,6 +119,11 @@ func (t *Ticket) Decide(b *record.Builder, d Decision) {
 		form = formSingle
 	}
 	t.answer = d.Result.Append(append(t.answer[:0], form))
+	t.remember(b, d)
+}
+
+// remember records t.answer in b and remembers it.
+func (t *Ticket) remember(b *record.Builder, d Decision) {
 	b.Claim(record.Claim{
 		Producer: t.p.Ordinal, Sequence: t.claim.Sequence, Hash: t.claim.Hash, AtMs: d.AtMs, Answer: t.answer,
 	})

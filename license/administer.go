@@ -35,10 +35,13 @@ func (c *Catalogue) CreateAccount(by Actor, name, kind, region string) (*Catalog
 			Detail: fmt.Sprintf("region: this data centre is %s; the account belongs to %s", c.Region, region),
 		}
 	case c.Account(name) != nil:
-		return nil, nil, nil, &event.Problem{Code: event.AlreadyExists, Detail: "account " + name + " exists"}
+		return nil, nil, nil, alreadyExists(NameAccount, name)
 	case c.accounts.Len() >= accountsMax:
 		return nil, nil, nil, invalid(accountNameText, fmt.Sprintf(
 			"this daemon holds %d accounts, the most it can; give further customers another daemon", accountsMax))
+	}
+	if err := c.mayName(by, NameAccount, name); err != nil {
+		return nil, nil, nil, err
 	}
 	n := c.next()
 	a := &Account{
@@ -97,10 +100,10 @@ func (c *Catalogue) CreateProduct(by Actor, spec ProductSpec) (*Catalogue, *Chan
 		return nil, nil, nil, err
 	}
 	if c.Product([]byte(spec.Name)) != nil {
-		return nil, nil, nil, &event.Problem{
-			Code:   event.AlreadyExists,
-			Detail: "product " + spec.Name + " exists; names are unique in the daemon",
-		}
+		return nil, nil, nil, alreadyExists(NameProduct, spec.Name)
+	}
+	if err := c.mayName(by, NameProduct, spec.Name); err != nil {
+		return nil, nil, nil, err
 	}
 	if c.products.Len() >= productsMax {
 		return nil, nil, nil, invalid("product", fmt.Sprintf(

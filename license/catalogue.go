@@ -118,6 +118,7 @@ type Catalogue struct {
 	sweeps       []Sweep // in the order of their numbers
 	hooks        hooks
 	erasures     erasures
+	names        names
 	seed         maphash.Seed
 	poolLast     uint32
 	pools        *pools // of all versions
@@ -131,6 +132,7 @@ func New(region string, retention time.Duration) *Catalogue {
 		accounts: persist.NewMap[*Account](seed), products: persist.NewMap[*Product](seed),
 		tokens: persist.NewMap[*access.Token](seed), tokensByHash: persist.NewMap[*access.Token](seed),
 		erasures: erasures{byName: persist.NewMap[*Erasure](seed)},
+		names:    names{given: persist.NewMap[*Given](seed)},
 	}
 	c.accountsByID.Set(0, 0, nil)
 	c.productsByID.Set(0, 0, nil)

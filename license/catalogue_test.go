@@ -63,7 +63,15 @@ func (b *book) change(t *rapid.T) {
 		"erase",
 		"erase",
 		"erasures over",
+		"reserve",
+		"reserve",
+		"settle",
+		"settle",
+		"refuse",
+		"mirror",
 	) {
+	case "reserve", "settle", "refuse", "mirror":
+		next, ch, err = b.name(t)
 	case "erase":
 		if b.get(product) == nil {
 			return

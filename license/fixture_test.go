@@ -125,7 +125,7 @@ func load(ledger map[string][]byte, region string, retention time.Duration) (*Ca
 
 // putAll hands the records of a ledger to a loader, in an order that it takes.
 func putAll(l *Loader, ledger map[string][]byte) error {
-	for _, kind := range "HAPROVTWSE" {
+	for _, kind := range "HAPROVTWSENFM" {
 		for _, k := range sortedKeys(ledger) {
 			if strings.HasPrefix(k, string(kind)) {
 				if err := l.Put([]byte(k), ledger[k]); err != nil {
@@ -234,6 +234,13 @@ func (c *Catalogue) dump() string {
 	for _, h := range c.hooks.list {
 		fmt.Fprintf(&b, "webhook %+v\n", *h)
 	}
+	for _, g := range c.allGiven() {
+		fmt.Fprintf(&b, "given %+v\n", *g)
+	}
+	for _, g := range c.OpenNames() {
+		fmt.Fprintf(&b, "open %d\n", g.Number)
+	}
+	fmt.Fprintf(&b, "refused %d mirrored %d\n", c.names.refusedTo, c.names.mirrored)
 	fmt.Fprintf(&b, "quota told %t %t %x\n", c.hooks.quota, c.hooks.quotaAll, c.hooks.quotaAccounts)
 	fmt.Fprintf(&b, "by ordinal %d %d, by hash %d\n", c.accountsByID.Len(), c.productsByID.Len(), c.tokensByHash.Len())
 	return b.String()

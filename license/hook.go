@@ -234,6 +234,11 @@ func (c *Catalogue) SetHook(by Actor, s HookSpec) (n *Catalogue, ch *Change, h *
 	if err := c.mayHook(&s, old); err != nil {
 		return nil, nil, nil, false, err
 	}
+	if old == nil {
+		if err := c.mayName(by, NameHook, s.Name); err != nil {
+			return nil, nil, nil, false, err
+		}
+	}
 	n = c.next()
 	h = &Hook{ID: n.Seq, Name: s.Name, Account: s.Account, Secret: s.Secret, CreatedAtMs: by.AtMs}
 	if s.Account != "" {
@@ -273,10 +278,7 @@ func hostOf(text string) string {
 // mayHook reports why there can be no such hook beside the others.
 func (c *Catalogue) mayHook(s *HookSpec, old *Hook) error {
 	if old != nil && old.Account != s.Account {
-		return &event.Problem{
-			Code: event.AlreadyExists, Field: "account",
-			Detail: "webhook " + s.Name + " exists; names are unique in the daemon, and the account of a webhook never changes",
-		}
+		return alreadyExists(NameHook, s.Name)
 	}
 	if s.Account != "" && c.Account(s.Account) == nil {
 		return &event.Problem{
@@ -316,6 +318,9 @@ func (c *Catalogue) DeleteHook(by Actor, name string) (*Catalogue, *Change, erro
 			Field:  "webhook",
 			Detail: "webhook: there is none called " + name,
 		}
+	}
+	if err := c.mayName(by, NameHook, name); err != nil {
+		return nil, nil, err
 	}
 	n := c.next()
 	n.hooks.drop(n.Seq, name)

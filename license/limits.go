@@ -29,6 +29,14 @@ const (
 	// erasuresMax bounds the devices whose logs were erased within the log's retention, some 300 bytes each: 7000 a day
 	// for a week. Each is looked for in every directory of the archive once.
 	erasuresMax = 50_000
+	// namesMax bounds the names that a cluster's cell 0 has given to objects of other cells, some 300 bytes each: those of
+	// all accounts and products of twelve cells are more than that only if one operator has more of them than two daemons
+	// can have. namesOpenMax bounds those that are being given at once, whose list each change of it copies: each is a
+	// request that waits for two cells.
+	namesMax, namesOpenMax = 500_000, 1000
+	// mirrorObjectsMax bounds the tokens and webhooks of one change that takes them over from cell 0, some 300 bytes each,
+	// with nobody deciding.
+	mirrorObjectsMax = 1000
 	// labelBytesMax bounds what people call a product.
 	labelBytesMax = 256
 

@@ -94,7 +94,7 @@ func TestRecordsHandsOnErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	disk := errors.New("the disk is gone")
-	for _, kind := range "HAPOTWE" {
+	for _, kind := range "HAPOTWENFM" {
 		err := c.Records(func(key, _ []byte) error {
 			if rune(key[0]) == kind {
 				return disk
@@ -118,6 +118,16 @@ func sample(t testing.TB) map[string][]byte {
 	b.hook(HookSpec{Name: "h1", URL: "https://h", Events: []string{"device.quota_80"}, Account: "ada"})
 	next, ch, _, err := b.cat.EraseLog(b.by(), "p1", "d1", true, 7)
 	b.keep(next, ch, err)
+	next, ch, _, err = b.cat.ReserveName(b.by(), NameProduct, "p2", 3)
+	b.keep(next, ch, err)
+	next, ch = b.cat.RefuseNames(b.by(), 5)
+	b.keep(next, ch, nil)
+	truth := New("default", week)
+	truth.Seq = 9
+	truth.putToken(b.cat.Token("gw-1"))
+	truth.putToken(&access.Token{Name: "all", Role: access.RoleAdmin, Hash: [32]byte{1}})
+	next, ch, _ = b.cat.Mirror(b.by(), truth)
+	b.keep(next, ch, nil)
 	return b.ledger
 }
 
@@ -171,7 +181,7 @@ func TestLoadRefusesDamage(t *testing.T) {
 		{"a webhook without a number", edit("Wh1", "id", 0)},
 		{"a head that is none", func(l map[string][]byte) { l["H"] = []byte(`[1]`) }},
 	}
-	for _, key := range []string{"H", account, product, order, "Tgw-1", "Wh1"} {
+	for _, key := range []string{"H", account, product, order, "Tgw-1", "Wh1", "Npp2", "F", "M"} {
 		for _, value := range []string{
 			"", "{", "1", `"x"`, "[]", "\x00\xff", string(whole[key][:len(whole[key])-1]),
 			string(whole[key]) + "}",
@@ -325,6 +335,12 @@ func FuzzPut(f *testing.F) {
 	f.Add(key32('O', 1, 4), []byte(`{"order":"PO-2","credited":18446744073709551615}`), true)
 	f.Add([]byte("Tgw-1"), []byte(`{"deleted":true}`), false)
 	f.Add([]byte("X"), []byte(`{}`), false)
+	f.Add([]byte("Npp2"), []byte(`{"cell":3,"number":8}`), true)
+	f.Add([]byte("Npp2"), []byte(`{"deleted":true}`), false)
+	f.Add([]byte("Nap2"), []byte(`{"cell":-1,"number":8,"open":true}`), true)
+	f.Add([]byte("N"), []byte(`{"cell":1,"number":8}`), true)
+	f.Add([]byte("F"), []byte(`{"up_to":4}`), true)
+	f.Add([]byte("M"), []byte(`{"seq":10}`), true)
 	f.Add([]byte{}, []byte(`null`), true)
 	records := sample(f)
 	f.Fuzz(func(t *testing.T, key, value []byte, applied bool) {

@@ -72,6 +72,12 @@ func (l *Loader) Put(key, value []byte) error {
 		return l.hook(key, value)
 	case keyErasure:
 		return l.erasure(key, value)
+	case keyName:
+		return l.given(key, value)
+	case keyRefused:
+		return l.refused(key, value)
+	case keyMirrored:
+		return l.mirrored(key, value)
 	}
 	return fmt.Errorf("record %x is of a kind that this program does not know: it was written by a newer version", key)
 }

@@ -24,6 +24,10 @@ const (
 	keySweep   = 'S' // + number of the change that began it, 8 bytes
 	keyHook    = 'W' // + name
 	keyErasure = 'E' // + product ordinal + device
+	// Of a cluster with several cells.
+	keyName     = 'N' // + kind + name: in cell 0, a name that another cell's object has, or is given
+	keyRefused  = 'F' // the reservations that this cell refuses
+	keyMirrored = 'M' // what tokens and webhooks without an account were taken from
 )
 
 func key32(kind byte, ns ...uint32) []byte {
@@ -197,7 +201,7 @@ func (c *Catalogue) Records(yield func(key, value []byte) error) error {
 			return err
 		}
 	}
-	return nil
+	return c.nameRecords(hand)
 }
 
 // records hands out the records of a product and its orders, oldest first.

@@ -85,9 +85,12 @@ func (c *Catalogue) CreateToken(by Actor, t access.Token) (*Catalogue, *Change, 
 			Detail: "account: there is none called " + t.Account,
 		}
 	case c.Token(t.Name) != nil:
-		return nil, nil, &event.Problem{Code: event.AlreadyExists, Detail: "token " + t.Name + " exists"}
+		return nil, nil, alreadyExists(NameToken, t.Name)
 	case c.tokens.Len() >= tokensMax:
 		return nil, nil, invalid("name", fmt.Sprintf("this daemon holds %d tokens, the most it can; delete some", tokensMax))
+	}
+	if err := c.mayName(by, NameToken, t.Name); err != nil {
+		return nil, nil, err
 	}
 	t.CreatedAtMs, t.AccountID = by.AtMs, 0
 	if t.Account != "" {
@@ -117,6 +120,9 @@ func (c *Catalogue) DeleteToken(by Actor, name string) (*Catalogue, *Change, err
 			Detail: "token: " + name +
 				" is the last one that can administer everything for as long as it lasts; create another one first",
 		}
+	}
+	if err := c.mayName(by, NameToken, name); err != nil {
+		return nil, nil, err
 	}
 	n := c.next()
 	n.dropToken(t)

@@ -38,8 +38,8 @@ func NameKindOf(text string) (k NameKind, known bool) {
 	return 0, false
 }
 
-// Given is a name of a cluster that is given to an object of a cell, as the catalogue of cell 0 has it. Objects of cell 0
-// itself need none once they are there. It never changes once it stands in a catalogue.
+// Given is a name of a cluster that is given to an object of a cell, as the catalogue of cell 0 has it. Objects of cell
+// 0 itself need none once they are there. It never changes once it stands in a catalogue.
 type Given struct {
 	Kind NameKind
 	Name string

@@ -11,14 +11,16 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
 // AdminOptions say whom an Admin asks. URL is needed; every other zero value stands for its default.
 type AdminOptions struct {
-	URL     string        // of meterd, http or https, a path prefix allowed
+	URL     string        // of meterd, http or https, a path prefix allowed; of several nodes: with commas between
 	Token   string        // bearer token; empty sends none
 	Timeout time.Duration // of one call, and of silence within an answer that is streamed; default 30 s
 	// for https: a certificate authority of one's own, a certificate for mutual TLS; default: the system's authorities
@@ -40,8 +42,10 @@ func (o AdminOptions) Validate() error {
 // Admin makes the calls of the administration of one meterd. What it sends and hands back is JSON as the contract has
 // it. It keeps no state but idle connections and is safe for concurrent use.
 type Admin struct {
-	opts AdminOptions
-	http *http.Client
+	opts  AdminOptions
+	bases []string      // of the nodes, at least one
+	at    atomic.Uint32 // which of them is asked, modulo their number: the next one when it cannot be
+	http  *http.Client
 }
 
 // NewAdmin returns an Admin, or every fault of opts. It opens no connection.
@@ -52,7 +56,6 @@ func NewAdmin(opts AdminOptions) (*Admin, error) {
 	if opts.Timeout == 0 {
 		opts.Timeout = adminTimeoutDefault
 	}
-	opts.URL = strings.TrimRight(opts.URL, "/")
 	hc := &http.Client{}
 	if opts.HTTPClient != nil {
 		*hc = *opts.HTTPClient
@@ -65,7 +68,7 @@ func NewAdmin(opts AdminOptions) (*Admin, error) {
 		}
 	}
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Admin{opts: opts, http: hc}, nil
+	return &Admin{opts: opts, bases: addresses(opts.URL), http: hc}, nil
 }
 
 // Close closes idle connections.
@@ -89,17 +92,17 @@ func Path(segments ...string) string {
 // Call makes one call: path is as Path returns it, body is sent as JSON unless it is nil, and the answer is read into
 // out unless that is nil or there is none (204). A refusal is a *Problem. Nothing is sent twice: after another error
 // than a *Problem it is unknown whether the call was made, and a caller that repeats it relies on the contract (orders
-// are credited once).
+// are credited once). Of several nodes the next one is asked when one cannot be reached or says that it cannot answer
+// now, and after any failure of a question.
 func (a *Admin) Call(ctx context.Context, method, path string, query url.Values, body, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, a.opts.Timeout)
 	defer cancel()
-	var sent io.Reader
+	var sent []byte
 	if body != nil {
-		encoded, err := json.Marshal(body)
-		if err != nil {
+		var err error
+		if sent, err = json.Marshal(body); err != nil {
 			return fmt.Errorf("encode the body of %s %s: %w", method, path, err)
 		}
-		sent = bytes.NewReader(encoded)
 	}
 	resp, err := a.ask(ctx, method, path, query, sent, "application/json")
 	if err != nil {
@@ -121,12 +124,12 @@ func (a *Admin) Call(ctx context.Context, method, path string, query url.Values,
 	return nil
 }
 
-// ask makes one request and returns the answer if it is a 2xx; its body is the caller's to close.
+// ask makes a request and returns the answer if it is a 2xx; its body is the caller's to close.
 func (a *Admin) ask(
 	ctx context.Context,
 	method, path string,
 	query url.Values,
-	body io.Reader,
+	body []byte,
 	accept string,
 ) (*http.Response, error) {
 	return a.askWith(ctx, method, path, query, body, accept, nil)
@@ -137,17 +140,44 @@ func (a *Admin) askWith(
 	ctx context.Context,
 	method, path string,
 	query url.Values,
-	body io.Reader,
+	body []byte,
 	accept string,
 	header http.Header,
-) (*http.Response, error) {
-	target := a.opts.URL + path
+) (resp *http.Response, err error) {
 	if len(query) > 0 {
-		target += "?" + query.Encode()
+		path += "?" + query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	for range a.bases {
+		at := a.at.Load()
+		var next bool
+		resp, next, err = a.askOne(ctx, method, a.bases[at%uint32(len(a.bases))]+path, body, accept, header)
+		if !next {
+			return resp, err
+		}
+		a.at.CompareAndSwap(at, at+1)
+	}
+	return resp, err
+}
+
+// askOne asks one node; next reports whether another one may be asked for the same, since this one did nothing.
+func (a *Admin) askOne(
+	ctx context.Context,
+	method, target string,
+	body []byte,
+	accept string,
+	header http.Header,
+) (_ *http.Response, next bool, _ error) {
+	var sent atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
+	})
+	var content io.Reader
+	if body != nil {
+		content = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(traced, method, target, content)
 	if err != nil {
-		return nil, fmt.Errorf("build request: %w", err)
+		return nil, false, fmt.Errorf("build request: %w", err)
 	}
 	maps.Copy(req.Header, header)
 	req.Header.Set("Accept", accept)
@@ -159,11 +189,13 @@ func (a *Admin) askWith(
 	}
 	resp, err := a.http.Do(req)
 	if err != nil {
-		return nil, err // It names method and URL.
+		return nil, ctx.Err() == nil && (method == http.MethodGet || !sent.Load()), err // It names method and URL.
 	}
-	if resp.StatusCode/100 != 2 {
-		defer resp.Body.Close()
-		return nil, readProblem(resp)
+	if resp.StatusCode/100 == 2 {
+		return resp, false, nil
 	}
-	return resp, nil
+	defer resp.Body.Close()
+	p := readProblem(resp)
+	isRefused := p.Status == http.StatusServiceUnavailable && p.Code != ""
+	return nil, isRefused || method == http.MethodGet && p.Status >= http.StatusInternalServerError, p
 }

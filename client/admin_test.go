@@ -321,3 +321,42 @@ func TestSilentAnswersAreGivenUp(t *testing.T) {
 		}
 	})
 }
+
+// Of several nodes the next one is asked when one did nothing for sure, or when asking it again does no harm. What may
+// have been done is not done again.
+func TestAdminAsksTheNextNode(t *testing.T) {
+	did := 0
+	serve := func(do http.HandlerFunc) string {
+		srv := httptest.NewServer(do)
+		t.Cleanup(srv.Close)
+		return srv.URL
+	}
+	well := serve(func(http.ResponseWriter, *http.Request) { did++ })
+	standby := serve(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, `{"code":"overloaded"}`)
+	})
+	cuts := serve(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	gone := httptest.NewServer(nil)
+	nobody := gone.URL
+	gone.Close()
+	for _, c := range []struct {
+		method, first string
+		isDone        bool
+	}{
+		{"POST", nobody, true}, {"POST", standby, true}, {"POST", cuts, false}, {"GET", cuts, true}, {"GET", standby, true},
+	} {
+		a, err := NewAdmin(AdminOptions{URL: c.first + "/," + well})
+		if err != nil {
+			t.Fatal(err)
+		}
+		did = 0
+		for range 2 { // The second time the one that answered is asked at once.
+			err = a.Call(t.Context(), c.method, "/v1/accounts", nil, map[string]int{"a": 1}, nil)
+		}
+		if isDone := err == nil && did == 2; isDone != c.isDone {
+			t.Errorf("%s, the first node is %s: %v, done %d times", c.method, c.first, err, did)
+		}
+		a.Close()
+	}
+}

@@ -24,11 +24,12 @@ type batch struct {
 	isRecovered bool         // an earlier process owes it
 	isSealed    bool         // sequence and body are kept, too
 
-	ticket  ticket    // its sequence, from the first try on
-	takenAt time.Time // when it was given that
-	isSent  bool      // a try went out, maybe by an earlier process
-	inDoubt bool      // one of them was not answered: it may have been counted
-	isSpent bool      // meterd does not take its sequence any more
+	ticket   ticket    // its sequence, from the first try on
+	takenAt  time.Time // when it was given that
+	isSent   bool      // a try went out, maybe by an earlier process
+	inDoubt  bool      // one of them was not answered: it may have been counted
+	refusals int       // tries on a stream whose node could not decide it then
+	isSpent  bool      // meterd does not take its sequence any more
 }
 
 // size is how much a batch holds.

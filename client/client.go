@@ -7,7 +7,6 @@ import (
 	"hash/maphash"
 	"math"
 	"net/http"
-	"net/url"
 	"sync"
 	"sync/atomic"
 
@@ -17,24 +16,21 @@ import (
 
 // Client asks one meterd on behalf of one producer. It is safe for concurrent use.
 type Client struct {
-	opts        *Options
-	http        *http.Client
-	eventsURL   string
-	offlineURL  string
-	producerURL string
-	commandsURL string
-	header      http.Header // of every request
-	seed        maphash.Seed
-	lanes       []*lane
-	running     sync.WaitGroup  // the lanes
-	following   sync.WaitGroup  // the goroutine of Commands
-	ctx         context.Context // ends when Close may wait no longer
-	cancel      context.CancelFunc
-	queue       queue         // of all lanes
-	closing     chan struct{} // closed by Close
-	closed      sync.Once
-	inFlight    atomic.Int64 // requests
-	stats       counters
+	opts      *Options
+	http      *http.Client
+	nodes     *nodes
+	header    http.Header // of every request
+	seed      maphash.Seed
+	lanes     []*lane
+	running   sync.WaitGroup  // the lanes
+	following sync.WaitGroup  // the goroutines of Commands and of the map
+	ctx       context.Context // ends when Close may wait no longer
+	cancel    context.CancelFunc
+	queue     queue         // of all lanes
+	closing   chan struct{} // closed by Close
+	closed    sync.Once
+	inFlight  atomic.Int64 // requests
+	stats     counters
 
 	commandsOpen   atomic.Int64 // streams of commands
 	commands       chan Command
@@ -46,6 +42,8 @@ type Client struct {
 	recovered  chan struct{} // closed when what an earlier process left was answered
 
 	stream      *stream
+	asking      chan struct{} // closed by the first request
+	askingOnce  sync.Once
 	sequences   sequences
 	offlineOwed atomic.Bool
 	preparing   chan struct{} // holds a token while a lane prepares for all, so that no batch overtakes it
@@ -89,37 +87,32 @@ func New(opts Options) (*Client, error) {
 		return nil, fmt.Errorf("client options: %w", err)
 	}
 	opts = opts.withDefaults()
-	base, err := url.Parse(opts.URL)
-	if err != nil {
-		panic(fmt.Sprintf("BUG: validated URL does not parse: %v", err))
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Client{
-		opts:        &opts,
-		http:        transport(&opts),
-		eventsURL:   base.JoinPath("v1", "events").String(),
-		offlineURL:  base.JoinPath("v1", "producers", opts.Producer, "offline").String(),
-		producerURL: base.JoinPath("v1", "producers", opts.Producer).String(),
-		commandsURL: commandsURL(base, opts.Producer),
-		header:      header(&opts),
-		preparing:   make(chan struct{}, 1),
-		seed:        maphash.MakeSeed(),
-		ctx:         ctx,
-		cancel:      cancel,
-		closing:     make(chan struct{}),
+		opts:      &opts,
+		http:      transport(&opts),
+		nodes:     newNodes(opts.URL, opts.Producer),
+		header:    header(&opts),
+		preparing: make(chan struct{}, 1),
+		seed:      maphash.MakeSeed(),
+		ctx:       ctx,
+		cancel:    cancel,
+		closing:   make(chan struct{}),
 		queue: queue{
 			eventsMax: opts.QueueEventsMax, bytesMax: opts.QueueBytesMax, disconnectsMax: opts.UnaskedEventsMax,
 		},
 		commands:       make(chan Command),
 		commandsWanted: make(chan struct{}),
 		recovered:      make(chan struct{}),
+		asking:         make(chan struct{}),
 	}
 	var left []*spool.Batch
+	var err error
 	if c.spool, left, err = spool.Open(c.spoolOptions()); err != nil {
 		cancel()
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	c.stream = &stream{client: c, url: base.JoinPath("v1", "stream").String(), turn: make(chan struct{}, 1)}
+	c.stream = &stream{client: c, turn: make(chan struct{}, 1)}
 	for range opts.InFlightMax {
 		c.lanes = append(c.lanes, &lane{client: c, wake: make(chan struct{}, 1), known: map[deviceKey]known{}})
 	}
@@ -132,6 +125,9 @@ func New(opts Options) (*Client, error) {
 		c.running.Go(l.run)
 	}
 	c.following.Go(c.followCommands)
+	if c.nodes.several() {
+		c.following.Go(c.followMap)
+	}
 	return c, nil
 }
 
@@ -155,6 +151,9 @@ func (c *Client) Offline(ctx context.Context) (devices int, err error) {
 		return 0, refusal
 	}
 	devices, refusal := c.postOffline(ctx)
+	for n := 1; n < len(c.nodes.list) && failed(refusal) && ctx.Err() == nil; n++ {
+		devices, refusal = c.postOffline(ctx) // Of another node.
+	}
 	if refusal != nil {
 		return 0, refusal
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/meterd/meterd/event"
@@ -71,6 +70,10 @@ func (c *Client) followCommands() {
 		if c.ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, errMoved) {
+			failures = -1
+			continue
+		}
 		// A stream that told something, or held for a while, says that meterd is well; one that is closed as soon as it was
 		// opened does not.
 		if progress || time.Since(opened) >= commandPauseMax {
@@ -78,7 +81,7 @@ func (c *Client) followCommands() {
 		}
 		c.streamState(err)
 		select {
-		case <-time.After(commandPause(failures, err)):
+		case <-time.After(c.commandPause(failures, err)):
 		case <-c.ctx.Done():
 			return
 		}
@@ -95,6 +98,16 @@ func (c *Client) hand(cmd Command, ended <-chan struct{}) bool {
 	case <-c.ctx.Done():
 	}
 	return false
+}
+
+// commandPause is how long the stream stays closed after failures in a row and err. Of several nodes each is tried
+// before there is a pause.
+func (c *Client) commandPause(failures int, err error) time.Duration {
+	n := len(c.nodes.list)
+	if (failures+1)%n != 0 {
+		return jittered(commandPauseMin)
+	}
+	return commandPause(failures/n, err)
 }
 
 // commandPause is how long the stream stays closed after failures in a row and err. It is jittered, so that gateways do
@@ -123,20 +136,31 @@ type commandStream struct {
 
 // follow opens the stream and hands its commands over until it breaks. It never returns nil as error; progress says
 // that something was delivered.
-func (s *commandStream) follow(ctx context.Context) (progress bool, _ error) {
+func (s *commandStream) follow(ctx context.Context) (progress bool, err error) {
 	if s.client.opts.Transport == OverStream {
 		return s.followStream(ctx)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watch := newSilence(s.client.opts.HeartbeatTimeout, cancel)
-	defer watch.end()
-	resp, err := s.open(ctx)
-	watch.end()
+	n := s.client.nodes.current()
+	defer func() {
+		if isNodes(err) {
+			s.client.nodes.leave(n)
+		}
+	}()
+	openMax := s.client.opts.HeartbeatTimeout
+	if s.client.nodes.several() {
+		openMax = min(openMax, tryMax)
+	}
+	opening := newSilence(openMax, cancel)
+	resp, err := s.open(ctx, n)
+	opening.end()
 	if err != nil {
 		return false, reasonOf(ctx, err)
 	}
 	defer resp.Body.Close()
+	watch := newSilence(s.client.opts.HeartbeatTimeout, cancel)
+	defer watch.end()
 	stats := &s.client.stats
 	stats.commandStreams.Add(1)
 	s.client.commandsOpen.Add(1)
@@ -202,6 +226,8 @@ func (s *commandStream) followStream(ctx context.Context) (progress bool, _ erro
 			conn.acks <- struct{}{} // There is room: no more commands are sent than acknowledged.
 		case <-conn.ended:
 			return progress, conn.err
+		case <-conn.moved:
+			return progress, errMoved
 		case <-ctx.Done():
 			return progress, context.Cause(ctx)
 		}
@@ -217,9 +243,9 @@ func reasonOf(ctx context.Context, err error) error {
 }
 
 // open makes the request. A place in the stream that is refused is forgotten: what meterd keeps comes without it too.
-func (s *commandStream) open(ctx context.Context) (*http.Response, error) {
+func (s *commandStream) open(ctx context.Context, n *node) (*http.Response, error) {
 	c := s.client
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.commandsURL, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.urls[askedCommands], nil)
 	if err != nil {
 		return nil, fmt.Errorf("build request: %w", err)
 	}
@@ -289,11 +315,4 @@ func commandOf(name, product, device, reason string) (cmd Command, ok bool) {
 		cmd.Device, cmd.Reason = device, reason
 	}
 	return cmd, true
-}
-
-// commandsURL returns where the commands for producer are.
-func commandsURL(base *url.URL, producer string) string {
-	u := base.JoinPath("v1", "commands")
-	u.RawQuery = url.Values{"producer": {producer}}.Encode()
-	return u.String()
 }

@@ -358,7 +358,7 @@ func TestLongLinesArePassedOver(t *testing.T) {
 		"\uFEFF: "+long+"\nevent: a\n\n"+ // A long comment damages nothing.
 			"event: b\ndata: "+long+"\nid: 5\n\n"+
 			strings.Repeat("data: "+long[:4000]+"\n", 100)+"event: c\n\n"+
-			"event: d\nid: "+long[:300]+"\ndata\n\n"), commandLineBytesMax, commandBytesMax)
+			"event: d\nid: "+long[:commandIDBytesMax+1]+"\ndata\n\n"), commandLineBytesMax, commandBytesMax)
 	for _, want := range []streamEvent{
 		{name: "a"},
 		{name: "b", id: "5", hasID: true, damaged: true},

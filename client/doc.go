@@ -62,7 +62,7 @@
 // happens to a try decides what comes next:
 //
 //   - It was not answered: no connection, one that broke or was cut within the answer, an answer that is none, a third
-//     of Timeout gone, a 5xx. The last includes a 503 without one of meterd's codes: something in between may have
+//     of Timeout gone, or 3 s where there is another node, a 5xx. The last includes a 503 without one of meterd's codes: something in between may have
 //     handed the request on before it failed. Unless there was no connection at all the batch is in doubt from then on.
 //     It is sent again.
 //   - 503 of meterd's: nothing was counted by this try. It is sent again.
@@ -81,6 +81,27 @@
 //
 // After a batch that was given up a lane asks only now and then (jittered, up to probeEveryMax), each time once, and
 // fails what comes between at once, so that a dead meterd costs a message nothing but its verdict.
+//
+// # Several nodes
+//
+//	URL "http://n1:8480,http://n2:8480,http://n3:8480"
+//	n2 ─ no answer, none within 3 s, or 503 ─► n3 ─ … ─► n1 ─ pause ─► n2 ─ … ─► the first answer, counted once
+//	 └ GET /v1/cluster ─► the owner of this token's cell, asked directly; when it fails: n2 again
+//
+// Options.URL takes the addresses of a cluster's nodes. Any of them takes any batch, and a batch that is sent again
+// through another one gets the first answer. So a client asks one node and leaves it for the next one when it fails;
+// what it sends is the same. Each node is tried once before there is a pause, and meterd's Retry-After counts then.
+// Which one is the first is drawn from the producer's name.
+//
+// One node's 503 on a stream may be about one cell of several, for which the next node has no other answer. So the
+// stream is left after two refusals without an answer between them, or four of one batch. What is on it is still
+// answered. Commands follow to the next node, and go on behind the last one: what a place looks like is meterd's affair.
+//
+// The map is asked for at the start, after each failure and every 10 s while it names no owner. If it has one cell, or
+// says which one this token's account is in, and names an address of its owner that answers from here, everything goes
+// there: that saves a hop. An old or wrong map costs a try or a hop. With one address no map is asked for.
+//
+// A cell whose owner died has another one within 15 s: Timeout is 25 s by default where there are several addresses.
 //
 // # Sequences
 //

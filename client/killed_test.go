@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -23,21 +24,29 @@ func TestKillsAreExact(t *testing.T) {
 		seed := first + i
 		policy, transport := FailOpen+Policy(i%2), Transport(i/2%2)
 		t.Run(fmt.Sprintf("seed=%d,policy=%d,transport=%d", seed, policy, transport), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { runKills(t, rand.New(rand.NewPCG(seed, 2)), policy, transport) })
+			synctest.Test(t, func(t *testing.T) {
+				dice := rand.New(rand.NewPCG(seed, 2))
+				m := newExactMeterd(rand.New(rand.NewPCG(dice.Uint64(), 1)), dice.IntN(40))
+				m.latency = time.Duration(1+dice.IntN(20)) * time.Millisecond
+				runKills(t, m, m, dice, policy, transport, func(*Options) {}, func() {})
+			})
 		})
 	}
 }
 
-func runKills(t *testing.T, dice *rand.Rand, policy Policy, transport Transport) {
-	m := newExactMeterd(rand.New(rand.NewPCG(dice.Uint64(), 1)), dice.IntN(40))
-	m.latency = time.Duration(1+dice.IntN(20)) * time.Millisecond
+// runKills is the life of a gateway that reaches m over net; well ends what net does to it.
+func runKills(
+	t *testing.T, m *exactMeterd, net http.RoundTripper, dice *rand.Rand, policy Policy, transport Transport,
+	address func(*Options), well func(),
+) {
 	change := func(o *Options) {
+		address(o)
 		o.OnUnavailable, o.Transport = policy, transport
 		o.InFlightMax, o.BatchEventsMax, o.QueueEventsMax = 1+dice.IntN(8), 1+dice.IntN(20), 20+dice.IntN(100)
 		o.Timeout = time.Duration(100+dice.IntN(2000)) * time.Millisecond
 	}
 	const devices, kills = 10, 20
-	l := newLife(t, m, t.TempDir(), change)
+	l := newLife(t, net, t.TempDir(), change)
 	told := map[string]map[int64]told{}
 	next := int64(1)
 	for range kills {
@@ -58,8 +67,9 @@ func runKills(t *testing.T, dice *rand.Rand, policy Policy, transport Transport)
 			t.Errorf("%+v", s)
 		}
 		l.bury()
-		l = newLife(t, m, dir, change)
+		l = newLife(t, net, dir, change)
 	}
+	well()
 	m.set(false)
 	m.mu.Lock()
 	m.badness = 5

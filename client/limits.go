@@ -24,6 +24,27 @@ const (
 	queueBytesDefault = 64 << 20
 	// timeoutDefault is how long a device is kept waiting for a meterd that does not answer.
 	timeoutDefault = 5 * time.Second
+	// timeoutClusterDefault is the same with several addresses: 15 s until another node owns a cell whose owner died, and
+	// time for what waited.
+	timeoutClusterDefault = 25 * time.Second
+	// nodesMax bounds the addresses of one list: the nodes of the largest cluster that anybody runs, three times.
+	nodesMax = 64
+	// tryMax bounds one try where there is another node to ask. An answer takes milliseconds, and some seconds when a
+	// stream's leader died; who asks elsewhere too early gets the same answer.
+	tryMax = 3 * time.Second
+	// refusalsMax is how many batches in a row a node may refuse with 503 before its stream is left for another node's. A
+	// cell without an owner is refused by every node: a lone refusal between answers is no reason to move. But a node may
+	// be cut off from that owner alone: batchRefusalsMax is after how many refusals of one batch it is left all the same.
+	refusalsMax      = 2
+	batchRefusalsMax = 4
+	// mapEvery is how often the map is read of a cluster whose owner is not asked directly, mapPause how long after a
+	// failure: nodes learn from each other once a second. shunFor is how long an owner that could not be reached is not
+	// tried again.
+	mapEvery = 10 * time.Second
+	mapPause = 2 * time.Second
+	shunFor  = 30 * time.Second
+	// mapBytesMax bounds a map: a thousand cells with three replicas each have 200 KiB.
+	mapBytesMax = 1 << 20
 	// unaskedEventsDefault bounds what passed unasked, when it is kept in memory: up to 80 bytes each, 20 MiB together.
 	unaskedEventsDefault = 262_144
 	// spoolBytesDefault bounds the same on disk: 64 bytes an event that comes alone, half of that with others; an outage
@@ -78,11 +99,11 @@ const (
 	// problemBytesMax bounds what is read of a refusal: one has a few hundred bytes.
 	problemBytesMax = 64 << 10
 	// commandLineBytesMax and commandBytesMax bound a line and the data of a command, which is three names and has under
-	// 256 bytes. What is longer is of a kind that this version does not know, and is passed over.
-	commandLineBytesMax = 4 << 10
+	// 256 bytes; the longest line is that of an id. What is longer is of a kind that this version does not know, and is passed over.
+	commandLineBytesMax = commandIDBytesMax + 64
 	commandBytesMax     = 16 << 10
-	// commandIDBytesMax bounds the id that is sent back in a header; meterd's are two numbers.
-	commandIDBytesMax = 256
+	// commandIDBytesMax bounds the id that is sent back in a header; meterd's are two numbers, or three for each cell.
+	commandIDBytesMax = 4 << 10
 	// heartbeatTimeoutDefault is three of the heartbeats that meterd sends every 15 s: one may be late, two are not.
 	heartbeatTimeoutDefault = 45 * time.Second
 	// commandPauseMin and commandPauseMax bound the pause before the stream of commands is opened again. The least is

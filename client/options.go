@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -41,7 +40,9 @@ type Spool struct {
 
 // Options of a Client. URL and Producer are needed; every other zero value stands for its default.
 type Options struct {
-	URL   string // of meterd, http or https, a path prefix allowed
+	// URL of meterd, http or https, a path prefix allowed; of several nodes of a cluster, with commas between: one of them
+	// is asked, and the next one when it fails
+	URL   string
 	Token string // bearer token of role gateway; empty sends none
 	// Producer is this gateway's name, its own among all gateways: the holder of the devices that connect through it, and
 	// whose sequences make retries exact. 1 to 64 bytes of A-Z a-z 0-9 . _ : -
@@ -60,7 +61,8 @@ type Options struct {
 	// pass unasked where OnUnavailable lets them.
 	QueueWaits bool
 	// Timeout bounds the wait for a turn, and again asking with all its retries, of which each has a third of it; default
-	// 5 s. Longer than a restart of meterd takes, it lets a restart go unnoticed.
+	// 5 s. Longer than a restart of meterd takes, it lets a restart go unnoticed. With several addresses: default 25 s,
+	// longer than it takes until another node goes on, and 3 s at most for a try.
 	Timeout time.Duration
 
 	OnUnavailable Policy // default FailClosed
@@ -123,6 +125,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Timeout == 0 {
 		o.Timeout = timeoutDefault
+		if len(addresses(o.URL)) > 1 {
+			o.Timeout = timeoutClusterDefault
+		}
 	}
 	if o.HeartbeatTimeout == 0 {
 		o.HeartbeatTimeout = heartbeatTimeoutDefault
@@ -175,14 +180,6 @@ func (o Options) Validate() error {
 		fault("OnUnavailable %d: must be FailClosed, FailOpen or LastKnown", o.OnUnavailable)
 	}
 	return errors.Join(faults...)
-}
-
-func validateURL(s string) error {
-	u, err := url.Parse(s)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("URL %q: must be http:// or https:// with a host, and end with it or a path", s)
-	}
-	return nil
 }
 
 func validateToken(s string) error {

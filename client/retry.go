@@ -31,7 +31,7 @@ func (c *Client) deliver(b *batch, once bool) outcome {
 
 // attempt makes one try of b, and before the first one what must come before.
 func (c *Client) attempt(b *batch, deadline time.Time) ([]Verdict, *UnavailableError) {
-	ctx, cancel := context.WithTimeout(c.ctx, min(time.Until(deadline), c.opts.Timeout/triesMin))
+	ctx, cancel := context.WithTimeout(c.ctx, min(time.Until(deadline), c.tryTimeout()))
 	defer cancel()
 	if b.ticket == (ticket{}) {
 		if err := c.prepare(ctx, b); err != nil {
@@ -88,6 +88,7 @@ func (c *Client) try(ctx context.Context, b *batch) (_ []Verdict, replayed bool,
 	}
 	verdicts, parseErr := r.verdicts(b.size.events)
 	if parseErr != nil {
+		c.nodes.leave(r.from)
 		b.inDoubt = true
 		return nil, false, &UnavailableError{Ambiguous: true, Status: http.StatusOK, Err: parseErr}
 	}
@@ -97,10 +98,10 @@ func (c *Client) try(ctx context.Context, b *batch) (_ []Verdict, replayed bool,
 // ask sends b once.
 func (c *Client) ask(ctx context.Context, b *batch) (reply, *UnavailableError) {
 	if c.opts.Transport == OverStream {
-		return c.stream.ask(ctx, b.body, b.ticket.sequence)
+		return c.stream.ask(ctx, b)
 	}
 	answerMax := answerBytesMin + answerBytesPerEvent*b.size.events
-	return c.call(ctx, http.MethodPost, c.eventsURL, b.body, b.ticket.sequence, answerMax)
+	return c.call(ctx, http.MethodPost, askedEvents, b.body, b.ticket.sequence, answerMax)
 }
 
 // errRecovering is why nothing else is sent yet.
@@ -149,6 +150,7 @@ func (c *Client) prepare(ctx context.Context, b *batch) *UnavailableError {
 	if c.sequences.isKnown() {
 		return nil
 	}
+	c.askingOnce.Do(func() { close(c.asking) })
 	return c.learn(ctx)
 }
 
@@ -180,10 +182,24 @@ func (c *Client) isFinal(b *batch, err *UnavailableError) bool {
 	return true
 }
 
+// tryTimeout bounds one try.
+func (c *Client) tryTimeout() time.Duration {
+	if c.nodes.several() {
+		return min(c.opts.Timeout/triesMin, tryMax)
+	}
+	return c.opts.Timeout / triesMin
+}
+
 // retryPause is how long to leave meterd alone before attempt+1: a growing pause of ours or what it asked for,
 // whichever is longer, but of the latter not more than a part of Timeout. A gateway whose own deadline is shorter than
 // Retry-After would never try again otherwise. Both are jittered downwards: so many gateways do not come back together.
+// Of several nodes each is tried before there is a pause: what one asks for is no word about the others.
 func (c *Client) retryPause(attempt int, asked time.Duration) time.Duration {
+	n := len(c.nodes.list)
+	if (attempt+1)%n != 0 {
+		return jittered(retryPauseMin)
+	}
+	attempt /= n
 	own := jittered(min(retryPauseMin<<min(attempt, 10), retryPauseMax))
 	return max(own, jittered(min(asked, c.opts.Timeout/retryAfterPart)))
 }

@@ -36,7 +36,7 @@ func transport(o *Options) *http.Client {
 
 // postOffline makes the call and returns how many devices went offline.
 func (c *Client) postOffline(ctx context.Context) (devices int, _ *UnavailableError) {
-	r, err := c.call(ctx, http.MethodPost, c.offlineURL, nil, 0, answerBytesMin)
+	r, err := c.call(ctx, http.MethodPost, askedOffline, nil, 0, answerBytesMin)
 	if err != nil {
 		return 0, err
 	}
@@ -55,6 +55,7 @@ func (c *Client) postOffline(ctx context.Context) (devices int, _ *UnavailableEr
 
 // reply is a 200.
 type reply struct {
+	from     *node
 	body     []byte
 	isBatch  bool // it is what batches are answered with
 	replayed bool // it was given before
@@ -68,14 +69,25 @@ func (r *reply) verdicts(n int) ([]Verdict, error) {
 	return parseAnswer(r.body, n)
 }
 
-// call makes one request and returns the body of a 200, at most answerBytesMax bytes of it. sequence is sent unless it
-// is 0, which goOn never hands out. Ambiguous in the error is about this request alone.
+// call makes one request to the node that is asked now, and leaves that when it fails.
 func (c *Client) call(
-	ctx context.Context,
-	method, url string,
-	body []byte,
-	sequence uint64,
-	answerBytesMax int,
+	ctx context.Context, method string, what asked, body []byte, sequence uint64, answerBytesMax int,
+) (reply, *UnavailableError) {
+	ctx, cancel := c.withTry(ctx)
+	defer cancel()
+	n := c.nodes.current()
+	r, err := c.callAt(ctx, method, n.urls[what], body, sequence, answerBytesMax)
+	if failed(err) {
+		c.nodes.leave(n)
+	}
+	r.from = n
+	return r, err
+}
+
+// callAt makes one request and returns the body of a 200, at most answerBytesMax bytes of it. sequence is sent unless
+// it is 0, which goOn never hands out. Ambiguous in the error is about this request alone.
+func (c *Client) callAt(
+	ctx context.Context, method, url string, body []byte, sequence uint64, answerBytesMax int,
 ) (reply, *UnavailableError) {
 	var sent atomic.Bool // whether a connection was there to send on
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{

@@ -110,13 +110,13 @@ func (s *sequences) goOn(last uint64) error {
 
 // learn asks meterd for this producer's last sequence and goes on behind it.
 func (c *Client) learn(ctx context.Context) *UnavailableError {
-	r, err := c.call(ctx, http.MethodGet, c.producerURL, nil, 0, answerBytesMin)
+	r, err := c.call(ctx, http.MethodGet, askedProducer, nil, 0, answerBytesMin)
 	var last uint64
 	if err == nil {
 		if last, err = parseProducer(r.body); err != nil {
 			return err
 		}
-	} else if p := (*Problem)(nil); !errors.As(err.Err, &p) || p.Status != http.StatusNotFound || p.Code != codeNotFound {
+	} else if !isNotFound(err) {
 		err.Ambiguous = false // Whatever came of it, it was a question.
 		return err
 	}
@@ -124,6 +124,12 @@ func (c *Client) learn(ctx context.Context) *UnavailableError {
 		return &UnavailableError{Status: http.StatusOK, Err: err}
 	}
 	return nil
+}
+
+// isNotFound reports whether meterd says that it does not know what was asked for.
+func isNotFound(err *UnavailableError) bool {
+	var p *Problem
+	return errors.As(err.Err, &p) && p.Status == http.StatusNotFound && p.Code == codeNotFound
 }
 
 // The codes of refusals that mean more than their status.

@@ -243,7 +243,7 @@ func FuzzStream(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		socket := &deafSocket{}
 		socket.Buffer.Write(b)
-		c := newStreamConn(socket, &Options{HeartbeatTimeout: time.Minute})
+		c := newStreamConn(socket, nil, &Options{HeartbeatTimeout: time.Minute})
 		c.running.Wait()
 		if c.err == nil || errors.Is(c.err, io.ErrNoProgress) {
 			t.Fatalf("it ended with %v", c.err)

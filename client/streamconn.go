@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meterd/meterd/event/websocket"
@@ -23,6 +24,7 @@ import (
 //
 // What is received never waits for what is sent: meterd may stop reading until its answers are read.
 type streamConn struct {
+	node     *node
 	socket   io.ReadWriteCloser
 	silence  *silence
 	writing  chan struct{} // holds a token while somebody writes
@@ -34,6 +36,8 @@ type streamConn struct {
 	pong     chan []byte       // the last ping that is to be answered
 	acks     chan struct{}     // a token a command that was carried out
 	commands chan wire.Command // as many as meterd sends without an ack
+	refused  atomic.Int32      // batches in a row that this node cannot decide now
+	moved    chan struct{}     // closed when another one took its place
 
 	mu          sync.Mutex
 	waiting     map[uint64]*waiter // by sequence: sent, and not answered
@@ -52,8 +56,10 @@ type waiter struct {
 	refusal  *Problem
 }
 
-func newStreamConn(socket io.ReadWriteCloser, o *Options) *streamConn {
+func newStreamConn(socket io.ReadWriteCloser, n *node, o *Options) *streamConn {
 	c := &streamConn{
+		node:     n,
+		moved:    make(chan struct{}),
 		socket:   socket,
 		writing:  make(chan struct{}, 1),
 		welcomed: make(chan struct{}),
@@ -78,13 +84,28 @@ func (c *streamConn) end(err error) {
 	})
 }
 
-func (c *streamConn) hasEnded() bool {
+func (c *streamConn) hasEnded() bool { return isClosed(c.ended) }
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-c.ended:
+	case <-c:
 		return true
 	default:
 		return false
 	}
+}
+
+// idle returns nil when nothing waits for an answer, else what is closed when something may have got one.
+func (c *streamConn) idle() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.waiting) == 0 {
+		return nil
+	}
+	if c.room == nil {
+		c.room = make(chan struct{})
+	}
+	return c.room
 }
 
 // enter waits until another batch may be sent, and notes that it is.
@@ -271,14 +292,7 @@ func (c *streamConn) take(message []byte) error {
 	return nil
 }
 
-func (c *streamConn) hasWelcome() bool {
-	select {
-	case <-c.welcomed:
-		return true
-	default:
-		return false
-	}
-}
+func (c *streamConn) hasWelcome() bool { return isClosed(c.welcomed) }
 
 // setCredit says how much may be in flight; 0 bytes leave those as they are.
 func (c *streamConn) setCredit(batches uint32, bytes uint64) {

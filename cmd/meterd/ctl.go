@@ -53,7 +53,12 @@ list is followed to its end unless --limit says otherwise. Exit code: 0 done, 1 
   meterd ctl logs p1 d1 --from -2h -o ndjson
   meterd ctl usage --account acme --window month --time-zone Asia/Shanghai`
 	c.flags = cmd.PersistentFlags()
-	c.flags.StringVar(&c.url, "url", "http://127.0.0.1:8480", "where the daemon listens")
+	c.flags.StringVar(
+		&c.url,
+		"url",
+		"http://127.0.0.1:8480",
+		"where the daemon listens; of several nodes: with commas between",
+	)
 	c.flags.StringVar(&c.tokenFile, "token-file", "", "file with the token; beats METERD_TOKEN")
 	c.flags.StringVarP(&c.output, "output", "o", asTable, "how to show answers: table, json or ndjson")
 	c.flags.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long to wait for one answer")

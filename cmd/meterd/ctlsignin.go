@@ -28,7 +28,8 @@ func (c *ctl) signInCommand() *cobra.Command {
 			if err := json.Unmarshal(answer, &invitation); err != nil || invitation.Code == "" {
 				return errors.New("the answer holds no code: ask again")
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), signInLink(strings.TrimRight(c.url, "/"), printable(invitation.Code)))
+			first, _, _ := strings.Cut(c.url, ",") // Of several nodes; they sign in alike.
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), signInLink(strings.TrimRight(first, "/"), printable(invitation.Code)))
 			return err
 		})
 }

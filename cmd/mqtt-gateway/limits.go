@@ -41,8 +41,10 @@ const (
 	// askTimeoutClosed and askTimeoutOpen bound the wait of a device for a meterd that does not answer. Failing closed,
 	// what is refused is lost unless its device repeats it, so the wait is longer than a restart of meterd: 10 s with ten
 	// million devices, and up to 2 s until it is noticed. Failing open, what passes is reported later, as exactly, and
-	// no device needs to wait; so it is with last-known.
+	// no device needs to wait; so it is with last-known. askTimeoutNodes is longer than it takes a cluster to find another
+	// owner for a cell, 15 s.
 	askTimeoutClosed = 15 * time.Second
+	askTimeoutNodes  = 25 * time.Second
 	askTimeoutOpen   = 3 * time.Second
 	// spoolBytes is an outage of a quarter of an hour at 1000 events a second, of devices that send one by one.
 	// spoolBytesMin has room for the disconnects of connectionsMax devices, which are kept under any policy.

@@ -37,7 +37,8 @@ func (o *options) flags(fs *pflag.FlagSet) {
 		false,
 		"allow --listen on an address that is not loopback, although passwords are not checked and nothing is encrypted",
 	)
-	fs.StringVar(&o.meterdURL, "meterd-url", "http://127.0.0.1:8480", "`URL` of meterd")
+	fs.StringVar(&o.meterdURL, "meterd-url", "http://127.0.0.1:8480",
+		"`URL` of meterd, or those of several nodes with commas between: the next one is asked when one fails")
 	fs.StringVar(&o.token, "token", "", "bearer `token` for meterd; better given as METERD_GATEWAY_TOKEN or --token-file")
 	fs.StringVar(&o.tokenFile, "token-file", "", "`file` that holds the token")
 	fs.StringVar(
@@ -81,8 +82,9 @@ func (o *options) flags(fs *pflag.FlagSet) {
 		0,
 		fmt.Sprintf(
 			"how long a device waits for meterd before the policy applies; longer than a restart of meterd, a restart goes "+
-				"unnoticed (default %v closed, %v open and last-known)",
+				"unnoticed (default %v closed, %v with several nodes, %v open and last-known)",
 			askTimeoutClosed,
+			askTimeoutNodes,
 			askTimeoutOpen,
 		),
 	)
@@ -158,6 +160,9 @@ func (o *options) clientOptions() client.Options {
 	}
 	if o.transport == "http" {
 		opts.Transport = client.OverHTTP
+	}
+	if strings.Contains(o.meterdURL, ",") {
+		opts.Timeout = askTimeoutNodes
 	}
 	if opts.OnUnavailable, _ = policyOf(o.onUnavailable); opts.OnUnavailable != client.FailClosed {
 		opts.Timeout = askTimeoutOpen

@@ -42,7 +42,7 @@ func TestOptions(t *testing.T) {
 	for want, args := range map[time.Duration][]string{
 		askTimeoutClosed: {}, askTimeoutOpen: {"--on-unavailable", "last-known"}, time.Second: {
 			"--on-unavailable", "open", "--ask-timeout", "1s",
-		},
+		}, askTimeoutNodes: {"--meterd-url", "http://a:1,http://b:1"},
 	} {
 		if o, err := parse(t, nil, args...); err != nil || o.clientOptions().Timeout != want {
 			t.Errorf("%v: %+v, %v, want a device to wait %v", args, o, err, want)

@@ -81,6 +81,12 @@ func (c *connection) SyscallConn() (syscall.RawConn, error) {
 	return described.SyscallConn()
 }
 
+// LeaveUnread has Close read the rest of a request for a while that was answered before its end.
+func (c *connection) LeaveUnread() { c.unread = true }
+
+// CutShort reports whether the client sends nothing more: a chunked body that looks complete may not be.
+func (c *connection) CutShort() bool { return c.ended.Load() }
+
 // yield lets other goroutines run before the next request of c if that request was already read. A client that
 // pipelines requests never blocks in Read, so its goroutine would run until the scheduler preempts it after 10 ms; with
 // a hundred such clients a loop would wait for a second.
@@ -150,5 +156,5 @@ func (c *connection) SetDeadline(t time.Time) error {
 // cutShort reports whether a chunked body ended with its connection and not with its last chunk.
 func cutShort(c net.Conn) bool {
 	watched, ok := c.(*connection)
-	return ok && watched.ended.Load()
+	return ok && watched.CutShort()
 }

@@ -46,6 +46,8 @@ type Options struct {
 	People fasthttp.RequestHandler
 	// AdmissionBytes bounds the memory that requests hold at a time; 1 GiB by default.
 	AdmissionBytes int64
+	// Hop is what nodes of the cluster know each other by; empty: no node forwards to this one.
+	Hop access.Hop
 }
 
 // Validate reports every fault at once.
@@ -70,6 +72,7 @@ type Handler struct {
 	unread    unread
 	calls     sync.Pool // of *call
 	penalties *access.Penalties
+	hop       access.Hop
 }
 
 // NewHandler returns a Handler.
@@ -80,7 +83,7 @@ func NewHandler(o Options) (*Handler, error) {
 	if o.AdmissionBytes == 0 {
 		o.AdmissionBytes = admissionBytesDefault
 	}
-	h := &Handler{engine: o.Engine, people: o.People, penalties: access.NewPenalties(nil)}
+	h := &Handler{engine: o.Engine, people: o.People, penalties: access.NewPenalties(nil), hop: o.Hop}
 	h.admission.most, h.unread.most = o.AdmissionBytes, unreadBytesMax
 	h.streams.closing = make(chan struct{})
 	h.calls.New = func() any { return newCall(h) }
@@ -132,7 +135,7 @@ func refuse(ctx *fasthttp.RequestCtx, p *event.Problem) {
 	if ctx.Request.Header.ContentLength() != 0 {
 		ctx.SetConnectionClose()
 		if c, ok := ctx.Conn().(*connection); ok {
-			c.unread = true
+			c.LeaveUnread()
 		}
 	}
 	writeProblem(&ctx.Response, p)

@@ -64,20 +64,67 @@ func (s *Set) Histogram(name, help string, bounds []float64) *metrics.Prometheus
 }
 
 // Text returns everything in the set and what is known of the process.
-func (s *Set) Text() []byte {
-	s.mu.Lock()
-	families := slices.Clone(s.families)
-	s.mu.Unlock()
-	var text, samples bytes.Buffer
-	for _, f := range families {
-		samples.Reset()
-		if f.samples.WritePrometheus(&samples); samples.Len() > 0 {
-			writeHead(&text, f.name, f.help, f.kind)
-			text.Write(samples.Bytes())
+func (s *Set) Text() []byte { return Text(Part{Set: s}) }
+
+// Part is a set whose samples get one more label; without a name they get none.
+type Part struct {
+	Set          *Set
+	Label, Value string
+}
+
+// Text returns everything in the sets, each family once, and what is known of the process. Sets that have a family in
+// common differ in their label.
+func Text(parts ...Part) []byte {
+	type piece struct {
+		*family
+		part Part
+	}
+	var pieces []piece
+	for _, p := range parts {
+		p.Set.mu.Lock()
+		for _, f := range p.Set.families {
+			pieces = append(pieces, piece{f, p})
 		}
+		p.Set.mu.Unlock()
+	}
+	slices.SortStableFunc(pieces, func(a, b piece) int { return strings.Compare(a.name, b.name) })
+	var text, samples bytes.Buffer
+	written := ""
+	for _, p := range pieces {
+		samples.Reset()
+		if p.samples.WritePrometheus(&samples); samples.Len() == 0 {
+			continue
+		}
+		if p.name != written {
+			writeHead(&text, p.name, p.help, p.kind)
+			written = p.name
+		}
+		writeLabelled(&text, samples.Bytes(), p.part)
 	}
 	writeProcess(&text)
 	return text.Bytes()
+}
+
+// writeLabelled writes samples with the label of their part.
+func writeLabelled(to *bytes.Buffer, samples []byte, part Part) {
+	if part.Label == "" {
+		to.Write(samples)
+		return
+	}
+	for line := range bytes.Lines(samples) {
+		name, rest := line, []byte(nil)
+		if end := bytes.IndexAny(line, "{ "); end >= 0 {
+			name, rest = line[:end], line[end:]
+		}
+		fmt.Fprintf(to, "%s{%s=%q", name, part.Label, part.Value)
+		if labels, has := bytes.CutPrefix(rest, []byte("{")); has {
+			to.WriteByte(',')
+			to.Write(labels)
+			continue
+		}
+		to.WriteByte('}')
+		to.Write(rest)
+	}
 }
 
 func writeHead(b *bytes.Buffer, name, help, kind string) {

@@ -47,6 +47,45 @@ meterd_events_total{type="up",verdict="a \"b\""} 7
 	}
 }
 
+// The sets of several cells make one text, each family once.
+func TestTextOfParts(t *testing.T) {
+	node, a, b := metric.NewSet(), metric.NewSet(), metric.NewSet()
+	node.Gauges("meterd_cells", "Cells that there are.").Func(func() float64 { return 2 })
+	for i, s := range []*metric.Set{a, b} {
+		s.Counters("meterd_events_total", "Events that were decided.").Of("type", "up").Add(i + 1)
+		s.Gauges("meterd_devices", "Devices that are known.").Func(func() float64 { return 1.5 })
+		s.Histogram("meterd_commit_duration_seconds", "How long a commit took.", []float64{1}).Update(0.5)
+	}
+	part := func(s *metric.Set, cell string) metric.Part { return metric.Part{Set: s, Label: "cell", Value: cell} }
+	text := metric.Text(metric.Part{Set: node}, part(a, "0"), part(b, "11"))
+	metrictest.Lint(t, text)
+	const want = `# HELP meterd_cells Cells that there are.
+# TYPE meterd_cells gauge
+meterd_cells 2
+# HELP meterd_commit_duration_seconds How long a commit took.
+# TYPE meterd_commit_duration_seconds histogram
+meterd_commit_duration_seconds_bucket{cell="0",le="1"} 1
+meterd_commit_duration_seconds_bucket{cell="0",le="+Inf"} 1
+meterd_commit_duration_seconds_sum{cell="0"} 0.5
+meterd_commit_duration_seconds_count{cell="0"} 1
+meterd_commit_duration_seconds_bucket{cell="11",le="1"} 1
+meterd_commit_duration_seconds_bucket{cell="11",le="+Inf"} 1
+meterd_commit_duration_seconds_sum{cell="11"} 0.5
+meterd_commit_duration_seconds_count{cell="11"} 1
+# HELP meterd_devices Devices that are known.
+# TYPE meterd_devices gauge
+meterd_devices{cell="0"} 1.5
+meterd_devices{cell="11"} 1.5
+# HELP meterd_events_total Events that were decided.
+# TYPE meterd_events_total counter
+meterd_events_total{cell="0",type="up"} 1
+meterd_events_total{cell="11",type="up"} 2
+`
+	if ours, _, _ := strings.Cut(string(text), "# HELP go_"); ours != want {
+		t.Errorf("got\n%s\nwant\n%s", ours, want)
+	}
+}
+
 // What promtool would complain about cannot be registered.
 func TestBadFamiliesAreBugs(t *testing.T) {
 	const help = "Events that were decided."

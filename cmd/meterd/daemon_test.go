@@ -187,7 +187,8 @@ func (r *run) alive() bool {
 func (d *daemon) awaitReady() error {
 	r := d.run
 	select {
-	case r.address = <-r.ready:
+	case address := <-r.ready:
+		r.address = d.throughRouter(address)
 		return nil
 	case <-r.exited:
 		return fmt.Errorf("the daemon ended (%s) before it was ready:\n%s", r.cmd.ProcessState, r.said())

@@ -93,6 +93,8 @@ type Options struct {
 	Disk    func() Disk
 	Version string // of the daemon, for people
 	Demo    bool   // the daemon shows made-up data
+	// Hop is what nodes of the cluster know each other by; empty: no node forwards to this one.
+	Hop access.Hop
 }
 
 func (o *Options) fill() {

@@ -27,9 +27,15 @@ func (h *Handler) authorize(
 	if problem == nil {
 		return token
 	}
-	if problem.Code == event.Unauthorized && !h.penalties.Hold(ctx.RemoteIP(), nowMs, ctx.Done()) {
+	if problem.Code == event.Unauthorized && !h.penalties.Hold(h.origin(ctx), nowMs, ctx.Done()) {
 		ctx.SetConnectionClose()
 	}
 	writeProblem(ctx, problem)
 	return nil
+}
+
+// origin returns the address of the client, also if a node of the cluster forwards its request.
+func (h *Handler) origin(ctx *fasthttp.RequestCtx) []byte {
+	header := &ctx.Request.Header
+	return h.o.Hop.Origin(ctx.RemoteIP(), header.Peek(access.HeaderHop), header.Peek(access.HeaderClient))
 }

@@ -1,6 +1,9 @@
 package api
 
 import (
+	"log/slog"
+	"sync"
+
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
 
@@ -26,6 +29,14 @@ func (h *Handler) routeOpenAPI(r *router.Router) {
 		r.GET(path, answer)
 		r.HEAD(path, answer)
 	}
+}
+
+// Documents returns what answers /openapi.json and /docs alone: every node of a cluster has them.
+func Documents(logger *slog.Logger) fasthttp.RequestHandler {
+	h := &Handler{openAPI: sync.OnceValues(docs.OpenAPI), logger: logger}
+	r := newRoutes()
+	h.routeOpenAPI(r)
+	return r.Handler
 }
 
 // showOpenAPI answers GET /openapi.json.

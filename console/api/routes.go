@@ -10,11 +10,7 @@ import (
 
 // routes is the table of all calls: path, what the token must allow, method that answers.
 func (h *Handler) routes() *router.Router {
-	r := router.New()
-	// A path is right or it is not: a redirected POST would lose its body with many clients.
-	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
-	r.NotFound, r.MethodNotAllowed, r.GlobalOPTIONS = noSuchPath, wrongMethod, options
-
+	r := newRoutes()
 	get := func(path string, right access.Right, answer func(*call) error) {
 		r.GET(path, h.guard(right, answer))
 		r.HEAD(path, h.guard(right, answer)) // The server leaves the body out.
@@ -111,6 +107,25 @@ func (h *Handler) routes() *router.Router {
 		r.HEAD(path, answer)
 	}
 	return r
+}
+
+// newRoutes returns a table without calls.
+func newRoutes() *router.Router {
+	r := router.New()
+	// A path is right or it is not: a redirected POST would lose its body with many clients.
+	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
+	r.NotFound, r.MethodNotAllowed, r.GlobalOPTIONS = noSuchPath, wrongMethod, options
+	return r
+}
+
+// Calls returns the paths of all calls that there may be, by method: {name} stands for one part of a path.
+func Calls() map[string][]string {
+	type (
+		anyHooks     struct{ Webhooks }
+		anySnapshots struct{ Snapshots }
+	)
+	h := &Handler{webhooks: anyHooks{}, o: Options{Snapshots: anySnapshots{}}}
+	return h.routes().List()
 }
 
 func noSuchPath(ctx *fasthttp.RequestCtx) {

@@ -104,7 +104,7 @@ func (h *Handler) redeemCode(ctx *fasthttp.RequestCtx) error {
 
 // refuseCode refuses what is no good code, late as a wrong token is.
 func (h *Handler) refuseCode(ctx *fasthttp.RequestCtx, nowMs int64) error {
-	if !h.penalties.Hold(ctx.RemoteIP(), nowMs, ctx.Done()) {
+	if !h.penalties.Hold(h.origin(ctx), nowMs, ctx.Done()) {
 		ctx.SetConnectionClose()
 	}
 	return &event.Problem{

@@ -68,7 +68,7 @@ func (h *Handler) download(ctx *fasthttp.RequestCtx) {
 	code, _ := ctx.UserValue("ticket").(string)
 	t, _, ok := h.tickets.redeem(code, nowMs)
 	if !ok || !h.engine.Catalogue().Honors(t.token, nowMs) {
-		if !h.penalties.Hold(ctx.RemoteIP(), nowMs, ctx.Done()) {
+		if !h.penalties.Hold(h.origin(ctx), nowMs, ctx.Done()) {
 			ctx.SetConnectionClose()
 		}
 		writeProblem(ctx, &event.Problem{

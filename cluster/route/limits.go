@@ -1,0 +1,53 @@
+package route
+
+import "time"
+
+const (
+	// linksIdleMax is how many connections to one cell are kept for the next requests: as many as small requests can
+	// keep busy, 20 KiB each.
+	linksIdleMax = 256
+	// linksMax bounds the connections to one cell: as many as its server takes.
+	linksMax = 16 << 10
+	// idleFor is how long a connection is kept. The owner's server closes it after five minutes.
+	idleFor = time.Minute
+	// dialTimeout bounds how long a connection takes, and the handshake of TLS as long again. Nothing was sent by then.
+	dialTimeout = 2 * time.Second
+	// triesMax is how often a request that only reads is tried: at the owner, at the one after it, and once more for a
+	// connection that broke.
+	triesMax = 3
+	// sweepEvery is how often connections are looked at: for owners that are none any more, and for clients that have
+	// gone.
+	sweepEvery = 500 * time.Millisecond
+	// goneAfter is how long a request must have lasted for its client to be looked at: one that closed its side behind a
+	// short question still gets its answer.
+	goneAfter = 5 * time.Second
+
+	// headerBytesMax bounds the header of an answer; a cell's server takes requests of as much.
+	headerBytesMax = 16 << 10
+	// sendBufferBytes is what is gathered before it is sent: a plain request of a gateway, whole.
+	sendBufferBytes = 8 << 10
+	// plainBytesMax is the largest body that a cell's loop may take, with its header. Such requests have connections of
+	// their own: a connection on which anything else came is served slower by the cell from then on.
+	plainBytesMax = 3 << 10
+	// pieceBytes is how much of a body is copied at once.
+	pieceBytes = 32 << 10
+	// answerBytesHeld is the largest answer that is read to its end before it is handed on, so that its connection is
+	// free for the next request.
+	answerBytesHeld = 64 << 10
+
+	// bodyTimeout is how long progressBytes of a request's body may take, as at a daemon alone.
+	bodyTimeout   = time.Minute
+	progressBytes = 1 << 20
+	// takeTimeout is how long an owner may take to read a piece, or a client to take one.
+	takeTimeout = time.Minute
+	// silenceMax is how long an owner may be silent in the middle of an answer: eight of its heartbeats.
+	silenceMax = 2 * time.Minute
+	// tunnelBytes is how much of an event stream is carried at once, in each direction: some dozens of events.
+	tunnelBytes = 4 << 10
+	// tunnelTimeout is how long either end of an event stream may take to read a piece: what an owner gives its clients.
+	tunnelTimeout = 30 * time.Second
+
+	// retryAfterMinSeconds and retryAfterSpreadSeconds make the jittered Retry-After of a 503.
+	retryAfterMinSeconds    = 1
+	retryAfterSpreadSeconds = 4
+)

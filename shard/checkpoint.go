@@ -63,7 +63,9 @@ func (e *Engine) runCheckpoints() {
 			return
 		}
 		e.erasedFromLog()
-		e.endErasures()
+		if !e.follows.Load() {
+			e.endErasures()
+		}
 	}
 }
 
@@ -128,12 +130,29 @@ func (e *Engine) makeCheckpoint() error {
 	return nil
 }
 
+// poolsStill returns what is held while pools are copied. Requests lock their accounts, a Standby the gate.
+func (e *Engine) poolsStill() sync.Locker {
+	if e.follows.Load() {
+		return e.gate.mu.RLocker()
+	}
+	return noLock{}
+}
+
+type noLock struct{}
+
+func (noLock) Lock()   {}
+func (noLock) Unlock() {}
+
 // copyState writes the copy and returns when the newest group that it may reflect is durable.
 func (e *Engine) copyState(w *disk.CheckpointWriter, cat *license.Catalogue) (int64, error) {
-	e.producers.Tidy(e.clock.view())
-	e.repeats.Tidy(e.clock.view())
+	nowMs := e.clock.view()
+	if e.follows.Load() { // Its own clock may be ahead of the owner's, and what it forgets too early it lacks for good.
+		nowMs = e.clock.last.Load()
+	}
+	e.producers.Tidy(nowMs)
+	e.repeats.Tidy(nowMs)
 	var newest *group
-	size, err := e.state.Write(w, cat, func() int64 {
+	size, err := e.state.Write(w, cat, e.poolsStill(), func() int64 {
 		e.gate.mu.RLock()
 		defer e.gate.mu.RUnlock()
 		last := e.clock.last.Load() // First: whoever decides by an earlier time has entered newest or a group before it.
@@ -146,13 +165,14 @@ func (e *Engine) copyState(w *disk.CheckpointWriter, cat *license.Catalogue) (in
 	return size, e.awaitNewest(newest)
 }
 
-// recover brings the state back to what was acknowledged.
-func (e *Engine) recover() error {
+// recover brings the state back to what was acknowledged, and returns what joined it.
+func (e *Engine) recover() (*recovery.Joiner, error) {
 	passed := e.o.Ledger.Position().Seq // Of these groups memory needs no long answers and no OTAs. Open checks it.
 	e.producers.Passed(passed)
-	r, err := e.state.Recover(e.recoveryOptions(passed))
+	j := recovery.NewJoiner(e.state, e.recoveryOptions(passed))
+	r, err := j.Recover()
 	if err != nil {
-		return err
+		return nil, errors.Join(err, j.Close())
 	}
 	e.raiseFloor(passed)
 	e.catalogue.Store(r.Catalogue)
@@ -166,15 +186,19 @@ func (e *Engine) recover() error {
 	}
 	e.sinceRows.Store(int64(r.Rows))
 	e.sinceBytes.Store(r.CheckpointBytes) // Rows alone say whether the replay was too long.
-	e.commands.Start(r.Catalogue.Seq)
 	e.clock = newDecidedClock(e.o.Clock, r.LastMs)
-	e.producers.Restored(r.LastMs)
-	if err := e.count(r.Catalogue); err != nil {
-		return err
-	}
 	e.logger.Info("state recovered", "devices", e.table.Len(), "groups_replayed", r.Last-r.Begin, "rows_replayed", r.Rows,
 		"checkpoint_seconds", r.Loading.Seconds(), "replay_seconds", r.Replaying.Seconds())
-	return nil
+	return j, nil
+}
+
+// begin makes the state that was joined ready for decisions. Nobody is inside the gate.
+func (e *Engine) begin() error {
+	e.commands.Start(e.catalogue.Load().Seq)
+	e.clock.confirm()
+	e.producers.Restored(e.clock.last.Load())
+	e.count()
+	return e.grow(0) // Room for the first batch.
 }
 
 func (e *Engine) recoveryOptions(ledgerSeq uint64) recovery.Options {
@@ -182,32 +206,6 @@ func (e *Engine) recoveryOptions(ledgerSeq uint64) recovery.Options {
 		Log: e.o.Log, Checkpoints: e.o.Checkpoints, Compressor: e.compress, Region: e.o.Region, Retention: e.o.Retention,
 		Lanes: e.o.Lanes, LedgerSeq: ledgerSeq,
 	}
-}
-
-// count counts active and online devices anew, finds the days of each product that are not closed, and gives the table
-// room for the first batch.
-func (e *Engine) count(cat *license.Catalogue) error {
-	for s := range shards {
-		for slot := range e.table.Slots(s) {
-			p := cat.ProductByID(slot.Product())
-			if p == nil {
-				continue
-			}
-			if slot.License().State() == counters.LicenseActive {
-				p.State.Active.Add(1)
-			}
-			if slot.Session().Online() {
-				p.State.Online.Add(1)
-			}
-			if w := slot.Message(); w.Used() > 0 {
-				p.State.Days.Recover(w.Day())
-			}
-			if w := slot.Denied(); w.Denied() > 0 {
-				p.State.Days.Recover(w.Day())
-			}
-		}
-	}
-	return e.grow(0)
 }
 
 // refuseStart adds to an error of recovery what to do if memory was what it lacked.

@@ -94,6 +94,9 @@ func (d *decidedClock) seal() int64 {
 	}
 }
 
+// reach notes a decided time of another engine.
+func (d *decidedClock) reach(ms int64) { d.last.Store(max(d.last.Load(), ms)) }
+
 // view returns the time for looking: never before the last decision; during a leap what the monotonic clock says.
 func (d *decidedClock) view() int64 {
 	wall, running := d.clock.Now()

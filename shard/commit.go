@@ -186,7 +186,7 @@ func (e *Engine) commit(g *group) {
 	began := time.Now()
 	stored := commitlog.Group{Seq: g.seq, FirstMs: g.firstMs, LastMs: g.lastMs, Head: g.head, Chunks: g.chunks}
 	g.head, g.chunks = nil, nil // The group may be remembered for long, its records must not.
-	if err := e.o.Log.Append(&stored); err != nil {
+	if err := e.appends.Append(&stored); err != nil {
 		e.fail(fmt.Errorf("commit group %d: %w", g.seq, err))
 		g.err = ErrStopped
 		return

@@ -15,6 +15,9 @@
 //
 // Check decides a batch as Submit would, on copies of what it looks at (ground.go, check.go), and leaves nothing.
 //
+// A Standby is an engine that decides nothing: it joins the groups that another node appends, keeps its views warm, and
+// can be promoted between any two groups (standby.go).
+//
 // Cut gives the whole state as of one group, and the ledger at it, beside all of that: what a sealed snapshot is made
 // of. It costs requests what a checkpoint costs.
 //

@@ -24,11 +24,14 @@ import (
 	"github.com/meterd/meterd/shard/views"
 )
 
+// appender takes the groups.
+type appender interface{ Append(*commitlog.Group) error }
+
 // Log is the commit log. The engine calls it through this interface alone; its types are those of retention/log. One
 // goroutine appends; what Append returned nil for is durable, and of its group's memory nothing is kept. Reading
 // copies: nothing of the log is held when a method has returned.
 type Log interface {
-	Append(*commitlog.Group) error
+	appender
 	Replay(from uint64, fn func(*commitlog.Group) error) error
 	First() uint64
 	Last() (seq uint64, lastMs int64, chain commitlog.Chain)
@@ -168,6 +171,7 @@ var (
 // Engine decides and counts. All methods are safe for concurrent use.
 type Engine struct {
 	o         Options
+	appends   appender
 	logger    *slog.Logger
 	table     *counters.Table
 	gate      *gate
@@ -214,6 +218,7 @@ type Engine struct {
 	// whether the word is in the log.
 	replaced func()
 
+	follows atomic.Bool   // it is a Standby's: groups come from the log, and nothing is decided
 	closed  atomic.Bool   // no request enters the gate any more
 	stop    chan struct{} // closed by Close
 	failed  chan struct{} // closed at the first failure
@@ -227,31 +232,53 @@ func Open(o Options) (*Engine, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	o.fill()
-	e, err := newEngine(o)
+	e, j, err := recovered(o)
 	if err != nil {
-		return nil, refuseStart(err)
+		return nil, err
 	}
-	if err := e.recover(); err != nil {
-		return nil, errors.Join(refuseStart(err), e.table.Close())
+	err = j.Close()
+	if err == nil {
+		err = refuseStart(e.begin())
 	}
-	_, lastMs, _ := o.Log.Last()
-	e.views, err = views.Open(views.Options{
-		Views: append(slices.Clone(o.Views), o.Ledger), Short: o.Guard.Low, Full: o.Guard.Exhausted, Source: logSource{e},
-		LastMs: lastMs, Devices: e.table, Catalogue: e.catalogue.Load(), AcceptGap: o.AcceptViewGap, Logger: o.Logger,
-		Moved: e.viewMoved,
-	})
+	if err == nil {
+		err = e.openViews()
+	}
 	if err != nil {
 		return nil, errors.Join(err, e.table.Close())
 	}
+	e.wg.Go(e.runCheckpoints)
 	e.start()
 	return e, nil
+}
+
+// recovered returns an engine that does not run, with the state as its log left it, and what joined that.
+func recovered(o Options) (*Engine, *recovery.Joiner, error) {
+	o.fill()
+	e, err := newEngine(o)
+	if err != nil {
+		return nil, nil, refuseStart(err)
+	}
+	j, err := e.recover()
+	if err != nil {
+		return nil, nil, errors.Join(refuseStart(err), e.table.Close())
+	}
+	return e, j, nil
+}
+
+func (e *Engine) openViews() (err error) {
+	_, lastMs, _ := e.o.Log.Last()
+	e.views, err = views.Open(views.Options{
+		Views: append(slices.Clone(e.o.Views), e.o.Ledger), Short: e.o.Guard.Low, Full: e.o.Guard.Exhausted,
+		Source: logSource{e.o.Log, e.compress}, LastMs: lastMs, Devices: e.table, Catalogue: e.catalogue.Load(),
+		AcceptGap: e.o.AcceptViewGap, Logger: e.o.Logger, Moved: e.viewMoved,
+	})
+	return err
 }
 
 // newEngine returns an engine that has decided nothing and does not run.
 func newEngine(o Options) (*Engine, error) {
 	e := &Engine{
-		o: o, logger: o.Logger, gate: newGate(o.Lanes), producers: claims.New(o.claims), admin: newAdminQueue(),
+		o: o, logger: o.Logger, appends: o.Log, gate: newGate(o.Lanes), producers: claims.New(o.claims), admin: newAdminQueue(),
 		commits: make(chan *group), idle: make(chan struct{}, 1),
 		stop: make(chan struct{}), failed: make(chan struct{}),
 	}
@@ -285,7 +312,7 @@ func (e *Engine) viewMoved(v views.View, seq uint64) {
 }
 
 func (e *Engine) start() {
-	for _, run := range []func(){e.runSealer, e.runCommitter, e.runSweeps, e.runCheckpoints, e.runExpiry, e.runDays} {
+	for _, run := range []func(){e.runSealer, e.runCommitter, e.runSweeps, e.runExpiry, e.runDays} {
 		e.wg.Go(run)
 	}
 }

@@ -67,27 +67,30 @@ func (e *Engine) raiseFloor(passed uint64) {
 }
 
 // logSource is the log as views read it when memory no longer has what they lack.
-type logSource struct{ e *Engine }
+type logSource struct {
+	log     Log
+	inflate *record.Compressor
+}
 
 // First implements views.Source.
-func (s logSource) First() uint64 { return s.e.o.Log.First() }
+func (s logSource) First() uint64 { return s.log.First() }
 
 // Last implements views.Source.
 func (s logSource) Last() views.Position {
-	seq, _, chain := s.e.o.Log.Last()
+	seq, _, chain := s.log.Last()
 	return views.Position{Seq: seq, Chain: chain}
 }
 
 // ChainOf implements views.Source.
 func (s logSource) ChainOf(seq uint64) (views.Position, error) {
-	chain, err := s.e.o.Log.ChainOf(seq)
+	chain, err := s.log.ChainOf(seq)
 	return views.Position{Seq: seq, Chain: chain}, err
 }
 
 // Read implements views.Source.
 func (s logSource) Read(after uint64, bytesMax int) ([]*views.Group, error) {
 	var block commitlog.Block
-	if err := s.e.o.Log.ReadForward(context.Background(), after, 0, math.MaxInt64, bytesMax, &block); err != nil {
+	if err := s.log.ReadForward(context.Background(), after, 0, math.MaxInt64, bytesMax, &block); err != nil {
 		return nil, err
 	}
 	groups := make([]*views.Group, 0, len(block.Groups))
@@ -112,7 +115,7 @@ func (s logSource) group(g *commitlog.Group, raw *[]byte) (*views.Group, error) 
 		Position: views.Position{Seq: g.Seq, Chain: g.Chain}, FirstMs: g.FirstMs, LastMs: g.LastMs, Head: head,
 	}
 	for _, stored := range g.Chunks {
-		if *raw, err = s.e.compress.Decompress((*raw)[:0], stored); err != nil {
+		if *raw, err = s.inflate.Decompress((*raw)[:0], stored); err != nil {
 			return nil, err
 		}
 		c, err := record.Open(*raw)

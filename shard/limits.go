@@ -74,6 +74,8 @@ const (
 	// checkpointRowsMax makes a checkpoint due: replaying more takes longer than five seconds. Joining a row among ten
 	// million devices takes 70 to 90 ns of a core, decoding it 15, and several cores share both: 17 M rows a second.
 	checkpointRowsMax = 85_000_000
+	// ledgerWait is how long a standby that has no memory for what its ledger lacks rests before it looks again.
+	ledgerWait = 100 * time.Millisecond
 	// cutMax bounds how long a cut holds the log and a checkpoint: ten million devices take half a minute.
 	cutMax = 10 * time.Minute
 	// leapMax is how far the wall clock may run ahead of the monotonic one before ingest stops (R12).

@@ -13,10 +13,11 @@ type longAnswer struct {
 
 // longAnswers knows which long answers the ledger does not have yet. The bytes lie with their producers.
 type longAnswers struct {
-	bytes  atomic.Int64 // of what is in the queue, and reserved
-	mu     sync.Mutex
-	passed uint64    // the ledger has the answers of the groups up to it
-	queue  []longRef // groups never fall
+	bytesMax int64
+	bytes    atomic.Int64 // of what is in the queue, and reserved
+	mu       sync.Mutex
+	passed   uint64    // the ledger has the answers of the groups up to it
+	queue    []longRef // groups never fall
 }
 
 type longRef struct {
@@ -29,7 +30,7 @@ type longRef struct {
 // reserve makes room for a long answer of at most n bytes, and returns the number of bytes to give back.
 func (l *longAnswers) reserve(n int) (reserved int64, ok bool) {
 	reserved = int64(n + longOverheadBytes)
-	if l.bytes.Add(reserved) > longBytesMax {
+	if l.bytes.Add(reserved) > l.bytesMax {
 		l.bytes.Add(-reserved)
 		return 0, false
 	}
@@ -64,6 +65,9 @@ func (l *longAnswers) take(passed uint64) []longRef {
 	}
 	return taken
 }
+
+// LongIsFull reports whether there is no room for another long answer. What recovery reads has room all the same.
+func (ps *Producers) LongIsFull() bool { return ps.long.bytes.Load() >= ps.long.bytesMax }
 
 // LongBytes returns how many bytes of long answers wait for the ledger.
 func (ps *Producers) LongBytes() int64 { return ps.long.bytes.Load() }

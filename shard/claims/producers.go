@@ -17,6 +17,7 @@ type Options struct {
 	OrdinalMax  uint32 // the largest ordinal
 	OrdinalsLow uint32 // a sweep is due when fewer are left
 	MemoryBytes int64  // of what is remembered of sequences
+	LongBytes   int64  // of long answers that wait for the ledger
 }
 
 func (o *Options) fill() {
@@ -28,6 +29,9 @@ func (o *Options) fill() {
 	}
 	if o.MemoryBytes == 0 {
 		o.MemoryBytes = memoryBytesMax
+	}
+	if o.LongBytes == 0 {
+		o.LongBytes = longBytesMax
 	}
 }
 
@@ -58,7 +62,9 @@ type account struct {
 // New returns Producers without any.
 func New(o Options) *Producers {
 	o.fill()
-	return &Producers{o: o, accounts: map[uint32]*account{}, byOrdinal: []*Producer{nil}}
+	return &Producers{
+		o: o, long: longAnswers{bytesMax: o.LongBytes}, accounts: map[uint32]*account{}, byOrdinal: []*Producer{nil},
+	}
 }
 
 // Producer is a gateway as its requests name it. Its exported fields never change.
@@ -70,7 +76,7 @@ type Producer struct {
 	all       *Producers
 	seenMs    atomic.Int64 // of its last request, Unix milliseconds
 	notedMs   atomic.Int64 // when the log was last told of one
-	graceMs   int64        // until then it may have sent requests that the log was not told of
+	graceMs   atomic.Int64 // until then it may have sent requests that the log was not told of
 	forgotten atomic.Bool
 	memory
 }
@@ -166,7 +172,7 @@ func (p *Producer) see(nowMs int64) {
 func (p *Producer) SeenMs() int64 { return p.seenMs.Load() }
 
 // sinceMs returns since when p is idle.
-func (p *Producer) sinceMs() int64 { return max(p.seenMs.Load(), p.graceMs) }
+func (p *Producer) sinceMs() int64 { return max(p.seenMs.Load(), p.graceMs.Load()) }
 
 // idlest returns who was idle for longest, nil if that is not long enough.
 func (a *account) idlest(nowMs int64) (idlest *Producer) {

@@ -91,7 +91,7 @@ func (p *Producer) restore(seq uint64, c remembered, keep func(i int)) {
 // not written down, so that it does not add up from start to start.
 func (ps *Producers) Restored(lastMs int64) {
 	_ = ps.Each(func(p *Producer) error {
-		p.graceMs = min(p.seenMs.Load()+notedEvery.Milliseconds(), lastMs)
+		p.graceMs.Store(min(p.seenMs.Load()+notedEvery.Milliseconds(), lastMs))
 		return nil
 	})
 }

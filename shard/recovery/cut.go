@@ -114,9 +114,9 @@ func (c *Cut) replay(ctx context.Context, words shardRange, join func(*decoded) 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		last = d.seq
+		last = d.Seq
 		if err := errors.Join(d.err, join(d)); err != nil {
-			return fmt.Errorf("group %d: %w", d.seq, err)
+			return fmt.Errorf("group %d: %w", d.Seq, err)
 		}
 		return nil
 	})

@@ -15,15 +15,15 @@ type restJoiner struct {
 }
 
 func (r restJoiner) join(d *decoded) error {
-	for i := range d.head.Totals {
-		r.j.s.Totals.Join(&d.head.Totals[i])
+	for i := range d.Head.Totals {
+		r.j.s.Totals.Join(&d.Head.Totals[i])
 	}
-	for i := range d.chunks {
-		if err := d.chunks[i].Effects(r); err != nil {
+	for i := range d.Chunks {
+		if err := d.Chunks[i].Effects(r); err != nil {
 			return err
 		}
 	}
-	r.j.lastMs = max(r.j.lastMs, d.lastMs)
+	r.j.lastMs = max(r.j.lastMs, d.LastMs)
 	return r.j.joinChanges(d)
 }
 
@@ -50,13 +50,13 @@ type deviceJoiner struct {
 }
 
 func (t deviceJoiner) join(d *decoded) error {
-	for i := range d.chunks {
-		if err := d.chunks[i].Bindings(t); err != nil {
+	for i := range d.Chunks {
+		if err := d.Chunks[i].Bindings(t); err != nil {
 			return err
 		}
 	}
-	for i := range d.chunks {
-		if err := d.chunks[i].Effects(t); err != nil {
+	for i := range d.Chunks {
+		if err := d.Chunks[i].Effects(t); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,9 @@
 //
 //	start:  checkpoint ─► State ─► log from B + 1: decode ─► join, in order ─► State as it was acknowledged
 //
+// A joiner goes on with Follow while another node appends to the log: between two groups the state is that of the group
+// before, and may be looked at.
+//
 // A Cut joins in the same way beside an engine that goes on, a range of shards at a time: the state as of one group.
 //
 // Steps of joining one group: the bindings of all its chunks, what is forgotten, then words and effects, then its

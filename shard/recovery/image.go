@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"encoding/binary"
+	"sync"
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
@@ -31,11 +32,16 @@ const metaBytes = 8 * 4
 // Write copies the state into a checkpoint, section by section, while events go on, and returns how many bytes that
 // were. cat is the catalogue as it stood after the group that was sealed last when copying began. What is copied may
 // reflect later groups; when all else is copied last is called, which returns the last decided time, Unix milliseconds,
-// and notes the newest group: the caller waits until that is durable.
-func (s *State) Write(to *disk.CheckpointWriter, cat *license.Catalogue, last func() int64) (int64, error) {
+// and notes the newest group: the caller waits until that is durable. still is held while pools are copied.
+func (s *State) Write(
+	to *disk.CheckpointWriter, cat *license.Catalogue, still sync.Locker, last func() int64,
+) (int64, error) {
 	w := sectionWriter{w: to}
 	w.catalogue(cat)
-	for piece := range pieces(appendPools(nil, cat), disk.SectionBytesMax/poolBytes*poolBytes) {
+	still.Lock()
+	pools := appendPools(nil, cat)
+	still.Unlock()
+	for piece := range pieces(pools, disk.SectionBytesMax/poolBytes*poolBytes) {
 		w.put(sectionPools, piece)
 	}
 	for piece := range pieces(appendDays(nil, cat), disk.SectionBytesMax/dayBytes*dayBytes) {

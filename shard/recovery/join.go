@@ -6,6 +6,7 @@ import (
 
 	"github.com/meterd/meterd/counters"
 	"github.com/meterd/meterd/license"
+	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard/record"
 )
 
@@ -19,9 +20,11 @@ type Joiner struct {
 	index  *counters.Index
 	shares []joinShare
 	begin  uint64 // the checkpoint reflects all groups up to this one
-	seq    uint64 // the group being joined; within a checkpoint, the last one that it may reflect
+	seq    uint64 // the last group that was joined, or is being; within a checkpoint, the last that it may reflect
 	rows   uint64
 	lastMs int64
+	ahead  []*decoded      // Follow's
+	block  commitlog.Block // Follow's
 
 	checkpointBytes int64
 }

@@ -16,25 +16,28 @@ import (
 // by several goroutines, each its share of the shards.
 
 // replayAhead is how many decoded groups wait for being joined; each is at most some ten thousand rows, or one huge
-// batch.
-const replayAhead = 8
+// batch. followAhead is that of a joiner that follows the log, which keeps their memory.
+const (
+	replayAhead = 8
+	followAhead = 2
+)
 
 // joinShareMin is how many words a goroutine that joins is worth.
 const joinShareMin = 2048
 
 // decoded is a group, ready to be joined. It is used again.
 type decoded struct {
-	seq      uint64
-	lastMs   int64
-	head     record.Head
+	Group
+	stored   []byte // what Head points into
 	raw      [][]byte
-	chunks   []record.Chunk
 	ordinals []counters.Ordinal
 	words    []joinWord // one for each ordinal
 	messages record.Messages
-	rows     int
 	err      error
 }
+
+// joinWordBytes is the size of a joinWord and its ordinal.
+const joinWordBytes = 3 * 8
 
 // joinWord is what one row says about its device.
 type joinWord struct {
@@ -64,24 +67,46 @@ func (j *Joiner) replay(from uint64) error {
 // replay calls join for every group of the log from from on up to to, in order, with the words of the devices of some
 // shards.
 func replay(o *Options, from, to uint64, words shardRange, join func(*decoded) error) error {
-	full, free := make(chan *decoded, replayAhead), make(chan *decoded, replayAhead)
-	for range replayAhead {
-		free <- &decoded{}
+	return pipeline(newAhead(replayAhead), o.Compressor, words, func(fn func(*commitlog.Group) error) error {
+		return o.Log.Replay(from, func(g *commitlog.Group) error {
+			if g.Seq > to {
+				return errJoinStopped
+			}
+			return fn(g)
+		})
+	}, join)
+}
+
+// newAhead returns the memory of a pipeline.
+func newAhead(groups int) []*decoded {
+	ahead := make([]*decoded, groups)
+	for i := range ahead {
+		ahead[i] = &decoded{}
+	}
+	return ahead
+}
+
+// pipeline decodes the groups that read gives, each valid until fn returns, and calls join for them, in order. ahead is
+// used until it returns.
+func pipeline(
+	ahead []*decoded, c *record.Compressor, words shardRange, read func(fn func(*commitlog.Group) error) error,
+	join func(*decoded) error,
+) error {
+	full, free := make(chan *decoded, len(ahead)), make(chan *decoded, len(ahead))
+	for _, d := range ahead {
+		free <- d
 	}
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		defer close(full)
-		done <- o.Log.Replay(from, func(g *commitlog.Group) error {
-			if g.Seq > to {
-				return errJoinStopped
-			}
+		done <- read(func(g *commitlog.Group) error {
 			var d *decoded
 			select {
 			case d = <-free:
 			case <-stop:
 				return errJoinStopped
 			}
-			d.err = d.decode(o.Compressor, g, words)
+			d.err = d.decode(c, g, words)
 			full <- d // There is room: no more of them exist.
 			return nil
 		})
@@ -120,15 +145,19 @@ func (j *Joiner) Join(g *commitlog.Group) error {
 
 // decode reads everything of g that joining needs, and the words of the devices of some shards. Nothing of g is kept.
 func (d *decoded) decode(c *record.Compressor, g *commitlog.Group, words shardRange) (err error) {
-	d.seq, d.lastMs, d.rows = g.Seq, g.LastMs, 0
-	d.chunks, d.ordinals, d.words = d.chunks[:0], d.ordinals[:0], d.words[:0]
-	if d.head, err = record.DecodeHead(g.Head); err != nil {
+	d.Group = Group{
+		Seq: g.Seq, FirstMs: g.FirstMs, LastMs: g.LastMs, Chain: g.Chain, Chunks: d.Chunks[:0], Bytes: len(g.Head),
+	}
+	d.ordinals, d.words = d.ordinals[:0], d.words[:0]
+	d.stored = append(d.stored[:0], g.Head...)
+	if d.Head, err = record.DecodeHead(d.stored); err != nil {
 		return err
 	}
 	for len(d.raw) < len(g.Chunks) {
 		d.raw = append(d.raw, nil)
 	}
 	for i, stored := range g.Chunks {
+		d.Bytes += len(stored)
 		if d.raw[i], err = c.Decompress(d.raw[i][:0], stored); err != nil {
 			return err
 		}
@@ -136,7 +165,7 @@ func (d *decoded) decode(c *record.Compressor, g *commitlog.Group, words shardRa
 		if err != nil {
 			return err
 		}
-		d.chunks = append(d.chunks, chunk)
+		d.Chunks = append(d.Chunks, chunk)
 		if words.first == words.end {
 			continue
 		}
@@ -171,7 +200,7 @@ func (d *decoded) scan(c *record.Chunk) error {
 	s := c.Scan()
 	for s.Next() {
 		r := &s.Row
-		d.rows++
+		d.Rows++
 		if r.Named {
 			continue
 		}
@@ -209,7 +238,7 @@ func (d *decoded) run(r *record.MessageRun) error {
 		d.ordinals = append(d.ordinals, counters.Ordinal(ordinal))
 		d.words = append(d.words, newJoinWord(record.WordMessages, uint64(counters.NewMessageWord(r.Day, up, down)), seenS))
 	}
-	d.rows += len(r.Ordinals)
+	d.Rows += len(r.Ordinals)
 	return nil
 }
 
@@ -230,12 +259,12 @@ func seenSecond(ms int64) uint64 {
 
 // join joins one group: the bindings of all its chunks, then words and effects, then its administrative changes.
 func (j *Joiner) join(d *decoded) error {
-	j.seq = d.seq
+	j.seq = d.Seq
 	if err := j.joinContent(d); err != nil {
-		return fmt.Errorf("group %d: %w", d.seq, err)
+		return fmt.Errorf("group %d: %w", d.Seq, err)
 	}
-	j.lastMs = max(j.lastMs, d.lastMs)
-	j.rows += uint64(d.rows)
+	j.lastMs = max(j.lastMs, d.LastMs)
+	j.rows += uint64(d.Rows)
 	return nil
 }
 
@@ -243,16 +272,16 @@ func (j *Joiner) joinContent(d *decoded) error {
 	if d.err != nil {
 		return d.err
 	}
-	j.seq = d.seq
-	j.serial(d.head.SerialLast)
-	for i := range d.head.Totals {
-		j.s.Totals.Join(&d.head.Totals[i])
+	j.seq = d.Seq
+	j.serial(d.Head.SerialLast)
+	for i := range d.Head.Totals {
+		j.s.Totals.Join(&d.Head.Totals[i])
 	}
-	if err := j.Bindings(d.chunks); err != nil {
+	if err := j.Bindings(d.Chunks); err != nil {
 		return err
 	}
-	for i := range d.chunks {
-		if err := d.chunks[i].Effects(j); err != nil {
+	for i := range d.Chunks {
+		if err := d.Chunks[i].Effects(j); err != nil {
 			return err
 		}
 	}
@@ -263,7 +292,7 @@ func (j *Joiner) joinContent(d *decoded) error {
 }
 
 func (j *Joiner) joinChanges(d *decoded) error {
-	for _, change := range d.head.Changes {
+	for _, change := range d.Head.Changes {
 		if err := j.Change(change); err != nil {
 			return err
 		}

@@ -64,6 +64,29 @@ func messageGroup(
 	return commitlog.Group{Head: head.Append(nil), Chunks: [][]byte{j.o.Compressor.Compress(nil, builder.Finish(nil))}}
 }
 
+// TestNothingOfAGroupIsKept: the log uses a group's memory again while what was decoded of it waits for being joined.
+func TestNothingOfAGroupIsKept(t *testing.T) {
+	j, _ := fullTable(t, 1)
+	var b record.Builder
+	b.BeginBatch(1_800_000_000_000, 0)
+	b.Stranger(event.Up, event.NotActivated, 1, []byte("d"), 1)
+	head := record.Head{Changes: [][]byte{[]byte("a change")}}
+	g := commitlog.Group{Seq: 1, Head: head.Append(nil), Chunks: [][]byte{j.o.Compressor.Compress(nil, b.Finish(nil))}}
+	var d decoded
+	if err := d.decode(j.o.Compressor, &g, allShards()); err != nil {
+		t.Fatal(err)
+	}
+	clear(g.Head)
+	clear(g.Chunks[0])
+	if got := string(d.Head.Changes[0]); got != "a change" {
+		t.Errorf("the change is %q", got)
+	}
+	rows := d.Chunks[0].Scan()
+	if !rows.Next() || string(rows.Row.Name) != "d" || d.Rows != 1 {
+		t.Errorf("the row is %+v of %d", rows.Row, d.Rows)
+	}
+}
+
 // A large group is joined by several goroutines: every device ends with its largest word, and an unknown one is still
 // refused.
 func TestLargeGroupIsJoinedByMany(t *testing.T) {

@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,7 @@ func New(table *counters.Table, producers *claims.Producers, kept *commands.Comm
 // Log is what recovery reads of the commit log.
 type Log interface {
 	Replay(from uint64, fn func(*commitlog.Group) error) error
+	ReadForward(ctx context.Context, after uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block) error
 	Last() (seq uint64, lastMs int64, chain commitlog.Chain)
 }
 
@@ -70,15 +72,15 @@ type Recovered struct {
 	Replaying       time.Duration
 }
 
-// Recover joins the newest checkpoint and the log behind it into an empty state.
-func (s *State) Recover(o Options) (r Recovered, err error) {
-	j := NewJoiner(s, o)
+// Recover joins the newest checkpoint and the log behind it into an empty state. Follow goes on from there, and Close
+// ends it.
+func (j *Joiner) Recover() (r Recovered, err error) {
 	began := time.Now()
 	begin, end, err := j.checkpoint()
 	if err != nil {
 		return r, err
 	}
-	last, lastMs, _ := o.Log.Last()
+	last, lastMs, _ := j.o.Log.Last()
 	if last < end {
 		return r, fmt.Errorf("the log ends at group %d, but the checkpoint reflects group %d: the log lost its tail; "+
 			"restore the data directory from a backup", last, end)
@@ -87,8 +89,9 @@ func (s *State) Recover(o Options) (r Recovered, err error) {
 	if err := j.replay(begin + 1); err != nil {
 		return r, fmt.Errorf("replay the log: %w", err)
 	}
+	j.seq, j.lastMs = max(j.seq, last), max(j.lastMs, lastMs)
 	return Recovered{
-		Catalogue: j.cat, Begin: begin, Last: last, LastMs: max(lastMs, j.lastMs), Rows: j.rows,
+		Catalogue: j.cat, Begin: begin, Last: last, LastMs: j.lastMs, Rows: j.rows,
 		CheckpointBytes: j.checkpointBytes, Loading: loaded.Sub(began), Replaying: time.Since(loaded),
-	}, j.Close()
+	}, nil
 }

@@ -67,6 +67,7 @@ func addressOf(address string) (host string, port int, err error) {
 // Server is a running server and this process's connections to it.
 type Server struct {
 	server       *server.Server
+	logger       *slog.Logger
 	conn, system *nats.Conn
 }
 
@@ -76,7 +77,8 @@ const (
 	loopback   = "127.0.0.1"
 )
 
-// Start starts a server and returns when its JetStream answers, which in a cluster takes a majority of its servers.
+// Start starts a server and returns when its JetStream answers, which in a cluster takes a majority of its servers. It
+// waits for them until ctx ends: one that gave up would be missing in the majority.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -93,9 +95,9 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the NATS server of node %q: %w", o.Node, err)
 	}
-	ns.SetLoggerV2(logger{o.Logger}, false, false, false)
+	ns.SetLoggerV2(newLines(o.Logger), false, false, false)
 	ns.Start()
-	s := &Server{server: ns}
+	s := &Server{server: ns, logger: o.Logger}
 	if err := s.connect(ctx, password); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("start the NATS server of node %q: %w", o.Node, err)
@@ -163,8 +165,6 @@ func (o Options) serverName() (string, error) {
 
 // connect makes the connections within the process and waits for JetStream.
 func (s *Server) connect(ctx context.Context, password string) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, readyMax)
-	defer cancel()
 	if !s.server.ReadyForConnections(readyMax) {
 		return errors.New("it takes no connections: look at the lines of its log above")
 	}
@@ -186,8 +186,9 @@ func (s *Server) awaitJetStream(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
 	}
-	tick := time.NewTicker(readyEvery)
+	tick, tell := time.NewTicker(readyEvery), time.NewTicker(tellEvery)
 	defer tick.Stop()
+	defer tell.Stop()
 	for {
 		ask, stop := context.WithTimeout(ctx, askMax)
 		_, err := js.AccountInfo(ask)
@@ -197,8 +198,10 @@ func (s *Server) awaitJetStream(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
+		case <-tell.C:
+			s.logger.Warn("JetStream does not answer: are a majority of the servers of the cluster running?", "error", err)
 		case <-ctx.Done():
-			return fmt.Errorf("JetStream does not answer; are a majority of the servers of the cluster running? %w", err)
+			return fmt.Errorf("JetStream does not answer: %w", ctx.Err())
 		}
 	}
 }
@@ -223,17 +226,3 @@ func (s *Server) Close() {
 	s.server.Shutdown()
 	s.server.WaitForShutdown()
 }
-
-// logger gives the server's lines to slog. The server formats them itself; its notices are too many for our level info.
-type logger struct{ to *slog.Logger }
-
-func (l logger) say(level slog.Level, format string, v []any) {
-	l.to.Log(context.Background(), level, "the NATS server says", "line", fmt.Sprintf(format, v...))
-}
-
-func (l logger) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
-func (l logger) Warnf(format string, v ...any)   { l.say(slog.LevelWarn, format, v) }
-func (l logger) Fatalf(format string, v ...any)  { l.say(slog.LevelError, format, v) }
-func (l logger) Errorf(format string, v ...any)  { l.say(slog.LevelError, format, v) }
-func (l logger) Debugf(string, ...any)           {}
-func (l logger) Tracef(string, ...any)           {}

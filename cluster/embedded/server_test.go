@@ -1,8 +1,11 @@
 package embedded
 
 import (
+	"bytes"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A server keeps its name for as long as its directory, and no longer.
@@ -33,5 +36,22 @@ func TestOptions(t *testing.T) {
 		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, not %q", o, err, want)
 		}
+	}
+}
+
+// A line that comes all the time is said once in a while, with how many were left out.
+func TestLines(t *testing.T) {
+	var out bytes.Buffer
+	l := newLines(slog.New(slog.NewTextHandler(&out, nil)))
+	l.Noticef("a notice")
+	for i := range 5 {
+		l.Errorf("route %d is down", i)
+	}
+	l.Warnf("something else")
+	if got := strings.Count(out.String(), "\n"); got != 2 || !strings.Contains(out.String(), "route 0") {
+		t.Fatalf("%d lines:\n%s", got, &out)
+	}
+	if leftOut, again := l.again("route %d is down", time.Now().Add(linesEvery)); again || leftOut != 4 {
+		t.Fatal(leftOut, again)
 	}
 }

@@ -29,6 +29,11 @@
 // replica that leads, before it counts as damage. The reader proves each message, each group and the hash chain, and
 // drops parts without a head when the next epoch begins.
 //
+// # Handing over
+//
+// Yield is the last message of an epoch and names who shall begin the next one. It decides nothing: who begins is
+// whoever's epoch is stored first, as ever. It saves the named node from waiting for silence.
+//
 // Promises:
 //
 //   - When Append returns nil the group is stored as the stream promises, and synced here. After any error of it

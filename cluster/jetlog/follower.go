@@ -71,8 +71,22 @@ func Open(ctx context.Context, o Options) (*Follower, error) {
 // At returns the last group that is in the segments, and the epoch of the last message that was read.
 func (f *Follower) At() (group, epoch uint64) { return f.r.last, f.r.epoch }
 
-// Await follows the stream until nothing new was in it for a time, which says that its owner may be gone. It returns
-// ctx.Err() if that ends first.
+// Message returns the sequence in the stream of the last message that was read; all groups up to it are in the
+// segments.
+func (f *Follower) Message() uint64 { return f.r.at }
+
+// Yielded returns the node that the owner has yielded the cell to, if that is the last that was read; otherwise "".
+func (f *Follower) Yielded() string { return f.r.yields }
+
+// OwnerClock returns the owner's clock when it wrote the last epoch or barrier that was read, in Unix milliseconds;
+// 0 if none was read.
+func (f *Follower) OwnerClock() int64 { return f.r.wallMs }
+
+// Chain returns the chain of the last group that is in the segments.
+func (f *Follower) Chain() commitlog.Chain { return f.r.chain }
+
+// Await follows the stream until nothing new was in it for a time, which says that its owner may be gone, or until the
+// cell was yielded to this node. It returns ctx.Err() if that ends first.
 func (f *Follower) Await(ctx context.Context, silence time.Duration) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -84,6 +98,8 @@ func (f *Follower) Await(ctx context.Context, silence time.Duration) error {
 			return ctx.Err()
 		case err != nil:
 			return err
+		case f.r.yields == f.o.Node:
+			return nil
 		case n > 0:
 			heard = time.Now()
 			continue
@@ -143,7 +159,7 @@ func (f *Follower) take(ctx context.Context, m Stored) error {
 			"node", f.o.Node, "message", again.Seq, "error", first)
 	}
 	if f.r.begins != nil && f.r.begins.records > f.o.Records {
-		return fmt.Errorf("node %q writes records of version %d, this one reads version %d: install a newer meterd here",
+		return fmt.Errorf("%w: node %q writes version %d, this one reads version %d", ErrNewer,
 			f.r.begins.node, f.r.begins.records, f.o.Records)
 	}
 	if g == nil {
@@ -178,5 +194,5 @@ func (f *Follower) Claim() (*Log, error) {
 		}
 		return nil, fmt.Errorf("begin epoch %d behind group %d: %w", m.epoch, m.group, err)
 	}
-	return &Log{Log: f.o.Segments, sender: s, stream: f.o.Identity, epoch: m.epoch}, nil
+	return &Log{Log: f.o.Segments, sender: s, stream: f.o.Identity, epoch: m.epoch, now: f.o.Now}, nil
 }

@@ -33,8 +33,18 @@ const (
 	// pollEvery is how long a follower waits for news before it asks. News may be lost; they are only hints.
 	pollEvery = 250 * time.Millisecond
 
-	// streamBytesDefault bounds a stream: some three minutes of 50 MB/s. Segments are the copies that last.
+	// CellsDefault is how many cells a cluster has unless it is told otherwise. CellsMax bounds them: each has an engine
+	// and five logs of its own.
+	CellsDefault = 1
+	CellsMax     = 64
+	// ReplicasMax bounds the copies that an acknowledgement waits for: with five two may die, and every node keeps a copy
+	// of its own besides.
+	ReplicasMax = 3
+
+	// streamBytesDefault bounds the streams of all cells: some three minutes of 50 MB/s. Segments are the copies that
+	// last. streamBytesMin is the least for one: a follower that was restarted finds some seconds of it.
 	streamBytesDefault = 8 << 30
+	streamBytesMin     = 512 << 20
 	// duplicatesMin is the shortest window that a server accepts; nothing has an id, so it remembers nothing.
 	duplicatesMin = 100 * time.Millisecond
 	// streamRoom is what a message of the stream may have beside ours: the expected sequence, a header of NATS.

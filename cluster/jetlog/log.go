@@ -1,7 +1,9 @@
 package jetlog
 
 import (
+	"encoding/binary"
 	"fmt"
+	"time"
 
 	commitlog "github.com/meterd/meterd/retention/log"
 )
@@ -13,6 +15,7 @@ type Log struct {
 	sender *sender
 	stream Identity
 	epoch  uint64
+	now    func() time.Time
 }
 
 // Append returns nil when the group is stored by the stream, on as many replicas as were promised, and is synced in the
@@ -43,12 +46,31 @@ func (l *Log) store(g *commitlog.Group) error {
 // no trace, and may leave only then. Its errors are those of Append.
 func (l *Log) Barrier() error {
 	last, _, _ := l.Last()
-	m := message{kind: kindBarrier, stream: l.stream, epoch: l.epoch, group: last}
+	clock := binary.LittleEndian.AppendUint64(nil, uint64(l.now().UnixMilli()))
+	m := message{kind: kindBarrier, stream: l.stream, epoch: l.epoch, group: last, payload: clock}
 	if err := l.sender.send([][]byte{m.append(nil)}); err != nil {
 		return fmt.Errorf("barrier behind group %d in epoch %d: %w", last, l.epoch, err)
 	}
 	return nil
 }
+
+// Yield ends the epoch: nothing is appended any more, whatever it returns, and node `to`, which follows, shall own the
+// cell at once. It must not be called beside Append or Barrier, and their errors are its own.
+func (l *Log) Yield(to string) error {
+	if to == "" || len(to) > nodeBytesMax {
+		return fmt.Errorf("yield to %q: a node's name has 1 to %d bytes", to, nodeBytesMax)
+	}
+	last, _, _ := l.Last()
+	m := message{kind: kindYield, stream: l.stream, epoch: l.epoch, group: last, payload: []byte(to)}
+	if err := l.sender.end(m.append(nil)); err != nil {
+		return fmt.Errorf("yield to node %q behind group %d in epoch %d: %w", to, last, l.epoch, err)
+	}
+	return nil
+}
+
+// Message returns the sequence in the stream of the last message of this log that is stored. It is safe for concurrent
+// use.
+func (l *Log) Message() uint64 { return l.sender.stored.Load() }
 
 // Epoch returns the epoch that this log appends in.
 func (l *Log) Epoch() uint64 { return l.epoch }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -458,10 +460,18 @@ func TestExamineServers(t *testing.T) {
 // Whatever could lose a group, or mixes two clusters, is refused by name.
 func TestExamineStream(t *testing.T) {
 	s := Settings{Cluster: "demo", Cell: 3, Replicas: 3}
-	id := Identity{1, 2, 3}
-	good := s.config(id)
-	if got, err := s.Examine(good); err != nil || got != id {
+	made := Made{Identity: Identity{1, 2, 3}, Seed: [16]byte{4}, Cells: 12, Replicas: 3}
+	good := s.config(made)
+	if got, err := s.Examine(good); err != nil || got != made {
 		t.Fatal(got, err)
+	}
+	for want, other := range map[string]Settings{
+		"made with --cells 12, which is for ever: --cells 4 is refused": {Cluster: "demo", Cell: 3, Cells: 4},
+		"made with --replicas 3, which is for ever: --replicas 1":       {Cluster: "demo", Cell: 3, Replicas: 1},
+	} {
+		if _, err := other.Examine(good); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not said: %v", want, err)
+		}
 	}
 	for want, change := range map[string]func(*jetstream.StreamConfig){
 		"has 1 replicas, 3 were asked for": func(c *jetstream.StreamConfig) { c.Replicas = 1 },
@@ -485,11 +495,12 @@ func TestExamineStream(t *testing.T) {
 		},
 		"takes the subjects": func(c *jetstream.StreamConfig) { c.Subjects = []string{"a"} },
 		"choose another --cluster name": func(c *jetstream.StreamConfig) {
-			c.Metadata = map[string]string{metadataCluster: "other", metadataIdentity: strings.Repeat("0", 32)}
+			c.Metadata = maps.Clone(c.Metadata)
+			c.Metadata[metadataCluster] = "other"
 		},
-		"was not made by meterd": func(c *jetstream.StreamConfig) { c.Metadata = nil },
+		"not made by this meterd": func(c *jetstream.StreamConfig) { c.Metadata = nil },
 	} {
-		c := s.config(id)
+		c := s.config(made)
 		change(&c)
 		if _, err := s.Examine(c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not said: %v", want, err)
@@ -499,4 +510,52 @@ func TestExamineStream(t *testing.T) {
 	if _, err := s.Examine(good); err == nil || !strings.Contains(err.Error(), "belongs to cluster") {
 		t.Errorf("another cluster of the same name: %v", err)
 	}
+}
+
+// A cell that is yielded is the named node's at once, and the old owner proves and appends nothing any more.
+func TestYield(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := newFakeStream(1, 0)
+		old := claim(t, stream, Identity{7}, "n1")
+		if err := old.Append(testGroup(1, 1, 5)); err != nil {
+			t.Fatal(err)
+		}
+		f, err := Open(t.Context(), optionsOf(stream, openSegments(t), "n2"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.o.Segments.Close() })
+		if err := old.Yield(""); err == nil {
+			t.Fatal("yielded to nobody")
+		}
+		if err := old.Barrier(); err != nil {
+			t.Fatal(err)
+		}
+		if err := old.Yield("n2"); err != nil {
+			t.Fatal(err)
+		}
+		if err := old.Barrier(); !errors.Is(err, ErrYielded) {
+			t.Fatalf("a barrier behind a yield: %v", err)
+		}
+		if err := old.Append(testGroup(2, 1, 5)); !errors.Is(err, ErrYielded) {
+			t.Fatalf("a group behind a yield: %v", err)
+		}
+		began := time.Now()
+		if err := f.Await(t.Context(), time.Hour); err != nil || f.Yielded() != "n2" || f.OwnerClock() == 0 {
+			t.Fatal(err, f.Yielded(), f.OwnerClock())
+		}
+		if waited := time.Since(began); waited > time.Second {
+			t.Fatalf("it waited for %v", waited)
+		}
+		l, err := f.Claim()
+		if err != nil || l.Epoch() != 2 {
+			t.Fatal(l, err)
+		}
+		if err := l.Append(testGroup(2, 2, 5)); err != nil {
+			t.Fatal(err)
+		}
+		if copied := copyOf(t, stream, Identity{7}, 2); copied == nil {
+			t.Fatal("nothing can be read behind a yield")
+		}
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,12 +15,39 @@ import (
 
 // Settings are of one stream.
 type Settings struct {
-	Cluster  string // a word of letters, digits, - and _
-	Cell     int
-	Replicas int
-	BytesMax int64 // 0: 8 GiB
+	Cluster string // a word of letters, digits, - and _
+	Cell    int
+	// Cells and Replicas are numbers of the cluster, fixed when it is made; 0: what it was made with, or by default.
+	Cells, Replicas int
+	Servers         int   // how many there are, by default as many replicas, ReplicasMax at most
+	BytesMax        int64 // 0: 8 GiB, shared by all cells
 	// Identity is what this node knows the stream by; zeroes on a node that joins, which takes the stream's.
 	Identity Identity
+	// Seed keys the device table's hash of a new stream; zeroes: a random one.
+	Seed [16]byte
+}
+
+// Made is what was fixed when a stream was made.
+type Made struct {
+	Identity        Identity
+	Seed            [16]byte
+	Cells, Replicas int
+}
+
+// new returns what a stream that is made now is fixed to.
+func (s Settings) new() Made {
+	m := Made{Seed: s.Seed, Cells: s.Cells, Replicas: s.Replicas}
+	rand.Read(m.Identity[:]) // It never fails: crypto/rand ends the process instead.
+	if m.Seed == ([16]byte{}) {
+		rand.Read(m.Seed[:])
+	}
+	if m.Cells == 0 {
+		m.Cells = CellsDefault
+	}
+	if m.Replicas == 0 {
+		m.Replicas = max(1, min(s.Servers, ReplicasMax))
+	}
+	return m
 }
 
 // StreamName returns the name of a cell's stream.
@@ -28,78 +56,111 @@ func (s Settings) StreamName() string { return fmt.Sprintf("M_%s_%d", s.Cluster,
 const (
 	metadataCluster  = "meterd_cluster"
 	metadataIdentity = "meterd_identity"
+	metadataSeed     = "meterd_seed"
+	metadataCells    = "meterd_cells"
+	metadataReplicas = "meterd_replicas"
 )
 
 // config is how the stream is made. Nothing is ever dropped: a full stream refuses messages. The window for duplicates
 // is as short as it can be, since no message has an id.
-func (s Settings) config(id Identity) jetstream.StreamConfig {
+func (s Settings) config(m Made) jetstream.StreamConfig {
 	if s.BytesMax == 0 {
-		s.BytesMax = streamBytesDefault
+		s.BytesMax = max(streamBytesMin, streamBytesDefault/int64(max(1, m.Cells)))
 	}
 	name := s.StreamName()
 	return jetstream.StreamConfig{
 		Name: name, Subjects: []string{subjectOf(name)}, Description: "commit log of meterd: leave it alone",
 		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
-		Replicas: s.Replicas, MaxBytes: s.BytesMax, MaxMsgs: -1, MaxMsgSize: MessageBytesMax + streamRoom,
+		Replicas: m.Replicas, MaxBytes: s.BytesMax, MaxMsgs: -1, MaxMsgSize: MessageBytesMax + streamRoom,
 		Duplicates: duplicatesMin, AllowDirect: true, DenyDelete: true,
-		Metadata: map[string]string{metadataCluster: s.Cluster, metadataIdentity: hex.EncodeToString(id[:])},
+		Metadata: map[string]string{
+			metadataCluster: s.Cluster, metadataIdentity: hex.EncodeToString(m.Identity[:]),
+			metadataSeed:  hex.EncodeToString(m.Seed[:]),
+			metadataCells: strconv.Itoa(m.Cells), metadataReplicas: strconv.Itoa(m.Replicas),
+		},
 	}
 }
 
-// Make makes a cell's stream, or looks at the one that is there, and returns its identity. It refuses one that was not
-// made like this, and one of another cluster.
-func Make(ctx context.Context, conn *nats.Conn, s Settings) (Identity, error) {
+// Make makes a cell's stream, or looks at the one that is there, and returns what it was made with. It refuses one that
+// was not made like this, and one of another cluster.
+func Make(ctx context.Context, conn *nats.Conn, s Settings) (Made, error) {
 	js, err := jetstream.New(conn)
 	if err != nil {
-		return Identity{}, fmt.Errorf("use JetStream: %w", err)
+		return Made{}, fmt.Errorf("use JetStream: %w", err)
 	}
 	if most := conn.MaxPayload(); most < MessageBytesMax+streamRoom {
-		return Identity{}, fmt.Errorf("server %q takes messages of %d bytes: set max_payload to 1 MiB",
+		return Made{}, fmt.Errorf("server %q takes messages of %d bytes: set max_payload to 1 MiB",
 			conn.ConnectedServerName(), most)
 	}
 	found, err := js.Stream(ctx, s.StreamName())
 	if errors.Is(err, jetstream.ErrStreamNotFound) && s.Identity == (Identity{}) {
-		var id Identity
-		rand.Read(id[:]) // It never fails: crypto/rand ends the process instead.
-		found, err = js.CreateStream(ctx, s.config(id))
+		found, err = js.CreateStream(ctx, s.config(s.new()))
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // Another node was first.
 			found, err = js.Stream(ctx, s.StreamName())
 		}
 	}
 	if errors.Is(err, jetstream.ErrStreamNotFound) && s.Identity != (Identity{}) {
-		return Identity{}, fmt.Errorf("stream %q is gone: begin a new one behind the longest copy", s.StreamName())
+		return Made{}, fmt.Errorf("stream %q is gone: begin a new one behind the longest copy", s.StreamName())
 	}
 	if err != nil {
-		return Identity{}, fmt.Errorf("make stream %q: %w", s.StreamName(), err)
+		return Made{}, fmt.Errorf("make stream %q: %w", s.StreamName(), err)
 	}
 	info, err := found.Info(ctx)
 	if err != nil {
-		return Identity{}, fmt.Errorf("look at stream %q: %w", s.StreamName(), err)
+		return Made{}, fmt.Errorf("look at stream %q: %w", s.StreamName(), err)
 	}
 	return s.Examine(info.Config)
 }
 
+// readMade reads what a stream was made with.
+func readMade(c jetstream.StreamConfig) (m Made, err error) {
+	for key, to := range map[string][]byte{metadataIdentity: m.Identity[:], metadataSeed: m.Seed[:]} {
+		raw, err := hex.DecodeString(c.Metadata[key])
+		if err != nil || len(raw) != len(to) {
+			return m, errNotOurs
+		}
+		copy(to, raw)
+	}
+	var bad [2]error
+	m.Cells, bad[0] = strconv.Atoi(c.Metadata[metadataCells])
+	m.Replicas, bad[1] = strconv.Atoi(c.Metadata[metadataReplicas])
+	if bad != [2]error{} || m.Cells < 1 || m.Cells > CellsMax || m.Replicas < 1 || m.Replicas > ReplicasMax {
+		return m, errNotOurs
+	}
+	return m, nil
+}
+
+// errNotOurs says that a stream has not the metadata of one of ours.
+var errNotOurs = errors.New("it was not made by this meterd: choose another --cluster name, or remove it")
+
 // Examine refuses the configuration of a stream that could lose groups, or is of another cluster, with a sentence for
-// each fault, and returns the stream's identity.
-func (s Settings) Examine(c jetstream.StreamConfig) (id Identity, err error) {
-	raw, bad := hex.DecodeString(c.Metadata[metadataIdentity])
-	if bad != nil || len(raw) != len(id) {
-		return id, fmt.Errorf("stream %q was not made by meterd: choose another --cluster name, or remove it", c.Name)
+// each fault, and returns what the stream was made with.
+func (s Settings) Examine(c jetstream.StreamConfig) (m Made, err error) {
+	if m, err = readMade(c); err != nil {
+		return m, fmt.Errorf("stream %q: %w", c.Name, err)
 	}
-	copy(id[:], raw)
-	if of := c.Metadata[metadataCluster]; of != s.Cluster || s.Identity != (Identity{}) && s.Identity != id {
-		return id, fmt.Errorf("stream %q belongs to cluster %q with identity %x, this node to %q with %x: choose another "+
-			"--cluster name", c.Name, of, id, s.Cluster, s.Identity)
+	if of := c.Metadata[metadataCluster]; of != s.Cluster || s.Identity != (Identity{}) && s.Identity != m.Identity {
+		return m, fmt.Errorf("stream %q belongs to cluster %q with identity %x, this node to %q with %x: choose another "+
+			"--cluster name", c.Name, of, m.Identity, s.Cluster, s.Identity)
 	}
-	want := s.config(id)
+	for _, n := range []struct {
+		flag        string
+		given, made int
+	}{{"cells", s.Cells, m.Cells}, {"replicas", s.Replicas, m.Replicas}} {
+		if n.given != 0 && n.given != n.made {
+			return m, fmt.Errorf("cluster %q was made with --%s %d, which is for ever: --%[2]s %[4]d is refused, leave it out",
+				s.Cluster, n.flag, n.made, n.given)
+		}
+	}
+	want := s.config(m)
 	var errs []error
 	demand := func(ok bool, format string, args ...any) {
 		if !ok {
 			errs = append(errs, fmt.Errorf("stream %q "+format, append([]any{c.Name}, args...)...))
 		}
 	}
-	demand(c.Replicas >= s.Replicas, "has %d replicas, %d were asked for: start more servers, or ask for fewer",
-		c.Replicas, s.Replicas)
+	demand(c.Replicas >= m.Replicas, "has %d replicas, %d were asked for: start more servers, or make the cluster with "+
+		"--replicas %[2]d", c.Replicas, m.Replicas)
 	demand(c.Storage == want.Storage, "is not stored in files")
 	demand(c.PersistMode == want.PersistMode, "acknowledges before its disk has the data (persist_mode)")
 	demand(c.Retention == want.Retention, "has the retention %v, which loses groups", c.Retention)
@@ -119,7 +180,7 @@ func (s Settings) Examine(c jetstream.StreamConfig) (id Identity, err error) {
 	demand(c.SubjectTransform == nil, "changes subjects")
 	demand(slices.Equal(c.Subjects, want.Subjects), "takes the subjects %q, not %q", c.Subjects, want.Subjects)
 	if errs != nil {
-		return id, fmt.Errorf("%w; meterd makes its streams itself: put it back as it was", errors.Join(errs...))
+		return m, fmt.Errorf("%w; meterd makes its streams itself: put it back as it was", errors.Join(errs...))
 	}
-	return id, nil
+	return m, nil
 }

@@ -20,7 +20,8 @@ const (
 	kindPart    kind = 1 // a stretch of a group's content
 	kindHead    kind = 2 // the group's header and the last stretch: with it the group is whole
 	kindEpoch   kind = 3 // a node owns the cell from here on
-	kindBarrier kind = 4 // nothing but its epoch
+	kindBarrier kind = 4 // nothing but its epoch, and the clock of its node
+	kindYield   kind = 5 // the last message of an epoch: another node shall begin the next one at once
 )
 
 func (k kind) String() string {
@@ -33,6 +34,8 @@ func (k kind) String() string {
 		return "epoch"
 	case kindBarrier:
 		return "barrier"
+	case kindYield:
+		return "yield"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
@@ -42,7 +45,7 @@ type message struct {
 	kind    kind
 	stream  Identity
 	epoch   uint64
-	group   uint64 // of a part or head, or the last whole group before an epoch or barrier
+	group   uint64 // of a part or head, or the last whole group before any other message
 	part    uint32 // parts of the group before this message
 	header  uint16 // of a head: length of the frame's header, which its payload begins with
 	payload []byte
@@ -121,7 +124,7 @@ func decodeMessage(b []byte) (m message, err error) {
 // validate refuses what no message says whose checksum is right.
 func (m *message) validate() error {
 	switch {
-	case m.kind < kindPart || m.kind > kindBarrier:
+	case m.kind < kindPart || m.kind > kindYield:
 		return fmt.Errorf("%v is unknown", m.kind)
 	case m.epoch == 0:
 		return errors.New("it has no epoch")
@@ -164,6 +167,24 @@ func decodeEpoch(b []byte) (e epochBegin, err error) {
 	copy(e.chain[:], b[20:])
 	e.node = string(b[epochFixedBytes:])
 	return e, nil
+}
+
+// decodeBarrier returns the clock of the node that wrote a barrier, in Unix milliseconds.
+func decodeBarrier(b []byte) (atMs int64, err error) {
+	if len(b) != barrierBytes {
+		return 0, fmt.Errorf("a barrier of %d bytes", len(b))
+	}
+	return int64(binary.LittleEndian.Uint64(b)), nil
+}
+
+const barrierBytes = 8
+
+// decodeYield returns the name of the node that shall own the cell.
+func decodeYield(b []byte) (to string, err error) {
+	if len(b) == 0 || len(b) > nodeBytesMax {
+		return "", fmt.Errorf("a yield of %d bytes", len(b))
+	}
+	return string(b), nil
 }
 
 // messagesOf cuts a group into messages: parts, and the head, which is the last one. They have memory of their own.

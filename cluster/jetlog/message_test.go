@@ -102,7 +102,8 @@ func FuzzMessage(f *testing.F) {
 	e := epochBegin{nonce: 1, atMs: 2, records: 3, chain: commitlog.Chain{4}, node: "n1"}
 	for _, m := range []message{
 		{kind: kindEpoch, epoch: 1, payload: e.append(nil)},
-		{kind: kindBarrier, epoch: 9, group: 4},
+		{kind: kindBarrier, epoch: 9, group: 4, payload: make([]byte, barrierBytes)},
+		{kind: kindYield, epoch: 9, group: 4, payload: []byte("n2")},
 		{kind: kindPart, epoch: 9, group: 4, part: 3, payload: []byte("abc")},
 	} {
 		f.Add(m.append(nil))
@@ -143,11 +144,20 @@ func FuzzReader(f *testing.F) {
 			_, before, _ = commitlog.HeaderChain(head.payload[:head.header])
 			pool = append(pool, list...)
 		}
-		m := message{kind: kindBarrier, stream: id, epoch: 1, group: 1}
-		pool = append(pool, m.append(nil))
+		for _, m := range []message{
+			{kind: kindBarrier, stream: id, epoch: 1, group: 1, payload: make([]byte, barrierBytes)},
+			{kind: kindBarrier, stream: id, epoch: 1, group: 1},
+			{kind: kindYield, stream: id, epoch: 1, group: 1, payload: []byte("n2")},
+		} {
+			pool = append(pool, m.append(nil))
+		}
 		last := uint64(0)
 		for _, x := range script {
+			yielded := r.yields != ""
 			g, err := r.take(Stored{r.at + 1, pool[int(x)%len(pool)]})
+			if yielded && err == nil {
+				t.Fatal("something follows a yield")
+			}
 			if err != nil || g == nil {
 				continue
 			}

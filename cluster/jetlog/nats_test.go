@@ -73,7 +73,7 @@ func connect(t testing.TB, conn *nats.Conn, s Settings) (*JetStream, Identity) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	id, err := Make(ctx, conn, s)
+	made, err := Make(ctx, conn, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func connect(t testing.TB, conn *nats.Conn, s Settings) (*JetStream, Identity) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = j.Close() })
-	return j, id
+	return j, made.Identity
 }
 
 // claim follows a stream into new segments and claims the cell, again if somebody else was first.
@@ -199,12 +199,8 @@ func TestRealServersAreExamined(t *testing.T) {
 	_, id := connect(t, server.Conn(), testSettings(1))
 	other := testSettings(1)
 	other.Identity = Identity{1}
-	if _, err := Make(
-		t.Context(),
-		server.Conn(),
-		other,
-	); err == nil ||
-		!strings.Contains(err.Error(), "belongs to cluster") {
+	_, err = Make(t.Context(), server.Conn(), other)
+	if err == nil || !strings.Contains(err.Error(), "belongs to cluster") {
 		t.Fatal(err)
 	}
 	known := testSettings(1)
@@ -219,7 +215,7 @@ func TestRealServersAreExamined(t *testing.T) {
 	if _, err := Make(t.Context(), server.Conn(), known); err == nil || !strings.Contains(err.Error(), "is gone") {
 		t.Fatal(err)
 	}
-	c := known.config(id)
+	c := known.config(Made{Identity: id, Cells: 1, Replicas: 1})
 	c.MaxAge = time.Hour
 	if _, err := js.CreateStream(t.Context(), c); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,8 @@ type reader struct {
 	bytes  int
 	stray  bool // a message of this epoch does not fit: only another epoch may follow
 	begins *epochBegin
+	yields string // whom the epoch was yielded to: only another epoch may follow
+	wallMs int64  // clock of the owner when it wrote the last epoch or barrier
 }
 
 // take takes the next message. It returns a group if the message is its head; the group has memory of its own.
@@ -50,12 +52,11 @@ func (r *reader) message(m *message) (*commitlog.Group, error) {
 		r.epoch = m.epoch
 	case m.epoch != r.epoch:
 		return nil, fmt.Errorf("epoch %d has begun", r.epoch)
+	case r.yields != "":
+		return nil, fmt.Errorf("epoch %d was yielded to node %q", r.epoch, r.yields)
 	}
-	if m.kind == kindBarrier {
-		if !r.stray && m.group != r.last {
-			return nil, fmt.Errorf("it stands behind group %d, the last one is group %d", m.group, r.last)
-		}
-		return nil, nil
+	if m.kind == kindBarrier || m.kind == kindYield {
+		return nil, r.mark(m)
 	}
 	if m.group != r.last+1 {
 		return nil, fmt.Errorf("it is of group %d, the last one is group %d", m.group, r.last)
@@ -75,6 +76,19 @@ func (r *reader) message(m *message) (*commitlog.Group, error) {
 	return r.join(m)
 }
 
+// mark takes what stands between groups.
+func (r *reader) mark(m *message) (err error) {
+	if !r.stray && m.group != r.last {
+		return fmt.Errorf("it stands behind group %d, the last one is group %d", m.group, r.last)
+	}
+	if m.kind == kindBarrier {
+		r.wallMs, err = decodeBarrier(m.payload)
+		return err
+	}
+	r.yields, err = decodeYield(m.payload)
+	return err
+}
+
 // begin ends what the epoch before left without a head.
 func (r *reader) begin(m *message) error {
 	e, err := decodeEpoch(m.payload)
@@ -88,6 +102,7 @@ func (r *reader) begin(m *message) error {
 			m.group, e.chain, r.last, r.chain)
 	}
 	r.epoch, r.parts, r.bytes, r.stray, r.begins = m.epoch, nil, 0, false, &e
+	r.yields, r.wallMs = "", e.atMs
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,8 +17,9 @@ import (
 // epoch.
 type sender struct {
 	stream Stream
-	at     uint64 // sequence of the last message that is known to be stored, and of this epoch
-	err    error  // why nothing is sent any more
+	at     uint64        // sequence of the last message that is known to be stored, and of this epoch
+	err    error         // why nothing is sent any more
+	stored atomic.Uint64 // is at, for everybody
 }
 
 // send stores messages, in order, or finds out that it cannot.
@@ -31,9 +33,19 @@ func (s *sender) send(messages [][]byte) error {
 		}
 		if s.err == nil {
 			s.at++
+			s.stored.Store(s.at)
 		}
 	}
 	return s.err
+}
+
+// end stores the last message of the epoch.
+func (s *sender) end(b []byte) error {
+	err := s.send([][]byte{b})
+	if err == nil {
+		s.err = ErrYielded
+	}
+	return err
 }
 
 func (s *sender) publish(ctx context.Context, b []byte) error {

@@ -23,6 +23,7 @@ type history struct {
 	newest   uint64            // group that was answered
 	epochs   int
 	reads    int
+	yields   int // that were heard by whom they name
 	faults   []error
 }
 
@@ -103,6 +104,11 @@ func (n *node) follow(ctx context.Context, f *Follower) error {
 	if err := f.Await(lapse, time.Duration(20+n.rng.IntN(300))*time.Millisecond); err != nil && lapse.Err() == nil {
 		return err
 	}
+	if f.Yielded() == n.name {
+		n.history.mu.Lock()
+		n.history.yields++
+		n.history.mu.Unlock()
+	}
 	return nil
 }
 
@@ -146,6 +152,12 @@ func (n *node) own(ctx context.Context, l *Log) {
 			return
 		}
 		n.history.answer(content, g.Seq)
+	}
+	if n.rng.IntN(3) == 0 {
+		_ = l.Yield(fmt.Sprintf("n%d", n.rng.IntN(3))) // Or it is fenced.
+		if l.Barrier() == nil {
+			n.history.fail("node %s proves that it owns what it has yielded", n.name)
+		}
 	}
 }
 
@@ -223,6 +235,7 @@ func (h *history) compare(t *testing.T, stream *fakeStream, nodes []*node) (prob
 
 // Whatever a network does, what was answered is in the log once, and a deposed owner answers nothing.
 func TestOwnersInTurns(t *testing.T) {
+	yields := 0
 	for seed := range uint64(12) {
 		synctest.Test(t, func(t *testing.T) {
 			h, problems := simulate(t, seed, false)
@@ -232,7 +245,11 @@ func TestOwnersInTurns(t *testing.T) {
 			if h.epochs < 10 || len(h.answered) < 30 || h.reads < 10 {
 				t.Fatalf("seed %d: %d epochs, %d answers and %d reads prove nothing", seed, h.epochs, len(h.answered), h.reads)
 			}
+			yields += h.yields
 		})
+	}
+	if yields < 10 {
+		t.Fatalf("%d yields were heard", yields)
 	}
 }
 

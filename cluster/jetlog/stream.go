@@ -34,6 +34,8 @@ var (
 	ErrFenced = errors.New("another node owns this cell")
 	// ErrUnsettled says that the outcome of an append could not be found out, and that the epoch was given up.
 	ErrUnsettled = errors.New("it is not known whether the stream has what was appended")
+	// ErrYielded says that this node has given the cell to another one.
+	ErrYielded = errors.New("the cell was yielded to another node")
 	// ErrOvertaken says that something was appended before the epoch could begin.
 	ErrOvertaken = errors.New("the stream went on before the epoch could begin")
 	// ErrLeftBehind says that the stream no longer has what this copy lacks.
@@ -42,6 +44,8 @@ var (
 	ErrShorter = errors.New("the stream ends before what this node has: acknowledged groups are missing in it")
 	// ErrDamaged says that the stream is not a log that continues this copy.
 	ErrDamaged = errors.New("the stream is damaged")
+	// ErrNewer says that the owner writes records that this meterd cannot read.
+	ErrNewer = errors.New("the owner writes newer records: install a newer meterd here")
 	// ErrNotThere is Get's for a sequence that the leading replica does not have.
 	ErrNotThere = errors.New("the stream has no such message")
 )

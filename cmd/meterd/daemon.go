@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +28,9 @@ type daemon struct {
 	o      *serveOptions
 	logger *slog.Logger
 	server *ingest.Server
+	tls    *tls.Config // nil: without
 	dir    *disk.Dir
+	alone  bool // dir is closed with it
 	state  *state
 	engine *shard.Engine
 	// history is nil if it is switched off.
@@ -39,6 +42,10 @@ type daemon struct {
 	snapshots *snapshots
 	demo      runningDemo
 
+	// tokenPath is where the first administrator's token lies; empty: it is made elsewhere.
+	tokenPath string
+
+	running    context.Context // until background
 	background context.CancelFunc
 	runDry     sync.WaitGroup // reads the state until background
 	failOnce   sync.Once
@@ -49,11 +56,19 @@ type daemon struct {
 // openDaemon listens first, so that /livez answers while the state is recovered, and becomes ready when everything is
 // open.
 func openDaemon(ctx context.Context, o *serveOptions, logger *slog.Logger) (*daemon, error) {
-	d := &daemon{o: o, logger: logger, fail: make(chan struct{}), background: func() {}}
+	d := newDaemon(o, logger)
+	d.alone = true
 	if err := d.open(ctx); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	return d, nil
+}
+
+func newDaemon(o *serveOptions, logger *slog.Logger) *daemon {
+	return &daemon{
+		o: o, logger: logger, fail: make(chan struct{}), background: func() {},
+		tokenPath: filepath.Join(o.data, adminTokenFile),
+	}
 }
 
 func (d *daemon) open(told context.Context) error {
@@ -66,47 +81,61 @@ func (d *daemon) open(told context.Context) error {
 	if d.dir, err = disk.OpenDir(where); err != nil {
 		return err
 	}
-	tls, err := tlsConfig(o)
-	if err != nil {
+	if d.tls, err = tlsConfig(o); err != nil {
 		return err
 	}
-	if d.server, err = ingest.Listen(o.listen, tls, ingest.Starting, d.logger); err != nil {
+	if err := d.listen(); err != nil {
 		return err
 	}
 	if err := d.prepareDemo(told); err != nil {
 		return err
 	}
-	if d.state, err = openState(told, o, d.dir, stateOptions{failed: d.failWith}, d.logger); err != nil {
+	if d.state, err = openState(o, d.dir, stateOptions{failed: d.failWith}, d.logger); err != nil {
 		return err
 	}
-	d.engine = d.state.engine
 	debug.FreeOSMemory() // What recovery needed, 20 bytes a device, would stay for minutes.
-	ctx, cancel := context.WithCancel(context.Background())
-	d.background = cancel
-	go d.dir.Guard().Run(ctx, guardEvery, d.failWith)
-	go d.state.maintain(ctx, d.dir.Guard(), d.logger)
-	if d.state.member != nil {
-		go prove(ctx, d.engine)
-	}
-	if d.history, err = openHistory(o, d.state, d.dir, d.logger); err != nil {
-		return err
-	}
-	go d.state.raw.Maintain(ctx, rawlog.Upkeep{
-		Now: d.engine.NowMs, Rows: d.engine.RowsLogged, Low: d.dir.Guard().Low, CountedMs: d.engine.CountedMs,
-	})
-	if err := firstToken(d.engine, d.tokenPath(), d.logger); err != nil {
-		return err
-	}
-	if d.snapshots, err = openSnapshots(o, d.dir, d.state, d.logger); err != nil {
-		return err
-	}
-	d.snapshots.run(d.dir)
-	if err := d.openDoors(ctx); err != nil {
+	go d.dir.Guard().Run(d.begin(), guardEvery, d.failWith)
+	if err := d.openRooms(); err != nil {
 		return err
 	}
 	d.ready.Store(true)
 	d.logger.Info("ready", "address", d.server.Address().String(), "data", o.data, "version", version)
 	return nil
+}
+
+// listen takes connections, and answers /livez.
+func (d *daemon) listen() (err error) {
+	d.server, err = ingest.Listen(d.o.listen, d.tls, ingest.Starting, d.logger)
+	return err
+}
+
+// begin begins what runs in the background until close.
+func (d *daemon) begin() context.Context {
+	d.running, d.background = context.WithCancel(context.Background())
+	return d.running
+}
+
+// openRooms opens what works on the state, and the doors last of all.
+func (d *daemon) openRooms() (err error) {
+	d.engine = d.state.engine
+	ctx := d.running
+	go d.state.maintain(ctx, d.dir.Guard(), d.logger)
+	if d.history, err = openHistory(d.o, d.state, d.dir, d.logger); err != nil {
+		return err
+	}
+	go d.state.raw.Maintain(ctx, rawlog.Upkeep{
+		Now: d.engine.NowMs, Rows: d.engine.RowsLogged, Low: d.dir.Guard().Low, CountedMs: d.engine.CountedMs,
+	})
+	if d.tokenPath != "" {
+		if err := firstToken(d.engine, d.tokenPath, d.logger); err != nil {
+			return err
+		}
+	}
+	if d.snapshots, err = openSnapshots(d.o, d.dir, d.state, d.logger); err != nil {
+		return err
+	}
+	d.snapshots.run(d.dir)
+	return d.openDoors(ctx)
 }
 
 func (d *daemon) openDoors(ctx context.Context) error {
@@ -181,6 +210,33 @@ func (d *daemon) failed() <-chan struct{} {
 
 func (d *daemon) err() error { return d.failure }
 
+// rest ends the doors: requests in hand are answered, or their connections closed. Then nothing is decided any more.
+func (d *daemon) rest() {
+	d.ready.Store(false)
+	ctx, cancel := context.WithTimeout(context.Background(), restWithin)
+	defer cancel()
+	d.gateways.Close()
+	d.gateways.Finish(ctx)
+	d.gateways = nil
+	d.state.halt()
+}
+
+// drop closes everything at once: who waits for an answer gets none, and no checkpoint is written.
+func (d *daemon) drop() error {
+	d.ready.Store(false)
+	d.state.halt()
+	if d.gateways != nil {
+		d.gateways.Close()
+	}
+	if d.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), restWithin)
+		defer cancel()
+		_ = d.server.Shutdown(ctx) // Connections are cut.
+		d.server = nil
+	}
+	return d.close()
+}
+
 // stop takes no more requests, finishes those in hand and flushes.
 func (d *daemon) stop(drain time.Duration) error {
 	d.ready.Store(false)
@@ -228,11 +284,8 @@ func (d *daemon) close() error {
 	if d.state != nil {
 		errs = append(errs, d.state.close())
 	}
-	if d.dir != nil {
+	if d.dir != nil && d.alone {
 		errs = append(errs, d.dir.Close())
 	}
 	return errors.Join(errs...)
 }
-
-// tokenPath is where the first administrator's token lies.
-func (d *daemon) tokenPath() string { return filepath.Join(d.o.data, "admin.token") }

@@ -99,7 +99,7 @@ func (d *daemon) makeDemo(ctx context.Context, token string) (err error) {
 	// Each day that ends would be told, and each snapshot.
 	quiet := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	more := stateOptions{clock: clock, archiveRunAge: demo.Week, failed: d.failWith}
-	s, err := openState(ctx, d.o, d.dir, more, quiet)
+	s, err := openState(d.o, d.dir, more, quiet)
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (d *daemon) makeDemo(ctx context.Context, token string) (err error) {
 func (d *daemon) fillDemo(
 	ctx context.Context, s *state, clock *demo.Clock, o demo.Options, logger *slog.Logger,
 ) (demo.Made, error) {
-	if err := firstToken(s.engine, d.tokenPath(), logger); err != nil {
+	if err := firstToken(s.engine, d.tokenPath, logger); err != nil {
 		return demo.Made{}, err
 	}
 	n, err := openSnapshots(d.o, d.dir, s, logger)
@@ -235,14 +235,14 @@ and what it did:
 
 %[3]s
 
-`, url, d.tokenPath(), history, signInLink(url, code))
+`, url, d.tokenPath, history, signInLink(url, code))
 	if err != nil || d.demo.token == "" {
 		return err
 	}
 	_, err = fmt.Fprintf(out, `  curl -s '%[1]s/v1/usage?account=huaxin-energy&window=day' -H 'Accept: text/csv' \
     -H "Authorization: Bearer $(cat %[2]s)"
 
-`, url, d.tokenPath())
+`, url, d.tokenPath)
 	return err
 }
 

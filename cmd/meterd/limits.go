@@ -33,4 +33,21 @@ const (
 	meterEvery = time.Minute
 	// finishWithin bounds how long requests in hand may take to finish when the daemon stops.
 	finishWithin = 10 * time.Second
+	// restWithin is the same when a cell goes to another node, which waits for it: whoever is cut off sends again there.
+	restWithin = 300 * time.Millisecond
+	// proveEvery is how often the owner of a cell appends at least: others try to take over after five times as long.
+	proveEvery = time.Second
+	// standEvery is the pause before a cluster that does not stand yet is asked again. askWithin is how long a question
+	// to it may take, makeWithin how long making a stream may: of several nodes that make it at once, one may hear
+	// nothing of it.
+	standEvery = time.Second
+	askWithin  = time.Second
+	makeWithin = 4 * time.Second
+	// tellEvery is how often a node says how its cells stand.
+	tellEvery = time.Second
+	// forwardWithin bounds a request that is forwarded to the owner of its cell.
+	forwardWithin = time.Minute
+	// cellSegmentBytes and cellBallastBytes are of the cells of a node that has several: idle, one keeps some 40 MiB.
+	cellSegmentBytes = 16 << 20
+	cellBallastBytes = 16 << 20
 )

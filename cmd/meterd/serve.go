@@ -297,13 +297,13 @@ func runServe(ctx context.Context, o *serveOptions) error {
 	ctx, release := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer release()
 	boundGarbage()
+	if o.cluster.name != "" {
+		return runNode(ctx, o, logger)
+	}
 	d, err := openDaemon(ctx, o, logger)
 	if errors.Is(err, errDemoStopped) {
 		logger.Info(errDemoStopped.Error())
 		return nil
-	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil // It stood by, or was not ready yet.
 	}
 	if err != nil {
 		return err

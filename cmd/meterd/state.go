@@ -29,8 +29,8 @@ type state struct {
 	raw      *rawlog.View
 	webhooks *webhook.Service
 	engine   *shard.Engine
+	halted   bool // the engine was dropped
 	reader   *query.Reader
-	member   *member // of a cluster; nil: alone
 }
 
 // stateOptions are what flags do not say.
@@ -39,44 +39,40 @@ type stateOptions struct {
 	// archiveRunAge is how old rows are when the archive writes them, 0: the archive's own.
 	archiveRunAge time.Duration
 	failed        func(error) // is told of what the log cannot go on after
+	segmentBytes  int64       // 0: the log's own
+	// seed is the cell's: what its log says of devices depends on it. nil: the directory's.
+	seed *[16]byte
+	// barrier is of a cell's log: shard.Options.Barrier.
+	barrier func() error
 }
 
-// openState recovers the state of a data directory. A node of a cluster follows the log until it owns it, or ctx ends.
-func openState(
-	ctx context.Context, o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger,
-) (*state, error) {
+// openState recovers the state of a data directory.
+func openState(o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger) (*state, error) {
 	s := &state{}
-	if more.clock == nil {
-		more.clock = shard.NewSystemClock()
+	err := s.openLog(o, dir, more, logger)
+	if err == nil {
+		err = s.open(o, dir, s.log, more, logger)
 	}
-	if err := s.open(ctx, o, dir, more, logger); err != nil {
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open data directory %q: %w", dir.Path(), err), s.close())
 	}
 	return s, nil
 }
 
-func (s *state) open(
-	ctx context.Context, o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger,
-) (err error) {
-	if o.cluster.name == "" && isOfCluster(dir) {
-		return fmt.Errorf("data directory %q is a node's of a cluster: start it with --cluster", dir.Path())
-	}
+// openLog opens the segments.
+func (s *state) openLog(o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger) (err error) {
 	s.log, err = commitlog.Open(commitlog.Options{
-		Path: dir.LogPath(), Retention: o.retention, Fatal: more.failed, Logger: logger,
+		Path: dir.LogPath(), SegmentBytes: more.segmentBytes, Retention: o.retention, Fatal: more.failed, Logger: logger,
 		Room: func() bool { return !dir.Guard().Low() }, Archived: true,
 	})
-	if err != nil {
-		return err
-	}
-	var engineLog shard.Log = s.log
-	var barrier func() error
-	if o.cluster.name != "" {
-		if s.member, err = joinCluster(ctx, &o.cluster, dir, s.log, logger); err != nil {
-			return err
-		}
-		engineLog, barrier = s.member.log, s.member.log.Barrier
-	}
-	if s.raw, err = openRawLog(o, dir, s.log, more.archiveRunAge, logger); err != nil {
+	return err
+}
+
+// open opens what follows the log, and starts the engine, which appends to `log`.
+func (s *state) open(
+	o *serveOptions, dir *disk.Dir, log shard.Log, more stateOptions, logger *slog.Logger,
+) (err error) {
+	if s.raw, err = openRawLog(o, dir, s.log, more, logger); err != nil {
 		return err
 	}
 	if s.ledger, err = openLedger(dir.LedgerPath(), s.log.First() == 1, o.usageRetention, logger); err != nil {
@@ -93,12 +89,15 @@ func (s *state) open(
 	if err != nil {
 		return err
 	}
+	if more.clock == nil {
+		more.clock = shard.NewSystemClock()
+	}
 	seed := dir.HashSeed()
-	if s.member != nil { // What the log says of devices depends on it: all copies of a log have the same.
-		seed = s.member.identity
+	if more.seed != nil {
+		seed = *more.seed
 	}
 	s.engine, err = shard.Open(shard.Options{
-		Log: engineLog, Barrier: barrier, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Eraser: s.raw,
+		Log: log, Barrier: more.barrier, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Eraser: s.raw,
 		Checkpoints: checkpoints, Guard: dir.Guard(),
 		Clock:    more.clock,
 		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
@@ -150,7 +149,7 @@ func openWebhooks(
 
 // openRawLog opens the archive of the log's events. One that is made for an older log begins where that begins.
 func openRawLog(
-	o *serveOptions, dir *disk.Dir, log *commitlog.Log, runAge time.Duration, logger *slog.Logger,
+	o *serveOptions, dir *disk.Dir, log *commitlog.Log, more stateOptions, logger *slog.Logger,
 ) (*rawlog.View, error) {
 	store, err := archive.Open(archive.Options{
 		Path:       dir.ArchivePath(),
@@ -160,7 +159,7 @@ func openRawLog(
 		Logger:     logger,
 		BytesMax:   int64(o.logMaxBytes),
 		EraseAfter: o.eraseAfter(),
-		RunAge:     runAge,
+		RunAge:     more.archiveRunAge,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w; or move %q away and start once with --accept-view-gap: events that are gone from the "+
@@ -236,9 +235,22 @@ func (s *state) close() error {
 	if s.webhooks != nil {
 		s.webhooks.Stop()
 	}
-	if s.engine != nil {
+	if s.engine != nil && !s.halted {
 		errs = append(errs, s.engine.Close())
 	}
+	return errors.Join(append(errs, s.closeFiles())...)
+}
+
+// halt stops the engine where it stands: what it holds is not to be kept.
+func (s *state) halt() {
+	if s.engine != nil && !s.halted {
+		s.halted = true
+		s.engine.Drop()
+	}
+}
+
+func (s *state) closeFiles() error {
+	var errs []error
 	if s.log != nil {
 		errs = append(errs, s.log.Close())
 	}
@@ -251,6 +263,5 @@ func (s *state) close() error {
 	if s.raw != nil {
 		errs = append(errs, s.raw.Close())
 	}
-	s.member.close()
 	return errors.Join(errs...)
 }

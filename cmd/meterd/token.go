@@ -11,8 +11,11 @@ import (
 	"github.com/meterd/meterd/shard"
 )
 
-// adminName is the name of the first token.
-const adminName = "admin"
+// adminName is the name of the first token, adminTokenFile that of the file with it.
+const (
+	adminName      = "admin"
+	adminTokenFile = "admin.token"
+)
 
 // firstToken makes the administrator's token of a new data directory. The file is written first: a crash in between
 // leaves a file that opens nothing and is made anew, never a token whose secret nobody knows.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -145,7 +144,7 @@ func openStopped(o *tokenOptions) (*shard.Engine, func() error, error) {
 	serve := &serveOptions{ // Nothing is let go of before it is closed.
 		region: o.region, retention: logRetentionDefault, logPayload: logPayloadFull,
 	}
-	state, err := openState(context.Background(), serve, dir, stateOptions{failed: func(error) {}}, logger)
+	state, err := openState(serve, dir, stateOptions{failed: func(error) {}}, logger)
 	if err != nil {
 		return nil, nil, errors.Join(err, dir.Close())
 	}

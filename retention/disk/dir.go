@@ -211,6 +211,8 @@ func (d *Dir) checkVirgin() error {
 		switch strings.TrimSuffix(e.Name(), TmpSuffix) {
 		case "LOCK", "VERSION", "IDENTITY", "BALLAST", "DEMO", "lost+found",
 			"log", "archive", "ledger", "checkpoint", "snapshots", "webhooks":
+		case nodeFile:
+			return fmt.Errorf("data directory %q is a node's of a cluster: start it with --cluster", d.path)
 		default:
 			return fmt.Errorf("%q is not a meterd data directory: it has %q but no VERSION; name an empty directory with --data",
 				d.path, e.Name())

@@ -1,0 +1,26 @@
+// Package member makes a node a member of a cell: it has a copy of the cell that follows the owner, and owns the cell
+// when the owner is silent or hands it over.
+//
+//	            ┌──────────────── Drop ◄──────── fenced, unsettled, yielded ───────┐
+//	            ▼                                                                  │
+//	Open ─► standby: follow ─► silence, or a yield to this node ─► Claim ─► Own ─► owner
+//	            │                                                                  │
+//	            ├─ refused: shorter, left behind, damaged, newer ─► Drop, wait     ├─ SIGTERM: Rest, Yield, Drop
+//	            └─ SIGTERM: Close                                                  └─ SIGTERM, no successor: Close
+//
+// The Host drives; the Cell is what this node has of the cell: files, state, doors. The stream decides who owns it
+// (package jetlog): everything here is about when to try, and what to do with the outcome.
+//
+// Promises:
+//
+//   - A node that is deposed drops the cell's whole state and follows again, in the same process. It answers nothing
+//     that was not proved before.
+//   - A cell is handed over in less than a second: the owner lets go when its successor has all but its last groups.
+//   - Run returns an error only for what ends a node alone, too: a disk that cannot be written.
+//
+// Invariants:
+//
+//   - One goroutine, Run's, calls everything of a Cell but Follow, and nothing else while Follow runs but Own's
+//     beginning waits for it.
+//   - Whoever asks others (Successor, Move) asks by core NATS. Nothing that is answered there decides who owns a cell.
+package member

@@ -1,0 +1,240 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/meterd/meterd/cluster/board"
+	"github.com/meterd/meterd/cluster/jetlog"
+	commitlog "github.com/meterd/meterd/retention/log"
+)
+
+// Options says of which cell a node is a member.
+type Options struct {
+	Cluster  string
+	Cell     int
+	Node     string
+	Conn     *nats.Conn // asks other nodes, and is asked; its caller's
+	Board    *board.Board
+	Stream   jetlog.Stream
+	Identity jetlog.Identity // of the stream
+	Copy     string          // of the directory: board.CopyName
+	Records  uint32          // version of the records that this node writes, and the newest one that it reads
+	// Begins says that the stream is new and goes on where the segments end.
+	Begins bool
+	// Reseed is called, between Drop and Open, when the stream no longer has what this copy lacks. nil: it is tried
+	// again later.
+	Reseed func(context.Context) error
+	// Changed is called when others should know Status at once. It must not wait. nil: nobody is told.
+	Changed func()
+	Logger  *slog.Logger
+}
+
+// Validate reports every fault of the options at once.
+func (o Options) Validate() error {
+	var errs []error
+	if o.Cluster == "" || o.Node == "" || o.Cell < 0 {
+		errs = append(errs, errors.New("a member has a cluster, a cell and a node"))
+	}
+	if o.Conn == nil || o.Board == nil || o.Stream == nil {
+		errs = append(errs, errors.New("a member has a connection, a board and a stream"))
+	}
+	return errors.Join(errs...)
+}
+
+// Host makes a node a member of one cell. All methods are safe for concurrent use.
+type Host struct {
+	o    Options
+	cell Cell
+
+	mu       sync.Mutex
+	now      board.CellStatus
+	ownerMs  int64          // the owner's clock when it was heard last
+	segments *commitlog.Log // nil while the cell is closed
+	owned    *jetlog.Log    // nil unless this node owns the cell
+	asked    chan request   // of the owner, by Yield
+
+	returns bool // it asks for the cell when it is first in line; Run's
+}
+
+// request asks the owner to let go.
+type request struct {
+	to   string
+	done chan error
+}
+
+// New returns the host of a cell, which Run starts.
+func New(o Options, cell Cell) (*Host, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.Logger = o.Logger.With("cell", o.Cell)
+	if o.Changed == nil {
+		o.Changed = func() {}
+	}
+	return &Host{
+		o: o, cell: cell, asked: make(chan request), returns: true,
+		now: board.CellStatus{
+			Cell: o.Cell, Role: board.Following, Why: starting, Stream: board.Bytes16(o.Identity), Copy: o.Copy,
+			Records: o.Records,
+		},
+	}, nil
+}
+
+// starting is why a copy is not ready when nothing is wrong with it.
+const starting = "it is being opened"
+
+// Status returns how this node's copy stands, for the board.
+func (h *Host) Status() board.CellStatus {
+	h.mu.Lock()
+	s, segments, ownerMs := h.now, h.segments, h.ownerMs
+	if h.owned != nil {
+		s.Message = h.owned.Message()
+	}
+	h.mu.Unlock()
+	if segments == nil {
+		return s
+	}
+	group, lastMs, chain := segments.Last()
+	s.Group, s.LastMs, s.Chain = group, lastMs, board.Bytes16(chain)
+	if s.Role == board.Standby {
+		s.Fit = h.facts(s, segments, ownerMs).Fit()
+	}
+	return s
+}
+
+// facts are what this node knows when it asks whether it may own the cell.
+func (h *Host) facts(s board.CellStatus, segments *commitlog.Log, ownerMs int64) *board.Facts {
+	return h.o.Board.Facts(s, max(s.LastMs, ownerMs), func(group uint64) (board.Bytes16, bool) {
+		chain, err := segments.ChainOf(group)
+		return board.Bytes16(chain), err == nil
+	})
+}
+
+// Owner reports whether this node owns the cell, as far as it knows.
+func (h *Host) Owner() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.owned != nil
+}
+
+// Epoch returns the epoch of the last message that was read, or the owner's own.
+func (h *Host) Epoch() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now.Epoch
+}
+
+// change applies fn to what is known of this copy, and tells if others should know at once.
+func (h *Host) change(fn func(*board.CellStatus)) {
+	h.mu.Lock()
+	before := h.now
+	fn(&h.now)
+	changed := h.now.Role != before.Role || h.now.Epoch != before.Epoch || h.now.Why != before.Why
+	h.mu.Unlock()
+	if changed {
+		h.o.Changed()
+	}
+}
+
+// open says which segments this copy has now; nil: it is closed.
+func (h *Host) open(segments *commitlog.Log) {
+	h.mu.Lock()
+	h.segments, h.owned = segments, nil
+	h.mu.Unlock()
+	if segments == nil {
+		h.change(func(s *board.CellStatus) { s.Role, s.Why, s.Address = board.Following, starting, "" })
+	}
+}
+
+// Run makes the node a member until ctx ends, and then hands the cell over if it owns it. It returns nil then, and an
+// error if the node cannot go on.
+func (h *Host) Run(ctx context.Context) error {
+	asks, err := h.o.Conn.Subscribe(moveOf(h.o.Cluster, h.o.Cell), h.answerMove)
+	if err != nil {
+		return fmt.Errorf("hear what is asked of cell %d: %w", h.o.Cell, err)
+	}
+	defer func() { _ = asks.Unsubscribe() }() // The connection is closed, then.
+	for ctx.Err() == nil {
+		if err := h.once(ctx); err != nil {
+			return fmt.Errorf("cell %d: %w", h.o.Cell, err)
+		}
+	}
+	return nil
+}
+
+// once is from Open to Drop or Close.
+func (h *Host) once(ctx context.Context) error {
+	segments, err := h.cell.Open(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = nil
+		}
+		return errors.Join(err, h.cell.Drop())
+	}
+	h.open(segments)
+	log, err := h.standBy(ctx, segments)
+	if err == nil {
+		err = h.own(ctx, log)
+	}
+	if err == nil {
+		return nil
+	}
+	h.open(nil)
+	switch {
+	case ctx.Err() != nil:
+		return h.cell.Close()
+	case errors.Is(err, jetlog.ErrLeftBehind) && h.o.Reseed != nil:
+		return errors.Join(h.cell.Drop(), h.reseed(ctx, err))
+	case isRefusal(err):
+		return errors.Join(h.cell.Drop(), h.refused(ctx, err))
+	}
+	return errors.Join(err, h.cell.Drop())
+}
+
+// isRefusal reports whether an error says that stream and copy do not fit: nothing is wrong with this node's disk.
+func isRefusal(err error) bool {
+	for _, of := range []error{jetlog.ErrShorter, jetlog.ErrLeftBehind, jetlog.ErrDamaged, jetlog.ErrNewer} {
+		if errors.Is(err, of) {
+			return true
+		}
+	}
+	return false
+}
+
+// refused waits for somebody to repair what is wrong.
+func (h *Host) refused(ctx context.Context, err error) error {
+	h.o.Logger.Error("this node's copy cannot follow the cell", "error", err)
+	h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Damaged, err.Error() })
+	rest(ctx, refusedRest)
+	return nil
+}
+
+// reseed has the copy replaced.
+func (h *Host) reseed(ctx context.Context, cause error) error {
+	h.o.Logger.Warn("this node's copy is made anew from another node's", "reason", cause)
+	h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Reseeding, cause.Error() })
+	if err := h.o.Reseed(ctx); err != nil && ctx.Err() == nil {
+		return h.refused(ctx, fmt.Errorf("make it anew: %w; %w", err, cause))
+	}
+	return nil
+}
+
+// rest waits, or until ctx ends.
+func rest(ctx context.Context, pause time.Duration) {
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,338 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/meterd/meterd/cluster/board"
+	"github.com/meterd/meterd/cluster/embedded"
+	"github.com/meterd/meterd/cluster/jetlog"
+	commitlog "github.com/meterd/meterd/retention/log"
+)
+
+// patience bounds a failure and measures nothing.
+const patience = 30 * time.Second
+
+// keeper is a cell that does nothing but append.
+type keeper struct {
+	dir string
+	end chan struct{}
+
+	mu       sync.Mutex
+	segments *commitlog.Log
+	log      *jetlog.Log // of the owner
+	err      error
+	rested   bool
+	follows  int
+	dropped  int
+	closed   int
+}
+
+func (k *keeper) Open(context.Context) (l *commitlog.Log, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.segments, err = commitlog.Open(commitlog.Options{
+		Path: k.dir, SegmentBytes: commitlog.SegmentBytesMin, Retention: time.Hour,
+	})
+	k.end, k.err, k.rested = make(chan struct{}), nil, false
+	return k.segments, err
+}
+
+func (k *keeper) Follow(context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.follows++
+	return nil
+}
+
+func (k *keeper) Own(_ context.Context, log *jetlog.Log) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.log = log
+	return log.Barrier()
+}
+
+// append appends a group, and fails as an engine does.
+func (k *keeper) append() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.log == nil || k.rested {
+		return errNotOwner
+	}
+	last, _, _ := k.log.Last()
+	g := &commitlog.Group{Seq: last + 1, FirstMs: 1, LastMs: 1, Head: []byte{1}}
+	err := k.log.Append(g)
+	if err != nil && k.err == nil {
+		k.err = err
+		close(k.end)
+	}
+	return err
+}
+
+func (k *keeper) Failed() <-chan struct{} { return k.end }
+func (k *keeper) Err() error              { return k.err }
+func (k *keeper) Address() string         { return "127.0.0.1:1" }
+
+func (k *keeper) Rest() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.rested = true
+}
+
+func (k *keeper) Drop() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dropped++
+	k.log = nil
+	return k.segments.Close()
+}
+
+func (k *keeper) Close() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.closed++
+	k.log = nil
+	return k.segments.Close()
+}
+
+// member1 is one node of a test.
+type member1 struct {
+	name  string
+	cell  *keeper
+	host  *Host
+	board *board.Board
+	leave context.CancelFunc
+	ended chan error
+}
+
+// newServer starts a server and makes the stream of a cell.
+func newServer(t *testing.T) (*embedded.Server, jetlog.Made) {
+	t.Helper()
+	s, err := embedded.Start(t.Context(), embedded.Options{Node: "s", Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	made, err := jetlog.Make(t.Context(), s.Conn(), jetlog.Settings{Cluster: "test", Servers: 1, BytesMax: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, made
+}
+
+// join makes a node a member of the cell until it is told to leave.
+func join(t *testing.T, s *embedded.Server, made jetlog.Made, name string) *member1 {
+	t.Helper()
+	m := &member1{name: name, cell: &keeper{dir: filepath.Join(t.TempDir(), "log")}, ended: make(chan error, 1)}
+	var err error
+	if m.board, err = board.Open(board.Options{Conn: s.Conn(), Cluster: "test", Node: name}); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := jetlog.Connect(s.Conn(), jetlog.Settings{Cluster: "test"}.StreamName())
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := make(chan struct{}, 1)
+	m.host, err = New(Options{
+		Cluster: "test", Node: name, Conn: s.Conn(), Board: m.board, Stream: stream, Identity: made.Identity, Copy: name,
+		Records: 1, Changed: func() {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		},
+	}, m.cell)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(context.Background())
+	m.leave = leave
+	told, quiet := context.WithCancel(context.Background())
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for told.Err() == nil {
+			m.board.Tell(board.Status{State: board.Ready, Cells: []board.CellStatus{m.host.Status()}})
+			select {
+			case <-changed:
+			case <-tick.C:
+			case <-told.Done():
+			}
+		}
+	})
+	go func() { m.ended <- m.host.Run(ctx) }()
+	t.Cleanup(func() {
+		leave()
+		quiet()
+		telling.Wait()
+		if err := errors.Join(m.board.Close(), stream.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+// await returns when ok does.
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("it does not come: %s", what)
+		}
+	}
+}
+
+// A cell goes from node to node, by an operator's move and when its owner leaves, and nothing of it is lost.
+func TestHandedOver(t *testing.T) {
+	s, made := newServer(t)
+	first := join(t, s, made, "n1")
+	await(t, "the first owner", first.host.Owner)
+	second := join(t, s, made, "n2")
+	for range 3 {
+		if err := first.cell.append(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, "a standby", func() bool { return first.host.canOwn("n2") == nil })
+	for to, want := range map[string]string{"n1": "owns it", "n9": "there is no node"} {
+		if err := Move(t.Context(), s.Conn(), "test", 0, to); err == nil || !strings.Contains(err.Error(), want) {
+			t.Fatalf("moved to %s: %v, not %s", to, err, want)
+		}
+	}
+	if err := first.cell.append(); err != nil {
+		t.Fatalf("refused moves change nothing: %v", err)
+	}
+	if err := Move(t.Context(), s.Conn(), "test", 0, "n2"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the second owner", second.host.Owner)
+	if err := first.cell.append(); err == nil {
+		t.Fatal("the first owner appends")
+	}
+	if err := second.cell.append(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the first one follows", func() bool {
+		return second.host.canOwn("n1") == nil && first.host.Status().Group == 5 && first.host.Epoch() == 2
+	})
+	second.leave()
+	if err := <-second.ended; err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the first owner again", first.host.Owner)
+	if epoch := first.host.Epoch(); epoch != 3 {
+		t.Fatalf("epoch %d", epoch)
+	}
+	first.leave() // There is nobody else.
+	if err := <-first.ended; err != nil || first.cell.closed != 1 {
+		t.Fatal(err, first.cell.closed)
+	}
+	if last, _, _ := first.cell.segments.Last(); last != 5 {
+		t.Fatalf("group %d", last)
+	}
+}
+
+// An owner that is deposed follows again in the same process, and has what its successor appended.
+func TestDeposed(t *testing.T) {
+	s, made := newServer(t)
+	m := join(t, s, made, "n1")
+	await(t, "the owner", m.host.Owner)
+	if err := m.cell.append(); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := jetlog.Connect(s.Conn(), jetlog.Settings{Cluster: "test"}.StreamName())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := commitlog.Open(commitlog.Options{Path: t.TempDir(), Retention: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := jetlog.Open(t.Context(), jetlog.Options{
+		Stream: stream, Identity: made.Identity, Segments: other, Node: "n2", Records: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n > 0; {
+		if n, err = f.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := f.Claim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.cell.append(); !errors.Is(err, jetlog.ErrFenced) {
+		t.Fatalf("a deposed owner appends: %v", err)
+	}
+	if err := l.Append(&commitlog.Group{Seq: 2, FirstMs: 1, LastMs: 1, Head: []byte{2}}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "it follows", func() bool { return m.host.Status().Group == 2 && m.cell.follows > 0 })
+	await(t, "silence", m.host.Owner)
+	if err := m.cell.append(); err != nil || m.host.Epoch() != 3 || m.cell.dropped != 1 {
+		t.Fatal(err, m.host.Epoch(), m.cell.dropped)
+	}
+	if err := errors.Join(stream.Close(), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Cells of a node that died go to all others in turn, and each cell has a first node.
+func TestLine(t *testing.T) {
+	s, made := newServer(t)
+	hosts := map[string]*Host{}
+	var boards []*board.Board
+	for i := range 3 {
+		name := fmt.Sprintf("n%d", i+1)
+		b, err := board.Open(board.Options{Conn: s.Conn(), Cluster: "line", Node: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Tell(board.Status{State: board.Ready})
+		boards = append(boards, b)
+		hosts[name] = &Host{o: Options{Node: name, Board: b, Identity: made.Identity}}
+	}
+	for _, b := range boards {
+		await(t, "all nodes", func() bool { return len(b.Nodes()) == 3 })
+	}
+	first, second := map[string]int{}, map[string]int{}
+	for cell := range 12 {
+		seen := map[int]bool{}
+		for name, h := range hosts {
+			h.o.Cell = cell
+			place := h.line()
+			seen[place] = true
+			switch {
+			case place == 0:
+				first[name]++
+			case place == 1 && cell%3 == 0:
+				second[name]++
+			}
+		}
+		if len(seen) != 3 {
+			t.Errorf("cell %d: places %v", cell, seen)
+		}
+	}
+	if first["n1"] != 4 || first["n2"] != 4 || first["n3"] != 4 || second["n2"] != 2 || second["n3"] != 2 {
+		t.Errorf("first %v, then of the first node's cells %v", first, second)
+	}
+	for _, b := range boards {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

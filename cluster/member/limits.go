@@ -1,0 +1,26 @@
+package member
+
+import "time"
+
+// Every bound of the package, each with the reason for its size.
+const (
+	// silenceMax is how long an owner may append nothing before others try to take over. It appends once a second.
+	silenceMax = 5 * time.Second
+	// newWait is how long a cell that nobody ever owned waits for the other nodes to be heard: they tell once a second.
+	newWait = 2 * time.Second
+	// lineWait is how much longer each node waits than the one before it in line: an epoch takes a few milliseconds.
+	lineWait = time.Second
+	// refusedRest is the pause after a refusal of the stream, which only an operator or a copy from another node ends.
+	refusedRest = 10 * time.Second
+	// pollEvery is how long a standby waits for news before it asks. News may be lost; they are only hints.
+	pollEvery = 250 * time.Millisecond
+	// newsEvery is how soon a replica that does not have the news yet is asked again, and then twice as late each time.
+	newsEvery = 2 * time.Millisecond
+	// moveMax is how long a move may take: requests in hand are finished first.
+	moveMax = 15 * time.Second
+	// handMax is how long a node that ends waits for its successor's epoch. Its server is one of the majority.
+	handMax = 3 * time.Second
+	// returnAfter is how long a standby has followed before it asks for the cell that it is first in line for: what made
+	// it lose the cell may come again.
+	returnAfter = 15 * time.Second
+)

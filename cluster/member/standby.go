@@ -1,0 +1,203 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/meterd/meterd/cluster/board"
+	"github.com/meterd/meterd/cluster/jetlog"
+	commitlog "github.com/meterd/meterd/retention/log"
+)
+
+// standBy follows the stream until this node has claimed the cell, and returns the owner's log.
+func (h *Host) standBy(ctx context.Context, segments *commitlog.Log) (*jetlog.Log, error) {
+	f, err := jetlog.Open(ctx, jetlog.Options{
+		Stream: h.o.Stream, Identity: h.o.Identity, Segments: segments, Node: h.o.Node, Records: h.o.Records,
+		Begins: h.o.Begins, Logger: h.o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := h.warm(ctx)
+	log, err := h.follow(ctx, f, w)
+	return log, errors.Join(err, w.stop())
+}
+
+// follow reads and claims.
+func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetlog.Log, error) {
+	poll := time.NewTimer(0)
+	defer poll.Stop()
+	pause := pollEvery
+	heard := time.Now()
+	var since time.Time // when it was a standby first
+	for {
+		n, err := f.Step(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			return nil, err
+		case n > 0:
+			heard = time.Now()
+			h.note(f)
+			w.grown()
+			if f.Yielded() != h.o.Node {
+				continue
+			}
+		case since.IsZero():
+			since = time.Now()
+			h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Standby, "" })
+		}
+		if h.mayClaim(f, time.Since(heard)) {
+			log, err := f.Claim()
+			if err == nil {
+				return log, nil
+			}
+			if !errors.Is(err, jetlog.ErrOvertaken) {
+				return nil, err
+			}
+			h.o.Logger.Info("another node was first", "error", err)
+			heard = time.Now()
+			continue
+		}
+		h.askBack(ctx, since)
+		poll.Reset(pause)
+		pause = min(2*pause, pollEvery)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case err := <-w.failed:
+			return nil, err
+		case <-h.o.Stream.News():
+			pause = newsEvery // The replica that is asked may lag a little.
+		case <-poll.C:
+		}
+	}
+}
+
+// note records what a step has read.
+func (h *Host) note(f *jetlog.Follower) {
+	_, epoch := f.At()
+	h.mu.Lock()
+	h.ownerMs = f.OwnerClock()
+	h.now.Message = f.Message()
+	h.mu.Unlock()
+	h.change(func(s *board.CellStatus) { s.Epoch = epoch })
+}
+
+// mayClaim reports whether this node may try to own the cell after a silence.
+func (h *Host) mayClaim(f *jetlog.Follower, silence time.Duration) bool {
+	need := silenceMax
+	switch _, epoch := f.At(); {
+	case f.Yielded() == h.o.Node:
+		need = 0
+	case epoch == 0: // Nobody ever owned it.
+		need = newWait
+		fallthrough
+	default:
+		need += time.Duration(h.line()) * lineWait
+	}
+	if silence < need {
+		return false
+	}
+	h.mu.Lock()
+	s, segments, ownerMs := h.now, h.segments, h.ownerMs
+	h.mu.Unlock()
+	group, lastMs, chain := segments.Last()
+	s.Group, s.LastMs, s.Chain = group, lastMs, board.Bytes16(chain)
+	err := h.facts(s, segments, ownerMs).MayOwn()
+	if err == nil {
+		return true
+	}
+	role := board.Standby
+	if errors.Is(err, board.ErrDamaged) {
+		role = board.Damaged
+	}
+	h.change(func(s *board.CellStatus) {
+		if s.Why != err.Error() {
+			h.o.Logger.Error("the cell has no owner, and this node does not take it over", "reason", err)
+		}
+		s.Role, s.Why = role, err.Error()
+	})
+	return false
+}
+
+// line returns this node's place among those who take the cell over, 0: it is the first. Cells begin with each node in
+// turn, and go on to the next one or the one before, so that the cells of a node that died go to several others.
+func (h *Host) line() int {
+	nodes := h.o.Board.Nodes()
+	n := len(nodes)
+	own := slices.IndexFunc(nodes, func(s board.Status) bool { return s.Node == h.o.Node })
+	if own < 0 {
+		return 0
+	}
+	steps := (own - h.o.Cell%n + n) % n
+	if h.o.Cell/n%2 == 1 {
+		steps = (n - steps) % n
+	}
+	return steps
+}
+
+// askBack asks for the cell that this node is first in line for, once, when it has followed for a while: after a
+// failure cells are spread evenly again. An operator's move of later is not undone.
+func (h *Host) askBack(ctx context.Context, since time.Time) {
+	if !h.returns || since.IsZero() || time.Since(since) < returnAfter || h.line() != 0 {
+		return
+	}
+	h.returns = false
+	go func() { // The answer comes when the cell is let go of, and this node must follow meanwhile.
+		if err := Move(ctx, h.o.Conn, h.o.Cluster, h.o.Cell, h.o.Node); err != nil {
+			h.o.Logger.Info("the owner keeps the cell that this node is first in line for", "reason", err)
+		}
+	}()
+}
+
+// warmer calls Follow beside the follower, so that what is stored is told at once and joined as fast as it can be.
+type warmer struct {
+	news   chan struct{}
+	failed chan error
+	end    context.CancelFunc
+	done   chan struct{}
+}
+
+func (h *Host) warm(ctx context.Context) *warmer {
+	ctx, end := context.WithCancel(ctx)
+	w := &warmer{news: make(chan struct{}, 1), failed: make(chan error, 1), end: end, done: make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-w.news:
+			}
+			if err := h.cell.Follow(ctx); err != nil && ctx.Err() == nil {
+				w.failed <- fmt.Errorf("join what the log has gained: %w", err)
+				return
+			}
+		}
+	}()
+	return w
+}
+
+func (w *warmer) grown() {
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+}
+
+// stop returns when Follow has returned, with its error if nobody took it.
+func (w *warmer) stop() error {
+	w.end()
+	<-w.done
+	select {
+	case err := <-w.failed:
+		return err
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/meterd/meterd/cluster/board"
+	"github.com/meterd/meterd/cluster/jetlog"
+	"github.com/meterd/meterd/cluster/member"
+	"github.com/meterd/meterd/retention/disk"
+	commitlog "github.com/meterd/meterd/retention/log"
+	"github.com/meterd/meterd/shard"
+)
+
+// cellCopy is what a node has of a cell: a data directory, and while the node owns the cell a daemon on it.
+type cellCopy struct {
+	o         *serveOptions // --data and --listen are the cell's own
+	logger    *slog.Logger
+	host      string // that others reach the doors by
+	tokenPath string
+	more      stateOptions
+	dir       *disk.Dir
+	copyName  string
+	guard     context.CancelFunc
+
+	state *state
+	owner *daemon         // nil while this node does not own the cell
+	end   <-chan struct{} // the owner's
+}
+
+var _ member.Cell = (*cellCopy)(nil)
+
+// openCell opens the directory of a cell for as long as the node runs.
+func openCell(c *cellCopy, several bool) (*cellCopy, error) {
+	space := disk.SpaceOptions{StopBytes: c.o.diskStopBytes}
+	if several {
+		space.BallastBytes, c.more.segmentBytes = cellBallastBytes, cellSegmentBytes
+	}
+	var err error
+	c.dir, err = disk.OpenDir(disk.DirOptions{Path: c.o.data, Region: c.o.region, Space: space, Logger: c.logger})
+	if err != nil {
+		return nil, err
+	}
+	if c.copyName, err = board.CopyName(c.o.data); err != nil {
+		return nil, errors.Join(err, c.dir.Close())
+	}
+	ctx, end := context.WithCancel(context.Background())
+	c.guard = end
+	go c.dir.Guard().Run(ctx, guardEvery, c.more.failed)
+	return c, nil
+}
+
+func (c *cellCopy) closeDir() error {
+	c.guard()
+	return c.dir.Close()
+}
+
+// Open implements member.Cell.
+func (c *cellCopy) Open(context.Context) (*commitlog.Log, error) {
+	c.state = &state{}
+	err := c.state.openLog(c.o, c.dir, c.more, c.logger)
+	return c.state.log, err
+}
+
+// Follow implements member.Cell.
+func (c *cellCopy) Follow(context.Context) error { return nil }
+
+// Own implements member.Cell.
+func (c *cellCopy) Own(_ context.Context, log *jetlog.Log) (err error) {
+	c.more.barrier = log.Barrier
+	if err := c.state.open(c.o, c.dir, log, c.more, c.logger); err != nil {
+		return err
+	}
+	d := newDaemon(c.o, c.logger)
+	d.dir, d.state, d.tokenPath = c.dir, c.state, c.tokenPath
+	c.owner = d
+	go prove(d.begin(), c.state.engine)
+	if d.tls, err = tlsConfig(c.o); err != nil {
+		return err
+	}
+	if err := d.listen(); err != nil {
+		return err
+	}
+	if err := d.openRooms(); err != nil {
+		if failed := c.state.engine.Err(); failed != nil {
+			return failed
+		}
+		return err
+	}
+	d.ready.Store(true)
+	c.end = d.failed()
+	return nil
+}
+
+// Failed implements member.Cell.
+func (c *cellCopy) Failed() <-chan struct{} { return c.end }
+
+// Err implements member.Cell.
+func (c *cellCopy) Err() error { return c.owner.err() }
+
+// Address implements member.Cell.
+func (c *cellCopy) Address() string { return hostOf(c.host, c.owner.server.Address()) }
+
+// Rest implements member.Cell.
+func (c *cellCopy) Rest() { c.owner.rest() }
+
+// Drop implements member.Cell.
+func (c *cellCopy) Drop() error {
+	s, owner := c.state, c.owner
+	c.state, c.owner = nil, nil
+	switch {
+	case owner != nil:
+		return owner.drop()
+	case s != nil:
+		s.halt()
+		return s.close()
+	}
+	return nil
+}
+
+// Close implements member.Cell.
+func (c *cellCopy) Close() error {
+	s, owner := c.state, c.owner
+	c.state, c.owner = nil, nil
+	switch {
+	case owner != nil:
+		return owner.stop(0)
+	case s != nil:
+		return s.close()
+	}
+	return nil
+}
+
+// prove has an idle owner append often enough for others not to try.
+func prove(ctx context.Context, e *shard.Engine) {
+	tick := time.NewTicker(proveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if e.Durable() != nil {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}

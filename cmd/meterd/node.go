@@ -1,0 +1,326 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/meterd/meterd/cluster/board"
+	"github.com/meterd/meterd/cluster/embedded"
+	"github.com/meterd/meterd/cluster/jetlog"
+	"github.com/meterd/meterd/cluster/member"
+	"github.com/meterd/meterd/ingest"
+	"github.com/meterd/meterd/retention/disk"
+	"github.com/meterd/meterd/shard/record"
+)
+
+// node is a node of a cluster: its server, its copies of all cells, and its door.
+type node struct {
+	o      *serveOptions
+	logger *slog.Logger
+	dir    *disk.Node
+	door   *ingest.Server
+	nats   *embedded.Server
+	board  *board.Board
+	state  string // what the board tells of the node
+
+	streams []*jetlog.JetStream
+	cells   []*cellCopy
+	hosts   []*member.Host
+
+	changed  chan struct{} // others should know at once
+	failOnce sync.Once
+	failure  error
+	fail     chan struct{}
+}
+
+// runNode runs a node until ctx ends or it cannot go on.
+func runNode(ctx context.Context, o *serveOptions, logger *slog.Logger) error {
+	n := &node{
+		o: o, logger: logger, state: board.Starting, changed: make(chan struct{}, 1), fail: make(chan struct{}),
+	}
+	err := n.open(ctx)
+	if ctx.Err() != nil {
+		err = nil // It was told to stop before it was one of the cluster.
+	} else if err == nil {
+		err = n.run(ctx)
+	}
+	return errors.Join(err, n.close())
+}
+
+func (n *node) open(ctx context.Context) (err error) {
+	if n.dir, err = disk.OpenNode(n.o.data); err != nil {
+		return err
+	}
+	config, err := tlsConfig(n.o)
+	if err != nil {
+		return err
+	}
+	if n.door, err = ingest.Listen(n.o.listen, config, ingest.Starting, n.logger); err != nil {
+		return err
+	}
+	secret, err := n.o.cluster.secret()
+	if err != nil {
+		return err
+	}
+	c := &n.o.cluster
+	n.nats, err = embedded.Start(ctx, embedded.Options{
+		Cluster: c.name, Node: c.node, Dir: n.dir.Path("nats"), Listen: c.listen, Routes: c.routes, Secret: secret,
+		Logger: n.logger,
+	})
+	if err != nil {
+		return err
+	}
+	n.board, err = board.Open(board.Options{
+		Conn: n.nats.Conn(), Cluster: c.name, Node: c.node, Path: n.dir.Path("positions"), Older: n.failWith,
+		Logger: n.logger,
+	})
+	if err != nil {
+		return err
+	}
+	first, err := n.stand(ctx, 0)
+	if err != nil {
+		return err
+	}
+	if err := n.dir.Join(first.Identity); err != nil {
+		return err
+	}
+	for i := range first.Cells {
+		if err := n.openCell(ctx, i, first); err != nil {
+			return fmt.Errorf("cell %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// stand makes the stream of a cell, or examines it, until a majority of the servers is there.
+func (n *node) stand(ctx context.Context, cell int) (made jetlog.Made, err error) {
+	c := &n.o.cluster
+	s := jetlog.Settings{Cluster: c.name, Cell: cell, Cells: c.cells, Replicas: c.replicas, Servers: len(c.routes)}
+	if cell == 0 {
+		s.Identity = n.dir.Cluster
+	}
+	for {
+		if made, err = n.examine(ctx, s); err == nil {
+			return made, nil
+		}
+		n.logger.Warn("the cluster does not stand yet", "cell", cell, "error", err)
+		select {
+		case <-time.After(standEvery):
+		case <-ctx.Done():
+			return made, ctx.Err()
+		}
+	}
+}
+
+func (n *node) examine(ctx context.Context, s jetlog.Settings) (made jetlog.Made, err error) {
+	ask, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	list, err := jetlog.AskServers(ask, n.nats.System(), s.Servers)
+	if err == nil {
+		err = jetlog.ExamineServers(list, len(list))
+	}
+	if err != nil {
+		return made, err
+	}
+	look, cancel := context.WithTimeout(ctx, makeWithin)
+	defer cancel()
+	return jetlog.Make(look, n.nats.Conn(), s)
+}
+
+// openCell makes the node a member of a cell, which run starts.
+func (n *node) openCell(ctx context.Context, i int, first jetlog.Made) error {
+	made := first
+	if i > 0 {
+		var err error
+		if made, err = n.stand(ctx, i); err != nil {
+			return err
+		}
+	}
+	stream, err := jetlog.Connect(n.nats.Conn(), jetlog.Settings{Cluster: n.o.cluster.name, Cell: i}.StreamName())
+	if err != nil {
+		return err
+	}
+	n.streams = append(n.streams, stream)
+	logger := n.logger.With("cell", i)
+	o := *n.o
+	o.data = n.dir.CellPath(i)
+	o.usageHistory = o.usageHistory && o.usageURL != "" // Children of each cell would be too many.
+	if o.listen, err = n.cellListens(i); err != nil {
+		return err
+	}
+	c := &cellCopy{
+		o: &o, logger: logger, host: n.advertised(), more: stateOptions{failed: n.failWith, seed: &made.Seed},
+	}
+	if i == 0 {
+		c.tokenPath = n.dir.Path(adminTokenFile)
+	}
+	if c, err = openCell(c, first.Cells > 1); err != nil {
+		return err
+	}
+	n.cells = append(n.cells, c)
+	h, err := member.New(member.Options{
+		Cluster: n.o.cluster.name, Cell: i, Node: n.o.cluster.node, Conn: n.nats.Conn(), Board: n.board, Stream: stream,
+		Identity: made.Identity, Copy: c.copyName, Records: record.Version, Changed: n.tellSoon, Logger: n.logger,
+	}, c)
+	n.hosts = append(n.hosts, h)
+	return err
+}
+
+// cellListens returns where the server of a cell listens.
+func (n *node) cellListens(cell int) (string, error) {
+	if n.o.cluster.cellsListen == "" {
+		host, _, err := net.SplitHostPort(n.o.listen)
+		return net.JoinHostPort(host, "0"), err
+	}
+	host, port, err := net.SplitHostPort(n.o.cluster.cellsListen)
+	if err != nil {
+		return "", fmt.Errorf("--cells-listen: %w", err)
+	}
+	first, err := strconv.Atoi(port)
+	if err != nil {
+		return "", fmt.Errorf("--cells-listen: %w", err)
+	}
+	return net.JoinHostPort(host, strconv.Itoa(first+cell)), nil
+}
+
+// advertised returns the host that others reach this node by.
+func (n *node) advertised() string {
+	address := n.o.cluster.advertise
+	if address == "" {
+		address = n.o.listen
+	}
+	host, _, _ := net.SplitHostPort(address) // It was validated.
+	return host
+}
+
+// hostOf returns an address under the name that others reach it by.
+func hostOf(host string, address net.Addr) string {
+	_, port, _ := net.SplitHostPort(address.String()) // It is one of a listener.
+	return net.JoinHostPort(host, port)
+}
+
+// address returns what others reach this node's door by.
+func (n *node) address() string {
+	if n.o.cluster.advertise != "" {
+		return n.o.cluster.advertise
+	}
+	return hostOf(n.advertised(), n.door.Address())
+}
+
+// run has all cells follow and be owned until ctx ends, and then hands over what this node owns.
+func (n *node) run(ctx context.Context) error {
+	n.state = board.Ready
+	told, stop := context.WithCancel(context.Background())
+	members, leave := context.WithCancel(context.Background())
+	defer leave()
+	var tell, hosts sync.WaitGroup
+	tell.Go(func() { n.keepTelling(told) })
+	defer tell.Wait()
+	defer stop()
+	for _, h := range n.hosts {
+		hosts.Go(func() {
+			if err := h.Run(members); err != nil {
+				n.failWith(err)
+			}
+		})
+	}
+	n.door.Handle(newForwarder(n.board).handle)
+	n.logger.Info("ready", "address", n.door.Address().String(), "data", n.o.data, "version", version,
+		"cluster", n.o.cluster.name, "node", n.o.cluster.node, "cells", len(n.hosts))
+	select {
+	case <-ctx.Done():
+		n.drain()
+	case <-n.fail:
+	}
+	n.logger.Info("leaving the cluster")
+	leave()
+	hosts.Wait()
+	select {
+	case <-n.fail:
+		return fmt.Errorf("the node cannot go on: %w", n.failure)
+	default:
+		return nil
+	}
+}
+
+// drain keeps on for --drain.
+func (n *node) drain() {
+	if n.o.drain == 0 {
+		return
+	}
+	select {
+	case <-time.After(n.o.drain):
+	case <-n.fail:
+	}
+}
+
+// keepTelling tells the board how this node is.
+func (n *node) keepTelling(ctx context.Context) {
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	for {
+		n.tell()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-n.changed:
+		}
+	}
+}
+
+func (n *node) tell() {
+	s := board.Status{State: n.state, Version: version, Address: n.address()}
+	for _, h := range n.hosts {
+		s.Cells = append(s.Cells, h.Status())
+	}
+	n.board.Tell(s)
+}
+
+// tellSoon has the others know at once.
+func (n *node) tellSoon() {
+	select {
+	case n.changed <- struct{}{}:
+	default:
+	}
+}
+
+// failWith notes the first failure; the node hands over what it can, and ends.
+func (n *node) failWith(err error) {
+	n.failOnce.Do(func() {
+		n.failure = err
+		close(n.fail)
+	})
+}
+
+// close closes what is open, in the order in which it depends on each other.
+func (n *node) close() error {
+	var errs []error
+	if n.door != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
+		defer cancel()
+		errs = append(errs, n.door.Shutdown(ctx))
+	}
+	for _, c := range n.cells {
+		errs = append(errs, c.closeDir())
+	}
+	if n.board != nil {
+		errs = append(errs, n.board.Close())
+	}
+	for _, s := range n.streams {
+		_ = s.Close() // Its connection is closed with the server.
+	}
+	if n.nats != nil {
+		n.nats.Close()
+	}
+	if n.dir != nil {
+		errs = append(errs, n.dir.Close())
+	}
+	return errors.Join(errs...)
+}

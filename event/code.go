@@ -49,10 +49,11 @@ const (
 	OutOfMemory         Code = 58
 	TotalsDiffer        Code = 59
 	RangeOutside        Code = 60
+	ClusterRefused      Code = 61
 )
 
 // Codes is one more than the largest Code.
-const Codes = 61
+const Codes = 62
 
 type codeRow struct {
 	name, title string
@@ -106,6 +107,7 @@ var codeTable = [Codes]codeRow{
 	UnsupportedEncoding: {"unsupported_encoding", "The content encoding is not supported", 415},
 	TotalsDiffer:        {"totals_differ", "Rows, totals and ledger of usage are not equal", 500},
 	RangeOutside:        {"range_not_satisfiable", "The file has nothing within the range", 416},
+	ClusterRefused:      {"cluster_refused", "The cluster cannot do this now", 409},
 	LastAdmin:           {"last_admin", "The last token that can administer everything cannot be deleted", 409},
 }
 

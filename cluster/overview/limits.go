@@ -1,0 +1,14 @@
+package overview
+
+import "time"
+
+// Every bound of the package, each with the reason for its size.
+const (
+	// bodyBytesMax bounds a body: it names one node.
+	bodyBytesMax = 4 << 10
+	// askMax is how long a move or a repair may take: requests in hand are answered, a copy is proved from its first
+	// group on.
+	askMax = 2 * time.Minute
+	// freshFor is how long a picture is shown again: a reading of the metrics asks for it some hundred times.
+	freshFor = 200 * time.Millisecond
+)

@@ -71,9 +71,9 @@ func Open(ctx context.Context, o Options) (*Follower, error) {
 // At returns the last group that is in the segments, and the epoch of the last message that was read.
 func (f *Follower) At() (group, epoch uint64) { return f.r.last, f.r.epoch }
 
-// Message returns the sequence in the stream of the last message that was read; all groups up to it are in the
-// segments.
-func (f *Follower) Message() uint64 { return f.r.at }
+// Message returns the sequence of the last message in the stream that is not one of a group which is not whole yet: all
+// groups up to it are in the segments, and this copy needs nothing before it.
+func (f *Follower) Message() uint64 { return f.r.at - uint64(len(f.r.parts)) }
 
 // Yielded returns the node that the owner has yielded the cell to, if that is the last that was read; otherwise "".
 func (f *Follower) Yielded() string { return f.r.yields }
@@ -194,5 +194,7 @@ func (f *Follower) Claim() (*Log, error) {
 		}
 		return nil, fmt.Errorf("begin epoch %d behind group %d: %w", m.epoch, m.group, err)
 	}
-	return &Log{Log: f.o.Segments, sender: s, stream: f.o.Identity, epoch: m.epoch, now: f.o.Now}, nil
+	l := &Log{Log: f.o.Segments, sender: s, stream: f.o.Identity, epoch: m.epoch, now: f.o.Now}
+	l.copied.Store(s.at)
+	return l, nil
 }

@@ -3,6 +3,7 @@ package jetlog
 import (
 	"encoding/binary"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	commitlog "github.com/meterd/meterd/retention/log"
@@ -16,6 +17,7 @@ type Log struct {
 	stream Identity
 	epoch  uint64
 	now    func() time.Time
+	copied atomic.Uint64 // sequence of a message: all groups up to it are in the segments
 }
 
 // Append returns nil when the group is stored by the stream, on as many replicas as were promised, and is synced in the
@@ -26,7 +28,11 @@ func (l *Log) Append(g *commitlog.Group) error {
 	if err := l.store(g); err != nil {
 		return fmt.Errorf("append group %d in epoch %d: %w", g.Seq, l.epoch, err)
 	}
-	return l.Log.Append(g)
+	if err := l.Log.Append(g); err != nil {
+		return err
+	}
+	l.copied.Store(l.sender.at)
+	return nil
 }
 
 func (l *Log) store(g *commitlog.Group) error {
@@ -51,6 +57,7 @@ func (l *Log) Barrier() error {
 	if err := l.sender.send([][]byte{m.append(nil)}); err != nil {
 		return fmt.Errorf("barrier behind group %d in epoch %d: %w", last, l.epoch, err)
 	}
+	l.copied.Store(l.sender.at)
 	return nil
 }
 
@@ -68,9 +75,9 @@ func (l *Log) Yield(to string) error {
 	return nil
 }
 
-// Message returns the sequence in the stream of the last message of this log that is stored. It is safe for concurrent
-// use.
-func (l *Log) Message() uint64 { return l.sender.stored.Load() }
+// Message returns the sequence of a message in the stream: all groups up to it are synced in the segments. It is safe
+// for concurrent use.
+func (l *Log) Message() uint64 { return l.copied.Load() }
 
 // Epoch returns the epoch that this log appends in.
 func (l *Log) Epoch() uint64 { return l.epoch }

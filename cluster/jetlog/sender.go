@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 )
 
@@ -17,9 +16,8 @@ import (
 // epoch.
 type sender struct {
 	stream Stream
-	at     uint64        // sequence of the last message that is known to be stored, and of this epoch
-	err    error         // why nothing is sent any more
-	stored atomic.Uint64 // is at, for everybody
+	at     uint64 // sequence of the last message that is known to be stored, and of this epoch
+	err    error  // why nothing is sent any more
 }
 
 // send stores messages, in order, or finds out that it cannot.
@@ -33,7 +31,6 @@ func (s *sender) send(messages [][]byte) error {
 		}
 		if s.err == nil {
 			s.at++
-			s.stored.Store(s.at)
 		}
 	}
 	return s.err

@@ -1,0 +1,17 @@
+package purge
+
+import "time"
+
+// Every bound of the package, each with the reason for its size.
+const (
+	// lookEvery is how often the stream is looked at: at 50 MB/s it grows by 250 MB meanwhile.
+	lookEvery = 5 * time.Second
+	// askMax is how long an answer may take: a purge is a message of the stream's own Raft log.
+	askMax = 4 * time.Second
+	// bytesMin and messagesMin are what a purge must be worth: an idle cell has a barrier a second.
+	bytesMin    = 16 << 20
+	messagesMin = 8192
+	// boundPart is the part of MaxBytes beyond which slow copies are left behind, in eighths; stopPart the one at which
+	// events stop, and goPart the one at which they go on. What is in hand is far less than an eighth.
+	boundPart, goPart, stopPart, parts = 4, 5, 6, 8
+)

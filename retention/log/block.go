@@ -9,6 +9,18 @@ type Block struct {
 	bytes   int
 	used    int
 	batches []*batch
+	end     place // behind what ReadForward gave last
+}
+
+// place is where a group begins, or will: whoever reads on from there need not look for it, which takes up to
+// indexBytes.
+type place struct {
+	segment *segment
+	seq     uint64
+	at      int64 // byte of the file
+	// Of the group before.
+	before          Chain
+	firstMs, lastMs int64
 }
 
 // groupOverheadBytes is what a group counts beside its content, so that bytesMax bounds small groups too.
@@ -174,7 +186,11 @@ func (v *view) readForward(
 	bytesMax int,
 	b *Block,
 ) (end bool, err error) {
-	c := v.cursorAt(v.lastWhere(func(e *entry) bool { return e.seq <= first || e.lastMs < fromMs }))
+	i := v.lastWhere(func(e *entry) bool { return e.seq <= first || e.lastMs < fromMs })
+	c := v.cursorAt(i)
+	if p := &b.end; p.segment == v.segment && p.seq == first && p.seq >= v.entries[i].seq {
+		c = v.cursorFrom(p)
+	}
 	for !c.done() && !b.isFull(bytesMax) {
 		if err := ctx.Err(); err != nil {
 			return false, err
@@ -189,8 +205,13 @@ func (v *view) readForward(
 			if g.FirstMs > toMs {
 				return true, nil
 			}
-			if g.Seq >= first && g.LastMs >= fromMs {
-				b.add(g)
+			if g.Seq < first || g.LastMs < fromMs {
+				continue
+			}
+			b.add(g)
+			b.end = place{v.segment, g.Seq + 1, c.off, g.Chain, g.FirstMs, g.LastMs}
+			if j+1 < len(x.at) {
+				b.end.at = x.at[j+1]
 			}
 		}
 		if len(b.Groups) == had { // Nothing of it is needed: its memory is free again.

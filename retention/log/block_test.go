@@ -201,3 +201,41 @@ func TestReadersStop(t *testing.T) {
 		t.Fatalf("%d readers", n)
 	}
 }
+
+// TestReadForwardGoesOn: whoever reads groups as they come gets each once, over all segments, and reads nothing again
+// that it was given.
+func TestReadForwardGoesOn(t *testing.T) {
+	l, groups := newLog(t, 0)
+	var b Block
+	for n := range 200 {
+		more := appendGroups(t, l, 1+n%3, 10+n*50)
+		after := uint64(len(groups))
+		groups = append(groups, more...)
+		got, err := readForward(l, after, 0, 1<<60, 5000, &b)
+		if err == nil {
+			err = sameGroups(got, more)
+		}
+		if err != nil {
+			t.Fatalf("behind group %d: %v", after, err)
+		}
+	}
+	if l.Segments() < 3 {
+		t.Fatal("there is one segment")
+	}
+	last := l.segments[len(l.segments)-1]
+	if last.isEmpty() || last.last != uint64(len(groups)) {
+		t.Fatal("the last segment has no group")
+	}
+	flip(t, last.path, pageBytes+frameFixedBytes)
+	more := appendGroups(t, l, 1, 10)
+	got, err := readForward(l, uint64(len(groups)), 0, 1<<60, 5000, &b)
+	if err == nil {
+		err = sameGroups(got, more)
+	}
+	if err != nil {
+		t.Errorf("behind what was read: %v", err)
+	}
+	if _, err := readForward(l, uint64(len(groups)), 0, 1<<60, 5000, &Block{}); err == nil && last == l.writer.segment {
+		t.Error("who has read nothing passes over the damage")
+	}
+}

@@ -151,6 +151,14 @@ func (v *view) cursorAt(i int) cursor {
 	return cursor{f: v.f, salt: v.salt, off: e.at, limit: v.limit, next: e.seq, until: v.last}
 }
 
+// cursorFrom reads a view from a place on, where a former one ended.
+func (v *view) cursorFrom(p *place) cursor {
+	return cursor{
+		f: v.f, salt: v.salt, off: p.at, limit: v.limit, next: p.seq, until: v.last,
+		known: true, before: p.before, firstMs: p.firstMs, lastMs: p.lastMs,
+	}
+}
+
 // lastWhere returns the last entry of the leading ones for which is holds, or 0.
 func (v *view) lastWhere(is func(e *entry) bool) int {
 	n := sort.Search(len(v.entries), func(i int) bool { return !is(&v.entries[i]) })

@@ -28,12 +28,20 @@ func (j *Joiner) Follow(ctx context.Context, to uint64, each func(g *Group, join
 	if j.ahead == nil {
 		j.ahead = newAhead(followAhead)
 	}
-	from := j.seq
-	err := pipeline(j.ahead, j.o.Compressor, allShards(), func(fn func(*commitlog.Group) error) error {
-		return j.read(ctx, from, to, fn)
-	}, func(d *decoded) error {
+	from, join := j.seq, func(d *decoded) error {
 		return each(&d.Group, func() error { return j.join(d) })
-	})
+	}
+	read := func(fn func(*commitlog.Group) error) error { return j.read(ctx, from, to, fn) }
+	var err error
+	if to > from+followAhead {
+		err = pipeline(j.ahead, j.o.Compressor, allShards(), read, join)
+	} else { // Another goroutine would take longer than the groups.
+		err = read(func(g *commitlog.Group) error {
+			d := j.ahead[0]
+			d.err = d.decode(j.o.Compressor, g, allShards())
+			return join(d)
+		})
+	}
 	for i, d := range j.ahead {
 		if d.isLarge() {
 			j.ahead[i] = &decoded{}

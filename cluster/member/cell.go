@@ -17,7 +17,7 @@ type Cell interface {
 	// Own makes the standby the owner, and returns when its doors are open. The log may hold groups that Follow was not
 	// called for. ctx ends when the node does.
 	Own(ctx context.Context, log *jetlog.Log) error
-	// Failed is closed when the owner cannot acknowledge anything any more; Err says why.
+	// Failed is closed when the standby or the owner cannot go on; Err says why.
 	Failed() <-chan struct{}
 	Err() error
 	// Address is where the owner's doors are: HOST:PORT.

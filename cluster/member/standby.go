@@ -71,6 +71,8 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 			return nil, ctx.Err()
 		case err := <-w.failed:
 			return nil, err
+		case <-h.cell.Failed():
+			return nil, h.cell.Err()
 		case <-h.o.Stream.News():
 			pause = newsEvery // The replica that is asked may lag a little.
 		case <-poll.C:

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/cluster/jetlog"
 	"github.com/meterd/meterd/cluster/member"
+	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/retention/disk"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
@@ -25,9 +27,10 @@ type cellCopy struct {
 	copyName  string
 	guard     context.CancelFunc
 
-	state *state
-	owner *daemon         // nil while this node does not own the cell
-	end   <-chan struct{} // the owner's
+	state   *state
+	upkeep  context.CancelFunc
+	standby atomic.Pointer[shard.Standby] // of state, for everybody; its catalogue is also the owner's
+	owner   *daemon                       // nil while this node does not own the cell
 }
 
 var _ member.Cell = (*cellCopy)(nil)
@@ -59,18 +62,32 @@ func (c *cellCopy) closeDir() error {
 
 // Open implements member.Cell.
 func (c *cellCopy) Open(context.Context) (*commitlog.Log, error) {
-	c.state = &state{}
-	err := c.state.openLog(c.o, c.dir, c.more, c.logger)
-	return c.state.log, err
+	s, err := openStandby(c.o, c.dir, c.more, c.logger)
+	if err != nil {
+		return nil, err
+	}
+	c.state = s
+	c.standby.Store(s.standby)
+	ctx, end := context.WithCancel(context.Background())
+	c.upkeep = end
+	s.keep(ctx, s.standby, c.dir.Guard(), c.logger)
+	return s.log, nil
+}
+
+// catalogue returns what the copy has, nil as long as it is closed.
+func (c *cellCopy) catalogue() *license.Catalogue {
+	if s := c.standby.Load(); s != nil {
+		return s.Catalogue()
+	}
+	return nil
 }
 
 // Follow implements member.Cell.
-func (c *cellCopy) Follow(context.Context) error { return nil }
+func (c *cellCopy) Follow(ctx context.Context) error { return c.state.standby.Follow(ctx) }
 
 // Own implements member.Cell.
 func (c *cellCopy) Own(_ context.Context, log *jetlog.Log) (err error) {
-	c.more.barrier = log.Barrier
-	if err := c.state.open(c.o, c.dir, log, c.more, c.logger); err != nil {
+	if err := c.state.promote(c.o, log, log.Barrier, c.logger); err != nil {
 		return err
 	}
 	d := newDaemon(c.o, c.logger)
@@ -84,21 +101,17 @@ func (c *cellCopy) Own(_ context.Context, log *jetlog.Log) (err error) {
 		return err
 	}
 	if err := d.openRooms(); err != nil {
-		if failed := c.state.engine.Err(); failed != nil {
-			return failed
-		}
-		return err
+		return errors.Join(c.state.engine.Err(), err)
 	}
 	d.ready.Store(true)
-	c.end = d.failed()
 	return nil
 }
 
 // Failed implements member.Cell.
-func (c *cellCopy) Failed() <-chan struct{} { return c.end }
+func (c *cellCopy) Failed() <-chan struct{} { return c.state.standby.Failed() }
 
 // Err implements member.Cell.
-func (c *cellCopy) Err() error { return c.owner.err() }
+func (c *cellCopy) Err() error { return c.state.standby.Err() }
 
 // Address implements member.Cell.
 func (c *cellCopy) Address() string { return hostOf(c.host, c.owner.server.Address()) }
@@ -108,8 +121,7 @@ func (c *cellCopy) Rest() { c.owner.rest() }
 
 // Drop implements member.Cell.
 func (c *cellCopy) Drop() error {
-	s, owner := c.state, c.owner
-	c.state, c.owner = nil, nil
+	s, owner := c.shut()
 	switch {
 	case owner != nil:
 		return owner.drop()
@@ -122,8 +134,7 @@ func (c *cellCopy) Drop() error {
 
 // Close implements member.Cell.
 func (c *cellCopy) Close() error {
-	s, owner := c.state, c.owner
-	c.state, c.owner = nil, nil
+	s, owner := c.shut()
 	switch {
 	case owner != nil:
 		return owner.stop(0)
@@ -131,6 +142,17 @@ func (c *cellCopy) Close() error {
 		return s.close()
 	}
 	return nil
+}
+
+// shut hands out what is to be closed.
+func (c *cellCopy) shut() (s *state, owner *daemon) {
+	s, owner = c.state, c.owner
+	c.state, c.owner = nil, nil
+	c.standby.Store(nil)
+	if c.upkeep != nil {
+		c.upkeep()
+	}
+	return s, owner
 }
 
 // prove has an idle owner append often enough for others not to try.

@@ -19,7 +19,6 @@ import (
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard"
-	"github.com/meterd/meterd/shard/rawlog"
 	"github.com/meterd/meterd/usage/history"
 )
 
@@ -94,7 +93,9 @@ func (d *daemon) open(told context.Context) error {
 		return err
 	}
 	debug.FreeOSMemory() // What recovery needed, 20 bytes a device, would stay for minutes.
-	go d.dir.Guard().Run(d.begin(), guardEvery, d.failWith)
+	ctx := d.begin()
+	go d.dir.Guard().Run(ctx, guardEvery, d.failWith)
+	d.state.keep(ctx, d.state.engine, d.dir.Guard(), d.logger)
 	if err := d.openRooms(); err != nil {
 		return err
 	}
@@ -119,13 +120,9 @@ func (d *daemon) begin() context.Context {
 func (d *daemon) openRooms() (err error) {
 	d.engine = d.state.engine
 	ctx := d.running
-	go d.state.maintain(ctx, d.dir.Guard(), d.logger)
 	if d.history, err = openHistory(d.o, d.state, d.dir, d.logger); err != nil {
 		return err
 	}
-	go d.state.raw.Maintain(ctx, rawlog.Upkeep{
-		Now: d.engine.NowMs, Rows: d.engine.RowsLogged, Low: d.dir.Guard().Low, CountedMs: d.engine.CountedMs,
-	})
 	if d.tokenPath != "" {
 		if err := firstToken(d.engine, d.tokenPath, d.logger); err != nil {
 			return err

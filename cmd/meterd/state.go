@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/meterd/meterd/retention/archive"
@@ -28,9 +29,12 @@ type state struct {
 	ledger   *usage.Ledger
 	raw      *rawlog.View
 	webhooks *webhook.Service
+	options  shard.Options
+	standby  *shard.Standby // of a cell, until it is promoted
 	engine   *shard.Engine
 	halted   bool // the engine was dropped
 	reader   *query.Reader
+	kept     sync.WaitGroup // what keep began
 }
 
 // stateOptions are what flags do not say.
@@ -42,16 +46,17 @@ type stateOptions struct {
 	segmentBytes  int64       // 0: the log's own
 	// seed is the cell's: what its log says of devices depends on it. nil: the directory's.
 	seed *[16]byte
-	// barrier is of a cell's log: shard.Options.Barrier.
-	barrier func() error
 }
 
 // openState recovers the state of a data directory.
 func openState(o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger) (*state, error) {
 	s := &state{}
-	err := s.openLog(o, dir, more, logger)
+	err := s.open(o, dir, more, logger)
 	if err == nil {
-		err = s.open(o, dir, s.log, more, logger)
+		s.engine, err = shard.Open(s.options)
+	}
+	if err == nil {
+		err = s.begin(o, logger)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open data directory %q: %w", dir.Path(), err), s.close())
@@ -59,19 +64,50 @@ func openState(o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.L
 	return s, nil
 }
 
-// openLog opens the segments.
-func (s *state) openLog(o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger) (err error) {
+// openStandby recovers the state of a cell's directory, which follows the log until the cell is owned.
+func openStandby(o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger) (*state, error) {
+	s := &state{}
+	err := s.open(o, dir, more, logger)
+	if err == nil {
+		s.standby, err = shard.OpenStandby(s.options)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open data directory %q: %w", dir.Path(), err), s.close())
+	}
+	s.raw.SetAdministration(s.standby)
+	return s, nil
+}
+
+// promote makes a standby an engine that appends to the log of the cell's owner.
+func (s *state) promote(o *serveOptions, log shard.Log, barrier func() error, logger *slog.Logger) (err error) {
+	if s.engine, err = s.standby.Promote(log, barrier); err != nil {
+		return err
+	}
+	return s.begin(o, logger)
+}
+
+// begin has everything work that asks the engine.
+func (s *state) begin(o *serveOptions, logger *slog.Logger) (err error) {
+	s.raw.SetAdministration(s.engine)
+	s.reader, err = query.New(query.Options{
+		Engine: s.engine, RawLog: s.raw, Ledger: s.ledger, Retention: o.retention, Logger: logger,
+		UsageRetention: o.usageRetention,
+	})
+	if err != nil {
+		return err
+	}
+	return s.webhooks.Start(s.engine, s.reader)
+}
+
+// open opens the log and what follows it.
+func (s *state) open(o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger) (err error) {
 	s.log, err = commitlog.Open(commitlog.Options{
 		Path: dir.LogPath(), SegmentBytes: more.segmentBytes, Retention: o.retention, Fatal: more.failed, Logger: logger,
 		Room: func() bool { return !dir.Guard().Low() }, Archived: true,
 	})
-	return err
-}
-
-// open opens what follows the log, and starts the engine, which appends to `log`.
-func (s *state) open(
-	o *serveOptions, dir *disk.Dir, log shard.Log, more stateOptions, logger *slog.Logger,
-) (err error) {
+	if err != nil {
+		return err
+	}
 	if s.raw, err = openRawLog(o, dir, s.log, more, logger); err != nil {
 		return err
 	}
@@ -96,25 +132,14 @@ func (s *state) open(
 	if more.seed != nil {
 		seed = *more.seed
 	}
-	s.engine, err = shard.Open(shard.Options{
-		Log: log, Barrier: more.barrier, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Eraser: s.raw,
+	s.options = shard.Options{
+		Log: s.log, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Eraser: s.raw,
 		Checkpoints: checkpoints, Guard: dir.Guard(),
 		Clock:    more.clock,
 		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
 		CheckpointEvery: o.checkpointEvery, AcceptViewGap: o.acceptViewGap, LogPayloadBytes: keep, Logger: logger,
-	})
-	if err != nil {
-		return err
 	}
-	s.raw.SetAdministration(s.engine)
-	s.reader, err = query.New(query.Options{
-		Engine: s.engine, RawLog: s.raw, Ledger: s.ledger, Retention: o.retention, Logger: logger,
-		UsageRetention: o.usageRetention,
-	})
-	if err != nil {
-		return err
-	}
-	return s.webhooks.Start(s.engine, s.reader)
+	return nil
 }
 
 // openWebhooks opens the queues of the webhooks. Damaged ones are moved aside: what was in them is lost, and new ones
@@ -219,24 +244,39 @@ func openLedger(path string, rebuilds bool, retention time.Duration, logger *slo
 	return usage.New(usage.Options{Store: store, Retention: retention}), nil
 }
 
-// maintain gives back the ledger's space until ctx ends, but not while the disk runs short, since it writes before it
-// frees. It goes by the engine's time, so that a clock that leaps ahead (R12) deletes nothing that is not over. A
-// ledger that has failed stops nothing else.
-func (s *state) maintain(ctx context.Context, guard *disk.Guard, logger *slog.Logger) {
-	room := func() bool { return !guard.Low() }
-	if err := s.ledger.Maintain(ctx, s.engine.NowMs, room); err != nil {
-		logger.Error("the ledger has failed", "error", err)
-	}
+// pace is what the disk is kept by, of an engine or of a standby.
+type pace interface {
+	NowMs() int64
+	CountedMs() int64
+	RowsLogged() uint64
 }
 
-// close closes what is open, in the order in which it depends on each other.
+// keep keeps ledger and archive in order until ctx ends: it gives back their space, but not while the disk runs short,
+// since that writes before it frees. It goes by the engine's time, so that a clock that leaps ahead (R12) deletes
+// nothing that is not over. A ledger that has failed stops nothing else.
+func (s *state) keep(ctx context.Context, p pace, guard *disk.Guard, logger *slog.Logger) {
+	s.kept.Go(func() {
+		s.raw.Maintain(ctx, rawlog.Upkeep{Now: p.NowMs, Rows: p.RowsLogged, Low: guard.Low, CountedMs: p.CountedMs})
+	})
+	s.kept.Go(func() {
+		if err := s.ledger.Maintain(ctx, p.NowMs, func() bool { return !guard.Low() }); err != nil {
+			logger.Error("the ledger has failed", "error", err)
+		}
+	})
+}
+
+// close closes what is open, when what keep was told has ended, in the order in which it depends on each other.
 func (s *state) close() error {
 	var errs []error
 	if s.webhooks != nil {
 		s.webhooks.Stop()
 	}
-	if s.engine != nil && !s.halted {
+	switch {
+	case s.halted:
+	case s.engine != nil:
 		errs = append(errs, s.engine.Close())
+	case s.standby != nil:
+		errs = append(errs, s.standby.Close())
 	}
 	return errors.Join(append(errs, s.closeFiles())...)
 }
@@ -251,6 +291,7 @@ func (s *state) halt() {
 
 func (s *state) closeFiles() error {
 	var errs []error
+	s.kept.Wait()
 	if s.log != nil {
 		errs = append(errs, s.log.Close())
 	}

@@ -37,7 +37,7 @@ func (r *Router) forward(ctx *fasthttp.RequestCtx, cell int) {
 			r.refuse(ctx, overloaded(fmt.Sprintf("cell %d has no owner now; send it again", cell)))
 			return
 		}
-		became, err := r.attempt(ctx, to, mayRepeat)
+		became, err := r.attempt(ctx, to, mayRepeat, 0)
 		switch {
 		case became == answered:
 			return
@@ -55,7 +55,9 @@ func (r *Router) forward(ctx *fasthttp.RequestCtx, cell int) {
 }
 
 // attempt sends a request to an owner, and takes the answer.
-func (r *Router) attempt(ctx *fasthttp.RequestCtx, to owner, mayRepeat bool) (outcome, error) {
+func (r *Router) attempt(
+	ctx *fasthttp.RequestCtx, to owner, mayRepeat bool, reservation uint64,
+) (outcome, error) {
 	l, err := r.links.take(ctx, to, kindOf(ctx))
 	if err != nil {
 		return notSent, err
@@ -63,7 +65,7 @@ func (r *Router) attempt(ctx *fasthttp.RequestCtx, to owner, mayRepeat bool) (ou
 	if mayRepeat {
 		l.watch(ctx.Conn())
 	}
-	sent := l.send(ctx, r.o.Hop)
+	sent := l.send(ctx, r.o.Hop, reservation)
 	if errors.Is(sent, errBody) {
 		l.end()
 		r.refuseBody(ctx, sent)
@@ -106,18 +108,13 @@ func changesNothing(ctx *fasthttp.RequestCtx) bool {
 }
 
 // send writes the whole request. The error is errBody, or the connection's.
-func (l *link) send(ctx *fasthttp.RequestCtx, hop access.Hop) error {
+func (l *link) send(ctx *fasthttp.RequestCtx, hop access.Hop, reservation uint64) error {
 	h := &l.request
-	ctx.Request.Header.CopyTo(h)
-	h.SetNoDefaultContentType(true)
-	h.SetProtocol("HTTP/1.1")
-	if len(h.Host()) == 0 {
-		h.SetHost(l.of.to.address)
+	l.introduce(ctx, hop)
+	isUpgrade, length := ctx.Request.Header.ConnectionUpgrade(), ctx.Request.Header.ContentLength()
+	if reservation > 0 {
+		h.Set(access.HeaderReservation, strconv.FormatUint(reservation, 10))
 	}
-	isUpgrade, length := h.ConnectionUpgrade(), h.ContentLength()
-	dropHopByHop(h)
-	h.Set(access.HeaderHop, string(hop))
-	h.Set(access.HeaderClient, ctx.RemoteIP().String())
 	if isUpgrade {
 		h.Set(fasthttp.HeaderConnection, "Upgrade")
 		h.SetBytesV(fasthttp.HeaderUpgrade, ctx.Request.Header.Peek(fasthttp.HeaderUpgrade))
@@ -137,6 +134,20 @@ func (l *link) send(ctx *fasthttp.RequestCtx, hop access.Hop) error {
 	return l.out.Flush()
 }
 
+// introduce makes the client's header the link's, as the owner is to have it.
+func (l *link) introduce(ctx *fasthttp.RequestCtx, hop access.Hop) {
+	h := &l.request
+	ctx.Request.Header.CopyTo(h)
+	h.SetNoDefaultContentType(true)
+	h.SetProtocol("HTTP/1.1")
+	if len(h.Host()) == 0 {
+		h.SetHost(l.of.to.address)
+	}
+	dropHopByHop(h)
+	h.Set(access.HeaderHop, string(hop))
+	h.Set(access.HeaderClient, ctx.RemoteIP().String())
+}
+
 // chunked is fasthttp's length of a body that comes in chunks.
 const chunked = -1
 
@@ -145,7 +156,7 @@ func dropHopByHop(h *fasthttp.RequestHeader) {
 	for _, name := range []string{
 		fasthttp.HeaderConnection, fasthttp.HeaderKeepAlive, fasthttp.HeaderProxyConnection, fasthttp.HeaderTE,
 		fasthttp.HeaderTrailer, fasthttp.HeaderUpgrade, fasthttp.HeaderExpect, fasthttp.HeaderTransferEncoding,
-		access.HeaderHop, access.HeaderClient,
+		access.HeaderHop, access.HeaderClient, access.HeaderReservation,
 	} {
 		h.Del(name)
 	}
@@ -284,8 +295,8 @@ func (l *link) answer(ctx *fasthttp.RequestCtx) (outcome, error) {
 	return answered, nil
 }
 
-// copyHeader copies what is not about the owner's connection. An owner that closes its connection has its reason to have
-// the client's closed.
+// copyHeader copies what is not about the owner's connection. An owner that closes its connection has its reason to
+// have the client's closed.
 func copyHeader(to, from *fasthttp.Response) {
 	isLast := to.Header.ConnectionClose() || from.Header.ConnectionClose()
 	from.Header.CopyTo(&to.Header)

@@ -34,6 +34,22 @@ const (
 	// answerBytesHeld is the largest answer that is read to its end before it is handed on, so that its connection is
 	// free for the next request.
 	answerBytesHeld = 64 << 10
+	// partBytesMax bounds what is taken into memory of one cell's answer: a page of a thousand products, some times over.
+	partBytesMax = 8 << 20
+	// innerBytesMax bounds the answer to what nodes ask for: the verdicts of the largest batch, some times over.
+	innerBytesMax = 64 << 20
+	// pageDefault and pageMax are how many entries a page has without a limit, and at most, as the contract says.
+	pageDefault = 100
+	pageMax     = 1000
+	// mergesMax bounds the answers of all cells that are put together at a time. Each holds a page of every cell: a
+	// hundred entries of 600 bytes, unless more are asked for.
+	mergesMax = 8
+
+	// findTimeout bounds how long the owner of cell 0 may take to find a name out: a take-over.
+	findTimeout = 10 * time.Second
+
+	// smallBodyBytesMax bounds a body that is looked at here: what the people's door takes of one.
+	smallBodyBytesMax = 1 << 20
 
 	// bodyTimeout is how long progressBytes of a request's body may take, as at a daemon alone.
 	bodyTimeout   = time.Minute

@@ -16,8 +16,8 @@ func Fingerprint(certificate *tls.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// PeerTLS returns what a node is called with that has told a fingerprint: it is proved by its certificate, whatever name
-// is in it, whoever signed it, and whenever it ends. own is presented to a node that asks for one; it may return nil.
+// PeerTLS returns what a node is called with that has told a fingerprint: it is proved by its certificate, whatever
+// name is in it, whoever signed it, and whenever it ends. own is presented to a node that asks for one; it may return nil.
 func PeerTLS(fingerprint string, own func() *tls.Certificate) *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS13,

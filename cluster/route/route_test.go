@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +23,6 @@ import (
 	"github.com/meterd/meterd/ingest"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
-	"github.com/meterd/meterd/metric/metrictest"
 )
 
 const patience = 30 * time.Second
@@ -239,7 +237,13 @@ func TestHeadAndRange(t *testing.T) {
 		resp.Header.Get("Content-Range") != "bytes 100002-100004/200000" {
 		t.Errorf("range: %d %q %v", resp.StatusCode, text, resp.Header)
 	}
-	if resp, text = r.do("GET", "/v1/a.csv", nil, "If-Modified-Since", time.Unix(2, 0).UTC().Format(http.TimeFormat)); text != "" ||
+	if resp, text = r.do(
+		"GET",
+		"/v1/a.csv",
+		nil,
+		"If-Modified-Since",
+		time.Unix(2, 0).UTC().Format(http.TimeFormat),
+	); text != "" ||
 		resp.StatusCode != http.StatusNotModified {
 		t.Errorf("not modified: %d %q", resp.StatusCode, text)
 	}
@@ -354,7 +358,9 @@ func hang(t *testing.T, then func()) (address string) {
 // An owner that had the whole request and did not answer may have done what it says.
 func TestNoAnswer(t *testing.T) {
 	r := newRig(t, nil)
-	after := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { fmt.Fprint(w, q.URL.Path) }))
+	after := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { fmt.Fprint(w, q.URL.Path) }),
+	)
 	t.Cleanup(after.Close)
 	before := hang(t, func() { r.board.set(0, "n2", after.Listener.Addr().String()) })
 	for _, tt := range []struct {
@@ -385,7 +391,9 @@ func TestReplacedWhilePaused(t *testing.T) {
 	paused, came := make(chan struct{}), make(chan struct{}, 2)
 	before := hang(t, func() { came <- struct{}{}; <-paused })
 	defer close(paused)
-	after := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { fmt.Fprint(w, q.URL.Path) }))
+	after := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { fmt.Fprint(w, q.URL.Path) }),
+	)
 	t.Cleanup(after.Close)
 	for method, wantErr := range map[string]bool{"GET": false, "POST": true} {
 		r.board.set(0, "n1", before)
@@ -448,7 +456,8 @@ func TestBodyCutShort(t *testing.T) {
 	})
 	for _, request := range []string{
 		"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n" + strings.Repeat("x", 8999),
-		"POST /v1/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2328\r\n" + strings.Repeat("x", 9000) + "\r\n",
+		"POST /v1/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2328\r\n" +
+			strings.Repeat("x", 9000) + "\r\n",
 	} {
 		c, err := net.Dial("tcp", r.at)
 		if err != nil {
@@ -519,92 +528,6 @@ func TestTunnel(t *testing.T) {
 		t.Errorf("after the end: %v", err)
 	}
 	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-}
-
-func TestHere(t *testing.T) {
-	set := metric.NewSet()
-	set.Gauges("meterd_devices", "Devices that are known.").Func(func() float64 { return 2 })
-	leaving := false
-	r := newRig(t, func(o *Options) {
-		o.Cells = 2
-		o.Leaving = func() bool { return leaving }
-		o.Metrics = func() []metric.Part { return []metric.Part{{Set: set, Label: "cell", Value: "1"}} }
-	})
-	resp, text := r.do("GET", "/readyz", nil)
-	r.wantProblem(resp, text, http.StatusServiceUnavailable, "no cell has an owner")
-	r.board.set(1, "n2", "127.0.0.1:1")
-	if _, text = r.do("GET", "/readyz", nil); text != "ok\n" {
-		t.Errorf("ready: %q", text)
-	}
-	_, text = r.do("GET", "/readyz?verbose", nil)
-	if text != "ok\ncell 0: has no owner\ncell 1: owned by n2 at 127.0.0.1:1, epoch 7\n" {
-		t.Errorf("verbose: %q", text)
-	}
-	leaving = true
-	resp, text = r.do("GET", "/readyz", nil)
-	r.wantProblem(resp, text, http.StatusServiceUnavailable, "stopping")
-	if _, text = r.do("GET", "/livez", nil); text != "ok\n" {
-		t.Errorf("alive: %q", text)
-	}
-	if resp, text = r.do("POST", "/livez", nil); resp.StatusCode != 405 || resp.Header.Get("Allow") != "GET, HEAD" {
-		t.Errorf("POST /livez: %d %s", resp.StatusCode, text)
-	}
-	if _, text = r.do("GET", "/docs/a.js", nil); text != "docs" {
-		t.Errorf("docs: %q", text)
-	}
-	_, text = r.do("GET", "/metrics", nil)
-	metrictest.Lint(t, []byte(text))
-	if !strings.Contains(text, "\nmeterd_devices{cell=\"1\"} 2\n") {
-		t.Errorf("metrics: %s", text)
-	}
-}
-
-// A node is known by its certificate alone, and so is the one that calls it.
-func TestPeers(t *testing.T) {
-	var fingerprint string
-	r := newRig(t, func(o *Options) {
-		o.Peer = func(string) *tls.Config { return PeerTLS(fingerprint, func() *tls.Certificate { return nil }) }
-	})
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }))
-	defer s.Close()
-	r.board.set(0, "n1", s.Listener.Addr().String())
-	fingerprint = Fingerprint(&s.TLS.Certificates[0])
-	if _, text := r.do("POST", "/v1/events", strings.NewReader("x")); text != "ok" {
-		t.Errorf("got %q", text)
-	}
-	fingerprint = strings.Repeat("0", len(fingerprint))
-	r.links.close()
-	resp, text := r.do("POST", "/v1/events", strings.NewReader("x"))
-	r.wantProblem(resp, text, http.StatusServiceUnavailable, "cannot be reached")
-}
-
-// A cell that wants certificates of clients takes those that nodes have told.
-func TestAdmitPeers(t *testing.T) {
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }))
-	s.TLS = &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAndVerifyClientCert}
-	known := ""
-	AdmitPeers(s.TLS, func(f string) bool { return f == known })
-	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	s.StartTLS()
-	defer s.Close()
-	own := &s.TLS.Certificates[0]
-	ask := func(own *tls.Certificate) error {
-		config := PeerTLS(Fingerprint(&s.TLS.Certificates[0]), func() *tls.Certificate { return own })
-		client := &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: patience}
-		defer client.CloseIdleConnections()
-		resp, err := client.Get(s.URL)
-		if err == nil {
-			err = resp.Body.Close()
-		}
-		return err
-	}
-	if ask(nil) == nil || ask(own) == nil {
-		t.Error("a stranger was admitted")
-	}
-	known = Fingerprint(own)
-	if err := ask(own); err != nil {
 		t.Error(err)
 	}
 }

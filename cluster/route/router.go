@@ -1,6 +1,7 @@
 package route
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -24,6 +25,14 @@ type Board interface {
 	Owner(cell int) (node, address string, epoch uint64, ok bool)
 }
 
+// Names knows which names are given in the cluster; *names.Directory, adapted, is it.
+type Names interface {
+	// Route returns what answers a call that gives or takes names, nil for any other.
+	Route(method, path []byte) func(*fasthttp.RequestCtx)
+	// Find asks the owner of cell 0 which cell has what a name is given to.
+	Find(ctx context.Context, kind license.NameKind, name string) (cell int, found bool, err error)
+}
+
 // Options is what a Router is made of.
 type Options struct {
 	Cells int // of the cluster
@@ -34,6 +43,10 @@ type Options struct {
 	Peer func(node string) *tls.Config
 	// Catalogues returns what this node's copy of a cell has; nil as long as there is no copy.
 	Catalogues func(cell int) *license.Catalogue
+	// Names gives names in a cluster of several cells; nil with one.
+	Names Names
+	// ConfirmClock says that this node's own clock is right; nil: there is nothing to confirm.
+	ConfirmClock func()
 	// Documents answers /openapi.json and /docs.
 	Documents fasthttp.RequestHandler
 	// Metrics returns what /metrics shows of this node and of the cells that it owns.
@@ -57,6 +70,7 @@ func (o *Options) Validate() error {
 	need(o.Board != nil, "Board is needed")
 	need(o.Hop != "", "Hop is needed")
 	need(o.Catalogues != nil, "Catalogues is needed")
+	need(o.Names != nil || o.Cells == 1, "Names is needed with several cells")
 	need(o.Documents != nil, "Documents is needed")
 	need(o.Metrics != nil, "Metrics is needed")
 	need(o.Leaving != nil, "Leaving is needed")
@@ -69,6 +83,9 @@ type Router struct {
 	logger    *slog.Logger
 	links     links
 	penalties *access.Penalties
+	inner     access.Hop
+	table     fasthttp.RequestHandler // of calls that concern several cells, or one of several
+	merges    chan struct{}
 }
 
 // New returns a Router. Run must run as long as it is used.
@@ -79,7 +96,11 @@ func New(o Options) (*Router, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Router{o: o, logger: o.Logger, penalties: access.NewPenalties(nil)}
+	r := &Router{
+		o: o, logger: o.Logger, penalties: access.NewPenalties(nil), inner: o.Hop.Inner(),
+		merges: make(chan struct{}, mergesMax),
+	}
+	r.table = r.calls().Handler
 	r.links.peer, r.links.owners = o.Peer, map[owner]*linksOf{}
 	r.links.pieces.New = func() any { b := make([]byte, pieceBytes); return &b }
 	return r, nil
@@ -121,10 +142,19 @@ func (r *Router) isReplaced(was owner) bool {
 
 // Handle answers one request.
 func (r *Router) Handle(ctx *fasthttp.RequestCtx) {
-	if !r.handleHere(ctx) {
+	switch {
+	case r.handleHere(ctx):
+	case bytes.HasPrefix(ctx.Path(), []byte(innerPath)):
+		r.refuse(ctx, &event.Problem{Code: event.NotFound, Detail: "there is nothing at this path"})
+	case r.o.Cells == 1:
 		r.forward(ctx, 0)
+	default:
+		r.table(ctx)
 	}
 }
+
+// innerPath is what the paths of calls begin with that only nodes may make.
+const innerPath = "/internal/"
 
 // refuse answers a request. If its body was not read to the end the connection cannot be used again.
 func (r *Router) refuse(ctx *fasthttp.RequestCtx, p *event.Problem) {

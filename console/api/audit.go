@@ -7,6 +7,7 @@ import (
 )
 
 type auditAnswer struct {
+	Number uint64          `json:"number"` // of the change: where a list goes on behind it
 	At     instant         `json:"at"`
 	Token  string          `json:"token"`
 	Action string          `json:"action"`
@@ -38,7 +39,7 @@ func (c *call) showAudit() error {
 		}
 		list = append(
 			list,
-			auditAnswer{At: instant(e.AtMs), Token: e.Token, Action: e.Action, Target: e.Target, Detail: e.Detail},
+			auditAnswer{Number: e.Seq, At: instant(e.AtMs), Token: e.Token, Action: e.Action, Target: e.Target, Detail: e.Detail},
 		)
 		return true
 	})

@@ -1,0 +1,113 @@
+package route
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/access"
+)
+
+// ErrUnsent is that no owner had the whole of a request, so that nothing of it was done.
+var ErrUnsent = errors.New("the cell has no owner that takes requests")
+
+// Forward has the owner of a cell answer a request whose body is in memory, once, in its client's name. A reservation
+// that is not 0 goes with it. An error that wraps ErrUnsent says that nothing was done; after any other nobody knows.
+func (r *Router) Forward(ctx *fasthttp.RequestCtx, cell int, reservation uint64) error {
+	to, ok := r.owner(cell)
+	if !ok {
+		return fmt.Errorf("cell %d: %w", cell, ErrUnsent)
+	}
+	became, err := r.attempt(ctx, to, false, reservation)
+	switch became {
+	case answered:
+		return nil
+	case notSent:
+		return fmt.Errorf("cell %d: %w: %w", cell, ErrUnsent, err)
+	}
+	return fmt.Errorf("cell %d: node %s did not answer: %w", cell, to.node, err)
+}
+
+// part is what the owner of one cell answered.
+type part struct {
+	status int
+	header fasthttp.ResponseHeader
+	body   []byte
+}
+
+// Ask has the owner of a cell answer what no client may ask for: POST to path, with the inner key. It returns the body
+// of an answer 200; any other says that nothing was done, as an error that wraps ErrUnsent does.
+func (r *Router) Ask(ctx context.Context, cell int, path string, body []byte) ([]byte, error) {
+	p, err := r.ask(ctx, cell, body, innerBytesMax, func(l *link) {
+		h := &l.request
+		h.Reset()
+		h.SetNoDefaultContentType(true)
+		h.SetMethod(fasthttp.MethodPost)
+		h.SetRequestURI(path)
+		h.SetHost(l.of.to.address)
+		h.SetContentType("application/octet-stream")
+		h.Set(access.HeaderHop, string(r.inner))
+	})
+	if err != nil {
+		return nil, err
+	}
+	if p.status != fasthttp.StatusOK {
+		return nil, fmt.Errorf("cell %d answered %d: %w", cell, p.status, ErrUnsent)
+	}
+	return p.body, nil
+}
+
+// ask sends a request whose header fill makes to the owner of a cell, and reads the answer into memory, most bytes of
+// it at the most.
+func (r *Router) ask(ctx context.Context, cell int, body []byte, most int, fill func(*link)) (p *part, err error) {
+	to, ok := r.owner(cell)
+	if !ok {
+		return nil, fmt.Errorf("cell %d: %w", cell, ErrUnsent)
+	}
+	l, err := r.links.take(ctx, to, forOthers)
+	if err != nil {
+		return nil, fmt.Errorf("cell %d: %w: %w", cell, ErrUnsent, err)
+	}
+	stop := context.AfterFunc(ctx, l.end)
+	defer stop()
+	fill(l)
+	l.request.SetContentLength(len(body))
+	l.allow()
+	_, err = l.out.Write(l.request.Header())
+	if err == nil {
+		_, err = l.out.Write(body)
+	}
+	if err == nil {
+		err = l.out.Flush()
+	}
+	if err != nil {
+		l.end()
+		return nil, fmt.Errorf("cell %d: %w: %w", cell, ErrUnsent, err)
+	}
+	_ = l.Conn.SetReadDeadline(time.Time{}) // It fails on a closed connection, as reading will.
+	p, err = l.read(most)
+	if err != nil {
+		l.end()
+		return nil, fmt.Errorf("cell %d: node %s did not answer: %w", cell, to.node, err)
+	}
+	if l.response.ConnectionClose() || !stop() {
+		l.end()
+	} else {
+		l.keep()
+	}
+	return p, nil
+}
+
+// read reads an answer to its end.
+func (l *link) read(most int) (*part, error) {
+	l.response.Reset()
+	if err := l.response.ReadLimitBody(l.in, most); err != nil {
+		return nil, err
+	}
+	p := &part{status: l.response.StatusCode(), body: append([]byte(nil), l.response.Body()...)}
+	l.response.Header.CopyTo(&p.header)
+	return p, nil
+}

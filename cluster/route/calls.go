@@ -1,0 +1,170 @@
+package route
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/fasthttp/router"
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/license"
+)
+
+// calls is the table of all calls that are not answered here: which cells each concerns. A token that is bound to an
+// account meets its own cell alone, whatever it asks for: what belongs to others is answered there as what does not
+// exist.
+func (r *Router) calls() *router.Router {
+	t := router.New()
+	t.RedirectTrailingSlash, t.RedirectFixedPath = false, false
+	// The owner of cell 0 says what is wrong with the path or its method.
+	t.NotFound, t.MethodNotAllowed, t.GlobalOPTIONS = r.atCellZero, r.atCellZero, r.atCellZero
+	get := func(path string, answer fasthttp.RequestHandler) {
+		t.GET(path, answer)
+		t.HEAD(path, answer)
+	}
+
+	t.POST("/v1/accounts", r.byName)
+	get("/v1/accounts", r.list("accounts", "account"))
+	get("/v1/accounts/{account}", r.byAccount)
+	get("/v1/accounts/{account}/licenses", r.byAccount)
+	t.POST("/v1/accounts/{account}/certify", r.byAccount)
+	t.PUT("/v1/accounts/{account}/suspended", r.byAccount)
+
+	t.POST("/v1/products", r.byName)
+	get("/v1/products", r.listProducts)
+	r.productCalls(t, get)
+
+	get("/v1/whoami", r.atAny)
+	t.POST("/v1/sign-in", r.byName)
+	t.POST("/v1/sign-in/codes", r.atCellZero)
+	t.POST("/v1/tokens", r.byName)
+	get("/v1/tokens", r.list("tokens", "name"))
+	t.DELETE("/v1/tokens/{name}", r.byName)
+	get("/v1/disk", r.showDisk)
+	get("/v1/producers", r.walk("producers"))
+	t.POST("/v1/downloads", r.createDownload)
+	t.GET("/v1/downloads/{ticket}", r.download)
+	get("/v1/usage", r.showUsage)
+	get("/v1/audit", r.newest("entries", "at", "number"))
+	t.POST("/v1/clock/confirm", r.confirmClock)
+
+	t.PUT("/v1/webhooks/{webhook}", r.byName)
+	get("/v1/webhooks", r.list("webhooks", "name"))
+	get("/v1/webhooks/{webhook}", r.showHook)
+	t.DELETE("/v1/webhooks/{webhook}", r.byName)
+	get("/v1/webhooks/{webhook}/dead-letters", r.walk("dead_letters"))
+	t.POST("/v1/webhooks/{webhook}/dead-letters/{id}/retry", r.atFirst)
+
+	t.POST("/v1/snapshots", r.createSnapshot)
+	get("/v1/snapshots", r.listSnapshots)
+	get("/v1/snapshots/{snapshot}", r.bySnapshot)
+	get("/v1/snapshots/{snapshot}/{file}", r.bySnapshot)
+
+	for _, path := range []string{"query", "query_range", "series", "labels", "label/{label}/values"} {
+		get("/prometheus/api/v1/"+path, r.atAny)
+		t.POST("/prometheus/api/v1/"+path, r.atAny)
+	}
+	return t
+}
+
+// productCalls adds the calls about one product.
+func (r *Router) productCalls(t *router.Router, get func(string, fasthttp.RequestHandler)) {
+	const product = "/v1/products/{product}"
+	for _, path := range []string{
+		"", "/renewal", "/log-payload", "/enforcement", "/forecast", "/lots", "/topups", "/licenses", "/devices",
+		"/devices/{device}", "/devices/usage", "/devices/top", "/what-if", "/devices/{device}/usage",
+		"/devices/{device}/logs", "/logs",
+	} {
+		get(product+path, r.byProduct)
+	}
+	for _, path := range []string{
+		"/plan", "/suspended", "/renewal", "/log-payload", "/enforcement", "/devices/{device}/suspended",
+	} {
+		t.PUT(product+path, r.byProduct)
+	}
+	for _, path := range []string{"/lots", "/lots/{order}/void", "/topups", "/topups/{order}/void"} {
+		t.POST(product+path, r.byProduct)
+	}
+	t.DELETE(product+"/devices/{device}/logs", r.byProduct)
+}
+
+// atCellZero has the owner of cell 0 answer, or that of the token's cell.
+func (r *Router) atCellZero(ctx *fasthttp.RequestCtx) {
+	if !r.atOwn(ctx) {
+		r.forward(ctx, 0)
+	}
+}
+
+// atAny has a cell answer that has an owner: each would answer the same.
+func (r *Router) atAny(ctx *fasthttp.RequestCtx) {
+	if r.atOwn(ctx) {
+		return
+	}
+	for cell := range r.o.Cells {
+		if _, ok := r.owner(cell); ok {
+			r.forward(ctx, cell)
+			return
+		}
+	}
+	r.forward(ctx, 0)
+}
+
+// byName is for calls that give or take names.
+func (r *Router) byName(ctx *fasthttp.RequestCtx) {
+	if answer := r.o.Names.Route(ctx.Method(), ctx.Path()); answer != nil {
+		answer(ctx)
+		return
+	}
+	r.atCellZero(ctx)
+}
+
+func (r *Router) byAccount(ctx *fasthttp.RequestCtx) {
+	r.toNamed(ctx, license.NameAccount, pathName(ctx, "account"))
+}
+
+func (r *Router) byProduct(ctx *fasthttp.RequestCtx) {
+	r.toNamed(ctx, license.NameProduct, pathName(ctx, "product"))
+}
+
+// showUsage is about an account or a product, and so about one cell.
+func (r *Router) showUsage(ctx *fasthttp.RequestCtx) {
+	kind, name := usageOf(ctx.QueryArgs())
+	r.toNamed(ctx, kind, name)
+}
+
+func usageOf(query *fasthttp.Args) (kind license.NameKind, name string) {
+	if account := query.Peek("account"); len(account) > 0 {
+		return license.NameAccount, string(account)
+	}
+	return license.NameProduct, string(query.Peek("product"))
+}
+
+// toNamed has the cell answer that has an account or a product. If nobody has it, cell 0 says so.
+func (r *Router) toNamed(ctx *fasthttp.RequestCtx, kind license.NameKind, name string) {
+	if r.atOwn(ctx) {
+		return
+	}
+	cell, problem := r.cellOf(ctx, kind, name)
+	if problem != nil {
+		r.refuse(ctx, problem)
+		return
+	}
+	r.forward(ctx, cell)
+}
+
+// bySnapshot has the cell answer whose owner made a snapshot.
+func (r *Router) bySnapshot(ctx *fasthttp.RequestCtx) {
+	if !r.atOwn(ctx) {
+		r.forward(ctx, r.snapshotCell(pathName(ctx, "snapshot")))
+	}
+}
+
+// snapshotCell returns the cell that is in the id of a snapshot: "3-s00000017" is of cell 3, "s00000017" of cell 0.
+func (r *Router) snapshotCell(id string) int {
+	text, _, has := strings.Cut(id, "-")
+	cell, err := strconv.Atoi(text)
+	if !has || err != nil || cell < 0 || cell >= r.o.Cells {
+		return 0
+	}
+	return cell
+}

@@ -1,0 +1,124 @@
+package route
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
+)
+
+// atOwn has the cell of the request's token answer, if the token is bound to an account. It returns false, and has done
+// nothing, for a token that sees all cells.
+func (r *Router) atOwn(ctx *fasthttp.RequestCtx) bool {
+	cell, ok, problem := r.boundTo(ctx)
+	switch {
+	case problem != nil:
+		r.refuse(ctx, problem)
+		return true
+	case ok:
+		r.forward(ctx, cell)
+	}
+	return ok
+}
+
+// boundTo returns the cell of the account that the request's token is bound to; ok is false if it is bound to none, or
+// there is no such token: any cell says so.
+//
+// A token that no copy here has may have been made a moment ago, through another node. Whoever uses it waits as one
+// with a wrong token would; then the owners are asked.
+func (r *Router) boundTo(ctx *fasthttp.RequestCtx) (cell int, ok bool, problem *event.Problem) {
+	scheme, secret, _ := bytes.Cut(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), []byte(" "))
+	if !strings.EqualFold(string(scheme), "bearer") || len(secret) == 0 {
+		return 0, false, nil
+	}
+	hash := sha256.Sum256(secret)
+	cell, token := r.tokenOf(hash)
+	if token == nil {
+		if !r.penalties.Hold(ctx.RemoteIP(), time.Now().UnixMilli(), ctx.Done()) {
+			ctx.SetConnectionClose()
+			return 0, false, overloaded("too many requests have tokens that this node does not know; send it again")
+		}
+		if cell, token = r.tokenOf(hash); token == nil {
+			return r.askWhose(ctx)
+		}
+	}
+	return cell, token.Account != "", nil
+}
+
+// tokenOf looks a token up in this node's copies.
+func (r *Router) tokenOf(hash [sha256.Size]byte) (cell int, token *access.Token) {
+	nowMs := time.Now().UnixMilli()
+	for cell := range r.o.Cells {
+		if c := r.o.Catalogues(cell); c != nil {
+			if token := c.AuthenticateHash(hash, nowMs); token != nil {
+				return cell, token
+			}
+		}
+	}
+	return 0, nil
+}
+
+// askWhose asks the owners of all cells whose token the request has.
+func (r *Router) askWhose(ctx *fasthttp.RequestCtx) (cell int, ok bool, problem *event.Problem) {
+	parts, problem := r.askAll(ctx, func(int) string { return "/v1/whoami" })
+	if problem != nil {
+		return 0, false, problem
+	}
+	for cell, p := range parts {
+		var who struct {
+			Account string `json:"account"`
+		}
+		if p.status == fasthttp.StatusOK && json.Unmarshal(p.body, &who) == nil {
+			return cell, who.Account != "", nil
+		}
+	}
+	return 0, false, nil
+}
+
+// cellOf returns the cell that has an account or a product, 0 if none has. What is in a copy here is true for ever;
+// that it is in none is asked of the owner of cell 0.
+func (r *Router) cellOf(ctx context.Context, kind license.NameKind, name string) (int, *event.Problem) {
+	if !event.ValidName([]byte(name)) {
+		return 0, nil
+	}
+	for cell := range r.o.Cells {
+		c := r.o.Catalogues(cell)
+		if c == nil {
+			continue
+		}
+		if kind == license.NameAccount && c.Account(name) != nil ||
+			kind == license.NameProduct && c.Product([]byte(name)) != nil {
+			return cell, nil
+		}
+	}
+	limited, cancel := context.WithTimeout(ctx, findTimeout)
+	defer cancel()
+	cell, found, err := r.o.Names.Find(limited, kind, name)
+	if err != nil {
+		r.logger.Debug("a name was not found out", "kind", kind.String(), "name", name, "error", err)
+		return 0, overloaded("the owner of cell 0, which knows all names, cannot be reached; send it again")
+	}
+	if !found {
+		return 0, nil
+	}
+	return cell, nil
+}
+
+// pathName returns a parameter of the path. The table hands it out as it was sent.
+func pathName(ctx *fasthttp.RequestCtx, name string) string {
+	raw, _ := ctx.UserValue(name).(string)
+	text, err := url.PathUnescape(raw)
+	if err != nil {
+		return "" // The name of nothing.
+	}
+	return strings.Clone(text)
+}

@@ -354,6 +354,12 @@ func (s *eventStream) enqueue(d *inFlight) {
 	if d.call == nil {
 		return
 	}
+	if asked := d.call.request.Elsewhere; asked != nil {
+		// It is due whenever it comes, in no order with groups: the loop does not wait for it.
+		d.call.isStored = false
+		asked.Tell(func() { s.loop.post(news{stream: s}) })
+		return
+	}
 	if d.call.isStored = d.call.request.IsDurable(); !d.call.isStored {
 		s.loop.await(pending{stream: s, call: d.call})
 	}

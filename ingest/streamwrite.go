@@ -84,7 +84,9 @@ func (s *eventStream) appendDue(b []byte) []byte {
 }
 
 // isDue reports whether the batch can be answered.
-func (d *inFlight) isDue() bool { return d.call == nil || d.call.isStored }
+func (d *inFlight) isDue() bool {
+	return d.call == nil || d.call.isStored || d.call.request.Elsewhere != nil && d.call.request.IsDurable()
+}
 
 // setCredit has the client told how many batches it may have in flight, if that is not what it knows.
 func (s *eventStream) setCredit() {

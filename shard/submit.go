@@ -25,6 +25,8 @@ type Request struct {
 	// milliseconds.
 	Replayed  bool
 	DecidedMs int64
+	// Elsewhere is set by an engine that has others decide: it stands for the group.
+	Elsewhere Elsewhere
 
 	group    *group        // what Settle waits for; nil: nothing
 	claim    claims.Ticket // of the sequence, from Decide to Settle
@@ -38,6 +40,14 @@ type Request struct {
 	hasIDs       bool
 	upgrades     map[int]*record.Upgrade
 	upgradeEpoch uint64
+}
+
+// Elsewhere is the answer to a request that others were asked for.
+type Elsewhere interface {
+	// IsDone reports whether Settle would not wait.
+	IsDone() bool
+	// Tell has fn called once when IsDone is true, by any goroutine; at once if it is.
+	Tell(fn func())
 }
 
 // Submit decides the events of r.Batch in order and returns when they are durable, with the verdicts in r.Result. After
@@ -94,7 +104,12 @@ func (e *Engine) Watch(r *Request, c chan<- struct{}) bool {
 }
 
 // IsDurable reports whether Settle would not wait.
-func (r *Request) IsDurable() bool { return r.group == nil || r.group.IsDone() }
+func (r *Request) IsDurable() bool {
+	if r.Elsewhere != nil {
+		return r.Elsewhere.IsDone()
+	}
+	return r.group == nil || r.group.IsDone()
+}
 
 // ReadsLedger reports whether Settle will read the answer from the ledger, perhaps from disk, because r repeats a
 // sequence whose answer was long. It may be called from Decide to Settle.

@@ -262,12 +262,14 @@ type Sequences struct {
 	Any    bool   // whether one is
 	Last   uint64 // the highest
 	Oldest uint64 // the lowest
+	Floor  uint64 // sequences below it were forgotten, if there were any
 }
 
 // Sequences returns what is remembered of the producer. It may show what is not durable yet.
 func (p *Producer) Sequences() (s Sequences) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	s.Floor = p.floor
 	for i := range p.known.n {
 		if p.known.value(i).kept != undecided {
 			if !s.Any {

@@ -206,7 +206,9 @@ func TestRunsJoinInAnyOrder(t *testing.T) {
 
 // Whatever an id is, it names a place or none; a place's own text names it and nothing else does.
 func FuzzPlace(f *testing.F) {
-	for _, p := range []Place{{}, {1, 2, 3}, {math.MaxUint32, math.MaxUint64, math.MaxUint64}} {
+	for _, p := range []Place{
+		{}, {Tag: 1, Refresh: 2, Command: 3}, {Tag: math.MaxUint32, Refresh: math.MaxUint64, Command: math.MaxUint64},
+	} {
 		f.Add(string(p.AppendText(nil)))
 	}
 	for _, s := range []string{"", ".", "..", "1.2", "0000000a.1.2.3", "0000000A.1.2", "00000001.01.2", "00000001.+1.2"} {

@@ -12,10 +12,16 @@ type Place struct {
 	Tag     uint32 // of the run of the daemon that named it
 	Refresh uint64 // number of the last change of administration: refreshes up to it were heard
 	Command uint64 // sequence of the last disconnect
+	// Cells are the places in the streams of several cells, as text; the numbers are 0 then. Package cluster/cells
+	// understands it, and nobody else makes one.
+	Cells string
 }
 
 // AppendText appends the place as an event's id has it: TAG.REFRESH.COMMAND, the tag as eight hexadecimal digits.
 func (p Place) AppendText(dst []byte) []byte {
+	if p.Cells != "" {
+		return append(dst, p.Cells...)
+	}
 	dst = hex.AppendEncode(dst, binary.BigEndian.AppendUint32(nil, p.Tag))
 	dst = strconv.AppendUint(append(dst, '.'), p.Refresh, 10)
 	return strconv.AppendUint(append(dst, '.'), p.Command, 10)

@@ -1,0 +1,50 @@
+package cells
+
+import (
+	"time"
+
+	"github.com/meterd/meterd/event"
+)
+
+const (
+	// CellsMax bounds the cells of a cluster: a note takes one byte for a run of events of one.
+	CellsMax = 120
+	// askTimeout bounds how long an owner has for an answer: several take-overs. A cell without an owner is not waited
+	// for; an owner that another one replaces is hung up on.
+	askTimeout = 30 * time.Second
+	// namesMax bounds the names of one call: a batch has no more.
+	namesMax = event.EventsMax
+	// callBytesMax bounds the body of a call. Strings of a protobuf batch that share an entry of a table take their own
+	// bytes in a part: a product, a device and a topic an event, 24 MiB for the most events beside the largest body.
+	callBytesMax = 2*event.BodyBytesMax + streamCallBytes
+	// streamCallBytes and streamCallRequests bound how much of a stream one call asks for beyond its first batch: what
+	// takes an owner some milliseconds, so that the answers do not wait for each other much longer than for the disk.
+	streamCallBytes    = 1 << 20
+	streamCallRequests = 64
+	// doorBytesMax bounds the bodies of calls that a cell works on at a time, and doorCostFactor what a byte of them
+	// costs: the body, keys, verdicts and the answer. Beyond, calls are answered 503.
+	doorBytesMax   = 1 << 30
+	doorCostFactor = 4
+	// requestsKept is how many requests a pooled call keeps with their memory.
+	requestsKept = 4
+
+	// toldFor is how long a sequence is remembered at least, and with it that a name was said to be unknown; youngFor is
+	// how old a product must be for nobody to have been told so, with an hour for clocks that differ.
+	toldFor  = 24 * time.Hour
+	youngFor = toldFor + time.Hour
+	// toldMax bounds the names that cell 0 remembers to have told: 10 MB. Beyond, it says *perhaps* for a day.
+	toldMax = 100_000
+	// settledMax bounds the young products that a node knows never to have been told unknown.
+	settledMax = 100_000
+
+	// watchWait is how long a cell lets a node wait for news of commands, watchRetry how long a node waits before it asks
+	// a cell again that did not answer.
+	watchWait  = 20 * time.Second
+	watchRetry = 500 * time.Millisecond
+	// hearTimeout bounds how long the commands of one cell hold up those of the others, once.
+	hearTimeout = 3 * time.Second
+	// placeBytesMax bounds the text of a place in one cell's commands: a tag and two numbers.
+	placeBytesMax = 64
+	// commandsMax bounds the commands of one answer: a page has fewer.
+	commandsMax = 10_000
+)

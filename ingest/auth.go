@@ -23,6 +23,10 @@ func (h *Handler) authorize(ctx *fasthttp.RequestCtx) *access.Token {
 	if problem.Code == event.Unauthorized && !h.penalties.Hold(h.origin(ctx), nowMs, ctx.Done()) {
 		ctx.SetConnectionClose()
 	}
+	if err := h.engine.Durable(); err != nil { // Another node may know the token by now.
+		fail(ctx, err)
+		return nil
+	}
 	refuse(ctx, problem)
 	return nil
 }

@@ -322,3 +322,23 @@ func TestTooManyWrongTokens(t *testing.T) {
 		t.Errorf("the bound was met %d times", answered)
 	}
 }
+
+// deposedEngine belongs to a node whose cell another one owns.
+type deposedEngine struct{ Engine }
+
+func (deposedEngine) Durable() error { return shard.ErrStopped }
+
+// A node that another one has taken a cell from says of no token that there is none.
+func TestWrongTokensOfADeposedNode(t *testing.T) {
+	d := newGuardedDoor(t)
+	h := d.newHandlerOf(deposedEngine{d.engine})
+	for _, token := range []string{"wrong", "viewer"} {
+		ctx := d.ask(h, token, connect("pa"))
+		if len(ctx.Response.Body()) > 0 || !ctx.Response.ConnectionClose() {
+			t.Errorf("token %q: %s", token, said(ctx))
+		}
+		if _, err := ctx.Conn().Write([]byte("x")); err == nil {
+			t.Errorf("token %q: the connection is open", token)
+		}
+	}
+}

@@ -30,6 +30,8 @@ type Engine interface {
 	Offline(token *access.Token, producer string) (devices int, err error)
 	ForgetProducer(token *access.Token, producer string) (found bool, err error)
 	Catalogue() *license.Catalogue
+	// Durable returns when what was read before the call may leave.
+	Durable() error
 	NowMs() int64
 	Sequences(account uint32, producer string) (s claims.Sequences, ok bool, err error)
 	CommandsFrom(id string) commands.Place

@@ -145,6 +145,8 @@ func (e *Engine) decideChanges(g *group) (decided []*pendingChange) {
 	}
 	if len(g.changes) > 0 {
 		g.reach(nowMs)
+	}
+	if len(g.changes) > 0 || e.o.Barrier != nil { // A refusal, too, waits for a proof that it comes from the newest state.
 		g.entered.Store(true)
 	}
 	if e.admin.waits() {

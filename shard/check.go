@@ -41,7 +41,7 @@ func (e *Engine) Check(r *Request) error {
 			return e.awaitNewest(g)
 		}
 		if !errors.Is(err, errLookAgain) {
-			return err
+			return e.proved(err)
 		}
 	}
 	return ErrOverloaded

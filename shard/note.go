@@ -38,11 +38,8 @@ func (e *Engine) Remember(n *Note) error {
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, claims.ErrForgotten):
-		case e.o.Barrier != nil: // What was refused was read, too.
-			return errors.Join(e.Durable(), err)
-		default:
-			return err
+		case !errors.Is(err, claims.ErrForgotten):
+			return e.proved(err)
 		}
 	}
 	return fmt.Errorf("%w: %w", ErrOverloaded, claims.ErrForgotten)
@@ -66,7 +63,7 @@ func (e *Engine) tryNote(r *Request, n *Note) error {
 	} else if g := r.claim.Group(); g != nil {
 		r.group = g.(*group)
 	}
-	e.witnessed(r)
+	e.witnessed(r, nil)
 	if r.group != nil {
 		if err := e.await(r.group); err != nil {
 			return err

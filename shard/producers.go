@@ -20,7 +20,7 @@ func (e *Engine) Offline(token *access.Token, producer string) (int, error) {
 	}
 	p := e.producers.Find(token.AccountID, []byte(producer))
 	if p == nil {
-		return 0, nil
+		return 0, e.Durable()
 	}
 	devices := 0
 	var last *group
@@ -34,14 +34,14 @@ func (e *Engine) Offline(token *access.Token, producer string) (int, error) {
 			return nil
 		})
 		if err != nil {
-			return 0, err
+			return 0, e.proved(err)
 		}
 		if g != nil {
 			last = g
 		}
 	}
 	if last == nil {
-		return 0, nil
+		return 0, e.Durable()
 	}
 	return devices, e.await(last)
 }

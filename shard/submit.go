@@ -29,6 +29,7 @@ type Request struct {
 	Elsewhere Elsewhere
 
 	group    *group        // what Settle waits for; nil: nothing
+	refusal  error         // what Settle returns then
 	claim    claims.Ticket // of the sequence, from Decide to Settle
 	products []*license.Product
 	keys     []counters.Key
@@ -63,34 +64,59 @@ func (e *Engine) Submit(r *Request) error {
 
 // Decide is the first half of Submit: it decides, or finds the answer of the same sequence, and returns without waiting
 // for the disk. What r holds then must not leave before Settle has returned nil; after an error there is nothing to
-// settle. It still waits for room: for a lane, for the seal of a group that is full, for another request with the same
+// settle. Where another node may take over, an error that comes from the state is Settle's. It still waits for room: for a lane, for the seal of a group that is full, for another request with the same
 // sequence to be decided. The group stays open for more until Settle or Watch waits for it: a caller that decides many
 // requests and then waits has them stored together.
 func (e *Engine) Decide(r *Request) error {
 	if err := e.refuse(); err != nil {
 		return err
 	}
-	r.Replayed, r.group = false, nil
+	r.Replayed, r.group, r.refusal = false, nil, nil
 	r.claim.Reset()
 	decide := e.decideFresh
 	if r.Claim != nil {
 		decide = e.decideClaimed
 	}
-	if err := decide(r); err != nil {
+	err := decide(r)
+	if e.o.Barrier == nil || err != nil && !isOfState(err) {
 		return err
 	}
-	e.witnessed(r)
+	e.witnessed(r, err)
 	return nil
 }
 
-// witnessed has a request wait that left no record, or found an old answer, if another node may have decided since.
-func (e *Engine) witnessed(r *Request) {
-	if e.o.Barrier == nil || r.group != nil && !r.group.IsDone() {
+// witnessed has a request wait that left no record, found an old answer, or was refused, for another node may have
+// decided since.
+func (e *Engine) witnessed(r *Request, refusal error) {
+	if refusal != nil {
+		r.claim.Reset()
+	}
+	r.refusal = refusal
+	if replayed, _ := r.claim.Replayed(); r.group != nil && !replayed {
 		return
 	}
 	e.gate.mu.RLock()
 	defer e.gate.mu.RUnlock()
 	r.group = e.witness()
+}
+
+// isOfState reports whether an error says what the state is, so that another node could know better. The others are
+// true of this node, or ask for another try.
+func isOfState(err error) bool {
+	var p *event.Problem
+	return errors.Is(err, ErrTokenRevoked) || errors.Is(err, claims.ErrTooOld) || errors.Is(err, claims.ErrReused) ||
+		errors.As(err, &p)
+}
+
+// proved returns err when it is durable, and proved if another node may have decided since.
+func (e *Engine) proved(err error) error {
+	if e.o.Barrier == nil || !isOfState(err) {
+		return err
+	}
+	if gone := e.Durable(); gone != nil {
+		return gone
+	}
+	return err
 }
 
 // Watch has r's group stored, and one value sent to c, unless c is full, when the disk has the group or never will:
@@ -120,12 +146,15 @@ func (r *Request) ReadsLedger() bool {
 
 // Settle is the second half of Submit: it waits until what Decide found is durable, and completes r.Result.
 func (e *Engine) Settle(r *Request) error {
-	g := r.group
-	r.group = nil
+	g, refusal := r.group, r.refusal
+	r.group, r.refusal = nil, nil
 	if g != nil {
 		if err := e.await(g); err != nil {
 			return err
 		}
+	}
+	if refusal != nil {
+		return refusal
 	}
 	return e.settleClaim(r)
 }

@@ -19,7 +19,7 @@ func (h *Handler) authorize(
 		if token.Allows(right) {
 			return token
 		}
-		writeProblem(ctx, access.Forbid(token))
+		h.refuse(ctx, access.Forbid(token))
 		return nil
 	}
 	nowMs := h.engine.NowMs()
@@ -30,8 +30,17 @@ func (h *Handler) authorize(
 	if problem.Code == event.Unauthorized && !h.penalties.Hold(h.origin(ctx), nowMs, ctx.Done()) {
 		ctx.SetConnectionClose()
 	}
-	writeProblem(ctx, problem)
+	h.refuse(ctx, problem)
 	return nil
+}
+
+// refuse answers with a problem that comes from the catalogue: another node may know the token by now.
+func (h *Handler) refuse(ctx *fasthttp.RequestCtx, problem *event.Problem) {
+	if err := h.engine.Durable(); err != nil {
+		h.fail(ctx, err)
+		return
+	}
+	writeProblem(ctx, problem)
 }
 
 // origin returns the address of the client, also if a node of the cluster forwards its request.

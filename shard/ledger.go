@@ -27,6 +27,23 @@ func (e *Engine) DurableInLedger() error {
 	return nil
 }
 
+// Pin calls fn while a view stands between two groups, at the last one that was durable when it was called. The view
+// waits for fn, which must be short. ErrLedgerLags says that the view does not get there in time.
+func (e *Engine) Pin(ctx context.Context, view views.View, fn func() error) error {
+	if !e.join() {
+		return ErrStopped
+	}
+	defer e.wg.Done()
+	switch err := e.views.Pin(ctx, view, func(views.Position) error { return fn() }); {
+	case errors.Is(err, views.ErrLags):
+		return ErrLedgerLags
+	case errors.Is(err, views.ErrStopped):
+		return ErrStopped
+	default:
+		return err
+	}
+}
+
 // ledgerErr turns an error of reading the ledger into ErrLedgerLags: it concerns the request alone. The view's own
 // goroutine and metric say what is wrong with the ledger.
 func (e *Engine) ledgerErr(err error) error {

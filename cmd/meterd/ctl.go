@@ -53,18 +53,8 @@ list is followed to its end unless --limit says otherwise. Exit code: 0 done, 1 
   meterd ctl logs p1 d1 --from -2h -o ndjson
   meterd ctl usage --account acme --window month --time-zone Asia/Shanghai`
 	c.flags = cmd.PersistentFlags()
-	c.flags.StringVar(
-		&c.url,
-		"url",
-		"http://127.0.0.1:8480",
-		"where the daemon listens; of several nodes: with commas between",
-	)
-	c.flags.StringVar(&c.tokenFile, "token-file", "", "file with the token; beats METERD_TOKEN")
+	c.connectionFlags()
 	c.flags.StringVarP(&c.output, "output", "o", asTable, "how to show answers: table, json or ndjson")
-	c.flags.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long to wait for one answer")
-	c.flags.StringVar(&c.caCert, "ca-cert", "", "certificates that sign the daemon's, if the system does not know them")
-	c.flags.StringVar(&c.clientCert, "client-cert", "", "certificate to show to the daemon (mutual TLS)")
-	c.flags.StringVar(&c.clientKey, "client-key", "", "its key")
 	cmd.PersistentPreRunE = func(*cobra.Command, []string) error { return c.resolve() }
 	choices(cmd, "output", asTable, asJSON, asLines)
 	cmd.AddCommand(
@@ -73,6 +63,21 @@ list is followed to its end unless --limit says otherwise. Exit code: 0 done, 1 
 		c.producersCommand(), c.diskCommand(), c.clockCommand(), c.signInCommand(),
 	)
 	return cmd
+}
+
+// connectionFlags says where the daemon is and how it is asked.
+func (c *ctl) connectionFlags() {
+	c.flags.StringVar(
+		&c.url,
+		"url",
+		"http://127.0.0.1:8480",
+		"where the daemon listens; of several nodes: with commas between",
+	)
+	c.flags.StringVar(&c.tokenFile, "token-file", "", "file with the token; beats METERD_TOKEN")
+	c.flags.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long to wait for one answer")
+	c.flags.StringVar(&c.caCert, "ca-cert", "", "certificates that sign the daemon's, if the system does not know them")
+	c.flags.StringVar(&c.clientCert, "client-cert", "", "certificate to show to the daemon (mutual TLS)")
+	c.flags.StringVar(&c.clientKey, "client-key", "", "its key")
 }
 
 // resolve fills up the flags from the environment and reads the token. Its errors are of the command line's kind, all

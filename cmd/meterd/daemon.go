@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meterd/meterd/backup"
 	"github.com/meterd/meterd/console/api"
 	"github.com/meterd/meterd/console/web"
 	"github.com/meterd/meterd/ingest"
@@ -168,6 +169,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 		Version:   version,
 		Demo:      d.demo.token != "",
 	}
+	o.Backup = func(ctx context.Context) (*backup.Cut, error) { return backup.Open(ctx, d.backupSource()) }
 	if d.history != nil {
 		d.history.RegisterMetrics(set)
 		o.History = d.history

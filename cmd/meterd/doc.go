@@ -6,6 +6,7 @@
 //	     ├► ctl: package client ─► the administration of a running daemon ─► tables or JSON
 //	     ├► bench: package bench ─► a daemon of its own, load, checks, figures
 //	     ├► verify: data directory, read only ─► package usage/verify ─► figures, and the first difference
+//	     ├► backup, restore: package backup ─► a running daemon's data directory ─► a directory or S3 ─► a data directory
 //	     └► token create: data directory of a stopped daemon ─► engine (recovers) ─► a change in the log ─► the secret
 //
 // Only this folder reads flags, environment and signals, and only main ends the process.

@@ -22,7 +22,8 @@ func main() {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(
-		serveCommand(), historyChildCommand(), ctlCommand(), tokenCommand(), benchCommand(), verifyCommand(),
+		serveCommand(), historyChildCommand(), ctlCommand(), tokenCommand(), benchCommand(), verifyCommand(), backupCommand(),
+		restoreCommand(),
 	)
 	markUsage(root)
 	if cmd, err := root.ExecuteC(); err != nil {

@@ -34,6 +34,7 @@ type state struct {
 	engine   *shard.Engine
 	halted   bool // the engine was dropped
 	reader   *query.Reader
+	files    files
 	kept     sync.WaitGroup // what keep began
 }
 
@@ -108,17 +109,17 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, more stateOptions, logger *
 	if err != nil {
 		return err
 	}
-	if s.raw, err = openRawLog(o, dir, s.log, more, logger); err != nil {
+	if s.raw, s.files.archive, err = openRawLog(o, dir, s.log, more, logger); err != nil {
 		return err
 	}
-	if s.ledger, err = openLedger(dir.LedgerPath(), s.log.First() == 1, o.usageRetention, logger); err != nil {
+	if s.files.ledger, err = openLedger(dir.LedgerPath(), s.log.First() == 1, logger); err != nil {
 		return err
 	}
-	if s.webhooks, err = openWebhooks(o, dir, s.log, logger); err != nil {
+	s.ledger = usage.New(usage.Options{Store: s.files.ledger, Retention: o.usageRetention})
+	if s.webhooks, s.files.webhooks, err = openWebhooks(o, dir, s.log, logger); err != nil {
 		return err
 	}
-	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
-	if err != nil {
+	if s.files.checkpoints, err = disk.OpenCheckpoints(dir.CheckpointPath()); err != nil {
 		return err
 	}
 	keep, err := logPayloadBytes(o.logPayload)
@@ -134,7 +135,7 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, more stateOptions, logger *
 	}
 	s.options = shard.Options{
 		Log: s.log, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Eraser: s.raw,
-		Checkpoints: checkpoints, Guard: dir.Guard(),
+		Checkpoints: s.files.checkpoints, Guard: dir.Guard(),
 		Clock:    more.clock,
 		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
 		CheckpointEvery: o.checkpointEvery, AcceptViewGap: o.acceptViewGap, LogPayloadBytes: keep, Logger: logger,
@@ -146,7 +147,7 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, more stateOptions, logger *
 // begin at the end of the log.
 func openWebhooks(
 	o *serveOptions, dir *disk.Dir, log *commitlog.Log, logger *slog.Logger,
-) (*webhook.Service, error) {
+) (*webhook.Service, *ledger.Store, error) {
 	path := dir.WebhooksPath()
 	store, err := ledger.Open(ledger.Options{Path: path, Logger: logger})
 	if errors.Is(err, disk.ErrDamaged) {
@@ -154,12 +155,12 @@ func openWebhooks(
 		logger.Error("the queues of the webhooks are damaged: they are moved aside, and what was in them is not delivered",
 			"moved_to", aside, "error", err)
 		if err := errors.Join(os.RemoveAll(aside), os.Rename(path, aside)); err != nil {
-			return nil, fmt.Errorf("move the damaged queues of the webhooks aside: %w", err)
+			return nil, nil, fmt.Errorf("move the damaged queues of the webhooks aside: %w", err)
 		}
 		store, err = ledger.Open(ledger.Options{Path: path, Logger: logger})
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	seq, _, chain := log.Last()
 	s, err := webhook.Open(webhook.Options{
@@ -167,15 +168,15 @@ func openWebhooks(
 		Logger: logger, AllowPrivate: o.webhookAllowPrivate, Version: version,
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the queues of the webhooks %q: %w", path, err), store.Close())
+		return nil, nil, errors.Join(fmt.Errorf("open the queues of the webhooks %q: %w", path, err), store.Close())
 	}
-	return s, nil
+	return s, store, nil
 }
 
 // openRawLog opens the archive of the log's events. One that is made for an older log begins where that begins.
 func openRawLog(
 	o *serveOptions, dir *disk.Dir, log *commitlog.Log, more stateOptions, logger *slog.Logger,
-) (*rawlog.View, error) {
+) (*rawlog.View, *archive.Store, error) {
 	store, err := archive.Open(archive.Options{
 		Path:       dir.ArchivePath(),
 		Retention:  o.retention,
@@ -187,19 +188,19 @@ func openRawLog(
 		RunAge:     more.archiveRunAge,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w; or move %q away and start once with --accept-view-gap: events that are gone from the "+
+		return nil, nil, fmt.Errorf("%w; or move %q away and start once with --accept-view-gap: events that are gone from the "+
 			"log can then no longer be read", err, dir.ArchivePath())
 	}
 	view, err := rawlog.New(rawlog.Options{Store: store, Log: log, Retention: o.retention, Logger: logger})
 	if err != nil {
-		return nil, errors.Join(err, store.Close())
+		return nil, nil, errors.Join(err, store.Close())
 	}
 	if first := log.First(); store.IsNew() && first > 1 {
 		if err := beginAt(view, log, first); err != nil {
-			return nil, errors.Join(err, store.Close())
+			return nil, nil, errors.Join(err, store.Close())
 		}
 	}
-	return view, nil
+	return view, store, nil
 }
 
 // beginAt has a view that is new begin with the first group of the log.
@@ -221,7 +222,7 @@ func beginAt(view views.View, log *commitlog.Log, first uint64) error {
 
 // openLedger opens the ledger. A damaged one is moved aside if the log is whole and can build it again; otherwise an
 // operator must decide.
-func openLedger(path string, rebuilds bool, retention time.Duration, logger *slog.Logger) (*usage.Ledger, error) {
+func openLedger(path string, rebuilds bool, logger *slog.Logger) (*ledger.Store, error) {
 	o := ledger.Options{Path: path, Logger: logger}
 	store, err := ledger.Open(o)
 	switch {
@@ -241,7 +242,7 @@ func openLedger(path string, rebuilds bool, retention time.Duration, logger *slo
 			return nil, err
 		}
 	}
-	return usage.New(usage.Options{Store: store, Retention: retention}), nil
+	return store, nil
 }
 
 // pace is what the disk is kept by, of an engine or of a standby.

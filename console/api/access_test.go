@@ -69,6 +69,7 @@ var accessTable = []grant{
 	{`GET /v1/products/{product}/devices/top?by=messages`, 200, counting},
 	{`GET /v1/products/{product}/what-if?messages_per_day=1`, 200, counting},
 
+	{`GET /v1/backup`, 503, adminOnly}, // The fixture's disk is full.
 	{`GET /v1/disk`, 200, overseers},
 	{`GET /v1/producers?devices=true`, 200, readers},
 	{`POST /v1/downloads {"path":"/v1/products/{product}/licenses"}`, 201, counting},

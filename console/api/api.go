@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/backup"
 	"github.com/meterd/meterd/docs"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/license/calendar"
@@ -79,6 +80,8 @@ type Options struct {
 	Webhooks Webhooks
 	// History answers PromQL; nil: it is switched off.
 	History History
+	// Backup opens the data directory as of now, to be copied; nil: there is no call for that.
+	Backup  func(ctx context.Context) (*backup.Cut, error)
 	Logger  *slog.Logger // told what could not be answered; nil: nobody is
 	Metrics *metric.Set  // what /metrics shows; New adds to it
 	// Ready reports whether events are taken: not while the daemon recovers or drains.
@@ -139,6 +142,7 @@ type Handler struct {
 	sorted    readPlaces // of logs of products that are read as a whole
 	followers readPlaces // of logs, of what comes
 	downloads readPlaces // of sealed files
+	backups   readPlaces
 	usages    readPlaces
 	lookers   readPlaces // of all devices
 	signIns   oneTime[invitation]
@@ -161,6 +165,7 @@ func New(o Options) (*Handler, error) {
 		sorted:    readPlaces{most: sortedStreamsMax, mostAToken: sortedStreamsATokenMax},
 		followers: readPlaces{most: logFollowersMax, mostAToken: logFollowersATokenMax},
 		downloads: readPlaces{most: downloadsMax, mostAToken: downloadsATokenMax},
+		backups:   readPlaces{most: backupsMax, mostAToken: backupsMax},
 		usages:    readPlaces{most: usageReadersMax, mostAToken: usageReadersATokenMax},
 		lookers:   readPlaces{most: deviceLookersMax, mostAToken: deviceLookersATokenMax},
 		signIns:   oneTime[invitation]{within: signInCodeFor, most: signInCodesMax, mostAToken: signInCodesATokenMax},

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/backup"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
@@ -98,6 +100,7 @@ func newDaemon(t testing.TB, change func(*Options)) *daemon {
 		Engine: d.engine, Queries: d.queries, Metrics: set, Ready: d.ready.Load, TimeZone: "Asia/Shanghai",
 		DiskFree: func() uint64 { return 123456789 }, Version: "1.2.3", Disk: diskOfTests,
 	}
+	o.Backup = func(context.Context) (*backup.Cut, error) { return nil, backup.ErrNoRoom }
 	o.Snapshots = d.openSnapshots()
 	o.Webhooks = openHooks(t)
 	if change != nil {

@@ -97,6 +97,10 @@ const (
 	// downloadsATokenMax is a token's part.
 	downloadsMax       = 64
 	downloadsATokenMax = 16
+	// backupsMax bounds the copies of the data directory that are made at a time: each keeps the log from being released.
+	// backupWithin ends one: 1 TB at 25 MB/s takes 11 hours.
+	backupsMax   = 1
+	backupWithin = 24 * time.Hour
 	// logPageWithin and logStreamWithin end the search for a page, and a stream, that take too long.
 	logPageWithin   = 2 * time.Minute
 	logStreamWithin = 15 * time.Minute

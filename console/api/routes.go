@@ -97,6 +97,9 @@ func (h *Handler) routes() *router.Router {
 		get("/v1/snapshots/{snapshot}", access.RightUsage, (*call).showSnapshot)
 		get("/v1/snapshots/{snapshot}/{file}", access.RightUsage, (*call).downloadSnapshot)
 	}
+	if h.o.Backup != nil {
+		get("/v1/backup", access.RightAdminister, (*call).backup)
+	}
 	h.routePrometheus(r)
 	h.routeOpenAPI(r)
 

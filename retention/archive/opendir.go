@@ -17,6 +17,7 @@ type openDir struct {
 	opening sync.Mutex // one at a time opens it
 	tables  *tables    // nil: not open
 	readers int
+	holders int           // who copy it: it stays on the disk
 	used    uint64        // when it was used last
 	gone    bool          // no reader may begin
 	left    chan struct{} // closed when the last reader has left; nil: nobody waits

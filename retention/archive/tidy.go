@@ -113,10 +113,14 @@ func (s *Store) replace(numbers []uint64, by []directory, availableFromMs int64,
 	return s.removeAll(old)
 }
 
-// removeAll removes directories that no manifest names. Those that cannot be removed are tried again by the next Tidy.
+// removeAll removes directories that no manifest names. Those that are held, or cannot be removed, are tried again by
+// the next Tidy.
 func (s *Store) removeAll(list []*openDir) error {
 	var errs []error
 	for _, d := range list {
+		if s.isHeld(d) {
+			continue
+		}
 		if err := s.remove(d); err != nil {
 			errs = append(errs, err)
 			continue

@@ -91,6 +91,14 @@ func (r *CheckpointReader) E() uint64 { return r.in.foot.e }
 // Bytes returns the size of the checkpoint.
 func (r *CheckpointReader) Bytes() uint64 { return r.in.foot.bytes }
 
+// Path returns the name of the file.
+func (r *CheckpointReader) Path() string { return r.path }
+
+// Content returns the bytes of the file, header and footer too. They can be read until the reader is closed.
+func (r *CheckpointReader) Content() *io.SectionReader {
+	return io.NewSectionReader(r.f, 0, int64(r.in.foot.bytes)+footerBytes)
+}
+
 // Sections calls fn for every section in order; data is valid until fn returns. Each section was checked when fn sees
 // it; that the file as a whole is what was written is only known when Sections returns nil.
 func (r *CheckpointReader) Sections(fn func(kind uint16, data []byte) error) error {

@@ -35,6 +35,15 @@ var errInstantClosed = errors.New("this look at the ledger is closed")
 // Instant opens the store as it stands now: an *Instant. The caller sees to it that no group is written in part just
 // now: between WritePart and the Write that ends the group there are rows of it without the others.
 func (s *Store) Instant() (Reader, error) {
+	i, err := s.OpenInstant()
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+// OpenInstant is Instant, with what copies need.
+func (s *Store) OpenInstant() (*Instant, error) {
 	if err := s.begin(); err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}

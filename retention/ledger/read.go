@@ -63,6 +63,11 @@ func (s *Store) scan(
 	txn *badger.Txn, prefix, start []byte, reverse bool, fn func(key, value []byte) (more bool, err error),
 ) error {
 	c := cursor{prefix: prefix, reverse: reverse}
+	return s.each(&c, txn, start, func() (more bool, err error) { return fn(c.key, c.value) })
+}
+
+// each calls fn with the cursor at one row after the other.
+func (s *Store) each(c *cursor, txn *badger.Txn, start []byte, fn func() (more bool, err error)) error {
 	defer c.close()
 	err := recovered(func() error { return c.open(s.db, txn, start) })
 	for err == nil {
@@ -74,7 +79,7 @@ func (s *Store) scan(
 		if err != nil || !found {
 			break
 		}
-		if more, err := fn(c.key, c.value); err != nil || !more {
+		if more, err := fn(); err != nil || !more {
 			return err
 		}
 		err = recovered(func() error { c.it.Next(); return nil })

@@ -11,8 +11,8 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// bucket is a Place in S3, or in what is compatible.
-type bucket struct {
+// Bucket is a Place in S3, or in what is compatible.
+type Bucket struct {
 	client       *minio.Client
 	name, prefix string
 }
@@ -24,7 +24,7 @@ type bucketOptions struct {
 	key, secret, session string
 }
 
-func newBucket(o bucketOptions) (*bucket, error) {
+func newBucket(o bucketOptions) (*Bucket, error) {
 	var keys *credentials.Credentials
 	switch {
 	case o.key != "" && o.secret != "":
@@ -42,11 +42,11 @@ func newBucket(o bucketOptions) (*bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("speak to %s: %w", o.host, err)
 	}
-	return &bucket{client: client, name: o.bucket, prefix: o.prefix}, nil
+	return &Bucket{client: client, name: o.bucket, prefix: o.prefix}, nil
 }
 
 // Get returns what is there under a name.
-func (b *bucket) Get(ctx context.Context, name string) ([]byte, error) {
+func (b *Bucket) Get(ctx context.Context, name string) ([]byte, error) {
 	object, err := b.client.GetObject(ctx, b.name, path.Join(b.prefix, name), minio.GetObjectOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("read %q of bucket %q: %w", name, b.name, err)
@@ -63,7 +63,12 @@ func (b *bucket) Get(ctx context.Context, name string) ([]byte, error) {
 }
 
 // Put makes an object; a store shows it when all of it has arrived.
-func (b *bucket) Put(ctx context.Context, name, contentType string, content Content, bytes int64) error {
+func (b *Bucket) Put(ctx context.Context, name, contentType string, content Content, bytes int64) error {
+	return b.PutFrom(ctx, name, contentType, content, bytes)
+}
+
+// PutFrom is Put of what is read once: parts are held in memory to be sent again.
+func (b *Bucket) PutFrom(ctx context.Context, name, contentType string, content io.Reader, bytes int64) error {
 	_, err := b.client.PutObject(ctx, b.name, path.Join(b.prefix, name), content, bytes, minio.PutObjectOptions{
 		ContentType: contentType, PartSize: partBytes,
 		// The store proves the MD5 of each part. Not every store knows signatures over the chunks of a part.
@@ -73,4 +78,47 @@ func (b *bucket) Put(ctx context.Context, name, contentType string, content Cont
 		return fmt.Errorf("write %q to bucket %q: %w", name, b.name, err)
 	}
 	return nil
+}
+
+// Open reads an object from its beginning; fs.ErrNotExist if there is none.
+func (b *Bucket) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+	object, err := b.client.GetObject(ctx, b.name, path.Join(b.prefix, name), minio.GetObjectOptions{})
+	if err == nil {
+		_, err = object.Stat()
+	}
+	switch {
+	case err != nil && minio.ToErrorResponse(err).Code == minio.NoSuchKey:
+		return nil, notThere(name)
+	case err != nil:
+		return nil, fmt.Errorf("read %q of bucket %q: %w", name, b.name, err)
+	}
+	return object, nil
+}
+
+// Remove removes an object. None is no error.
+func (b *Bucket) Remove(ctx context.Context, name string) error {
+	err := b.client.RemoveObject(ctx, b.name, path.Join(b.prefix, name), minio.RemoveObjectOptions{})
+	if err != nil {
+		return fmt.Errorf("remove %q of bucket %q: %w", name, b.name, err)
+	}
+	return nil
+}
+
+// First returns the name of an object below the prefix, "" if there is none.
+func (b *Bucket) First(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	prefix := b.prefix
+	if prefix != "" {
+		prefix += "/"
+	}
+	for object := range b.client.ListObjects(ctx, b.name, minio.ListObjectsOptions{
+		Prefix: prefix, Recursive: true, MaxKeys: 1,
+	}) {
+		if object.Err != nil {
+			return "", fmt.Errorf("list bucket %q: %w", b.name, object.Err)
+		}
+		return object.Key, nil
+	}
+	return "", nil
 }

@@ -75,6 +75,7 @@ type Maker struct {
 	store   *Store
 	place   chan struct{} // who holds it makes a snapshot
 	waiting atomic.Int32
+	holders atomic.Int32 // who copy what is there: nothing is removed meanwhile
 	stats   stats
 	life    context.Context // of every snapshot: ends with Close
 	end     context.CancelFunc
@@ -178,6 +179,23 @@ func (m *Maker) enter(ctx context.Context) error {
 	case <-ctx.Done():
 		return busy
 	}
+}
+
+// Hold calls fn while no snapshot is made or removed, so that the audit log has those that are there, and no other. If
+// fn returns nil they stay until let is called. It waits for a snapshot that is being made.
+func (m *Maker) Hold(ctx context.Context, fn func() error) (let func(), err error) {
+	if err := m.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-m.place }()
+	if err := m.store.whole(); err != nil {
+		return nil, err
+	}
+	if err := fn(); err != nil {
+		return nil, err
+	}
+	m.holders.Add(1)
+	return sync.OnceFunc(func() { m.holders.Add(-1) }), nil
 }
 
 // seal makes the snapshot. It is decided by its entry in the audit log: what has none is dropped. If nobody knows

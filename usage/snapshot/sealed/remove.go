@@ -56,8 +56,8 @@ func (s *Store) take(m *Manifest) (left string, err error) {
 	return left, nil
 }
 
-// removeOld removes one snapshot that is kept no longer, and reports whether there was one. While a snapshot is made it
-// removes nothing.
+// removeOld removes one snapshot that is kept no longer, and reports whether there was one. While a snapshot is made,
+// or those that are there are copied, it removes nothing.
 func (m *Maker) removeOld() (removed bool, err error) {
 	if m.o.Keep == 0 {
 		return false, nil
@@ -69,6 +69,10 @@ func (m *Maker) removeOld() (removed bool, err error) {
 	select {
 	case m.place <- struct{}{}:
 	default:
+		return false, nil
+	}
+	if m.holders.Load() > 0 {
+		<-m.place
 		return false, nil
 	}
 	left, err := m.takeNoted(old)

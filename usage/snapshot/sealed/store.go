@@ -264,6 +264,13 @@ func (d *draft) seal(m *Manifest) error {
 	return nil
 }
 
+// whole returns why a restart must complete a snapshot, nil if none must.
+func (s *Store) whole() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken
+}
+
 // halt has nothing be sealed before a restart, which completes the snapshot.
 func (s *Store) halt(m *Manifest, why string, err error) error {
 	s.mu.Lock()

@@ -102,12 +102,12 @@ func (c *Catalogue) CreateProduct(by Actor, spec ProductSpec) (*Catalogue, *Chan
 	if c.Product([]byte(spec.Name)) != nil {
 		return nil, nil, nil, alreadyExists(NameProduct, spec.Name)
 	}
-	if err := c.mayName(by, NameProduct, spec.Name); err != nil {
-		return nil, nil, nil, err
-	}
 	if c.products.Len() >= productsMax {
 		return nil, nil, nil, invalid("product", fmt.Sprintf(
 			"this daemon holds %d products, the most it can; create further ones on another daemon", productsMax))
+	}
+	if err := c.mayName(by, NameProduct, spec.Name); err != nil {
+		return nil, nil, nil, err
 	}
 	n := c.next()
 	p := &Product{

@@ -12,9 +12,10 @@ import (
 type Actor struct {
 	Token string
 	AtMs  int64 // Unix milliseconds
-	// Reservation is the number that cell 0 has reserved the name under which is made or taken away; 0: none. It is only
-	// for cells of a cluster.
+	// Reservation is the number that cell 0 has reserved the name under which is made or taken away; 0: none. With
+	// MustReserve what is in order but for that is refused with ErrReserve. Both are for cells of a cluster.
 	Reservation uint64
+	MustReserve bool
 }
 
 // Change is one administrative change as the log keeps it: its result, never a command to run again.

@@ -2,6 +2,7 @@ package license
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -111,8 +112,8 @@ func alreadyExists(kind NameKind, name string) error {
 	return p
 }
 
-// mayName reports why the actor may not make an object of this name, or take it away, beside what other cells do. A
-// catalogue that is alone has no objection.
+// mayName reports why the actor may not make an object of this name, or take it away, because of what other cells have:
+// it is asked last. A catalogue that is alone has no objection.
 func (c *Catalogue) mayName(by Actor, kind NameKind, name string) error {
 	if by.Reservation != 0 && by.Reservation <= c.names.refusedTo {
 		return &event.Problem{
@@ -120,6 +121,8 @@ func (c *Catalogue) mayName(by Actor, kind NameKind, name string) error {
 		}
 	}
 	switch g := c.Given(kind, name); {
+	case by.MustReserve && by.Reservation == 0:
+		return ErrReserve
 	case g == nil || g.Number == by.Reservation:
 		return nil
 	case g.Open:
@@ -127,6 +130,9 @@ func (c *Catalogue) mayName(by Actor, kind NameKind, name string) error {
 	}
 	return alreadyExists(kind, name)
 }
+
+// ErrReserve means that a name would be given or taken away if it were reserved.
+var ErrReserve = errors.New("the name must be reserved first")
 
 func beingChanged(kind NameKind, name string) error {
 	return &event.Problem{

@@ -205,6 +205,16 @@ func (c *Catalogue) Products(account string) []*Product {
 	return list
 }
 
+// Load returns how many devices are active, and how many accounts there are: how full the daemon is.
+func (c *Catalogue) Load() (devices int64, accounts int) {
+	for id := range uint32(c.productsByID.Len()) {
+		if p := c.productsByID.Get(id); p != nil {
+			devices += p.State.Active.Load()
+		}
+	}
+	return devices, c.accounts.Len()
+}
+
 // putAccount adds or replaces a in a catalogue that is still being built.
 func (c *Catalogue) putAccount(a *Account) {
 	c.accounts.Set(c.Seq, a.Name, a)

@@ -9,12 +9,11 @@ import (
 // What records say of names (FORMAT.md).
 type (
 	givenRecord struct {
-		Cell           int    `json:"cell"`
-		Number         uint64 `json:"number"`
-		Open           bool   `json:"open,omitempty"`
-		SinceMs        int64  `json:"since_ms"`
-		ViaHomeUntilMs int64  `json:"via_home_until_ms,omitempty"`
-		Deleted        bool   `json:"deleted,omitempty"` // nothing else stands beside it
+		Cell    int    `json:"cell"`
+		Number  uint64 `json:"number"`
+		Open    bool   `json:"open,omitempty"`
+		SinceMs int64  `json:"since_ms"`
+		Deleted bool   `json:"deleted,omitempty"` // nothing else stands beside it
 	}
 	refusedRecord struct {
 		UpTo uint64 `json:"up_to"`
@@ -30,7 +29,7 @@ func givenRecordKey(kind NameKind, name string) []byte {
 
 func (g *Given) record() Put {
 	return put(givenRecordKey(g.Kind, g.Name), givenRecord{
-		Cell: g.Cell, Number: g.Number, Open: g.Open, SinceMs: g.SinceMs, ViaHomeUntilMs: g.ViaHomeUntilMs,
+		Cell: g.Cell, Number: g.Number, Open: g.Open, SinceMs: g.SinceMs,
 	})
 }
 
@@ -76,15 +75,12 @@ func (l *Loader) given(key, value []byte) error {
 		return nil
 	case r.Deleted:
 		return nil
-	case !event.ValidName([]byte(name)) || r.Cell < 0 || r.Number == 0 || r.Number > l.c.Seq:
+	case !event.ValidName([]byte(name)) || r.Cell < 1 || r.Number == 0 || r.Number > l.c.Seq:
 		return fmt.Errorf("%s %q has a damaged record: %s", kind, name, value)
 	case l.whole && old != nil:
 		return fmt.Errorf("%s %q is given twice", kind, name)
 	}
-	l.c.putGiven(&Given{
-		Kind: kind, Name: name, Cell: r.Cell, Number: r.Number, Open: r.Open, SinceMs: r.SinceMs,
-		ViaHomeUntilMs: r.ViaHomeUntilMs,
-	})
+	l.c.putGiven(&Given{Kind: kind, Name: name, Cell: r.Cell, Number: r.Number, Open: r.Open, SinceMs: r.SinceMs})
 	return nil
 }
 

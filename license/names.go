@@ -39,8 +39,8 @@ func NameKindOf(text string) (k NameKind, known bool) {
 	return 0, false
 }
 
-// Given is a name of a cluster that is given to an object of a cell, as the catalogue of cell 0 has it. Objects of cell
-// 0 itself need none once they are there. It never changes once it stands in a catalogue.
+// Given is a name of a cluster that is given to an object of a cell but cell 0, as the catalogue of cell 0 has it. It
+// never changes once it stands in a catalogue.
 type Given struct {
 	Kind NameKind
 	Name string
@@ -51,9 +51,6 @@ type Given struct {
 	// Open says that the object is being created or deleted: only the cell knows whether it is there.
 	Open    bool
 	SinceMs int64 // when it was reserved
-	// ViaHomeUntilMs is until when batches with this product go through the home of their producer: one was told that
-	// there is no such product.
-	ViaHomeUntilMs int64
 }
 
 // names are those of a catalogue that concern other cells.
@@ -95,8 +92,8 @@ func (c *Catalogue) Has(kind NameKind, name string) bool {
 	return false
 }
 
-// isTaken reports whether this catalogue has an object of this name, whosever it is.
-func (c *Catalogue) isTaken(kind NameKind, name string) bool {
+// IsTaken reports whether this cell has an object of this name, whosever it is.
+func (c *Catalogue) IsTaken(kind NameKind, name string) bool {
 	return c.Has(kind, name) || kind == NameToken && c.Token(name) != nil || kind == NameHook && c.Hook(name) != nil
 }
 
@@ -146,7 +143,7 @@ func (c *Catalogue) ReserveName(by Actor, kind NameKind, name string, cell int) 
 	switch g := c.Given(kind, name); {
 	case !event.ValidName([]byte(name)):
 		return nil, nil, nil, badName(kind.String())
-	case c.isTaken(kind, name) || g != nil && !g.Open:
+	case c.IsTaken(kind, name) || g != nil && !g.Open:
 		return nil, nil, nil, alreadyExists(kind, name)
 	case g != nil:
 		return nil, nil, nil, beingChanged(kind, name)
@@ -184,9 +181,9 @@ func (c *Catalogue) reserve(by Actor, g Given) (*Catalogue, *Change, *Given, err
 }
 
 // SettleName ends a reservation: the cell has said whether the object is there. It returns nils if the reservation was
-// ended before. viaHomeUntilMs is as in Given.
+// ended before.
 func (c *Catalogue) SettleName(
-	by Actor, kind NameKind, name string, number uint64, isThere bool, viaHomeUntilMs int64,
+	by Actor, kind NameKind, name string, number uint64, isThere bool,
 ) (*Catalogue, *Change) {
 	g := c.Given(kind, name)
 	if g == nil || !g.Open || g.Number != number {
@@ -195,8 +192,8 @@ func (c *Catalogue) SettleName(
 	n := c.next()
 	ch := &Change{Seq: n.Seq, AtMs: by.AtMs}
 	settled := *g
-	settled.Open, settled.ViaHomeUntilMs = false, max(g.ViaHomeUntilMs, viaHomeUntilMs)
-	if isThere && (g.Cell != 0 || settled.ViaHomeUntilMs != 0) {
+	settled.Open = false
+	if isThere {
 		n.putGiven(&settled)
 		ch.put(settled.record())
 	} else {

@@ -15,13 +15,12 @@ import (
 func (b *book) name(t *rapid.T) (*Catalogue, *Change, error) {
 	kind := rapid.SampledFrom([]NameKind{NameAccount, NameProduct, NameToken, NameHook}).Draw(t, "kind")
 	name := rapid.SampledFrom([]string{"acme", "p1", "p9", "gw-1", "x"}).Draw(t, "name")
-	cell := rapid.IntRange(0, 3).Draw(t, "cell")
+	cell := rapid.IntRange(1, 3).Draw(t, "cell")
 	open := b.cat.OpenNames()
 	switch {
 	case len(open) > 0 && rapid.Bool().Draw(t, "settle"):
 		g := open[rapid.IntRange(0, len(open)-1).Draw(t, "which")]
-		next, ch := b.cat.SettleName(b.by(), g.Kind, g.Name, g.Number, rapid.Bool().Draw(t, "there"),
-			rapid.Int64Range(0, 2).Draw(t, "home"))
+		next, ch := b.cat.SettleName(b.by(), g.Kind, g.Name, g.Number, rapid.Bool().Draw(t, "there"))
 		return next, ch, nil
 	case rapid.IntRange(0, 9).Draw(t, "refuse") == 0:
 		next, ch := b.cat.RefuseNames(b.by(), rapid.Uint64Range(0, b.cat.Seq).Draw(t, "up to"))
@@ -69,7 +68,7 @@ func (b *book) reserve(kind NameKind, name string, cell int) *Given {
 
 func (b *book) settle(g *Given, isThere bool) {
 	b.Helper()
-	next, ch := b.cat.SettleName(b.by(), g.Kind, g.Name, g.Number, isThere, 0)
+	next, ch := b.cat.SettleName(b.by(), g.Kind, g.Name, g.Number, isThere)
 	b.keep(next, ch, nil)
 }
 
@@ -109,30 +108,6 @@ func TestReserveName(t *testing.T) {
 		t.Fatal("a name that was released is still given")
 	}
 	b.reserve(NameAccount, "bob", 2)
-}
-
-// A name of cell 0's own object is given by the object, not twice.
-func TestReserveNameOfCellZero(t *testing.T) {
-	b := newBook(t)
-	b.account("acme", Personal)
-	g := b.reserve(NameProduct, "p1", 0)
-	by := b.by()
-	by.Reservation = g.Number
-	next, ch, _, err := b.cat.CreateProduct(by, ProductSpec{Name: "p1", Account: "acme", Zone: "UTC"})
-	b.keep(next, ch, err)
-	b.settle(g, true)
-	if b.cat.Given(NameProduct, "p1") != nil || len(b.cat.OpenNames()) != 0 {
-		t.Fatal("it is still reserved")
-	}
-	_, _, _, err = b.cat.ReserveName(b.by(), NameProduct, "p1", 1)
-	wantProblem(t, err, event.AlreadyExists, "")
-
-	g = b.reserve(NameProduct, "p2", 0)
-	next, ch = b.cat.SettleName(b.by(), NameProduct, "p2", g.Number, true, 77)
-	b.keep(next, ch, nil)
-	if got := b.cat.Given(NameProduct, "p2"); got == nil || got.ViaHomeUntilMs != 77 || got.Open {
-		t.Fatalf("%+v", got)
-	}
 }
 
 // A token is deleted under a reservation of its own; one that settles late settles nothing.

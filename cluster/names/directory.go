@@ -1,0 +1,122 @@
+package names
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/valyala/fasthttp"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meterd/meterd/cluster/call"
+	"github.com/meterd/meterd/license"
+)
+
+// Options is what a Directory is made of.
+type Options struct {
+	Cells  int
+	Client *call.Client
+	// Catalogue returns this node's copy of a cell's catalogue, of whatever age; nil: there is none yet.
+	Catalogue func(cell int) *license.Catalogue
+	// Forward sends the client's request, whose body is in memory, to the owner of a cell, once, in its client's name, and
+	// makes what the owner answers ctx's response. reservation, if it is not 0, goes with it, and what a client sends in
+	// its place never does. ErrUnsent says that no owner got the request; after any other error nobody knows.
+	Forward func(ctx *fasthttp.RequestCtx, cell int, reservation uint64) error
+	Logger  *slog.Logger
+}
+
+// Validate reports every fault at once.
+func (o *Options) Validate() error {
+	var errs []error
+	if o.Cells < 2 {
+		errs = append(errs, errors.New("names: a directory has two cells at least"))
+	}
+	if o.Client == nil || o.Catalogue == nil || o.Forward == nil || o.Logger == nil {
+		errs = append(errs, errors.New("names: a directory has a client, catalogues, a way to owners and a logger"))
+	}
+	return errors.Join(errs...)
+}
+
+// ErrUnsent means that no owner got a request.
+var ErrUnsent = errors.New("the cell has no owner that takes requests")
+
+// Directory gives names, on any node. It is safe for concurrent use.
+type Directory struct{ o Options }
+
+// New returns a Directory.
+func New(o Options) (*Directory, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	return &Directory{o}, nil
+}
+
+// Resolve asks cell 0 who has some names of one kind: as of a moment after the call.
+func (d *Directory) Resolve(ctx context.Context, kind license.NameKind, list ...string) ([]Place, error) {
+	var places []Place
+	for len(list) > 0 {
+		some := list[:min(len(list), resolvedMax)]
+		list = list[len(some):]
+		got, err := call.Again[[]Place](ctx, d.o.Client, 0, methodResolve, question{kind, some})
+		if err != nil {
+			return nil, err
+		}
+		if len(got) != len(some) {
+			return nil, fmt.Errorf("cell 0 was asked for %d names and answered %d", len(some), len(got))
+		}
+		places = append(places, got...)
+	}
+	return places, nil
+}
+
+// AwaitMirrors returns when all cells have taken over what cell 0 says now of tokens and webhooks without an account.
+func (d *Directory) AwaitMirrors(ctx context.Context) error {
+	changes, err := call.Again[uint64](ctx, d.o.Client, 0, methodChanges, struct{}{})
+	if err != nil {
+		return err
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	for cell := 1; cell < d.o.Cells; cell++ {
+		all.Go(func() error {
+			for {
+				done, err := call.Again[bool](ctx, d.o.Client, cell, methodMirrored, changes)
+				if err != nil || done {
+					return err
+				}
+			}
+		})
+	}
+	return all.Wait()
+}
+
+// cellOf returns the cell of an account, 0 if there is none.
+func (d *Directory) cellOf(ctx context.Context, account string) (int, error) {
+	for cell := range d.o.Cells {
+		if c := d.o.Catalogue(cell); c != nil && c.Account(account) != nil {
+			return cell, nil
+		}
+	}
+	places, err := d.Resolve(ctx, license.NameAccount, account)
+	if err != nil {
+		return 0, err
+	}
+	return places[0].Cell, nil
+}
+
+// emptiest returns the cell with the fewest devices, among those the one with the fewest accounts, among those the
+// first.
+func (d *Directory) emptiest() int {
+	best, bestDevices, bestAccounts := 0, int64(0), 0
+	for cell := range d.o.Cells {
+		c := d.o.Catalogue(cell)
+		if c == nil {
+			continue
+		}
+		devices, accounts := c.Load()
+		if cell == 0 || devices < bestDevices || devices == bestDevices && accounts < bestAccounts {
+			best, bestDevices, bestAccounts = cell, devices, accounts
+		}
+	}
+	return best
+}

@@ -1,0 +1,62 @@
+package names
+
+import "github.com/meterd/meterd/license"
+
+// Methods of owners. All but reserve and reopen may run twice.
+const (
+	methodReserve  = "reserve"  // cell 0: reservation ─► given
+	methodReopen   = "reopen"   // cell 0: name ─► given; number 0: no other cell has it
+	methodSettle   = "settle"   // cell 0: settlement ─► {}
+	methodResolve  = "resolve"  // cell 0: question ─► places
+	methodChanges  = "changes"  // cell 0: {} ─► how many changes there are
+	methodRefuse   = "refuse"   // every cell: refusal ─► is the object there?
+	methodMirrored = "mirrored" // cells but 0: how many changes ─► are they taken over?
+)
+
+type nameMessage struct {
+	Kind license.NameKind `json:"kind"`
+	Name string           `json:"name"`
+}
+
+type reservation struct {
+	nameMessage
+	Cell int `json:"cell"`
+}
+
+type given struct {
+	Cell   int    `json:"cell"`
+	Number uint64 `json:"number"`
+}
+
+type settlement struct {
+	nameMessage
+	Number  uint64 `json:"number"`
+	IsThere bool   `json:"is_there"`
+}
+
+type question struct {
+	Kind  license.NameKind `json:"kind"`
+	Names []string         `json:"names"`
+}
+
+// refusal asks whether an object is there, after UpTo and older reservations were refused for ever; 0: none is.
+type refusal struct {
+	nameMessage
+	UpTo uint64 `json:"up_to,omitempty"`
+}
+
+// Place says who has a name.
+type Place struct {
+	IsGiven bool `json:"is_given"` // with the rest
+	Cell    int  `json:"cell"`
+	// IsOpen says that the object is being created or deleted: its cell knows whether it is there.
+	IsOpen bool `json:"is_open,omitempty"`
+}
+
+// placeOf returns what cell 0's catalogue says of a name.
+func placeOf(c *license.Catalogue, kind license.NameKind, name string) Place {
+	if g := c.Given(kind, name); g != nil {
+		return Place{IsGiven: true, Cell: g.Cell, IsOpen: g.Open}
+	}
+	return Place{IsGiven: c.IsTaken(kind, name)}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/valyala/fasthttp"
 	"golang.org/x/sync/errgroup"
@@ -42,14 +43,17 @@ func (o *Options) Validate() error {
 var ErrUnsent = errors.New("the cell has no owner that takes requests")
 
 // Directory gives names, on any node. It is safe for concurrent use.
-type Directory struct{ o Options }
+type Directory struct {
+	o      Options
+	within time.Duration // a test's
+}
 
 // New returns a Directory.
 func New(o Options) (*Directory, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &Directory{o}, nil
+	return &Directory{o: o, within: within}, nil
 }
 
 // Resolve asks cell 0 who has some names of one kind: as of a moment after the call.

@@ -49,7 +49,7 @@ func (d *Directory) Route(method, path []byte) func(*fasthttp.RequestCtx) {
 
 // handle answers a request. When nobody knows what has become of it, its connection is closed without an answer.
 func (d *Directory) handle(ctx *fasthttp.RequestCtx, answer func(context.Context, *fasthttp.RequestCtx) error) {
-	limited, cancel := context.WithTimeout(context.Background(), within)
+	limited, cancel := context.WithTimeout(context.Background(), d.within)
 	defer cancel()
 	err := readBody(ctx)
 	if err == nil {

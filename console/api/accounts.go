@@ -27,7 +27,7 @@ func (c *call) createAccount() error {
 		return err
 	}
 	var a *license.Account
-	err = c.administer(
+	err = c.give(license.NameAccount, name,
 		func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
 			next, ch, a, err = cat.CreateAccount(by, name, kind, region)
 			return next, ch, err

@@ -98,6 +98,8 @@ type Options struct {
 	Demo    bool   // the daemon shows made-up data
 	// Hop is what nodes of the cluster know each other by; empty: no node forwards to this one.
 	Hop access.Hop
+	// Cell says what of a cluster the engine decides for.
+	Cell Cell
 }
 
 func (o *Options) fill() {

@@ -9,7 +9,7 @@ import (
 )
 
 type licenseAnswer struct {
-	Serial      uint64  `json:"serial"`
+	Serial      serial  `json:"serial"`
 	Product     string  `json:"product"`
 	Device      string  `json:"device"`
 	Source      string  `json:"source"`
@@ -96,6 +96,7 @@ func licenseState(l *query.License) string {
 
 // licensePage gathers a page of licences of several products.
 type licensePage struct {
+	cell    Cell
 	list    []licenseAnswer
 	limit   int
 	filter  licenseFilter
@@ -115,7 +116,7 @@ func (c *call) listLicenses(products []*license.Product) error {
 	if c.preferred(mediaJSON, mediaCSV) == mediaCSV {
 		return c.streamLicenses(products, filter)
 	}
-	page := licensePage{list: []licenseAnswer{}, filter: filter}
+	page := licensePage{cell: c.o.Cell, list: []licenseAnswer{}, filter: filter}
 	if page.limit, err = c.limit(pageDefault); err != nil {
 		return err
 	}
@@ -152,7 +153,7 @@ func (g *licensePage) add(l *query.License) bool {
 		return false
 	}
 	g.list = append(g.list, licenseAnswer{
-		Serial: l.Row.Serial, Product: g.product.Name, Device: l.Row.Device, Source: l.Source,
+		Serial: serial{g.cell, l.Row.Serial}, Product: g.product.Name, Device: l.Row.Device, Source: l.Source,
 		ActivatedAt: instantS(l.Row.ActivatedS), ExpiresAt: instantS(l.ExpiresS), State: licenseState(l),
 	})
 	g.next = cursorOf(uint64(g.product.ID), l.Row.Serial)

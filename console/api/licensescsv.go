@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"strconv"
 
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
@@ -89,7 +88,7 @@ func (s *licensesStream) product(ctx context.Context, w *bufio.Writer, p *licens
 
 // line appends a line. Names and orders need no quotes: they are of A-Z a-z 0-9 . _ : - alone.
 func (s *licensesStream) line(product string, l *query.License) {
-	s.lines = strconv.AppendUint(s.lines, l.Row.Serial, 10)
+	s.lines = serial{s.h.o.Cell, l.Row.Serial}.append(s.lines)
 	for _, name := range []string{product, l.Row.Device, l.Source} {
 		s.lines = append(append(s.lines, ','), name...)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/shard"
@@ -26,8 +27,13 @@ func invalid(field, detail string) error {
 // answer.
 func (h *Handler) fail(ctx *fasthttp.RequestCtx, err error) {
 	p := shard.ProblemOf(err)
+	var need *needsReservation
 	switch {
 	case p != nil:
+	case errors.As(err, &need):
+		ctx.SetStatusCode(fasthttp.StatusPreconditionRequired)
+		ctx.Response.Header.Set(access.HeaderName, need.what)
+		return
 	case errors.Is(err, shard.ErrStopped):
 		ctx.SetConnectionClose()
 		_ = ctx.Conn().Close() // No answer may leave; what it fails with says nothing.

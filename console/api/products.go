@@ -47,7 +47,7 @@ func (c *call) createProduct() error {
 		spec.Zone = c.o.TimeZone
 	}
 	var p *license.Product
-	err = c.administer(
+	err = c.give(license.NameProduct, spec.Name,
 		func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
 			next, ch, p, err = cat.CreateProduct(by, spec)
 			return next, ch, err

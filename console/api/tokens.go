@@ -42,10 +42,13 @@ func (c *call) createToken() error {
 	if err != nil {
 		return err
 	}
+	if c.isCellZeros(t.Account) {
+		return errOfCellZero("token", t.Name)
+	}
 	secret := access.NewSecret()
 	t.Role, t.Hash = access.Role(role), sha256.Sum256([]byte(secret))
 	var answer tokenAnswer
-	err = c.administer(func(cat *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+	create := func(cat *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 		if expiresIn != (calendar.Period{}) {
 			t.ExpiresAtMs = by.After(expiresIn)
 		}
@@ -54,8 +57,8 @@ func (c *call) createToken() error {
 			answer = showToken(next.Token(t.Name))
 		}
 		return next, ch, err
-	})
-	if err != nil {
+	}
+	if err := c.give(license.NameToken, t.Name, create); err != nil {
 		return err
 	}
 	answer.Token = secret
@@ -109,9 +112,13 @@ func (c *call) listTokens() error {
 // deleteToken answers DELETE /v1/tokens/{name}: requests with the token are answered 401 from then on.
 func (c *call) deleteToken() error {
 	name := c.path("name")
-	err := c.administer(func(cat *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-		return cat.DeleteToken(by, name)
-	})
+	err := c.take(license.NameToken, name,
+		func(cat *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+			if t := cat.Token(name); t != nil && c.isCellZeros(t.Account) {
+				return nil, nil, errOfCellZero("token", name)
+			}
+			return cat.DeleteToken(by, name)
+		})
 	if err != nil {
 		return err
 	}

@@ -103,11 +103,14 @@ func (c *call) putHook() error {
 	spec.NewSecret = newSecret != nil && *newSecret
 	var h *license.Hook
 	var created bool
-	err = c.administer(
+	err = c.give(license.NameHook, spec.Name,
 		func(cat *license.Catalogue, by license.Actor) (next *license.Catalogue, ch *license.Change, err error) {
 			s := spec
 			if old := cat.Hook(s.Name); old != nil && s.Account == "" {
 				s.Account = old.Account // It never changes, so that it need not be said again.
+			}
+			if c.isCellZeros(s.Account) {
+				return nil, nil, errOfCellZero("webhook", s.Name)
 			}
 			next, ch, h, created, err = cat.SetHook(by, s)
 			return next, ch, err
@@ -188,9 +191,13 @@ func (c *call) deleteHook() error {
 	if err != nil {
 		return err
 	}
-	err = c.administer(func(cat *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
-		return cat.DeleteHook(by, h.Name)
-	})
+	err = c.take(license.NameHook, h.Name,
+		func(cat *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+			if c.isCellZeros(h.Account) {
+				return nil, nil, errOfCellZero("webhook", h.Name)
+			}
+			return cat.DeleteHook(by, h.Name)
+		})
 	if err != nil {
 		return err
 	}

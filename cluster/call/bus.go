@@ -20,7 +20,9 @@ type Bus interface {
 // ErrNobody means that nobody serves the subject, so that nobody got the request.
 var ErrNobody = errors.New("nobody serves this cell now")
 
-func subjectOf(cluster string, cell int) string { return "meterd.call." + cluster + "." + strconv.Itoa(cell) }
+func subjectOf(cluster string, cell int) string {
+	return "meterd.call." + cluster + "." + strconv.Itoa(cell)
+}
 
 // NATS is a Bus of a connection, which stays its caller's.
 type NATS struct{ Conn *nats.Conn }

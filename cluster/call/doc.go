@@ -14,7 +14,7 @@
 //     any number of times.
 //   - Problems keep their code, field and detail.
 //
-// A request is a JSON object, {"version":1,"method":"reserve","body":{…}}, and so is an answer: {"version":1,"body":{…}}
+// A request is a JSON object, {"version":1,"method":"reserve","body":{…}}, and so is an answer, {"version":1,"body":{…}}
 // or {"version":1,"problem":{"code":37,"field":"account","detail":"…"}}. Codes are the numbers of package event. Other
 // versions are not answered, and what an answer of another version says is not believed.
 package call

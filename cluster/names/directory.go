@@ -74,6 +74,15 @@ func (d *Directory) Resolve(ctx context.Context, kind license.NameKind, list ...
 	return places, nil
 }
 
+// Find asks cell 0 which cell has what a name is given to, or may have it soon.
+func (d *Directory) Find(ctx context.Context, kind license.NameKind, name string) (cell int, found bool, err error) {
+	places, err := d.Resolve(ctx, kind, name)
+	if err != nil {
+		return 0, false, err
+	}
+	return places[0].Cell, places[0].IsGiven, nil
+}
+
 // AwaitMirrors returns when all cells have taken over what cell 0 says now of tokens and webhooks without an account.
 func (d *Directory) AwaitMirrors(ctx context.Context) error {
 	changes, err := call.Again[uint64](ctx, d.o.Client, 0, methodChanges, struct{}{})
@@ -101,11 +110,8 @@ func (d *Directory) cellOf(ctx context.Context, account string) (int, error) {
 			return cell, nil
 		}
 	}
-	places, err := d.Resolve(ctx, license.NameAccount, account)
-	if err != nil {
-		return 0, err
-	}
-	return places[0].Cell, nil
+	cell, _, err := d.Find(ctx, license.NameAccount, account)
+	return cell, err
 }
 
 // emptiest returns the cell with the fewest devices, among those the one with the fewest accounts, among those the

@@ -183,12 +183,11 @@ func (d *Directory) createToken(ctx context.Context, c *fasthttp.RequestCtx) err
 
 // named answers a call whose path names a token or a webhook.
 func (d *Directory) named(ctx context.Context, c *fasthttp.RequestCtx, kind license.NameKind, name string) error {
-	places, err := d.Resolve(ctx, kind, name)
+	cell, found, err := d.Find(ctx, kind, name)
 	if err != nil {
 		return err
 	}
-	cell := places[0].Cell
-	if !places[0].IsGiven || d.isForeign(c, cell) {
+	if !found || d.isForeign(c, cell) {
 		if cell, err = d.cellOfBody(ctx, c); err != nil {
 			return err
 		}

@@ -109,8 +109,15 @@ func Make(ctx context.Context, conn *nats.Conn, s Settings) (Made, error) {
 	if err != nil {
 		return Made{}, fmt.Errorf("look at stream %q: %w", s.StreamName(), err)
 	}
-	return s.Examine(info.Config)
+	made, err := s.Examine(info.Config)
+	if err != nil {
+		return Made{}, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return made, nil
 }
+
+// ErrRefused says that a stream is not to be used as it is: only somebody who changes it, or the flags, can help.
+var ErrRefused = errors.New("the stream is refused")
 
 // readMade reads what a stream was made with.
 func readMade(c jetstream.StreamConfig) (m Made, err error) {

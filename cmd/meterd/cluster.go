@@ -62,6 +62,8 @@ func (o *clusterOptions) validate() (errs []error) {
 		fault("--cluster %q: letters, digits, - and _ only", o.name)
 	case o.node == "" || o.listen == "" || len(o.routes) == 0:
 		fault("--cluster needs --node, --nats-listen and --nats-routes")
+	case len(o.routes) == 1:
+		fault("--nats-routes names one node: a cluster has three, or two; start meterd without --cluster")
 	case o.secretFile == "" && !o.isLocal():
 		fault("--nats-routes has addresses that are not loopback: give --nats-secret-file, the same for all nodes")
 	case !slices.Contains(o.routes, o.listen):

@@ -106,8 +106,8 @@ func (n *node) stand(ctx context.Context, cell int) (made jetlog.Made, err error
 		s.Identity = n.dir.Cluster
 	}
 	for {
-		if made, err = n.examine(ctx, s); err == nil {
-			return made, nil
+		if made, err = n.examine(ctx, s); err == nil || errors.Is(err, jetlog.ErrRefused) {
+			return made, err
 		}
 		n.logger.Warn("the cluster does not stand yet", "cell", cell, "error", err)
 		select {

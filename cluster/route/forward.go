@@ -253,6 +253,7 @@ func (l *link) readHeader(ctx *fasthttp.RequestCtx, isCut bool) error {
 	_ = l.Conn.SetReadDeadline(wait) // It fails on a closed connection, as reading will.
 	l.response.Reset()
 	l.response.Header.SetNoDefaultContentType(true)
+	l.response.Header.DisableNormalizing() // The owner's names stay as they are written.
 	l.response.SkipBody = ctx.IsHead()
 	return l.response.Header.Read(l.in)
 }

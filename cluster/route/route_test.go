@@ -175,6 +175,15 @@ func TestForward(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
+	c, err := net.Dial("tcp", r.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(c, "GET /v1/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if raw, err := io.ReadAll(c); err != nil || !strings.Contains(string(raw), "\r\nRateLimit: \"") {
+		t.Errorf("names were changed: %s, %v", raw, err)
+	}
+	_ = c.Close() // It was read to its end.
 	if len(resp.Header.Values("Date")) != 1 {
 		t.Errorf("dates: %v", resp.Header.Values("Date"))
 	}

@@ -2,15 +2,18 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/cluster/jetlog"
 	"github.com/meterd/meterd/cluster/member"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/retention/disk"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
@@ -22,6 +25,8 @@ type cellCopy struct {
 	logger    *slog.Logger
 	host      string // that others reach the doors by
 	tokenPath string
+	hop       access.Hop
+	admit     func(*tls.Config) // has its server take certificates of nodes
 	more      stateOptions
 	dir       *disk.Dir
 	copyName  string
@@ -30,6 +35,7 @@ type cellCopy struct {
 	state   *state
 	upkeep  context.CancelFunc
 	standby atomic.Pointer[shard.Standby] // of state, for everybody; its catalogue is also the owner's
+	metrics atomic.Pointer[metric.Set]    // the owner's
 	owner   *daemon                       // nil while this node does not own the cell
 }
 
@@ -91,10 +97,10 @@ func (c *cellCopy) Own(_ context.Context, log *jetlog.Log) (err error) {
 		return err
 	}
 	d := newDaemon(c.o, c.logger)
-	d.dir, d.state, d.tokenPath = c.dir, c.state, c.tokenPath
+	d.dir, d.state, d.tokenPath, d.hop = c.dir, c.state, c.tokenPath, c.hop
 	c.owner = d
 	go prove(d.begin(), c.state.engine)
-	if d.tls, err = tlsConfig(c.o); err != nil {
+	if d.tls, err = tlsConfig(c.o, c.admit); err != nil {
 		return err
 	}
 	if err := d.listen(); err != nil {
@@ -103,6 +109,7 @@ func (c *cellCopy) Own(_ context.Context, log *jetlog.Log) (err error) {
 	if err := d.openRooms(); err != nil {
 		return errors.Join(c.state.engine.Err(), err)
 	}
+	c.metrics.Store(d.set)
 	d.ready.Store(true)
 	return nil
 }
@@ -149,6 +156,7 @@ func (c *cellCopy) shut() (s *state, owner *daemon) {
 	s, owner = c.state, c.owner
 	c.state, c.owner = nil, nil
 	c.standby.Store(nil)
+	c.metrics.Store(nil)
 	if c.upkeep != nil {
 		c.upkeep()
 	}

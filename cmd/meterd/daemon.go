@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/backup"
 	"github.com/meterd/meterd/console/api"
 	"github.com/meterd/meterd/console/web"
@@ -29,6 +30,8 @@ type daemon struct {
 	logger *slog.Logger
 	server *ingest.Server
 	tls    *tls.Config // nil: without
+	hop    access.Hop  // of its cluster
+	set    *metric.Set
 	dir    *disk.Dir
 	alone  bool // dir is closed with it
 	state  *state
@@ -81,7 +84,7 @@ func (d *daemon) open(told context.Context) error {
 	if d.dir, err = disk.OpenDir(where); err != nil {
 		return err
 	}
-	if d.tls, err = tlsConfig(o); err != nil {
+	if d.tls, err = tlsConfig(o, nil); err != nil {
 		return err
 	}
 	if err := d.listen(); err != nil {
@@ -138,6 +141,7 @@ func (d *daemon) openRooms() (err error) {
 
 func (d *daemon) openDoors(ctx context.Context) error {
 	set := metric.NewSet()
+	d.set = set
 	d.engine.RegisterMetrics(set)
 	d.server.RegisterMetrics(set)
 	d.state.webhooks.RegisterMetrics(set)
@@ -168,6 +172,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 		Disk:      func() api.Disk { return diskUse(meter) },
 		Version:   version,
 		Demo:      d.demo.token != "",
+		Hop:       d.hop,
 	}
 	o.Backup = func(ctx context.Context) (*backup.Cut, error) { return backup.Open(ctx, d.backupSource()) }
 	if d.history != nil {
@@ -181,7 +186,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	gateways, err := ingest.NewHandler(ingest.Options{Engine: d.engine, People: pages.Handle})
+	gateways, err := ingest.NewHandler(ingest.Options{Engine: d.engine, People: pages.Handle, Hop: d.hop})
 	if err != nil {
 		return err
 	}

@@ -45,8 +45,6 @@ const (
 	makeWithin = 4 * time.Second
 	// tellEvery is how often a node says how its cells stand.
 	tellEvery = time.Second
-	// forwardWithin bounds a request that is forwarded to the owner of its cell.
-	forwardWithin = time.Minute
 	// cellSegmentBytes and cellBallastBytes are of the cells of a node that has several: idle, one keeps some 40 MiB.
 	cellSegmentBytes = 16 << 20
 	cellBallastBytes = 16 << 20

@@ -2,19 +2,23 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/cluster/embedded"
 	"github.com/meterd/meterd/cluster/jetlog"
 	"github.com/meterd/meterd/cluster/member"
 	"github.com/meterd/meterd/ingest"
+	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard/record"
 )
@@ -25,9 +29,15 @@ type node struct {
 	logger *slog.Logger
 	dir    *disk.Node
 	door   *ingest.Server
+	tls    *tls.Config // nil: without
+	hop    access.Hop
 	nats   *embedded.Server
 	board  *board.Board
 	state  string // what the board tells of the node
+
+	leaving    atomic.Bool
+	metrics    *metric.Set // of the node itself
+	endRouting context.CancelFunc
 
 	streams []*jetlog.JetStream
 	cells   []*cellCopy
@@ -43,6 +53,7 @@ type node struct {
 func runNode(ctx context.Context, o *serveOptions, logger *slog.Logger) error {
 	n := &node{
 		o: o, logger: logger, state: board.Starting, changed: make(chan struct{}, 1), fail: make(chan struct{}),
+		endRouting: func() {},
 	}
 	err := n.open(ctx)
 	if ctx.Err() != nil {
@@ -57,11 +68,10 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.dir, err = disk.OpenNode(n.o.data); err != nil {
 		return err
 	}
-	config, err := tlsConfig(n.o)
-	if err != nil {
+	if n.tls, err = tlsConfig(n.o, nil); err != nil {
 		return err
 	}
-	if n.door, err = ingest.Listen(n.o.listen, config, ingest.Starting, n.logger); err != nil {
+	if n.door, err = ingest.Listen(n.o.listen, n.tls, ingest.Starting, n.logger); err != nil {
 		return err
 	}
 	secret, err := n.o.cluster.secret()
@@ -90,6 +100,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err := n.dir.Join(first.Identity); err != nil {
 		return err
 	}
+	n.hop = hopOf(first.Seed)
 	for i := range first.Cells {
 		if err := n.openCell(ctx, i, first); err != nil {
 			return fmt.Errorf("cell %d: %w", i, err)
@@ -150,12 +161,13 @@ func (n *node) openCell(ctx context.Context, i int, first jetlog.Made) error {
 	logger := n.logger.With("cell", i)
 	o := *n.o
 	o.data = n.dir.CellPath(i)
-	o.usageHistory = o.usageHistory && o.usageURL != "" // Children of each cell would be too many.
+	o.usageHistory = o.usageHistory && (o.usageURL != "" || first.Cells == 1) // Children of each cell would be too many.
 	if o.listen, err = n.cellListens(i); err != nil {
 		return err
 	}
 	c := &cellCopy{
-		o: &o, logger: logger, host: n.advertised(), more: stateOptions{failed: n.failWith, seed: &made.Seed},
+		o: &o, logger: logger, host: n.advertised(), hop: n.hop, admit: n.admitPeers,
+		more: stateOptions{failed: n.failWith, seed: &made.Seed},
 	}
 	if i == 0 {
 		c.tokenPath = n.dir.Path(adminTokenFile)
@@ -230,11 +242,14 @@ func (n *node) run(ctx context.Context) error {
 			}
 		})
 	}
-	n.door.Handle(newForwarder(n.board).handle)
+	if err := n.openRouter(); err != nil {
+		return err
+	}
 	n.logger.Info("ready", "address", n.door.Address().String(), "data", n.o.data, "version", version,
 		"cluster", n.o.cluster.name, "node", n.o.cluster.node, "cells", len(n.hosts))
 	select {
 	case <-ctx.Done():
+		n.leaving.Store(true)
 		n.drain()
 	case <-n.fail:
 	}
@@ -276,7 +291,7 @@ func (n *node) keepTelling(ctx context.Context) {
 }
 
 func (n *node) tell() {
-	s := board.Status{State: n.state, Version: version, Address: n.address()}
+	s := board.Status{State: n.state, Version: version, Address: n.address(), Fingerprint: n.fingerprint()}
 	for _, h := range n.hosts {
 		s.Cells = append(s.Cells, h.Status())
 	}
@@ -307,6 +322,7 @@ func (n *node) close() error {
 		defer cancel()
 		errs = append(errs, n.door.Shutdown(ctx))
 	}
+	n.endRouting()
 	for _, c := range n.cells {
 		errs = append(errs, c.closeDir())
 	}

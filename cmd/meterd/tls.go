@@ -13,12 +13,13 @@ import (
 // tlsCheckEvery is how long a handshake may use certificates without looking whether their files changed.
 const tlsCheckEvery = time.Second
 
-// tlsConfig returns what HTTPS is spoken with, nil without certificate.
-func tlsConfig(o *serveOptions) (*tls.Config, error) {
+// tlsConfig returns what HTTPS is spoken with, nil without certificate. admit, if it is not nil, changes what it
+// takes of clients.
+func tlsConfig(o *serveOptions, admit func(*tls.Config)) (*tls.Config, error) {
 	if o.tlsCert == "" {
 		return nil, nil
 	}
-	f := &tlsFiles{o: o}
+	f := &tlsFiles{o: o, admit: admit}
 	if _, err := f.config(); err != nil {
 		return nil, err
 	}
@@ -32,6 +33,7 @@ func tlsConfig(o *serveOptions) (*tls.Config, error) {
 // half a renewal must not shut everybody out.
 type tlsFiles struct {
 	o       *serveOptions
+	admit   func(*tls.Config)
 	mu      sync.Mutex
 	current *tls.Config
 	stamp   [3]time.Time
@@ -88,6 +90,9 @@ func (f *tlsFiles) read() (*tls.Config, error) {
 			return nil, errors.New("read --tls-client-ca: there is no certificate in it")
 		}
 		config.ClientCAs, config.ClientAuth = pool, tls.RequireAndVerifyClientCert
+	}
+	if f.admit != nil {
+		f.admit(config)
 	}
 	return config, nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 )
 
@@ -41,6 +42,7 @@ func (r *Router) calls() *router.Router {
 	get("/v1/tokens", r.list("tokens", "name"))
 	t.DELETE("/v1/tokens/{name}", r.byName)
 	get("/v1/disk", r.showDisk)
+	get("/v1/backup", r.byCell)
 	get("/v1/producers", r.walk("producers"))
 	t.POST("/v1/downloads", r.createDownload)
 	t.GET("/v1/downloads/{ticket}", r.download)
@@ -107,6 +109,24 @@ func (r *Router) atAny(ctx *fasthttp.RequestCtx) {
 		}
 	}
 	r.forward(ctx, 0)
+}
+
+// byCell has the cell answer that the request names, 0 without.
+func (r *Router) byCell(ctx *fasthttp.RequestCtx) {
+	if r.atOwn(ctx) {
+		return
+	}
+	cell := 0
+	if text := ctx.QueryArgs().Peek("cell"); len(text) > 0 {
+		var err error
+		if cell, err = strconv.Atoi(string(text)); err != nil || cell < 0 || cell >= r.o.Cells {
+			r.refuse(ctx, &event.Problem{
+				Code: event.InvalidArgument, Field: "cell", Detail: "cell: must be 0 to " + strconv.Itoa(r.o.Cells-1),
+			})
+			return
+		}
+	}
+	r.forward(ctx, cell)
 }
 
 // byName is for calls that give or take names.

@@ -154,6 +154,8 @@ func TestWhichCell(t *testing.T) {
 		{"admin", "GET /v1/downloads/2-ABC", "", "cell 2: GET /v1/downloads/ABC"},
 		{"admin", "GET /v1/downloads/9-ABC", "", "cell 0: GET /v1/downloads/none"},
 		{"admin", "GET /v1/nothing", "", "cell 0: GET /v1/nothing"},
+		{"admin", "GET /v1/backup?cell=2", "", "cell 2: GET /v1/backup?cell=2"},
+		{"admin", "GET /v1/backup", "", "cell 0: GET /v1/backup"},
 		{"admin", "PATCH /v1/accounts", "", "cell 0: PATCH /v1/accounts"},
 		{"admin", "GET /prometheus/api/v1/query?query=1", "", "cell 0: GET /prometheus/api/v1/query?query=1"},
 		// A bound token meets its own cell alone.

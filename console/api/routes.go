@@ -1,10 +1,13 @@
 package api
 
 import (
+	"context"
+
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/backup"
 	"github.com/meterd/meterd/event"
 )
 
@@ -127,7 +130,9 @@ func Calls() map[string][]string {
 		anyHooks     struct{ Webhooks }
 		anySnapshots struct{ Snapshots }
 	)
-	h := &Handler{webhooks: anyHooks{}, o: Options{Snapshots: anySnapshots{}}}
+	h := &Handler{webhooks: anyHooks{}, o: Options{
+		Snapshots: anySnapshots{}, Backup: func(context.Context) (*backup.Cut, error) { return nil, nil },
+	}}
 	return h.routes().List()
 }
 

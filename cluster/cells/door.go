@@ -1,7 +1,6 @@
 package cells
 
 import (
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -41,8 +40,8 @@ type DoorOptions struct {
 	Cell Cell
 	// IsFirst says that nobody has owned the cell before: nobody was told anything.
 	IsFirst bool
-	// Key is what nodes know each other by: the header Meterd-Hop of their calls.
-	Key    string
+	// Key is what nodes know each other by when they ask for what no client may (access.Hop.Inner).
+	Key    access.Hop
 	Logger *slog.Logger // nil: nobody is told
 
 	find findFunc // a test's
@@ -99,13 +98,10 @@ func (d *Door) Close() { d.once.Do(func() { close(d.closing) }) }
 // Path is what the paths of calls between nodes begin with. No client may call them.
 const Path = "/internal/cells/"
 
-// KeyHeader is the header field of a call that proves that a node sends it.
-const KeyHeader = "Meterd-Hop"
-
 // Handle answers a call of another node. It returns false if the request is none.
 func (d *Door) Handle(ctx *fasthttp.RequestCtx) bool {
 	name, ok := strings.CutPrefix(string(ctx.Path()), Path)
-	if !ok || subtle.ConstantTimeCompare(ctx.Request.Header.Peek(KeyHeader), []byte(d.o.Key)) != 1 || !ctx.IsPost() {
+	if !ok || !d.o.Key.Holds(ctx.Request.Header.Peek(access.HeaderHop)) || !ctx.IsPost() {
 		return false // As if there were no such path.
 	}
 	length := ctx.Request.Header.ContentLength()

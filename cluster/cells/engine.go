@@ -58,7 +58,7 @@ type Engine struct {
 	lines   lines
 	settled settled
 	watches watches
-	empty   *license.Catalogue
+	last    atomic.Pointer[license.Catalogue] // what Catalogue has returned
 	ctx     context.Context //nolint:containedctx // It is the engine's life, not a call's.
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
@@ -81,7 +81,8 @@ func New(o Options) (*Engine, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{o: o, logger: o.Logger, empty: &license.Catalogue{}}
+	e := &Engine{o: o, logger: o.Logger}
+	e.last.Store(&license.Catalogue{})
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.lines.open = map[string]*line{}
 	e.watches.init(o.Cells)
@@ -97,12 +98,14 @@ func (e *Engine) Close() {
 	e.wg.Wait()
 }
 
-// Catalogue returns the catalogue of cell 0, which has all tokens that are bound to no account.
+// Catalogue returns the catalogue of cell 0, which has all tokens that are bound to no account. While this node's copy
+// is closed, for it becomes an owner's or a follower's, it is the last one that there was.
 func (e *Engine) Catalogue() *license.Catalogue {
 	if c := e.o.Catalogues(0); c != nil {
+		e.last.Store(c)
 		return c
 	}
-	return e.empty
+	return e.last.Load()
 }
 
 // Durable returns at once: what this node's copy of cell 0 has is durable. It may lack a token that was made within the

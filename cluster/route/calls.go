@@ -90,6 +90,28 @@ func (r *Router) productCalls(t *router.Router, get func(string, fasthttp.Reques
 	t.DELETE(product+"/devices/{device}/logs", r.byProduct)
 }
 
+// isGateways reports whether a path is one of gateways: whatever else a cell's server has is the people's.
+func isGateways(path []byte) bool {
+	switch string(path) {
+	case "/v1/events", "/v1/check", "/v1/stream", "/v1/commands":
+		return true
+	}
+	return len(path) > len(producersPath) && string(path[:len(producersPath)]) == producersPath
+}
+
+const producersPath = "/v1/producers/"
+
+// byGateway is for what gateways call. What a token that is bound to an account sends is its cell's, whole.
+func (r *Router) byGateway(ctx *fasthttp.RequestCtx) {
+	switch {
+	case r.atOwn(ctx):
+	case r.o.Catalogues(0) == nil: // It would know no token.
+		r.refuse(ctx, overloaded("this node has no copy of cell 0 yet; send it again"))
+	default:
+		r.o.Gateways(ctx)
+	}
+}
+
 // atCellZero has the owner of cell 0 answer, or that of the token's cell.
 func (r *Router) atCellZero(ctx *fasthttp.RequestCtx) {
 	if !r.atOwn(ctx) {
@@ -170,6 +192,12 @@ func (r *Router) toNamed(ctx *fasthttp.RequestCtx, kind license.NameKind, name s
 		return
 	}
 	r.forward(ctx, cell)
+}
+
+// Owned reports whether a cell has an owner that takes requests.
+func (r *Router) Owned(cell int) bool {
+	_, ok := r.owner(cell)
+	return ok
 }
 
 // bySnapshot has the cell answer whose owner made a snapshot.

@@ -69,6 +69,7 @@ func newSeveral(t *testing.T) *several {
 	}
 	s.rig = newRig(t, func(o *Options) {
 		o.Cells, o.Names = cellsOfTest, s
+		o.Gateways = func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("a gateway of all accounts") }
 		o.Catalogues = func(cell int) *license.Catalogue { return s.catalogues[cell].Load() }
 	})
 	for cell := range cellsOfTest {
@@ -145,6 +146,11 @@ func TestWhichCell(t *testing.T) {
 		{"admin", "GET /v1/products?account=acme1", "", "cell 1: GET /v1/products?account=acme1"},
 		{"admin", "GET /v1/whoami", "", "cell 0: GET /v1/whoami"},
 		{"admin", "POST /v1/accounts", "{}", "a name is given"},
+		{"admin", "POST /v1/events", "{}", "a gateway of all accounts"},
+		{"admin", "GET /v1/commands?producer=gw", "", "a gateway of all accounts"},
+		{"admin", "DELETE /v1/producers/gw", "", "a gateway of all accounts"},
+		{"bound1", "POST /v1/events", "{}", "cell 1: POST /v1/events"},
+		{"bound2", "POST /v1/producers/gw/offline", "", "cell 2: POST /v1/producers/gw/offline"},
 		{"admin", "POST /v1/snapshots", `{"account":"acme2"}`, "cell 2: POST /v1/snapshots"},
 		{"admin", "POST /v1/snapshots", `{"corrects":"1-s00000003"}`, "cell 1: POST /v1/snapshots"},
 		{"admin", "POST /v1/snapshots", `{}`, "cell 0: POST /v1/snapshots"},

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/metric/metrictest"
 )
@@ -18,7 +20,7 @@ func TestHere(t *testing.T) {
 	set.Gauges("meterd_devices", "Devices that are known.").Func(func() float64 { return 2 })
 	leaving := false
 	r := newRig(t, func(o *Options) {
-		o.Cells, o.Names = 2, &several{}
+		o.Cells, o.Names, o.Gateways = 2, &several{}, func(*fasthttp.RequestCtx) {}
 		o.Leaving = func() bool { return leaving }
 		o.Metrics = func() []metric.Part { return []metric.Part{{Set: set, Label: "cell", Value: "1"}} }
 	})

@@ -45,6 +45,8 @@ type Options struct {
 	Catalogues func(cell int) *license.Catalogue
 	// Names gives names in a cluster of several cells; nil with one.
 	Names Names
+	// Gateways answers gateways' calls of tokens that are bound to no account; nil with one cell.
+	Gateways fasthttp.RequestHandler
 	// ConfirmClock says that this node's own clock is right; nil: there is nothing to confirm.
 	ConfirmClock func()
 	// Documents answers /openapi.json and /docs.
@@ -71,6 +73,7 @@ func (o *Options) Validate() error {
 	need(o.Hop != "", "Hop is needed")
 	need(o.Catalogues != nil, "Catalogues is needed")
 	need(o.Names != nil || o.Cells == 1, "Names is needed with several cells")
+	need(o.Gateways != nil || o.Cells == 1, "Gateways is needed with several cells")
 	need(o.Documents != nil, "Documents is needed")
 	need(o.Metrics != nil, "Metrics is needed")
 	need(o.Leaving != nil, "Leaving is needed")
@@ -148,6 +151,8 @@ func (r *Router) Handle(ctx *fasthttp.RequestCtx) {
 		r.refuse(ctx, &event.Problem{Code: event.NotFound, Detail: "there is nothing at this path"})
 	case r.o.Cells == 1:
 		r.forward(ctx, 0)
+	case isGateways(ctx.Path()):
+		r.byGateway(ctx)
 	default:
 		r.table(ctx)
 	}

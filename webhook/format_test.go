@@ -19,8 +19,8 @@ func TestRowsAreAsDrawn(t *testing.T) {
 		string((&message{ID: "msg_1", Event: "e", Body: []byte(`{"a":1}`), QueuedMs: 7}).row()): `{"id":"msg_1",` +
 			`"event":"e","body":{"a":1},"queued_ms":7}`,
 		string((&message{
-			ID: "msg_1", Event: "e", Body: []byte(`{}`), QueuedMs: 7, DiedMs: 8, Tries: 9, Error: "no",
-		}).row()): `{"id":"msg_1","event":"e","body":{},"queued_ms":7,"died_ms":8,"tries":9,"error":"no"}`,
+			ID: "msg_1", Event: "e", Body: []byte(`{}`), QueuedMs: 7, Group: 9, DiedMs: 8, Tries: 9, Error: "no",
+		}).row()): `{"id":"msg_1","event":"e","body":{},"queued_ms":7,"group":9,"died_ms":8,"tries":9,"error":"no"}`,
 		string(mustJSON(state{Delivered: 1, Failed: 2, Error: "no", GoneAtChangeMs: 3})): `{"delivered":1,"failed":2,` +
 			`"dropped":0,"error":"no","gone_at_change_ms":3}`,
 		string(mustJSON(told{Days: 30})):  `{"days":30}`,

@@ -32,6 +32,12 @@ const (
 	// purgeMax is how many rows of a hook that was deleted are removed in one transaction.
 	purgeMax = 5000
 
+	// pruneMax is how many messages that another node has delivered are removed in one transaction.
+	pruneMax = 500
+	// behindMax is how many hooks that are behind are told of by themselves. The others are taken to be as far as the last
+	// of them.
+	behindMax = 8
+
 	// tick is how often hooks that were made, changed or deleted are noticed, and whether ingest is stopped.
 	tick = time.Second
 	// stockEvery is how often the stock of products is looked at: some 50 ns a product.

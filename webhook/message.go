@@ -17,6 +17,8 @@ type message struct {
 	Event    string          `json:"event"`
 	Body     json.RawMessage `json:"body"`
 	QueuedMs int64           `json:"queued_ms"`
+	// Group is the group of the log that says it, or the next one when it was queued; 0 in rows of an older version.
+	Group uint64 `json:"group,omitempty"`
 	// Of a dead letter.
 	DiedMs int64  `json:"died_ms,omitempty"`
 	Tries  uint64 `json:"tries,omitempty"`

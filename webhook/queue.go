@@ -32,7 +32,8 @@ type line struct {
 	// No message with a lower number waits, or is a dead letter. A scan begins there: over rows that were deleted, of
 	// which a queue leaves many, it would be slow.
 	waitingFrom, deadFrom uint64
-	oldestMs              int64 // when the first that waits was queued; 0: none waits
+	oldestMs              int64  // when the first that waits was queued; 0: none waits
+	oldestGroup           uint64 // its Group
 	state                 state
 	kick                  chan struct{} // gets a value when something was queued
 }
@@ -60,8 +61,8 @@ func openQueue(store Store, low func() bool) (*queue, error) {
 			*n(l)++
 			if space == keyQueue {
 				q.grow(l, len(k)+len(v))
-				if l.oldestMs == 0 {
-					l.oldestMs = m.QueuedMs
+				if l.waiting == 1 {
+					l.begins(m)
 				}
 			}
 			q.next = max(q.next, number+1)
@@ -92,6 +93,9 @@ func (q *queue) line(hook uint64) *line {
 	return l
 }
 
+// begins notes which message is the first that waits. mu is held, or nobody else has q yet.
+func (l *line) begins(m *message) { l.oldestMs, l.oldestGroup = m.QueuedMs, m.Group }
+
 // grow notes that the rows that wait for a hook have so many bytes more. mu is held, or nobody else has q yet.
 func (q *queue) grow(l *line, bytes int) {
 	l.bytes += bytes
@@ -112,8 +116,11 @@ func (q *queue) add(list []addressed, beside []ledger.Entry, to *ledger.Position
 	defer q.mu.Unlock()
 	var entries []ledger.Entry
 	added, bytes, dropped := map[uint64]int{}, map[uint64]int{}, map[uint64]int{}
-	next, all := q.next, q.bytes
+	next, all, group := q.next, q.bytes, q.store.Position().Seq+1
 	for _, a := range list {
+		if a.message.Group == 0 {
+			a.message.Group = group
+		}
 		l := q.line(a.hook)
 		if q.full(l.waiting+added[a.hook], l.bytes+bytes[a.hook], all) {
 			dropped[a.hook]++
@@ -145,7 +152,7 @@ func (q *queue) add(list []addressed, beside []ledger.Entry, to *ledger.Position
 	for hook, n := range added {
 		l := q.lines[hook]
 		if l.waiting == 0 {
-			l.oldestMs = list[slices.IndexFunc(list, func(a addressed) bool { return a.hook == hook })].message.QueuedMs
+			l.begins(list[slices.IndexFunc(list, func(a addressed) bool { return a.hook == hook })].message)
 		}
 		l.waiting += n
 		q.grow(l, bytes[hook])
@@ -229,7 +236,7 @@ func (q *queue) taken(hook uint64, l *line, list []numbered) error {
 	}
 	first, err := q.firstOf(hook, l, 1)
 	if err == nil && len(first) > 0 {
-		l.oldestMs = first[0].QueuedMs
+		l.begins(first[0].message)
 	}
 	return err
 }
@@ -323,7 +330,10 @@ func (q *queue) again(hook uint64, id string) error {
 	if err != nil {
 		return err
 	}
-	m := message{ID: letter.ID, Event: letter.Event, Body: letter.Body, QueuedMs: time.Now().UnixMilli()}
+	m := message{
+		ID: letter.ID, Event: letter.Event, Body: letter.Body, QueuedMs: time.Now().UnixMilli(),
+		Group: q.store.Position().Seq + 1,
+	}
 	queued := ledger.Entry{Key: messageKey(keyQueue, hook, q.next), Value: m.row()}
 	err = write(q.store, []ledger.Entry{remove(messageKey(keyDead, hook, letter.number)), queued}, nil)
 	if err != nil {
@@ -333,7 +343,7 @@ func (q *queue) again(hook uint64, id string) error {
 	q.next++
 	l.dead--
 	if l.waiting++; l.waiting == 1 {
-		l.oldestMs = m.QueuedMs
+		l.begins(&m)
 	}
 	signal(l.kick)
 	return nil

@@ -123,7 +123,7 @@ func TestQueuesAreBoundedTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	q.checkBytes(t)
-	if n := add(1, 700); n != 700 {
+	if n := add(1, 600); n != 600 {
 		t.Errorf("with room again %d messages are queued", n)
 	}
 	low = true

@@ -55,8 +55,9 @@ type Service struct {
 	counts  counts
 	started time.Time
 
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	delivers atomic.Bool // Start was called
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
 
 	mu       sync.Mutex
 	couriers map[uint64]*courier // by hook
@@ -116,6 +117,7 @@ func (s *Service) Start(engine Engine, queries Queries) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
+	s.delivers.Store(true)
 	s.wg.Go(func() { s.run(ctx, engine, look) })
 	return nil
 }

@@ -56,6 +56,7 @@ type gatherer struct {
 	quota   bool // somebody is told of quotas
 	seals   bool // somebody is told of snapshots
 	atMs    int64
+	seq     uint64 // of the group
 	list    []addressed
 	whole   *ledger.Position // of the last group that list has all of; nil: none
 }
@@ -67,7 +68,7 @@ func (g *gatherer) group(group *views.Group) error {
 		g.quota = anyWants(g.hooks, license.HookQuota80, license.HookQuota100)
 		g.seals = anyWants(g.hooks, license.HookSnapshotSealed, license.HookSnapshotRefused)
 	}
-	g.atMs = group.LastMs
+	g.atMs, g.seq = group.LastMs, group.Seq
 	if g.quota {
 		for _, column := range group.Effects {
 			if err := record.ReadEffects(column, g); err != nil {
@@ -99,6 +100,7 @@ func (g *gatherer) tell(e license.HookEvent, accountID uint32, build func() *mes
 		}
 		if m == nil {
 			m = build()
+			m.Group = g.seq
 		}
 		g.list = append(g.list, addressed{h.ID, m})
 	}

@@ -77,9 +77,11 @@ type CellStatus struct {
 	Fit     bool   `json:"fit,omitempty"`
 	LastMs  int64  `json:"last_ms,omitempty"` // latest decided time that it has, Unix milliseconds
 	Devices uint64 `json:"devices,omitempty"`
-	// Delivered is how far the owner has delivered the cell's webhooks: up to this group nothing is owed to them.
-	Delivered uint64 `json:"delivered,omitempty"`
-	Address   string `json:"address,omitempty"` // HOST:PORT of the cell's own server, told by the owner
+	// Delivered is how far the owner has delivered the cell's webhooks: up to this group nothing is owed to them, but to
+	// those in Owed, by their numbers, which have a group each.
+	Delivered uint64            `json:"delivered,omitempty"`
+	Owed      map[uint64]uint64 `json:"owed,omitempty"`
+	Address   string            `json:"address,omitempty"` // HOST:PORT of the cell's own server, told by the owner
 }
 
 // Cell returns how a cell stands on the node, false if it says nothing about it.
@@ -122,6 +124,8 @@ func (s *Status) Validate() error {
 			return fmt.Errorf("cell %d: %q is no role", c.Cell, c.Role)
 		case len(c.Copy) > wordBytesMax || len(c.Address) > textBytesMax || len(c.Why) > textBytesMax:
 			return fmt.Errorf("cell %d: a word of it is too long", c.Cell)
+		case len(c.Owed) > owedMax:
+			return fmt.Errorf("cell %d: %d webhooks are behind, %d are told of at most", c.Cell, len(c.Owed), owedMax)
 		}
 		before = c.Cell
 	}

@@ -65,14 +65,34 @@ func TestStatusRefused(t *testing.T) {
 	}
 }
 
+// Nobody is told of more webhooks than the bound says.
+func TestStatusOfTooManyWebhooks(t *testing.T) {
+	s := sample()
+	s.Cells[0].Owed = map[uint64]uint64{}
+	for i := range uint64(owedMax + 1) {
+		if _, err := s.encode(); err != nil {
+			t.Fatal(i, err)
+		}
+		s.Cells[0].Owed[i] = 1
+	}
+	if _, err := s.encode(); err == nil {
+		t.Error("it is told")
+	}
+}
+
 // A whole cluster's most fits into a message.
 func TestStatusOfMostCellsFits(t *testing.T) {
 	s := sample()
 	s.Cells = nil
+	owed := map[uint64]uint64{}
+	for i := range uint64(owedMax) {
+		owed[1<<60+i] = 1 << 60
+	}
 	for i := range cellsMax {
 		s.Cells = append(s.Cells, CellStatus{
 			Cell: i, Role: Reseeding, Stream: Bytes16{1}, Copy: strings.Repeat("c", 16), Epoch: 1 << 60, Group: 1 << 60,
 			Message: 1 << 60, First: 1 << 60, LastMs: 1 << 50, Devices: 1 << 40, Delivered: 1 << 60, Fit: true,
+			Owed:    owed,
 			Address: strings.Repeat("a", 40), Why: strings.Repeat("w", 400),
 		})
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/meterd/meterd/retention/disk"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/webhook"
 )
 
 // cellCopy is what a node has of a cell: a data directory, and while the node owns the cell a daemon on it.
@@ -28,6 +29,8 @@ type cellCopy struct {
 	hop       access.Hop
 	admit     func(*tls.Config) // has its server take certificates of nodes
 	more      stateOptions
+	board     *board.Board
+	cell      int
 	dir       *disk.Dir
 	copyName  string
 	guard     context.CancelFunc
@@ -35,8 +38,9 @@ type cellCopy struct {
 	state   *state
 	upkeep  context.CancelFunc
 	standby atomic.Pointer[shard.Standby] // of state, for everybody; its catalogue is also the owner's
-	metrics atomic.Pointer[metric.Set]    // the owner's
-	owner   *daemon                       // nil while this node does not own the cell
+	hooks   atomic.Pointer[webhook.Service]
+	metrics atomic.Pointer[metric.Set] // the owner's
+	owner   *daemon                    // nil while this node does not own the cell
 }
 
 var _ member.Cell = (*cellCopy)(nil)
@@ -74,10 +78,43 @@ func (c *cellCopy) Open(context.Context) (*commitlog.Log, error) {
 	}
 	c.state = s
 	c.standby.Store(s.standby)
+	c.hooks.Store(s.webhooks)
 	ctx, end := context.WithCancel(context.Background())
 	c.upkeep = end
 	s.keep(ctx, s.standby, c.dir.Guard(), c.logger)
+	s.kept.Go(func() { c.prune(ctx, s.webhooks) })
 	return s.log, nil
+}
+
+// prune takes from the queues of the webhooks what the owner has delivered.
+func (c *cellCopy) prune(ctx context.Context, hooks *webhook.Service) {
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		for _, n := range c.board.Nodes() {
+			s, has := n.Cell(c.cell)
+			if !has || s.Role != board.Owner {
+				continue
+			}
+			if err := hooks.Prune(webhook.Delivered{Through: s.Delivered, Behind: s.Owed}); err != nil {
+				c.logger.Error("what another node has delivered stays in the queues of the webhooks", "error", err)
+			}
+		}
+	}
+}
+
+// tell adds to the status of a cell that this node owns how far its webhooks are.
+func (c *cellCopy) tell(s board.CellStatus) board.CellStatus {
+	if hooks := c.hooks.Load(); hooks != nil && s.Role == board.Owner {
+		d := hooks.Delivered()
+		s.Delivered, s.Owed = d.Through, d.Behind
+	}
+	return s
 }
 
 // catalogue returns what the copy has, nil as long as it is closed.
@@ -156,6 +193,7 @@ func (c *cellCopy) shut() (s *state, owner *daemon) {
 	s, owner = c.state, c.owner
 	c.state, c.owner = nil, nil
 	c.standby.Store(nil)
+	c.hooks.Store(nil)
 	c.metrics.Store(nil)
 	if c.upkeep != nil {
 		c.upkeep()

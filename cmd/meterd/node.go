@@ -167,7 +167,7 @@ func (n *node) openCell(ctx context.Context, i int, first jetlog.Made) error {
 	}
 	c := &cellCopy{
 		o: &o, logger: logger, host: n.advertised(), hop: n.hop, admit: n.admitPeers,
-		more: stateOptions{failed: n.failWith, seed: &made.Seed},
+		board: n.board, cell: i, more: stateOptions{failed: n.failWith, seed: &made.Seed},
 	}
 	if i == 0 {
 		c.tokenPath = n.dir.Path(adminTokenFile)
@@ -292,8 +292,8 @@ func (n *node) keepTelling(ctx context.Context) {
 
 func (n *node) tell() {
 	s := board.Status{State: n.state, Version: version, Address: n.address(), Fingerprint: n.fingerprint()}
-	for _, h := range n.hosts {
-		s.Cells = append(s.Cells, h.Status())
+	for i, h := range n.hosts {
+		s.Cells = append(s.Cells, n.cells[i].tell(h.Status()))
 	}
 	n.board.Tell(s)
 }

@@ -10,10 +10,14 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// moveAsked is what an owner is asked, moveAnswered what it answers. FORMAT: JSON under meterd.CLUSTER.CELL.move.
+// moveAsked is what an owner is asked, moveAnswered what it answers; FORMAT.md has them.
 type (
-	moveAsked    struct{ To string }
-	moveAnswered struct{ Error string }
+	moveAsked struct {
+		To string `json:"to"`
+	}
+	moveAnswered struct {
+		Error string `json:"error"`
+	}
 )
 
 func moveOf(cluster string, cell int) string { return fmt.Sprintf("meterd.move.%s.%d", cluster, cell) }

@@ -108,7 +108,8 @@ func (c *cluster) anybody(first int, method, path, body string, header ...string
 	return answer{}
 }
 
-// asker is a gateway: it sends batches under sequences, and sends each one again, through all nodes in turn, until it is answered.
+// asker is a gateway: it sends batches under sequences, and sends each one again, through all nodes in turn, until it
+// is answered.
 type asker struct {
 	c      *cluster
 	number int
@@ -185,16 +186,6 @@ func (c *cluster) under(t *testing.T, phase string, counted map[string]int, fn f
 	}
 }
 
-// others returns the nodes but one.
-func (c *cluster) others(but *daemon) (list []*daemon) {
-	for _, d := range c.nodes {
-		if d != but {
-			list = append(list, d)
-		}
-	}
-	return list
-}
-
 // Whatever happens to owners, what was answered is counted and logged once, and the answer to a sequence stays.
 func TestCluster(t *testing.T) {
 	if testing.Short() {
@@ -205,7 +196,10 @@ func TestCluster(t *testing.T) {
 	owner, _ := c.owner()
 	for _, call := range [][2]string{
 		{"/v1/accounts", `{"account":"p1","kind":"enterprise"}`},
-		{"/v1/products", fmt.Sprintf(`{"product":"p1","account":"p1","time_zone":%q,"plan":{"messages_per_day":1000000}}`, noon())},
+		{
+			"/v1/products",
+			fmt.Sprintf(`{"product":"p1","account":"p1","time_zone":%q,"plan":{"messages_per_day":1000000}}`, noon()),
+		},
 		{"/v1/products/p1/lots", `{"order":"PO","quantity":10}`},
 	} {
 		if a := c.anybody(0, "POST", call[0], call[1]); a.status/100 != 2 {

@@ -222,6 +222,8 @@ func (d *daemon) rest() {
 	d.gateways.Close()
 	d.gateways.Finish(ctx)
 	d.gateways = nil
+	_ = d.server.Shutdown(ctx) // Who is not answered in time is cut off, and sends again elsewhere.
+	d.server = nil
 	d.state.halt()
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/cluster/jetlog"
 	"github.com/meterd/meterd/cluster/member"
+	"github.com/meterd/meterd/console/api"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/retention/disk"
@@ -28,6 +29,8 @@ type cellCopy struct {
 	tokenPath string
 	hop       access.Hop
 	admit     func(*tls.Config) // has its server take certificates of nodes
+	place     api.Cell
+	directory directoryOf // what its owner does for other cells
 	more      stateOptions
 	board     *board.Board
 	cell      int
@@ -40,7 +43,10 @@ type cellCopy struct {
 	standby atomic.Pointer[shard.Standby] // of state, for everybody; its catalogue is also the owner's
 	hooks   atomic.Pointer[webhook.Service]
 	metrics atomic.Pointer[metric.Set] // the owner's
-	owner   *daemon                    // nil while this node does not own the cell
+	// engine is the owner's; while promoted is set and engine is not, standby has a catalogue that may not be durable.
+	engine   atomic.Pointer[shard.Engine]
+	promoted atomic.Bool
+	owner    *daemon // nil while this node does not own the cell
 }
 
 var _ member.Cell = (*cellCopy)(nil)
@@ -125,16 +131,30 @@ func (c *cellCopy) catalogue() *license.Catalogue {
 	return nil
 }
 
+// durable returns what the copy has, nil for nothing just now, and what says when all of that is durable.
+func (c *cellCopy) durable() (*license.Catalogue, func() error) {
+	copied := c.catalogue() // Before it is looked who has it: a standby's is durable.
+	if !c.promoted.Load() {
+		return copied, func() error { return nil }
+	}
+	if e := c.engine.Load(); e != nil {
+		return e.Catalogue(), e.Durable
+	}
+	return nil, nil
+}
+
 // Follow implements member.Cell.
 func (c *cellCopy) Follow(ctx context.Context) error { return c.state.standby.Follow(ctx) }
 
 // Own implements member.Cell.
 func (c *cellCopy) Own(_ context.Context, log *jetlog.Log) (err error) {
+	c.promoted.Store(true)
 	if err := c.state.promote(c.o, log, log.Barrier, c.logger); err != nil {
 		return err
 	}
+	c.engine.Store(c.state.engine)
 	d := newDaemon(c.o, c.logger)
-	d.dir, d.state, d.tokenPath, d.hop = c.dir, c.state, c.tokenPath, c.hop
+	d.dir, d.state, d.tokenPath, d.hop, d.cell = c.dir, c.state, c.tokenPath, c.hop, c.place
 	c.owner = d
 	go prove(d.begin(), c.state.engine)
 	if d.tls, err = tlsConfig(c.o, c.admit); err != nil {
@@ -145,6 +165,9 @@ func (c *cellCopy) Own(_ context.Context, log *jetlog.Log) (err error) {
 	}
 	if err := d.openRooms(); err != nil {
 		return errors.Join(c.state.engine.Err(), err)
+	}
+	if d.names, err = c.directory.own(c.place, c.state.engine, c.logger); err != nil {
+		return err
 	}
 	c.metrics.Store(d.set)
 	d.ready.Store(true)
@@ -195,6 +218,8 @@ func (c *cellCopy) shut() (s *state, owner *daemon) {
 	c.standby.Store(nil)
 	c.hooks.Store(nil)
 	c.metrics.Store(nil)
+	c.engine.Store(nil)
+	c.promoted.Store(false)
 	if c.upkeep != nil {
 		c.upkeep()
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/backup"
+	"github.com/meterd/meterd/cluster/names"
 	"github.com/meterd/meterd/console/api"
 	"github.com/meterd/meterd/console/web"
 	"github.com/meterd/meterd/ingest"
@@ -29,8 +30,10 @@ type daemon struct {
 	o      *serveOptions
 	logger *slog.Logger
 	server *ingest.Server
-	tls    *tls.Config // nil: without
-	hop    access.Hop  // of its cluster
+	tls    *tls.Config  // nil: without
+	hop    access.Hop   // of its cluster
+	cell   api.Cell     // of its cluster
+	names  *names.Owner // nil: there is no other cell
 	set    *metric.Set
 	dir    *disk.Dir
 	alone  bool // dir is closed with it
@@ -173,6 +176,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 		Version:   version,
 		Demo:      d.demo.token != "",
 		Hop:       d.hop,
+		Cell:      d.cell,
 	}
 	o.Backup = func(ctx context.Context) (*backup.Cut, error) { return backup.Open(ctx, d.backupSource()) }
 	if d.history != nil {
@@ -224,6 +228,7 @@ func (d *daemon) rest() {
 	d.gateways = nil
 	_ = d.server.Shutdown(ctx) // Who is not answered in time is cut off, and sends again elsewhere.
 	d.server = nil
+	d.endNames()
 	d.state.halt()
 }
 
@@ -274,6 +279,7 @@ func (d *daemon) stop(drain time.Duration) error {
 func (d *daemon) close() error {
 	var errs []error
 	d.endDemo()
+	d.endNames()
 	d.background()
 	d.runDry.Wait()
 	if d.server != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/meterd/meterd/cluster/embedded"
 	"github.com/meterd/meterd/cluster/jetlog"
 	"github.com/meterd/meterd/cluster/member"
+	"github.com/meterd/meterd/console/api"
 	"github.com/meterd/meterd/ingest"
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/retention/disk"
@@ -168,6 +169,7 @@ func (n *node) openCell(ctx context.Context, i int, first jetlog.Made) error {
 	c := &cellCopy{
 		o: &o, logger: logger, host: n.advertised(), hop: n.hop, admit: n.admitPeers,
 		board: n.board, cell: i, more: stateOptions{failed: n.failWith, seed: &made.Seed},
+		place: api.Cell{Number: i, Of: first.Cells}, directory: n.directory(),
 	}
 	if i == 0 {
 		c.tokenPath = n.dir.Path(adminTokenFile)

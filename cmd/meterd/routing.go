@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/cluster/route"
@@ -36,14 +34,18 @@ func (n *node) openRouter() error {
 	}
 	n.metrics = metric.NewSet()
 	n.door.RegisterMetrics(n.metrics)
+	directory := &naming{}
 	r, err := route.New(route.Options{
 		Cells: len(n.cells), Board: n.board, Hop: n.hop, Peer: n.peer,
 		Catalogues: func(cell int) *license.Catalogue { return n.cells[cell].catalogue() },
-		Names:      noNames{}, ConfirmClock: n.board.ConfirmClock,
+		Names:      directory, ConfirmClock: n.board.ConfirmClock,
 		Documents: api.Documents(n.logger), Metrics: n.metricParts, Leaving: n.leaving.Load, Loopback: loopback(host),
 		Logger: n.logger,
 	})
 	if err != nil {
+		return err
+	}
+	if err := directory.open(n, r); err != nil {
 		return err
 	}
 	r.RegisterMetrics(n.metrics)
@@ -56,17 +58,6 @@ func (n *node) openRouter() error {
 	go r.Run(ctx)
 	n.door.Handle(pages.Handle)
 	return nil
-}
-
-// noNames is the directory of a cluster with one cell: what that does not have is given to nobody.
-type noNames struct{}
-
-// Route implements route.Names.
-func (noNames) Route(_, _ []byte) func(*fasthttp.RequestCtx) { return nil }
-
-// Find implements route.Names.
-func (noNames) Find(context.Context, license.NameKind, string) (cell int, found bool, err error) {
-	return 0, false, nil
 }
 
 // metricParts are those of the node and of the cells that it owns.

@@ -188,8 +188,12 @@ func openRawLog(
 		RunAge:     more.archiveRunAge,
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w; or move %q away and start once with --accept-view-gap: events that are gone from the "+
-			"log can then no longer be read", err, dir.ArchivePath())
+		return nil, nil, fmt.Errorf(
+			"%w; or move %q away and start once with --accept-view-gap: events that are gone from the "+
+				"log can then no longer be read",
+			err,
+			dir.ArchivePath(),
+		)
 	}
 	view, err := rawlog.New(rawlog.Options{Store: store, Log: log, Retention: o.retention, Logger: logger})
 	if err != nil {

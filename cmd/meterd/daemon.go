@@ -135,7 +135,7 @@ func (d *daemon) openRooms() (err error) {
 			return err
 		}
 	}
-	if d.snapshots, err = openSnapshots(d.o, d.dir, d.state, d.logger); err != nil {
+	if d.snapshots, err = openSnapshots(d.o, d.dir, snapshotPrefix(d.cell), d.state, d.logger); err != nil {
 		return err
 	}
 	d.snapshots.run(d.dir)

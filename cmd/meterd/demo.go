@@ -124,7 +124,7 @@ func (d *daemon) fillDemo(
 	if err := firstToken(s.engine, d.tokenPath, logger); err != nil {
 		return demo.Made{}, err
 	}
-	n, err := openSnapshots(d.o, d.dir, s, logger)
+	n, err := openSnapshots(d.o, d.dir, "", s, logger)
 	if err != nil {
 		return demo.Made{}, err
 	}

@@ -93,3 +93,12 @@ func (d *daemon) endNames() {
 	}
 	d.names = nil
 }
+
+// snapshotPrefix begins the ids of a cell's snapshots. Those of cell 0 begin with nothing, as those of a daemon alone,
+// whose directory may have become cell 0.
+func snapshotPrefix(cell api.Cell) string {
+	if cell.Number == 0 {
+		return ""
+	}
+	return cell.Prefix()
+}

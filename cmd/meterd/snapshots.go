@@ -32,13 +32,15 @@ type snapshots struct {
 }
 
 // openSnapshots opens what lies in the data directory. Nothing is made or exported before run.
-func openSnapshots(o *serveOptions, dir *disk.Dir, s *state, logger *slog.Logger) (*snapshots, error) {
+func openSnapshots(
+	o *serveOptions, dir *disk.Dir, prefix string, s *state, logger *slog.Logger,
+) (*snapshots, error) {
 	n := &snapshots{end: func() {}}
 	var err error
 	if n.schedule, err = sealed.ParseSchedule(o.snapshotAt); err != nil {
 		return nil, fmt.Errorf("--snapshot-at %q: %w", o.snapshotAt, err)
 	}
-	if n.Store, err = sealed.OpenStore(dir.SnapshotsPath(), logger); err != nil {
+	if n.Store, err = sealed.OpenStore(dir.SnapshotsPath(), prefix, logger); err != nil {
 		return nil, err
 	}
 	n.Maker, err = sealed.NewMaker(sealed.Options{

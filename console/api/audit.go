@@ -39,7 +39,14 @@ func (c *call) showAudit() error {
 		}
 		list = append(
 			list,
-			auditAnswer{Number: e.Seq, At: instant(e.AtMs), Token: e.Token, Action: e.Action, Target: e.Target, Detail: e.Detail},
+			auditAnswer{
+				Number: e.Seq,
+				At:     instant(e.AtMs),
+				Token:  e.Token,
+				Action: e.Action,
+				Target: e.Target,
+				Detail: e.Detail,
+			},
 		)
 		return true
 	})

@@ -26,7 +26,7 @@ type snapshots struct {
 // openSnapshots gives the daemon snapshots of what its devices have used today.
 func (d *daemon) openSnapshots() Snapshots {
 	d.t.Helper()
-	store, err := sealed.OpenStore(d.t.TempDir(), nil)
+	store, err := sealed.OpenStore(d.t.TempDir(), "", nil)
 	must(d.t, err)
 	maker, err := sealed.NewMaker(sealed.Options{
 		Store: store, Cut: d.cut, Catalogue: d.engine.Catalogue, NowMs: d.engine.NowMs,

@@ -67,7 +67,7 @@ func (b *bed) open() {
 	must(b.t, err)
 	catalogue, _, _, err = catalogue.CreateProduct(by, license.ProductSpec{Name: "p1", Account: "acme", Zone: "UTC"})
 	must(b.t, err)
-	b.store, err = sealed.OpenStore(b.path, nil)
+	b.store, err = sealed.OpenStore(b.path, "", nil)
 	must(b.t, err)
 	b.maker, err = sealed.NewMaker(sealed.Options{
 		Store: b.store, Catalogue: func() *license.Catalogue { return catalogue }, NowMs: func() int64 { return at },

@@ -97,6 +97,7 @@ func (s *fakeSource) Close() error { s.closed = true; return nil }
 
 // bed is a Maker over fake sources, with a catalogue and an audit log that a test looks at.
 type bed struct {
+	prefix string // of ids
 	*Maker
 	t         testing.TB
 	path      string
@@ -126,7 +127,7 @@ func newBed(t testing.TB) *bed {
 
 func (b *bed) open() {
 	b.t.Helper()
-	store, err := OpenStore(b.path, nil)
+	store, err := OpenStore(b.path, b.prefix, nil)
 	must(b.t, err)
 	b.Maker, err = NewMaker(Options{
 		Store: store, Cut: b.cut, Catalogue: func() *license.Catalogue { return b.catalogue },

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/meterd/meterd/event"
@@ -132,7 +133,7 @@ func decodeManifest(b []byte) (*Manifest, error) {
 		return nil, fmt.Errorf("it cannot be read: %w", err)
 	}
 	switch {
-	case m.Sequence == 0 || m.ID != idOf(m.Sequence):
+	case m.Sequence == 0 || m.ID[cellBytes(m.ID):] != idOf(m.Sequence):
 		return nil, fmt.Errorf("sequence %d and id %q do not belong together", m.Sequence, m.ID)
 	case len(m.Files) == 0 || !m.Sealed:
 		return nil, fmt.Errorf("it is not sealed")
@@ -142,5 +143,14 @@ func decodeManifest(b []byte) (*Manifest, error) {
 	return m, nil
 }
 
-// idOf returns the id of a sequence. Ids are sorted as sequences are.
+// cellBytes returns the length of what an id begins with in a cell of a cluster: a number and a dash, or nothing.
+func cellBytes(id string) int {
+	cell, _, found := strings.Cut(id, "-")
+	if !found || cell == "" || strings.Trim(cell, "0123456789") != "" {
+		return 0
+	}
+	return len(cell) + 1
+}
+
+// idOf returns the id of a sequence, without the cell. Ids of a cell are sorted as sequences are.
 func idOf(sequence uint64) string { return fmt.Sprintf("s%08d", sequence) }

@@ -24,6 +24,7 @@ import (
 // It is safe for concurrent use; snapshots are begun one at a time.
 type Store struct {
 	path   string
+	prefix string // of ids
 	logger *slog.Logger
 
 	mu        sync.Mutex
@@ -34,13 +35,14 @@ type Store struct {
 	changed   chan struct{} // closed when there is another snapshot
 }
 
-// OpenStore opens the directory at path, which exists. A snapshot that was complete but for its name gets it; what else
+// OpenStore opens the directory at path, which exists. prefix begins the ids of snapshots, "3-" for those of cell 3 of a
+// cluster, so that they are unique in the cluster; empty for a daemon alone, and for cell 0. A snapshot that was complete but for its name gets it; what else
 // a crash left is removed. A damaged snapshot is left out, and logged.
-func OpenStore(path string, logger *slog.Logger) (*Store, error) {
+func OpenStore(path, prefix string, logger *slog.Logger) (*Store, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{path: path, logger: logger, changed: make(chan struct{})}
+	s := &Store{path: path, prefix: prefix, logger: logger, changed: make(chan struct{})}
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return nil, fmt.Errorf("list the snapshots: %w", err)
@@ -215,12 +217,12 @@ func (s *Store) begin() (*draft, error) {
 	for s.taken(d.sequence) {
 		d.sequence, d.previous = d.sequence+1, nil // The number of a damaged snapshot stays its own.
 	}
-	d.dir = filepath.Join(s.path, "."+idOf(d.sequence)+disk.TmpSuffix)
+	d.dir = filepath.Join(s.path, "."+s.prefix+idOf(d.sequence)+disk.TmpSuffix)
 	return d, noRoom(errors.Join(os.RemoveAll(d.dir), disk.MakeDir(d.dir)))
 }
 
 func (s *Store) taken(sequence uint64) bool {
-	_, err := os.Lstat(filepath.Join(s.path, idOf(sequence)))
+	_, err := os.Lstat(filepath.Join(s.path, s.prefix+idOf(sequence)))
 	return err == nil
 }
 
@@ -237,7 +239,7 @@ func (d *draft) drop() error {
 // complete writes what belongs beside the files and makes everything durable: after it the draft is a snapshot but for
 // its name.
 func (d *draft) complete(m *Manifest) error {
-	m.ID, m.Sequence, m.Previous, m.Sealed = idOf(d.sequence), d.sequence, d.previous, true
+	m.ID, m.Sequence, m.Previous, m.Sealed = d.s.prefix+idOf(d.sequence), d.sequence, d.previous, true
 	text := sums(m.Files)
 	m.SHA256 = hexSHA256(text)
 	encoded, err := m.Encode()

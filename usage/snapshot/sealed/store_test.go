@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -32,11 +33,19 @@ func (b *bed) read(m *Manifest, name string, focus bool) string {
 	return string(content)
 }
 
-// TestCrash opens what a crash may leave at each stage.
+// TestCrash opens what a crash may leave at each stage, alone and in a cell of a cluster.
 func TestCrash(t *testing.T) {
+	for _, prefix := range []string{"", "3-"} {
+		t.Run(prefix, func(t *testing.T) { testCrash(t, prefix) })
+	}
+}
+
+func testCrash(t *testing.T, prefix string) {
 	b := newBed(t)
+	b.prefix = prefix
+	b.open()
 	m := b.sealed(Request{})
-	tmp := filepath.Join(b.path, ".s00000002.tmp")
+	tmp := filepath.Join(b.path, "."+prefix+"s00000002.tmp")
 	must(t, os.CopyFS(tmp, os.DirFS(filepath.Join(b.path, m.ID))))
 	manifest := filepath.Join(tmp, ManifestName)
 
@@ -50,28 +59,28 @@ func TestCrash(t *testing.T) {
 	// It is complete: it gets its name, and the audit log gets its entry once more.
 	must(t, os.CopyFS(tmp, os.DirFS(filepath.Join(b.path, m.ID))))
 	next := *m
-	next.ID, next.Sequence, next.Previous = "s00000002", 2, &m.SHA256
+	next.ID, next.Sequence, next.Previous = prefix+"s00000002", 2, &m.SHA256
 	encoded, err := next.Encode()
 	must(t, err)
 	must(t, os.WriteFile(manifest, encoded, 0o600))
 	b.open()
-	if got := b.store.Get("s00000002"); got == nil || got.Sequence != 2 {
+	if got := b.store.Get(prefix + "s00000002"); got == nil || got.Sequence != 2 {
 		t.Fatalf("it is %+v", got)
 	}
 	b.notes = nil
 	must(t, b.completeAudit())
 	must(t, b.completeAudit())
-	if len(b.notes) != 1 || b.notes[0][:len("snapshot.create s00000002")] != "snapshot.create s00000002" {
+	if len(b.notes) != 1 || !strings.HasPrefix(b.notes[0], "snapshot.create "+prefix+"s00000002") {
 		t.Errorf("the audit log gets %q", b.notes)
 	}
 
 	// A file is shorter than the manifest says: it is damaged, and not shown; its number stays taken.
-	must(t, os.Truncate(filepath.Join(b.path, "s00000002", productsCSV), 5))
+	must(t, os.Truncate(filepath.Join(b.path, prefix+"s00000002", productsCSV), 5))
 	b.open()
-	if b.store.Get("s00000002") != nil || b.store.damaged != 1 {
+	if b.store.Get(prefix+"s00000002") != nil || b.store.damaged != 1 {
 		t.Error("a damaged snapshot is shown")
 	}
-	if third := b.sealed(Request{}); third.ID != "s00000003" {
+	if third := b.sealed(Request{}); third.ID != prefix+"s00000003" {
 		t.Errorf("the next is %s", third.ID)
 	}
 }

@@ -50,6 +50,12 @@ observe: build ## start meterd's demo and a Prometheus that watches it, with the
 	@.ci/need prometheus:prometheus curl:curl
 	@cmd/meterd/observe.sh
 
+.PHONY: cluster
+cluster: build ## start three nodes of a cluster on this machine, and gateways that notice when one is killed
+	@.ci/need curl:curl
+	@go build -trimpath -o bin/demo-load ./demo/load
+	@cmd/meterd/cluster.sh
+
 .PHONY: nginx
 nginx: ## install nginx, and let it ask a real meterd as docs/integrations describes
 	@.ci/need nginx:nginx

@@ -93,7 +93,7 @@ func Path(segments ...string) string {
 // out unless that is nil or there is none (204). A refusal is a *Problem. Nothing is sent twice: after another error
 // than a *Problem it is unknown whether the call was made, and a caller that repeats it relies on the contract (orders
 // are credited once). Of several nodes the next one is asked when one cannot be reached or says that it cannot answer
-// now, and after any failure of a question.
+// now, and after any failure of a question, silence for a share of the Timeout included.
 func (a *Admin) Call(ctx context.Context, method, path string, query url.Values, body, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, a.opts.Timeout)
 	defer cancel()
@@ -151,7 +151,7 @@ func (a *Admin) askWith(
 		at := a.at.Load()
 		var next bool
 		resp, next, err = a.askOne(ctx, method, a.bases[at%uint32(len(a.bases))]+path, body, accept, header)
-		if !next {
+		if !next || ctx.Err() != nil {
 			return resp, err
 		}
 		a.at.CompareAndSwap(at, at+1)
@@ -168,6 +168,12 @@ func (a *Admin) askOne(
 	header http.Header,
 ) (_ *http.Response, next bool, _ error) {
 	var sent atomic.Bool
+	ctx, cancel := context.WithCancelCause(ctx)
+	if len(a.bases) > 1 && method == http.MethodGet { // One that is paused takes a question and says nothing.
+		share := a.opts.Timeout / time.Duration(len(a.bases))
+		silent := time.AfterFunc(share, func() { cancel(silenceError{share}) })
+		defer silent.Stop()
+	}
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
 	})
@@ -177,6 +183,7 @@ func (a *Admin) askOne(
 	}
 	req, err := http.NewRequestWithContext(traced, method, target, content)
 	if err != nil {
+		cancel(nil)
 		return nil, false, fmt.Errorf("build request: %w", err)
 	}
 	maps.Copy(req.Header, header)
@@ -189,13 +196,31 @@ func (a *Admin) askOne(
 	}
 	resp, err := a.http.Do(req)
 	if err != nil {
-		return nil, ctx.Err() == nil && (method == http.MethodGet || !sent.Load()), err // It names method and URL.
+		if silent := (silenceError{}); errors.As(context.Cause(ctx), &silent) {
+			err = fmt.Errorf("%s %s: %w", method, target, silent)
+		}
+		cancel(nil)
+		return nil, method == http.MethodGet || !sent.Load(), err // It names method and URL.
 	}
 	if resp.StatusCode/100 == 2 {
+		resp.Body = cancelling{resp.Body, cancel}
 		return resp, false, nil
 	}
+	defer cancel(nil)
 	defer resp.Body.Close()
 	p := readProblem(resp)
 	isRefused := p.Status == http.StatusServiceUnavailable && p.Code != ""
 	return nil, isRefused || method == http.MethodGet && p.Status >= http.StatusInternalServerError, p
+}
+
+// cancelling is the body of an answer whose context ends with it.
+type cancelling struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+// Close ends the answer.
+func (c cancelling) Close() error {
+	defer c.cancel(nil)
+	return c.ReadCloser.Close()
 }

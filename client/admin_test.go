@@ -337,6 +337,10 @@ func TestAdminAsksTheNextNode(t *testing.T) {
 		_, _ = io.WriteString(w, `{"code":"overloaded"}`)
 	})
 	cuts := serve(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	paused := serve(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // Before that a server does not see that its client has gone.
+		<-r.Context().Done()
+	})
 	gone := httptest.NewServer(nil)
 	nobody := gone.URL
 	gone.Close()
@@ -345,8 +349,9 @@ func TestAdminAsksTheNextNode(t *testing.T) {
 		isDone        bool
 	}{
 		{"POST", nobody, true}, {"POST", standby, true}, {"POST", cuts, false}, {"GET", cuts, true}, {"GET", standby, true},
+		{"GET", paused, true}, {"POST", paused, false},
 	} {
-		a, err := NewAdmin(AdminOptions{URL: c.first + "/," + well})
+		a, err := NewAdmin(AdminOptions{URL: c.first + "/," + well, Timeout: 200 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -83,6 +83,9 @@ const (
 	triesMin = 3
 	// retryAfterPart of Timeout is the longest pause that meterd can ask for, and what the last try has at least.
 	retryAfterPart = 8
+	// retryAfterNodesMax is the longest pause after every one of several nodes was asked: a cell without an owner has one
+	// within seconds, and is not to wait for its gateways.
+	retryAfterNodesMax = time.Second
 	// failuresMax is from how many failures in a row on a lane asks only now and then.
 	failuresMax = 2
 	// retryPauseMin and retryPauseMax bound our own pause between two tries, before jitter.

@@ -193,13 +193,17 @@ func (c *Client) tryTimeout() time.Duration {
 // retryPause is how long to leave meterd alone before attempt+1: a growing pause of ours or what it asked for,
 // whichever is longer, but of the latter not more than a part of Timeout. A gateway whose own deadline is shorter than
 // Retry-After would never try again otherwise. Both are jittered downwards: so many gateways do not come back together.
-// Of several nodes each is tried before there is a pause: what one asks for is no word about the others.
+// Of several nodes each is tried before there is a pause: what one asks for is no word about the others. The pause is
+// short then, since another owner may be there at any moment.
 func (c *Client) retryPause(attempt int, asked time.Duration) time.Duration {
 	n := len(c.nodes.list)
 	if (attempt+1)%n != 0 {
 		return jittered(retryPauseMin)
 	}
 	attempt /= n
+	if n > 1 {
+		asked = min(asked, retryAfterNodesMax)
+	}
 	own := jittered(min(retryPauseMin<<min(attempt, 10), retryPauseMax))
 	return max(own, jittered(min(asked, c.opts.Timeout/retryAfterPart)))
 }

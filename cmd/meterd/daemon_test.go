@@ -121,8 +121,13 @@ func (d *daemon) launch() {
 
 // launch runs the binary. It dies with the test process, however that dies.
 func launch(env []string, args ...string) (*run, error) {
+	return launchCommand(env, append([]string{program}, args...)...)
+}
+
+// launchCommand is launch through a command that becomes the binary.
+func launchCommand(env []string, command ...string) (*run, error) {
 	r := &run{ready: make(chan string, 1), exited: make(chan struct{})}
-	r.cmd = exec.CommandContext(context.Background(), program, args...)
+	r.cmd = exec.CommandContext(context.Background(), command[0], command[1:]...)
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "METERD_") {

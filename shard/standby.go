@@ -214,6 +214,9 @@ func (s *Standby) At() (group uint64, lastMs int64) {
 // products have used changes while groups are joined.
 func (s *Standby) Catalogue() *license.Catalogue { return s.e.catalogue.Load() }
 
+// Devices returns how many devices the cell has, also when the standby was promoted.
+func (s *Standby) Devices() uint64 { return uint64(s.e.table.Len()) }
+
 // Durable implements rawlog.Administration: a standby knows nothing that is not durable.
 func (s *Standby) Durable() error { return nil }
 

@@ -29,6 +29,8 @@ const (
 	statusNone     = "404"
 	// errorNoMessage is the server's code for a message that it does not have.
 	errorNoMessage = 10037
+	// errorNoStream is its code for a stream that is not there.
+	errorNoStream = 10059
 )
 
 // Connect makes a Stream of a stream of NATS that Make made or looked at.
@@ -127,6 +129,9 @@ type apiError struct {
 	Description string `json:"description"`
 }
 
+// Error implements error.
+func (e *apiError) Error() string { return fmt.Sprintf("%s (%d)", e.Description, e.ErrCode) }
+
 // call asks the server that leads the stream.
 func (j *JetStream) call(ctx context.Context, verb, request string, answer any) error {
 	m, err := j.conn.RequestWithContext(ctx, apiPrefix+verb+"."+j.name, []byte(request))
@@ -144,8 +149,10 @@ func (j *JetStream) call(ctx context.Context, verb, request string, answer any) 
 		return nil
 	case e.ErrCode == errorNoMessage:
 		return fmt.Errorf("stream %q: %w", j.name, ErrNotThere)
+	case e.ErrCode == errorNoStream:
+		return fmt.Errorf("stream %q: %w", j.name, ErrGone)
 	default:
-		return fmt.Errorf("ask for stream %q: %s (%d)", j.name, e.Description, e.ErrCode)
+		return fmt.Errorf("ask for stream %q: %w", j.name, e)
 	}
 }
 

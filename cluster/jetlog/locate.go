@@ -19,7 +19,7 @@ func (f *Follower) locate(ctx context.Context) error {
 		switch {
 		case err == nil || errors.Is(err, ErrLeftBehind) || errors.Is(err, ErrDamaged):
 			return err
-		case !errors.Is(err, ErrShorter):
+		case !errors.Is(err, ErrShorter) && !errors.Is(err, ErrGone):
 			f.o.Logger.Warn("the stream does not answer, it is asked again", "node", f.o.Node, "error", err)
 			shorter = time.Time{}
 		case shorter.IsZero():

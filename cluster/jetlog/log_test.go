@@ -3,7 +3,6 @@ package jetlog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"math"
 	"strings"
@@ -426,41 +425,10 @@ func TestAcknowledgementElsewhere(t *testing.T) {
 	}
 }
 
-func TestExamineServers(t *testing.T) {
-	good := Server{Name: "n1", Version: "2.15.2", JetStream: true, SyncAlways: true}
-	lazy, old, diskless := good, good, Server{Name: "n4", Version: "2.1.0"}
-	lazy.Name, lazy.SyncAlways = "n2", false
-	old.Name, old.Version = "n3", "2.12.1"
-	for _, c := range []struct {
-		list     []Server
-		replicas int
-		want     string
-	}{
-		{[]Server{good}, 1, ""},
-		{[]Server{good, diskless}, 1, ""},
-		{[]Server{good, diskless}, 2, "1 servers with JetStream answer, 2 replicas were asked for"},
-		{[]Server{good, lazy}, 1, `server "n2" acknowledges before its disk has the data`},
-		{[]Server{old, good}, 1, `server "n3" runs NATS 2.12.1: meterd needs 2.15.2 or newer`},
-	} {
-		err := ExamineServers(c.list, c.replicas)
-		if got := fmt.Sprint(err); (err == nil) != (c.want == "") || !strings.Contains(got, c.want) {
-			t.Errorf("%v: %v, not %q", c.list, err, c.want)
-		}
-	}
-	for version, older := range map[string]bool{
-		"2.15.2": false, "v2.15.2": false, "2.15.10": false, "3.0.0": false, "2.16.0-RC.1": false,
-		"2.15.1": true, "2.9.99": true, "2.15.2-RC.1": true, "": true, "2.15": true, "x.y.z": true,
-	} {
-		if isOlder(version, oldestServer) != older {
-			t.Errorf("version %q", version)
-		}
-	}
-}
-
 // Whatever could lose a group, or mixes two clusters, is refused by name.
 func TestExamineStream(t *testing.T) {
 	s := Settings{Cluster: "demo", Cell: 3, Replicas: 3}
-	made := Made{Identity: Identity{1, 2, 3}, Seed: [16]byte{4}, Cells: 12, Replicas: 3}
+	made := Made{Identity: Identity{1, 2, 3}, Origin: Identity{3}, Seed: [16]byte{4}, Cells: 12, Replicas: 3}
 	good := s.config(made)
 	if got, err := s.Examine(good); err != nil || got != made {
 		t.Fatal(got, err)
@@ -506,7 +474,7 @@ func TestExamineStream(t *testing.T) {
 			t.Errorf("%q is not said: %v", want, err)
 		}
 	}
-	s.Identity = Identity{9}
+	s.Origin = Identity{9}
 	if _, err := s.Examine(good); err == nil || !strings.Contains(err.Error(), "belongs to cluster") {
 		t.Errorf("another cluster of the same name: %v", err)
 	}

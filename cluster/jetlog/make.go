@@ -21,8 +21,8 @@ type Settings struct {
 	Cells, Replicas int
 	Servers         int   // how many there are, by default as many replicas, ReplicasMax at most
 	BytesMax        int64 // 0: 8 GiB, shared by all cells
-	// Identity is what this node knows the stream by; zeroes on a node that joins, which takes the stream's.
-	Identity Identity
+	// Origin is what this node knows the cell's first stream by; zeroes on a node that joins, which takes the stream's.
+	Origin Identity
 	// Seed keys the device table's hash of a new stream; zeroes: a random one.
 	Seed [16]byte
 }
@@ -30,14 +30,25 @@ type Settings struct {
 // Made is what was fixed when a stream was made.
 type Made struct {
 	Identity        Identity
+	Origin          Identity // of the cell's first stream; that of cell 0 is the cluster's
 	Seed            [16]byte
 	Cells, Replicas int
+	// Begins is the node behind whose copy a stream begins that took the place of another one; empty: it was the first.
+	Begins string
+}
+
+// renewed returns what a stream is made with that takes the place of m's.
+func (m Made) renewed(node string) Made {
+	m.Begins = node
+	rand.Read(m.Identity[:]) // It never fails: crypto/rand ends the process instead.
+	return m
 }
 
 // new returns what a stream that is made now is fixed to.
 func (s Settings) new() Made {
 	m := Made{Seed: s.Seed, Cells: s.Cells, Replicas: s.Replicas}
 	rand.Read(m.Identity[:]) // It never fails: crypto/rand ends the process instead.
+	m.Origin = m.Identity
 	if m.Seed == ([16]byte{}) {
 		rand.Read(m.Seed[:])
 	}
@@ -56,6 +67,8 @@ func (s Settings) StreamName() string { return fmt.Sprintf("M_%s_%d", s.Cluster,
 const (
 	metadataCluster  = "meterd_cluster"
 	metadataIdentity = "meterd_identity"
+	metadataOrigin   = "meterd_origin"
+	metadataBegins   = "meterd_begins"
 	metadataSeed     = "meterd_seed"
 	metadataCells    = "meterd_cells"
 	metadataReplicas = "meterd_replicas"
@@ -75,8 +88,8 @@ func (s Settings) config(m Made) jetstream.StreamConfig {
 		Duplicates: duplicatesMin, AllowDirect: true, DenyDelete: true,
 		Metadata: map[string]string{
 			metadataCluster: s.Cluster, metadataIdentity: hex.EncodeToString(m.Identity[:]),
-			metadataSeed:  hex.EncodeToString(m.Seed[:]),
-			metadataCells: strconv.Itoa(m.Cells), metadataReplicas: strconv.Itoa(m.Replicas),
+			metadataOrigin: hex.EncodeToString(m.Origin[:]), metadataSeed: hex.EncodeToString(m.Seed[:]),
+			metadataCells: strconv.Itoa(m.Cells), metadataReplicas: strconv.Itoa(m.Replicas), metadataBegins: m.Begins,
 		},
 	}
 }
@@ -93,14 +106,14 @@ func Make(ctx context.Context, conn *nats.Conn, s Settings) (Made, error) {
 			conn.ConnectedServerName(), most)
 	}
 	found, err := js.Stream(ctx, s.StreamName())
-	if errors.Is(err, jetstream.ErrStreamNotFound) && s.Identity == (Identity{}) {
+	if errors.Is(err, jetstream.ErrStreamNotFound) && s.Origin == (Identity{}) {
 		found, err = js.CreateStream(ctx, s.config(s.new()))
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // Another node was first.
 			found, err = js.Stream(ctx, s.StreamName())
 		}
 	}
-	if errors.Is(err, jetstream.ErrStreamNotFound) && s.Identity != (Identity{}) {
-		return Made{}, fmt.Errorf("stream %q is gone: begin a new one behind the longest copy", s.StreamName())
+	if errors.Is(err, jetstream.ErrStreamNotFound) && s.Origin != (Identity{}) {
+		return Made{}, fmt.Errorf("stream %q: %w", s.StreamName(), ErrGone)
 	}
 	if err != nil {
 		return Made{}, fmt.Errorf("make stream %q: %w", s.StreamName(), err)
@@ -121,7 +134,9 @@ var ErrRefused = errors.New("the stream is refused")
 
 // readMade reads what a stream was made with.
 func readMade(c jetstream.StreamConfig) (m Made, err error) {
-	for key, to := range map[string][]byte{metadataIdentity: m.Identity[:], metadataSeed: m.Seed[:]} {
+	for key, to := range map[string][]byte{
+		metadataIdentity: m.Identity[:], metadataOrigin: m.Origin[:], metadataSeed: m.Seed[:],
+	} {
 		raw, err := hex.DecodeString(c.Metadata[key])
 		if err != nil || len(raw) != len(to) {
 			return m, errNotOurs
@@ -131,7 +146,9 @@ func readMade(c jetstream.StreamConfig) (m Made, err error) {
 	var bad [2]error
 	m.Cells, bad[0] = strconv.Atoi(c.Metadata[metadataCells])
 	m.Replicas, bad[1] = strconv.Atoi(c.Metadata[metadataReplicas])
-	if bad != [2]error{} || m.Cells < 1 || m.Cells > CellsMax || m.Replicas < 1 || m.Replicas > ReplicasMax {
+	m.Begins = c.Metadata[metadataBegins]
+	if bad != [2]error{} || len(m.Begins) > nodeBytesMax || m.Cells < 1 || m.Cells > CellsMax || m.Replicas < 1 ||
+		m.Replicas > ReplicasMax {
 		return m, errNotOurs
 	}
 	return m, nil
@@ -146,9 +163,9 @@ func (s Settings) Examine(c jetstream.StreamConfig) (m Made, err error) {
 	if m, err = readMade(c); err != nil {
 		return m, fmt.Errorf("stream %q: %w", c.Name, err)
 	}
-	if of := c.Metadata[metadataCluster]; of != s.Cluster || s.Identity != (Identity{}) && s.Identity != m.Identity {
+	if of := c.Metadata[metadataCluster]; of != s.Cluster || s.Origin != (Identity{}) && s.Origin != m.Origin {
 		return m, fmt.Errorf("stream %q belongs to cluster %q with identity %x, this node to %q with %x: choose another "+
-			"--cluster name", c.Name, of, m.Identity, s.Cluster, s.Identity)
+			"--cluster name", c.Name, of, m.Origin, s.Cluster, s.Origin)
 	}
 	for _, n := range []struct {
 		flag        string

@@ -167,12 +167,3 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
-
-func FuzzServer(f *testing.F) {
-	f.Add([]byte(`{"server":{"name":"n1","ver":"2.15.2"},"data":{"config":{"sync_always":true}}}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if s, err := decodeServer(b); err != nil && s != (Server{}) {
-			t.Fatal(s, err)
-		}
-	})
-}

@@ -183,28 +183,18 @@ func TestOneServer(t *testing.T) {
 	sameEnd(t, first.Log, second.Log)
 }
 
-// What meterd refuses, asked of real servers.
-func TestRealServersAreExamined(t *testing.T) {
+// What meterd refuses of the streams of a real server.
+func TestRealStreamsAreExamined(t *testing.T) {
 	server := startServers(t, 1)[0]
-	list, err := AskServers(t.Context(), server.System(), 1)
-	if err != nil || len(list) != 1 || !list[0].JetStream || !list[0].SyncAlways || list[0].Name != server.Name() {
-		t.Fatalf("%+v: %v", list, err)
-	}
-	if err := ExamineServers(list, 1); err != nil {
-		t.Fatal(err)
-	}
-	if err := ExamineServers(list, 3); err == nil {
-		t.Fatal("three replicas on one server")
-	}
 	_, id := connect(t, server.Conn(), testSettings(1))
 	other := testSettings(1)
-	other.Identity = Identity{1}
-	_, err = Make(t.Context(), server.Conn(), other)
+	other.Origin = Identity{1}
+	_, err := Make(t.Context(), server.Conn(), other)
 	if err == nil || !strings.Contains(err.Error(), "belongs to cluster") {
 		t.Fatal(err)
 	}
 	known := testSettings(1)
-	known.Identity = id
+	known.Origin = id
 	js, err := jetstream.New(server.Conn())
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +205,7 @@ func TestRealServersAreExamined(t *testing.T) {
 	if _, err := Make(t.Context(), server.Conn(), known); err == nil || !strings.Contains(err.Error(), "is gone") {
 		t.Fatal(err)
 	}
-	c := known.config(Made{Identity: id, Cells: 1, Replicas: 1})
+	c := known.config(Made{Identity: id, Origin: id, Cells: 1, Replicas: 1})
 	c.MaxAge = time.Hour
 	if _, err := js.CreateStream(t.Context(), c); err != nil {
 		t.Fatal(err)
@@ -262,13 +252,6 @@ func TestThreeServersAndOneStops(t *testing.T) {
 		t.Skip("elections take 4 to 9 seconds each")
 	}
 	servers := startServers(t, 3)
-	list, err := AskServers(t.Context(), servers[0].System(), 3)
-	if err == nil {
-		err = ExamineServers(list, 3)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 	settings := testSettings(3)
 	first, id := connect(t, servers[0].Conn(), settings)
 	leader := leaderOf(t, servers[0].Conn(), settings.StreamName())

@@ -9,15 +9,6 @@ import (
 type Size struct {
 	Bytes, BytesMax uint64 // it refuses what would go beyond BytesMax
 	First, Last     uint64 // sequences; of a stream without messages, Last is First - 1
-	Peers           []Peer // the servers that have replicas of it
-}
-
-// Peer is a server that has a replica of a stream.
-type Peer struct {
-	Name    string
-	Offline bool   // it was not seen for a time by the others
-	Lag     uint64 // messages that it lacks, as far as the leading one knows
-	Leads   bool
 }
 
 // Size asks the server that leads how large the stream is.
@@ -32,14 +23,6 @@ func (j *JetStream) Size(ctx context.Context) (Size, error) {
 			Last     uint64 `json:"last_seq"`
 			Messages uint64 `json:"messages"`
 		} `json:"state"`
-		Cluster struct {
-			Leader   string `json:"leader"`
-			Replicas []struct {
-				Name    string `json:"name"`
-				Offline bool   `json:"offline"`
-				Lag     uint64 `json:"lag"`
-			} `json:"replicas"`
-		} `json:"cluster"`
 	}
 	if err := j.call(ctx, "STREAM.INFO", "", &answer); err != nil {
 		return Size{}, err
@@ -48,12 +31,6 @@ func (j *JetStream) Size(ctx context.Context) (Size, error) {
 	s.BytesMax = uint64(max(0, answer.Config.BytesMax))
 	if answer.State.Messages == 0 {
 		s.First = s.Last + 1
-	}
-	if answer.Cluster.Leader != "" {
-		s.Peers = append(s.Peers, Peer{Name: answer.Cluster.Leader, Leads: true})
-	}
-	for _, r := range answer.Cluster.Replicas {
-		s.Peers = append(s.Peers, Peer{Name: r.Name, Offline: r.Offline, Lag: r.Lag})
 	}
 	return s, nil
 }

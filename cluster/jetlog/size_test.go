@@ -33,9 +33,6 @@ func TestPurge(t *testing.T) {
 	if err != nil || size.First != 1 || size.Last != 6 || size.Bytes == 0 || size.BytesMax != streamBytesTest {
 		t.Fatalf("%+v: %v", size, err)
 	}
-	if len(size.Peers) != 0 && (!size.Peers[0].Leads || size.Peers[0].Offline) {
-		t.Fatalf("%+v", size.Peers)
-	}
 	if l.Message() != 6 || f.Message() != 6 {
 		t.Fatal(l.Message(), f.Message())
 	}

@@ -17,17 +17,21 @@ import (
 
 // Options says of which cell a node is a member.
 type Options struct {
-	Cluster  string
-	Cell     int
-	Node     string
-	Conn     *nats.Conn // asks other nodes, and is asked; its caller's
-	Board    *board.Board
-	Stream   jetlog.Stream
-	Identity jetlog.Identity // of the stream
-	Copy     string          // of the directory: board.CopyName
-	Records  uint32          // version of the records that this node writes, and the newest one that it reads
-	// Begins says that the stream is new and goes on where the segments end.
-	Begins bool
+	Cluster string
+	Cell    int
+	Node    string
+	Conn    *nats.Conn // asks other nodes, and is asked; its caller's
+	Board   *board.Board
+	Stream  jetlog.Stream
+	// Look says which stream is followed, before it is followed and before it is claimed: one that has lost something may
+	// be replaced.
+	Look    func(context.Context) (Followed, error)
+	Copy    string // of the directory: board.CopyName
+	Records uint32 // version of the records that this node writes, and the newest one that it reads
+	// Able says why this node must not own the cell although its copy is in order; nil: it may.
+	Able func() error
+	// Renew proves this node's copy, and begins a new stream behind it. nil: it cannot.
+	Renew func(context.Context) error
 	// Reseed is called, between Drop and Open, when the stream no longer has what this copy lacks. nil: it is tried
 	// again later.
 	Reseed func(context.Context) error
@@ -36,14 +40,20 @@ type Options struct {
 	Logger  *slog.Logger
 }
 
+// Followed is the stream that is followed now.
+type Followed struct {
+	Identity jetlog.Identity
+	Begins   bool // it is new, and goes on where this node's segments end
+}
+
 // Validate reports every fault of the options at once.
 func (o Options) Validate() error {
 	var errs []error
 	if o.Cluster == "" || o.Node == "" || o.Cell < 0 {
 		errs = append(errs, errors.New("a member has a cluster, a cell and a node"))
 	}
-	if o.Conn == nil || o.Board == nil || o.Stream == nil {
-		errs = append(errs, errors.New("a member has a connection, a board and a stream"))
+	if o.Conn == nil || o.Board == nil || o.Stream == nil || o.Look == nil {
+		errs = append(errs, errors.New("a member has a connection, a board and a stream, and looks at it"))
 	}
 	return errors.Join(errs...)
 }
@@ -59,6 +69,7 @@ type Host struct {
 	segments *commitlog.Log // nil while the cell is closed
 	owned    *jetlog.Log    // nil unless this node owns the cell
 	asked    chan request   // of the owner, by Yield
+	renewed  chan struct{}  // the stream was replaced by this node
 
 	returns bool // it asks for the cell when it is first in line; Run's
 }
@@ -81,11 +92,13 @@ func New(o Options, cell Cell) (*Host, error) {
 	if o.Changed == nil {
 		o.Changed = func() {}
 	}
+	if o.Able == nil {
+		o.Able = func() error { return nil }
+	}
 	return &Host{
-		o: o, cell: cell, asked: make(chan request), returns: true,
+		o: o, cell: cell, asked: make(chan request), renewed: make(chan struct{}, 1), returns: true,
 		now: board.CellStatus{
-			Cell: o.Cell, Role: board.Following, Why: starting, Stream: board.Bytes16(o.Identity), Copy: o.Copy,
-			Records: o.Records,
+			Cell: o.Cell, Role: board.Following, Why: starting, Copy: o.Copy, Records: o.Records,
 		},
 	}, nil
 }
@@ -107,7 +120,7 @@ func (h *Host) Status() board.CellStatus {
 	group, lastMs, chain := segments.Last()
 	s.Group, s.LastMs, s.Chain = group, lastMs, board.Bytes16(chain)
 	if s.Role == board.Standby {
-		s.Fit = h.facts(s, segments, ownerMs).Fit()
+		s.Fit = h.o.Able() == nil && h.facts(s, segments, ownerMs).Fit()
 	}
 	return s
 }
@@ -164,6 +177,11 @@ func (h *Host) Run(ctx context.Context) error {
 		return fmt.Errorf("hear what is asked of cell %d: %w", h.o.Cell, err)
 	}
 	defer func() { _ = asks.Unsubscribe() }() // The connection is closed, then.
+	repairs, err := h.o.Conn.Subscribe(repairOf(h.o.Cluster, h.o.Cell), h.answerRepair)
+	if err != nil {
+		return fmt.Errorf("hear what is asked of cell %d: %w", h.o.Cell, err)
+	}
+	defer func() { _ = repairs.Unsubscribe() }()
 	for ctx.Err() == nil {
 		if err := h.once(ctx); err != nil {
 			return fmt.Errorf("cell %d: %w", h.o.Cell, err)
@@ -183,6 +201,9 @@ func (h *Host) once(ctx context.Context) error {
 	}
 	h.open(segments)
 	log, err := h.standBy(ctx, segments)
+	for h.isRefused(ctx, err) {
+		log, err = h.standBy(ctx, segments)
+	}
 	if err == nil {
 		err = h.own(ctx, log)
 	}
@@ -195,16 +216,30 @@ func (h *Host) once(ctx context.Context) error {
 		return h.cell.Close()
 	case errors.Is(err, jetlog.ErrLeftBehind) && h.o.Reseed != nil:
 		return errors.Join(h.cell.Drop(), h.reseed(ctx, err))
-	case isRefusal(err):
-		return errors.Join(h.cell.Drop(), h.refused(ctx, err))
 	}
 	return errors.Join(err, h.cell.Drop())
 }
 
-// isRefusal reports whether an error says that stream and copy do not fit: nothing is wrong with this node's disk.
-func isRefusal(err error) bool {
-	for _, of := range []error{jetlog.ErrShorter, jetlog.ErrLeftBehind, jetlog.ErrDamaged, jetlog.ErrNewer} {
+// isRefused waits if stream and copy do not fit: nothing is wrong with this node's disk, and its copy is what may be
+// looked at. It reports whether it is worth trying again.
+func (h *Host) isRefused(ctx context.Context, err error) bool {
+	switch {
+	case err == nil || ctx.Err() != nil || errors.Is(err, jetlog.ErrLeftBehind) && h.o.Reseed != nil:
+		return false
+	case errors.Is(err, errReplaced):
+		h.o.Logger.Warn("the stream was replaced by another one")
+		return true
+	case errors.Is(err, errNoLook):
+		h.o.Logger.Warn("the stream does not answer, it is asked again", "error", err)
+		h.rest(ctx, lookRest)
+		return true
+	}
+	for _, of := range []error{
+		jetlog.ErrShorter, jetlog.ErrLeftBehind, jetlog.ErrDamaged, jetlog.ErrNewer, jetlog.ErrGone,
+		jetlog.ErrRefused,
+	} {
 		if errors.Is(err, of) {
+			h.refused(ctx, err)
 			return true
 		}
 	}
@@ -212,11 +247,10 @@ func isRefusal(err error) bool {
 }
 
 // refused waits for somebody to repair what is wrong.
-func (h *Host) refused(ctx context.Context, err error) error {
+func (h *Host) refused(ctx context.Context, err error) {
 	h.o.Logger.Error("this node's copy cannot follow the cell", "error", err)
 	h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Damaged, err.Error() })
-	rest(ctx, refusedRest)
-	return nil
+	h.rest(ctx, refusedRest)
 }
 
 // reseed has the copy replaced.
@@ -224,17 +258,18 @@ func (h *Host) reseed(ctx context.Context, cause error) error {
 	h.o.Logger.Warn("this node's copy is made anew from another node's", "reason", cause)
 	h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Reseeding, cause.Error() })
 	if err := h.o.Reseed(ctx); err != nil && ctx.Err() == nil {
-		return h.refused(ctx, fmt.Errorf("make it anew: %w; %w", err, cause))
+		h.refused(ctx, fmt.Errorf("make it anew: %w; %w", err, cause))
 	}
 	return nil
 }
 
-// rest waits, or until ctx ends.
-func rest(ctx context.Context, pause time.Duration) {
+// rest waits, or until ctx ends or the stream is replaced.
+func (h *Host) rest(ctx context.Context, pause time.Duration) {
 	t := time.NewTimer(pause)
 	defer t.Stop()
 	select {
 	case <-t.C:
+	case <-h.renewed:
 	case <-ctx.Done():
 	}
 }

@@ -140,8 +140,17 @@ func join(t *testing.T, s *embedded.Server, made jetlog.Made, name string) *memb
 	}
 	changed := make(chan struct{}, 1)
 	m.host, err = New(Options{
-		Cluster: "test", Node: name, Conn: s.Conn(), Board: m.board, Stream: stream, Identity: made.Identity, Copy: name,
-		Records: 1, Changed: func() {
+		Cluster: "test", Node: name, Conn: s.Conn(), Board: m.board, Stream: stream, Copy: name, Records: 1,
+		Look: func(ctx context.Context) (Followed, error) {
+			now, _, err := jetlog.Look(ctx, s.Conn(), jetlog.Settings{Cluster: "test", Origin: made.Origin})
+			return Followed{Identity: now.Identity, Begins: now.Begins == name}, err
+		},
+		Renew: func(ctx context.Context) error {
+			last, _, _ := m.cell.segments.Last()
+			_, err := jetlog.Renew(ctx, s.Conn(), jetlog.Settings{Cluster: "test", BytesMax: 64 << 20}, made, name, last)
+			return err
+		},
+		Changed: func() {
 			select {
 			case changed <- struct{}{}:
 			default:
@@ -293,7 +302,7 @@ func TestDeposed(t *testing.T) {
 
 // Cells of a node that died go to all others in turn, and each cell has a first node.
 func TestLine(t *testing.T) {
-	s, made := newServer(t)
+	s, _ := newServer(t)
 	hosts := map[string]*Host{}
 	var boards []*board.Board
 	for i := range 3 {
@@ -304,7 +313,7 @@ func TestLine(t *testing.T) {
 		}
 		b.Tell(board.Status{State: board.Ready})
 		boards = append(boards, b)
-		hosts[name] = &Host{o: Options{Node: name, Board: b, Identity: made.Identity}}
+		hosts[name] = &Host{o: Options{Node: name, Board: b}}
 	}
 	for _, b := range boards {
 		await(t, "all nodes", func() bool { return len(b.Nodes()) == 3 })

@@ -12,6 +12,12 @@ const (
 	lineWait = time.Second
 	// refusedRest is the pause after a refusal of the stream, which only an operator or a copy from another node ends.
 	refusedRest = 10 * time.Second
+	// lookMax is how long one question for the stream may take, which stands before a take-over: an answer takes
+	// milliseconds. lookRest is the pause before it is asked again.
+	lookMax  = 500 * time.Millisecond
+	lookRest = time.Second
+	// repairMax is how long a repair may take: the copy is read and proved, at some 500 MB a second.
+	repairMax = 100 * time.Second
 	// pollEvery is how long a standby waits for news before it asks. News may be lost; they are only hints.
 	pollEvery = 250 * time.Millisecond
 	// newsEvery is how soon a replica that does not have the news yet is asked again, and then twice as late each time.

@@ -14,9 +14,14 @@ import (
 
 // standBy follows the stream until this node has claimed the cell, and returns the owner's log.
 func (h *Host) standBy(ctx context.Context, segments *commitlog.Log) (*jetlog.Log, error) {
+	now, err := h.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.change(func(s *board.CellStatus) { s.Stream = board.Bytes16(now.Identity) })
 	f, err := jetlog.Open(ctx, jetlog.Options{
-		Stream: h.o.Stream, Identity: h.o.Identity, Segments: segments, Node: h.o.Node, Records: h.o.Records,
-		Begins: h.o.Begins, Logger: h.o.Logger,
+		Stream: h.o.Stream, Identity: now.Identity, Segments: segments, Node: h.o.Node, Records: h.o.Records,
+		Begins: now.Begins, Logger: h.o.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -24,6 +29,42 @@ func (h *Host) standBy(ctx context.Context, segments *commitlog.Log) (*jetlog.Lo
 	w := h.warm(ctx)
 	log, err := h.follow(ctx, f, w)
 	return log, errors.Join(err, w.stop())
+}
+
+var (
+	errReplaced = errors.New("another stream is there")
+	errNoLook   = errors.New("the stream cannot be looked at")
+)
+
+// look asks which stream is to be followed. An error without errNoLook is a refusal.
+func (h *Host) look(ctx context.Context) (Followed, error) {
+	ask, stop := context.WithTimeout(ctx, lookMax)
+	defer stop()
+	now, err := h.o.Look(ask)
+	switch {
+	case err == nil || errors.Is(err, jetlog.ErrGone) || errors.Is(err, jetlog.ErrRefused):
+		return now, err
+	case ctx.Err() != nil:
+		return now, ctx.Err()
+	}
+	return now, fmt.Errorf("%w: %w", errNoLook, err)
+}
+
+// same says whether the stream that is followed is the one that is there. No answer says nothing: its leader may just
+// have died, and a claim finds out.
+func (h *Host) same(ctx context.Context) error {
+	h.mu.Lock()
+	following := h.now.Stream
+	h.mu.Unlock()
+	switch now, err := h.look(ctx); {
+	case errors.Is(err, errNoLook):
+		return nil
+	case err != nil:
+		return err
+	case board.Bytes16(now.Identity) != following:
+		return errReplaced
+	}
+	return nil
 }
 
 // follow reads and claims.
@@ -52,6 +93,9 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 			h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Standby, "" })
 		}
 		if h.mayClaim(f, time.Since(heard)) {
+			if err := h.same(ctx); err != nil {
+				return nil, err
+			}
 			log, err := f.Claim()
 			if err == nil {
 				return log, nil
@@ -73,6 +117,8 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 			return nil, err
 		case <-h.cell.Failed():
 			return nil, h.cell.Err()
+		case <-h.renewed:
+			return nil, errReplaced
 		case <-h.o.Stream.News():
 			pause = newsEvery // The replica that is asked may lag a little.
 		case <-poll.C:
@@ -87,7 +133,15 @@ func (h *Host) note(f *jetlog.Follower) {
 	h.ownerMs = f.OwnerClock()
 	h.now.Message = f.Message()
 	h.mu.Unlock()
-	h.change(func(s *board.CellStatus) { s.Epoch = epoch })
+	h.change(func(s *board.CellStatus) {
+		s.Epoch = epoch
+		if s.Role == board.Damaged { // It was not the end yet.
+			s.Role = board.Standby
+		}
+		if s.Role == board.Standby {
+			s.Why = ""
+		}
+	})
 }
 
 // mayClaim reports whether this node may try to own the cell after a silence.
@@ -111,6 +165,9 @@ func (h *Host) mayClaim(f *jetlog.Follower, silence time.Duration) bool {
 	group, lastMs, chain := segments.Last()
 	s.Group, s.LastMs, s.Chain = group, lastMs, board.Bytes16(chain)
 	err := h.facts(s, segments, ownerMs).MayOwn()
+	if err == nil {
+		err = h.o.Able()
+	}
 	if err == nil {
 		return true
 	}

@@ -33,7 +33,9 @@ type Options struct {
 	// that nobody can own. Both return when it is done, or why it was not.
 	Move   func(ctx context.Context, cell int, node string) error
 	Repair func(ctx context.Context, cell int) error
-	Logger *slog.Logger // nil: nobody is told
+	// ConfirmClock says that this node's clock is right.
+	ConfirmClock func()
+	Logger       *slog.Logger // nil: nobody is told
 }
 
 // Validate reports every fault at once.
@@ -42,8 +44,8 @@ func (o *Options) Validate() error {
 	if o.Cluster == "" || o.Node == "" || o.Cells < 1 || o.Board == nil {
 		errs = append(errs, errors.New("an overview is of a cluster with cells, by one of its nodes, with a board"))
 	}
-	if o.Catalogues == nil || o.Move == nil || o.Repair == nil {
-		errs = append(errs, errors.New("an overview needs Catalogues, Move and Repair"))
+	if o.Catalogues == nil || o.Move == nil || o.Repair == nil || o.ConfirmClock == nil {
+		errs = append(errs, errors.New("an overview needs Catalogues, Move, Repair and ConfirmClock"))
 	}
 	return errors.Join(errs...)
 }
@@ -84,6 +86,9 @@ const prefix = "/v1/cluster"
 // Handle answers a request about the cluster. It returns false for any other, and has not touched it then.
 func (v *Overview) Handle(ctx *fasthttp.RequestCtx) bool {
 	path := string(ctx.Path())
+	if path == "/v1/clock/confirm" && ctx.IsPost() {
+		return v.confirmClock(ctx)
+	}
 	rest, ok := strings.CutPrefix(path, prefix)
 	if !ok || rest != "" && rest[0] != '/' {
 		return false
@@ -120,6 +125,29 @@ func (v *Overview) answer(ctx *fasthttp.RequestCtx, rest string) error {
 		}
 	}
 	return v.operate(ctx, token, cell, call)
+}
+
+// confirmClock confirms this node's clock, so that it may own cells, and leaves the answer to their owners. If there are
+// none, since nobody's clock was near enough, nobody else can answer.
+func (v *Overview) confirmClock(ctx *fasthttp.RequestCtx) (answered bool) {
+	catalogue := v.o.Catalogues(0)
+	if catalogue == nil {
+		return false
+	}
+	header := ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)
+	token, problem := access.Authorize(catalogue, header, access.RightAdminister, time.Now().UnixMilli())
+	if problem != nil {
+		return false // The owners refuse it.
+	}
+	v.o.ConfirmClock()
+	v.o.Logger.Warn("an operator says that this node's clock is right", "token", token.Name)
+	for _, c := range v.Map().Cells {
+		if c.State == Owned {
+			return false
+		}
+	}
+	ctx.SetStatusCode(fasthttp.StatusNoContent)
+	return true
 }
 
 // show answers GET /v1/cluster.

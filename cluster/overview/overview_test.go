@@ -118,6 +118,7 @@ func newFixture(t *testing.T) *fixture {
 			f.asked = append(f.asked, "repair "+string(rune('0'+cell)))
 			return f.err
 		},
+		ConfirmClock: func() { f.asked = append(f.asked, "confirm") },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -173,6 +174,9 @@ func TestCalls(t *testing.T) {
 		{"GET /v1/accounts", "admin", "", 0, ""},
 		{"GET /v1/cluster", "admin", "", 200, `{"cluster":"demo","nodes":[`},
 		{"GET /v1/cluster", "gateway", "", 200, `{"cluster":"demo","cell":0,"nodes":[`},
+		{"POST /v1/clock/confirm", "nobody", "", 0, ""},
+		{"POST /v1/clock/confirm", "gateway", "", 0, ""},
+		{"POST /v1/clock/confirm", "admin", "", 0, ""},
 		{"GET /v1/cluster", "nobody", "", 401, "unauthorized"},
 		{"POST /v1/cluster", "admin", "", 405, "use GET or HEAD"},
 		{"GET /v1/cluster/cells/0/move", "admin", "", 405, "use POST"},
@@ -199,7 +203,11 @@ func TestCalls(t *testing.T) {
 		!strings.Contains(answer, "cluster_refused") || !strings.Contains(answer, "silent") {
 		t.Error(status, answer)
 	}
-	if want := []string{"move 0 n1", "repair 3", "move 1 n1"}; !slices.Equal(f.asked, want) {
+	f.o.Board, f.madeAt = told{}, time.Time{}
+	if status, _ := f.call("POST", "/v1/clock/confirm", "admin", ""); status != 204 {
+		t.Error("nobody else can answer", status)
+	}
+	if want := []string{"confirm", "move 0 n1", "repair 3", "move 1 n1", "confirm"}; !slices.Equal(f.asked, want) {
 		t.Errorf("%v, not %v", f.asked, want)
 	}
 }

@@ -23,8 +23,8 @@ type Stream interface {
 type Options struct {
 	Stream    Stream
 	Cell      int
-	Node      string // this one
-	Identity  board.Bytes16
+	Node      string                  // this one
+	Identity  func() board.Bytes16    // of the stream
 	Copies    int                     // how many must have been heard of, the owner's among them
 	Positions func() *board.Positions // how far the copies of other nodes are
 	// Own returns the last message before which this node has every group in its segments, false while it does not own
@@ -35,7 +35,7 @@ type Options struct {
 
 // Validate reports every fault of the options at once.
 func (o Options) Validate() error {
-	if o.Stream == nil || o.Positions == nil || o.Own == nil || o.Node == "" || o.Copies < 1 {
+	if o.Stream == nil || o.Identity == nil || o.Positions == nil || o.Own == nil || o.Node == "" || o.Copies < 1 {
 		return errors.New("a stream is kept short by an owner who knows how far the copies are")
 	}
 	return nil
@@ -100,8 +100,9 @@ func (p *Purger) look(ctx context.Context) error {
 	if !owns {
 		return nil
 	}
+	identity := p.o.Identity()
 	list := slices.DeleteFunc(p.o.Positions().Of(p.o.Cell), func(c board.Position) bool {
-		return c.Node == p.o.Node || c.Stream != p.o.Identity
+		return c.Node == p.o.Node || c.Stream != identity
 	})
 	over := size.BytesMax > 0 && size.Bytes > size.BytesMax/parts*boundPart
 	before, left := passed(own, list, p.o.Copies, over)

@@ -62,8 +62,12 @@ func TestPurger(t *testing.T) {
 	owns := true
 	positions := &board.Positions{}
 	p, err := New(Options{
-		Stream: s, Node: "a", Copies: 1, Positions: func() *board.Positions { return positions },
-		Own: func() (uint64, bool) { return 200, owns },
+		Stream:    s,
+		Node:      "a",
+		Identity:  func() board.Bytes16 { return board.Bytes16{} },
+		Copies:    1,
+		Positions: func() *board.Positions { return positions },
+		Own:       func() (uint64, bool) { return 200, owns },
 	})
 	if err != nil {
 		t.Fatal(err)

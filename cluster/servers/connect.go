@@ -53,10 +53,17 @@ func (o *Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Link is the connection to an operator's servers.
+// Link is the connection to the servers, the operator's or meterd's own.
 type Link struct {
 	conn, system *nats.Conn
 	ask          Source
+	close        func()
+}
+
+// Own returns the link to servers that processes of meterd have in them, `want` of them, of which one is in this process.
+// end ends it and its connections.
+func Own(conn, system *nats.Conn, want int, end func()) *Link {
+	return &Link{conn: conn, ask: System(system, want), close: end}
 }
 
 // Connect connects; while nobody answers it goes on trying.
@@ -134,6 +141,10 @@ func (l *Link) Ask() Source { return l.ask }
 
 // Close ends the connections.
 func (l *Link) Close() {
+	if l.close != nil {
+		l.close()
+		return
+	}
 	for _, c := range []*nats.Conn{l.conn, l.system} {
 		if c != nil {
 			c.Close()

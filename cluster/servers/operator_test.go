@@ -22,6 +22,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
+
+	"github.com/meterd/meterd/cluster/embedded"
 )
 
 // operated is a server as an operator would run it.
@@ -92,6 +94,23 @@ func TestOperatorsServerIsExamined(t *testing.T) {
 	nobody := NewWatch(WatchOptions{Ask: Monitors([]string{"http://127.0.0.1:1"}), Replicas: 1})
 	if err := nobody.Look(t.Context()); !errors.Is(err, ErrUnseen) {
 		t.Error(err)
+	}
+}
+
+// meterd's own server is what it demands of others.
+func TestOwnServerIsExamined(t *testing.T) {
+	own, err := embedded.Start(t.Context(), embedded.Options{Node: "n1", Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := Own(own.Conn(), own.System(), 1, own.Close)
+	defer l.Close()
+	list, err := l.Ask()(t.Context())
+	if err != nil || len(list) != 1 || !list[0].JetStream || !list[0].SyncAlways || list[0].Name != own.Name() {
+		t.Fatalf("%+v: %v", list, err)
+	}
+	if err := NewWatch(WatchOptions{Ask: l.Ask(), Replicas: 1}).Look(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 

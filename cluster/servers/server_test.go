@@ -69,6 +69,17 @@ func TestExamine(t *testing.T) {
 	}
 }
 
+func TestOlder(t *testing.T) {
+	for version, older := range map[string]bool{
+		"2.15.2": false, "v2.15.2": false, "2.15.10": false, "3.0.0": false, "2.16.0-RC.1": false,
+		"2.15.1": true, "2.9.99": true, "2.15.2-RC.1": true, "": true, "2.15": true, "x.y.z": true,
+	} {
+		if isOlder(version, Oldest) != older {
+			t.Errorf("version %q", version)
+		}
+	}
+}
+
 func TestOptions(t *testing.T) {
 	good := Options{URLs: []string{"nats://u:p@h:4222", "tls://i:4222"}, Monitors: []string{"http://h:8222"}}
 	if err := good.Validate(); err != nil {

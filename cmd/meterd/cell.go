@@ -120,6 +120,9 @@ func (c *cellCopy) tell(s board.CellStatus) board.CellStatus {
 		d := hooks.Delivered()
 		s.Delivered, s.Owed = d.Through, d.Behind
 	}
+	if standby := c.standby.Load(); standby != nil {
+		s.Devices = standby.Devices()
+	}
 	return s
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/cluster/jetlog"
+	"github.com/meterd/meterd/cluster/servers"
 )
 
 // clusterOptions are the flags of a node of a cluster.
@@ -21,6 +22,7 @@ type clusterOptions struct {
 	routes                 []string
 	cells, replicas        int
 	cellsListen, advertise string
+	operated               servers.Options // where the operator's servers are, instead of listen and routes
 }
 
 func (o *clusterOptions) flags(f *pflag.FlagSet) {
@@ -45,13 +47,14 @@ func (o *clusterOptions) flags(f *pflag.FlagSet) {
 		&o.cellsListen, "cells-listen", "",
 		"HOST:PORT of the server of cell 0, that of cell 1 has the next port (default: the host of --listen, any free ports)",
 	)
+	operatedFlags(&o.operated, f)
 	f.StringVar(&o.advertise, "advertise", "", "HOST:PORT that others reach this node by (default: --listen)")
 }
 
 // validate returns every fault.
 func (o *clusterOptions) validate() (errs []error) {
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	given := o.node != "" || o.listen != "" || len(o.routes) > 0 || o.secretFile != "" || o.cells != 0 ||
+	given := o.isOperated() || o.node != "" || o.listen != "" || len(o.routes) > 0 || o.secretFile != "" || o.cells != 0 ||
 		o.replicas != 0 || o.cellsListen != "" || o.advertise != ""
 	switch {
 	case o.name == "" && given:
@@ -60,8 +63,12 @@ func (o *clusterOptions) validate() (errs []error) {
 		return errs
 	case strings.Trim(o.name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "":
 		fault("--cluster %q: letters, digits, - and _ only", o.name)
-	case o.node == "" || o.listen == "" || len(o.routes) == 0:
-		fault("--cluster needs --node, --nats-listen and --nats-routes")
+	case o.node == "":
+		fault("--cluster needs --node")
+	case o.isOperated():
+		errs = append(errs, o.validateOperated()...)
+	case o.listen == "" || len(o.routes) == 0:
+		fault("--cluster needs --nats-listen and --nats-routes, or --nats-url")
 	case len(o.routes) == 1:
 		fault("--nats-routes names one node: a cluster has three, or two; start meterd without --cluster")
 	case o.secretFile == "" && !o.isLocal():
@@ -75,7 +82,8 @@ func (o *clusterOptions) validate() (errs []error) {
 	if o.cells < 0 || o.cells > jetlog.CellsMax {
 		fault("--cells %d: must be 1 to %d", o.cells, jetlog.CellsMax)
 	}
-	if most := min(len(o.routes), jetlog.ReplicasMax); o.replicas < 0 || o.replicas > most {
+	most := min(len(o.routes), jetlog.ReplicasMax)
+	if !o.isOperated() && (o.replicas < 0 || o.replicas > most) {
 		fault("--replicas %d: must be 1 to %d, with so many --nats-routes", o.replicas, most)
 	}
 	for flag, address := range map[string]string{"cells-listen": o.cellsListen, "advertise": o.advertise} {

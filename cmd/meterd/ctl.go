@@ -60,7 +60,7 @@ list is followed to its end unless --limit says otherwise. Exit code: 0 done, 1 
 	cmd.AddCommand(
 		c.accountsCommand(), c.productsCommand(), c.lotsCommand(), c.topupsCommand(), c.licensesCommand(), c.devicesCommand(),
 		c.logsCommand(), c.usageCommand(), c.snapshotsCommand(), c.webhooksCommand(), c.tokensCommand(), c.auditCommand(),
-		c.producersCommand(), c.diskCommand(), c.clockCommand(), c.signInCommand(),
+		c.producersCommand(), c.diskCommand(), c.clusterCommand(), c.clockCommand(), c.signInCommand(),
 	)
 	return cmd
 }

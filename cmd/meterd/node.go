@@ -14,9 +14,11 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/cluster/board"
-	"github.com/meterd/meterd/cluster/embedded"
 	"github.com/meterd/meterd/cluster/jetlog"
 	"github.com/meterd/meterd/cluster/member"
+	"github.com/meterd/meterd/cluster/overview"
+	"github.com/meterd/meterd/cluster/purge"
+	"github.com/meterd/meterd/cluster/servers"
 	"github.com/meterd/meterd/console/api"
 	"github.com/meterd/meterd/ingest"
 	"github.com/meterd/meterd/metric"
@@ -32,7 +34,8 @@ type node struct {
 	door   *ingest.Server
 	tls    *tls.Config // nil: without
 	hop    access.Hop
-	nats   *embedded.Server
+	nats   *servers.Link
+	watch  *servers.Watch
 	board  *board.Board
 	state  string // what the board tells of the node
 
@@ -40,9 +43,12 @@ type node struct {
 	metrics    *metric.Set // of the node itself
 	endRouting context.CancelFunc
 
-	streams []*jetlog.JetStream
-	cells   []*cellCopy
-	hosts   []*member.Host
+	made     []*streamOf // by cell, as what follows
+	streams  []*jetlog.JetStream
+	purgers  []*purge.Purger
+	cells    []*cellCopy
+	hosts    []*member.Host
+	overview *overview.Overview
 
 	changed  chan struct{} // others should know at once
 	failOnce sync.Once
@@ -75,18 +81,13 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.door, err = ingest.Listen(n.o.listen, n.tls, ingest.Starting, n.logger); err != nil {
 		return err
 	}
-	secret, err := n.o.cluster.secret()
-	if err != nil {
+	if err := n.connect(ctx); err != nil {
+		return err
+	}
+	if err := n.awaitServers(ctx); err != nil {
 		return err
 	}
 	c := &n.o.cluster
-	n.nats, err = embedded.Start(ctx, embedded.Options{
-		Cluster: c.name, Node: c.node, Dir: n.dir.Path("nats"), Listen: c.listen, Routes: c.routes, Secret: secret,
-		Logger: n.logger,
-	})
-	if err != nil {
-		return err
-	}
 	n.board, err = board.Open(board.Options{
 		Conn: n.nats.Conn(), Cluster: c.name, Node: c.node, Path: n.dir.Path("positions"), Older: n.failWith,
 		Logger: n.logger,
@@ -94,93 +95,60 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	first, err := n.stand(ctx, 0)
-	if err != nil {
+	if err := n.stand(ctx); err != nil {
 		return err
 	}
-	if err := n.dir.Join(first.Identity); err != nil {
-		return err
-	}
-	n.hop = hopOf(first.Seed)
-	for i := range first.Cells {
-		if err := n.openCell(ctx, i, first); err != nil {
-			return fmt.Errorf("cell %d: %w", i, err)
+	n.hop = hopOf(n.made[0].get().Seed)
+	for cell := range n.made {
+		if err := n.openCell(cell); err != nil {
+			return fmt.Errorf("cell %d: %w", cell, err)
 		}
 	}
-	return nil
-}
-
-// stand makes the stream of a cell, or examines it, until a majority of the servers is there.
-func (n *node) stand(ctx context.Context, cell int) (made jetlog.Made, err error) {
-	c := &n.o.cluster
-	s := jetlog.Settings{Cluster: c.name, Cell: cell, Cells: c.cells, Replicas: c.replicas, Servers: len(c.routes)}
-	if cell == 0 {
-		s.Identity = n.dir.Cluster
-	}
-	for {
-		if made, err = n.examine(ctx, s); err == nil || errors.Is(err, jetlog.ErrRefused) {
-			return made, err
-		}
-		n.logger.Warn("the cluster does not stand yet", "cell", cell, "error", err)
-		select {
-		case <-time.After(standEvery):
-		case <-ctx.Done():
-			return made, ctx.Err()
-		}
-	}
-}
-
-func (n *node) examine(ctx context.Context, s jetlog.Settings) (made jetlog.Made, err error) {
-	ask, cancel := context.WithTimeout(ctx, askWithin)
-	defer cancel()
-	list, err := jetlog.AskServers(ask, n.nats.System(), s.Servers)
-	if err == nil {
-		err = jetlog.ExamineServers(list, len(list))
-	}
-	if err != nil {
-		return made, err
-	}
-	look, cancel := context.WithTimeout(ctx, makeWithin)
-	defer cancel()
-	return jetlog.Make(look, n.nats.Conn(), s)
+	return n.openOverview()
 }
 
 // openCell makes the node a member of a cell, which run starts.
-func (n *node) openCell(ctx context.Context, i int, first jetlog.Made) error {
-	made := first
-	if i > 0 {
-		var err error
-		if made, err = n.stand(ctx, i); err != nil {
-			return err
-		}
-	}
-	stream, err := jetlog.Connect(n.nats.Conn(), jetlog.Settings{Cluster: n.o.cluster.name, Cell: i}.StreamName())
+func (n *node) openCell(i int) error {
+	made := n.made[i].get()
+	stream, err := jetlog.Connect(n.nats.Conn(), n.settings(i).StreamName())
 	if err != nil {
 		return err
 	}
 	n.streams = append(n.streams, stream)
+	purger, err := n.newPurger(i)
+	if err != nil {
+		return err
+	}
+	n.purgers = append(n.purgers, purger)
 	logger := n.logger.With("cell", i)
 	o := *n.o
 	o.data = n.dir.CellPath(i)
-	o.usageHistory = o.usageHistory && (o.usageURL != "" || first.Cells == 1) // Children of each cell would be too many.
+	o.usageHistory = o.usageHistory && (o.usageURL != "" || made.Cells == 1) // Children of each cell would be too many.
 	if o.listen, err = n.cellListens(i); err != nil {
 		return err
 	}
 	c := &cellCopy{
 		o: &o, logger: logger, host: n.advertised(), hop: n.hop, admit: n.admitPeers,
-		board: n.board, cell: i, more: stateOptions{failed: n.failWith, seed: &made.Seed},
-		place: api.Cell{Number: i, Of: first.Cells}, directory: n.directory(),
+		board: n.board, cell: i, place: api.Cell{Number: i, Of: made.Cells}, directory: n.directory(),
+		more: stateOptions{
+			failed: n.failWith, seed: &made.Seed, stopped: func() bool { return n.stopped(i) },
+		},
 	}
 	if i == 0 {
 		c.tokenPath = n.dir.Path(adminTokenFile)
 	}
-	if c, err = openCell(c, first.Cells > 1); err != nil {
+	if c, err = openCell(c, made.Cells > 1); err != nil {
 		return err
 	}
 	n.cells = append(n.cells, c)
+	if err := n.made[i].set(made); err != nil {
+		return err
+	}
 	h, err := member.New(member.Options{
 		Cluster: n.o.cluster.name, Cell: i, Node: n.o.cluster.node, Conn: n.nats.Conn(), Board: n.board, Stream: stream,
-		Identity: made.Identity, Copy: c.copyName, Records: record.Version, Changed: n.tellSoon, Logger: n.logger,
+		Look: func(ctx context.Context) (member.Followed, error) { return n.look(ctx, i) },
+		Copy: c.copyName, Records: record.Version, Changed: n.tellSoon, Able: n.watch.Fault,
+		Renew: func(ctx context.Context) error { return n.renew(ctx, i) }, Logger: n.logger,
 	}, c)
 	n.hosts = append(n.hosts, h)
 	return err
@@ -237,7 +205,9 @@ func (n *node) run(ctx context.Context) error {
 	tell.Go(func() { n.keepTelling(told) })
 	defer tell.Wait()
 	defer stop()
-	for _, h := range n.hosts {
+	hosts.Go(func() { n.watch.Run(members) })
+	for i, h := range n.hosts {
+		hosts.Go(func() { n.purgers[i].Run(members) })
 		hosts.Go(func() {
 			if err := h.Run(members); err != nil {
 				n.failWith(err)
@@ -295,7 +265,9 @@ func (n *node) keepTelling(ctx context.Context) {
 func (n *node) tell() {
 	s := board.Status{State: n.state, Version: version, Address: n.address(), Fingerprint: n.fingerprint()}
 	for i, h := range n.hosts {
-		s.Cells = append(s.Cells, n.cells[i].tell(h.Status()))
+		c := n.cells[i].tell(h.Status())
+		c.First = n.purgers[i].Size().First
+		s.Cells = append(s.Cells, c)
 	}
 	n.board.Tell(s)
 }

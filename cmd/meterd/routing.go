@@ -34,6 +34,8 @@ func (n *node) openRouter() error {
 	}
 	n.metrics = metric.NewSet()
 	n.door.RegisterMetrics(n.metrics)
+	n.overview.RegisterMetrics(n.metrics)
+	n.registerStreams(n.metrics)
 	directory := &naming{}
 	r, err := route.New(route.Options{
 		Cells: len(n.cells), Board: n.board, Hop: n.hop, Peer: n.peer,
@@ -49,7 +51,7 @@ func (n *node) openRouter() error {
 		return err
 	}
 	r.RegisterMetrics(n.metrics)
-	pages, err := web.New(r.Handle)
+	pages, err := web.New(n.handle(r.Handle))
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,18 @@ type stateOptions struct {
 	segmentBytes  int64       // 0: the log's own
 	// seed is the cell's: what its log says of devices depends on it. nil: the directory's.
 	seed *[16]byte
+	// stopped says that no events are to be taken although the disk has room; nil: they are.
+	stopped func() bool
 }
+
+// guard stops events also for another reason than the disk.
+type guard struct {
+	*disk.Guard
+	stopped func() bool
+}
+
+// Stopped implements shard.Guard.
+func (g guard) Stopped() bool { return g.Guard.Stopped() || g.stopped != nil && g.stopped() }
 
 // openState recovers the state of a data directory.
 func openState(o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger) (*state, error) {
@@ -135,7 +146,7 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, more stateOptions, logger *
 	}
 	s.options = shard.Options{
 		Log: s.log, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Eraser: s.raw,
-		Checkpoints: s.files.checkpoints, Guard: dir.Guard(),
+		Checkpoints: s.files.checkpoints, Guard: guard{dir.Guard(), more.stopped},
 		Clock:    more.clock,
 		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
 		CheckpointEvery: o.checkpointEvery, AcceptViewGap: o.acceptViewGap, LogPayloadBytes: keep, Logger: logger,

@@ -1,0 +1,60 @@
+package jetlog
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// A stream that was deleted begins anew behind the longest copy, and one that has more than that is left alone.
+func TestRenew(t *testing.T) {
+	conn := startServers(t, 1)[0].Conn()
+	s := testSettings(1)
+	if _, _, err := Look(t.Context(), conn, s); !errors.Is(err, ErrGone) {
+		t.Fatal(err)
+	}
+	j, id := connect(t, conn, s)
+	old, peers, err := Look(t.Context(), conn, s)
+	if err != nil || old.Identity != id || old.Origin != id || old.Begins != "" || len(peers) > 1 {
+		t.Fatal(old, peers, err)
+	}
+	l := claim(t, j, id, "n1")
+	for seq := uint64(1); seq <= 3; seq++ {
+		if err := l.Append(testGroup(seq, byte(seq), 5)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Renew(t.Context(), conn, s, old, "n1", 2); err == nil || !strings.Contains(err.Error(), "has group 3") {
+		t.Fatal(err)
+	}
+	if err := j.js.DeleteStream(t.Context(), s.StreamName()); err != nil {
+		t.Fatal(err)
+	}
+	s.Origin = id
+	if _, err := Make(t.Context(), conn, s); !errors.Is(err, ErrGone) {
+		t.Fatal("a stream that was deleted is made as if it were the first", err)
+	}
+	renewed, err := Renew(t.Context(), conn, s, old, "n1", 3)
+	if err != nil || renewed.Identity == id || renewed.Origin != id || renewed.Seed != old.Seed || renewed.Begins != "n1" {
+		t.Fatalf("%+v after %+v: %v", renewed, old, err)
+	}
+	if again, _, err := Look(t.Context(), conn, s); err != nil || again != renewed {
+		t.Fatal(again, err)
+	}
+	o := Options{Stream: j, Identity: renewed.Identity, Segments: l.Log, Node: "n1", Records: 1, Begins: true}
+	f, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := f.Claim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Append(testGroup(4, 4, 5)); err != nil {
+		t.Fatal(err)
+	}
+	// Again, over the stream that is there: it has nothing that the copy lacks.
+	if _, err := Renew(t.Context(), conn, s, renewed, "n2", 4); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/cluster/board"
+	"github.com/meterd/meterd/cluster/member"
+	"github.com/meterd/meterd/cluster/overview"
+	"github.com/meterd/meterd/cluster/purge"
+	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/metric"
+)
+
+// newPurger returns what keeps the stream of a cell short; the host of the cell is made later.
+func (n *node) newPurger(cell int) (*purge.Purger, error) {
+	made := n.made[cell].get()
+	return purge.New(purge.Options{
+		Stream: n.streams[cell], Cell: cell, Node: n.o.cluster.node, Copies: made.Replicas, Positions: n.board.Positions,
+		Identity: func() board.Bytes16 { return board.Bytes16(n.made[cell].get().Identity) },
+		Own: func() (uint64, bool) {
+			s := n.hosts[cell].Status()
+			return s.Message, s.Role == board.Owner
+		},
+		Logger: n.logger,
+	})
+}
+
+// stopped reports whether a cell must take no events although the disk has room.
+func (n *node) stopped(cell int) bool { return n.purgers[cell].Full() || n.watch.Fault() != nil }
+
+// openOverview makes what shows the cluster.
+func (n *node) openOverview() (err error) {
+	name := n.o.cluster.name
+	n.overview, err = overview.New(overview.Options{
+		Cluster: name, Node: n.o.cluster.node, Cells: len(n.hosts), Board: n.board,
+		Catalogues: func(cell int) *license.Catalogue { return n.cells[cell].catalogue() },
+		Move: func(ctx context.Context, cell int, to string) error {
+			return member.Move(ctx, n.nats.Conn(), name, cell, to)
+		},
+		Repair: n.repair, ConfirmClock: n.board.ConfirmClock, Logger: n.logger,
+	})
+	return err
+}
+
+// registerStreams adds metrics of streams and servers.
+func (n *node) registerStreams(set *metric.Set) {
+	bytes := set.Gauges("meterd_cluster_stream_bytes", "Bytes that the stream of a cell holds.")
+	most := set.Gauges("meterd_cluster_stream_bytes_max", "Bytes beyond which the stream of a cell refuses more.")
+	stopped := set.Gauges("meterd_cluster_stream_full",
+		"Whether a cell takes no events since its stream runs full: 1 or 0.")
+	for cell, p := range n.purgers {
+		label := strconv.Itoa(cell)
+		bytes.Func(func() float64 { return float64(p.Size().Bytes) }, "cell", label)
+		most.Func(func() float64 { return float64(p.Size().BytesMax) }, "cell", label)
+		stopped.Func(func() float64 { return flag01(p.Full()) }, "cell", label)
+	}
+	set.Gauges("meterd_cluster_servers_refused",
+		"Whether servers of NATS do what could lose acknowledged events: 1 or 0.").Func(
+		func() float64 { return flag01(n.watch.Fault() != nil) },
+	)
+	set.Gauges("meterd_cluster_clock_skew_seconds",
+		"How far this node's clock is ahead of the other nodes' clocks.").Func(
+		func() float64 { return n.board.Facts(board.CellStatus{}, 0, nil).Skew().Seconds() },
+	)
+}
+
+func flag01(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// handle answers a request about the cluster, and leaves all others to the owners.
+func (n *node) handle(others fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		if !n.overview.Handle(ctx) {
+			others(ctx)
+		}
+	}
+}
+
+// repair has the node with the longest copy of a cell begin a new stream behind it.
+func (n *node) repair(ctx context.Context, cell int) error {
+	if node, _, epoch, ok := n.board.Owner(cell); ok {
+		return fmt.Errorf("node %q owns cell %d in epoch %d: nothing is to be repaired", node, cell, epoch)
+	}
+	var longest board.CellStatus
+	var at string
+	for _, s := range n.board.Nodes() {
+		c, has := s.Cell(cell)
+		if has && s.State != board.Silent && c.Role != board.Reseeding && (at == "" || c.Group > longest.Group) {
+			longest, at = c, s.Node
+		}
+	}
+	if at == "" {
+		return fmt.Errorf("no node that is heard has a copy of cell %d", cell)
+	}
+	if p, ok := n.board.Positions().Longest(cell, longest.Stream); ok && p.Group > longest.Group {
+		return fmt.Errorf("node %q had group %d of cell %d, and the longest copy that is here, of node %q, ends with group "+
+			"%d: start that node; or, if its copy is lost for ever, move the file positions away on all nodes and start "+
+			"them again, then what is between the two is lost", p.Node, p.Group, cell, at, longest.Group)
+	}
+	return member.Repair(ctx, n.nats.Conn(), n.o.cluster.name, cell, at)
+}

@@ -72,6 +72,7 @@ tools: console/web/node_modules ## install what the tests need: MQTT clients, FU
 .PHONY: test
 test: tools ## run all tests
 	go test -timeout $(TEST_TIMEOUT) ./...
+	METERD_TEST_LOG=stream go test -timeout $(TEST_TIMEOUT) -count=1 -short ./shard
 
 .PHONY: check
 check: format lint house web-check test race fuzz bench-smoke ## run everything that CI runs

@@ -310,6 +310,7 @@ func TestMissingChangeRefusesStart(t *testing.T) {
 	m := newMachine(t)
 	m.product("p", `{}`, 1)
 	m.kill()
+	m.log.inMemory(t)
 	m.log.groups = m.log.groups[1:]
 	for i := range m.log.groups {
 		m.log.groups[i].Seq = uint64(i + 1)

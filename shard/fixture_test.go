@@ -41,6 +41,8 @@ type memLog struct {
 	erases    int         // calls of Erase
 	// holdsErased is what Erased denies.
 	holdsErased bool
+	// cell is where groups are appended first, and read: tests look at groups all the same. nil: they are in memory alone.
+	cell *cellLog
 }
 
 func (l *memLog) Append(g *commitlog.Group) error {
@@ -75,6 +77,14 @@ func (l *memLog) Append(g *commitlog.Group) error {
 	for i, c := range g.Chunks {
 		kept.Chunks[i] = bytes.Clone(c)
 	}
+	if l.cell != nil {
+		if err := l.cell.Append(g); err != nil {
+			return err
+		}
+		kept.Chain = g.Chain
+		l.groups = append(l.groups, kept)
+		return nil
+	}
 	var before commitlog.Chain
 	if n := len(l.groups); n > 0 {
 		before = l.groups[n-1].Chain
@@ -86,6 +96,9 @@ func (l *memLog) Append(g *commitlog.Group) error {
 }
 
 func (l *memLog) Replay(from uint64, fn func(*commitlog.Group) error) error {
+	if l.cell != nil {
+		return l.cell.Replay(from, fn)
+	}
 	for _, g := range l.snapshot() {
 		if g.Seq >= from {
 			if err := fn(&g); err != nil {
@@ -94,6 +107,14 @@ func (l *memLog) Replay(from uint64, fn func(*commitlog.Group) error) error {
 		}
 	}
 	return nil
+}
+
+// inMemory skips a test that changes what the log has, which no stream lets it do.
+func (l *memLog) inMemory(t testing.TB) {
+	t.Helper()
+	if l.cell != nil {
+		t.Skip("it changes the log")
+	}
 }
 
 func (l *memLog) snapshot() []commitlog.Group {
@@ -105,6 +126,9 @@ func (l *memLog) snapshot() []commitlog.Group {
 func (l *memLog) First() uint64 { return 1 }
 
 func (l *memLog) Last() (uint64, int64, commitlog.Chain) {
+	if l.cell != nil {
+		return l.cell.segments.Last()
+	}
 	groups := l.snapshot()
 	if len(groups) == 0 {
 		return 0, 0, commitlog.Chain{}
@@ -114,6 +138,9 @@ func (l *memLog) Last() (uint64, int64, commitlog.Chain) {
 }
 
 func (l *memLog) ChainOf(seq uint64) (commitlog.Chain, error) {
+	if l.cell != nil {
+		return l.cell.ChainOf(seq)
+	}
 	if seq == 0 {
 		return commitlog.Chain{}, nil
 	}
@@ -121,7 +148,12 @@ func (l *memLog) ChainOf(seq uint64) (commitlog.Chain, error) {
 }
 
 // ReadForward implements Log: one group a call.
-func (l *memLog) ReadForward(_ context.Context, after uint64, fromMs, toMs int64, _ int, b *commitlog.Block) error {
+func (l *memLog) ReadForward(
+	ctx context.Context, after uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block,
+) error {
+	if l.cell != nil {
+		return l.cell.ReadForward(ctx, after, fromMs, toMs, bytesMax, b)
+	}
 	b.Groups = b.Groups[:0]
 	for _, g := range l.snapshot() {
 		if g.Seq > after && g.LastMs >= fromMs && g.FirstMs <= toMs {
@@ -351,6 +383,9 @@ func newMachine(t testing.TB) *machine {
 		t: t, log: &memLog{}, store: newMemStore(), dir: t.TempDir(), disk: &wideDisk{},
 		clock: &handClock{wall: testStart}, lanes: 4,
 	}
+	if onStream() {
+		m.log.cell = newCellLog(t)
+	}
 	m.start()
 	t.Cleanup(func() { m.kill() })
 	return m
@@ -362,8 +397,13 @@ func (m *machine) options() Options {
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	var barrier func() error
+	if m.log.cell != nil {
+		barrier = func() error { return m.log.cell.Barrier() }
+	}
 	return Options{
-		Log: m.log, Ledger: usage.New(usage.Options{Store: m.store}), Checkpoints: checkpoints, Guard: m.disk, Clock: m.clock,
+		Barrier: barrier,
+		Log:     m.log, Ledger: usage.New(usage.Options{Store: m.store}), Checkpoints: checkpoints, Guard: m.disk, Clock: m.clock,
 		HashSeed: 42, Region: "default", Retention: 168 * time.Hour, Lanes: m.lanes, claims: m.claims, cuts: m.cuts,
 		LogPayloadBytes: m.logPayload, Eraser: m.eraser,
 	}
@@ -371,6 +411,9 @@ func (m *machine) options() Options {
 
 func (m *machine) start() {
 	m.t.Helper()
+	if m.log.cell != nil {
+		m.log.cell.own(m.t)
+	}
 	e, err := Open(m.options())
 	if err != nil {
 		m.t.Fatal(err)

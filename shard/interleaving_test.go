@@ -175,6 +175,7 @@ func TestLostTailRefusesStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.kill()
+	m.log.inMemory(t)
 	m.log.groups = m.log.groups[:1]
 	_, err := Open(m.options())
 	if err == nil || !strings.Contains(err.Error(), "lost its tail") {

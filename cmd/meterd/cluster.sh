@@ -21,8 +21,7 @@ keep() {
 	while :; do
 		# With no terminal's signals: finish ends it in order.
 		setsid bin/meterd serve --cluster demo --node $node --data "$dir/$node" --listen $host:$((port + $1)) \
-			--nats-listen $host:$((nats + $1)) --nats-routes "$routes" --nats-secret-file "$dir/secret" \
-			>>"$dir/$node.log" 2>&1 &
+			--nats-listen $host:$((nats + $1)) --nats-routes "$routes" >>"$dir/$node.log" 2>&1 &
 		echo $! >"$dir/$node.pid"
 		{ wait $! || true; } 2>/dev/null # It would say how it ended.
 		echo "cluster: $node has ended, and is started again in ten seconds" >&2
@@ -51,30 +50,28 @@ trap finish EXIT
 trap 'exit 0' INT TERM
 
 mkdir -p "$dir"
-[ -s "$dir/secret" ] || (umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$dir/secret")
 for i in 0 1 2; do
 	keep "$i" &
 	keepers+=($!)
 done
 
-# ready asks every node, for two minutes at most.
+# ready asks every node, for two minutes at most, and looks for the token that the one which made the cluster writes.
 ready() {
 	local try i
 	for ((try = 0; try < 600; try++)); do
-		for i in 0 1 2; do
-			if curl --silent --fail --max-time 2 --output /dev/null "http://$host:$((port + i))/readyz"; then return; fi
-		done
 		sleep 0.2
+		for i in 0 1 2; do
+			curl --silent --fail --max-time 2 --output /dev/null "http://$host:$((port + i))/readyz" || continue 2
+		done
+		for token in "$dir"/n?/admin.token; do
+			if [ -s "$token" ]; then return; fi
+		done
 	done
 	tail -n 5 "$dir"/n?.log >&2
-	echo "cluster: no node is ready; their logs are above, and in $dir" >&2
+	echo "cluster: the nodes are not ready; their logs are above, and in $dir" >&2
 	exit 1
 }
 ready
-for token in "$dir"/n?/admin.token; do
-	[ -s "$token" ] && break
-done
-[ -s "$token" ] || { echo "cluster: no node has written an administrator's token" >&2; exit 1; }
 
 cat <<END
 

@@ -44,12 +44,28 @@ func newLoad(ctx context.Context, urls, token string) (*load, error) {
 	l := &load{admin: admin, lastAt: time.Now()}
 	for i := range gateways {
 		g := &gateway{name: fmt.Sprint("demo-", i+1)}
-		if err := l.prepare(ctx, g, urls); err != nil {
+		if err := l.prepareSoon(ctx, g, urls); err != nil {
 			return nil, fmt.Errorf("prepare %s: %w", g.name, err)
 		}
 		l.fleet = append(l.fleet, g)
 	}
 	return l, nil
+}
+
+// prepareSoon is prepare as soon as its cell has an owner.
+func (l *load) prepareSoon(ctx context.Context, g *gateway, urls string) error {
+	for last := time.Now().Add(askFor); ; {
+		err := l.prepare(ctx, g, urls)
+		var p *client.Problem
+		if !errors.As(err, &p) || p.Status != http.StatusServiceUnavailable || time.Now().After(last) {
+			return err
+		}
+		select {
+		case <-time.After(lookEvery):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // prepare makes a gateway's account, product and token, unless an earlier start did, and its client.

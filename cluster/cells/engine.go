@@ -59,7 +59,7 @@ type Engine struct {
 	settled settled
 	watches watches
 	last    atomic.Pointer[license.Catalogue] // what Catalogue has returned
-	ctx     context.Context //nolint:containedctx // It is the engine's life, not a call's.
+	ctx     context.Context                   //nolint:containedctx // It is the engine's life, not a call's.
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 	stats   stats

@@ -149,6 +149,7 @@ func (l *line) serve(q *queue) {
 		w.uint(uint64(len(list)))
 		for _, s := range list {
 			w.part(&s.part)
+			s.batch = nil
 		}
 		l.e.askFor(list, list[0].cell, w.b)
 		for _, s := range list {

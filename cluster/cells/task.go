@@ -337,6 +337,7 @@ func (e *Engine) askOne(s *share, t *task) {
 	w.who(whoOf(t.r))
 	w.uint(1)
 	w.part(&s.part)
+	s.batch = nil
 	e.askFor([]*share{s}, s.cell, w.b)
 }
 

@@ -92,8 +92,12 @@ func NewDoor(o DoorOptions) (*Door, error) {
 	return d, nil
 }
 
-// Close ends the calls that wait for something new.
-func (d *Door) Close() { d.once.Do(func() { close(d.closing) }) }
+// Close ends the calls that wait for something new. d may be nil.
+func (d *Door) Close() {
+	if d != nil {
+		d.once.Do(func() { close(d.closing) })
+	}
+}
 
 // Path is what the paths of calls between nodes begin with. No client may call them.
 const Path = "/internal/cells/"

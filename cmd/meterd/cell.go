@@ -158,6 +158,7 @@ func (c *cellCopy) Own(_ context.Context, log *jetlog.Log) (err error) {
 	c.engine.Store(c.state.engine)
 	d := newDaemon(c.o, c.logger)
 	d.dir, d.state, d.tokenPath, d.hop, d.cell = c.dir, c.state, c.tokenPath, c.hop, c.place
+	d.isFirst = log.Epoch() == 1
 	c.owner = d
 	go prove(d.begin(), c.state.engine)
 	if d.tls, err = tlsConfig(c.o, c.admit); err != nil {

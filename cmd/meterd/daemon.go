@@ -15,6 +15,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/backup"
+	"github.com/meterd/meterd/cluster/cells"
 	"github.com/meterd/meterd/cluster/names"
 	"github.com/meterd/meterd/console/api"
 	"github.com/meterd/meterd/console/web"
@@ -34,17 +35,20 @@ type daemon struct {
 	hop    access.Hop   // of its cluster
 	cell   api.Cell     // of its cluster
 	names  *names.Owner // nil: there is no other cell
-	set    *metric.Set
-	dir    *disk.Dir
-	alone  bool // dir is closed with it
-	state  *state
-	engine *shard.Engine
+	// isFirst says that nobody has owned its cell before.
+	isFirst bool
+	set     *metric.Set
+	dir     *disk.Dir
+	alone   bool // dir is closed with it
+	state   *state
+	engine  *shard.Engine
 	// history is nil if it is switched off.
 	history *history.History
 	ready   atomic.Bool
 
 	people    *api.Handler
 	gateways  *ingest.Handler
+	nodes     *cells.Door // nil without a cluster
 	snapshots *snapshots
 	demo      runningDemo
 
@@ -190,7 +194,11 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	gateways, err := ingest.NewHandler(ingest.Options{Engine: d.engine, People: pages.Handle, Hop: d.hop})
+	people, err := d.forNodes(pages.Handle)
+	if err != nil {
+		return err
+	}
+	gateways, err := ingest.NewHandler(ingest.Options{Engine: d.engine, People: people, Hop: d.hop})
 	if err != nil {
 		return err
 	}
@@ -223,6 +231,7 @@ func (d *daemon) rest() {
 	d.ready.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), restWithin)
 	defer cancel()
+	d.nodes.Close()
 	d.gateways.Close()
 	d.gateways.Finish(ctx)
 	d.gateways = nil
@@ -236,6 +245,7 @@ func (d *daemon) rest() {
 func (d *daemon) drop() error {
 	d.ready.Store(false)
 	d.state.halt()
+	d.nodes.Close()
 	if d.gateways != nil {
 		d.gateways.Close()
 	}
@@ -259,6 +269,7 @@ func (d *daemon) stop(drain time.Duration) error {
 		case <-d.fail:
 		}
 	}
+	d.nodes.Close()
 	d.gateways.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
 	defer cancel()

@@ -42,6 +42,7 @@ type node struct {
 	leaving    atomic.Bool
 	metrics    *metric.Set // of the node itself
 	endRouting context.CancelFunc
+	gateways   *everyCell // nil with one cell
 
 	made     []*streamOf // by cell, as what follows
 	streams  []*jetlog.JetStream
@@ -291,6 +292,7 @@ func (n *node) failWith(err error) {
 // close closes what is open, in the order in which it depends on each other.
 func (n *node) close() error {
 	var errs []error
+	n.gateways.close()
 	if n.door != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
 		defer cancel()

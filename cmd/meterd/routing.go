@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/cluster/route"
@@ -40,6 +42,7 @@ func (n *node) openRouter() error {
 	r, err := route.New(route.Options{
 		Cells: len(n.cells), Board: n.board, Hop: n.hop, Peer: n.peer,
 		Catalogues: func(cell int) *license.Catalogue { return n.cells[cell].catalogue() },
+		Gateways:   func(ctx *fasthttp.RequestCtx) { n.gateways.door.Handle(ctx) },
 		Names:      directory, ConfirmClock: n.board.ConfirmClock,
 		Documents: api.Documents(n.logger), Metrics: n.metricParts, Leaving: n.leaving.Load, Loopback: loopback(host),
 		Logger: n.logger,
@@ -51,6 +54,11 @@ func (n *node) openRouter() error {
 		return err
 	}
 	r.RegisterMetrics(n.metrics)
+	if len(n.cells) > 1 {
+		if n.gateways, err = n.openGateways(r); err != nil {
+			return err
+		}
+	}
 	pages, err := web.New(n.handle(r.Handle))
 	if err != nil {
 		return err

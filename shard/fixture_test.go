@@ -97,7 +97,7 @@ func (l *memLog) Append(g *commitlog.Group) error {
 
 func (l *memLog) Replay(from uint64, fn func(*commitlog.Group) error) error {
 	if l.cell != nil {
-		return l.cell.Replay(from, fn)
+		return l.cell.segments.Replay(from, fn)
 	}
 	for _, g := range l.snapshot() {
 		if g.Seq >= from {
@@ -139,7 +139,7 @@ func (l *memLog) Last() (uint64, int64, commitlog.Chain) {
 
 func (l *memLog) ChainOf(seq uint64) (commitlog.Chain, error) {
 	if l.cell != nil {
-		return l.cell.ChainOf(seq)
+		return l.cell.segments.ChainOf(seq)
 	}
 	if seq == 0 {
 		return commitlog.Chain{}, nil
@@ -152,7 +152,7 @@ func (l *memLog) ReadForward(
 	ctx context.Context, after uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block,
 ) error {
 	if l.cell != nil {
-		return l.cell.ReadForward(ctx, after, fromMs, toMs, bytesMax, b)
+		return l.cell.segments.ReadForward(ctx, after, fromMs, toMs, bytesMax, b)
 	}
 	b.Groups = b.Groups[:0]
 	for _, g := range l.snapshot() {

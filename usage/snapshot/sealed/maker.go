@@ -23,6 +23,9 @@ type Options struct {
 	// Catalogue and NowMs are the engine's.
 	Catalogue func() *license.Catalogue
 	NowMs     func() int64
+	// Products returns an account's products, for account "" those of all that a snapshot of all accounts has; nil: those
+	// of the catalogue. If it returns none nothing is scheduled.
+	Products func(account string) []*license.Product
 	// Note writes an entry of the audit log in the daemon's own name.
 	Note NoteFunc
 	// Unwritten reports whether an error of a NoteFunc says for certain that the entry was not written; nil: none does.
@@ -42,6 +45,9 @@ type Options struct {
 type NoteFunc func(action, target string, detail any) error
 
 func (o *Options) fill() {
+	if o.Products == nil {
+		o.Products = func(account string) []*license.Product { return o.Catalogue().Products(account) }
+	}
 	if o.Room == nil {
 		o.Room = func(uint64) bool { return true }
 	}
@@ -151,7 +157,7 @@ func (m *Maker) Make(ctx context.Context, r Request) (*Manifest, error) {
 // estimate returns how many bytes a snapshot of an account will take, at least.
 func (m *Maker) estimate(account string) uint64 {
 	devices := int64(0)
-	for _, p := range m.o.Catalogue().Products(account) {
+	for _, p := range m.o.Products(account) {
 		devices += max(0, p.State.Active.Load())
 	}
 	return uint64(devices)*rowBytes + aheadBytes
@@ -240,11 +246,15 @@ func (m *Maker) fill(
 	ctx context.Context, d *draft, source snapshot.Source, r *Request, s scope,
 ) (*Manifest, error) {
 	w := fileWriter{dir: d.dir, room: m.o.Room, zone: func(name string) (*time.Location, bool) {
-		p := m.o.Catalogue().Product([]byte(name))
-		if p == nil {
-			return nil, false
+		if p := m.o.Catalogue().Product([]byte(name)); p != nil {
+			return p.Zone, true
 		}
-		return p.Zone, true
+		if zoned, ok := source.(interface {
+			Zone(product string) (*time.Location, bool)
+		}); ok {
+			return zoned.Zone(name)
+		}
+		return nil, false
 	}}
 	files, err := w.write(ctx, source)
 	if err != nil {

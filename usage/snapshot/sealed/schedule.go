@@ -43,7 +43,7 @@ func ParseSchedule(text string) (s Schedule, err error) {
 func (m *Maker) due(s Schedule, since, nowMs int64) (r Request, ok bool) {
 	all := ""
 	r.Account, r.Token, r.Note = &all, scheduleName, m.o.Note
-	list := m.o.Catalogue().Products("")
+	list := m.o.Products("")
 	if len(list) == 0 {
 		return r, false
 	}
@@ -84,7 +84,7 @@ func (m *Maker) due(s Schedule, since, nowMs int64) (r Request, ok bool) {
 // beginSchedule notes that a monthly schedule has begun, if that is not known: the months that are over are not missed
 // later, and those from now on are. Nothing is due.
 func (m *Maker) beginSchedule(s Schedule) error {
-	list := m.o.Catalogue().Products("")
+	list := m.o.Products("")
 	if _, month := m.store.scheduled(); !s.Monthly || month != "" || len(list) == 0 {
 		return nil
 	}

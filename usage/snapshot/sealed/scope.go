@@ -46,7 +46,7 @@ func (m *Maker) scope(r *Request) (s scope, err error) {
 		return s, noAccount(s.account)
 	}
 	nowMs := m.o.NowMs()
-	first, last := running(catalogue.Products(s.account), nowMs)
+	first, last := running(m.o.Products(s.account), nowMs)
 	if period == "" {
 		s.month = first
 		return s, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -41,16 +42,7 @@ type part struct {
 // Ask has the owner of a cell answer what no client may ask for: POST to path, with the inner key. It returns the body
 // of an answer 200; any other says that nothing was done, as an error that wraps ErrUnsent does.
 func (r *Router) Ask(ctx context.Context, cell int, path string, body []byte) ([]byte, error) {
-	p, err := r.ask(ctx, cell, body, innerBytesMax, func(l *link) {
-		h := &l.request
-		h.Reset()
-		h.SetNoDefaultContentType(true)
-		h.SetMethod(fasthttp.MethodPost)
-		h.SetRequestURI(path)
-		h.SetHost(l.of.to.address)
-		h.SetContentType("application/octet-stream")
-		h.Set(access.HeaderHop, string(r.inner))
-	})
+	p, err := r.ask(ctx, cell, body, innerBytesMax, func(l *link) { l.introduceInner(path, r.inner) })
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +50,52 @@ func (r *Router) Ask(ctx context.Context, cell int, path string, body []byte) ([
 		return nil, fmt.Errorf("cell %d answered %d: %w", cell, p.status, ErrUnsent)
 	}
 	return p.body, nil
+}
+
+// Stream is Ask for an answer of any length: it is read as it comes, and must be closed.
+func (r *Router) Stream(ctx context.Context, cell int, path string, body []byte) (io.ReadCloser, error) {
+	to, ok := r.owner(cell)
+	if !ok {
+		return nil, fmt.Errorf("cell %d: %w", cell, ErrUnsent)
+	}
+	l, err := r.links.take(ctx, to, forOthers)
+	if err != nil {
+		return nil, fmt.Errorf("cell %d: %w: %w", cell, ErrUnsent, err)
+	}
+	l.introduceInner(path, r.inner)
+	err = l.post(body)
+	if err == nil {
+		l.response.Reset()
+		l.response.StreamBody = true
+		err = l.response.ReadLimitBody(l.in, 0)
+	}
+	if err == nil && l.response.StatusCode() != fasthttp.StatusOK {
+		err = fmt.Errorf("it answered %d", l.response.StatusCode())
+	}
+	if err != nil {
+		l.end()
+		return nil, fmt.Errorf("cell %d: node %s: %w", cell, to.node, err)
+	}
+	return &streamed{l: l, stop: context.AfterFunc(ctx, l.end)}, nil
+}
+
+// streamed is the body of an answer that one of this node reads.
+type streamed struct {
+	l    *link
+	stop func() bool
+}
+
+// Read implements io.Reader.
+func (s *streamed) Read(p []byte) (int, error) {
+	s.l.hush()
+	return s.l.response.BodyStream().Read(p)
+}
+
+// Close implements io.Closer. The connection is not used again: what is left on it nobody has read.
+func (s *streamed) Close() error {
+	s.stop()
+	s.l.end()
+	return nil
 }
 
 // ask sends a request whose header fill makes to the owner of a cell, and reads the answer into memory, most bytes of
@@ -74,20 +112,10 @@ func (r *Router) ask(ctx context.Context, cell int, body []byte, most int, fill 
 	stop := context.AfterFunc(ctx, l.end)
 	defer stop()
 	fill(l)
-	l.request.SetContentLength(len(body))
-	l.allow()
-	_, err = l.out.Write(l.request.Header())
-	if err == nil {
-		_, err = l.out.Write(body)
-	}
-	if err == nil {
-		err = l.out.Flush()
-	}
-	if err != nil {
+	if err := l.post(body); err != nil {
 		l.end()
 		return nil, fmt.Errorf("cell %d: %w: %w", cell, ErrUnsent, err)
 	}
-	_ = l.Conn.SetReadDeadline(time.Time{}) // It fails on a closed connection, as reading will.
 	p, err = l.read(most)
 	if err != nil {
 		l.end()
@@ -99,6 +127,33 @@ func (r *Router) ask(ctx context.Context, cell int, body []byte, most int, fill 
 		l.keep()
 	}
 	return p, nil
+}
+
+// introduceInner makes the link's header that of a call that only nodes make.
+func (l *link) introduceInner(path string, inner access.Hop) {
+	h := &l.request
+	h.Reset()
+	h.SetNoDefaultContentType(true)
+	h.SetMethod(fasthttp.MethodPost)
+	h.SetRequestURI(path)
+	h.SetHost(l.of.to.address)
+	h.SetContentType("application/octet-stream")
+	h.Set(access.HeaderHop, string(inner))
+}
+
+// post sends the link's header and a body.
+func (l *link) post(body []byte) error {
+	l.request.SetContentLength(len(body))
+	l.allow()
+	_, err := l.out.Write(l.request.Header())
+	if err == nil {
+		_, err = l.out.Write(body)
+	}
+	if err == nil {
+		err = l.out.Flush()
+	}
+	_ = l.Conn.SetReadDeadline(time.Time{}) // It fails on a closed connection, as reading will.
+	return err
 }
 
 // read reads an answer to its end.

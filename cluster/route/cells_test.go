@@ -352,8 +352,9 @@ func TestNewestFirst(t *testing.T) {
 	for cell, n := range []int{17, 0, 30} {
 		for i := n; i > 0; i-- {
 			at := i*10 + cell
-			raw := fmt.Sprintf(`{"number":%d,"at":"2026-11-27T%02d:%02d:00Z"}`, i, at/60, at%60)
-			lists[cell], all = append(lists[cell], raw), append(all, entry{at, raw})
+			raw := fmt.Sprintf(`"number":%d,"at":"2026-11-27T%02d:%02d:00Z"}`, i, at/60, at%60)
+			lists[cell] = append(lists[cell], "{"+raw)
+			all = append(all, entry{at, fmt.Sprintf(`{"cell":%d,%s`, cell, raw)})
 		}
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].at > all[j].at })
@@ -383,8 +384,8 @@ func TestWalk(t *testing.T) {
 	var want []string
 	for cell, n := range []int{5, 0, 9} {
 		for i := n; i > 0; i-- {
-			raw := fmt.Sprintf(`{"number":%d,"producer":"gw-%d-%d"}`, i, cell, i)
-			lists[cell], want = append(lists[cell], raw), append(want, raw)
+			raw := fmt.Sprintf(`"number":%d,"producer":"gw-%d-%d"}`, i, cell, i)
+			lists[cell], want = append(lists[cell], "{"+raw), append(want, fmt.Sprintf(`{"cell":%d,%s`, cell, raw))
 		}
 	}
 	s.entries("/v1/producers", "producers", false, func(cell int) []string { return lists[cell] })

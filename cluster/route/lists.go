@@ -1,6 +1,7 @@
 package route
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"time"
@@ -156,8 +157,8 @@ func answerNewest(ctx *fasthttp.RequestCtx, member, at, number string, pages []p
 			break
 		}
 		it := pages[best].items[0]
-		items, pages[best].items = append(items, it), pages[best].items[1:]
-		before[best] = it.number(number)
+		before[best], pages[best].items = it.number(number), pages[best].items[1:]
+		items = append(items, it.of(best))
 	}
 	more := false
 	for i := range pages {
@@ -176,6 +177,14 @@ func answerNewest(ctx *fasthttp.RequestCtx, member, at, number string, pages []p
 		next = writePlaces(before)
 	}
 	answerPage(ctx, member, items, next)
+}
+
+// of returns an entry with the cell that it is of, unless its id says that.
+func (i item) of(cell int) item {
+	if i.fields["id"] == nil {
+		i.raw = append([]byte(`{"cell":`+strconv.Itoa(cell)+`,`), bytes.TrimPrefix(i.raw, []byte{'{'})...)
+	}
+	return i
 }
 
 // readPlaces reads a cursor with a number for each cell; without one all are 0.
@@ -243,7 +252,10 @@ func (r *Router) walkFrom(ctx *fasthttp.RequestCtx, member string, cell int, cur
 			r.broken(ctx, err)
 			return
 		}
-		isFound, items = true, append(items, pg.items...)
+		isFound = true
+		for _, it := range pg.items {
+			items = append(items, it.of(cell))
+		}
 		if pg.next != "" {
 			next = strconv.Itoa(cell) + "." + pg.next
 			break

@@ -30,6 +30,7 @@ type cellCopy struct {
 	hop       access.Hop
 	admit     func(*tls.Config) // has its server take certificates of nodes
 	place     api.Cell
+	node      *node
 	directory directoryOf // what its owner does for other cells
 	more      stateOptions
 	board     *board.Board
@@ -159,6 +160,7 @@ func (c *cellCopy) Own(_ context.Context, log *jetlog.Log) (err error) {
 	d := newDaemon(c.o, c.logger)
 	d.dir, d.state, d.tokenPath, d.hop, d.cell = c.dir, c.state, c.tokenPath, c.hop, c.place
 	d.isFirst = log.Epoch() == 1
+	d.node = c.node
 	c.owner = d
 	go prove(d.begin(), c.state.engine)
 	if d.tls, err = tlsConfig(c.o, c.admit); err != nil {

@@ -35,6 +35,7 @@ type daemon struct {
 	hop    access.Hop   // of its cluster
 	cell   api.Cell     // of its cluster
 	names  *names.Owner // nil: there is no other cell
+	node   *node        // nil without a cluster
 	// isFirst says that nobody has owned its cell before.
 	isFirst bool
 	set     *metric.Set
@@ -139,7 +140,7 @@ func (d *daemon) openRooms() (err error) {
 			return err
 		}
 	}
-	if d.snapshots, err = openSnapshots(d.o, d.dir, snapshotPrefix(d.cell), d.state, d.logger); err != nil {
+	if d.snapshots, err = openSnapshots(d.o, d.dir, d.cell, d.node, d.state, d.logger); err != nil {
 		return err
 	}
 	d.snapshots.run(d.dir)
@@ -194,7 +195,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	people, err := d.forNodes(pages.Handle)
+	people, err := d.forNodes(d.sendsParts(pages.Handle))
 	if err != nil {
 		return err
 	}

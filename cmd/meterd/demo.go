@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/console/api"
 	"github.com/meterd/meterd/demo"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/retention/disk"
@@ -124,7 +125,7 @@ func (d *daemon) fillDemo(
 	if err := firstToken(s.engine, d.tokenPath, logger); err != nil {
 		return demo.Made{}, err
 	}
-	n, err := openSnapshots(d.o, d.dir, "", s, logger)
+	n, err := openSnapshots(d.o, d.dir, api.Cell{}, nil, s, logger)
 	if err != nil {
 		return demo.Made{}, err
 	}

@@ -45,6 +45,12 @@ const (
 	standEvery = time.Second
 	askWithin  = time.Second
 	makeWithin = 4 * time.Second
+	// partsMax is how many parts of snapshots an owner sends at a time: one, and one that nobody reads any more.
+	partsMax = 2
+	// partWaits is how long a part may wait for the parts before it: ten million devices take half a minute.
+	partWaits = 15 * time.Minute
+	// partAskedBytesMax bounds the question for a part: a number.
+	partAskedBytesMax = 1 << 10
 	// tellEvery is how often a node says how its cells stand.
 	tellEvery = time.Second
 	// cellSegmentBytes and cellBallastBytes are of the cells of a node that has several: idle, one keeps some 40 MiB.

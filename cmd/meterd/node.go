@@ -18,6 +18,7 @@ import (
 	"github.com/meterd/meterd/cluster/member"
 	"github.com/meterd/meterd/cluster/overview"
 	"github.com/meterd/meterd/cluster/purge"
+	"github.com/meterd/meterd/cluster/route"
 	"github.com/meterd/meterd/cluster/servers"
 	"github.com/meterd/meterd/console/api"
 	"github.com/meterd/meterd/ingest"
@@ -41,6 +42,7 @@ type node struct {
 
 	leaving    atomic.Bool
 	metrics    *metric.Set // of the node itself
+	router     *route.Router
 	endRouting context.CancelFunc
 	gateways   *everyCell // nil with one cell
 
@@ -130,7 +132,7 @@ func (n *node) openCell(i int) error {
 	}
 	c := &cellCopy{
 		o: &o, logger: logger, host: n.advertised(), hop: n.hop, admit: n.admitPeers,
-		board: n.board, cell: i, place: api.Cell{Number: i, Of: made.Cells}, directory: n.directory(),
+		board: n.board, cell: i, place: api.Cell{Number: i, Of: made.Cells}, node: n, directory: n.directory(),
 		more: stateOptions{
 			failed: n.failWith, seed: &made.Seed, stopped: func() bool { return n.stopped(i) },
 		},
@@ -198,6 +200,9 @@ func (n *node) address() string {
 
 // run has all cells follow and be owned until ctx ends, and then hands over what this node owns.
 func (n *node) run(ctx context.Context) error {
+	if err := n.openRouter(); err != nil {
+		return err
+	}
 	n.state = board.Ready
 	told, stop := context.WithCancel(context.Background())
 	members, leave := context.WithCancel(context.Background())
@@ -214,9 +219,6 @@ func (n *node) run(ctx context.Context) error {
 				n.failWith(err)
 			}
 		})
-	}
-	if err := n.openRouter(); err != nil {
-		return err
 	}
 	n.logger.Info("ready", "address", n.door.Address().String(), "data", n.o.data, "version", version,
 		"cluster", n.o.cluster.name, "node", n.o.cluster.node, "cells", len(n.hosts))

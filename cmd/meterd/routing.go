@@ -53,6 +53,7 @@ func (n *node) openRouter() error {
 	if err := directory.open(n, r); err != nil {
 		return err
 	}
+	n.router = r
 	r.RegisterMetrics(n.metrics)
 	if len(n.cells) > 1 {
 		if n.gateways, err = n.openGateways(r); err != nil {

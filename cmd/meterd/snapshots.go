@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meterd/meterd/console/api"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/retention/disk"
@@ -33,21 +34,28 @@ type snapshots struct {
 
 // openSnapshots opens what lies in the data directory. Nothing is made or exported before run.
 func openSnapshots(
-	o *serveOptions, dir *disk.Dir, prefix string, s *state, logger *slog.Logger,
+	o *serveOptions, dir *disk.Dir, cell api.Cell, of *node, s *state, logger *slog.Logger,
 ) (*snapshots, error) {
 	n := &snapshots{end: func() {}}
 	var err error
+	made := sealed.Options{
+		Cut: s.cutter(o.usageRetention), Catalogue: s.engine.Catalogue, NowMs: s.engine.NowMs, Note: s.note,
+		Unwritten: unwritten, Room: dir.Guard().Room, Keep: o.snapshotKeep, ExportTo: o.exportTo, Logger: logger,
+	}
 	if n.schedule, err = sealed.ParseSchedule(o.snapshotAt); err != nil {
 		return nil, fmt.Errorf("--snapshot-at %q: %w", o.snapshotAt, err)
 	}
-	if n.Store, err = sealed.OpenStore(dir.SnapshotsPath(), prefix, logger); err != nil {
+	switch {
+	case cell.Number > 0:
+		n.schedule = sealed.Schedule{} // What is made by itself is of all accounts, and so cell 0's.
+	case cell.Of > 1:
+		made.Cut, made.Products = of.ofAllCells(made.Cut), of.products(s.engine.Catalogue)
+	}
+	if made.Store, err = sealed.OpenStore(dir.SnapshotsPath(), snapshotPrefix(cell), logger); err != nil {
 		return nil, err
 	}
-	n.Maker, err = sealed.NewMaker(sealed.Options{
-		Store: n.Store, Cut: s.cutter(o.usageRetention), Catalogue: s.engine.Catalogue, NowMs: s.engine.NowMs, Note: s.note,
-		Unwritten: unwritten, Room: dir.Guard().Room, Keep: o.snapshotKeep, ExportTo: o.exportTo, Logger: logger,
-	})
-	if err != nil {
+	n.Store = made.Store
+	if n.Maker, err = sealed.NewMaker(made); err != nil {
 		return nil, err
 	}
 	if o.exportTo == "" {

@@ -37,17 +37,9 @@ func (c *call) showAudit() error {
 		if c.token.Account != "" && c.catalogue.AccountOf(&e) != c.token.Account {
 			return true
 		}
-		list = append(
-			list,
-			auditAnswer{
-				Number: e.Seq,
-				At:     instant(e.AtMs),
-				Token:  e.Token,
-				Action: e.Action,
-				Target: e.Target,
-				Detail: e.Detail,
-			},
-		)
+		list = append(list, auditAnswer{
+			Number: e.Seq, At: instant(e.AtMs), Token: e.Token, Action: e.Action, Target: e.Target, Detail: e.Detail,
+		})
 		return true
 	})
 	switch {

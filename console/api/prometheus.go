@@ -32,8 +32,16 @@ func (h *Handler) routePrometheus(r *router.Router) {
 // queryHistory answers with the usage history, as far as the token may see it. Nothing of the request is handed on but
 // what package history understands of it.
 func (c *call) queryHistory(path string) error {
-	if c.o.History == nil {
+	switch {
+	case c.o.History != nil:
+	case c.o.Cell.isAlone():
 		return &event.Problem{Code: event.NotFound, Detail: "the usage history is switched off (--usage-history=false)"}
+	default:
+		return &event.Problem{
+			Code: event.NotFound,
+			Detail: "a cluster with several cells keeps its usage history in one VictoriaMetrics: start every node with " +
+				"--usage-url",
+		}
 	}
 	form, err := c.queryForm()
 	if err != nil {

@@ -87,6 +87,9 @@ type Options struct {
 	// still append after the call. Groups without records that somebody waits for call it, so that nothing leaves that
 	// was read from a state that is no longer the newest. An error of it is one of Append.
 	Barrier func() error
+	// Unsafe is set if the log has copies elsewhere: it says that what is appended now could be lost, or not be taken, so
+	// events are refused.
+	Unsafe func() bool
 	// HashSeed keys the device table; it must stay the same for the life of the data directory.
 	HashSeed uint64
 	Region   string
@@ -158,6 +161,8 @@ var (
 	ErrClockLeap = errors.New("the clock leapt ahead of the monotonic clock")
 	// ErrDiskFull means that nothing was counted because the disk is nearly full.
 	ErrDiskFull = errors.New("the disk is nearly full")
+	// ErrUnsafe means that nothing was counted because Options.Unsafe says so.
+	ErrUnsafe = errors.New("the copies of the log elsewhere cannot be relied on")
 	// ErrOutOfMemory means that nothing was counted because there is no memory for the new devices of the request.
 	ErrOutOfMemory = errors.New("no memory for new devices")
 	// ErrOverloaded means that nothing was counted because others took the room, or changed what was looked up, at every

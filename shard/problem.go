@@ -36,6 +36,10 @@ var refusals = map[error]event.Problem{
 		Detail: "the clock leapt ahead by more than an hour; set it right, or confirm it with POST /v1/clock/confirm",
 	},
 	ErrDiskFull: {Code: event.DiskFull, Detail: "the disk is nearly full; free some space"},
+	ErrUnsafe: {
+		Code:   event.Overloaded,
+		Detail: "the cluster cannot store events as it must now; the log of the cell's owner says why",
+	},
 	ErrOutOfMemory: {
 		Code: event.OutOfMemory,
 		Detail: "a device connects for the first time, and memory for the device table cannot be had; " +

@@ -98,10 +98,12 @@ const (
 	StoppedByClock  = "clock_leap" // R12
 	StoppedByDisk   = "disk_full"
 	StoppedByMemory = "out_of_memory" // those of new devices alone
+	// StoppedByCluster: a server of NATS could lose what it acknowledges, or the cell's stream runs full.
+	StoppedByCluster = "cluster"
 )
 
 // StopReasons returns why ingest may be stopped.
-func StopReasons() []string { return []string{StoppedByClock, StoppedByDisk, StoppedByMemory} }
+func StopReasons() []string { return []string{StoppedByClock, StoppedByDisk, StoppedByMemory, StoppedByCluster} }
 
 // IngestStopped reports whether events are refused for one of StopReasons.
 func (e *Engine) IngestStopped(reason string) bool {
@@ -112,6 +114,8 @@ func (e *Engine) IngestStopped(reason string) bool {
 		return e.o.Guard.Stopped()
 	case StoppedByMemory:
 		return e.shortage.refused.Load() > 0
+	case StoppedByCluster:
+		return e.unsafe()
 	}
 	return false
 }

@@ -52,7 +52,7 @@ type Elsewhere interface {
 }
 
 // Submit decides the events of r.Batch in order and returns when they are durable, with the verdicts in r.Result. After
-// ErrClockLeap, ErrDiskFull, ErrOutOfMemory, ErrOverloaded, ErrLedgerLags, ErrTokenRevoked, an error about the sequence
+// ErrClockLeap, ErrDiskFull, ErrUnsafe, ErrOutOfMemory, ErrOverloaded, ErrLedgerLags, ErrTokenRevoked, an error about the sequence
 // or a *event.Problem this call counted nothing; after ErrStopped it is unknown. What a repeated sequence counted when
 // it was decided stays counted, also if ErrLedgerLags says that its answer cannot be read.
 func (e *Engine) Submit(r *Request) error {
@@ -190,9 +190,13 @@ func (e *Engine) refuse() error {
 		return ErrDiskFull
 	case e.clock.leapt():
 		return ErrClockLeap
+	case e.unsafe():
+		return ErrUnsafe
 	}
 	return nil
 }
+
+func (e *Engine) unsafe() bool { return e.o.Unsafe != nil && e.o.Unsafe() }
 
 // await has g stored, and returns when it is durable or never will be. It waits for one channel alone: waiting for the
 // end of the engine too would queue the goroutine twice. All waiting goroutines are woken at once; that each wakes the

@@ -64,13 +64,18 @@ func New(o Options) (*Purger, error) {
 func (p *Purger) Run(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for {
+	for said := ""; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if err := p.look(ctx); err != nil && ctx.Err() == nil {
+		err := p.look(ctx)
+		switch {
+		case err == nil:
+			said = ""
+		case ctx.Err() == nil && err.Error() != said:
+			said = err.Error()
 			p.o.Logger.Warn("the stream cannot be kept short, it is tried again", "cell", p.o.Cell, "error", err)
 		}
 	}

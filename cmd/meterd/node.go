@@ -134,7 +134,7 @@ func (n *node) openCell(i int) error {
 		o: &o, logger: logger, host: n.advertised(), hop: n.hop, admit: n.admitPeers,
 		board: n.board, cell: i, place: api.Cell{Number: i, Of: made.Cells}, node: n, directory: n.directory(),
 		more: stateOptions{
-			failed: n.failWith, seed: &made.Seed, stopped: func() bool { return n.stopped(i) },
+			failed: n.failWith, seed: &made.Seed, unsafe: func() bool { return n.unsafe(i) },
 		},
 	}
 	if i == 0 {

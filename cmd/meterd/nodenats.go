@@ -98,12 +98,15 @@ func (n *node) awaitServers(ctx context.Context) error {
 		o.Replicas = n.o.cluster.replicasOfNew()
 	}
 	n.watch = servers.NewWatch(o)
-	for {
+	for said := ""; ; {
 		err := n.watch.Look(ctx)
 		if err == nil {
 			return nil
 		}
-		n.logger.Warn("the servers of NATS cannot be used", "error", err)
+		if err.Error() != said {
+			said = err.Error()
+			n.logger.Warn("the servers of NATS cannot be used; they are looked at again each second", "error", err)
+		}
 		if err := wait(ctx, standEvery); err != nil {
 			return err
 		}

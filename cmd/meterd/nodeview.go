@@ -29,8 +29,8 @@ func (n *node) newPurger(cell int) (*purge.Purger, error) {
 	})
 }
 
-// stopped reports whether a cell must take no events although the disk has room.
-func (n *node) stopped(cell int) bool { return n.purgers[cell].Full() || n.watch.Fault() != nil }
+// unsafe reports whether a cell must take no events, since its stream could lose or refuse them.
+func (n *node) unsafe(cell int) bool { return n.purgers[cell].Full() || n.watch.Fault() != nil }
 
 // openOverview makes what shows the cluster.
 func (n *node) openOverview() (err error) {

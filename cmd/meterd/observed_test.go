@@ -186,8 +186,14 @@ func TestAlerts(t *testing.T) {
 		t.Fatalf("promtool is not installed; run `make tools` (package prometheus): %v", err)
 	}
 	for _, args := range [][]string{
-		{"check", "rules", "../../docs/alerts/meterd.rules.yml", "../../docs/alerts/usage.rules.yml"},
-		{"test", "rules", "../../docs/alerts/meterd.test.yml", "../../docs/alerts/usage.test.yml"},
+		{
+			"check", "rules", "../../docs/alerts/meterd.rules.yml", "../../docs/alerts/usage.rules.yml",
+			"../../docs/alerts/cluster.rules.yml",
+		},
+		{
+			"test", "rules", "../../docs/alerts/meterd.test.yml", "../../docs/alerts/usage.test.yml",
+			"../../docs/alerts/cluster.test.yml",
+		},
 	} {
 		if out, err := exec.Command(promtool, args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)

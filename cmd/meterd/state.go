@@ -46,19 +46,9 @@ type stateOptions struct {
 	failed        func(error) // is told of what the log cannot go on after
 	segmentBytes  int64       // 0: the log's own
 	// seed is the cell's: what its log says of devices depends on it. nil: the directory's.
-	seed *[16]byte
-	// stopped says that no events are to be taken although the disk has room; nil: they are.
-	stopped func() bool
+	seed   *[16]byte
+	unsafe func() bool // shard.Options.Unsafe
 }
-
-// guard stops events also for another reason than the disk.
-type guard struct {
-	*disk.Guard
-	stopped func() bool
-}
-
-// Stopped implements shard.Guard.
-func (g guard) Stopped() bool { return g.Guard.Stopped() || g.stopped != nil && g.stopped() }
 
 // openState recovers the state of a data directory.
 func openState(o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger) (*state, error) {
@@ -146,7 +136,7 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, more stateOptions, logger *
 	}
 	s.options = shard.Options{
 		Log: s.log, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Eraser: s.raw,
-		Checkpoints: s.files.checkpoints, Guard: guard{dir.Guard(), more.stopped},
+		Checkpoints: s.files.checkpoints, Guard: dir.Guard(), Unsafe: more.unsafe,
 		Clock:    more.clock,
 		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
 		CheckpointEvery: o.checkpointEvery, AcceptViewGap: o.acceptViewGap, LogPayloadBytes: keep, Logger: logger,

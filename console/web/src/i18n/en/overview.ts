@@ -22,6 +22,7 @@ export const overview = {
   stopped: {
     disk_full: 'the disk is nearly full',
     clock_leap: 'the clock leapt ahead; set it right, or confirm it',
+    cluster: 'the cluster cannot store events as it must; the log of the node says why',
     out_of_memory: 'memory is short for new devices; those that are known go on',
   } as Record<string, string>,
 

@@ -23,6 +23,7 @@ export const overview: typeof en = {
   stopped: {
     disk_full: '磁盘空间即将用尽',
     clock_leap: '系统时钟向前跳变，请校正或确认时钟',
+    cluster: '集群目前无法按要求保存事件；原因见该节点的日志',
     out_of_memory: '内存不足以接入新设备；已有设备不受影响',
   },
 

@@ -20,12 +20,17 @@ type Hop string
 // Inner returns what nodes know each other by when they ask for what no client may: another key, so that a request that
 // is forwarded for a client never opens such a door, whatever its path.
 func (h Hop) Inner() Hop {
+	if h == "" {
+		return "" // It knows nobody either.
+	}
 	sum := sha256.Sum256([]byte("meterd inner " + h))
 	return Hop(hex.EncodeToString(sum[:]))
 }
 
 // Holds reports whether a request that carries key comes from a node.
-func (h Hop) Holds(key []byte) bool { return h != "" && subtle.ConstantTimeCompare([]byte(h), key) == 1 }
+func (h Hop) Holds(key []byte) bool {
+	return h != "" && subtle.ConstantTimeCompare([]byte(h), key) == 1
+}
 
 // Origin returns the address of the client that a request came from: the one that a node tells, given as a text, if it
 // has the key, and else remote, 4 or 16 bytes. So penalties concern the client and not the node that it came through.

@@ -27,3 +27,13 @@ func TestHopOrigin(t *testing.T) {
 		}
 	}
 }
+
+// A daemon that is alone has no inner key either.
+func TestHopInner(t *testing.T) {
+	if inner := Hop("").Inner(); inner.Holds([]byte(inner)) {
+		t.Errorf("without a key %q opens", inner)
+	}
+	if inner := Hop("secret").Inner(); !inner.Holds([]byte(inner)) || inner == "secret" || inner.Holds([]byte("secret")) {
+		t.Errorf("the inner key is %q", inner)
+	}
+}

@@ -28,7 +28,8 @@ type Source struct {
 	Snapshots func(ctx context.Context, fn func() error) (let func(), err error)
 	// Low says that space on the disk runs short: then nothing is copied.
 	Low     func() bool
-	Version string // of meterd, for people
+	Seed    [16]byte // that the log's records depend on: the directory's own, or its cell's
+	Version string   // of meterd, for people
 }
 
 // ErrNoRoom says that the disk of the daemon runs short of space, which what is being copied would keep from being

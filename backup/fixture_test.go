@@ -59,7 +59,7 @@ func newBed(t testing.TB) *bed {
 	}
 	b.s = Source{
 		Dir: dir, Log: b.log, Checkpoints: checkpoints, Archive: store, Ledger: instant(b.ledger),
-		Webhooks: instant(b.webhooks), Low: func() bool { return b.low }, Version: "test",
+		Webhooks: instant(b.webhooks), Low: func() bool { return b.low }, Version: "test", Seed: dir.HashSeed(),
 		Snapshots: func(_ context.Context, fn func() error) (func(), error) {
 			b.held++
 			return func() { b.held-- }, fn()

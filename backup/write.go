@@ -101,10 +101,14 @@ func (w *writer) file(name string) error {
 
 // texts writes what the first start has fixed.
 func (w *writer) texts() error {
-	for _, name := range []string{versionName, identityName, demoName} {
-		if err := w.file(name); err != nil && (name != demoName || !errors.Is(err, fs.ErrNotExist)) {
-			return err
-		}
+	if err := w.file(versionName); err != nil {
+		return err
+	}
+	if err := w.data(identityName, w.c.s.Dir.IdentityWith(w.c.s.Seed)); err != nil {
+		return err
+	}
+	if err := w.file(demoName); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }

@@ -26,6 +26,8 @@ type AdminOptions struct {
 	// for https: a certificate authority of one's own, a certificate for mutual TLS; default: the system's authorities
 	TLS *tls.Config
 
+	Header http.Header // sent with each request
+
 	// HTTPClient replaces the transport, TLS included, for tests. Its Timeout must be 0, redirects are never followed.
 	HTTPClient *http.Client
 }
@@ -186,6 +188,7 @@ func (a *Admin) askOne(
 		cancel(nil)
 		return nil, false, fmt.Errorf("build request: %w", err)
 	}
+	maps.Copy(req.Header, a.opts.Header)
 	maps.Copy(req.Header, header)
 	req.Header.Set("Accept", accept)
 	if body != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/cluster/jetlog"
+	"github.com/meterd/meterd/retention/disk"
 	commitlog "github.com/meterd/meterd/retention/log"
 )
 
@@ -32,9 +33,10 @@ type Options struct {
 	Able func() error
 	// Renew proves this node's copy, and begins a new stream behind it. nil: it cannot.
 	Renew func(context.Context) error
-	// Reseed is called, between Drop and Open, when the stream no longer has what this copy lacks. nil: it is tried
-	// again later.
-	Reseed func(context.Context) error
+	// Reseed is called, between Drop and Open, when this copy cannot go on: the stream no longer has what it lacks, or
+	// something in it is damaged, which cause says. It replaces the copy by another node's, and returns its name
+	// (board.CopyName). nil: it is tried again later.
+	Reseed func(ctx context.Context, cause error) (copyName string, err error)
 	// Changed is called when others should know Status at once. It must not wait. nil: nobody is told.
 	Changed func()
 	Logger  *slog.Logger
@@ -115,6 +117,7 @@ func (h *Host) Status() board.CellStatus {
 	}
 	h.mu.Unlock()
 	if segments == nil {
+		s.Stream = board.Bytes16{} // A copy that is closed says nothing of how far it is.
 		return s
 	}
 	group, lastMs, chain := segments.Last()
@@ -193,6 +196,9 @@ func (h *Host) Run(ctx context.Context) error {
 // once is from Open to Drop or Close.
 func (h *Host) once(ctx context.Context) error {
 	segments, err := h.cell.Open(ctx)
+	if h.isLost(err) && ctx.Err() == nil {
+		return h.reseed(ctx, err)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			err = nil
@@ -214,17 +220,22 @@ func (h *Host) once(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return h.cell.Close()
-	case errors.Is(err, jetlog.ErrLeftBehind) && h.o.Reseed != nil:
-		return errors.Join(h.cell.Drop(), h.reseed(ctx, err))
+	case h.isLost(err):
+		return h.reseed(ctx, err)
 	}
 	return errors.Join(err, h.cell.Drop())
+}
+
+// isLost reports whether an error says that this copy must be replaced by another node's.
+func (h *Host) isLost(err error) bool {
+	return h.o.Reseed != nil && (errors.Is(err, jetlog.ErrLeftBehind) || errors.Is(err, disk.ErrDamaged))
 }
 
 // isRefused waits if stream and copy do not fit: nothing is wrong with this node's disk, and its copy is what may be
 // looked at. It reports whether it is worth trying again.
 func (h *Host) isRefused(ctx context.Context, err error) bool {
 	switch {
-	case err == nil || ctx.Err() != nil || errors.Is(err, jetlog.ErrLeftBehind) && h.o.Reseed != nil:
+	case err == nil || ctx.Err() != nil || h.isLost(err):
 		return false
 	case errors.Is(err, errReplaced):
 		h.o.Logger.Warn("the stream was replaced by another one")
@@ -249,19 +260,30 @@ func (h *Host) isRefused(ctx context.Context, err error) bool {
 // refused waits for somebody to repair what is wrong.
 func (h *Host) refused(ctx context.Context, err error) {
 	h.o.Logger.Error("this node's copy cannot follow the cell", "error", err)
-	h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Damaged, err.Error() })
+	h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Damaged, brief(err) })
 	h.rest(ctx, refusedRest)
 }
 
-// reseed has the copy replaced.
+// reseed has the copy replaced. One that cannot be closed is left to the next start: it may still write to its files.
 func (h *Host) reseed(ctx context.Context, cause error) error {
-	h.o.Logger.Warn("this node's copy is made anew from another node's", "reason", cause)
-	h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Reseeding, cause.Error() })
-	if err := h.o.Reseed(ctx); err != nil && ctx.Err() == nil {
+	if err := h.cell.Drop(); err != nil {
+		return errors.Join(cause, err)
+	}
+	h.o.Logger.Error("this node's copy is made anew from another node's", "reason", cause)
+	h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Reseeding, brief(cause) })
+	name, err := h.o.Reseed(ctx, cause)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
 		h.refused(ctx, fmt.Errorf("make it anew: %w; %w", err, cause))
+	default:
+		h.change(func(s *board.CellStatus) { s.Role, s.Why, s.Copy = board.Following, starting, name })
 	}
 	return nil
 }
+
+// brief returns what the board takes of an error's text.
+func brief(err error) string { return fmt.Sprintf("%.*s", whyBytesMax, err.Error()) }
 
 // rest waits, or until ctx ends or the stream is replaced.
 func (h *Host) rest(ctx context.Context, pause time.Duration) {

@@ -4,15 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/cluster/embedded"
 	"github.com/meterd/meterd/cluster/jetlog"
+	"github.com/meterd/meterd/retention/disk"
 	commitlog "github.com/meterd/meterd/retention/log"
 )
 
@@ -32,11 +36,15 @@ type keeper struct {
 	follows  int
 	dropped  int
 	closed   int
+	broken   error // what Open fails with
 }
 
 func (k *keeper) Open(context.Context) (l *commitlog.Log, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.broken != nil {
+		return nil, k.broken
+	}
 	k.segments, err = commitlog.Open(commitlog.Options{
 		Path: k.dir, SegmentBytes: commitlog.SegmentBytesMin, Retention: time.Hour,
 	})
@@ -129,6 +137,14 @@ func newServer(t *testing.T) (*embedded.Server, jetlog.Made) {
 // join makes a node a member of the cell until it is told to leave.
 func join(t *testing.T, s *embedded.Server, made jetlog.Made, name string) *member1 {
 	t.Helper()
+	return joinWith(t, s, made, name, func(*member1, *Options) {})
+}
+
+// joinWith is join with other options.
+func joinWith(
+	t *testing.T, s *embedded.Server, made jetlog.Made, name string, with func(*member1, *Options),
+) *member1 {
+	t.Helper()
 	m := &member1{name: name, cell: &keeper{dir: filepath.Join(t.TempDir(), "log")}, ended: make(chan error, 1)}
 	var err error
 	if m.board, err = board.Open(board.Options{Conn: s.Conn(), Cluster: "test", Node: name}); err != nil {
@@ -139,7 +155,7 @@ func join(t *testing.T, s *embedded.Server, made jetlog.Made, name string) *memb
 		t.Fatal(err)
 	}
 	changed := make(chan struct{}, 1)
-	m.host, err = New(Options{
+	o := Options{
 		Cluster: "test", Node: name, Conn: s.Conn(), Board: m.board, Stream: stream, Copy: name, Records: 1,
 		Look: func(ctx context.Context) (Followed, error) {
 			now, _, err := jetlog.Look(ctx, s.Conn(), jetlog.Settings{Cluster: "test", Origin: made.Origin})
@@ -156,7 +172,9 @@ func join(t *testing.T, s *embedded.Server, made jetlog.Made, name string) *memb
 			default:
 			}
 		},
-	}, m.cell)
+	}
+	with(m, &o)
+	m.host, err = New(o, m.cell)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,5 +361,61 @@ func TestLine(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A copy that the stream has left behind, and one that is damaged, is replaced by another node's, told under its new
+// name, and follows. While it is closed nothing is told of how far it is.
+func TestReseeded(t *testing.T) {
+	s, made := newServer(t)
+	first := join(t, s, made, "n1")
+	await(t, "the owner", first.host.Owner)
+	for range 4 {
+		if err := first.cell.append(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	js, err := jetstream.New(s.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), jetlog.Settings{Cluster: "test"}.StreamName())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(t.Context(), jetstream.WithPurgeSequence(4)); err != nil {
+		t.Fatal(err)
+	}
+	var causes []error
+	second := joinWith(t, s, made, "n2", func(m *member1, o *Options) {
+		o.Reseed = func(_ context.Context, cause error) (string, error) {
+			if told := m.host.Status(); told.Role != board.Reseeding || told.Stream != (board.Bytes16{}) {
+				t.Errorf("while it is replaced it is told as %+v", told)
+			}
+			causes = append(causes, cause)
+			m.cell.dir = filepath.Join(t.TempDir(), "log")
+			m.cell.broken = nil
+			return fmt.Sprintf("copy-%d", len(causes)), os.CopyFS(m.cell.dir, os.DirFS(first.cell.dir))
+		}
+	})
+	await(t, "it follows", func() bool { return first.host.canOwn("n2") == nil })
+	if err := first.cell.append(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "it has the newest group", func() bool { return second.host.Status().Group == 5 })
+	second.leave()
+	if err := <-second.ended; err != nil {
+		t.Fatal(err)
+	}
+	second.cell.broken = disk.Damage("segment-7", "a bit of it is flipped")
+	ctx, leave := context.WithCancel(t.Context())
+	go func() { second.ended <- second.host.Run(ctx) }()
+	await(t, "it follows again", func() bool { s := second.host.Status(); return s.Copy == "copy-2" && s.Group == 5 })
+	leave()
+	if err := <-second.ended; err != nil {
+		t.Fatal(err)
+	}
+	if len(causes) != 2 || !errors.Is(causes[0], jetlog.ErrLeftBehind) || !errors.Is(causes[1], disk.ErrDamaged) {
+		t.Errorf("it was replaced for %v", causes)
 	}
 }

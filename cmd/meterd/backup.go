@@ -2,18 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/meterd/meterd/backup"
-	"github.com/meterd/meterd/client"
 	"github.com/meterd/meterd/retention/archive"
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/retention/ledger"
@@ -42,13 +42,15 @@ func (d *daemon) backupSource() *backup.Source {
 	return &backup.Source{
 		Dir: d.dir, Log: s.log, Checkpoints: s.files.checkpoints, Archive: s.files.archive,
 		Ledger: pinned(s.ledger, s.files.ledger), Webhooks: pinned(s.webhooks, s.files.webhooks),
-		Snapshots: d.snapshots.Hold, Low: d.dir.Guard().Low, Version: version,
+		Snapshots: d.snapshots.Hold, Low: d.dir.Guard().Low,
+		Seed: s.seed, Version: version,
 	}
 }
 
 func backupCommand() *cobra.Command {
 	c := &ctl{}
 	var to string
+	var cell int
 	cmd := &cobra.Command{
 		Use:   "backup --to DIR|s3://BUCKET/PREFIX",
 		Short: "Copy the data directory of a running daemon",
@@ -72,11 +74,12 @@ AWS_SECRET_ACCESS_KEY, AWS_REGION and, if it is not Amazon's, AWS_ENDPOINT_URL, 
 			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
-			return c.backup(ctx, place, to, cmd.OutOrStdout())
+			return c.backup(ctx, place, to, cell, cmd.OutOrStdout())
 		},
 	}
 	c.flags = cmd.Flags()
 	c.connectionFlags()
+	c.flags.IntVar(&cell, "cell", 0, "of a cluster, the cell that is copied")
 	c.flags.StringVar(&to, "to", "", "where to: a directory, empty or to be made, or s3://BUCKET/PREFIX")
 	return cmd
 }
@@ -87,7 +90,7 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // backup reads a copy from the daemon and puts it to a place.
-func (c *ctl) backup(ctx context.Context, place backup.Place, to string, out io.Writer) error {
+func (c *ctl) backup(ctx context.Context, place backup.Place, to string, cell int, out io.Writer) error {
 	there, err := place.First(ctx)
 	if err != nil {
 		return err
@@ -101,20 +104,9 @@ func (c *ctl) backup(ctx context.Context, place backup.Place, to string, out io.
 	}
 	defer admin.Close()
 	began := time.Now()
-	body, send := io.Pipe()
-	asked := make(chan error, 1)
-	go func() {
-		_, err := admin.Download(ctx, client.Path("v1", "backup"), nil, send)
-		_ = send.CloseWithError(err) // It returns nil; without an error the reader sees the end.
-		asked <- err
-	}()
-	m, err := backup.Receive(ctx, body, place)
-	_ = body.CloseWithError(err) // It returns nil; the daemon is told no more.
-	if refused := <-asked; refused != nil && (err == nil || errors.Is(err, refused)) {
-		return c.explain(refused)
-	}
+	m, err := receive(ctx, admin, url.Values{"cell": {strconv.Itoa(cell)}}, place)
 	if err != nil {
-		return fmt.Errorf("back up to %s: %w", to, err)
+		return fmt.Errorf("back up to %s: %w", to, c.explain(err))
 	}
 	took := time.Since(began)
 	_, err = fmt.Fprintf(out, "group %d, decided up to %s\n%d files, %d bytes in %s\n", m.Group,

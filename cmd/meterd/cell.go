@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +37,7 @@ type cellCopy struct {
 	more      stateOptions
 	board     *board.Board
 	cell      int
+	space     disk.SpaceOptions
 	dir       *disk.Dir
 	copyName  string
 	guard     context.CancelFunc
@@ -54,22 +57,28 @@ var _ member.Cell = (*cellCopy)(nil)
 
 // openCell opens the directory of a cell for as long as the node runs.
 func openCell(c *cellCopy, several bool) (*cellCopy, error) {
-	space := disk.SpaceOptions{StopBytes: c.o.diskStopBytes}
+	c.space = disk.SpaceOptions{StopBytes: c.o.diskStopBytes}
 	if several {
-		space.BallastBytes, c.more.segmentBytes = cellBallastBytes, cellSegmentBytes
+		c.space.BallastBytes, c.more.segmentBytes = cellBallastBytes, cellSegmentBytes
 	}
-	var err error
-	c.dir, err = disk.OpenDir(disk.DirOptions{Path: c.o.data, Region: c.o.region, Space: space, Logger: c.logger})
+	if err := os.RemoveAll(c.o.data + newSuffix); err != nil {
+		return nil, fmt.Errorf("remove what is left of a copy: %w", err)
+	}
+	return c, c.openDir()
+}
+
+func (c *cellCopy) openDir() (err error) {
+	c.dir, err = disk.OpenDir(disk.DirOptions{Path: c.o.data, Region: c.o.region, Space: c.space, Logger: c.logger})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if c.copyName, err = board.CopyName(c.o.data); err != nil {
-		return nil, errors.Join(err, c.dir.Close())
+		return errors.Join(err, c.dir.Close())
 	}
 	ctx, end := context.WithCancel(context.Background())
 	c.guard = end
 	go c.dir.Guard().Run(ctx, guardEvery, c.more.failed)
-	return c, nil
+	return nil
 }
 
 func (c *cellCopy) closeDir() error {

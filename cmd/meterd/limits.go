@@ -4,6 +4,11 @@ import "time"
 
 // Every bound of the command, each with the reason for its size; those of flags stand beside their flags.
 const (
+	// donorWithin is how long a copy that is lost waits for somebody to own the cell before it tries again later: an owner
+	// that died is followed by another one within 15 s.
+	donorWithin = 30 * time.Second
+	// reseedSilence is how long the owner of a cell may send nothing of a copy: it waits for a snapshot that is sealed.
+	reseedSilence = 2 * time.Minute
 	// completeWithin is how long a shell waits for names; without an answer nothing is offered.
 	completeWithin = 500 * time.Millisecond
 	// daysMax is the longest validity that there is, 100 years.

@@ -35,6 +35,7 @@ type state struct {
 	halted   bool // the engine was dropped
 	reader   *query.Reader
 	files    files
+	seed     [16]byte
 	kept     sync.WaitGroup // what keep began
 }
 
@@ -130,15 +131,15 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, more stateOptions, logger *
 	if more.clock == nil {
 		more.clock = shard.NewSystemClock()
 	}
-	seed := dir.HashSeed()
+	s.seed = dir.HashSeed()
 	if more.seed != nil {
-		seed = *more.seed
+		s.seed = *more.seed
 	}
 	s.options = shard.Options{
 		Log: s.log, Ledger: s.ledger, Views: []views.View{s.webhooks, s.raw}, Eraser: s.raw,
 		Checkpoints: s.files.checkpoints, Guard: dir.Guard(), Unsafe: more.unsafe,
 		Clock:    more.clock,
-		HashSeed: binary.LittleEndian.Uint64(seed[:8]) | 1, Region: o.region, Retention: o.retention,
+		HashSeed: binary.LittleEndian.Uint64(s.seed[:8]) | 1, Region: o.region, Retention: o.retention,
 		CheckpointEvery: o.checkpointEvery, AcceptViewGap: o.acceptViewGap, LogPayloadBytes: keep, Logger: logger,
 	}
 	return nil

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/backup"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/shard"
@@ -13,6 +16,20 @@ import (
 
 // mediaTar is a copy of the data directory.
 const mediaTar = "application/x-tar"
+
+// orNode has a call answered for a node of the cluster, which has no token.
+func (h *Handler) orNode(guarded fasthttp.RequestHandler, answer func(*call) error) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		if !h.o.Hop.Inner().Holds(ctx.Request.Header.Peek(access.HeaderHop)) {
+			guarded(ctx)
+			return
+		}
+		c := &call{Handler: h, ctx: ctx, token: &access.Token{Name: "node"}, catalogue: h.engine.Catalogue()}
+		if err := errors.Join(answer(c), h.engine.Durable()); err != nil {
+			h.fail(ctx, err)
+		}
+	}
+}
 
 // backup answers GET /v1/backup: the data directory as of now, as a tar whose last file says that it is whole.
 func (c *call) backup() error {

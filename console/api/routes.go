@@ -101,7 +101,8 @@ func (h *Handler) routes() *router.Router {
 		get("/v1/snapshots/{snapshot}/{file}", access.RightUsage, (*call).downloadSnapshot)
 	}
 	if h.o.Backup != nil {
-		get("/v1/backup", access.RightAdminister, (*call).backup)
+		r.GET("/v1/backup", h.orNode(h.guard(access.RightAdminister, (*call).backup), (*call).backup))
+		r.HEAD("/v1/backup", h.guard(access.RightAdminister, (*call).backup))
 	}
 	h.routePrometheus(r)
 	h.routeOpenAPI(r)

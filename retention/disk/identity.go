@@ -66,9 +66,21 @@ func readIdentity(path string) (identity, error) {
 func makeIdentity(path, region string, now time.Time) (identity, error) {
 	id := identity{region: region, createdAt: now.UTC()}
 	rand.Read(id.hashSeed[:]) // It never fails: crypto/rand ends the process instead.
-	return id, WriteSynced(path, EncodeSealed(identityTitle, [][2]string{
+	return id, WriteSynced(path, id.encode())
+}
+
+func (id identity) encode() []byte {
+	return EncodeSealed(identityTitle, [][2]string{
 		{"region", id.region},
 		{"hash_seed", hex.EncodeToString(id.hashSeed[:])},
 		{"created_at", id.createdAt.Format(time.RFC3339Nano)},
-	}))
+	})
+}
+
+// IdentityWith returns the content of IDENTITY as it would be with another key of the device table's hash: that of a
+// cell, whose log depends on it, is not its directory's.
+func (d *Dir) IdentityWith(hashSeed [16]byte) []byte {
+	id := d.identity
+	id.hashSeed = hashSeed
+	return id.encode()
 }

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/backup"
+	"github.com/meterd/meterd/client"
+	"github.com/meterd/meterd/cluster/board"
+	"github.com/meterd/meterd/retention/disk"
+)
+
+// A cell's directory that is made anew lies beside it until it is whole, and takes its place then. One that was damaged
+// is kept, for somebody to look at.
+const (
+	newSuffix     = ".new"
+	damagedSuffix = ".damaged"
+)
+
+// donor is whom a copy of a cell is asked of: its owner.
+type donor struct {
+	cell  int
+	board *board.Board
+	hop   access.Hop
+	peer  func(node string) *tls.Config
+}
+
+// owner waits until somebody owns the cell: a node that has just started has heard nobody yet.
+func (d *donor) owner(ctx context.Context) (node, address string, err error) {
+	timeout := time.NewTimer(donorWithin)
+	defer timeout.Stop()
+	for {
+		changed := d.board.Changed()
+		if node, address, _, ok := d.board.Owner(d.cell); ok {
+			return node, address, nil
+		}
+		select {
+		case <-changed:
+		case <-timeout.C:
+			return "", "", errors.New("nobody owns the cell now, so that there is nobody to copy it from")
+		case <-ctx.Done():
+			return "", "", ctx.Err()
+		}
+	}
+}
+
+// copyTo has the cell's owner send its directory to a target.
+func (d *donor) copyTo(ctx context.Context, to backup.Target) (*backup.Manifest, error) {
+	node, address, err := d.owner(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o := client.AdminOptions{
+		URL: "http://" + address, Timeout: reseedSilence, TLS: d.peer(node),
+		Header: http.Header{access.HeaderHop: {string(d.hop.Inner())}},
+	}
+	if o.TLS != nil {
+		o.URL = "https://" + address
+	}
+	admin, err := client.NewAdmin(o)
+	if err != nil {
+		return nil, err
+	}
+	defer admin.Close()
+	m, err := receive(ctx, admin, nil, to)
+	if err != nil {
+		return nil, fmt.Errorf("copy it from node %q: %w", node, err)
+	}
+	return m, nil
+}
+
+// receive reads a copy from a daemon and gives it to a target.
+func receive(
+	ctx context.Context, admin *client.Admin, query url.Values, to backup.Target,
+) (*backup.Manifest, error) {
+	body, send := io.Pipe()
+	asked := make(chan error, 1)
+	go func() {
+		_, err := admin.Download(ctx, client.Path("v1", "backup"), query, send)
+		_ = send.CloseWithError(err) // It returns nil; without an error the reader sees the end.
+		asked <- err
+	}()
+	m, err := backup.Receive(ctx, body, to)
+	_ = body.CloseWithError(err) // It returns nil; the daemon is told no more.
+	if refused := <-asked; refused != nil && (err == nil || errors.Is(err, refused)) {
+		return nil, refused
+	}
+	return m, err
+}
+
+// reseed replaces the cell's directory by a copy of its owner's. The cell is closed.
+func (c *cellCopy) reseed(ctx context.Context, from *donor, cause error) (copyName string, err error) {
+	began := time.Now()
+	path := c.dir.Path()
+	fresh := path + newSuffix
+	if err := os.RemoveAll(fresh); err != nil {
+		return "", fmt.Errorf("remove what is left of an earlier copy: %w", err)
+	}
+	to, err := backup.NewDirectory(fresh)
+	if err != nil {
+		return "", err
+	}
+	m, err := from.copyTo(ctx, &roomy{to, c.dir.Guard().Low})
+	if err != nil {
+		return "", errors.Join(err, to.Abort())
+	}
+	if err := keepStream(fresh, path); err != nil {
+		return "", errors.Join(err, to.Abort())
+	}
+	old := path + damagedSuffix
+	if err := errors.Join(c.closeDir(), os.RemoveAll(old), os.Rename(path, old), os.Rename(fresh, path)); err != nil {
+		return "", fmt.Errorf("put the copy into its place: %w", err)
+	}
+	if err := disk.SyncDir(filepath.Dir(path)); err != nil {
+		return "", err
+	}
+	if !errors.Is(cause, disk.ErrDamaged) {
+		if err := os.RemoveAll(old); err != nil {
+			return "", fmt.Errorf("remove the copy that was left behind: %w", err)
+		}
+	}
+	if err := c.openDir(); err != nil {
+		return "", err
+	}
+	c.logger.Info("the cell's directory was copied from its owner", "group", m.Group, "bytes", m.Bytes(),
+		"seconds", time.Since(began).Seconds())
+	return c.copyName, nil
+}
+
+// keepStream has a new directory say, too, which stream its copy follows.
+func keepStream(to, from string) error {
+	b, err := os.ReadFile(filepath.Join(from, streamFile))
+	if err != nil {
+		return fmt.Errorf("read which stream the copy follows: %w", err)
+	}
+	return disk.WriteSynced(filepath.Join(to, streamFile), b)
+}
+
+// roomy is a target that takes nothing while space on the disk runs short: other cells need it.
+type roomy struct {
+	backup.Target
+	low func() bool
+}
+
+// Put implements backup.Target.
+func (t *roomy) Put(ctx context.Context, name string, r io.Reader, size int64) error {
+	return t.Target.Put(ctx, name, &roomyReader{r, t.low}, size)
+}
+
+type roomyReader struct {
+	r   io.Reader
+	low func() bool
+}
+
+func (r *roomyReader) Read(b []byte) (int, error) {
+	if r.low() {
+		return 0, backup.ErrNoRoom
+	}
+	return r.r.Read(b)
+}

@@ -9,7 +9,7 @@ const (
 	callsMax = 256
 	// tryMax is how long one answer is waited for before an owner is asked again: a group and a barrier take
 	// milliseconds, and a node that was paused while it had the request does not answer at all.
-	tryMax = time.Second
+	tryMax = 2 * time.Second
 	// againEvery is the pause before a cell without an owner is asked again: a take-over has some seconds.
 	againEvery = 50 * time.Millisecond
 )

@@ -10,6 +10,7 @@ import (
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/cluster/call"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/shard"
 )
 
@@ -81,6 +82,19 @@ func Own(o OwnerOptions) (*Owner, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// RegisterMetrics adds the owner's metrics to set.
+func (w *Owner) RegisterMetrics(set *metric.Set) {
+	if w.o.Cell == 0 {
+		set.Gauges("meterd_cluster_names_open", "Names that are being given or taken back just now.").Func(
+			func() float64 { return float64(len(w.o.Engine.Catalogue().OpenNames())) },
+		)
+		return
+	}
+	set.Gauges("meterd_cluster_mirrored_change",
+		"The change of cell 0 up to which the cell has taken over tokens and webhooks without an account.",
+	).Func(func() float64 { now, _ := w.seen.get(); return float64(now) })
 }
 
 // Close ends it. The engine must be open, or have failed, so that nothing waits for it for ever.

@@ -184,6 +184,9 @@ func (c *cellCopy) Own(_ context.Context, log *jetlog.Log) (err error) {
 	if d.names, err = c.directory.own(c.place, c.state.engine, c.logger); err != nil {
 		return err
 	}
+	if d.names != nil {
+		d.names.RegisterMetrics(d.set)
+	}
 	c.metrics.Store(d.set)
 	d.ready.Store(true)
 	return nil

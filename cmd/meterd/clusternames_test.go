@@ -1,0 +1,129 @@
+package main_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// names lists a member of all elements of a list.
+func (c *cluster) names(path, list, member string) (all []string) {
+	c.t.Helper()
+	var page map[string]any
+	c.anybody(0, "GET", path+"?limit=1000", "").into(c.t, &page)
+	elements, _ := page[list].([]any)
+	for _, e := range elements {
+		object, _ := e.(map[string]any)
+		name, _ := object[member].(string)
+		all = append(all, name)
+	}
+	return all
+}
+
+// make asks one node after the other until somebody has made what has a name, or says that it is there.
+func (c *cluster) make(first int, path, body string) {
+	c.t.Helper()
+	a := c.anybody(first, "POST", path, body)
+	if a.status != http.StatusCreated && a.status != http.StatusConflict {
+		c.t.Errorf("%s %s: %d %s", path, body, a.status, a.body)
+	}
+}
+
+// Names are given once over all cells, whichever node is asked and whoever dies meanwhile; a token without an account
+// is known to all cells when it is answered, and to none when its deletion is.
+func TestClusterNames(t *testing.T) {
+	if testing.Short() {
+		t.Skip("owners are waited for")
+	}
+	t.Parallel()
+	c := newCluster(t, "--cells", "3")
+	for i := range 3 {
+		c.make(i, "/v1/accounts", fmt.Sprintf(`{"account":"a-%d","kind":"personal"}`, i))
+	}
+	for i := range 3 { // One account is in each cell.
+		a := c.anybody(i, "POST", "/v1/products", fmt.Sprintf(`{"product":"p-%d","account":"a-%d"}`, i, i))
+		if a.status != http.StatusCreated {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		connect := c.anybody(i, "POST", "/v1/events", line("connect", fmt.Sprintf("p-%d", i), "d"))
+		if connect.status != http.StatusOK {
+			t.Fatalf("%d %s", connect.status, connect.body)
+		}
+		var l struct {
+			Licenses []struct {
+				Serial string `json:"serial"`
+			} `json:"licenses"`
+		}
+		c.anybody(i+1, "GET", fmt.Sprintf("/v1/products/p-%d/licenses", i), "").into(t, &l)
+		if want := fmt.Sprintf("%d-1", i); len(l.Licenses) != 1 || l.Licenses[0].Serial != want {
+			t.Errorf("the licences of p-%d are %+v, want %s", i, l.Licenses, want)
+		}
+	}
+	for i := range 3 {
+		body := fmt.Sprintf(`{"product":"p-%d","account":"a-%d"}`, i, (i+1)%3)
+		if a := c.anybody(i, "POST", "/v1/products", body); a.status != http.StatusConflict {
+			t.Errorf("%s: %d %s", body, a.status, a.body)
+		}
+	}
+	c.tokensOfAllCells()
+
+	const each = 30
+	var makers sync.WaitGroup
+	for i := range 4 {
+		makers.Go(func() {
+			for n := range each {
+				c.make(i, "/v1/products", fmt.Sprintf(`{"product":"x-%d-%d","account":"a-%d"}`, i, n, n%3))
+				c.make(i, "/v1/products", fmt.Sprintf(`{"product":"both-%d","account":"a-%d"}`, n, (n+i)%3))
+				c.make(i, "/v1/tokens", fmt.Sprintf(`{"name":"x-%d-%d","role":"viewer","account":"a-%d"}`, i, n, n%3))
+			}
+		})
+	}
+	for range 2 {
+		owner, _ := c.owner()
+		owner.kill()
+		await(t, "another node owns cell 0", func() bool { now, _ := c.owner(); return now != owner })
+		owner.start()
+	}
+	makers.Wait()
+	products, tokens := c.names("/v1/products", "products", "product"), c.names("/v1/tokens", "tokens", "name")
+	slices.Sort(products)
+	slices.Sort(tokens)
+	if n := len(slices.Compact(slices.Clone(products))); n != len(products) || n != 3+5*each {
+		t.Errorf("%d names of %d products, want %d", n, len(products), 3+5*each)
+	}
+	if n := len(slices.Compact(slices.Clone(tokens))); n != len(tokens) || n != 1+4*each {
+		t.Errorf("%d names of %d tokens, want %d", n, len(tokens), 1+4*each)
+	}
+	for _, d := range c.nodes {
+		d.stop()
+	}
+}
+
+// tokensOfAllCells makes and deletes a token without an account, and asks every cell through every node.
+func (c *cluster) tokensOfAllCells() {
+	c.t.Helper()
+	for i := range 3 {
+		var token struct {
+			Token string `json:"token"`
+		}
+		c.anybody(i, "POST", "/v1/tokens", `{"name":"all","role":"viewer"}`).into(c.t, &token)
+		bearer := []string{"Authorization", "Bearer " + token.Token}
+		for n := range 9 {
+			path := fmt.Sprintf("/v1/products/p-%d", n%3)
+			if a := c.anybody(n/3, "GET", path, "", bearer...); a.status != http.StatusOK {
+				c.t.Errorf("%s with a new token: %d %s", path, a.status, a.body)
+			}
+		}
+		if a := c.anybody(i+1, "DELETE", "/v1/tokens/all", ""); a.status != http.StatusNoContent {
+			c.t.Errorf("%d %s", a.status, a.body)
+		}
+		for n := range 9 {
+			path := fmt.Sprintf("/v1/products/p-%d", n%3)
+			if a := c.anybody(n/3, "GET", path, "", bearer...); a.status != http.StatusUnauthorized {
+				c.t.Errorf("%s with a deleted token: %d %s", path, a.status, a.body)
+			}
+		}
+	}
+}

@@ -88,7 +88,8 @@ export interface Topup {
 }
 
 export interface License {
-  serial: number;
+  /** A number, and in a cluster of several cells "3-12077". */
+  serial: number | string;
   product: string;
   device: string;
   /** The order of its lot, or "gift". */

@@ -124,7 +124,10 @@ function Licenses({ choice, scope }: LicensesProps) {
 
 function columns({ zoneOf }: ScopeChoice, scope: Scope, sees: boolean, { t, f }: Locale): Column<License>[] {
   return [
-    { title: t.licenses.serial, cell: (row) => f.int(row.serial), isNumber: true, isWide: true },
+    {
+      title: t.licenses.serial, isNumber: true, isWide: true,
+      cell: (row) => (typeof row.serial === 'number' ? f.int(row.serial) : row.serial),
+    },
     ...(scope.kind === 'account'
       ? [{
         title: t.terms.product, isWide: true,

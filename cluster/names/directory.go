@@ -1,10 +1,12 @@
 package names
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -115,17 +117,25 @@ func (d *Directory) cellOf(ctx context.Context, account string) (int, error) {
 }
 
 // emptiest returns the cell with the fewest devices, among those the one with the fewest accounts, among those the
-// first.
-func (d *Directory) emptiest() int {
-	best, bestDevices, bestAccounts := 0, int64(0), 0
-	for cell := range d.o.Cells {
-		c := d.o.Catalogue(cell)
-		if c == nil {
-			continue
-		}
-		devices, accounts := c.Load()
-		if cell == 0 || devices < bestDevices || devices == bestDevices && accounts < bestAccounts {
-			best, bestDevices, bestAccounts = cell, devices, accounts
+// first. A cell whose owner does not answer gets none.
+func (d *Directory) emptiest(ctx context.Context) int {
+	limited, cancel := context.WithTimeout(ctx, loadWait)
+	defer cancel()
+	loads := make([]*load, d.o.Cells)
+	var all sync.WaitGroup
+	for cell := range loads {
+		all.Go(func() {
+			if l, err := call.Once[load](limited, d.o.Client, cell, methodLoad, struct{}{}); err == nil {
+				loads[cell] = &l
+			}
+		})
+	}
+	all.Wait()
+	best := 0
+	for cell, l := range loads {
+		if b := loads[best]; l != nil && (b == nil || cmp.Or(
+			cmp.Compare(l.Devices, b.Devices), cmp.Compare(l.Accounts, b.Accounts), cmp.Compare(cell, best)) < 0) {
+			best = cell
 		}
 	}
 	return best

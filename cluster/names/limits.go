@@ -18,6 +18,8 @@ const (
 	mirrorEvery = 10 * time.Millisecond
 	// mirrorWait is how long an owner waits for a change of cell 0 before it says that it has not seen it yet.
 	mirrorWait = 500 * time.Millisecond
+	// loadWait is how long owners are waited for that say how full their cells are.
+	loadWait = 500 * time.Millisecond
 	// resolvedMax bounds the names of one question to cell 0, 64 bytes each.
 	resolvedMax = 4096
 )

@@ -10,6 +10,7 @@ const (
 	methodResolve  = "resolve"  // cell 0: question ─► places
 	methodChanges  = "changes"  // cell 0: {} ─► how many changes there are
 	methodRefuse   = "refuse"   // every cell: refusal ─► is the object there?
+	methodLoad     = "load"     // every cell: {} ─► how full it is, a hint
 	methodMirrored = "mirrored" // cells but 0: how many changes ─► are they taken over?
 )
 
@@ -43,6 +44,12 @@ type question struct {
 type refusal struct {
 	nameMessage
 	UpTo uint64 `json:"up_to,omitempty"`
+}
+
+// load is how full a cell is.
+type load struct {
+	Devices  int64 `json:"devices"`
+	Accounts int   `json:"accounts"`
 }
 
 // Place says who has a name.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard"
 )
 
 // seen is how far this owner has taken cell 0's catalogue over.
@@ -92,6 +93,8 @@ func (w *Owner) mirrored(changes uint64) (any, error) {
 		}
 		select {
 		case <-moved:
+		case <-w.ended:
+			return nil, shard.ErrStopped
 		case <-over.C:
 			return false, told(w.o.Engine.Durable())
 		}

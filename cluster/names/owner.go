@@ -50,6 +50,7 @@ type Owner struct {
 	o      OwnerOptions
 	server *call.Server
 	end    context.CancelFunc
+	ended  <-chan struct{}
 	work   sync.WaitGroup
 	seen   seen // cells but 0
 }
@@ -63,7 +64,8 @@ func Own(o OwnerOptions) (*Owner, error) {
 	w.seen.init()
 	var ctx context.Context
 	ctx, w.end = context.WithCancel(context.Background())
-	methods := map[string]call.Method{methodRefuse: call.Handle(w.refuse)}
+	w.ended = ctx.Done()
+	methods := map[string]call.Method{methodRefuse: call.Handle(w.refuse), methodLoad: call.Handle(w.load)}
 	if o.Cell == 0 {
 		methods[methodReserve] = call.Handle(w.reserve)
 		methods[methodReopen] = call.Handle(w.reopen)
@@ -171,6 +173,12 @@ func (w *Owner) resolve(q question) (any, error) {
 func (w *Owner) changes(struct{}) (any, error) {
 	seq := w.o.Engine.Catalogue().Seq
 	return seq, told(w.o.Engine.Durable())
+}
+
+// load says how full the cell is. It decides where an account goes, and nothing else, so nobody proves it.
+func (w *Owner) load(struct{}) (any, error) {
+	devices, accounts := w.o.Engine.Catalogue().Load()
+	return load{devices, accounts}, nil
 }
 
 func (w *Owner) refuse(r refusal) (any, error) {

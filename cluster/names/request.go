@@ -144,11 +144,10 @@ func (d *Directory) caller(ctx *fasthttp.RequestCtx) (account string, cell int) 
 }
 
 func (d *Directory) createAccount(ctx context.Context, c *fasthttp.RequestCtx) error {
-	cell := d.emptiest()
 	if account, own := d.caller(c); account != "" {
-		cell = own // It may create none, which its own cell says.
+		return d.change(ctx, c, own) // It may create none, which its own cell says.
 	}
-	return d.change(ctx, c, cell)
+	return d.change(ctx, c, d.emptiest(ctx))
 }
 
 func (d *Directory) createProduct(ctx context.Context, c *fasthttp.RequestCtx) error {

@@ -56,13 +56,7 @@ const (
 )
 
 func (w *writer) part(p *part) {
-	var is byte
-	for bit, v := range map[byte]bool{partSingle: p.isSingle, partCheck: p.isCheck, partClaim: p.hasClaim} {
-		if v {
-			is |= bit
-		}
-	}
-	w.byte(is)
+	w.byte(bits(p.isSingle, p.isCheck, p.hasClaim))
 	if p.hasClaim {
 		w.claim(&p.claim)
 	}

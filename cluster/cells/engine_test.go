@@ -71,10 +71,10 @@ func TestProductsComeBetweenTries(t *testing.T) {
 	g.product("late", 1, `{}`, 100)
 	g.product("never", 2, `{}`, 100)
 	again()
-	g.copies[1] = copied // This node has not heard of it yet.
+	g.copy(1, copied) // This node has not heard of it yet.
 	again()
 	g.same(batch("gw", 10, ndjson, line2("connect", "late", "e")))
-	g.copies[1] = nil
+	g.copy(1, nil)
 	again()
 	before := g.engine.stats.noted.Load()
 	g.same(batch("gw", 11, ndjson, line2("connect", "never", "d")))

@@ -186,7 +186,7 @@ func TestCellsWithoutOwner(t *testing.T) {
 		g.product(name, cell, `{}`, 1000)
 	}
 	both := batch("gw", 1, ndjson, line2("connect", "p1", "d")+line2("connect", "p2", "d"))
-	g.down[2] = true
+	g.lose(2, true)
 	refused := func(r *request) {
 		t.Helper()
 		if a := g.send(g.at, r); a.status != 503 || !strings.Contains(a.body, `"overloaded"`) {
@@ -198,14 +198,14 @@ func TestCellsWithoutOwner(t *testing.T) {
 	refused(&request{method: "GET", path: "/v1/producers/gw"})
 	refused(&request{method: "POST", path: "/v1/producers/gw/offline"})
 	g.same(batch("gw", 3, ndjson, line2("connect", "p1", "e")))
-	g.down[2] = false
+	g.lose(2, false)
 	g.same(both)
-	g.down[0] = true
+	g.lose(0, true)
 	refused(batch("gw", 4, ndjson, line2("connect", "nobody", "d")))
 	if a := g.persistIn(2, batch("gw", 5, ndjson, line2("up", "p1", "e"))); a.status != 200 {
 		t.Fatalf("a young product without cell 0: %+v", a)
 	}
-	g.down[0] = false
+	g.lose(0, false)
 	g.same(batch("gw", 4, ndjson, line2("connect", "nobody", "d")))
 	g.revoke("gw")
 	if a := g.send(g.at, both); a.status != 401 {

@@ -147,6 +147,20 @@ func (g *rig) own(cell int, isFirst bool) {
 	g.Cleanup(d.Close)
 }
 
+// lose takes the owner from a cell, or gives it back.
+func (g *rig) lose(cell int, isDown bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.down[cell] = isDown
+}
+
+// copy makes c what the node has of a cell, nil: the newest.
+func (g *rig) copy(cell int, c *license.Catalogue) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.copies[cell] = c
+}
+
 // find is what the catalogue of cell 0 knows.
 func (g *rig) find(_ *license.Catalogue, name string) (cell int, isOpen, found bool) {
 	g.mu.Lock()

@@ -12,6 +12,11 @@ const (
 	// askTimeout bounds how long an owner has for an answer: several take-overs. A cell without an owner is not waited
 	// for; an owner that another one replaces is hung up on.
 	askTimeout = 30 * time.Second
+	// eventBytes is what an event takes in a call beside its texts, mostly.
+	eventBytes = 8
+	// callHeadBytes is what a call has beside its parts, partHeadBytes what a part has beside its batch, at most.
+	callHeadBytes = 256
+	partHeadBytes = 32
 	// namesMax bounds the names of one call: a batch has no more.
 	namesMax = event.EventsMax
 	// callBytesMax bounds the body of a call. Strings of a protobuf batch that share an entry of a table take their own

@@ -144,7 +144,11 @@ func (l *line) take(q *queue) []*share {
 // serve asks the cell of a queue until nothing waits.
 func (l *line) serve(q *queue) {
 	for list := l.take(q); len(list) > 0; list = l.take(q) {
-		var w writer
+		bytes := callHeadBytes
+		for _, s := range list {
+			bytes += len(s.batch) + partHeadBytes
+		}
+		w := writer{b: make([]byte, 0, bytes)}
 		w.who(whoOf(list[0].task.r))
 		w.uint(uint64(len(list)))
 		for _, s := range list {

@@ -133,9 +133,7 @@ func TestStreamWithoutACell(t *testing.T) {
 	}
 	s := g.stream(g.at, "gw", "")
 	s.frame(wire.FrameWelcome)
-	g.mu.Lock()
-	g.down[1] = true
-	g.mu.Unlock()
+	g.lose(1, true)
 	for i, name := range []string{"p0", "p1", "p2", "p1", "p0"} {
 		s.send(uint64(i+1), protobuf([]map[string]any{up(name, "d")}))
 	}
@@ -192,9 +190,7 @@ func TestCommandsOfAllCells(t *testing.T) {
 		g.credit(fmt.Sprint("p", cell), cell, "B")
 		g.own(cell, false)
 	}
-	g.mu.Lock()
-	g.down[1] = true
-	g.mu.Unlock()
+	g.lose(1, true)
 	other, err := New(Options{
 		Cells: rigCells, Owners: g, NowMs: g.clock.nowMs,
 		Catalogues: func(cell int) *license.Catalogue { return g.cells[cell].Catalogue() },
@@ -207,9 +203,7 @@ func TestCommandsOfAllCells(t *testing.T) {
 	if g.credit("p1", 1, "C"); strings.Join(got, "") != "p0p2" && strings.Join(got, "") != "p2p0" {
 		t.Fatal("while cell 1 has no owner:", got)
 	}
-	g.mu.Lock()
-	g.down[1] = false
-	g.mu.Unlock()
+	g.lose(1, false)
 	if got, _ := s.hears(1); got[0] != "p1" {
 		t.Fatal(got)
 	}

@@ -333,7 +333,7 @@ func (e *Engine) hangUp(err error) error {
 
 // askOne asks the cell of a part.
 func (e *Engine) askOne(s *share, t *task) {
-	var w writer
+	w := writer{b: make([]byte, 0, len(s.batch)+callHeadBytes)}
 	w.who(whoOf(t.r))
 	w.uint(1)
 	w.part(&s.part)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/meterd/meterd/event"
 )
@@ -149,12 +150,23 @@ const (
 	hasUnknown // a later version's
 )
 
+// bits has bit n set if the n-th is true.
+func bits(list ...bool) (b byte) {
+	for n, is := range list {
+		if is {
+			b |= 1 << n
+		}
+	}
+	return b
+}
+
 // batch appends the events of b at indexes, nil: all of them.
 func (w *writer) batch(b *event.Batch, indexes []int32) {
 	n := len(b.Events)
 	if indexes != nil {
 		n = len(indexes)
 	}
+	w.b = slices.Grow(w.b, len(b.Data)*n/max(1, len(b.Events))+eventBytes*n)
 	w.uint(uint64(n))
 	w.bool(len(b.Origins) > 0)
 	product := event.Ref{}
@@ -173,19 +185,9 @@ func (w *writer) batch(b *event.Batch, indexes []int32) {
 }
 
 func (w *writer) event(b *event.Batch, e *event.Event, o *event.Origin, isNew bool) {
-	var has byte
-	set := func(bit byte, is bool) {
-		if is {
-			has |= bit
-		}
-	}
-	set(hasProduct, isNew)
-	set(hasID, e.ID.Len > 0)
-	set(hasTopic, e.Topic.Len > 0)
-	set(hasPayload, e.Payload.Len > 0)
-	set(hasTime, e.TimeMs != 0)
-	set(hasFault, e.Fault != event.FaultNone)
-	set(hasOrigin, o.ID.Len > 0)
+	has := bits(
+		isNew, e.ID.Len > 0, e.Topic.Len > 0, e.Payload.Len > 0, e.TimeMs != 0, e.Fault != event.FaultNone, o.ID.Len > 0,
+	)
 	w.byte(has)
 	w.byte(byte(e.Type))
 	w.bytes(b.Bytes(e.Device))

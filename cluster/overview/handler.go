@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -54,6 +55,8 @@ func (o *Options) Validate() error {
 type Overview struct {
 	o         Options
 	penalties *access.Penalties
+	// known are the last catalogues that there were: a copy is closed for a moment when its owner lets go of it
+	known []atomic.Pointer[license.Catalogue]
 
 	mu     sync.Mutex
 	now    Map
@@ -68,7 +71,17 @@ func New(o Options) (*Overview, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Overview{o: o, penalties: access.NewPenalties(nil)}, nil
+	return &Overview{
+		o: o, penalties: access.NewPenalties(nil), known: make([]atomic.Pointer[license.Catalogue], o.Cells),
+	}, nil
+}
+
+// catalogue returns what this node's copy of a cell has, or had last; nil as long as there was none.
+func (v *Overview) catalogue(cell int) *license.Catalogue {
+	if c := v.o.Catalogues(cell); c != nil {
+		v.known[cell].Store(c)
+	}
+	return v.known[cell].Load()
 }
 
 // Map returns how the cluster stands. What it points to must not be changed.
@@ -130,7 +143,7 @@ func (v *Overview) answer(ctx *fasthttp.RequestCtx, rest string) error {
 // confirmClock confirms this node's clock, so that it may own cells, and leaves the answer to their owners. If there are
 // none, since nobody's clock was near enough, nobody else can answer.
 func (v *Overview) confirmClock(ctx *fasthttp.RequestCtx) (answered bool) {
-	catalogue := v.o.Catalogues(0)
+	catalogue := v.catalogue(0)
 	if catalogue == nil {
 		return false
 	}
@@ -159,7 +172,7 @@ func (v *Overview) show(ctx *fasthttp.RequestCtx) error {
 	m := v.Map()
 	if token.Account != "" {
 		for cell := range v.o.Cells {
-			if c := v.o.Catalogues(cell); c != nil && c.Account(token.Account) != nil {
+			if c := v.catalogue(cell); c != nil && c.Account(token.Account) != nil {
 				m.Cell = &cell
 				break
 			}
@@ -259,7 +272,7 @@ func method(ctx *fasthttp.RequestCtx, allowed ...string) error {
 
 // authorize returns the request's token, or the problem to answer.
 func (v *Overview) authorize(ctx *fasthttp.RequestCtx, right access.Right) (*access.Token, error) {
-	catalogue := v.o.Catalogues(0)
+	catalogue := v.catalogue(0)
 	if catalogue == nil {
 		return nil, &event.Problem{Code: event.Overloaded, Detail: "this node has no copy of cell 0 yet"}
 	}

@@ -86,35 +86,40 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// pages looks at each page in both languages and both themes, on a large window and a telephone.
+// pages looks at each page.
 func (p *tab) pages() {
+	p.open("/", p.d.token)
+	for _, look := range looks() {
+		p.looks(look)
+	}
+}
+
+// looks looks at a page in both languages and both themes, on a large window and a telephone.
+func (p *tab) looks(at look) {
 	axe, err := os.ReadFile("../../console/web/node_modules/axe-core/axe.min.js")
 	if err != nil {
 		p.t.Fatalf("axe-core is not installed; run `make tools`: %v", err)
 	}
-	p.open("/", p.d.token)
-	for _, look := range looks() {
-		p.navigate(look.path)
+	p.navigate(at.path)
+	p.settles()
+	eval[chromedp.Void](p, string(axe)+";0")
+	for _, language := range []string{"en", "zh-CN"} {
+		p.speak(language)
+		title := map[string]string{"en": at.en, "zh-CN": at.zh}[language]
+		p.until("the title is "+title, "document.querySelector('main h1').innerText === "+js(title))
 		p.settles()
-		eval[chromedp.Void](p, string(axe)+";0")
-		for _, language := range []string{"en", "zh-CN"} {
-			p.speak(language)
-			title := map[string]string{"en": look.en, "zh-CN": look.zh}[language]
-			p.until("the title is "+title, "document.querySelector('main h1').innerText === "+js(title))
-			p.settles()
-			p.sees(look.figures...)
-			p.isWhole(look.path + " " + language)
-		}
-		p.speak("en")
-		for _, theme := range []string{"Light", "Dark"} {
-			p.choose("Colours", theme)
-			p.isAccessible(look.path + " " + theme)
-		}
-		p.do(chromedp.EmulateViewport(375, 800))
-		p.until(look.path+" fits a telephone", "document.documentElement.scrollWidth <= 375")
-		p.isAccessible(look.path + " on a telephone")
-		p.do(chromedp.EmulateViewport(1280, 2400))
+		p.sees(at.figures...)
+		p.isWhole(at.path + " " + language)
 	}
+	p.speak("en")
+	for _, theme := range []string{"Light", "Dark"} {
+		p.choose("Colours", theme)
+		p.isAccessible(at.path + " " + theme)
+	}
+	p.do(chromedp.EmulateViewport(375, 800))
+	p.until(at.path+" fits a telephone", "document.documentElement.scrollWidth <= 375")
+	p.isAccessible(at.path + " on a telephone")
+	p.do(chromedp.EmulateViewport(1280, 2400))
 }
 
 // speak changes the language.

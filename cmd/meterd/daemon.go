@@ -180,6 +180,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 		Disk:      func() api.Disk { return diskUse(meter) },
 		Version:   version,
 		Demo:      d.demo.token != "",
+		Cluster:   d.o.cluster.name,
 		Hop:       d.hop,
 		Cell:      d.cell,
 	}

@@ -96,6 +96,7 @@ type Options struct {
 	Disk    func() Disk
 	Version string // of the daemon, for people
 	Demo    bool   // the daemon shows made-up data
+	Cluster string // the name of the cluster that it is of; empty: it is alone
 	// Hop is what nodes of the cluster know each other by; empty: no node forwards to this one.
 	Hop access.Hop
 	// Cell says what of a cluster the engine decides for.

@@ -164,7 +164,7 @@ func (p *Pages) find(path string) *file {
 // isPage reports whether a path is that of a page; src/router.tsx has the same.
 func isPage(path string) bool {
 	switch path {
-	case "/", "/licenses", "/billing", "/operations", "/sign-in":
+	case "/", "/licenses", "/billing", "/operations", "/cluster", "/sign-in":
 		return true
 	}
 	product, ok := strings.CutPrefix(path, "/products/")

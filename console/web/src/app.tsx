@@ -6,6 +6,7 @@ import { Failed, Loading } from './components/state';
 import { useLoad } from './load';
 import { LocaleProvider, useLocale } from './locale';
 import { BillingPage } from './pages/billing';
+import { ClusterPage } from './pages/cluster';
 import { DevicePage } from './pages/device';
 import { LicensesPage } from './pages/licenses';
 import { OperationsPage } from './pages/operations';
@@ -62,6 +63,8 @@ function RoutedPage({ route }: { route: Route }) {
       return <BillingPage />;
     case 'operations':
       return <OperationsPage />;
+    case 'cluster':
+      return <ClusterPage />;
     case 'product':
       return <ProductPage key={route.product} product={route.product} />;
     case 'device':

@@ -1,7 +1,7 @@
 // The calls of the API that pages make.
 import { follow, get, getText, path, type Query, send } from './http';
 import type {
-  Account, AuditEntry, DeadLetter, Device, DeviceDay, Disk, Enforcement, Forecast, License, LogEntry, LogPayload, Lot, Plan,
+  Account, AuditEntry, Cluster, DeadLetter, Device, DeviceDay, Disk, Enforcement, Forecast, License, LogEntry, LogPayload, Lot, Plan,
   Producer, Product, Renewal, Snapshot, Token, TopDevices, Topup, UsageRow, Webhook, WhatIf, WhoAmI,
 } from './model';
 
@@ -118,6 +118,11 @@ export const api = {
   retryDeadLetter: (webhook: string, id: string) =>
     send<unknown>('POST', path`/v1/webhooks/${webhook}/dead-letters/${id}/retry`),
   audit: (q: Query, s?: AbortSignal) => page<AuditEntry>('/v1/audit', 'entries', q, s),
+  cluster: (s?: AbortSignal) => get<Cluster>('/v1/cluster', undefined, s),
+  moveCell: (cell: number, node: string) =>
+    send<unknown>('POST', path`/v1/cluster/cells/${String(cell)}/move`, { node }),
+  repairCell: (cell: number) => send<unknown>('POST', path`/v1/cluster/cells/${String(cell)}/repair`),
+
   disk: (s?: AbortSignal) => get<Disk>('/v1/disk', undefined, s),
   confirmClock: () => send<void>('POST', '/v1/clock/confirm'),
 

@@ -15,6 +15,8 @@ export interface WhoAmI {
   region: string;
   version: string;
   demo?: boolean;
+  /** The name of the cluster; without: it is one daemon alone. */
+  cluster?: string;
 }
 
 export interface Counts {
@@ -237,6 +239,42 @@ export interface Disk {
   /** Until then; null: it does not grow, or it is not known yet. */
   days_left: number | null;
   kinds: { kind: string; bytes: number; growth_bytes_per_day: number | null }[];
+}
+
+export type NodeState = 'starting' | 'ready' | 'leaving' | 'silent';
+export type CellState = 'owned' | 'unowned' | 'damaged';
+export type ReplicaRole = 'owner' | 'standby' | 'following' | 'reseeding' | 'damaged';
+
+export interface Replica {
+  node: string;
+  role: ReplicaRole;
+  lag_groups: number;
+  /** What keeps it from owning the cell. */
+  why?: string;
+}
+
+export interface Cell {
+  cell: number;
+  state: CellState;
+  /** Empty: none. */
+  owner: string;
+  epoch: number;
+  group: number;
+  devices: number;
+  replicas: Replica[];
+}
+
+export interface ClusterNode {
+  node: string;
+  address: string;
+  state: NodeState;
+  version: string;
+}
+
+export interface Cluster {
+  cluster: string;
+  nodes: ClusterNode[];
+  cells: Cell[];
 }
 
 export interface Token {

@@ -4,7 +4,7 @@ import { path } from './http';
 import { store, useStore } from './store';
 
 export type Route =
-  | { page: 'overview' | 'licenses' | 'billing' | 'operations' | 'sign-in' | 'nowhere' }
+  | { page: 'overview' | 'licenses' | 'billing' | 'operations' | 'cluster' | 'sign-in' | 'nowhere' }
   | { page: 'product'; product: string }
   | { page: 'device'; product: string; device: string };
 
@@ -13,6 +13,7 @@ export const to = {
   licenses: '/licenses',
   billing: '/billing',
   operations: '/operations',
+  cluster: '/cluster',
   signIn: '/sign-in',
   product: (product: string) => path`/products/${product}`,
   device: (product: string, device: string) => path`/products/${product}/devices/${device}`,
@@ -36,6 +37,8 @@ function routeOf(at: string): Route {
       return { page: 'billing' };
     case to.operations:
       return { page: 'operations' };
+    case to.cluster:
+      return { page: 'cluster' };
     case to.signIn:
       return { page: 'sign-in' };
   }

@@ -12,13 +12,14 @@ import { may, type Right, session } from './session';
 import { language, type Theme, theme } from './settings';
 import { useStore } from './store';
 
-type NavigationPage = 'overview' | 'licenses' | 'billing' | 'operations';
+type NavigationPage = 'overview' | 'licenses' | 'billing' | 'operations' | 'cluster';
 
 const navigation: readonly (readonly [NavigationPage, Right])[] = [
   ['overview', 'usage'],
   ['licenses', 'usage'],
   ['billing', 'usage'],
   ['operations', 'read'],
+  ['cluster', 'read'],
 ];
 
 export function Shell({ route, who, children }: { route: Route; who: WhoAmI; children: ComponentChildren }) {
@@ -34,7 +35,7 @@ export function Shell({ route, who, children }: { route: Route; who: WhoAmI; chi
         <Link to={to.overview} class="brand">{t.shell.name}</Link>
         <nav class="navigation" aria-label={t.shell.navigation}>
           <ul>
-            {navigation.map(([page, right]) => may(who, right) && (
+            {navigation.map(([page, right]) => may(who, right) && (page !== 'cluster' || who.cluster) && (
               <li key={page}><Link to={to[page]} current={current(page)}>{t.shell[page]}</Link></li>
             ))}
           </ul>

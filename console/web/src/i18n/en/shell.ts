@@ -6,6 +6,7 @@ export const shell = {
   licenses: 'Licences',
   billing: 'Billing',
   operations: 'Operations',
+  cluster: 'Cluster',
   language: 'Language',
   theme: 'Colours',
   themes: { auto: 'As the system', light: 'Light', dark: 'Dark' },

@@ -1,4 +1,5 @@
 export { billing } from './billing';
+export { cluster } from './cluster';
 export { denials } from './denials';
 export { device } from './device';
 export { licenses } from './licenses';

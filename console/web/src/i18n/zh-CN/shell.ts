@@ -8,6 +8,7 @@ export const shell: typeof en = {
   licenses: '激活码管理',
   billing: '用量与计费',
   operations: '运维',
+  cluster: '集群',
   language: '语言',
   theme: '配色',
   themes: { auto: '跟随系统', light: '浅色', dark: '深色' },

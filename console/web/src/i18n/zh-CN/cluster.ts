@@ -1,0 +1,45 @@
+import type { cluster as en } from '../en/cluster';
+
+export const cluster: typeof en = {
+  title: (name) => `集群 ${name}`,
+  alone: '此服务不是集群节点',
+
+  healthy: '所有单元均有主节点',
+  unownedCells: (n) => `没有主节点的单元：${n}。在其他节点接管之前，相关网关得不到应答。`,
+  damagedCells: (n) => `已损坏的单元：${n}。经人工检查并修复之前，没有节点为其判定。`,
+  silentNodes: (names) => `已有五秒没有消息的节点：${names}`,
+
+  nodes: '节点',
+  nodesLead: '由当前应答的节点约一秒前获知。每个节点都有全部单元的副本，并接受任何请求',
+  node: '节点',
+  state: '状态',
+  address: '地址',
+  version: '版本',
+  owns: '主管单元',
+  nodeStates: { starting: '启动中', ready: '就绪', leaving: '退出中', silent: '无消息' },
+
+  cells: '单元',
+  cellsLead: '每个单元由一个主节点为其账号判定，其余副本可随时接管',
+  cell: '单元',
+  owner: '主节点',
+  nobody: '无',
+  epoch: '任期',
+  group: '最后一组',
+  devices: '设备',
+  copies: '副本',
+  lacks: (n) => `缺 ${n} 组`,
+  hasAll: '已同步',
+  cellStates: { owned: '正常', unowned: '无主节点', damaged: '已损坏' },
+  roles: { owner: '主节点', standby: '备用', following: '追赶中', reseeding: '重新复制中', damaged: '已损坏' },
+
+  move: '移交',
+  moveCell: (cell) => `移交单元 ${cell}`,
+  moveTitle: (cell) => `单元 ${cell} 移交给哪个节点？`,
+  moveLead: '现任主节点先答复手中的请求再放手，新主节点在一秒内接续，不会丢失任何数据。',
+  moved: (cell, node) => `单元 ${cell} 的主节点现为 ${node}。`,
+  repair: '修复',
+  repairCell: (cell) => `修复单元 ${cell}`,
+  repairTitle: (cell) => `为单元 ${cell} 建立新的日志流？`,
+  repairLead: '请先启动停机的节点：其中可能有更长的副本。最长的副本将从第一组起逐组校验，旧日志流的残余会被删除，单元从该副本之后继续。仅存在于其他副本中的内容将会丢失。',
+  repaired: (cell) => `单元 ${cell} 已有新的日志流，稍后将由一个节点接管。`,
+};

@@ -17,7 +17,7 @@ import (
 func (c *cluster) resumed() {
 	c.Helper()
 	c.cells[0].owner.settleOpen(c.Context(), math.MaxInt64)
-	if open := c.cells[0].engine.Catalogue().OpenNames(); len(open) != 0 {
+	if open := c.cells[0].engine.Load().Catalogue().OpenNames(); len(open) != 0 {
 		c.Fatalf("%+v are open after all was settled", open)
 	}
 }
@@ -84,7 +84,7 @@ func TestDeathBetweenRecords(t *testing.T) {
 // isWhole fails unless a name and what has it agree.
 func (c *cluster) isWhole(a act, name string, got answer, step int, after bool) {
 	c.Helper()
-	holders, given := c.holders(a.kind, name), c.cells[0].engine.Catalogue().Given(a.kind, name)
+	holders, given := c.holders(a.kind, name), c.cells[0].engine.Load().Catalogue().Given(a.kind, name)
 	fail := func(why string) {
 		c.Helper()
 		c.Fatalf("%s %s, dead at step %d, behind it %t: %s: answered %d, in cells %v, given %+v",
@@ -138,7 +138,7 @@ func TestLateRequests(t *testing.T) {
 		c.bus.lose = true
 		c.want(c.admin("POST", "/v1/products", `{"product":"p","account":"a-1"}`), 503, "overloaded")
 		c.bus.lose = false
-		if c.cells[0].engine.Catalogue().Given(license.NameProduct, "p") != nil {
+		if c.cells[0].engine.Load().Catalogue().Given(license.NameProduct, "p") != nil {
 			t.Fatal("the name is not free")
 		}
 		want := []int(nil)
@@ -160,21 +160,21 @@ func TestLateRequests(t *testing.T) {
 func TestOldTruth(t *testing.T) {
 	c := newCluster(t)
 	secret := c.token(`{"name":"all","role":"gateway"}`)
-	old := c.cells[0].engine.Catalogue()
+	old := c.cells[0].engine.Load().Catalogue()
 	c.want(c.admin("DELETE", "/v1/tokens/all", ""), 204, "")
 	one := c.cells[1]
 	must(t, one.owner.Close())
 	var err error
 	one.owner, err = Own(OwnerOptions{
-		Cell: 1, Engine: one.engine, Client: c.client, Logger: slog.New(slog.DiscardHandler),
+		Cell: 1, Engine: one.engine.Load(), Client: c.client, Logger: slog.New(slog.DiscardHandler),
 		Truth: func() (*license.Catalogue, func() error) { return old, func() error { return nil } },
 	})
 	must(t, err)
 	must(t, one.owner.takeOver())
-	if one.engine.Catalogue().Authenticate([]byte(secret), 0) != nil {
+	if one.engine.Load().Catalogue().Authenticate([]byte(secret), 0) != nil {
 		t.Fatal("the token is back")
 	}
-	if done, err := one.owner.mirrored(c.cells[0].engine.Catalogue().Seq); err != nil || done != false {
+	if done, err := one.owner.mirrored(c.cells[0].engine.Load().Catalogue().Seq); err != nil || done != false {
 		t.Fatal(done, err)
 	}
 }

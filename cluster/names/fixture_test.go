@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ type cell struct {
 	number  int
 	path    string
 	cluster *cluster
-	engine  *shard.Engine
+	engine  atomic.Pointer[shard.Engine]
 	reader  *query.Reader
 	handler *api.Handler
 	owner   *Owner
@@ -87,11 +88,11 @@ func newCluster(t testing.TB) *cluster {
 		Client:    &call.Client{Bus: node{c.bus}, Cluster: "test"},
 		Logger:    slog.New(slog.DiscardHandler),
 		Forward:   c.bus.forward(c),
-		Catalogue: func(i int) *license.Catalogue { return c.cells[i].engine.Catalogue() },
+		Catalogue: func(i int) *license.Catalogue { return c.cells[i].engine.Load().Catalogue() },
 	})
 	must(t, err)
 	c.secret = access.NewSecret()
-	must(t, c.cells[0].engine.Administer("setup", nil,
+	must(t, c.cells[0].engine.Load().Administer("setup", nil,
 		func(cat *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
 			return cat.CreateToken(by, access.Token{
 				Name: "admin", Role: access.RoleAdmin, Hash: sha256.Sum256([]byte(c.secret)),
@@ -121,16 +122,17 @@ func (c *cell) open() {
 	raw, err := rawlog.New(rawlog.Options{Store: rows, Log: log, Retention: week})
 	must(t, err)
 	list := usage.New(usage.Options{Store: store})
-	c.engine, err = shard.Open(shard.Options{
+	engine, err := shard.Open(shard.Options{
 		Log: log, Ledger: list, Checkpoints: checkpoints, Guard: dir.Guard(), Clock: shard.NewSystemClock(),
 		HashSeed: 43, Region: "eu-1", Retention: week, Views: []views.View{raw}, Barrier: func() error { return nil },
 	})
 	must(t, err)
-	raw.SetAdministration(c.engine)
-	c.reader, err = query.New(query.Options{Engine: c.engine, RawLog: raw, Ledger: list, Retention: week})
+	c.engine.Store(engine)
+	raw.SetAdministration(engine)
+	c.reader, err = query.New(query.Options{Engine: engine, RawLog: raw, Ledger: list, Retention: week})
 	must(t, err)
 	c.handler, err = api.New(api.Options{
-		Engine:   c.engine,
+		Engine:   engine,
 		Queries:  c.reader,
 		Metrics:  metric.NewSet(),
 		Ready:    func() bool { return true },
@@ -144,7 +146,7 @@ func (c *cell) open() {
 	must(t, err)
 	c.own()
 	c.close = func() error {
-		return errors.Join(c.owner.Close(), c.engine.Close(), raw.Close(), log.Close(), store.Close(), dir.Close())
+		return errors.Join(c.owner.Close(), c.engine.Load().Close(), raw.Close(), log.Close(), store.Close(), dir.Close())
 	}
 }
 
@@ -152,8 +154,10 @@ func (c *cell) own() {
 	zero := c.cluster.cells[0]
 	var err error
 	c.owner, err = Own(OwnerOptions{
-		Cell: c.number, Engine: c.engine, Client: c.cluster.client, Logger: slog.New(slog.DiscardHandler),
-		Truth: func() (*license.Catalogue, func() error) { return zero.engine.Catalogue(), zero.engine.Durable },
+		Cell: c.number, Engine: c.engine.Load(), Client: c.cluster.client, Logger: slog.New(slog.DiscardHandler),
+		Truth: func() (*license.Catalogue, func() error) {
+			return zero.engine.Load().Catalogue(), zero.engine.Load().Durable
+		},
 	})
 	must(c.t, err)
 }
@@ -232,7 +236,7 @@ func (c *cluster) token(body string) string {
 // holders returns the cells that have an object.
 func (c *cluster) holders(kind license.NameKind, name string) (list []int) {
 	for i, one := range c.cells {
-		if one.engine.Catalogue().IsTaken(kind, name) {
+		if one.engine.Load().Catalogue().IsTaken(kind, name) {
 			list = append(list, i)
 		}
 	}

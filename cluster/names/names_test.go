@@ -49,7 +49,7 @@ func TestNamesAreGivenOnce(t *testing.T) {
 	}
 	c.want(c.admin("PUT", "/v1/webhooks/h-2", `{"url":"https://h","events":["device.quota_80"],"account":"a-1"}`), 409,
 		"already_exists")
-	if open := c.cells[0].engine.Catalogue().OpenNames(); len(open) != 0 {
+	if open := c.cells[0].engine.Load().Catalogue().OpenNames(); len(open) != 0 {
 		t.Fatalf("%+v are open", open)
 	}
 }
@@ -59,7 +59,7 @@ func TestRefusalsReserveNothing(t *testing.T) {
 	c := newCluster(t)
 	c.account("a-0")
 	c.account("a-1")
-	before := c.cells[0].engine.Catalogue().Seq
+	before := c.cells[0].engine.Load().Catalogue().Seq
 	for _, tt := range []struct {
 		path, body, secret string
 		status             int
@@ -77,7 +77,7 @@ func TestRefusalsReserveNothing(t *testing.T) {
 	} {
 		c.want(c.ask("POST", tt.path, tt.body, tt.secret), tt.status, tt.code)
 	}
-	if after := c.cells[0].engine.Catalogue().Seq; after != before {
+	if after := c.cells[0].engine.Load().Catalogue().Seq; after != before {
 		t.Fatalf("%d changes were made in cell 0", after-before)
 	}
 }
@@ -96,7 +96,7 @@ func TestBoundTokens(t *testing.T) {
 	const hook = `{"url":"https://h","events":["device.quota_80"]}`
 	c.want(c.ask("PUT", "/v1/webhooks/h", hook, own), 201, "")
 	c.want(c.ask("PUT", "/v1/webhooks/h", `{"url":"https://i","events":["device.quota_80"]}`, own), 200, "")
-	if h := c.cells[1].engine.Catalogue().Hook("h"); h == nil || h.Account != "a-1" || h.URL != "https://i" {
+	if h := c.cells[1].engine.Load().Catalogue().Hook("h"); h == nil || h.Account != "a-1" || h.URL != "https://i" {
 		t.Fatalf("%+v", h)
 	}
 	c.want(c.admin("PUT", "/v1/webhooks/all", hook), 201, "")
@@ -127,7 +127,7 @@ func TestDeleteBoundToken(t *testing.T) {
 			}
 		}
 	}
-	if c.cells[0].engine.Catalogue().Given(license.NameToken, "gw") != nil {
+	if c.cells[0].engine.Load().Catalogue().Given(license.NameToken, "gw") != nil {
 		t.Fatal("the name is still given")
 	}
 }
@@ -139,7 +139,7 @@ func TestUnboundIsEverywhere(t *testing.T) {
 	secret := c.token(`{"name":"all","role":"gateway"}`)
 	c.want(c.admin("PUT", "/v1/webhooks/h", `{"url":"https://h","events":["device.quota_80"]}`), 201, "")
 	for i, one := range c.cells {
-		if one.engine.Catalogue().Authenticate([]byte(secret), 0) == nil {
+		if one.engine.Load().Catalogue().Authenticate([]byte(secret), 0) == nil {
 			t.Errorf("cell %d does not know the token", i)
 		}
 	}
@@ -148,7 +148,7 @@ func TestUnboundIsEverywhere(t *testing.T) {
 	}
 	c.want(c.admin("PUT", "/v1/webhooks/h", `{"url":"https://i","events":["device.quota_100"]}`), 200, "")
 	for i, one := range c.cells {
-		if h := one.engine.Catalogue().Hook("h"); h.URL != "https://i" {
+		if h := one.engine.Load().Catalogue().Hook("h"); h.URL != "https://i" {
 			t.Errorf("cell %d has %+v", i, h)
 		}
 	}
@@ -172,7 +172,7 @@ func TestUnboundIsEverywhere(t *testing.T) {
 
 // auditOf returns the actions that a cell's audit log has.
 func auditOf(t *testing.T, c *cell) (list []string) {
-	must(t, c.engine.DurableInLedger())
+	must(t, c.engine.Load().DurableInLedger())
 	must(t, c.reader.Audit(0, func(e license.AuditEntry) bool {
 		list = append(list, e.Action)
 		return true
@@ -213,7 +213,7 @@ func TestOneNameForMany(t *testing.T) {
 			c.want(c.admin("POST", "/v1/products", fmt.Sprintf(`{"product":"p-%d","account":"a-0"}`, round)), 201, "")
 		}
 	}
-	if open := c.cells[0].engine.Catalogue().OpenNames(); len(open) != 0 {
+	if open := c.cells[0].engine.Load().Catalogue().OpenNames(); len(open) != 0 {
 		t.Fatalf("%+v are open", open)
 	}
 }

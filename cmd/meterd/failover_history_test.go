@@ -18,7 +18,7 @@ const (
 
 // operation is a message of a device, or a reading of its view, as whoever asked for it saw it.
 type operation struct {
-	device     string
+	device     place
 	topic      string // of a message: its name in the log
 	outcome    string
 	used       uint64 // of a reading
@@ -55,7 +55,7 @@ func quota(limit uint64) porcupine.Model {
 // linearizable checks the history of each device. What was never answered may have taken effect at any time.
 func linearizable(t testing.TB, limit uint64, history []operation) {
 	t.Helper()
-	devices := map[string][]porcupine.Operation{}
+	devices := map[place][]porcupine.Operation{}
 	for i := range history {
 		op := &history[i]
 		end := op.end
@@ -67,7 +67,7 @@ func linearizable(t testing.TB, limit uint64, history []operation) {
 			ClientId: len(list), Call: int64(op.begin), Output: op, Return: int64(end),
 		})
 	}
-	for _, device := range sortedKeys(devices) {
+	for device := range devices {
 		switch porcupine.CheckOperationsTimeout(quota(limit), devices[device], patience) {
 		case porcupine.Illegal:
 			t.Errorf("the history of %s (%d operations) is that of no counter:", device, len(devices[device]))
@@ -83,7 +83,7 @@ func linearizable(t testing.TB, limit uint64, history []operation) {
 // TestQuotaModel: the model takes what a counter does and nothing else.
 func TestQuotaModel(t *testing.T) {
 	at := func(outcome string, used uint64, begin, end int) operation {
-		return operation{device: "d", outcome: outcome, used: used, begin: time.Duration(begin), end: time.Duration(end)}
+		return operation{outcome: outcome, used: used, begin: time.Duration(begin), end: time.Duration(end)}
 	}
 	for why, c := range map[string]struct {
 		history []operation

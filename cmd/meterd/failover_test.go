@@ -22,6 +22,9 @@ type fault struct {
 	ofStandby, needsNetwork bool
 }
 
+// gapMax is how long nobody may be answered, at p99.
+const gapMax = 15 * time.Second
+
 // failover is one run of faults.
 type failover struct {
 	*trio
@@ -88,7 +91,7 @@ func (f *failover) aside(n *trioNode, l *load, end func()) {
 
 // TestFailover: whatever befalls the owner of a cell, gateways that ask all nodes lose and double nothing, a node that
 // is owner no more answers nothing, and each device's counter is one counter. METERD_TEST_FAILOVERS is for how many
-// cycles; METERD_TEST_SEED draws.
+// cycles, METERD_TEST_CELLS how many cells there are, each with an account; METERD_TEST_SEED draws.
 func TestFailover(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three processes, and a take-over takes seconds")
@@ -97,13 +100,23 @@ func TestFailover(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("METERD_TEST_FAILOVERS")); err == nil {
 		cycles, pause = n, 30*time.Second
 	}
+	cells := 1
+	if n, err := strconv.Atoi(os.Getenv("METERD_TEST_CELLS")); err == nil {
+		cells = n
+	}
 	n := seed(t)
-	f := &failover{trio: newTrio(t), dice: newDice(n, 0), pause: pause, gaps: map[string][]time.Duration{}}
-	const product, limit = "meter", 200
-	f.must("POST", "/v1/accounts", fmt.Sprintf(`{"account":%q,"kind":"enterprise"}`, product), nil)
-	f.must("POST", "/v1/products", fmt.Sprintf(`{"product":%q,"account":%q,"time_zone":%q,"plan":{"messages_per_day":%d}}`,
-		product, product, noon(), limit), nil)
-	f.must("POST", "/v1/products/"+product+"/lots", `{"order":"PO-1","quantity":100000}`, nil)
+	f := &failover{trio: newTrio(t, "--cells", strconv.Itoa(cells)), dice: newDice(n, 0), pause: pause,
+		gaps: map[string][]time.Duration{}}
+	const limit = 200
+	var products []string
+	for i := range cells {
+		product := fmt.Sprint("meter-", i)
+		products = append(products, product)
+		f.must("POST", "/v1/accounts", fmt.Sprintf(`{"account":%q,"kind":"enterprise"}`, product), nil)
+		f.must("POST", "/v1/products", fmt.Sprintf(
+			`{"product":%q,"account":%q,"time_zone":%q,"plan":{"messages_per_day":%d}}`, product, product, noon(), limit), nil)
+		f.must("POST", "/v1/products/"+product+"/lots", `{"order":"PO-1","quantity":100000}`, nil)
+	}
 	gateways := f.gateways()
 	list := faults()
 	if f.bridge == "" {
@@ -111,16 +124,19 @@ func TestFailover(t *testing.T) {
 	}
 	for cycle := range cycles {
 		x := list[cycle%len(list)]
-		l := newLoad(f.trio, gateways, product, limit, cycle)
+		l := newLoad(f.trio, gateways, products, limit, cycle)
 		part := uint64(0)
 		l.begin(gateways, func() *rand.Rand { part++; return newDice(n, uint64(cycle+1)<<8|part) })
 		l.answered(100)
 		node := f.target(x)
 		at := time.Since(l.began)
 		x.do(f, node, l)
-		await(t, node.name+" answers again", func() bool { return f.lives(node) })
+		await(t, "all nodes follow again", f.isSettled)
 		l.answered(50)
 		l.end()
+		if l.gap(at) > gapMax {
+			f.tell(l.began.Add(at))
+		}
 		f.gaps[x.name] = append(f.gaps[x.name], l.gap(at))
 		s := l.check(t)
 		t.Logf("cycle %d: %s %s, nobody answered for %v; %+v", cycle, node.name, x.name, l.gap(at).Round(time.Millisecond), s)
@@ -130,6 +146,13 @@ func TestFailover(t *testing.T) {
 		}
 	}
 	f.report()
+}
+
+// tell shows what the nodes said since an instant.
+func (f *failover) tell(since time.Time) {
+	for _, n := range f.nodes {
+		f.t.Logf("%s said:\n%s", n.name, n.said(since))
+	}
 }
 
 // target returns the node that a fault befalls.

@@ -17,9 +17,8 @@ import (
 // load is what gateways do with the devices of one cycle, and all that they were told.
 type load struct {
 	c       *trio
-	product string
 	limit   uint64
-	devices []string
+	devices []place
 	began   time.Time
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -30,6 +29,14 @@ type load struct {
 	answers  []time.Duration // when a gateway was told a verdict
 	messages int
 }
+
+// place is a device.
+type place struct{ product, device string }
+
+func (p place) String() string { return p.product + "/" + p.device }
+
+// path is where its view is.
+func (p place) path() string { return "/v1/products/" + p.product + "/devices/" + p.device }
 
 // gateways of a trio, which live as long as it does.
 func (c *trio) gateways() []*client.Client {
@@ -58,13 +65,13 @@ func (c *trio) gateways() []*client.Client {
 }
 
 // newLoad connects devices that nobody has heard of.
-func newLoad(c *trio, gateways []*client.Client, product string, limit uint64, cycle int) *load {
-	l := &load{c: c, product: product, limit: limit, began: time.Now(), refused: map[string]bool{}}
+func newLoad(c *trio, gateways []*client.Client, products []string, limit uint64, cycle int) *load {
+	l := &load{c: c, limit: limit, began: time.Now(), refused: map[string]bool{}}
 	var connects []client.Event
 	for i := range 10 {
-		device := fmt.Sprintf("c%d-d%d", cycle, i)
-		l.devices = append(l.devices, device)
-		connects = append(connects, client.Event{Type: event.Connect, Product: product, Device: device})
+		p := place{products[i%len(products)], fmt.Sprintf("c%d-d%d", cycle, i)}
+		l.devices = append(l.devices, p)
+		connects = append(connects, client.Event{Type: event.Connect, Product: p.product, Device: p.device})
 	}
 	for i, r := range gateways[0].Submit(c.t.Context(), connects) {
 		if r.Err != nil || !r.Verdict.Accepted {
@@ -118,7 +125,7 @@ func (l *load) next(dice *rand.Rand) operation {
 
 func (l *load) send(g *client.Client, dice *rand.Rand) {
 	op := l.next(dice)
-	e := client.Event{Type: event.Up, Product: l.product, Device: op.device, Topic: op.topic, Size: 1}
+	e := client.Event{Type: event.Up, Product: op.device.product, Device: op.device.device, Topic: op.topic, Size: 1}
 	if dice.IntN(2) == 0 {
 		e.Type = event.Down
 	}
@@ -162,7 +169,7 @@ func (l *load) read(n *trioNode, dice *rand.Rand) {
 	op := operation{
 		device: l.devices[dice.IntN(len(l.devices))], outcome: opRead, begin: time.Since(l.began),
 	}
-	a, err := l.c.try(n, 5*time.Second, "GET", "/v1/products/"+l.product+"/devices/"+op.device, "")
+	a, err := l.c.try(n, 5*time.Second, "GET", op.device.path(), "")
 	if err != nil || a.status != 200 {
 		return
 	}
@@ -179,7 +186,7 @@ func (l *load) read(n *trioNode, dice *rand.Rand) {
 func (l *load) ask(n *trioNode, dice *rand.Rand) {
 	op := l.next(dice)
 	a, err := l.c.try(n, 20*time.Second, "POST", "/v1/events", fmt.Sprintf(
-		`{"type":"up","product":%q,"device":%q,"topic":%q,"size":1}`, l.product, op.device, op.topic))
+		`{"type":"up","product":%q,"device":%q,"topic":%q,"size":1}`, op.device.product, op.device.device, op.topic))
 	var p problem
 	switch {
 	case err == nil && a.status == 200:
@@ -228,7 +235,7 @@ type loadSums struct{ accepted, denied, unknown, counted, refused, reads int }
 func (l *load) check(t testing.TB) (s loadSums) {
 	t.Helper()
 	byTopic := map[string]*operation{}
-	byDevice := map[string]*loadSums{}
+	byDevice := map[place]*loadSums{}
 	for _, d := range l.devices {
 		byDevice[d] = &loadSums{}
 	}
@@ -252,7 +259,7 @@ func (l *load) check(t testing.TB) (s loadSums) {
 	}
 	for device, d := range byDevice {
 		var v deviceView
-		l.c.must("GET", "/v1/products/"+l.product+"/devices/"+device, "", &v)
+		l.c.must("GET", device.path(), "", &v)
 		logged := l.logged(t, device, byTopic)
 		used := int(v.Messages.Up + v.Messages.Down)
 		if used != logged.accepted || used < d.accepted || used > d.accepted+d.unknown || used > int(l.limit) {
@@ -272,10 +279,10 @@ func (l *load) check(t testing.TB) (s loadSums) {
 }
 
 // logged reads the log of a device: each message is in it at most once, each that was answered with its answer.
-func (l *load) logged(t testing.TB, device string, byTopic map[string]*operation) (s loadSums) {
+func (l *load) logged(t testing.TB, device place, byTopic map[string]*operation) (s loadSums) {
 	t.Helper()
 	seen := map[string]bool{}
-	path := "/v1/products/" + l.product + "/devices/" + device + "/logs?limit=1000"
+	path := device.path() + "/logs?limit=1000"
 	for cursor := ""; ; {
 		var page struct {
 			Logs []logView

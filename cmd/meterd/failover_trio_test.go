@@ -43,13 +43,21 @@ type trioNode struct {
 	run    *run
 	isHeld bool // it is down because the test wants so
 	ended  []string
+	// earlier is what processes said that have ended
+	earlier string
 }
 
-// restartIn is how long a supervisor waits.
-const restartIn = 300 * time.Millisecond
+const (
+	// restartIn is how long a supervisor waits.
+	restartIn = 300 * time.Millisecond
+	// lagMax is how many groups a copy may be behind that follows: positions are told once a second.
+	lagMax = 2000
+	// saidMax is how many lines of a node are shown.
+	saidMax = 40
+)
 
 // newTrio starts the nodes and returns when they answer.
-func newTrio(t *testing.T) *trio {
+func newTrio(t *testing.T, flags ...string) *trio {
 	t.Helper()
 	c := &trio{
 		t: t, closing: make(chan struct{}),
@@ -79,6 +87,7 @@ func newTrio(t *testing.T) *trio {
 		n.command = append(n.command, program, "serve", "--data", n.data, "--listen", n.address, "--insecure",
 			"--cluster", "trio", "--node", n.name, "--nats-listen", n.nats, "--nats-routes", strings.Join(routes, ","),
 			"--nats-secret-file", secret)
+		n.command = append(n.command, flags...)
 	}
 	t.Cleanup(c.close)
 	for _, n := range c.nodes {
@@ -178,6 +187,9 @@ func (c *trio) start(n *trioNode) {
 	r, err := launchCommand(nil, n.command...)
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	if n.run != nil {
+		n.earlier += n.run.said()
 	}
 	n.run = r
 	go c.supervise(n, r)
@@ -302,13 +314,59 @@ func (c *trio) owner() (owner *trioNode) {
 	newest := ""
 	for _, n := range c.nodes {
 		n.mu.Lock()
-		said := ownsCell0.FindAllStringSubmatch(n.run.said(), -1)
+		said := ownsCell0.FindAllStringSubmatch(n.earlier+n.run.said(), -1)
 		n.mu.Unlock()
 		if len(said) > 0 && said[len(said)-1][1] > newest {
 			owner, newest = n, said[len(said)-1][1]
 		}
 	}
 	return owner
+}
+
+// isSettled reports whether each cell has an owner, and all nodes follow it.
+func (c *trio) isSettled() bool {
+	for _, n := range c.nodes {
+		a, err := c.try(n, 2*time.Second, "GET", "/v1/cluster", "")
+		if err != nil || a.status != http.StatusOK {
+			return false
+		}
+		var m struct {
+			Cells []struct {
+				Owner    string
+				Replicas []struct {
+					Role      string
+					LagGroups uint64 `json:"lag_groups"`
+				}
+			}
+		}
+		a.into(c.t, &m)
+		for _, cell := range m.Cells {
+			if cell.Owner == "" || len(cell.Replicas) != len(c.nodes) {
+				return false
+			}
+			for _, r := range cell.Replicas {
+				if r.Role != "owner" && r.Role != "standby" || r.LagGroups > lagMax {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// said returns what a node has said since an instant, of all its processes.
+func (n *trioNode) said(since time.Time) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var list []string
+	for line := range strings.SplitSeq(n.earlier+n.run.said(), "\n") {
+		at, rest, _ := strings.Cut(strings.TrimPrefix(line, "time="), " ")
+		if when, err := time.Parse(time.RFC3339Nano, at); err == nil && when.Before(since) || rest == "" {
+			continue
+		}
+		list = append(list, "  "+line)
+	}
+	return strings.Join(list[max(0, len(list)-saidMax):], "\n")
 }
 
 // lives reports whether a node answers anything.

@@ -24,6 +24,8 @@ const (
 	ackWait = 2 * time.Second
 	// readWait is how long one read of the stream may take.
 	readWait = 2 * time.Second
+	// peerSilentMax is how long a replica that takes part may not be heard by the stream's leader: it answers each second.
+	peerSilentMax = 5 * time.Second
 	// settleMax is how long an unknown outcome is asked about before the epoch is given up. An election of JetStream
 	// takes 4 to 9 seconds, and while it lasts nobody answers.
 	settleMax = 15 * time.Second

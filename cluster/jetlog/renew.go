@@ -15,7 +15,7 @@ var ErrGone = errors.New("the stream is gone: its cell must be repaired, a new o
 // Peer is a server that has a replica of a stream.
 type Peer struct {
 	Name    string
-	Offline bool // it was not seen for a time by the others
+	Offline bool // it was not heard for a time by the others
 }
 
 // Look looks at a cell's stream and makes none. It returns what the stream was made with and who has replicas of it, as
@@ -43,9 +43,15 @@ func Look(ctx context.Context, conn *nats.Conn, s Settings) (m Made, peers []Pee
 		peers = append(peers, Peer{Name: info.Cluster.Leader})
 	}
 	for _, r := range info.Cluster.Replicas {
-		peers = append(peers, Peer{Name: r.Name, Offline: r.Offline})
+		peers = append(peers, Peer{Name: r.Name, Offline: isOffline(r)})
 	}
 	return m, peers, nil
+}
+
+// isOffline reports whether a replica takes no part in acknowledgements: the stream's leader does not hear it. Servers say
+// that themselves only half a minute after a network was cut.
+func isOffline(p *jetstream.PeerInfo) bool {
+	return p.Offline || p.Active > peerSilentMax || p.Active == 0 && !p.Current
 }
 
 // Renew begins a cell's stream anew behind node's copy, which ends with group `last`: it removes what is there and makes

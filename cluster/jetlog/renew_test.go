@@ -4,6 +4,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // A stream that was deleted begins anew behind the longest copy, and one that has more than that is left alone.
@@ -56,5 +59,24 @@ func TestRenew(t *testing.T) {
 	// Again, over the stream that is there: it has nothing that the copy lacks.
 	if _, err := Renew(t.Context(), conn, s, renewed, "n2", 4); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A server that was cut off takes no part, long before servers call it offline.
+func TestOffline(t *testing.T) {
+	for why, c := range map[string]struct {
+		peer      jetstream.PeerInfo
+		isOffline bool
+	}{
+		"follows":                  {jetstream.PeerInfo{Current: true, Active: time.Second}, false},
+		"is behind":                {jetstream.PeerInfo{Active: time.Second, Lag: 5}, false},
+		"just elected, follows":    {jetstream.PeerInfo{Current: true}, false},
+		"just elected, heard none": {jetstream.PeerInfo{}, true},
+		"cut off":                  {jetstream.PeerInfo{Active: 2 * peerSilentMax, Lag: 5}, true},
+		"ended":                    {jetstream.PeerInfo{Offline: true, Current: true, Active: time.Second}, true},
+	} {
+		if got := isOffline(&c.peer); got != c.isOffline {
+			t.Errorf("%s: %t", why, got)
+		}
 	}
 }

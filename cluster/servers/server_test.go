@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -115,6 +116,11 @@ func TestWatchJudges(t *testing.T) {
 	}
 	if w.judge(nil); w.Fault() != nil {
 		t.Fatal(w.Fault())
+	}
+	for range 2 * unseenMax { // A stream that does not answer says nothing about disks.
+		if w.judge(fmt.Errorf("look at the streams: %w", context.DeadlineExceeded)); w.Fault() != nil {
+			t.Fatal(w.Fault())
+		}
 	}
 	if w.judge(Wrong(errors.New("late"))); !errors.Is(w.Fault(), ErrWrong) {
 		t.Fatal(w.Fault())

@@ -78,6 +78,9 @@ func (w *Watch) Run(ctx context.Context) {
 
 // judge makes a fault of what was found.
 func (w *Watch) judge(err error) {
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnseen) && !errors.Is(err, ErrWrong) {
+		return // Leaders are elected, or this node is cut off and stores nothing. What was seen last holds.
+	}
 	if err == nil || errors.Is(err, ErrWrong) {
 		w.unseen = 0
 	} else if w.unseen++; w.unseen < unseenMax {

@@ -37,8 +37,9 @@ func (r *Router) handleHere(ctx *fasthttp.RequestCtx) bool {
 	return true
 }
 
-// readyz says whether the node can pass requests on: it is not about to end, and knows the owner of a cell. One cell
-// without an owner is no reason to leave this node out, for it is no better on the others. ?verbose names each owner.
+// readyz says whether the node can pass requests on: it is not about to end, and knows the owner of a cell; after its
+// start each cell must have had an owner, or completeWithin is over. Later one cell without an owner is no reason to
+// leave this node out, for it is no better on the others. ?verbose names each owner.
 func (r *Router) readyz(ctx *fasthttp.RequestCtx) {
 	owned := 0
 	var text strings.Builder
@@ -51,11 +52,16 @@ func (r *Router) readyz(ctx *fasthttp.RequestCtx) {
 		owned++
 		fmt.Fprintf(&text, "cell %d: owned by %s at %s, epoch %d\n", cell, node, address, epoch)
 	}
+	if owned == r.o.Cells {
+		r.complete.Store(true)
+	}
 	switch {
 	case r.o.Leaving():
 		r.refuse(ctx, overloaded("the node is stopping"))
 	case owned == 0:
 		r.refuse(ctx, overloaded("no cell has an owner that this node knows of"))
+	case !r.complete.Load() && time.Since(r.made) < completeWithin:
+		r.refuse(ctx, overloaded(fmt.Sprintf("%d of %d cells have an owner so far", owned, r.o.Cells)))
 	case ctx.QueryArgs().Has("verbose"):
 		plain(ctx, "ok\n"+text.String())
 	default:

@@ -27,9 +27,13 @@ func TestHere(t *testing.T) {
 	resp, text := r.do("GET", "/readyz", nil)
 	r.wantProblem(resp, text, http.StatusServiceUnavailable, "no cell has an owner")
 	r.board.set(1, "n2", "127.0.0.1:1")
+	resp, text = r.do("GET", "/readyz", nil)
+	r.wantProblem(resp, text, http.StatusServiceUnavailable, "1 of 2 cells have an owner so far")
+	r.board.set(0, "n2", "127.0.0.1:2")
 	if _, text = r.do("GET", "/readyz", nil); text != "ok\n" {
 		t.Errorf("ready: %q", text)
 	}
+	r.board.unset(0)
 	_, text = r.do("GET", "/readyz?verbose", nil)
 	if text != "ok\ncell 0: has no owner\ncell 1: owned by n2 at 127.0.0.1:1, epoch 7\n" {
 		t.Errorf("verbose: %q", text)

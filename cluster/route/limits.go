@@ -22,6 +22,10 @@ const (
 	// short question still gets its answer.
 	goneAfter = 5 * time.Second
 
+	// completeWithin is how long a node that has started waits for an owner of each cell before it counts as ready with
+	// those that there are: some elections of NATS. A damaged cell must not keep the others out for longer.
+	completeWithin = time.Minute
+
 	// headerBytesMax bounds the header of an answer; a cell's server takes requests of as much.
 	headerBytesMax = 16 << 10
 	// sendBufferBytes is what is gathered before it is sent: a plain request of a gateway, whole.

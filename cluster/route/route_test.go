@@ -49,6 +49,12 @@ func (o *owners) set(cell int, node, address string) {
 	o.of[cell] = owner{cell: cell, node: node, address: address}
 }
 
+func (o *owners) unset(cell int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.of, cell)
+}
+
 // rig is a router behind a real server, and cells that the test makes.
 type rig struct {
 	*Router

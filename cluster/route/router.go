@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -89,6 +90,8 @@ type Router struct {
 	inner     access.Hop
 	table     fasthttp.RequestHandler // of calls that concern several cells, or one of several
 	merges    chan struct{}
+	made      time.Time
+	complete  atomic.Bool // each cell had an owner at one time
 }
 
 // New returns a Router. Run must run as long as it is used.
@@ -101,7 +104,7 @@ func New(o Options) (*Router, error) {
 	}
 	r := &Router{
 		o: o, logger: o.Logger, penalties: access.NewPenalties(nil), inner: o.Hop.Inner(),
-		merges: make(chan struct{}, mergesMax),
+		merges: make(chan struct{}, mergesMax), made: time.Now(),
 	}
 	r.table = r.calls().Handler
 	r.links.peer, r.links.owners = o.Peer, map[owner]*linksOf{}

@@ -28,6 +28,7 @@ type Options struct {
 	// be replaced.
 	Look    func(context.Context) (Followed, error)
 	Copy    string // of the directory: board.CopyName
+	Owned   string // file that remembers the last epoch that this node owned; empty: none does
 	Records uint32 // version of the records that this node writes, and the newest one that it reads
 	// Able says why this node must not own the cell although its copy is in order; nil: it may.
 	Able func() error
@@ -73,7 +74,8 @@ type Host struct {
 	asked    chan request   // of the owner, by Yield
 	renewed  chan struct{}  // the stream was replaced by this node
 
-	returns bool // it asks for the cell when it is first in line; Run's
+	returns bool  // it asks for the cell when it is first in line; Run's
+	last    owned // Run's
 }
 
 // request asks the owner to let go.
@@ -99,6 +101,7 @@ func New(o Options, cell Cell) (*Host, error) {
 	}
 	return &Host{
 		o: o, cell: cell, asked: make(chan request), renewed: make(chan struct{}, 1), returns: true,
+		last: readOwned(o.Owned, o.Node),
 		now: board.CellStatus{
 			Cell: o.Cell, Role: board.Following, Why: starting, Copy: o.Copy, Records: o.Records,
 		},
@@ -141,6 +144,13 @@ func (h *Host) Owner() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.owned != nil
+}
+
+// stream returns the identity of the stream that is followed.
+func (h *Host) stream() board.Bytes16 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now.Stream
 }
 
 // Epoch returns the epoch of the last message that was read, or the owner's own.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,6 +84,13 @@ func (k *keeper) append() error {
 	return err
 }
 
+// did returns how often the cell followed, was dropped and was closed.
+func (k *keeper) did() (follows, dropped, closed int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.follows, k.dropped, k.closed
+}
+
 func (k *keeper) Failed() <-chan struct{} { return k.end }
 func (k *keeper) Err() error              { return k.err }
 func (k *keeper) Address() string         { return "127.0.0.1:1" }
@@ -117,6 +125,25 @@ type member1 struct {
 	board *board.Board
 	leave context.CancelFunc
 	ended chan error
+	said  *said
+}
+
+// said is what a host logs.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
 
 // newServer starts a server and makes the stream of a cell.
@@ -145,7 +172,12 @@ func joinWith(
 	t *testing.T, s *embedded.Server, made jetlog.Made, name string, with func(*member1, *Options),
 ) *member1 {
 	t.Helper()
-	m := &member1{name: name, cell: &keeper{dir: filepath.Join(t.TempDir(), "log")}, ended: make(chan error, 1)}
+	m := &member1{
+		name:  name,
+		cell:  &keeper{dir: filepath.Join(t.TempDir(), "log")},
+		ended: make(chan error, 1),
+		said:  &said{},
+	}
 	var err error
 	if m.board, err = board.Open(board.Options{Conn: s.Conn(), Cluster: "test", Node: name}); err != nil {
 		t.Fatal(err)
@@ -157,6 +189,7 @@ func joinWith(
 	changed := make(chan struct{}, 1)
 	o := Options{
 		Cluster: "test", Node: name, Conn: s.Conn(), Board: m.board, Stream: stream, Copy: name, Records: 1,
+		Logger: slog.New(slog.NewTextHandler(m.said, nil)),
 		Look: func(ctx context.Context) (Followed, error) {
 			now, _, err := jetlog.Look(ctx, s.Conn(), jetlog.Settings{Cluster: "test", Origin: made.Origin})
 			return Followed{Identity: now.Identity, Begins: now.Begins == name}, err
@@ -263,8 +296,9 @@ func TestHandedOver(t *testing.T) {
 		t.Fatalf("epoch %d", epoch)
 	}
 	first.leave() // There is nobody else.
-	if err := <-first.ended; err != nil || first.cell.closed != 1 {
-		t.Fatal(err, first.cell.closed)
+	err := <-first.ended
+	if _, _, closed := first.cell.did(); err != nil || closed != 1 {
+		t.Fatal(err, closed)
 	}
 	if last, _, _ := first.cell.segments.Last(); last != 5 {
 		t.Fatalf("group %d", last)
@@ -308,10 +342,14 @@ func TestDeposed(t *testing.T) {
 	if err := l.Append(&commitlog.Group{Seq: 2, FirstMs: 1, LastMs: 1, Head: []byte{2}}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "it follows", func() bool { return m.host.Status().Group == 2 && m.cell.follows > 0 })
+	await(t, "it follows", func() bool {
+		follows, _, _ := m.cell.did()
+		return m.host.Status().Group == 2 && follows > 0
+	})
 	await(t, "silence", m.host.Owner)
-	if err := m.cell.append(); err != nil || m.host.Epoch() != 3 || m.cell.dropped != 1 {
-		t.Fatal(err, m.host.Epoch(), m.cell.dropped)
+	err = m.cell.append()
+	if _, dropped, _ := m.cell.did(); err != nil || m.host.Epoch() != 3 || dropped != 1 {
+		t.Fatal(err, m.host.Epoch(), dropped)
 	}
 	if err := errors.Join(stream.Close(), l.Close()); err != nil {
 		t.Fatal(err)
@@ -417,5 +455,33 @@ func TestReseeded(t *testing.T) {
 	}
 	if len(causes) != 2 || !errors.Is(causes[0], jetlog.ErrLeftBehind) || !errors.Is(causes[1], disk.ErrDamaged) {
 		t.Errorf("it was replaced for %v", causes)
+	}
+}
+
+// A node that finds the stream in its own last epoch waits for no silence, unless it has yielded.
+func TestOwnsAgainAtOnce(t *testing.T) {
+	s, made := newServer(t)
+	path := filepath.Join(t.TempDir(), "owned")
+	remembers := func(_ *member1, o *Options) { o.Owned = path }
+	m := joinWith(t, s, made, "n1", remembers)
+	await(t, "the owner", m.host.Owner)
+	m.leave()
+	if err := <-m.ended; err != nil {
+		t.Fatal(err)
+	}
+	if o := readOwned(path, "n2"); o.epoch != 0 {
+		t.Fatalf("another node's epoch %d", o.epoch)
+	}
+	again := joinWith(t, s, made, "n1", remembers)
+	await(t, "the owner again", again.host.Owner)
+	if epoch, log := again.host.Epoch(), again.said.String(); epoch != 2 ||
+		!strings.Contains(log, "this node was the last to own it") {
+		t.Fatalf("epoch %d:\n%s", epoch, log)
+	}
+	if err := os.WriteFile(path, []byte("x n1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := readOwned(path, "n1"); o.epoch != 0 {
+		t.Fatalf("epoch %d of what is none", o.epoch)
 	}
 }

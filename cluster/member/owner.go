@@ -29,6 +29,9 @@ func (h *Host) own(ctx context.Context, log *jetlog.Log) error {
 	group, _, _ := log.Last()
 	h.o.Logger.Info("this node owns the cell", "epoch", log.Epoch(), "group", group, "address", h.cell.Address(),
 		"opened_in_seconds", time.Since(began).Seconds())
+	if err := h.last.note(h.stream(), log.Epoch()); err != nil {
+		h.o.Logger.Warn("a restart will not know that this node owned the cell", "error", err)
+	}
 	for {
 		select {
 		case <-h.cell.Failed():

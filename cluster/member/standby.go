@@ -144,19 +144,25 @@ func (h *Host) note(f *jetlog.Follower) {
 	})
 }
 
-// mayClaim reports whether this node may try to own the cell after a silence.
-func (h *Host) mayClaim(f *jetlog.Follower, silence time.Duration) bool {
-	need := silenceMax
+// patience returns how long nothing new must come before this node tries to own the cell, and why.
+func (h *Host) patience(f *jetlog.Follower) (wait time.Duration, why string) {
+	line := time.Duration(h.line()) * lineWait
 	switch _, epoch := f.At(); {
 	case f.Yielded() == h.o.Node:
-		need = 0
-	case epoch == 0: // Nobody ever owned it.
-		need = newWait
-		fallthrough
+		return 0, "it was yielded to this node"
+	case epoch == 0:
+		return newWait + line, "nobody ever owned it"
+	case f.Yielded() == "" && epoch == h.last.epoch && h.stream() == h.last.stream:
+		return 0, "this node was the last to own it"
 	default:
-		need += time.Duration(h.line()) * lineWait
+		return silenceMax + line, "its owner is silent"
 	}
-	if silence < need {
+}
+
+// mayClaim reports whether this node may try to own the cell after a silence.
+func (h *Host) mayClaim(f *jetlog.Follower, silence time.Duration) bool {
+	wait, why := h.patience(f)
+	if silence < wait {
 		return false
 	}
 	h.mu.Lock()
@@ -169,6 +175,7 @@ func (h *Host) mayClaim(f *jetlog.Follower, silence time.Duration) bool {
 		err = h.o.Able()
 	}
 	if err == nil {
+		h.o.Logger.Info("this node tries to own the cell", "why", why)
 		return true
 	}
 	role := board.Standby

@@ -202,5 +202,11 @@ func spread(gaps []time.Duration) string {
 	at := func(part float64) time.Duration {
 		return gaps[min(len(gaps)-1, int(part*float64(len(gaps))))].Round(10 * time.Millisecond)
 	}
-	return fmt.Sprintf("%d gaps: p50 %v, p99 %v, longest %v", len(gaps), at(0.5), at(0.99), gaps[len(gaps)-1].Round(10*time.Millisecond))
+	return fmt.Sprintf(
+		"%d gaps: p50 %v, p99 %v, longest %v",
+		len(gaps),
+		at(0.5),
+		at(0.99),
+		gaps[len(gaps)-1].Round(10*time.Millisecond),
+	)
 }

@@ -157,6 +157,20 @@ func readMade(c jetstream.StreamConfig) (m Made, err error) {
 // errNotOurs says that a stream has not the metadata of one of ours.
 var errNotOurs = errors.New("it was not made by this meterd: choose another --cluster name, or remove it")
 
+// Agrees refuses numbers that are not those that a cluster was made with.
+func (s Settings) Agrees(m Made) error {
+	for _, n := range []struct {
+		flag        string
+		given, made int
+	}{{"cells", s.Cells, m.Cells}, {"replicas", s.Replicas, m.Replicas}} {
+		if n.given != 0 && n.given != n.made {
+			return fmt.Errorf("%w: cluster %q was made with --%s %d, which is for ever: --%[3]s %[5]d is refused, leave it out",
+				ErrRefused, s.Cluster, n.flag, n.made, n.given)
+		}
+	}
+	return nil
+}
+
 // Examine refuses the configuration of a stream that could lose groups, or is of another cluster, with a sentence for
 // each fault, and returns what the stream was made with.
 func (s Settings) Examine(c jetstream.StreamConfig) (m Made, err error) {
@@ -167,14 +181,8 @@ func (s Settings) Examine(c jetstream.StreamConfig) (m Made, err error) {
 		return m, fmt.Errorf("stream %q belongs to cluster %q with identity %x, this node to %q with %x: choose another "+
 			"--cluster name", c.Name, of, m.Origin, s.Cluster, s.Origin)
 	}
-	for _, n := range []struct {
-		flag        string
-		given, made int
-	}{{"cells", s.Cells, m.Cells}, {"replicas", s.Replicas, m.Replicas}} {
-		if n.given != 0 && n.given != n.made {
-			return m, fmt.Errorf("cluster %q was made with --%s %d, which is for ever: --%[2]s %[4]d is refused, leave it out",
-				s.Cluster, n.flag, n.made, n.given)
-		}
+	if err := s.Agrees(m); err != nil {
+		return m, err
 	}
 	want := s.config(m)
 	var errs []error

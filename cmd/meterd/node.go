@@ -149,13 +149,6 @@ func (n *node) openCell(i int) error {
 	}
 	from := &donor{cell: i, board: n.board, hop: n.hop, peer: n.peer}
 	h, err := member.New(member.Options{
-<<<<<<< HEAD
-		Cluster: n.o.cluster.name, Cell: i, Node: n.o.cluster.node, Conn: n.nats.Conn(), Board: n.board, Stream: stream,
-		Look: func(ctx context.Context) (member.Followed, error) { return n.look(ctx, i) },
-		Copy: c.copyName, Records: record.Version, Changed: n.tellSoon, Able: n.watch.Fault,
-		Renew: func(ctx context.Context) error { return n.renew(ctx, i) }, Logger: n.logger,
-		Reseed: func(ctx context.Context, cause error) (string, error) { return c.reseed(ctx, from, cause) },
-=======
 		Cluster: n.o.cluster.name,
 		Cell:    i,
 		Node:    n.o.cluster.node,
@@ -170,7 +163,7 @@ func (n *node) openCell(i int) error {
 		Able:    n.watch.Fault,
 		Renew:   func(ctx context.Context) error { return n.renew(ctx, i) },
 		Logger:  n.logger,
->>>>>>> 727fb91 (cluster/member: own a cell again at once that this node was the last to own)
+		Reseed:  func(ctx context.Context, cause error) (string, error) { return c.reseed(ctx, from, cause) },
 	}, c)
 	n.hosts = append(n.hosts, h)
 	return err

@@ -101,6 +101,9 @@ func (n *node) settings(cell int) jetlog.Settings {
 func (n *node) stand(ctx context.Context) error {
 	for cell, cells := 0, 1; cell < cells; cell++ {
 		made, known, err := readStream(n.dir.CellPath(cell))
+		if known {
+			err = errors.Join(err, n.settings(cell).Agrees(made))
+		}
 		if err != nil {
 			return err
 		}

@@ -57,6 +57,11 @@ func nothingDone(err error) error {
 // changed although there is no answer, and nothing will be.
 func (d *Directory) under(ctx context.Context, c *fasthttp.RequestCtx, cell int, s settlement, deletes bool) error {
 	sent := d.o.Forward(c, cell, s.Number)
+	if sent == nil && c.Response.StatusCode()/100 == 2 {
+		s.IsThere = !deletes
+		d.settle(ctx, s)
+		return nil
+	}
 	q := refusal{nameMessage: s.nameMessage}
 	if sent != nil {
 		q.UpTo = s.Number // It may still be on its way.

@@ -40,8 +40,8 @@
 //
 // Invariants:
 //
-//   - A reservation is ended by what its cell says about the object, never by what somebody believes: that an error was
-//     answered does not say that nothing is there.
+//   - A reservation is ended by what its cell says about the object: that it did what was asked for, or, asked again,
+//     whether the object is there. That a request was refused does not say that nothing is there.
 //   - A request is sent under a reservation once. If the outcome is unknown the cell refuses the reservation before it is
 //     asked whether the object is there.
 //   - Only what is durable in cell 0 is taken over by others: an owner's own catalogue may be ahead of its log.

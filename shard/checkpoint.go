@@ -146,9 +146,6 @@ func (noLock) Unlock() {}
 // copyState writes the copy and returns when the newest group that it may reflect is durable.
 func (e *Engine) copyState(w *disk.CheckpointWriter, cat *license.Catalogue) (int64, error) {
 	nowMs := e.clock.view()
-	if e.follows.Load() { // Its own clock may be ahead of the owner's, and what it forgets too early it lacks for good.
-		nowMs = e.clock.last.Load()
-	}
 	e.producers.Tidy(nowMs)
 	e.repeats.Tidy(nowMs)
 	var newest *group
@@ -195,7 +192,7 @@ func (e *Engine) recover() (*recovery.Joiner, error) {
 // begin makes the state that was joined ready for decisions. Nobody is inside the gate.
 func (e *Engine) begin() error {
 	e.commands.Start(e.catalogue.Load().Seq)
-	e.clock.confirm()
+	e.clock.decides()
 	e.producers.Restored(e.clock.last.Load())
 	e.count()
 	return e.grow(0) // Room for the first batch.

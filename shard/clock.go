@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -40,6 +41,9 @@ type decidedClock struct {
 	clock  Clock
 	offset atomic.Int64 // wall − monotonic as it was confirmed, nanoseconds
 	last   atomic.Int64 // the latest decided time, Unix milliseconds
+	// follows says that another node decides. Its times count then, and how long ago they were by the monotonic clock: a
+	// wall clock that is ahead of the owner's would have a standby delete what is not old.
+	follows atomic.Bool
 }
 
 func newDecidedClock(c Clock, lastMs int64) *decidedClock {
@@ -94,13 +98,36 @@ func (d *decidedClock) seal() int64 {
 	}
 }
 
-// reach notes a decided time of another engine.
-func (d *decidedClock) reach(ms int64) { d.last.Store(max(d.last.Load(), ms)) }
+// follow has the clock go by the times of another node, from the latest decided one on.
+func (d *decidedClock) follow() {
+	d.offset.Store(math.MinInt64)
+	d.follows.Store(true)
+	d.hear(d.last.Load())
+}
 
-// view returns the time for looking: never before the last decision; during a leap what the monotonic clock says.
+// hear notes what the clock of the node shows that decides, Unix milliseconds. One goroutine at a time calls it.
+func (d *decidedClock) hear(ms int64) {
+	_, running := d.clock.Now()
+	d.offset.Store(max(d.offset.Load(), ms*int64(time.Millisecond)-int64(running)))
+}
+
+// reach notes a decided time of another node.
+func (d *decidedClock) reach(ms int64) {
+	d.last.Store(max(d.last.Load(), ms))
+	d.hear(ms)
+}
+
+// decides has the clock go by the wall clock, which is taken for right.
+func (d *decidedClock) decides() {
+	d.follows.Store(false)
+	d.confirm()
+}
+
+// view returns the time for looking: never before the last decision; during a leap, and of a standby, what the monotonic
+// clock says.
 func (d *decidedClock) view() int64 {
 	wall, running := d.clock.Now()
-	if d.leapt() {
+	if d.follows.Load() || d.leapt() {
 		wall = time.Unix(0, d.offset.Load()+int64(running))
 	}
 	return max(wall.UnixMilli(), d.last.Load())

@@ -25,7 +25,7 @@ import (
 //
 // Between two groups the state is that of the group before. So everything that looks at an engine's state inside the
 // gate looks at a standby's in the same way, a checkpoint too. What is decided by time alone (ends, days, sweeps,
-// erasures that are over) comes from the owner, in groups.
+// erasures that are over) comes from the owner, in groups; and the disk is kept by the owner's clock.
 //
 // All methods are safe for concurrent use, but one Follow, Promote or Close runs at a time.
 type Standby struct {
@@ -45,6 +45,7 @@ func OpenStandby(o Options) (*Standby, error) {
 		return nil, err
 	}
 	e.follows.Store(true)
+	e.clock.follow()
 	if err := e.openViews(); err != nil {
 		return nil, errors.Join(err, j.Close(), e.table.Close())
 	}
@@ -220,8 +221,18 @@ func (s *Standby) Devices() uint64 { return uint64(s.e.table.Len()) }
 // Durable implements rawlog.Administration: a standby knows nothing that is not durable.
 func (s *Standby) Durable() error { return nil }
 
-// NowMs returns the time by which the disk is kept, Unix milliseconds, as Engine.NowMs does, also when the standby was
-// promoted.
+// OwnerIsAt tells the standby what its owner's clock shows, Unix milliseconds, so that its disk is kept by the owner's
+// time while nothing is decided. Of a promoted standby it means nothing.
+func (s *Standby) OwnerIsAt(ms int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.joiner != nil {
+		s.e.clock.hear(ms)
+	}
+}
+
+// NowMs returns the time by which the disk is kept, Unix milliseconds: the owner's as it is known here, and Engine.NowMs
+// when the standby was promoted.
 func (s *Standby) NowMs() int64 { return s.e.NowMs() }
 
 // CountedMs is Engine.CountedMs, also when the standby was promoted.

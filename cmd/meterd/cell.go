@@ -98,12 +98,12 @@ func (c *cellCopy) Open(context.Context) (*commitlog.Log, error) {
 	ctx, end := context.WithCancel(context.Background())
 	c.upkeep = end
 	s.keep(ctx, s.standby, c.dir.Guard(), c.logger)
-	s.kept.Go(func() { c.prune(ctx, s.webhooks) })
+	s.kept.Go(func() { c.hear(ctx, s) })
 	return s.log, nil
 }
 
-// prune takes from the queues of the webhooks what the owner has delivered.
-func (c *cellCopy) prune(ctx context.Context, hooks *webhook.Service) {
+// hear has a standby go by its owner's clock, and takes from the queues of the webhooks what the owner has delivered.
+func (c *cellCopy) hear(ctx context.Context, own *state) {
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
 	for {
@@ -117,7 +117,10 @@ func (c *cellCopy) prune(ctx context.Context, hooks *webhook.Service) {
 			if !has || s.Role != board.Owner {
 				continue
 			}
-			if err := hooks.Prune(webhook.Delivered{Through: s.Delivered, Behind: s.Owed}); err != nil {
+			if n.State != board.Silent {
+				own.standby.OwnerIsAt(n.WallMs)
+			}
+			if err := own.webhooks.Prune(webhook.Delivered{Through: s.Delivered, Behind: s.Owed}); err != nil {
 				c.logger.Error("what another node has delivered stays in the queues of the webhooks", "error", err)
 			}
 		}

@@ -13,6 +13,9 @@ import (
 func (l *link) tunnel(ctx *fasthttp.RequestCtx) {
 	ctx.Hijack(func(client net.Conn) {
 		_ = l.Conn.SetDeadline(time.Time{}) // It fails on a closed connection, as reading will.
+		// What came behind the header is in a buffer, which is let go when it is empty, for a stream may be idle for days.
+		down := io.MultiReader(io.LimitReader(l.in, int64(l.in.Buffered())), l.Conn)
+		l.in, l.out = nil, nil
 		up := make(chan struct{})
 		go func() {
 			defer close(up)
@@ -22,7 +25,7 @@ func (l *link) tunnel(ctx *fasthttp.RequestCtx) {
 				l.end()
 			}
 		}()
-		carry(client, l.in)
+		carry(client, down)
 		l.end()
 		_ = client.Close() // It fails on a closed connection.
 		<-up

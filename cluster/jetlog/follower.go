@@ -22,8 +22,10 @@ type Options struct {
 	// Begins says that the stream is new and goes on where the segments end: those of a node that was alone, or the
 	// longest copy of a stream that is gone.
 	Begins bool
-	Now    func() time.Time // nil: time.Now
-	Logger *slog.Logger     // nil: nobody is told
+	// Foreign says that the stream goes on where another node's copy ends.
+	Foreign bool
+	Now     func() time.Time // nil: time.Now
+	Logger  *slog.Logger     // nil: nobody is told
 }
 
 // Validate reports every fault of the options at once.

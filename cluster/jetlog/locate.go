@@ -42,6 +42,8 @@ func (f *Follower) find(ctx context.Context) error {
 		return err
 	case last < first && first > 1:
 		return fmt.Errorf("%w: it is empty although it had %d messages: somebody purged it", ErrDamaged, last)
+	case last < first && f.r.last == 0 && f.o.Foreign:
+		return fmt.Errorf("%w: it begins behind another node's copy, and has no message yet", ErrLeftBehind)
 	case last < first && (f.r.last == 0 || f.o.Begins):
 		return nil
 	case last < first:

@@ -25,6 +25,8 @@ type Settings struct {
 	Origin Identity
 	// Seed keys the device table's hash of a new stream; zeroes: a random one.
 	Seed [16]byte
+	// Begins is the node behind whose copy a new stream begins; empty: it has no copy.
+	Begins string
 }
 
 // Made is what was fixed when a stream was made.
@@ -33,7 +35,8 @@ type Made struct {
 	Origin          Identity // of the cell's first stream; that of cell 0 is the cluster's
 	Seed            [16]byte
 	Cells, Replicas int
-	// Begins is the node behind whose copy a stream begins that took the place of another one; empty: it was the first.
+	// Begins is the node behind whose copy a stream begins: it took the place of another one, or the node was alone
+	// before; empty: it began with nothing.
 	Begins string
 }
 
@@ -46,7 +49,7 @@ func (m Made) renewed(node string) Made {
 
 // new returns what a stream that is made now is fixed to.
 func (s Settings) new() Made {
-	m := Made{Seed: s.Seed, Cells: s.Cells, Replicas: s.Replicas}
+	m := Made{Seed: s.Seed, Cells: s.Cells, Replicas: s.Replicas, Begins: s.Begins}
 	rand.Read(m.Identity[:]) // It never fails: crypto/rand ends the process instead.
 	m.Origin = m.Identity
 	if m.Seed == ([16]byte{}) {

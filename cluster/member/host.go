@@ -46,7 +46,8 @@ type Options struct {
 // Followed is the stream that is followed now.
 type Followed struct {
 	Identity jetlog.Identity
-	Begins   bool // it is new, and goes on where this node's segments end
+	Begins   bool // it goes on where this node's segments end
+	Foreign  bool // it goes on where another node's segments end
 }
 
 // Validate reports every fault of the options at once.

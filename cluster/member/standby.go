@@ -21,7 +21,7 @@ func (h *Host) standBy(ctx context.Context, segments *commitlog.Log) (*jetlog.Lo
 	h.change(func(s *board.CellStatus) { s.Stream = board.Bytes16(now.Identity) })
 	f, err := jetlog.Open(ctx, jetlog.Options{
 		Stream: h.o.Stream, Identity: now.Identity, Segments: segments, Node: h.o.Node, Records: h.o.Records,
-		Begins: now.Begins, Logger: h.o.Logger,
+		Begins: now.Begins, Foreign: now.Foreign, Logger: h.o.Logger,
 	})
 	if err != nil {
 		return nil, err

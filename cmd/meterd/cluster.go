@@ -21,6 +21,7 @@ type clusterOptions struct {
 	listen, secretFile     string
 	routes                 []string
 	cells, replicas        int
+	moveIn                 bool // what lies in --data
 	cellsListen, advertise string
 	operated               servers.Options // where the operator's servers are, instead of listen and routes
 }
@@ -48,6 +49,10 @@ func (o *clusterOptions) flags(f *pflag.FlagSet) {
 		"HOST:PORT of the server of cell 0, that of cell 1 has the next port (default: the host of --listen, any free ports)",
 	)
 	operatedFlags(&o.operated, f)
+	f.BoolVar(
+		&o.moveIn, "move-in", false,
+		"make --data, of a daemon that was alone, the first cell of a cluster that is made now; there is no way back",
+	)
 	f.StringVar(&o.advertise, "advertise", "", "HOST:PORT that others reach this node by (default: --listen)")
 }
 
@@ -55,7 +60,7 @@ func (o *clusterOptions) flags(f *pflag.FlagSet) {
 func (o *clusterOptions) validate() (errs []error) {
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	given := o.isOperated() || o.node != "" || o.listen != "" || len(o.routes) > 0 || o.secretFile != "" || o.cells != 0 ||
-		o.replicas != 0 || o.cellsListen != "" || o.advertise != ""
+		o.replicas != 0 || o.cellsListen != "" || o.advertise != "" || o.moveIn
 	switch {
 	case o.name == "" && given:
 		fault("--node, --nats-…, --cells, --cells-listen, --replicas and --advertise belong to --cluster")

@@ -4,6 +4,10 @@ import "time"
 
 // Every bound of the command, each with the reason for its size; those of flags stand beside their flags.
 const (
+	// A node asks so often, and so long apart, whether another one brings data before it makes a cluster of nothing: nodes
+	// that are started at the same time hear each other within a second or two.
+	bringAsks  = 10
+	bringEvery = 300 * time.Millisecond
 	// donorWithin is how long a copy that is lost waits for somebody to own the cell before it tries again later: an owner
 	// that died is followed by another one within 15 s.
 	donorWithin = 30 * time.Second

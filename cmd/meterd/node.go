@@ -75,7 +75,7 @@ func runNode(ctx context.Context, o *serveOptions, logger *slog.Logger) error {
 }
 
 func (n *node) open(ctx context.Context) (err error) {
-	if n.dir, err = disk.OpenNode(n.o.data); err != nil {
+	if n.dir, err = disk.OpenNode(n.o.data, n.o.cluster.moveIn); err != nil {
 		return err
 	}
 	if n.tls, err = tlsConfig(n.o, nil); err != nil {
@@ -87,6 +87,11 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err := n.connect(ctx); err != nil {
 		return err
 	}
+	brought, err := n.bring()
+	if err != nil {
+		return err
+	}
+	defer brought()
 	if err := n.awaitServers(ctx); err != nil {
 		return err
 	}
@@ -146,6 +151,11 @@ func (n *node) openCell(i int) error {
 	n.cells = append(n.cells, c)
 	if err := n.made[i].set(made); err != nil {
 		return err
+	}
+	if i == 0 {
+		if err := n.dir.Settle(); err != nil {
+			return err
+		}
 	}
 	from := &donor{cell: i, board: n.board, hop: n.hop, peer: n.peer}
 	h, err := member.New(member.Options{

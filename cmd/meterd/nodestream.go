@@ -126,6 +126,9 @@ func (n *node) stand(ctx context.Context) error {
 }
 
 func (n *node) makeOrLook(ctx context.Context, cell int) (jetlog.Made, error) {
+	if n.dir.Cluster == ([16]byte{}) && cell == 0 {
+		return n.makeFirst(ctx)
+	}
 	ask, cancel := context.WithTimeout(ctx, makeWithin)
 	defer cancel()
 	if n.dir.Cluster == ([16]byte{}) {
@@ -147,7 +150,10 @@ func (n *node) look(ctx context.Context, cell int) (member.Followed, error) {
 			return member.Followed{}, err
 		}
 	}
-	return member.Followed{Identity: made.Identity, Begins: made.Begins == n.o.cluster.node}, nil
+	return member.Followed{
+		Identity: made.Identity, Begins: made.Begins == n.o.cluster.node,
+		Foreign: made.Begins != "" && made.Begins != n.o.cluster.node,
+	}, nil
 }
 
 // renew proves this node's copy of a cell from its first group on, and begins a new stream behind it.

@@ -23,8 +23,8 @@ const (
 )
 
 // OpenNode takes the directory of a node for this process, and makes it if it is missing. One of a daemon that is alone
-// is refused.
-func OpenNode(path string) (*Node, error) {
+// is refused, or with moveIn becomes its first cell.
+func OpenNode(path string, moveIn bool) (*Node, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory %q: %w; name a place with --data that this user may write to", path, err)
 	}
@@ -36,7 +36,7 @@ func OpenNode(path string) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{path: path, lock: lock}
-	if err := errors.Join(n.read(), MakeDir(filepath.Join(path, "cells"))); err != nil {
+	if err := errors.Join(n.read(), n.moveIn(moveIn), MakeDir(filepath.Join(path, "cells"))); err != nil {
 		_ = lock.Close() // Nothing was written to it.
 		return nil, err
 	}
@@ -44,10 +44,6 @@ func OpenNode(path string) (*Node, error) {
 }
 
 func (n *Node) read() error {
-	if _, err := os.Stat(filepath.Join(n.path, "VERSION")); err == nil {
-		return fmt.Errorf("data directory %q is of a daemon that is alone: start it without --cluster, or name an empty "+
-			"directory with --data", n.path)
-	}
 	fields, err := ReadSealed(n.file(), nodeTitle)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

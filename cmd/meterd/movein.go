@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/meterd/meterd/cluster/jetlog"
+	"github.com/meterd/meterd/retention/disk"
+)
+
+// A node that brings the directory of a daemon that was alone makes the cluster, for the stream of cell 0 begins behind
+// that. Until it has, it answers on a subject, and nobody who is asked to wait makes a cluster of nothing.
+
+func bringsOf(cluster string) string { return "meterd.brings." + cluster }
+
+// bring answers those who would make the cluster, until stop is called.
+func (n *node) bring() (stop func(), err error) {
+	moved, err := n.dir.MovedIn()
+	if !moved || err != nil {
+		return func() {}, err
+	}
+	s, err := n.nats.Conn().Subscribe(bringsOf(n.o.cluster.name), func(m *nats.Msg) {
+		_ = m.Respond([]byte(n.o.cluster.node)) // Who hears nothing asks again.
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tell that this node brings its data: %w", err)
+	}
+	return func() { _ = s.Unsubscribe() }, nil // The connection is closed, then.
+}
+
+// makeFirst makes the stream of cell 0, behind this node's data if it was alone before, or looks at it.
+func (n *node) makeFirst(ctx context.Context) (jetlog.Made, error) {
+	s := n.settings(0)
+	moved, err := n.dir.MovedIn()
+	switch {
+	case err != nil:
+		return jetlog.Made{}, err
+	case !moved:
+		if err := n.awaitBringer(ctx, s); err != nil {
+			return jetlog.Made{}, err
+		}
+	default:
+		if s.Seed, err = disk.SeedOf(n.dir.CellPath(0)); err != nil {
+			return jetlog.Made{}, err
+		}
+		s.Begins = n.o.cluster.node
+	}
+	ctx, cancel := context.WithTimeout(ctx, makeWithin)
+	defer cancel()
+	made, err := jetlog.Make(ctx, n.nats.Conn(), s)
+	if err == nil && moved && (made.Seed != s.Seed || made.Begins != s.Begins) {
+		err = fmt.Errorf("%w: cluster %q was made by another node, without the data that this one brings: stop all nodes, "+
+			"empty the directories of the others, and start this one first", jetlog.ErrRefused, s.Cluster)
+	}
+	return made, err
+}
+
+// awaitBringer returns an error while another node brings its data. If there is no stream yet it asks for a while: the
+// nodes are started at the same time.
+func (n *node) awaitBringer(ctx context.Context, s jetlog.Settings) error {
+	for range bringAsks {
+		look, cancel := context.WithTimeout(ctx, askWithin)
+		_, _, err := jetlog.Look(look, n.nats.Conn(), s)
+		cancel()
+		if !errors.Is(err, jetlog.ErrGone) {
+			return err
+		}
+		ask, cancel := context.WithTimeout(ctx, askWithin)
+		m, err := n.nats.Conn().RequestWithContext(ask, bringsOf(s.Cluster), nil)
+		cancel()
+		switch {
+		case err == nil:
+			return fmt.Errorf("node %q brings the data of a daemon that was alone, and makes the cluster", m.Data)
+		case !errors.Is(err, nats.ErrNoResponders):
+			return fmt.Errorf("ask whether a node brings data: %w", err)
+		}
+		if err := wait(ctx, bringEvery); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -159,6 +159,14 @@ func TestOverHTTP(t *testing.T) {
 			t.Fatalf("%s opens its inner door: %+v", at, a)
 		}
 	}
+	for _, call := range []string{callDecide, callRemember, callNames, callProducer, callCommands, "none"} {
+		junk := &request{method: "POST", path: Path + call, body: "junk", header: map[string]string{
+			access.HeaderHop: string(access.Hop("hop").Inner()),
+		}}
+		if a := o.send("http://"+o.addresses[1], junk); !a.closed {
+			t.Fatalf("junk for %s: %+v", call, a)
+		}
+	}
 	s := o.stream(o.at, "gw", "")
 	s.frame(wire.FrameWelcome)
 	s.send(5, protobuf([]map[string]any{up("p0", "d"), up("p1", "d")}))

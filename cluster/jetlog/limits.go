@@ -37,7 +37,7 @@ const (
 
 	// CellsDefault is how many cells a cluster has unless it is told otherwise. CellsMax bounds them: each has an engine
 	// and five logs of its own.
-	CellsDefault = 1
+	CellsDefault = 12
 	CellsMax     = 64
 	// ReplicasMax bounds the copies that an acknowledgement waits for: with five two may die, and every node keeps a copy
 	// of its own besides.

@@ -123,7 +123,7 @@ func (g *asker) run(ctx context.Context, answers *atomic.Int64) {
 	for seq := 1; ctx.Err() == nil; seq++ {
 		var lines []string
 		for i := range 20 {
-			lines = append(lines, line("up", "p1", fmt.Sprintf("d%d", (seq+i+g.number)%10)))
+			lines = append(lines, line("up", product(i), fmt.Sprintf("d%d", (seq+i+g.number)%10)))
 		}
 		a := g.c.anybody(g.number+seq, "POST", "/v1/events", strings.Join(lines, "\n"), "Content-Type", asNDJSON,
 			"Meterd-Producer", fmt.Sprintf("gw-%d", g.number), "Meterd-Sequence", fmt.Sprint(seq))
@@ -134,7 +134,7 @@ func (g *asker) run(ctx context.Context, answers *atomic.Int64) {
 		}
 		for i, code := range codes {
 			if code == "accepted" {
-				g.sent[fmt.Sprintf("d%d", (seq+i+g.number)%10)]++
+				g.sent[fmt.Sprintf("%s/devices/d%d", product(i), (seq+i+g.number)%10)]++
 			}
 		}
 		answers.Add(1)
@@ -142,6 +142,9 @@ func (g *asker) run(ctx context.Context, answers *atomic.Int64) {
 		g.last = time.Now()
 	}
 }
+
+// product is the one of the i-th event of each batch: of two accounts, which lie in two cells.
+func product(i int) string { return fmt.Sprintf("p%d", i%3/2+1) }
 
 // under runs fn under the traffic of four gateways, and compares what was answered with what is counted and logged.
 func (c *cluster) under(t *testing.T, phase string, counted map[string]int, fn func(answered func(n int64))) {
@@ -175,11 +178,11 @@ func (c *cluster) under(t *testing.T, phase string, counted map[string]int, fn f
 	t.Logf("%s: %d requests, the longest without an answer took %v", phase, answers.Load(), gap)
 	for device, want := range counted {
 		var v deviceView
-		c.anybody(0, "GET", "/v1/products/p1/devices/"+device, "").into(t, &v)
+		c.anybody(0, "GET", "/v1/products/"+device, "").into(t, &v)
 		if got := int(v.Messages.Up); got != want {
 			t.Errorf("%s: %d messages of %s were answered, %d are counted", phase, want, device, got)
 		}
-		a := c.anybody(1, "GET", "/v1/products/p1/devices/"+device+"/logs", "", "Accept", asNDJSON)
+		a := c.anybody(1, "GET", "/v1/products/"+device+"/logs", "", "Accept", asNDJSON)
 		if got := strings.Count(string(a.body), `"type":"up"`); got != want {
 			t.Errorf("%s: %d messages of %s were answered, %d are logged", phase, want, device, got)
 		}
@@ -194,20 +197,22 @@ func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, "--cells", "2")
 	owner, _ := c.owner()
-	for _, call := range [][2]string{
-		{"/v1/accounts", `{"account":"p1","kind":"enterprise"}`},
-		{
-			"/v1/products",
-			fmt.Sprintf(`{"product":"p1","account":"p1","time_zone":%q,"plan":{"messages_per_day":1000000}}`, noon()),
-		},
-		{"/v1/products/p1/lots", `{"order":"PO","quantity":10}`},
-	} {
-		if a := c.anybody(0, "POST", call[0], call[1]); a.status/100 != 2 {
-			t.Fatalf("%s: %d %s", call[0], a.status, a.body)
+	for _, name := range []string{"p1", "p2"} {
+		for _, call := range [][2]string{
+			{"/v1/accounts", fmt.Sprintf(`{"account":%q,"kind":"enterprise"}`, name)},
+			{
+				"/v1/products",
+				fmt.Sprintf(`{"product":%q,"account":%[1]q,"time_zone":%[2]q,"plan":{"messages_per_day":1000000}}`, name, noon()),
+			},
+			{"/v1/products/" + name + "/lots", `{"order":"PO","quantity":10}`},
+		} {
+			if a := c.anybody(0, "POST", call[0], call[1]); a.status/100 != 2 {
+				t.Fatalf("%s: %d %s", call[0], a.status, a.body)
+			}
 		}
-	}
-	for i := range 10 {
-		c.anybody(i, "POST", "/v1/events", line("connect", "p1", fmt.Sprintf("d%d", i)))
+		for i := range 10 {
+			c.anybody(i, "POST", "/v1/events", line("connect", name, fmt.Sprintf("d%d", i)))
+		}
 	}
 	counted := map[string]int{}
 	c.under(t, "told to end", counted, func(answered func(int64)) {

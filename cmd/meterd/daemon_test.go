@@ -273,7 +273,7 @@ func (r *run) refused(t testing.TB) string {
 	if code := r.cmd.ProcessState.ExitCode(); code <= 0 {
 		t.Fatalf("the daemon ended with %s, want a code that is not 0:\n%s", r.cmd.ProcessState, r.said())
 	}
-	if strings.Contains(r.said(), "goroutine ") {
+	if strings.Contains(r.said(), "\ngoroutine ") {
 		t.Fatalf("the daemon panicked:\n%s", r.said())
 	}
 	return r.said()

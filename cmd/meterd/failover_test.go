@@ -105,8 +105,10 @@ func TestFailover(t *testing.T) {
 		cells = n
 	}
 	n := seed(t)
-	f := &failover{trio: newTrio(t, "--cells", strconv.Itoa(cells)), dice: newDice(n, 0), pause: pause,
-		gaps: map[string][]time.Duration{}}
+	f := &failover{
+		trio: newTrio(t, "--cells", strconv.Itoa(cells)), dice: newDice(n, 0), pause: pause,
+		gaps: map[string][]time.Duration{},
+	}
 	const limit = 200
 	var products []string
 	for i := range cells {

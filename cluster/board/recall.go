@@ -13,7 +13,7 @@ import (
 var ErrOlder = errors.New("an older state of this node")
 
 // Recall asks the other nodes how far this node's copies were when they last heard of them, and returns an error with
-// ErrOlder if one of `own` ends before that. It is for a node that has told nothing yet, and takes 2 seconds. Who does
+// ErrOlder if one of `own` ends before that. It is for a node that has told nothing yet, and takes 2 s at most. Who does
 // not answer then is asked when it is heard for the first time, and Options.Older is told.
 func (b *Board) Recall(ctx context.Context, own []CellStatus) error {
 	list, err := b.recall(ctx)
@@ -36,7 +36,7 @@ func (b *Board) recall(ctx context.Context) (all []Position, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask the other nodes what they remember: %w", err)
 	}
-	for range nodesMax {
+	for range b.others() {
 		m, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
 			break
@@ -49,6 +49,21 @@ func (b *Board) recall(ctx context.Context) (all []Position, err error) {
 		all = append(all, list...)
 	}
 	return all, nil
+}
+
+// others returns how many nodes there were when positions were written last, without this one; nodesMax: nobody knows.
+func (b *Board) others() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	names := map[string]bool{}
+	for at := range b.positions.newest {
+		names[at.node] = at.node != b.o.Node
+	}
+	delete(names, b.o.Node)
+	if len(names) == 0 {
+		return nodesMax
+	}
+	return len(names)
 }
 
 // older compares copies with what somebody remembers of them.

@@ -112,6 +112,9 @@ func (n *node) open(ctx context.Context) (err error) {
 			return fmt.Errorf("cell %d: %w", cell, err)
 		}
 	}
+	if err := n.recall(ctx); err != nil {
+		return err
+	}
 	return n.openOverview()
 }
 

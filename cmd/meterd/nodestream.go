@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/cluster/jetlog"
 	"github.com/meterd/meterd/cluster/member"
 	"github.com/meterd/meterd/retention/disk"
@@ -136,6 +137,31 @@ func (n *node) makeOrLook(ctx context.Context, cell int) (jetlog.Made, error) {
 	}
 	made, _, err := jetlog.Look(ask, n.nats.Conn(), n.settings(cell))
 	return made, err
+}
+
+// recall refuses to go on with copies that are older than what this node had once, before anybody relies on them.
+func (n *node) recall(ctx context.Context) error {
+	var own []board.CellStatus
+	for cell, c := range n.cells {
+		log, err := commitlog.OpenReadOnly(c.dir.LogPath())
+		if err != nil {
+			continue // It is opened in order later, and says what is wrong.
+		}
+		group, _, chain := log.Last()
+		if err := log.Close(); err != nil {
+			return err
+		}
+		if group > 0 {
+			own = append(own, board.CellStatus{
+				Cell: cell, Stream: board.Bytes16(n.made[cell].get().Identity), Copy: c.copyName, Group: group,
+				Chain: board.Bytes16(chain),
+			})
+		}
+	}
+	if len(own) == 0 {
+		return nil
+	}
+	return n.board.Recall(ctx, own)
 }
 
 // look says which stream the copy of a cell follows now.

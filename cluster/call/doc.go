@@ -1,5 +1,5 @@
-// Package call lets a node of a cluster ask the owner of a cell something small, and wait for the answer. What is large,
-// and whatever a client has sent, goes over HTTP.
+// Package call lets a node of a cluster ask the owner of a cell something small, and wait for the answer. What is
+// large, and whatever a client has sent, goes over HTTP.
 //
 //	node n1                      NATS                         owner of cell 3
 //	Do(cell 3, method, request) ──► meterd.call.CLUSTER.3 ──► Server: method(request)
@@ -14,7 +14,7 @@
 //     any number of times.
 //   - Problems keep their code, field and detail.
 //
-// A request is a JSON object, {"version":1,"method":"reserve","body":{…}}, and so is an answer, {"version":1,"body":{…}}
-// or {"version":1,"problem":{"code":37,"field":"account","detail":"…"}}. Codes are the numbers of package event. Other
+// A request is a JSON object, {"version":1,"method":"reserve","body":{…}}, and so is an answer, which has a body or
+// {"version":1,"problem":{"code":37,"field":"account","detail":"…"}}. Codes are the numbers of package event. Other
 // versions are not answered, and what an answer of another version says is not believed.
 package call

@@ -53,8 +53,8 @@ func nothingDone(err error) error {
 	return &event.Problem{Code: event.Overloaded, Detail: "the cell that gives names did not answer; send it again"}
 }
 
-// under sends a request under a reservation, and settles it by what the cell says then. If the cell says so, nothing was
-// changed although there is no answer, and nothing will be.
+// under sends a request under a reservation, and settles it by what the cell says then. If the cell says so, nothing
+// was changed although there is no answer, and nothing will be.
 func (d *Directory) under(ctx context.Context, c *fasthttp.RequestCtx, cell int, s settlement, deletes bool) error {
 	sent := d.o.Forward(c, cell, s.Number)
 	if sent == nil && c.Response.StatusCode()/100 == 2 {

@@ -30,7 +30,7 @@ type act struct {
 }
 
 func acts(name string) []act {
-	hook := fmt.Sprintf(`{"url":"https://h","events":["device.quota_80"],"account":"a-1"}`)
+	const hook = `{"url":"https://h","events":["device.quota_80"],"account":"a-1"}`
 	return []act{
 		{license.NameProduct, "POST", "/v1/products", fmt.Sprintf(`{"product":%q,"account":"a-1"}`, name), false},
 		{license.NameToken, "POST", "/v1/tokens", fmt.Sprintf(`{"name":%q,"role":"viewer","account":"a-1"}`, name), false},

@@ -2,8 +2,8 @@
 // what belongs to no account the same in all cells.
 //
 //	client ─► Directory on the node that got the call          cell 0's owner             owner of cell c
-//	            │ 1. the request, with no reservation ────────────────────────────────► rights, body, plan: all is decided
-//	            │    ◄── refused: that is the answer ─────────────────────────────────  as on one node, and nothing done
+//	            │ 1. the request, with no reservation ────────────────────────────────► rights, body, plan: all is as
+//	            │    ◄── refused: that is the answer ─────────────────────────────────  on one node, and nothing is done
 //	            │    ◄── in order, but "product p1" must be reserved ─────────────────
 //	            │ 2. reserve(product, p1, c) ──────────► record: open, number r
 //	            │    ◄── taken: 409 ───────────────────
@@ -22,8 +22,8 @@
 //
 // What is left is a name that is open. Cell 0's owner, whoever it is by then, settles what is open for longer than
 // resumeAfter: it has the cell refuse r for ever and say whether the object is there. So a creation that was on its way
-// for long cannot come after its name was given to somebody else. A cell refuses by a mark: whatever comes under r or an
-// older reservation. Others that are refused with it were told 503 and come again under a newer one.
+// for long cannot come after its name was given to somebody else. A cell refuses by a mark: whatever comes under r or
+// an older reservation. Others that are refused with it are told 503, and come again under a newer one.
 //
 // # Without an account
 //
@@ -42,7 +42,7 @@
 //
 //   - A reservation is ended by what its cell says about the object: that it did what was asked for, or, asked again,
 //     whether the object is there. That a request was refused does not say that nothing is there.
-//   - A request is sent under a reservation once. If the outcome is unknown the cell refuses the reservation before it is
-//     asked whether the object is there.
+//   - A request is sent under a reservation once. If the outcome is unknown the cell refuses the reservation before it
+//     is asked whether the object is there.
 //   - Only what is durable in cell 0 is taken over by others: an owner's own catalogue may be ahead of its log.
 package names

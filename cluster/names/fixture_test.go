@@ -272,7 +272,6 @@ type faults struct {
 	left   int  // steps before it dies; negative: it lives
 	after  bool // it dies behind the step
 	isDead bool
-	steps  int
 	// held is what was sent under a reservation last; lose has it lost on its way, to come later.
 	held func() int
 	lose bool
@@ -284,7 +283,7 @@ var errDead = errors.New("the node is dead")
 func (f *faults) arm(n int, after bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.left, f.after, f.isDead, f.steps = n, after, false, 0
+	f.left, f.after, f.isDead = n, after, false
 }
 
 func (f *faults) heal() { f.arm(-1, false) }
@@ -293,7 +292,6 @@ func (f *faults) heal() { f.arm(-1, false) }
 func (f *faults) step() (does, answers bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.steps++
 	if f.isDead {
 		return false, false
 	}
@@ -303,12 +301,6 @@ func (f *faults) step() (does, answers bool) {
 	}
 	f.left = max(f.left-1, -1)
 	return true, true
-}
-
-func (f *faults) taken() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.steps
 }
 
 // node is the bus of the node that may die; owners use the other one.

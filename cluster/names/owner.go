@@ -27,8 +27,8 @@ type OwnerOptions struct {
 	Cell   int
 	Engine Engine
 	Client *call.Client
-	// Truth returns this node's copy of cell 0's catalogue, of whatever age, nil for none yet; and what returns nil when it
-	// is durable, which is only called for a copy that is new. It is not for cell 0.
+	// Truth returns this node's copy of cell 0's catalogue, of whatever age, nil for none yet; and what returns nil when
+	// it is durable, which is only called for a copy that is new. It is not for cell 0.
 	Truth  func() (copied *license.Catalogue, durable func() error)
 	Logger *slog.Logger
 }

@@ -35,9 +35,9 @@ type Store struct {
 	changed   chan struct{} // closed when there is another snapshot
 }
 
-// OpenStore opens the directory at path, which exists. prefix begins the ids of snapshots, "3-" for those of cell 3 of a
-// cluster, so that they are unique in the cluster; empty for a daemon alone, and for cell 0. A snapshot that was complete but for its name gets it; what else
-// a crash left is removed. A damaged snapshot is left out, and logged.
+// OpenStore opens the directory at path, which exists. prefix begins the ids of snapshots, "3-" for those of cell 3 of
+// a cluster, so that they are unique in the cluster; empty for a daemon alone, and for cell 0. A snapshot that was
+// complete but for its name gets it; what else a crash left is removed. A damaged snapshot is left out, and logged.
 func OpenStore(path, prefix string, logger *slog.Logger) (*Store, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/meterd/meterd/cluster/embedded"
 	"github.com/meterd/meterd/event"
@@ -61,7 +60,7 @@ func TestCall(t *testing.T) {
 	if n, err := Again[int](t.Context(), c, 3, "flaky", sum{A: 7}); n != 7 || err != nil || flaky.Load() != 2 {
 		t.Fatal(n, err, flaky.Load())
 	}
-	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	short, cancel := context.WithTimeout(t.Context(), 2*tryMin)
 	defer cancel()
 	if _, err = Once[int](short, c, 4, "add", sum{}); !errors.As(err, &p) || p.Code != event.Overloaded {
 		t.Fatalf("a cell without an owner: %v", err)

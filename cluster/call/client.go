@@ -47,14 +47,14 @@ func ask[Answer any](
 		if !nobody && !again {
 			return a, fmt.Errorf("ask the owner of cell %d to %s: %w", cell, method, err)
 		}
+		if until, limited := ctx.Deadline(); nobody && (ctx.Err() != nil || limited && time.Until(until) < tryMin) {
+			return a, &event.Problem{
+				Code: event.Overloaded, Detail: fmt.Sprintf("cell %d has no owner just now; send it again", cell),
+			}
+		}
 		select {
 		case <-time.After(againEvery):
 		case <-ctx.Done():
-			if nobody {
-				return a, &event.Problem{
-					Code: event.Overloaded, Detail: fmt.Sprintf("cell %d has no owner just now; send it again", cell),
-				}
-			}
 			return a, fmt.Errorf("ask the owner of cell %d to %s: %w", cell, method, err)
 		}
 	}

@@ -6,6 +6,9 @@ import "time"
 const (
 	// silenceMax is how long an owner may append nothing before others try to take over. It appends once a second.
 	silenceMax = 5 * time.Second
+	// againAfter is how long a standby whose claim was refused for a message that it had not read listens for another one:
+	// an owner that lives appends twice in that time.
+	againAfter = 2 * time.Second
 	// newWait is how long a cell that nobody ever owned waits for the other nodes to be heard: they tell once a second.
 	newWait = 2 * time.Second
 	// lineWait is how much longer each node waits than the one before it in line: an epoch takes a few milliseconds.

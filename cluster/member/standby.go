@@ -72,7 +72,7 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 	poll := time.NewTimer(0)
 	defer poll.Stop()
 	pause := pollEvery
-	heard := time.Now()
+	quiet := &silence{since: time.Now()}
 	var since time.Time // when it was a standby first
 	for {
 		n, err := f.Step(ctx)
@@ -82,7 +82,8 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 		case err != nil:
 			return nil, err
 		case n > 0:
-			heard = time.Now()
+			_, epoch := f.At()
+			quiet.hear(epoch, time.Now())
 			h.note(f)
 			w.grown()
 			if f.Yielded() != h.o.Node {
@@ -92,7 +93,7 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 			since = time.Now()
 			h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Standby, "" })
 		}
-		if h.mayClaim(f, time.Since(heard)) {
+		if h.mayClaim(f, quiet.lasts(time.Now())) {
 			if err := h.same(ctx); err != nil {
 				return nil, err
 			}
@@ -104,7 +105,8 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 				return nil, err
 			}
 			h.o.Logger.Info("another node was first", "error", err)
-			heard = time.Now()
+			_, epoch := f.At()
+			quiet.overtaken(epoch, time.Now())
 			continue
 		}
 		h.askBack(ctx, since)

@@ -21,14 +21,15 @@ type mapCell struct {
 	Address string `json:"address"` // HOST:PORT that its owner takes requests at, "" while it has none
 }
 
-// owner returns the address of who decides everything for this client, "" if no one does.
-func (m *clusterMap) owner() string {
+// owner returns the address of who decides everything for this client, "" while no one does; false when that are
+// several, for ever.
+func (m *clusterMap) owner() (address string, isOne bool) {
 	for _, c := range m.Cells {
 		if len(m.Cells) == 1 || m.Cell != nil && *m.Cell == c.Cell {
-			return c.Address
+			return c.Address, true
 		}
 	}
-	return ""
+	return "", false
 }
 
 // followMap is the goroutine that sends everything straight to the owner of this client's cell, if there is such a
@@ -43,11 +44,11 @@ func (c *Client) followMap() {
 	tick := time.NewTicker(mapEvery)
 	defer tick.Stop()
 	for {
-		isCluster := c.readMap()
+		mayHelp := c.readMap()
 		for again := false; !again; {
 			select {
 			case <-tick.C:
-				again = isCluster
+				again = mayHelp
 			case <-c.nodes.left:
 				again = true
 				select {
@@ -62,8 +63,9 @@ func (c *Client) followMap() {
 	}
 }
 
-// readMap reads the map once and goes where it says. False when there is none: meterd is one node alone.
-func (c *Client) readMap() (isCluster bool) {
+// readMap reads the map once and goes where it says. True when another one may say more; false when there is none, when
+// several cells decide for this client, and when the owner is asked now: until it fails.
+func (c *Client) readMap() (mayHelp bool) {
 	ctx, cancel := context.WithTimeout(c.ctx, tryMax)
 	defer cancel()
 	n := c.nodes.configured()
@@ -78,13 +80,14 @@ func (c *Client) readMap() (isCluster bool) {
 	if json.Unmarshal(r.body, &m) != nil {
 		return false
 	}
-	owner, err := url.Parse(c.nodes.scheme + "://" + m.owner())
-	if err != nil || owner.Host == "" || owner.Host != m.owner() {
-		return true
+	address, isOne := m.owner()
+	owner, err := url.Parse(c.nodes.scheme + "://" + address)
+	if !isOne || err != nil || owner.Host == "" || owner.Host != address {
+		return isOne
 	}
 	direct := newNode(owner, c.opts.Producer)
 	if isDirect, mayBe := c.nodes.isDirect(direct.address); isDirect || !mayBe {
-		return true
+		return !isDirect
 	}
 	if err := c.greet(ctx, direct); err != nil {
 		c.nodes.shun(direct)
@@ -92,7 +95,7 @@ func (c *Client) readMap() (isCluster bool) {
 	}
 	c.nodes.toDirect(direct)
 	c.stream.move(ctx)
-	return true
+	return false
 }
 
 // greet asks n a question that changes nothing, to see whether it is what the map says.

@@ -96,11 +96,12 @@ func TestOwner(t *testing.T) {
 		"a:1": {Cells: []mapCell{{0, "a:1"}}},
 		"b:2": {Cell: &five, Cells: []mapCell{{0, "a:1"}, {5, "b:2"}}},
 	} {
-		if got := m.owner(); got != want {
+		if got, isOne := m.owner(); got != want || isOne != (want != "") {
 			t.Errorf("%+v: %q, want %q", m, got, want)
 		}
 	}
-	if m := (clusterMap{Cells: []mapCell{{0, "a:1"}, {5, "b:2"}}}); m.owner() != "" {
-		t.Errorf("two cells, and no word of which: %q", m.owner())
+	m := clusterMap{Cells: []mapCell{{0, "a:1"}, {5, "b:2"}}}
+	if got, isOne := m.owner(); isOne {
+		t.Errorf("two cells, and no word of which: %q", got)
 	}
 }

@@ -31,6 +31,8 @@ type Options struct {
 	Routes  []string // addresses of all servers, its own too
 	Secret  string   // what the servers of the cluster know each other by
 	Logger  *slog.Logger
+
+	lazy bool // for the counter-proof of a test: it syncs as servers do by default, every two minutes
 }
 
 // Validate reports every fault of the options at once.
@@ -113,7 +115,7 @@ func (o Options) settings(password string) (*server.Options, error) {
 	}
 	settings := &server.Options{
 		ServerName: name, DontListen: true, NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: o.Dir, SyncAlways: true, JetStreamMaxMemory: memoryBytesMax, JetStreamMaxStore: -1,
+		JetStream: true, StoreDir: o.Dir, SyncAlways: !o.lazy, JetStreamMaxMemory: memoryBytesMax, JetStreamMaxStore: -1,
 		SystemAccount: server.DEFAULT_SYSTEM_ACCOUNT,
 	}
 	system := server.NewAccount(server.DEFAULT_SYSTEM_ACCOUNT)

@@ -209,20 +209,41 @@ func TestInnerPaths(t *testing.T) {
 // A token that was made a moment ago, through another node, is asked for where it is.
 func TestFreshToken(t *testing.T) {
 	s := newSeveral(t)
+	theirs := s.catalogues[1].Load()
+	s.token(1, "fresh", "acme1")
+	s.token(1, "all", "")
+	theirs = s.catalogues[1].Swap(theirs) // The owner has them, this node not yet.
 	s.handler = func(cell int, w http.ResponseWriter, q *http.Request) bool {
-		if q.URL.Path != "/v1/whoami" {
+		if q.URL.Path != WhosePath {
 			return false
 		}
-		if cell != 1 || q.Header.Get("Authorization") != "Bearer fresh" {
-			w.WriteHeader(http.StatusUnauthorized)
+		c := s.catalogues[cell].Load()
+		if cell == 1 {
+			c = theirs
 		}
-		fmt.Fprint(w, `{"token":"fresh","account":"acme1"}`)
+		hashes, _ := io.ReadAll(q.Body)
+		answer, ok := Whose(c, 0, hashes)
+		if !ok || !s.inner.Holds([]byte(q.Header.Get("Meterd-Hop"))) {
+			t.Errorf("%d bytes, %t, %v", len(hashes), ok, q.Header)
+		}
+		_, _ = w.Write(answer) // Who asked sees it.
 		return true
+	}
+	if _, text := s.as("all", "GET", "/v1/products/p2", ""); text != "cell 2: GET /v1/products/p2" {
+		t.Errorf("got %q", text)
 	}
 	if _, text := s.as("fresh", "GET", "/v1/products/p0", ""); text != "cell 1: GET /v1/products/p0" {
 		t.Errorf("got %q", text)
 	}
-	if _, text := s.as("wrong", "GET", "/v1/products/p1", ""); text != "cell 1: GET /v1/products/p1" {
+	resp, text := s.as("wrong", "GET", "/v1/products/p1", "")
+	s.wantProblem(resp, text, http.StatusUnauthorized, "a token that is valid")
+	if resp.Header.Get("WWW-Authenticate") != "Bearer" {
+		t.Errorf("got %v", resp.Header)
+	}
+	s.servers[2].Close() // It may have made the token.
+	resp, text = s.as("wrong", "GET", "/v1/products/p1", "")
+	s.wantProblem(resp, text, http.StatusServiceUnavailable, "a cell that may have the token")
+	if _, text := s.as("fresh", "GET", "/v1/products/p0", ""); text != "cell 1: GET /v1/products/p0" {
 		t.Errorf("got %q", text)
 	}
 }

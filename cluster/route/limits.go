@@ -49,6 +49,9 @@ const (
 	// hundred entries of 600 bytes, unless more are asked for.
 	mergesMax = 8
 
+	// whoseMax bounds the tokens that owners are asked for at once, 32 bytes each: as many as answers to wrong ones are
+	// held back.
+	whoseMax = 1024
 	// findTimeout bounds how long the owner of cell 0 may take to find a name out: a take-over.
 	findTimeout = 10 * time.Second
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"net/url"
 	"strings"
 	"time"
@@ -31,7 +30,7 @@ func (r *Router) atOwn(ctx *fasthttp.RequestCtx) bool {
 }
 
 // boundTo returns the cell of the account that the request's token is bound to; ok is false if it is bound to none, or
-// there is no such token: any cell says so.
+// the request has none, which any cell refuses.
 //
 // A token that no copy here has may have been made a moment ago, through another node. Whoever uses it waits as one
 // with a wrong token would; then the owners are asked.
@@ -48,10 +47,24 @@ func (r *Router) boundTo(ctx *fasthttp.RequestCtx) (cell int, ok bool, problem *
 			return 0, false, overloaded("too many requests have tokens that this node does not know; send it again")
 		}
 		if cell, token = r.tokenOf(hash); token == nil {
-			return r.askWhose(ctx)
+			return r.askWhose(ctx, hash)
 		}
 	}
 	return cell, token.Account != "", nil
+}
+
+// askWhose asks the owners of all cells.
+func (r *Router) askWhose(ctx context.Context, hash [sha256.Size]byte) (int, bool, *event.Problem) {
+	cell, is, err := r.whose.ask(ctx, hash)
+	switch {
+	case err != nil:
+		r.logger.Debug("nobody knows whose a token is", "error", err)
+		return 0, false, overloaded("a cell that may have the token has no owner that answers now; send it again")
+	case cell < 0:
+		_, problem := access.Authorize(license.New("", 0), nil, access.RightSelf, 0)
+		return 0, false, problem
+	}
+	return cell, is.Account != "", nil
 }
 
 // tokenOf looks a token up in this node's copies.
@@ -65,23 +78,6 @@ func (r *Router) tokenOf(hash [sha256.Size]byte) (cell int, token *access.Token)
 		}
 	}
 	return 0, nil
-}
-
-// askWhose asks the owners of all cells whose token the request has.
-func (r *Router) askWhose(ctx *fasthttp.RequestCtx) (cell int, ok bool, problem *event.Problem) {
-	parts, problem := r.askAll(ctx, func(int) string { return "/v1/whoami" })
-	if problem != nil {
-		return 0, false, problem
-	}
-	for cell, p := range parts {
-		var who struct {
-			Account string `json:"account"`
-		}
-		if p.status == fasthttp.StatusOK && json.Unmarshal(p.body, &who) == nil {
-			return cell, who.Account != "", nil
-		}
-	}
-	return 0, false, nil
 }
 
 // cellOf returns the cell that has an account or a product, 0 if none has. What is in a copy here is true for ever;

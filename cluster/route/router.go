@@ -90,6 +90,7 @@ type Router struct {
 	inner     access.Hop
 	table     fasthttp.RequestHandler // of calls that concern several cells, or one of several
 	merges    chan struct{}
+	whose     whose
 	made      time.Time
 	complete  atomic.Bool // each cell had an owner at one time
 }
@@ -107,6 +108,7 @@ func New(o Options) (*Router, error) {
 		merges: make(chan struct{}, mergesMax), made: time.Now(),
 	}
 	r.table = r.calls().Handler
+	r.whose.r = r
 	r.links.peer, r.links.owners = o.Peer, map[owner]*linksOf{}
 	r.links.pieces.New = func() any { b := make([]byte, pieceBytes); return &b }
 	return r, nil

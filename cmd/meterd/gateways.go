@@ -5,6 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/cluster/cells"
 	"github.com/meterd/meterd/cluster/route"
 	"github.com/meterd/meterd/ingest"
@@ -61,8 +62,26 @@ func (d *daemon) forNodes(people fasthttp.RequestHandler) (fasthttp.RequestHandl
 	}
 	d.nodes = door
 	return func(ctx *fasthttp.RequestCtx) {
-		if !door.Handle(ctx) {
+		switch {
+		case door.Handle(ctx):
+		case string(ctx.Path()) == route.WhosePath && d.hop.Inner().Holds(ctx.Request.Header.Peek(access.HeaderHop)):
+			d.sayWhose(ctx)
+		default:
 			people(ctx)
 		}
 	}, nil
+}
+
+// sayWhose tells another node whose tokens are.
+func (d *daemon) sayWhose(ctx *fasthttp.RequestCtx) {
+	hashes := ctx.Request.Body() // It is as short as the node lets it be.
+	answer, ok := route.Whose(d.engine.Catalogue(), d.engine.NowMs(), hashes)
+	switch {
+	case !ok:
+		ctx.SetStatusCode(fasthttp.StatusBadRequest)
+	case d.engine.Durable() != nil:
+		_ = ctx.Conn().Close() // No answer may be sent, whether this works or not.
+	default:
+		ctx.SetBody(answer)
+	}
 }

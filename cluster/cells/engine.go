@@ -68,6 +68,8 @@ type Engine struct {
 // stats are counted for metrics.
 type stats struct {
 	whole, split, noted, closed atomic.Uint64
+	// denied are events that no cell was asked for, by type and code
+	denied [event.Types][event.InvalidEvent + 1]atomic.Uint64
 }
 
 // New returns an Engine. Run must run as long as it is used.

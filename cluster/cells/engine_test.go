@@ -4,6 +4,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meterd/meterd/metric"
+	"github.com/meterd/meterd/metric/metrictest"
 )
 
 // What one node answers is what a cluster answers: to batches of one cell, of several, with unknown products and events
@@ -45,6 +48,33 @@ func TestOneNodesAnswers(t *testing.T) {
 	g.same(&request{method: "DELETE", path: "/v1/producers/gw-1"})
 	g.same(batch("gw-1", 1, ndjson, line2("up", "p0", "other")+line2("up", "p1", "other")))
 	g.same(&request{method: "GET", path: "/v1/producers/gw-1"})
+}
+
+// Events that no cell is asked for are counted here, once.
+func TestEventsOfNoCellAreCounted(t *testing.T) {
+	g := newRig(t)
+	g.product("p0", 0, `{}`, 1)
+	r := batch("gw", 1, ndjson, line2("connect", "p0", "d")+line2("up", "nobody", "d")+`{"type":"up"}`+"\n"+"7\n")
+	check := batch("", 0, ndjson, r.body)
+	check.path = "/v1/check"
+	for range 3 {
+		g.same(r)
+		g.same(check)
+	}
+	set := metric.NewSet()
+	g.engine.RegisterMetrics(set)
+	text := string(set.Text())
+	for _, want := range []string{
+		`meterd_events_total{type="up",verdict="unknown_product"} 1`,
+		`meterd_events_total{type="up",verdict="invalid_event"} 1`,
+		`meterd_events_total{type="unknown",verdict="invalid_event"} 1`,
+		`meterd_cluster_batches_noted_total 3`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("%s is not there", want)
+		}
+	}
+	metrictest.Lint(t, set.Text())
 }
 
 // A batch whose product was unknown when it was sent first is answered so again when the product is there, in whatever

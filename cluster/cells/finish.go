@@ -33,7 +33,7 @@ func (e *Engine) finish(t *task) error {
 		r.Result.WouldDeny = s.add(r.Result.WouldDeny, s.outcome.result.WouldDeny)
 	}
 	if t.hasOther {
-		t.deny()
+		e.deny(t)
 	}
 	byIndex := func(a, b event.Denial) int { return cmp.Compare(a.Index, b.Index) }
 	slices.SortFunc(r.Result.Denials, byIndex)
@@ -50,8 +50,8 @@ func (s *share) add(to, denials []event.Denial) []event.Denial {
 	return to
 }
 
-// deny answers the events that go to no cell, as an engine does.
-func (t *task) deny() {
+// deny answers the events that go to no cell, as an engine does, and counts them as one.
+func (e *Engine) deny(t *task) {
 	r := &t.r.Result
 	for i, cell := range t.at {
 		if cell >= 0 {
@@ -62,6 +62,9 @@ func (t *task) deny() {
 			v = event.Verdict{Code: fault.Code(), Fault: fault}
 		}
 		r.Denials = append(r.Denials, event.Denial{Index: i, Verdict: v})
+		if !t.isCheck && !t.r.Replayed {
+			e.stats.denied[t.r.Batch.Events[i].Type][v.Code].Add(1)
+		}
 		if t.r.Single {
 			r.Last = v
 		}

@@ -1,6 +1,9 @@
 package cells
 
-import "github.com/meterd/meterd/metric"
+import (
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/metric"
+)
 
 // RegisterMetrics adds the engine's metrics to set.
 func (e *Engine) RegisterMetrics(set *metric.Set) {
@@ -14,4 +17,14 @@ func (e *Engine) RegisterMetrics(set *metric.Set) {
 	set.Counters("meterd_cluster_hangups_total",
 		"Requests whose connection was closed because an owner did not answer.").
 		Func(func() float64 { return float64(e.stats.closed.Load()) })
+	events := set.Counters("meterd_events_total", "Events that were decided, by their type and the verdict.")
+	for t := range e.stats.denied {
+		name := event.Type(t).String()
+		if t == 0 {
+			name = "unknown"
+		}
+		for _, c := range []event.Code{event.UnknownProduct, event.PayloadTooLarge, event.InvalidEvent} {
+			events.Func(func() float64 { return float64(e.stats.denied[t][c].Load()) }, "type", name, "verdict", c.String())
+		}
+	}
 }

@@ -45,6 +45,9 @@ const (
 	// memoryRowBytes is what one row takes beside its texts until its batch is packed.
 	memoryRowBytes = 40
 
+	// lateExpiry is how long an entry stays that is over when it is written: writing a directory takes minutes at most.
+	lateExpiry = time.Hour
+
 	// spansARetention is how many spans a retention has: disk is free a seventh after it (R18).
 	spansARetention = 7
 	// runsASpan is how many runs by age a span has: an hour each, of a day.

@@ -77,7 +77,7 @@ cat <<END
 
 Three nodes are a cluster: n1 http://$host:$port, n2 …:$((port + 1)), n3 …:$((port + 2)). Any of them takes any request:
 
-  bin/meterd ctl --url $urls --token-file $token accounts
+  bin/meterd ctl --url $urls --token-file $token cluster
   curl -s http://$host:$((port + 1))/v1/cluster -H "Authorization: Bearer \$(cat $token)"
 
 The console is at each address; its administrator's token is in $token.

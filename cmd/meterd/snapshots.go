@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,7 +41,7 @@ func openSnapshots(
 	var err error
 	made := sealed.Options{
 		Cut: s.cutter(o.usageRetention), Catalogue: s.engine.Catalogue, NowMs: s.engine.NowMs, Note: s.note,
-		Unwritten: unwritten, Room: dir.Guard().Room, Keep: o.snapshotKeep, ExportTo: o.exportTo, Logger: logger,
+		Newest: s.newestSealed, Unwritten: unwritten, Room: dir.Guard().Room, Keep: o.snapshotKeep, ExportTo: o.exportTo, Logger: logger,
 	}
 	if n.schedule, err = sealed.ParseSchedule(o.snapshotAt); err != nil {
 		return nil, fmt.Errorf("--snapshot-at %q: %w", o.snapshotAt, err)
@@ -110,6 +111,23 @@ func (s *state) note(action, target string, detail any) error {
 			next, ch := c.Note(by, action, target, detail)
 			return next, ch, nil
 		})
+}
+
+// newestSealed returns the newest snapshot that stands in the audit log, 0 if none does.
+func (s *state) newestSealed() (sequence uint64, sha256 string, err error) {
+	var d struct {
+		Sequence uint64
+		SHA256   string
+	}
+	var bad error
+	err = s.reader.Audit(0, func(e license.AuditEntry) bool {
+		if e.Action != license.ActionSnapshotCreate {
+			return true
+		}
+		bad = json.Unmarshal(e.Detail, &d)
+		return false
+	})
+	return d.Sequence, d.SHA256, errors.Join(err, bad)
 }
 
 // unwritten reports whether an error of a change of administration says for certain that nothing was written. While the

@@ -28,6 +28,9 @@ type Options struct {
 	Products func(account string) []*license.Product
 	// Note writes an entry of the audit log in the daemon's own name.
 	Note NoteFunc
+	// Newest returns what the audit log says was sealed last, 0 for nothing: of a cluster, another node may have sealed
+	// it. nil: this directory knows.
+	Newest func() (sequence uint64, sha256 string, err error)
 	// Unwritten reports whether an error of a NoteFunc says for certain that the entry was not written; nil: none does.
 	Unwritten func(error) bool
 	// Room reports whether the disk has room for so many bytes more; nil: it always has. Snapshots yield to everything
@@ -85,6 +88,7 @@ type Maker struct {
 	stats   stats
 	life    context.Context // of every snapshot: ends with Close
 	end     context.CancelFunc
+	caught  bool   // the store knows what Newest says; who has the place owns it
 	gone    string // the newest month that the schedule can no longer make up for; Run owns it
 
 	mu      sync.Mutex
@@ -215,6 +219,9 @@ func (m *Maker) seal(ctx context.Context, r *Request, s scope) (*Manifest, error
 		return nil, err
 	}
 	defer source.Close()
+	if err := m.catchUp(); err != nil {
+		return nil, err
+	}
 	d, err := m.store.begin()
 	if err != nil {
 		return nil, err
@@ -239,6 +246,23 @@ func (m *Maker) seal(ctx context.Context, r *Request, s scope) (*Manifest, error
 			"error", err)
 	}
 	return made, nil
+}
+
+// catchUp has sequences and the chain go on behind what another node has sealed. The audit log has everything up to the
+// cut. From then on this node alone seals.
+func (m *Maker) catchUp() error {
+	if m.caught || m.o.Newest == nil {
+		return nil
+	}
+	sequence, sha256, err := m.o.Newest()
+	if err == nil {
+		err = m.store.reach(sequence, sha256)
+	}
+	if err != nil {
+		return fmt.Errorf("find the newest snapshot in the audit log: %w", err)
+	}
+	m.caught = true
+	return nil
 }
 
 // fill writes everything of the snapshot.

@@ -112,6 +112,17 @@ func (s *Store) audited(m *Manifest) error {
 	return err
 }
 
+// reach notes that the audit log has snapshots up to a sequence, which lie elsewhere if they are not here.
+func (s *Store) reach(sequence uint64, sha256 string) error {
+	s.mu.Lock()
+	known := sequence <= s.positions.Audited
+	s.mu.Unlock()
+	if known {
+		return nil
+	}
+	return s.move(func(p *positions) { p.Audited, p.SHA256 = sequence, sha256 })
+}
+
 // end returns the newest sequence that was ever given, as far as it is known, and its check sum, nil if that is not:
 // the snapshot may have been moved away. s.mu is held.
 func (s *Store) end() (sequence uint64, sha256 *string) {

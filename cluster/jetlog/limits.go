@@ -21,9 +21,10 @@ const (
 
 	// ackWait is how long one acknowledgement is waited for before the outcome counts as unknown. It is some thousand
 	// times what a synced message takes.
-	ackWait = 2 * time.Second
-	// readWait is how long one read of the stream may take.
-	readWait = 2 * time.Second
+	ackWait = time.Second
+	// readWait is how long one read of the stream may take. Until an election both may be asked of a server that is
+	// paused: two of each fit beside the silence in what an election takes.
+	readWait = time.Second
 	// peerSilentMax is how long a replica that takes part may not be heard by the stream's leader: it answers each second.
 	peerSilentMax = 5 * time.Second
 	// settleMax is how long an unknown outcome is asked about before the epoch is given up. An election of JetStream

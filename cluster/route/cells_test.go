@@ -419,7 +419,7 @@ func TestWalk(t *testing.T) {
 
 func TestOneHook(t *testing.T) {
 	s := newSeveral(t)
-	s.handler = func(cell int, w http.ResponseWriter, q *http.Request) bool {
+	s.handler = func(cell int, w http.ResponseWriter, _ *http.Request) bool {
 		if cell == 1 {
 			w.WriteHeader(http.StatusNotFound)
 			return true

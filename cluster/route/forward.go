@@ -219,7 +219,7 @@ func (l *link) sendPiece(b []byte, length int) error {
 	if len(b) == 0 {
 		return nil // That would be the end.
 	}
-	_, err := l.out.WriteString(strconv.FormatInt(int64(len(b)), 16) + "\r\n") //nolint:mnd // Chunks are in hex.
+	_, err := l.out.WriteString(strconv.FormatInt(int64(len(b)), 16) + "\r\n")
 	if err == nil {
 		_, err = l.out.Write(b)
 	}

@@ -39,7 +39,7 @@ func BenchmarkHop(b *testing.B) {
 	for name, at := range map[string]string{"direct": ln.Addr().String(), "hop": server.Address().String()} {
 		b.Run(name, func(b *testing.B) {
 			client := &fasthttp.HostClient{Addr: at, MaxConns: 64}
-			b.SetParallelism(32) //nolint:mnd // Connections a processor.
+			b.SetParallelism(32)
 			b.RunParallel(func(pb *testing.PB) {
 				req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 				req.SetRequestURI("http://" + at + "/v1/events")

@@ -157,7 +157,7 @@ type endless struct{ net.Conn }
 // Read implements io.Reader.
 func (e endless) Read(p []byte) (int, error) {
 	n, err := e.Conn.Read(p)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err

@@ -130,7 +130,7 @@ func (r *Router) newest(member, at, number string) fasthttp.RequestHandler {
 			case 1:
 				return ""
 			}
-			return uriOf(ctx, strconv.FormatUint(before[cell], 10), 0) //nolint:mnd // Cursors are decimal.
+			return uriOf(ctx, strconv.FormatUint(before[cell], 10), 0)
 		})
 		if !ok {
 			return
@@ -168,7 +168,7 @@ func answerNewest(ctx *fasthttp.RequestCtx, member, at, number string, pages []p
 		case pages[i].next == "":
 			before[i] = 1
 		default:
-			before[i], _ = strconv.ParseUint(pages[i].next, 10, 64) //nolint:mnd // A cell's cursor is a number.
+			before[i], _ = strconv.ParseUint(pages[i].next, 10, 64)
 		}
 		more = more || before[i] > 1
 	}
@@ -199,7 +199,7 @@ func (r *Router) readPlaces(cursor string) (places []uint64, ok bool) {
 	}
 	for i, text := range texts {
 		var err error
-		if places[i], err = strconv.ParseUint(text, 10, 62); err != nil { //nolint:mnd // As the cells read them.
+		if places[i], err = strconv.ParseUint(text, 10, 62); err != nil {
 			return nil, false
 		}
 	}
@@ -209,7 +209,7 @@ func (r *Router) readPlaces(cursor string) (places []uint64, ok bool) {
 func writePlaces(places []uint64) string {
 	texts := make([]string, len(places))
 	for i, n := range places {
-		texts[i] = strconv.FormatUint(n, 10) //nolint:mnd // They are read as decimals.
+		texts[i] = strconv.FormatUint(n, 10)
 	}
 	return strings.Join(texts, ".")
 }

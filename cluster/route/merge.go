@@ -90,7 +90,7 @@ func (i *item) text(name string) (text string) {
 }
 
 func (i *item) number(name string) uint64 {
-	n, _ := strconv.ParseUint(string(i.fields[name]), 10, 64) //nolint:mnd // What is no number is none.
+	n, _ := strconv.ParseUint(string(i.fields[name]), 10, 64)
 	return n
 }
 

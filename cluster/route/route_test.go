@@ -426,7 +426,7 @@ func TestReplacedWhilePaused(t *testing.T) {
 // An owner that closed an idle connection has not had the request.
 func TestIdleLinkClosed(t *testing.T) {
 	r := newRig(t, nil)
-	s := r.cell(func(w http.ResponseWriter, q *http.Request) { fmt.Fprint(w, "ok") })
+	s := r.cell(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	for range 5 {
 		if resp, text := r.do("POST", "/v1/events", strings.NewReader("x")); text != "ok" {
 			t.Fatalf("got %d %s", resp.StatusCode, text)

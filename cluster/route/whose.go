@@ -18,8 +18,8 @@ type owned struct {
 	Account string `json:"account"` // that it is bound to, "" for none
 }
 
-// Whose answers what an owner was asked for at WhosePath, of a catalogue that must be durable before it leaves: for each
-// token what it has, null for none. ok is false if that was no list of hashes.
+// Whose answers what an owner was asked for at WhosePath, of a catalogue that must be durable before it leaves: for
+// each token what it has, null for none. ok is false if that was no list of hashes.
 func Whose(c *license.Catalogue, nowMs int64, hashes []byte) (answer []byte, ok bool) {
 	if len(hashes)%sha256.Size != 0 || len(hashes) > whoseMax*sha256.Size {
 		return nil, false
@@ -36,8 +36,8 @@ func Whose(c *license.Catalogue, nowMs int64, hashes []byte) (answer []byte, ok 
 	return answer, err == nil
 }
 
-// whose asks the owners of all cells about tokens that no copy here has: about all that came meanwhile at once, when the
-// question before is answered. So wrong tokens cost the owners no more, however many there are.
+// whose asks the owners of all cells about tokens that no copy here has: about all that came meanwhile at once, when
+// the question before is answered. So wrong tokens cost the owners no more, however many there are.
 type whose struct {
 	r *Router
 

@@ -36,16 +36,16 @@ func Join(parts []snapshot.Source) (*Whole, error) {
 func (w *Whole) About() snapshot.About {
 	whole := w.parts[0].About()
 	whole.Final, whole.Rows = w.all, 0
-	any := false
+	hasAny := false
 	for i, p := range w.parts {
 		a := p.About()
 		whole.AsOfMs, whole.Rows = max(whole.AsOfMs, a.AsOfMs), whole.Rows+a.Rows
 		if w.has[i] {
-			any, whole.Final = true, whole.Final && a.Final
+			hasAny, whole.Final = true, whole.Final && a.Final
 		}
 	}
 	for _, p := range w.parts {
-		whole.Final = whole.Final && (any || p.About().Final)
+		whole.Final = whole.Final && (hasAny || p.About().Final)
 	}
 	return whole
 }

@@ -67,8 +67,11 @@ func newSource(t testing.TB, cell int, names ...string) *source {
 			})
 		}
 		s.products = append(s.products, snapshot.ProductRow{
-			Product: name, Account: "acme", DevicesActive: n, Licenses: license.Counts{Total: 9, Used: n, Available: 1},
-			Plan:        license.Plan{Validity: validity, MessagesPerDay: 16_000_000, OTAPerMonth: 1, OTAUnitBytes: 5 << 20, LogDays: 7},
+			Product: name, Account: "acme", DevicesActive: n,
+			Licenses: license.Counts{Total: 9, Used: n, Available: 1},
+			Plan: license.Plan{
+				Validity: validity, MessagesPerDay: 16_000_000, OTAPerMonth: 1, OTAUnitBytes: 5 << 20, LogDays: 7,
+			},
 			PlanSinceMs: 123, Usage: u,
 		})
 	}

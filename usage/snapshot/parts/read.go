@@ -72,7 +72,7 @@ func (p *Part) next() error {
 		return errDamaged
 	}
 	if uint64(cap(p.b)) < n {
-		p.b = make([]byte, n, max(2*n, 256)) //nolint:mnd // The next one is as large, or a little larger.
+		p.b = make([]byte, n, max(2*n, 256))
 	}
 	p.b = p.b[:n]
 	if _, err := io.ReadFull(p.in, p.b); err != nil {

@@ -402,10 +402,20 @@ func (m *machine) options() Options {
 		barrier = func() error { return m.log.cell.Barrier() }
 	}
 	return Options{
-		Barrier: barrier,
-		Log:     m.log, Ledger: usage.New(usage.Options{Store: m.store}), Checkpoints: checkpoints, Guard: m.disk, Clock: m.clock,
-		HashSeed: 42, Region: "default", Retention: 168 * time.Hour, Lanes: m.lanes, claims: m.claims, cuts: m.cuts,
-		LogPayloadBytes: m.logPayload, Eraser: m.eraser,
+		Barrier:         barrier,
+		Log:             m.log,
+		Ledger:          usage.New(usage.Options{Store: m.store}),
+		Checkpoints:     checkpoints,
+		Guard:           m.disk,
+		Clock:           m.clock,
+		HashSeed:        42,
+		Region:          "default",
+		Retention:       168 * time.Hour,
+		Lanes:           m.lanes,
+		claims:          m.claims,
+		cuts:            m.cuts,
+		LogPayloadBytes: m.logPayload,
+		Eraser:          m.eraser,
 	}
 }
 

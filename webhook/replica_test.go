@@ -16,7 +16,13 @@ import (
 // marks applies a group that says that device n of product 1 has used its day.
 func marks(t testing.TB, w *world, seq uint64, n int, to ...*Service) {
 	t.Helper()
-	g := group(t, seq, w.Catalogue(), nil, record.Quota{Ordinal: uint64(10 + n), Day: 2522, Percent: 80, Limit: uint32(seq)})
+	g := group(
+		t,
+		seq,
+		w.Catalogue(),
+		nil,
+		record.Quota{Ordinal: uint64(10 + n), Day: 2522, Percent: 80, Limit: uint32(seq)},
+	)
 	for _, s := range to {
 		if err := s.Apply([]*views.Group{g}, named{}); err != nil {
 			t.Fatal(err)

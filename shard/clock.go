@@ -123,8 +123,8 @@ func (d *decidedClock) decides() {
 	d.confirm()
 }
 
-// view returns the time for looking: never before the last decision; during a leap, and of a standby, what the monotonic
-// clock says.
+// view returns the time for looking: never before the last decision; during a leap, and of a standby, what the
+// monotonic clock says.
 func (d *decidedClock) view() int64 {
 	wall, running := d.clock.Now()
 	if d.follows.Load() || d.leapt() {

@@ -283,7 +283,8 @@ func (e *Engine) openViews() (err error) {
 // newEngine returns an engine that has decided nothing and does not run.
 func newEngine(o Options) (*Engine, error) {
 	e := &Engine{
-		o: o, logger: o.Logger, appends: o.Log, gate: newGate(o.Lanes), producers: claims.New(o.claims), admin: newAdminQueue(),
+		o: o, logger: o.Logger, appends: o.Log, gate: newGate(o.Lanes), producers: claims.New(o.claims),
+		admin: newAdminQueue(),
 		commits: make(chan *group), idle: make(chan struct{}, 1),
 		stop: make(chan struct{}), failed: make(chan struct{}),
 	}

@@ -231,8 +231,8 @@ func (s *Standby) OwnerIsAt(ms int64) {
 	}
 }
 
-// NowMs returns the time by which the disk is kept, Unix milliseconds: the owner's as it is known here, and Engine.NowMs
-// when the standby was promoted.
+// NowMs returns the time by which the disk is kept, Unix milliseconds: the owner's as it is known here, and
+// Engine.NowMs when the standby was promoted.
 func (s *Standby) NowMs() int64 { return s.e.NowMs() }
 
 // CountedMs is Engine.CountedMs, also when the standby was promoted.

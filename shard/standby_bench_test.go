@@ -14,8 +14,8 @@ import (
 )
 
 // BenchmarkFollow is what a standby takes for an event that its owner has decided, uniform over a million devices:
-// reading the segments, joining, handing over to a ledger in memory. groups of so many events are followed one by one, as
-// they come, or all at once, as after a pause. cpu-ns/event is the processor time of all cores, of the ledger too.
+// reading the segments, joining, handing over to a ledger in memory. groups of so many events are followed one by one,
+// as they come, or all at once, as after a pause. cpu-ns/event is the processor time of all cores, of the ledger too.
 // promote-ms is what a promotion takes then.
 func BenchmarkFollow(b *testing.B) {
 	owner, devices := newMachine(b), scaled(1_000_000)

@@ -10,7 +10,8 @@ import (
 
 // In a cluster each node of a cell has a Service, whose queues have what the cell's log says. The owner alone delivers:
 // the others were not started. It tells them how far it is, and they take what was delivered from their queues. So
-// whoever owns the cell next goes on there, and sends again what was delivered last and not told yet, with the same ids.
+// whoever owns the cell next goes on there, and sends again what was delivered last and not told yet, with the same
+// ids.
 //
 //	owner:    Apply ─► queues ─► couriers          Delivered ──┐ once a second
 //	standby:  Apply ─► queues ◄── Prune ◄──────────────────────┘

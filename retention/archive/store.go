@@ -363,8 +363,8 @@ func (s *Store) isOverByRetention(days uint32) bool {
 func (s *Store) IsOver(r *Row, nowMs int64) bool { return nowMs-r.DecidedMs > s.keepMs(r.LogDays) }
 
 // expiresAt returns the expiry of an entry by Badger's clock, which is the wall's: a span later than needed, since that
-// clock is not the one that decides. Of one that is over already, since the daemon was stopped for long or follows late,
-// it comes when its directory was read back. Unix seconds.
+// clock is not the one that decides. Of one that is over already, since the daemon was stopped for long or follows
+// late, it comes when its directory was read back. Unix seconds.
 func (s *Store) expiresAt(lastMs int64, days uint32) uint64 {
 	at := uint64((lastMs+s.keepMs(days)+2*s.spanMs())/1000) + 1
 	return max(at, uint64(time.Now().Add(lateExpiry).Unix()))

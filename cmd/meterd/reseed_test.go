@@ -149,7 +149,7 @@ func TestReseed(t *testing.T) {
 	alone.start()
 	for device, want := range counted {
 		var v deviceView
-		if alone.must("GET", "/v1/products/p1/devices/"+device, "", &v); int(v.Messages.Up) != want {
+		if alone.must("GET", "/v1/products/"+device, "", &v); int(v.Messages.Up) != want {
 			t.Errorf("%d messages of %s were answered, %d are counted alone", want, device, v.Messages.Up)
 		}
 	}

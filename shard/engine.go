@@ -284,7 +284,7 @@ func (e *Engine) openViews() (err error) {
 func newEngine(o Options) (*Engine, error) {
 	e := &Engine{
 		o: o, logger: o.Logger, appends: o.Log, gate: newGate(o.Lanes), producers: claims.New(o.claims),
-		admin: newAdminQueue(),
+		admin:   newAdminQueue(),
 		commits: make(chan *group), idle: make(chan struct{}, 1),
 		stop: make(chan struct{}), failed: make(chan struct{}),
 	}

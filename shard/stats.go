@@ -103,7 +103,9 @@ const (
 )
 
 // StopReasons returns why ingest may be stopped.
-func StopReasons() []string { return []string{StoppedByClock, StoppedByDisk, StoppedByMemory, StoppedByCluster} }
+func StopReasons() []string {
+	return []string{StoppedByClock, StoppedByDisk, StoppedByMemory, StoppedByCluster}
+}
 
 // IngestStopped reports whether events are refused for one of StopReasons.
 func (e *Engine) IngestStopped(reason string) bool {

@@ -34,8 +34,8 @@
 //     day it answers *perhaps*, which costs a note and nothing else. That it was not told is true for ever, for the
 //     product exists; so that answer is kept.
 //
-// docs/cluster.md asked all cells when a product is created. Asking the one that answers *unknown* needs no record and
-// no second list, for nobody notes unknown without it.
+// All cells could be asked when a product is created. Asking the one that answers *unknown* needs no record and no
+// second list, for nobody notes unknown without it.
 //
 // # What is refused, and when a connection is closed
 //

@@ -21,7 +21,7 @@
 //
 // Invariants:
 //
-//   - One goroutine, Run's, calls everything of a Cell but Follow, and nothing else while Follow runs but Own's
-//     beginning waits for it.
+//   - Run's goroutine calls every method of a Cell but Follow, which has a goroutine of its own. Follow has returned
+//     before Own, Drop or Close is called.
 //   - Whoever asks others (Successor, Move) asks by core NATS. Nothing that is answered there decides who owns a cell.
 package member

@@ -80,7 +80,7 @@ func (n *node) connect(ctx context.Context) error {
 	return nil
 }
 
-// replicas returns how many copies a stream has that is made now.
+// replicasOfNew returns how many copies a stream has that is made now.
 func (o *clusterOptions) replicasOfNew() int {
 	switch {
 	case o.replicas > 0:

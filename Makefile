@@ -53,7 +53,7 @@ observe: build ## start meterd's demo and a Prometheus that watches it, with the
 .PHONY: cluster
 cluster: build ## start three nodes of a cluster on this machine, and gateways that notice when one is killed
 	@.ci/need curl:curl
-	@go build -trimpath -o bin/demo-load ./demo/load
+	@go build -trimpath -o bin/demo-load ./cmd/demo-load
 	@cmd/meterd/cluster.sh
 
 .PHONY: nginx

@@ -137,7 +137,8 @@ func TestDamaged(t *testing.T) {
 	must(t, err)
 }
 
-// TestCutOff ends what is sent at every third block of 512 bytes, and flips a bit there: it is refused, and nothing is left.
+// TestCutOff ends what is sent at every third block of 512 bytes, and flips a bit there: it is refused, and nothing is
+// left.
 func TestCutOff(t *testing.T) {
 	b := newBed(t)
 	sent, _ := b.stream()

@@ -10,8 +10,8 @@
 //	           ├─► Receive ─► Place: a directory or a bucket ─► Restore ─┐
 //	           └─► Receive ──────────────────────────────────────────────┴─► Target: a data directory, VERSION last
 //
-// What is copied is not an image of the files. Segments lose what an earlier use of their files has left, and ledger and
-// webhooks travel as rows, for Badger changes its files while they are read. The usage history is left out: it is
+// What is copied is not an image of the files. Segments lose what an earlier use of their files has left, and ledger
+// and webhooks travel as rows, for Badger changes its files while they are read. The usage history is left out: it is
 // filled again from the ledger.
 //
 // Invariants:

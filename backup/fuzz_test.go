@@ -37,7 +37,9 @@ func FuzzManifest(f *testing.F) {
 
 // FuzzName: a name that is allowed stays within the directory.
 func FuzzName(f *testing.F) {
-	for _, name := range []string{"log/segment-1", "archive/run-1/000001.sst", "VERSION", "../x", "ledger/rows-1/x", "log//x"} {
+	for _, name := range []string{
+		"log/segment-1", "archive/run-1/000001.sst", "VERSION", "../x", "ledger/rows-1/x", "log//x",
+	} {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {

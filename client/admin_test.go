@@ -348,8 +348,13 @@ func TestAdminAsksTheNextNode(t *testing.T) {
 		method, first string
 		isDone        bool
 	}{
-		{"POST", nobody, true}, {"POST", standby, true}, {"POST", cuts, false}, {"GET", cuts, true}, {"GET", standby, true},
-		{"GET", paused, true}, {"POST", paused, false},
+		{"POST", nobody, true},
+		{"POST", standby, true},
+		{"POST", cuts, false},
+		{"GET", cuts, true},
+		{"GET", standby, true},
+		{"GET", paused, true},
+		{"POST", paused, false},
 	} {
 		a, err := NewAdmin(AdminOptions{URL: c.first + "/," + well, Timeout: 200 * time.Millisecond})
 		if err != nil {

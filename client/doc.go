@@ -62,9 +62,9 @@
 // happens to a try decides what comes next:
 //
 //   - It was not answered: no connection, one that broke or was cut within the answer, an answer that is none, a third
-//     of Timeout gone, or 3 s where there is another node, a 5xx. The last includes a 503 without one of meterd's codes: something in between may have
-//     handed the request on before it failed. Unless there was no connection at all the batch is in doubt from then on.
-//     It is sent again.
+//     of Timeout gone, or 3 s where there is another node, a 5xx. The last includes a 503 without one of meterd's
+//     codes: something in between may have handed the request on before it failed. Unless there was no connection at
+//     all the batch is in doubt from then on. It is sent again.
 //   - 503 of meterd's: nothing was counted by this try. It is sent again.
 //   - Another 3xx or 4xx: nothing was counted, and asking again would not help. The events fail. But what an earlier
 //     try left in doubt is sent again after these too, since only meterd's word about the sequence settles it.
@@ -95,7 +95,8 @@
 //
 // One node's 503 on a stream may be about one cell of several, for which the next node has no other answer. So the
 // stream is left after two refusals without an answer between them, or four of one batch. What is on it is still
-// answered. Commands follow to the next node, and go on behind the last one: what a place looks like is meterd's affair.
+// answered. Commands follow to the next node, and go on behind the last one: what a place looks like is meterd's
+// affair.
 //
 // The map is asked for at the start, after each failure and every 10 s while it names no owner. If it has one cell, or
 // says which one this token's account is in, and names an address of its owner that answers from here, everything goes

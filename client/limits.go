@@ -102,7 +102,8 @@ const (
 	// problemBytesMax bounds what is read of a refusal: one has a few hundred bytes.
 	problemBytesMax = 64 << 10
 	// commandLineBytesMax and commandBytesMax bound a line and the data of a command, which is three names and has under
-	// 256 bytes; the longest line is that of an id. What is longer is of a kind that this version does not know, and is passed over.
+	// 256 bytes; the longest line is that of an id. What is longer is of a kind that this version does not know, and is
+	// passed over.
 	commandLineBytesMax = commandIDBytesMax + 64
 	commandBytesMax     = 16 << 10
 	// commandIDBytesMax bounds the id that is sent back in a header; meterd's are two numbers, or three for each cell.

@@ -177,8 +177,8 @@ func fates() []struct {
 	}
 }
 
-// TestEachNodeFailsAtEachStep: whatever becomes of the node that is asked, the next one answers the same batch, which is
-// counted once. Nobody is told anything but its verdict.
+// TestEachNodeFailsAtEachStep: whatever becomes of the node that is asked, the next one answers the same batch, which
+// is counted once. Nobody is told anything but its verdict.
 func TestEachNodeFailsAtEachStep(t *testing.T) {
 	for _, transport := range []Transport{OverStream, OverHTTP} {
 		for _, fate := range fates() {

@@ -36,7 +36,11 @@ func (e *Engine) runDays() {
 // daysRest returns how long to rest after a scan that ended with err, and logs an error that nobody else tells of.
 func (e *Engine) daysRest(err error) time.Duration {
 	switch {
-	case err == nil, errors.Is(err, ErrClockLeap), errors.Is(err, ErrDiskFull), errors.Is(err, ErrUnsafe), errors.Is(err, ErrStopped):
+	case err == nil,
+		errors.Is(err, ErrClockLeap),
+		errors.Is(err, ErrDiskFull),
+		errors.Is(err, ErrUnsafe),
+		errors.Is(err, ErrStopped):
 		return daysTick
 	}
 	e.logger.Error("days that are over cannot be closed: what their devices used is not complete in the ledger",

@@ -52,9 +52,9 @@ type Elsewhere interface {
 }
 
 // Submit decides the events of r.Batch in order and returns when they are durable, with the verdicts in r.Result. After
-// ErrClockLeap, ErrDiskFull, ErrUnsafe, ErrOutOfMemory, ErrOverloaded, ErrLedgerLags, ErrTokenRevoked, an error about the sequence
-// or a *event.Problem this call counted nothing; after ErrStopped it is unknown. What a repeated sequence counted when
-// it was decided stays counted, also if ErrLedgerLags says that its answer cannot be read.
+// ErrClockLeap, ErrDiskFull, ErrUnsafe, ErrOutOfMemory, ErrOverloaded, ErrLedgerLags, ErrTokenRevoked, an error about
+// the sequence or a *event.Problem this call counted nothing; after ErrStopped it is unknown. What a repeated sequence
+// counted when it was decided stays counted, also if ErrLedgerLags says that its answer cannot be read.
 func (e *Engine) Submit(r *Request) error {
 	if err := e.Decide(r); err != nil {
 		return err
@@ -64,9 +64,10 @@ func (e *Engine) Submit(r *Request) error {
 
 // Decide is the first half of Submit: it decides, or finds the answer of the same sequence, and returns without waiting
 // for the disk. What r holds then must not leave before Settle has returned nil; after an error there is nothing to
-// settle. Where another node may take over, an error that comes from the state is Settle's. It still waits for room: for a lane, for the seal of a group that is full, for another request with the same
-// sequence to be decided. The group stays open for more until Settle or Watch waits for it: a caller that decides many
-// requests and then waits has them stored together.
+// settle. Where another node may take over, an error that comes from the state is Settle's. It still waits for room:
+// for a lane, for the seal of a group that is full, for another request with the same sequence to be decided. The group
+// stays open for more until Settle or Watch waits for it: a caller that decides many requests and then waits has them
+// stored together.
 func (e *Engine) Decide(r *Request) error {
 	if err := e.refuse(); err != nil {
 		return err

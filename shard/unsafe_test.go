@@ -20,7 +20,10 @@ func TestUnsafeLogTakesNoEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	is.Store(true)
-	if err := m.Submit(request(t, line("up", "p", "d"))); !errors.Is(err, ErrUnsafe) || !m.IngestStopped(StoppedByCluster) {
+	if err := m.Submit(
+		request(t, line("up", "p", "d")),
+	); !errors.Is(err, ErrUnsafe) ||
+		!m.IngestStopped(StoppedByCluster) {
 		t.Fatal(err)
 	}
 	if err := m.unrecorded()["view"](); err != nil {

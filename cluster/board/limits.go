@@ -10,7 +10,8 @@ const (
 	silentAfter = 5 * time.Second
 	// owedMax bounds the webhooks of a cell that are told of by themselves, 45 bytes each: package webhook tells of 8.
 	owedMax = 16
-	// messageBytesMax bounds what one node tells: cellsMax cells take some 400 bytes each, 1600 with a sentence and owedMax.
+	// messageBytesMax bounds what one node tells: cellsMax cells take some 400 bytes each, 1600 with a sentence and
+	// owedMax.
 	messageBytesMax = 128 << 10
 	// cellsMax bounds the cells of a cluster, as cluster/jetlog does.
 	cellsMax = 64

@@ -13,8 +13,8 @@ import (
 var ErrOlder = errors.New("an older state of this node")
 
 // Recall asks the other nodes how far this node's copies were when they last heard of them, and returns an error with
-// ErrOlder if one of `own` ends before that. It is for a node that has told nothing yet, and takes 2 s at most. Who does
-// not answer then is asked when it is heard for the first time, and Options.Older is told.
+// ErrOlder if one of `own` ends before that. It is for a node that has told nothing yet, and takes 2 s at most. Who
+// does not answer then is asked when it is heard for the first time, and Options.Older is told.
 func (b *Board) Recall(ctx context.Context, own []CellStatus) error {
 	list, err := b.recall(ctx)
 	if err != nil {

@@ -21,8 +21,9 @@ import (
 	"github.com/meterd/meterd/bench/powercut"
 )
 
-// serverEnvironment makes the test binary a server: "ROLE ROUTE ROUTES DIR LAZY". It has to be a process, since its disk
-// is taken away. A writer prints the number of each message that was acknowledged, a reader the last one that is there.
+// serverEnvironment makes the test binary a server: "ROLE ROUTE ROUTES DIR LAZY". It has to be a process, since its
+// disk is taken away. A writer prints the number of each message that was acknowledged, a reader the last one that is
+// there.
 const serverEnvironment = "METERD_EMBEDDED_SERVER"
 
 func TestMain(m *testing.M) {

@@ -48,14 +48,15 @@ func Look(ctx context.Context, conn *nats.Conn, s Settings) (m Made, peers []Pee
 	return m, peers, nil
 }
 
-// isOffline reports whether a replica takes no part in acknowledgements: the stream's leader does not hear it. Servers say
-// that themselves only half a minute after a network was cut.
+// isOffline reports whether a replica takes no part in acknowledgements: the stream's leader does not hear it. Servers
+// say that themselves only half a minute after a network was cut.
 func isOffline(p *jetstream.PeerInfo) bool {
 	return p.Offline || p.Active > peerSilentMax || p.Active == 0 && !p.Current
 }
 
-// Renew begins a cell's stream anew behind node's copy, which ends with group `last`: it removes what is there and makes
-// one with another identity, which that node begins. It refuses if the stream that is there has a group behind that one.
+// Renew begins a cell's stream anew behind node's copy, which ends with group `last`: it removes what is there and
+// makes one with another identity, which that node begins. It refuses if the stream that is there has a group behind
+// that one.
 func Renew(ctx context.Context, conn *nats.Conn, s Settings, old Made, node string, last uint64) (Made, error) {
 	js, err := jetstream.New(conn)
 	if err != nil {

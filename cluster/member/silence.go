@@ -9,8 +9,8 @@ type silence struct {
 	epoch   uint64 // of the owner then
 }
 
-// hear notes a message of an epoch. One that refused a claim is no news if its owner is the same: it was appended before
-// its owner died, and nobody knew that it is committed until a new leader of the stream was elected.
+// hear notes a message of an epoch. One that refused a claim is no news if its owner is the same: it was appended
+// before its owner died, and nobody knew that it is committed until a new leader of the stream was elected.
 func (s *silence) hear(epoch uint64, now time.Time) {
 	s.since = now
 	if s.refused && epoch == s.epoch {

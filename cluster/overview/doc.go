@@ -10,6 +10,6 @@
 //
 //   - It is a picture: a second old, or five of a node that has fallen silent. Nothing is decided by it.
 //   - It names no account, product or device, so a token that is bound to an account may see it.
-//   - Tokens are looked up in this node's copy of cell 0. Whoever looks at a cluster that does not work must see it on a
-//     node that reaches no other.
+//   - Tokens are looked up in this node's copy of cell 0. Whoever looks at a cluster that does not work must see it on
+//     a node that reaches no other.
 package overview

@@ -140,8 +140,8 @@ func (v *Overview) answer(ctx *fasthttp.RequestCtx, rest string) error {
 	return v.operate(ctx, token, cell, call)
 }
 
-// confirmClock confirms this node's clock, so that it may own cells, and leaves the answer to their owners. If there are
-// none, since nobody's clock was near enough, nobody else can answer.
+// confirmClock confirms this node's clock, so that it may own cells, and leaves the answer to their owners. If there
+// are none, since nobody's clock was near enough, nobody else can answer.
 func (v *Overview) confirmClock(ctx *fasthttp.RequestCtx) (answered bool) {
 	catalogue := v.catalogue(0)
 	if catalogue == nil {

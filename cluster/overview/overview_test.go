@@ -64,7 +64,8 @@ func TestMap(t *testing.T) {
 		`{"node":"n1","role":"owner","lag_groups":0},{"node":"n2","role":"standby","lag_groups":2},` +
 		`{"node":"n3","role":"following","lag_groups":0}]},` +
 		`{"cell":1,"state":"damaged","owner":"","address":"","epoch":6,"group":9,"devices":18,"replicas":[` +
-		`{"node":"n1","role":"standby","lag_groups":0},{"node":"n2","role":"damaged","lag_groups":5,"why":"it lost something"}]},` +
+		`{"node":"n1","role":"standby","lag_groups":0},` +
+		`{"node":"n2","role":"damaged","lag_groups":5,"why":"it lost something"}]},` +
 		`{"cell":2,"state":"unowned","owner":"","address":"","epoch":6,"group":5,"devices":10,"replicas":[` +
 		`{"node":"n1","role":"standby","lag_groups":0}]},` +
 		`{"cell":3,"state":"unowned","owner":"","address":"","epoch":0,"group":0,"devices":0,"replicas":[]}]}`

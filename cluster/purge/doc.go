@@ -9,7 +9,8 @@
 //
 // Invariants:
 //
-//   - A message goes only when the owner and another copy have what it says in their segments, if there is another node.
+//   - A message goes only when the owner and another copy have what it says in their segments, if there is another
+//     node.
 //   - The last message stays, and the one that the slowest copy has read last.
 //   - Before as many copies as the stream has replicas were heard of, nothing goes for their sake: they are new, and
 //     begin with the first message.

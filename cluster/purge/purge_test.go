@@ -23,18 +23,26 @@ func TestWhatMayGo(t *testing.T) {
 		before uint64
 		left   []string
 	}{
-		"behind the slowest":               {own: 90, list: []board.Position{at("b", 40), at("c", 80)}, copies: 3, before: 40},
-		"the owner is the slowest":         {own: 30, list: []board.Position{at("b", 40), at("c", 80)}, copies: 3, before: 30},
-		"a node is new":                    {own: 90, list: []board.Position{at("b", 80), at("c", 0)}, copies: 3},
-		"a node was not heard of yet":      {own: 90, list: []board.Position{at("b", 80)}, copies: 3},
-		"one node":                         {own: 90, copies: 1, before: 90},
-		"four nodes, three replicas":       {own: 9, list: []board.Position{at("b", 8), at("c", 7), at("d", 2)}, copies: 3, before: 2},
+		"behind the slowest": {
+			own: 90, list: []board.Position{at("b", 40), at("c", 80)}, copies: 3, before: 40,
+		},
+		"the owner is the slowest": {
+			own: 30, list: []board.Position{at("b", 40), at("c", 80)}, copies: 3, before: 30,
+		},
+		"a node is new":               {own: 90, list: []board.Position{at("b", 80), at("c", 0)}, copies: 3},
+		"a node was not heard of yet": {own: 90, list: []board.Position{at("b", 80)}, copies: 3},
+		"one node":                    {own: 90, copies: 1, before: 90},
+		"four nodes, three replicas": {
+			own: 9, list: []board.Position{at("b", 8), at("c", 7), at("d", 2)}, copies: 3, before: 2,
+		},
 		"too much: behind the fastest two": {90, []board.Position{at("b", 40), at("c", 80)}, 3, true, 80, []string{"b"}},
-		"too much, two are as fast":        {own: 90, list: []board.Position{at("b", 80), at("c", 80)}, copies: 3, over: true, before: 80},
-		"too much, nobody else":            {own: 90, copies: 3, over: true},
-		"too much, one is new":             {90, []board.Position{at("b", 40)}, 3, true, 40, nil},
-		"too much, one node":               {own: 90, copies: 1, over: true, before: 90},
-		"too much, the owner is slow":      {10, []board.Position{at("b", 40), at("c", 5)}, 3, true, 10, []string{"c"}},
+		"too much, two are as fast": {
+			own: 90, list: []board.Position{at("b", 80), at("c", 80)}, copies: 3, over: true, before: 80,
+		},
+		"too much, nobody else":       {own: 90, copies: 3, over: true},
+		"too much, one is new":        {90, []board.Position{at("b", 40)}, 3, true, 40, nil},
+		"too much, one node":          {own: 90, copies: 1, over: true, before: 90},
+		"too much, the owner is slow": {10, []board.Position{at("b", 40), at("c", 5)}, 3, true, 10, []string{"c"}},
 	} {
 		before, left := passed(c.own, c.list, c.copies, c.over)
 		if before != c.before || !slices.Equal(left, c.left) {

@@ -60,8 +60,8 @@ type Link struct {
 	close        func()
 }
 
-// Own returns the link to servers that processes of meterd have in them, `want` of them, of which one is in this process.
-// end ends it and its connections.
+// Own returns the link to servers that processes of meterd have in them, `want` of them, of which one is in this
+// process. end ends it and its connections.
 func Own(conn, system *nats.Conn, want int, end func()) *Link {
 	return &Link{conn: conn, ask: System(system, want), close: end}
 }
@@ -98,7 +98,7 @@ func (o *Options) dial(creds string) (*nats.Conn, error) {
 	settings := []nats.Option{
 		nats.Name(o.Name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.RetryOnFailedConnect(true),
 		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(pingsMax),
-		nats.DisconnectErrHandler(func(c *nats.Conn, err error) {
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				o.Logger.Warn("the connection to NATS broke, it is made again", "error", err)
 			}

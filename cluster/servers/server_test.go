@@ -29,7 +29,11 @@ func TestExamine(t *testing.T) {
 		{"", three(func(*Server) {}), nil, false},
 		{"", three(func(s *Server) { s.Version = "v3.0.0" }), peers, false},
 		{"", three(func(s *Server) { s.PayloadBytes = 8 << 20 }), peers, false},
-		{"", three(func(s *Server) { *s = good("n4") }), []Peer{{Name: "n1"}, {Name: "n3"}, {Name: "n2", Offline: true}}, false},
+		{
+			"", three(func(s *Server) { *s = good("n4") }),
+			[]Peer{{Name: "n1"}, {Name: "n3"}, {Name: "n2", Offline: true}},
+			false,
+		},
 		{
 			`server "n2" acknowledges before its disk has the data: set jetstream { sync_interval: always } on it`,
 			three(func(s *Server) { s.SyncAlways = false }), peers, true,

@@ -55,8 +55,8 @@ func backupCommand() *cobra.Command {
 		Use:   "backup --to DIR|s3://BUCKET/PREFIX",
 		Short: "Copy the data directory of a running daemon",
 		Long: `Copy the data directory of a running daemon, as of one instant, to a directory or to S3. Events go on
-meanwhile. What was acknowledged before the call is in it. The place must be empty. manifest.json comes last, with the size and
-the SHA-256 of each file: a copy without it is none, and if anything fails, what was copied is removed again.
+meanwhile. What was acknowledged before the call is in it. The place must be empty. manifest.json comes last, with the
+size and the SHA-256 of each file: a copy without it is none, and if anything fails, what was copied is removed again.
 
 It needs the token of an administrator, from METERD_TOKEN or --token-file. S3 needs AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_REGION and, if it is not Amazon's, AWS_ENDPOINT_URL, as --export-to does.`,
@@ -120,7 +120,8 @@ func restoreCommand() *cobra.Command {
 		Use:   "restore --from DIR|s3://BUCKET/PREFIX --data DIR",
 		Short: "Make a data directory of a backup",
 		Long: `Make a data directory of what meterd backup has made. The directory must be empty or missing. Every file is
-proved by its size and SHA-256; a backup that is damaged or not whole is refused with the file's name, and nothing is left.
+proved by its size and SHA-256; a backup that is damaged or not whole is refused with the file's name, and
+nothing is left.
 
 A daemon on the restored directory does not know what happened after the backup: docs/operating.md says what follows.`,
 		Example: "  meterd restore --from /backups/2026-11-27 --data /var/lib/meterd\n  meterd verify --data /var/lib/meterd",

@@ -89,8 +89,14 @@ func TestQuotaModel(t *testing.T) {
 		history []operation
 		isOne   bool
 	}{
-		"in order":             {[]operation{at(opAccepted, 0, 0, 1), at(opAccepted, 0, 2, 3), at(opDenied, 0, 4, 5), at(opRead, 2, 6, 7)}, true},
-		"one too many":         {[]operation{at(opAccepted, 0, 0, 9), at(opAccepted, 0, 0, 9), at(opAccepted, 0, 0, 9)}, false},
+		"in order": {
+			[]operation{at(opAccepted, 0, 0, 1), at(opAccepted, 0, 2, 3), at(opDenied, 0, 4, 5), at(opRead, 2, 6, 7)},
+			true,
+		},
+		"one too many": {
+			[]operation{at(opAccepted, 0, 0, 9), at(opAccepted, 0, 0, 9), at(opAccepted, 0, 0, 9)},
+			false,
+		},
 		"one too few":          {[]operation{at(opAccepted, 0, 0, 1), at(opDenied, 0, 2, 3)}, false},
 		"unknown was counted":  {[]operation{at(opAccepted, 0, 0, 1), at(opUnknown, 0, 0, 0), at(opDenied, 0, 2, 3)}, true},
 		"unknown was not":      {[]operation{at(opUnknown, 0, 0, 0), at(opAccepted, 0, 1, 2), at(opAccepted, 0, 3, 4)}, true},

@@ -368,9 +368,3 @@ func (n *trioNode) said(since time.Time) string {
 	}
 	return strings.Join(list[max(0, len(list)-saidMax):], "\n")
 }
-
-// lives reports whether a node answers anything.
-func (c *trio) lives(n *trioNode) bool {
-	_, err := c.try(n, time.Second, "GET", "/livez", "")
-	return err == nil
-}

@@ -5,16 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/meterd/meterd/cluster/jetlog"
+	"github.com/meterd/meterd/cluster/member"
 	"github.com/meterd/meterd/retention/disk"
 )
-
-// A node that brings the directory of a daemon that was alone makes the cluster, for the stream of cell 0 begins behind
-// that. Until it has, it answers on a subject, and nobody who is asked to wait makes a cluster of nothing.
-
-func bringsOf(cluster string) string { return "meterd.brings." + cluster }
 
 // bring answers those who would make the cluster, until stop is called.
 func (n *node) bring() (stop func(), err error) {
@@ -22,13 +16,7 @@ func (n *node) bring() (stop func(), err error) {
 	if !moved || err != nil {
 		return func() {}, err
 	}
-	s, err := n.nats.Conn().Subscribe(bringsOf(n.o.cluster.name), func(m *nats.Msg) {
-		_ = m.Respond([]byte(n.o.cluster.node)) // Who hears nothing asks again.
-	})
-	if err != nil {
-		return nil, fmt.Errorf("tell that this node brings its data: %w", err)
-	}
-	return func() { _ = s.Unsubscribe() }, nil // The connection is closed, then.
+	return member.Bring(n.nats.Conn(), n.o.cluster.name, n.o.cluster.node)
 }
 
 // makeFirst makes the stream of cell 0, behind this node's data if it was alone before, or looks at it.
@@ -69,13 +57,13 @@ func (n *node) awaitBringer(ctx context.Context, s jetlog.Settings) error {
 			return err
 		}
 		ask, cancel := context.WithTimeout(ctx, askWithin)
-		m, err := n.nats.Conn().RequestWithContext(ask, bringsOf(s.Cluster), nil)
+		bringer, err := member.Bringer(ask, n.nats.Conn(), s.Cluster)
 		cancel()
 		switch {
-		case err == nil:
-			return fmt.Errorf("node %q brings the data of a daemon that was alone, and makes the cluster", m.Data)
-		case !errors.Is(err, nats.ErrNoResponders):
-			return fmt.Errorf("ask whether a node brings data: %w", err)
+		case err != nil:
+			return err
+		case bringer != "":
+			return fmt.Errorf("node %q brings the data of a daemon that was alone, and makes the cluster", bringer)
 		}
 		if err := wait(ctx, bringEvery); err != nil {
 			return err

@@ -19,7 +19,8 @@ func operatedFlags(o *servers.Options, f *pflag.FlagSet) {
 		&o.URLs,
 		"nats-url",
 		nil,
-		"servers of NATS that the operator runs, tls://HOST:PORT or nats://HOST:PORT, instead of --nats-listen and --nats-routes",
+		"servers of NATS that the operator runs, tls://HOST:PORT or nats://HOST:PORT, instead of --nats-listen and "+
+			"--nats-routes",
 	)
 	f.StringVar(
 		&o.CA,

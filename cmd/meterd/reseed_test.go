@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// A copy of a cell whose disk was damaged, or emptied, is noticed and named when its node starts, and made anew from the
-// owner's while events go on. Then it owns the cell, and has everything.
+// A copy of a cell whose disk was damaged, or emptied, is noticed and named when its node starts, and made anew from
+// the owner's while events go on. Then it owns the cell, and has everything.
 func TestReseed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("owners are waited for, several times")

@@ -40,8 +40,16 @@ func openSnapshots(
 	n := &snapshots{end: func() {}}
 	var err error
 	made := sealed.Options{
-		Cut: s.cutter(o.usageRetention), Catalogue: s.engine.Catalogue, NowMs: s.engine.NowMs, Note: s.note,
-		Newest: s.newestSealed, Unwritten: unwritten, Room: dir.Guard().Room, Keep: o.snapshotKeep, ExportTo: o.exportTo, Logger: logger,
+		Cut:       s.cutter(o.usageRetention),
+		Catalogue: s.engine.Catalogue,
+		NowMs:     s.engine.NowMs,
+		Note:      s.note,
+		Newest:    s.newestSealed,
+		Unwritten: unwritten,
+		Room:      dir.Guard().Room,
+		Keep:      o.snapshotKeep,
+		ExportTo:  o.exportTo,
+		Logger:    logger,
 	}
 	if n.schedule, err = sealed.ParseSchedule(o.snapshotAt); err != nil {
 		return nil, fmt.Errorf("--snapshot-at %q: %w", o.snapshotAt, err)

@@ -103,8 +103,8 @@
 // Events and commands have one WebSocket (--transport stream), or HTTP. Every batch of events has a sequence, and what
 // gets no answer is sent again with it (package client), so that a lost answer, a connection that breaks and a meterd
 // that is restarted lose and double nothing. Devices wait meanwhile, for --ask-timeout. Failing closed that is longer
-// than a restart takes (15 s), or than another node needs to go on (25 s, with several in --meterd-url); failing open it
-// is 3 s, since what passes unasked is reported later as exactly.
+// than a restart takes (15 s), or than another node needs to go on (25 s, with several in --meterd-url); failing open
+// it is 3 s, since what passes unasked is reported later as exactly.
 // --producer must be this gateway's own: two of one name are found by their sequences and logged as an error.
 //
 // # When meterd cannot be asked

@@ -112,13 +112,11 @@ func (b *Bucket) First(ctx context.Context) (string, error) {
 	if prefix != "" {
 		prefix += "/"
 	}
-	for object := range b.client.ListObjects(ctx, b.name, minio.ListObjectsOptions{
+	object, ok := <-b.client.ListObjects(ctx, b.name, minio.ListObjectsOptions{
 		Prefix: prefix, Recursive: true, MaxKeys: 1,
-	}) {
-		if object.Err != nil {
-			return "", fmt.Errorf("list bucket %q: %w", b.name, object.Err)
-		}
-		return object.Key, nil
+	})
+	if ok && object.Err != nil {
+		return "", fmt.Errorf("list bucket %q: %w", b.name, object.Err)
 	}
-	return "", nil
+	return object.Key, nil
 }

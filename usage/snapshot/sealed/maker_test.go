@@ -432,7 +432,10 @@ func TestSealedElsewhere(t *testing.T) {
 		t.Errorf("behind the seventh comes %s, which follows %q", first.ID, textOf(first.Previous))
 	}
 	b.o.Newest = func() (uint64, string, error) { t.Error("it is asked again"); return 0, "", nil }
-	if second := b.sealed(Request{Period: "2026-11"}); second.ID != "s00000009" || textOf(second.Previous) != first.SHA256 {
+	if second := b.sealed(
+		Request{Period: "2026-11"},
+	); second.ID != "s00000009" ||
+		textOf(second.Previous) != first.SHA256 {
 		t.Errorf("then comes %s, which follows %q", second.ID, textOf(second.Previous))
 	}
 }

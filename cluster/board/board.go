@@ -132,9 +132,13 @@ func (b *Board) run(ctx context.Context) {
 	}
 }
 
-// Tell sets what this node tells from now on, at once if something happened in it. The board keeps s.Cells.
+// Tell sets what this node tells from now on, at once if something happened in it. The board keeps s.Cells, and cuts
+// sentences that are too long: a node that told nothing would count as silent.
 func (b *Board) Tell(s Status) {
 	s.Node = b.o.Node
+	for i := range s.Cells {
+		s.Cells[i].Why = Sentence(s.Cells[i].Why)
+	}
 	b.mu.Lock()
 	news := changed(&b.own, &s)
 	b.own = s
@@ -205,17 +209,25 @@ func (b *Board) take(s Status, now time.Time) (boot bool) {
 	return boot
 }
 
-// write writes the positions if they have changed.
+// write writes the positions if they have changed. What could not be written is tried again at the next call.
 func (b *Board) write() error {
 	b.mu.Lock()
 	dirty := b.dirty
 	b.dirty = false
 	content, err := b.positions.encode()
 	b.mu.Unlock()
-	if !dirty || b.o.Path == "" || err != nil {
+	if !dirty || b.o.Path == "" {
 		return err
 	}
-	return writePositions(b.o.Path, content)
+	if err == nil {
+		err = writePositions(b.o.Path, content)
+	}
+	if err != nil {
+		b.mu.Lock()
+		b.dirty = true
+		b.mu.Unlock()
+	}
+	return err
 }
 
 // Nodes returns all nodes that were heard, by name, this one among them. What it returns must not be changed.

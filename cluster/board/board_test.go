@@ -3,7 +3,9 @@ package board
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,6 +106,42 @@ func TestNodesHearEachOther(t *testing.T) {
 	}
 	if err := again.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A node with a long sentence is heard all the same.
+func TestLongSentenceIsTold(t *testing.T) {
+	c1, c2 := connections(t)
+	b1 := open(t, Options{Conn: c1, Cluster: "c", Node: "n1"})
+	b2 := open(t, Options{Conn: c2, Cluster: "c", Node: "n2"})
+	b1.Tell(Status{State: Ready, Cells: []CellStatus{
+		{Role: Owner, Epoch: 1, Address: "h:2", Why: strings.Repeat("w", 600)},
+	}})
+	await(t, b2, "n2 does not hear of the owner", func() bool { _, _, _, ok := b2.Owner(0); return ok })
+	if err := errors.Join(b1.Close(), b2.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Positions that could not be written are written later.
+func TestPositionsAreWrittenAgain(t *testing.T) {
+	c1, _ := connections(t)
+	dir := filepath.Join(t.TempDir(), "later")
+	b := open(t, Options{Conn: c1, Cluster: "c", Node: "n1", Path: filepath.Join(dir, "positions")})
+	b.mu.Lock()
+	b.dirty = b.positions.take("n2", at(12))
+	b.mu.Unlock()
+	if err := b.write(); err == nil {
+		t.Fatal("they are written to no directory")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if p, ok := readPositions(b.o.Path, b.o.Logger).Longest(1, Bytes16{7}); !ok || p.Group != 12 {
+		t.Fatal(p, ok)
 	}
 }
 

@@ -71,7 +71,7 @@ func (f *Facts) MayOwn() error {
 		n := &f.Nodes[i]
 		c, has := n.Cell(f.Own.Cell)
 		if n.Node != f.Node && n.State != Silent && has && c.Role == Standby && c.Fit && c.Stream == f.Own.Stream {
-			return fmt.Errorf("%w: node %q, since this one's is off by %v", ErrOthers, n.Node, skew)
+			return fmt.Errorf("%w: node %q, since this one's is off by %v", ErrOthers, n.Node, skew.Round(time.Second))
 		}
 	}
 	return nil

@@ -38,6 +38,7 @@ func TestWhoMayOwn(t *testing.T) {
 		"all is well":                      {spoil: func(*Facts) {}},
 		"its clock is 1.9 s off":           {spoil: func(f *Facts) { others(f, 1900) }},
 		"3 s ahead, n3 is better":          {func(f *Facts) { others(f, -3000) }, ErrOthers, `"n3"`},
+		"the reason has no milliseconds":   {func(f *Facts) { others(f, -3012) }, ErrOthers, "by 3s"},
 		"3 s behind, n3 is better":         {func(f *Facts) { others(f, 3000) }, ErrOthers, `"n3"`},
 		"only the dead owner's is off":     {spoil: func(f *Facts) { f.Clocks["n1"] = noon + 5*hour }},
 		"only another standby's is off":    {spoil: func(f *Facts) { f.Clocks["n3"] = noon + 5*hour }},

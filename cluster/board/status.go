@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Role says what a node is to a cell.
@@ -64,7 +65,7 @@ type Status struct {
 type CellStatus struct {
 	Cell    int     `json:"cell"`
 	Role    Role    `json:"role"`
-	Why     string  `json:"why,omitempty"` // a sentence: why it is damaged, or not ready
+	Why     string  `json:"why,omitempty"` // why it is damaged, or not ready: a Sentence
 	Stream  Bytes16 `json:"stream"`        // identity of the stream that it follows
 	Copy    string  `json:"copy"`          // random: of the directory that its copy lies in, see CopyName
 	Epoch   uint64  `json:"epoch"`         // of the last message that it has read
@@ -103,6 +104,19 @@ func ValidName(name string) error {
 		return fmt.Errorf("%q is no name of a node: 1 to %d letters, digits, - . and _", name, wordBytesMax)
 	}
 	return nil
+}
+
+// Sentence returns what CellStatus.Why takes of a text: up to textBytesMax bytes, whole characters of UTF-8.
+func Sentence(text string) string {
+	text = strings.ToValidUTF8(text, "?")
+	if len(text) <= textBytesMax {
+		return text
+	}
+	end := textBytesMax
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
 }
 
 // Validate refuses what no node tells.

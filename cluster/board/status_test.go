@@ -93,11 +93,25 @@ func TestStatusOfMostCellsFits(t *testing.T) {
 			Cell: i, Role: Reseeding, Stream: Bytes16{1}, Copy: strings.Repeat("c", 16), Epoch: 1 << 60, Group: 1 << 60,
 			Message: 1 << 60, First: 1 << 60, LastMs: 1 << 50, Devices: 1 << 40, Delivered: 1 << 60, Fit: true,
 			Owed:    owed,
-			Address: strings.Repeat("a", 40), Why: strings.Repeat("w", 400),
+			Address: strings.Repeat("a", 40), Why: strings.Repeat("w", textBytesMax),
 		})
 	}
 	if _, err := s.encode(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A sentence is cut at the border of a character, and is read where it is heard.
+func TestSentence(t *testing.T) {
+	for text, want := range map[string]string{
+		"short":                           "short",
+		strings.Repeat("w", 600):          strings.Repeat("w", 512),
+		strings.Repeat("\u20ac", 200):     strings.Repeat("\u20ac", 170),
+		"w" + strings.Repeat("\xff", 600): "w?",
+	} {
+		if got := Sentence(text); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
 	}
 }
 

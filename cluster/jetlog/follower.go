@@ -46,8 +46,9 @@ func (o Options) Validate() error {
 // Follower copies a stream to a node's segments, group by group, until the node claims the cell. It belongs to one
 // goroutine.
 type Follower struct {
-	o Options
-	r reader
+	o      Options
+	r      reader
+	unread Seldom // of reads that failed
 }
 
 // Open finds the place in the stream where a node's segments end, and proves that the two fit together. ErrShorter,
@@ -122,19 +123,24 @@ func (f *Follower) Step(ctx context.Context) (n int, err error) {
 	defer stop()
 	list, err := f.o.Stream.Read(read, f.r.at+1, readBytes)
 	if err != nil {
-		f.o.Logger.Warn("the stream cannot be read, it is tried again", "node", f.o.Node, "error", err)
+		if f.unread.Says(err.Error(), f.o.Now()) {
+			f.o.Logger.Warn("the stream cannot be read, it is tried again", "node", f.o.Node, "error", err)
+		}
 		return 0, nil
 	}
 	for _, m := range list {
 		if err := f.take(read, m); err != nil {
 			if errors.Is(err, errNoAnswer) {
-				f.o.Logger.Warn("the stream does not answer, it is asked again", "node", f.o.Node, "error", err)
+				if f.unread.Says(err.Error(), f.o.Now()) {
+					f.o.Logger.Warn("the stream does not answer, it is asked again", "node", f.o.Node, "error", err)
+				}
 				return n, nil
 			}
 			return n, err
 		}
 		n++
 	}
+	f.unread.Forget()
 	return n, nil
 }
 

@@ -36,6 +36,10 @@ const (
 	// pollEvery is how long a follower waits for news before it asks. News may be lost; they are only hints.
 	pollEvery = 250 * time.Millisecond
 
+	// seldomEvery is the least time between two lines of the log about a stream that does not answer: without a majority
+	// each cell asks its own every second or two.
+	seldomEvery = 10 * time.Second
+
 	// CellsDefault is how many cells a cluster has unless it is told otherwise. CellsMax bounds them: each has an engine
 	// and five logs of its own.
 	CellsDefault = 12

@@ -75,8 +75,10 @@ type Host struct {
 	asked    chan request   // of the owner, by Yield
 	renewed  chan struct{}  // the stream was replaced by this node
 
-	returns bool  // it asks for the cell when it is first in line; Run's
-	last    owned // Run's
+	returns bool          // it asks for the cell when it is first in line; Run's
+	last    owned         // Run's
+	stuck   stuck         // Run's
+	unasked jetlog.Seldom // of looks without an answer; Run's
 }
 
 // request asks the owner to let go.
@@ -252,7 +254,9 @@ func (h *Host) isRefused(ctx context.Context, err error) bool {
 		h.o.Logger.Warn("the stream was replaced by another one")
 		return true
 	case errors.Is(err, errNoLook):
-		h.o.Logger.Warn("the stream does not answer, it is asked again", "error", err)
+		if h.unasked.Says(err.Error(), time.Now()) {
+			h.o.Logger.Warn("the stream does not answer, it is asked again", "error", err)
+		}
 		h.rest(ctx, lookRest)
 		return true
 	}
@@ -271,7 +275,7 @@ func (h *Host) isRefused(ctx context.Context, err error) bool {
 // refused waits for somebody to repair what is wrong.
 func (h *Host) refused(ctx context.Context, err error) {
 	h.o.Logger.Error("this node's copy cannot follow the cell", "error", err)
-	h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Damaged, brief(err) })
+	h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Damaged, board.Sentence(err.Error()) })
 	h.rest(ctx, refusedRest)
 }
 
@@ -281,7 +285,7 @@ func (h *Host) reseed(ctx context.Context, cause error) error {
 		return errors.Join(cause, err)
 	}
 	h.o.Logger.Error("this node's copy is made anew from another node's", "reason", cause)
-	h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Reseeding, brief(cause) })
+	h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Reseeding, board.Sentence(cause.Error()) })
 	name, err := h.o.Reseed(ctx, cause)
 	switch {
 	case ctx.Err() != nil:
@@ -292,9 +296,6 @@ func (h *Host) reseed(ctx context.Context, cause error) error {
 	}
 	return nil
 }
-
-// brief returns what the board takes of an error's text.
-func brief(err error) string { return fmt.Sprintf("%.*s", whyBytesMax, err.Error()) }
 
 // rest waits, or until ctx ends or the stream is replaced.
 func (h *Host) rest(ctx context.Context, pause time.Duration) {

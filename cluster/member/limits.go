@@ -29,8 +29,9 @@ const (
 	moveMax = 15 * time.Second
 	// handMax is how long a node that ends waits for its successor's epoch. Its server is one of the majority.
 	handMax = 3 * time.Second
-	// whyBytesMax bounds a reason that the board is told; it takes 512 bytes, and a character may have four.
-	whyBytesMax = 128
+	// damagedAfter is how long a stream may lack what was acknowledged before somebody is told to repair the cell: a
+	// replica that was cut off catches up within some seconds.
+	damagedAfter = 10 * time.Second
 	// returnAfter is how long a standby has followed before it asks for the cell that it is first in line for: what made
 	// it lose the cell may come again.
 	returnAfter = 15 * time.Second

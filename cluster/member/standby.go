@@ -18,6 +18,7 @@ func (h *Host) standBy(ctx context.Context, segments *commitlog.Log) (*jetlog.Lo
 	if err != nil {
 		return nil, err
 	}
+	h.unasked.Forget()
 	h.change(func(s *board.CellStatus) { s.Stream = board.Bytes16(now.Identity) })
 	f, err := jetlog.Open(ctx, jetlog.Options{
 		Stream: h.o.Stream, Identity: now.Identity, Segments: segments, Node: h.o.Node, Records: h.o.Records,
@@ -131,6 +132,7 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 // note records what a step has read.
 func (h *Host) note(f *jetlog.Follower) {
 	_, epoch := f.At()
+	h.stuck = stuck{}
 	h.mu.Lock()
 	h.ownerMs = f.OwnerClock()
 	h.now.Message = f.Message()
@@ -177,6 +179,7 @@ func (h *Host) mayClaim(f *jetlog.Follower, silence time.Duration) bool {
 		err = h.o.Able()
 	}
 	if err == nil {
+		h.stuck = stuck{}
 		h.o.Logger.Info("this node tries to own the cell", "why", why)
 		return true
 	}
@@ -184,12 +187,10 @@ func (h *Host) mayClaim(f *jetlog.Follower, silence time.Duration) bool {
 	if errors.Is(err, board.ErrDamaged) {
 		role = board.Damaged
 	}
-	h.change(func(s *board.CellStatus) {
-		if s.Why != err.Error() {
-			h.o.Logger.Error("the cell has no owner, and this node does not take it over", "reason", err)
-		}
-		s.Role, s.Why = role, err.Error()
-	})
+	if h.stuck.says(err.Error(), role == board.Damaged, time.Now()) {
+		h.o.Logger.Error("the cell has no owner, and this node does not take it over", "reason", err)
+	}
+	h.change(func(s *board.CellStatus) { s.Role, s.Why = role, board.Sentence(err.Error()) })
 	return false
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/cluster/route"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
@@ -302,7 +303,7 @@ func (v *Overview) refuse(ctx *fasthttp.RequestCtx, err error) {
 	ctx.SetContentType("application/problem+json")
 	switch p.Code.Status() {
 	case fasthttp.StatusServiceUnavailable:
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, route.RetryAfter())
 	case fasthttp.StatusUnauthorized:
 		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, "Bearer")
 	}

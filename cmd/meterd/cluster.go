@@ -63,7 +63,7 @@ func (o *clusterOptions) validate() (errs []error) {
 		o.replicas != 0 || o.cellsListen != "" || o.advertise != "" || o.moveIn
 	switch {
 	case o.name == "" && given:
-		fault("--node, --nats-…, --cells, --cells-listen, --replicas and --advertise belong to --cluster")
+		fault("--node, --nats-…, --cells, --cells-listen, --replicas, --advertise and --move-in belong to --cluster")
 	case o.name == "":
 		return errs
 	case strings.Trim(o.name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "":

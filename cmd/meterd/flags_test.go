@@ -51,6 +51,7 @@ func TestBadFlags(t *testing.T) {
 		{"--log-payload 262145", []string{"--log-payload", "262144"}},
 		{"--checkpoint-every 0s", []string{"--checkpoint-every"}},
 		{"--drain -1s", []string{"--drain"}},
+		{"--move-in", []string{"--move-in belong to --cluster"}},
 		{"--disk-stop-bytes -1", []string{"--disk-stop-bytes"}},
 		{"--tls-cert c.pem", []string{"--tls-key"}},
 		{"--tls-key k.pem", []string{"--tls-cert"}},

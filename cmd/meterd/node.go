@@ -38,7 +38,7 @@ type node struct {
 	nats   *servers.Link
 	watch  *servers.Watch
 	board  *board.Board
-	state  string // what the board tells of the node
+	state  string // what the board tells of the node until it leaves
 
 	leaving    atomic.Bool
 	metrics    *metric.Set // of the node itself
@@ -250,6 +250,7 @@ func (n *node) run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		n.leaving.Store(true)
+		n.tellSoon()
 		n.drain()
 	case <-n.fail:
 	}
@@ -290,8 +291,16 @@ func (n *node) keepTelling(ctx context.Context) {
 	}
 }
 
+// told returns the state that the board tells: nobody hands a cell to a node that leaves.
+func (n *node) told() string {
+	if n.leaving.Load() {
+		return board.Leaving
+	}
+	return n.state
+}
+
 func (n *node) tell() {
-	s := board.Status{State: n.state, Version: version, Address: n.address(), Fingerprint: n.fingerprint()}
+	s := board.Status{State: n.told(), Version: version, Address: n.address(), Fingerprint: n.fingerprint()}
 	for i, h := range n.hosts {
 		c := n.cells[i].tell(h.Status())
 		c.First = n.purgers[i].Size().First

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -143,8 +144,18 @@ func (n *node) peers(ctx context.Context) (list []servers.Peer, err error) {
 				len(peers), made.Replicas)
 		}
 		for _, p := range peers {
-			list = append(list, servers.Peer{Name: p.Name, Offline: p.Offline})
+			list = addPeer(list, servers.Peer{Name: p.Name, Offline: p.Offline})
 		}
 	}
 	return list, nil
+}
+
+// addPeer adds a server to a list that has each one once: one that any stream has heard is not offline.
+func addPeer(list []servers.Peer, p servers.Peer) []servers.Peer {
+	i := slices.IndexFunc(list, func(o servers.Peer) bool { return o.Name == p.Name })
+	if i < 0 {
+		return append(list, p)
+	}
+	list[i].Offline = list[i].Offline && p.Offline
+	return list
 }

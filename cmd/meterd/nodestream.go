@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/cluster/jetlog"
@@ -100,6 +101,7 @@ func (n *node) settings(cell int) jetlog.Settings {
 // stand returns what all cells' streams were made with, and makes those that there are none of if this node has never
 // been one of the cluster. It waits for a majority of the servers.
 func (n *node) stand(ctx context.Context) error {
+	var waits jetlog.Seldom
 	for cell, cells := 0, 1; cell < cells; cell++ {
 		made, known, err := readStream(n.dir.CellPath(cell))
 		if known {
@@ -115,7 +117,9 @@ func (n *node) stand(ctx context.Context) error {
 			if errors.Is(err, jetlog.ErrRefused) {
 				return err
 			}
-			n.logger.Warn("the cluster does not stand yet", "cell", cell, "error", err)
+			if waits.Says(err.Error(), time.Now()) {
+				n.logger.Warn("the cluster does not stand yet", "cell", cell, "error", err)
+			}
 			if err := wait(ctx, standEvery); err != nil {
 				return err
 			}

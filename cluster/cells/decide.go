@@ -36,7 +36,7 @@ func (c *decideCall) decode() bool {
 			}
 		}
 		r := reader{b: q.Batch.Data}
-		if r.batch(q.Batch); r.end() != nil || len(q.Batch.Events) == 0 || q.Single && len(q.Batch.Events) != 1 {
+		if r.batch(q.Batch); r.end() != nil || q.Single && len(q.Batch.Events) != 1 {
 			return false
 		}
 	}

@@ -94,7 +94,12 @@ func (o *overHTTP) start(cell int) {
 	door, err := NewDoor(DoorOptions{Cell: o.cells[cell], Key: access.Hop("hop").Inner(), IsFirst: true, find: o.find})
 	o.must(err)
 	h, err := ingest.NewHandler(ingest.Options{Engine: o.cells[cell], People: func(ctx *fasthttp.RequestCtx) {
-		if !door.Handle(ctx) {
+		switch {
+		case door.Handle(ctx):
+		case string(ctx.Path()) == route.WhosePath:
+			answer, _ := route.Whose(o.cells[cell].Catalogue(), o.clock.nowMs(), ctx.PostBody())
+			ctx.SetBody(answer)
+		default:
 			ctx.SetStatusCode(fasthttp.StatusNotFound)
 		}
 	}})
@@ -144,12 +149,16 @@ func TestOverHTTP(t *testing.T) {
 		o.same(batch("gw", 2, ndjson, large.String()))
 	}
 	o.same(batch("gw", 3, ndjson, large.String()+large.String())) // 413
+	for i := range uint64(2) {                                    // Without an event, with a sequence and without.
+		o.same(batch("gw", 4*i, "application/json", "[]"))
+		o.same(batch("", 0, "application/cloudevents-batch+json", "[]"))
+	}
 	o.same(&request{method: "GET", path: "/v1/producers/gw"})
 	o.same(&request{method: "POST", path: "/v1/producers/gw/offline"})
 	o.same(&request{method: "GET", path: "/v1/events"}) // 405
 	o.secrets["right"] = o.secrets["gw"]
 	o.secrets["gw"] = "wrong"
-	if a := o.send(o.at, batch("gw", 4, ndjson, line2("up", "p0", "d"))); a.status != 401 {
+	if a := o.send(o.at, batch("gw", 5, ndjson, line2("up", "p0", "d"))); a.status != 401 {
 		t.Fatalf("a wrong token: %+v", a)
 	}
 	o.secrets["gw"] = o.secrets["right"]

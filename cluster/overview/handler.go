@@ -271,19 +271,29 @@ func method(ctx *fasthttp.RequestCtx, allowed ...string) error {
 	return &event.Problem{Code: event.MethodNotAllowed, Detail: "use " + strings.ReplaceAll(list, ", ", " or ")}
 }
 
-// authorize returns the request's token, or the problem to answer.
+// authorize returns the request's token, or the problem to answer. A token that is bound to an account is in the copy of
+// its account's cell alone.
 func (v *Overview) authorize(ctx *fasthttp.RequestCtx, right access.Right) (*access.Token, error) {
-	catalogue := v.catalogue(0)
-	if catalogue == nil {
+	if v.catalogue(0) == nil {
 		return nil, &event.Problem{Code: event.Overloaded, Detail: "this node has no copy of cell 0 yet"}
 	}
 	nowMs := time.Now().UnixMilli()
 	header := ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)
-	token, problem := access.Authorize(catalogue, header, right, nowMs)
-	if problem == nil {
-		return token, nil
+	var problem *event.Problem
+	for cell := range v.o.Cells {
+		catalogue := v.catalogue(cell)
+		if catalogue == nil {
+			continue
+		}
+		token, p := access.Authorize(catalogue, header, right, nowMs)
+		if p == nil {
+			return token, nil
+		}
+		if problem = p; p.Code != event.Unauthorized {
+			return nil, p
+		}
 	}
-	if problem.Code == event.Unauthorized && !v.penalties.Hold(ctx.RemoteIP(), nowMs, ctx.Done()) {
+	if !v.penalties.Hold(ctx.RemoteIP(), nowMs, ctx.Done()) {
 		ctx.SetConnectionClose()
 	}
 	return nil, problem

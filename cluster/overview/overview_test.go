@@ -105,11 +105,21 @@ func newFixture(t *testing.T) *fixture {
 			t.Fatal(err)
 		}
 	}
-	empty := license.New("here", time.Hour)
+	other, _, _, err := license.New("here", time.Hour).CreateAccount(by, "far", "personal", "here")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.secrets["far"] = access.NewSecret()
+	other, _, err = other.CreateToken(by, access.Token{
+		Name: "far", Role: access.RoleAdmin, Account: "far", Hash: sha256.Sum256([]byte(f.secrets["far"])),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.Overview, err = New(Options{
 		Cluster: "demo", Node: "n2", Cells: 4, Board: three(),
 		Catalogues: func(cell int) *license.Catalogue {
-			return map[int]*license.Catalogue{0: c, 1: empty}[cell]
+			return map[int]*license.Catalogue{0: c, 1: other}[cell]
 		},
 		Move: func(_ context.Context, cell int, node string) error {
 			f.asked = append(f.asked, "move "+string(rune('0'+cell))+" "+node)
@@ -175,6 +185,8 @@ func TestCalls(t *testing.T) {
 		{"GET /v1/accounts", "admin", "", 0, ""},
 		{"GET /v1/cluster", "admin", "", 200, `{"cluster":"demo","nodes":[`},
 		{"GET /v1/cluster", "gateway", "", 200, `{"cluster":"demo","cell":0,"nodes":[`},
+		{"GET /v1/cluster", "far", "", 200, `{"cluster":"demo","cell":1,"nodes":[`},
+		{"POST /v1/cluster/cells/1/move", "far", `{"node":"n1"}`, 403, "does not allow"},
 		{"POST /v1/clock/confirm", "nobody", "", 0, ""},
 		{"POST /v1/clock/confirm", "gateway", "", 0, ""},
 		{"POST /v1/clock/confirm", "admin", "", 0, ""},

@@ -272,6 +272,10 @@ func (c *cluster) refuses() {
 	want(c.t, d.refused(), "made with --cells 2, which is for ever")
 	d.flags = append(slices.Clone(flags), "--replicas", "1")
 	want(c.t, d.refused(), "made with --replicas 3, which is for ever")
+	for _, other := range [][]string{{"--node", "n9"}, {"--cluster", "other"}} {
+		d.flags = append(slices.Clone(flags), other...)
+		want(c.t, d.refused(), `is that of node "n1" of cluster "test"`)
+	}
 	d.flags = nil
 	want(c.t, d.refused(), "is a node's of a cluster: start it with --cluster")
 	single := newDaemon(c.t)

@@ -75,7 +75,8 @@ func runNode(ctx context.Context, o *serveOptions, logger *slog.Logger) error {
 }
 
 func (n *node) open(ctx context.Context) (err error) {
-	if n.dir, err = disk.OpenNode(n.o.data, n.o.cluster.moveIn); err != nil {
+	name := disk.NodeName{Cluster: n.o.cluster.name, Node: n.o.cluster.node}
+	if n.dir, err = disk.OpenNode(n.o.data, name, n.o.cluster.moveIn); err != nil {
 		return err
 	}
 	if n.tls, err = tlsConfig(n.o, nil); err != nil {

@@ -31,7 +31,7 @@ func TestMoveIn(t *testing.T) {
 	steps := []string{"VERSION", "IDENTITY", "BALLAST", "log", "archive", "ledger", "checkpoint", "snapshots", "webhooks"}
 	for done := range len(steps) + 1 {
 		path, seed := aDaemons(t)
-		if _, err := OpenNode(path, false); err == nil || !strings.Contains(err.Error(), "--move-in") {
+		if _, err := OpenNode(path, NodeName{"c", "n1"}, false); err == nil || !strings.Contains(err.Error(), "--move-in") {
 			t.Fatalf("a daemon's directory is answered %v", err)
 		}
 		moving := filepath.Join(path, "cells", "00.moving")
@@ -53,7 +53,7 @@ func TestMoveIn(t *testing.T) {
 				t.Fatalf("behind %d steps a daemon that is alone takes what is left", done)
 			}
 		}
-		n, err := OpenNode(path, done == 0) // Once it has begun it goes on.
+		n, err := OpenNode(path, NodeName{"c", "n1"}, done == 0) // Once it has begun it goes on.
 		if err != nil {
 			t.Fatalf("behind %d steps: %v", done, err)
 		}
@@ -82,7 +82,7 @@ func TestMoveIn(t *testing.T) {
 		if err := n.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if n, err = OpenNode(path, true); err != nil {
+		if n, err = OpenNode(path, NodeName{"c", "n1"}, true); err != nil {
 			t.Fatal(err)
 		}
 		if err := n.Close(); err != nil {

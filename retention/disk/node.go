@@ -13,6 +13,7 @@ import (
 type Node struct {
 	path string
 	lock *os.File
+	name NodeName
 	// Cluster is the cluster's identity, zeroes before Join.
 	Cluster [16]byte
 }
@@ -22,9 +23,13 @@ const (
 	nodeFile  = "NODE"
 )
 
-// OpenNode takes the directory of a node for this process, and makes it if it is missing. One of a daemon that is alone
-// is refused, or with moveIn becomes its first cell.
-func OpenNode(path string, moveIn bool) (*Node, error) {
+// NodeName says which node of which cluster a directory is of.
+type NodeName struct{ Cluster, Node string }
+
+// OpenNode takes the directory of a node for this process, and makes it if it is missing. One of another node is
+// refused: the others would count it twice. One of a daemon that is alone is refused, or with moveIn becomes its first
+// cell.
+func OpenNode(path string, name NodeName, moveIn bool) (*Node, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory %q: %w; name a place with --data that this user may write to", path, err)
 	}
@@ -35,7 +40,7 @@ func OpenNode(path string, moveIn bool) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{path: path, lock: lock}
+	n := &Node{path: path, lock: lock, name: name}
 	if err := errors.Join(n.read(), n.moveIn(moveIn), MakeDir(filepath.Join(path, "cells"))); err != nil {
 		_ = lock.Close() // Nothing was written to it.
 		return nil, err
@@ -56,6 +61,10 @@ func (n *Node) read() error {
 		return Damage(n.file(), "cluster %q is not 16 bytes in hex", fields["cluster"])
 	}
 	copy(n.Cluster[:], id)
+	if of := (NodeName{fields["name"], fields["node"]}); of != n.name {
+		return fmt.Errorf("data directory %q is that of node %q of cluster %q: start it with --cluster %s --node %s, or "+
+			"give node %q another --data", n.path, of.Node, of.Cluster, of.Cluster, of.Node, n.name.Node)
+	}
 	return nil
 }
 
@@ -67,7 +76,9 @@ func (n *Node) Join(cluster [16]byte) error {
 		return nil
 	}
 	n.Cluster = cluster
-	return WriteSynced(n.file(), EncodeSealed(nodeTitle, [][2]string{{"cluster", hex.EncodeToString(cluster[:])}}))
+	return WriteSynced(n.file(), EncodeSealed(nodeTitle, [][2]string{
+		{"cluster", hex.EncodeToString(cluster[:])}, {"name", n.name.Cluster}, {"node", n.name.Node},
+	}))
 }
 
 // CellPath returns the data directory of a cell.

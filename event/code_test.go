@@ -73,7 +73,7 @@ func TestCodeTable(t *testing.T) {
 			t.Errorf("%s has status %d", row.name, row.status)
 		}
 	}
-	if Code(255).Status() != 500 || rows != 42 {
+	if Code(255).Status() != 500 || rows != 43 {
 		t.Errorf("an unknown code has status %d; %d codes", Code(255).Status(), rows)
 	}
 }

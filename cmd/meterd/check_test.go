@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -155,7 +156,37 @@ func (c *check) product(f fleet, serials map[uint64]string) {
 type tally struct {
 	up, down, denied, otaUnits, otaDenied uint64
 	connected                             bool
-	used                                  []uint64 // after each accepted message
+	used                                  []usedAt // after each accepted message
+}
+
+type usedAt struct {
+	used uint64
+	at   time.Time
+}
+
+// edge is how far the times of two messages may lie apart against the order in which they were counted: of a request
+// that had its time and then had to wait for a processor. So where the log begins one may be over, and an earlier one
+// not.
+const edge = time.Second
+
+// contiguous says at which message the day's use has a hole, "" for none. The log may begin anywhere.
+func contiguous(list []usedAt, counted uint64, begins bool) string {
+	if len(list) == 0 {
+		return ""
+	}
+	slices.SortFunc(list, func(a, b usedAt) int { return cmp.Compare(b.used, a.used) })
+	oldest := slices.MinFunc(list, func(a, b usedAt) int { return a.at.Compare(b.at) }).at
+	for i, m := range list {
+		switch want := counted - uint64(i); {
+		case m.used == want:
+		case begins && i > 0 && list[i-1].at.Sub(oldest) < edge:
+			return ""
+		default:
+			return fmt.Sprintf("%d messages are counted, and entry %d from the end of the log is the %d. of the day, at "+
+				"%v; the log begins at %v, and it is %v", counted, i, m.used, m.at, oldest, time.Now())
+		}
+	}
+	return ""
 }
 
 // device compares a device's view with its log, and the log with what was sent; it returns the pack units used.
@@ -174,20 +205,9 @@ func (c *check) device(f fleet, device string, active map[string]bool) (packs ui
 	}
 	var v deviceView
 	a.into(c.d.t, &v)
-	slices.Sort(t.used)
 	counted := v.Messages.Up + v.Messages.Down
-	for i, used := range t.used {
-		if want := counted - uint64(len(t.used)-1-i); used != want {
-			c.fault(
-				"%s/%s: %d messages are counted, and entry %d from the end of the log is the %d. of the day",
-				f.product,
-				device,
-				counted,
-				len(t.used)-1-i,
-				used,
-			)
-			break
-		}
+	if hole := contiguous(t.used, counted, c.tr.readable < time.Hour); hole != "" {
+		c.fault("%s/%s: %s", f.product, device, hole)
 	}
 	if c.tr.readable >= time.Hour &&
 		(v.Messages.Up != t.up || v.Messages.Down != t.down || v.Messages.Denied != t.denied ||
@@ -224,10 +244,10 @@ func (c *check) entry(product, device string, e *logView, t *tally) {
 	switch e.Type + " " + e.Verdict {
 	case "up accepted":
 		t.up++
-		t.used = append(t.used, e.DayUsed)
+		t.used = append(t.used, usedAt{e.DayUsed, e.DecidedAt})
 	case "down accepted":
 		t.down++
-		t.used = append(t.used, e.DayUsed)
+		t.used = append(t.used, usedAt{e.DayUsed, e.DecidedAt})
 	case "up message_quota_exceeded", "down message_quota_exceeded":
 		t.denied++
 	case "ota accepted":

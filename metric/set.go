@@ -58,6 +58,16 @@ func (g Gauges) Func(f func() float64, labels ...string) {
 	g.f.samples.NewGauge(sample(g.f.name, labels), f)
 }
 
+// Whether adds a gauge with these labels that is 1 while f says so, and 0 otherwise; f is called for every reading.
+func (g Gauges) Whether(f func() bool, labels ...string) {
+	g.Func(func() float64 {
+		if f() {
+			return 1
+		}
+		return 0
+	}, labels...)
+}
+
 // Histogram registers a histogram whose buckets end at bounds, which rise; help is a sentence.
 func (s *Set) Histogram(name, help string, bounds []float64) *metrics.PrometheusHistogram {
 	return s.register(name, help, "histogram").samples.NewPrometheusHistogramExt(name, bounds)

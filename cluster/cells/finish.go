@@ -98,15 +98,15 @@ func (e *Engine) failed(t *task) error {
 	return problem
 }
 
-// isSound reports whether the answer is one to this part.
+// isSound reports whether the answer is one to this part. That to a whole batch is passed on as it is: the same bytes
+// may have been decided first as JSON, and are sent again as NDJSON, in which they are fewer events.
 func (s *share) isSound() bool {
-	n := len(s.indexes)
 	if s.indexes == nil {
-		n = len(s.task.r.Batch.Events)
+		return true
 	}
 	for _, list := range [][]event.Denial{s.outcome.result.Denials, s.outcome.result.WouldDeny} {
 		for i := range list {
-			if s.indexes != nil && list[i].Index >= n {
+			if list[i].Index >= len(s.indexes) {
 				return false
 			}
 		}

@@ -85,9 +85,6 @@ func (f *Follower) Yielded() string { return f.r.yields }
 // 0 if none was read.
 func (f *Follower) OwnerClock() int64 { return f.r.wallMs }
 
-// Chain returns the chain of the last group that is in the segments.
-func (f *Follower) Chain() commitlog.Chain { return f.r.chain }
-
 // Await follows the stream until nothing new was in it for a time, which says that its owner may be gone, or until the
 // cell was yielded to this node. It returns ctx.Err() if that ends first.
 func (f *Follower) Await(ctx context.Context, silence time.Duration) error {

@@ -54,16 +54,31 @@ func isOffline(p *jetstream.PeerInfo) bool {
 	return p.Offline || p.Active > peerSilentMax || p.Active == 0 && !p.Current
 }
 
-// Renew begins a cell's stream anew behind node's copy, which ends with group `last`: it removes what is there and
-// makes one with another identity, which that node begins. It refuses if the stream that is there has a group behind
-// that one.
-func Renew(ctx context.Context, conn *nats.Conn, s Settings, old Made, node string, last uint64) (Made, error) {
+// Renew begins a cell's stream anew behind node's copy: it removes what is there and makes one with another identity,
+// which that node begins. prove proves the copy, which may take long, and returns its last group. Renew refuses if the
+// stream that is there has a group behind that one, or has grown meanwhile: somebody owns the cell, then.
+func Renew(
+	ctx context.Context, conn *nats.Conn, s Settings, old Made, node string, prove func() (last uint64, err error),
+) (Made, error) {
 	js, err := jetstream.New(conn)
 	if err != nil {
 		return Made{}, fmt.Errorf("use JetStream: %w", err)
 	}
-	if err := mayRemove(ctx, conn, s, last); err != nil {
+	j, err := Connect(conn, s.StreamName())
+	if err != nil {
 		return Made{}, err
+	}
+	defer j.Close()
+	_, before, err := j.Bounds(ctx)
+	if err != nil && !errors.Is(err, ErrGone) {
+		return Made{}, err
+	}
+	last, err := prove()
+	if err != nil {
+		return Made{}, err
+	}
+	if err := mayRemove(ctx, j, before, last); err != nil {
+		return Made{}, fmt.Errorf("stream %q: %w", s.StreamName(), err)
 	}
 	err = js.DeleteStream(ctx, s.StreamName())
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -77,19 +92,18 @@ func Renew(ctx context.Context, conn *nats.Conn, s Settings, old Made, node stri
 	return s.Examine(info.CachedInfo().Config)
 }
 
-// mayRemove refuses to remove a stream that has a group behind `last`. What is damaged in it says nothing.
-func mayRemove(ctx context.Context, conn *nats.Conn, s Settings, last uint64) error {
-	j, err := Connect(conn, s.StreamName())
-	if err != nil {
-		return err
-	}
-	defer j.Close()
+// mayRemove refuses to remove a stream that has a message behind `before` or a group behind `last`. What is damaged in
+// it says nothing.
+func mayRemove(ctx context.Context, j *JetStream, before, last uint64) error {
 	first, end, err := j.Bounds(ctx)
 	switch {
 	case errors.Is(err, ErrGone):
 		return nil
 	case err != nil:
 		return err
+	case end > before:
+		return fmt.Errorf("it has grown from message %d to %d while the copy was proved: somebody owns the cell, nothing "+
+			"is to be repaired", before, end)
 	}
 	for seq := end; seq >= first && seq > 0; seq-- {
 		m, err := j.Get(ctx, seq)
@@ -105,8 +119,8 @@ func mayRemove(ctx context.Context, conn *nats.Conn, s Settings, last uint64) er
 			group = has.group
 		}
 		if group > last {
-			return fmt.Errorf("stream %q has group %d, and the longest copy ends with group %d: nothing needs to be removed",
-				s.StreamName(), group, last)
+			return fmt.Errorf("it has group %d, and the longest copy ends with group %d: nothing needs to be removed",
+				group, last)
 		}
 		return nil
 	}

@@ -27,8 +27,15 @@ func TestRenew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := Renew(t.Context(), conn, s, old, "n1", 2); err == nil || !strings.Contains(err.Error(), "has group 3") {
+	ends := func(last uint64) func() (uint64, error) { return func() (uint64, error) { return last, nil } }
+	_, err = Renew(t.Context(), conn, s, old, "n1", ends(2))
+	if err == nil || !strings.Contains(err.Error(), "has group 3") {
 		t.Fatal(err)
+	}
+	grows := func() (uint64, error) { return 3, l.Barrier() }
+	_, err = Renew(t.Context(), conn, s, old, "n1", grows)
+	if err == nil || !strings.Contains(err.Error(), "has grown") {
+		t.Fatal("a stream was removed that somebody appends to", err)
 	}
 	if err := j.js.DeleteStream(t.Context(), s.StreamName()); err != nil {
 		t.Fatal(err)
@@ -37,7 +44,7 @@ func TestRenew(t *testing.T) {
 	if _, err := Make(t.Context(), conn, s); !errors.Is(err, ErrGone) {
 		t.Fatal("a stream that was deleted is made as if it were the first", err)
 	}
-	renewed, err := Renew(t.Context(), conn, s, old, "n1", 3)
+	renewed, err := Renew(t.Context(), conn, s, old, "n1", ends(3))
 	if err != nil || renewed.Identity == id || renewed.Origin != id || renewed.Seed != old.Seed || renewed.Begins != "n1" {
 		t.Fatalf("%+v after %+v: %v", renewed, old, err)
 	}
@@ -57,7 +64,7 @@ func TestRenew(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Again, over the stream that is there: it has nothing that the copy lacks.
-	if _, err := Renew(t.Context(), conn, s, renewed, "n2", 4); err != nil {
+	if _, err := Renew(t.Context(), conn, s, renewed, "n2", ends(4)); err != nil {
 		t.Fatal(err)
 	}
 }

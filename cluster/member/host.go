@@ -25,7 +25,7 @@ type Options struct {
 	Board   *board.Board
 	Stream  jetlog.Stream
 	// Look says which stream is followed, before it is followed and before it is claimed: one that has lost something may
-	// be replaced.
+	// be replaced. Beside an error it may return the identity that was known last.
 	Look    func(context.Context) (Followed, error)
 	Copy    string // of the directory: board.CopyName
 	Owned   string // file that remembers the last epoch that this node owned; empty: none does
@@ -74,6 +74,7 @@ type Host struct {
 	owned    *jetlog.Log    // nil unless this node owns the cell
 	asked    chan request   // of the owner, by Yield
 	renewed  chan struct{}  // the stream was replaced by this node
+	renewing sync.Mutex     // held while it replaces it
 
 	returns bool          // it asks for the cell when it is first in line; Run's
 	last    owned         // Run's

@@ -195,8 +195,11 @@ func joinWith(
 			return Followed{Identity: now.Identity, Begins: now.Begins == name}, err
 		},
 		Renew: func(ctx context.Context) error {
-			last, _, _ := m.cell.segments.Last()
-			_, err := jetlog.Renew(ctx, s.Conn(), jetlog.Settings{Cluster: "test", BytesMax: 64 << 20}, made, name, last)
+			settings := jetlog.Settings{Cluster: "test", BytesMax: 64 << 20}
+			_, err := jetlog.Renew(ctx, s.Conn(), settings, made, name, func() (uint64, error) {
+				last, _, _ := m.cell.segments.Last()
+				return last, nil
+			})
 			return err
 		},
 		Changed: func() {

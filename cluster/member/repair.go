@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/meterd/meterd/cluster/board"
 )
 
 // repairAsked asks the node with the longest copy to begin a new stream behind it, repairAnswered says what came of it.
@@ -43,9 +45,15 @@ func (h *Host) answerRepair(m *nats.Msg) {
 }
 
 func (h *Host) renew(ctx context.Context) error {
+	if !h.renewing.TryLock() {
+		return errors.New("this node is repairing the cell already: wait until it has")
+	}
+	defer h.renewing.Unlock()
 	switch {
 	case h.Owner():
 		return errors.New("this node owns the cell: nothing is to be repaired")
+	case h.Status().Role == board.Reseeding:
+		return errors.New("this node's copy is being made anew: wait until it is whole")
 	case h.o.Renew == nil:
 		return errors.New("this node cannot begin a stream")
 	}

@@ -1,6 +1,8 @@
 package member
 
 import (
+	"context"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -67,5 +69,45 @@ func TestRepaired(t *testing.T) {
 	await(t, "the other one follows", func() bool {
 		now := other.host.Status()
 		return now.Group == 4 && now.Role == board.Standby && now.Stream != board.Bytes16(made.Identity)
+	})
+}
+
+// A stream is replaced by one at a time, and not behind a copy that is being made anew.
+func TestRepairedOnce(t *testing.T) {
+	began, proved := make(chan struct{}), make(chan struct{})
+	h := &Host{renewed: make(chan struct{}, 1)}
+	h.o.Logger = slog.New(slog.DiscardHandler)
+	h.o.Renew = func(context.Context) error {
+		began <- struct{}{}
+		<-proved
+		return nil
+	}
+	first := make(chan error, 1)
+	go func() { first <- h.renew(t.Context()) }()
+	<-began
+	if err := h.renew(t.Context()); err == nil || !strings.Contains(err.Error(), "already") {
+		t.Error(err)
+	}
+	close(proved)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	h.now.Role = board.Reseeding
+	if err := h.renew(t.Context()); err == nil || !strings.Contains(err.Error(), "made anew") {
+		t.Error(err)
+	}
+}
+
+// A node that starts when the stream is gone tells which one its copy is of.
+func TestGoneWhenStarted(t *testing.T) {
+	s, made := newServer(t)
+	m := joinWith(t, s, made, "n1", func(_ *member1, o *Options) {
+		o.Look = func(context.Context) (Followed, error) {
+			return Followed{Identity: made.Identity}, jetlog.ErrGone
+		}
+	})
+	await(t, "it tells the stream", func() bool {
+		now := m.host.Status()
+		return now.Role == board.Damaged && now.Stream == board.Bytes16(made.Identity)
 	})
 }

@@ -15,6 +15,9 @@ import (
 // standBy follows the stream until this node has claimed the cell, and returns the owner's log.
 func (h *Host) standBy(ctx context.Context, segments *commitlog.Log) (*jetlog.Log, error) {
 	now, err := h.look(ctx)
+	if errors.Is(err, jetlog.ErrGone) || errors.Is(err, jetlog.ErrRefused) {
+		h.lacks(now, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +52,17 @@ func (h *Host) look(ctx context.Context) (Followed, error) {
 		return now, ctx.Err()
 	}
 	return now, fmt.Errorf("%w: %w", errNoLook, err)
+}
+
+// lacks tells which stream this copy is of although that cannot be followed: whoever repairs the cell looks for the
+// longest copy of it. The role changes in the same step, so that nobody takes this for a position in a stream.
+func (h *Host) lacks(known Followed, err error) {
+	if known.Identity == (jetlog.Identity{}) {
+		return
+	}
+	h.change(func(s *board.CellStatus) {
+		s.Stream, s.Role, s.Why = board.Bytes16(known.Identity), board.Damaged, board.Sentence(err.Error())
+	})
 }
 
 // same says whether the stream that is followed is the one that is there. No answer says nothing: its leader may just

@@ -28,23 +28,16 @@ func (v *Overview) RegisterMetrics(set *metric.Set) {
 	for cell := range v.o.Cells {
 		label := strconv.Itoa(cell)
 		for _, state := range []string{Owned, Unowned, Faulty} {
-			states.Func(func() float64 { return one(v.Map().Cells[cell].State == state) }, "cell", label, "state", state)
+			states.Whether(func() bool { return v.Map().Cells[cell].State == state }, "cell", label, "state", state)
 		}
 		own := func() Replica {
 			r, _ := v.Map().Cells[cell].Replica(v.o.Node)
 			return r
 		}
 		for _, role := range []board.Role{board.Owner, board.Standby, board.Following, board.Reseeding, board.Damaged} {
-			roles.Func(func() float64 { return one(own().Role == role) }, "cell", label, "role", string(role))
+			roles.Whether(func() bool { return own().Role == role }, "cell", label, "role", string(role))
 		}
 		lag.Func(func() float64 { return float64(own().LagGroups) }, "cell", label)
 		epochs.Func(func() float64 { return float64(v.Map().Cells[cell].Epoch) }, "cell", label)
 	}
-}
-
-func one(is bool) float64 {
-	if is {
-		return 1
-	}
-	return 0
 }

@@ -62,6 +62,7 @@ func (r *Router) Stream(ctx context.Context, cell int, path string, body []byte)
 	if err != nil {
 		return nil, fmt.Errorf("cell %d: %w: %w", cell, ErrUnsent, err)
 	}
+	stop := context.AfterFunc(ctx, l.end) // Before anything is waited for.
 	l.introduceInner(path, r.inner)
 	err = l.post(body)
 	if err == nil {
@@ -73,10 +74,11 @@ func (r *Router) Stream(ctx context.Context, cell int, path string, body []byte)
 		err = fmt.Errorf("it answered %d", l.response.StatusCode())
 	}
 	if err != nil {
+		stop()
 		l.end()
 		return nil, fmt.Errorf("cell %d: node %s: %w", cell, to.node, err)
 	}
-	return &streamed{l: l, stop: context.AfterFunc(ctx, l.end)}, nil
+	return &streamed{l: l, stop: stop}, nil
 }
 
 // streamed is the body of an answer that one of this node reads.

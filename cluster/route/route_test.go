@@ -400,6 +400,28 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
+// Who has stopped waiting for a stream is not kept by an owner that says nothing.
+func TestStreamEnds(t *testing.T) {
+	r := newRig(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	defer close(ended)
+	r.board.set(0, "n1", hang(t, func() { cancel(); <-ended }))
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.Stream(ctx, 0, "/inner", nil)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("there was no answer")
+		}
+	case <-time.After(patience):
+		t.Fatal("it is waited for")
+	}
+}
+
 // Who waits for an owner is not kept waiting by one that was replaced while it is paused.
 func TestReplacedWhilePaused(t *testing.T) {
 	r := newRig(t, nil)

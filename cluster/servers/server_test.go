@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 // Each fault of an operator's server has its sentence.
@@ -129,6 +130,27 @@ func TestWatchJudges(t *testing.T) {
 	if w.judge(Wrong(errors.New("late"))); !errors.Is(w.Fault(), ErrWrong) {
 		t.Fatal(w.Fault())
 	}
+}
+
+// A server that is seen to be wrong is a fault although a stream does not answer; one that is not seen is none, then.
+func TestWatchWithoutStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var list []Server
+		w := NewWatch(WatchOptions{
+			Ask:      func(ctx context.Context) ([]Server, error) { return list, ctx.Err() },
+			Peers:    func(ctx context.Context) ([]Peer, error) { <-ctx.Done(); return nil, ctx.Err() },
+			Replicas: 3,
+		})
+		for _, isWrong := range []bool{false, true} {
+			if isWrong {
+				list = []Server{{Name: "n1", Version: Oldest, JetStream: true}}
+			}
+			err := w.Look(t.Context())
+			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnseen) || errors.Is(err, ErrWrong) != isWrong {
+				t.Fatal(err)
+			}
+		}
+	})
 }
 
 func FuzzServer(f *testing.F) {

@@ -36,16 +36,13 @@ func NewWatch(o WatchOptions) *Watch {
 
 // Look looks once, and returns what is wrong. A server that is not seen is a fault here.
 func (w *Watch) Look(ctx context.Context) error {
+	peers, looked := w.peers(ctx)
 	ctx, cancel := context.WithTimeout(ctx, askMax)
 	defer cancel()
-	var peers []Peer
-	var err error
-	if w.o.Peers != nil {
-		if peers, err = w.o.Peers(ctx); err != nil {
-			return fmt.Errorf("look at the streams: %w", err)
-		}
-	}
 	list, asked := w.o.Ask(ctx)
+	if looked != nil { // Who has replicas is not known: what is wrong with a server that answers is a fault all the same.
+		return errors.Join(Examine(list, nil, 0), looked)
+	}
 	if len(list) == 0 && asked != nil {
 		if errors.Is(asked, ErrUnseen) {
 			return asked
@@ -56,6 +53,21 @@ func (w *Watch) Look(ctx context.Context) error {
 		return errors.Join(err, asked)
 	}
 	return nil
+}
+
+// peers asks for the servers that have replicas. It has a time of its own: one stream that does not answer takes all of
+// it.
+func (w *Watch) peers(ctx context.Context) ([]Peer, error) {
+	if w.o.Peers == nil {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askMax)
+	defer cancel()
+	peers, err := w.o.Peers(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look at the streams: %w", err)
+	}
+	return peers, nil
 }
 
 // Run looks every 10 s until ctx ends.

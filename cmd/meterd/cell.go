@@ -38,7 +38,7 @@ type cellCopy struct {
 	board     *board.Board
 	cell      int
 	space     disk.SpaceOptions
-	dir       *disk.Dir
+	dir       *disk.Dir // nil: it is closed, since no copy could take its place
 	copyName  string
 	guard     context.CancelFunc
 
@@ -67,27 +67,37 @@ func openCell(c *cellCopy, several bool) (*cellCopy, error) {
 	return c, c.openDir()
 }
 
-func (c *cellCopy) openDir() (err error) {
-	c.dir, err = disk.OpenDir(disk.DirOptions{Path: c.o.data, Region: c.o.region, Space: c.space, Logger: c.logger})
+func (c *cellCopy) openDir() error {
+	dir, err := disk.OpenDir(disk.DirOptions{Path: c.o.data, Region: c.o.region, Space: c.space, Logger: c.logger})
 	if err != nil {
 		return err
 	}
-	if c.copyName, err = board.CopyName(c.o.data); err != nil {
-		return errors.Join(err, c.dir.Close())
+	name, err := board.CopyName(c.o.data)
+	if err != nil {
+		return errors.Join(err, dir.Close())
 	}
 	ctx, end := context.WithCancel(context.Background())
-	c.guard = end
+	c.dir, c.copyName, c.guard = dir, name, end
 	go c.dir.Guard().Run(ctx, guardEvery, c.more.failed)
 	return nil
 }
 
+// closeDir does nothing if the directory is closed.
 func (c *cellCopy) closeDir() error {
+	if c.dir == nil {
+		return nil
+	}
 	c.guard()
-	return c.dir.Close()
+	dir := c.dir
+	c.dir = nil
+	return dir.Close()
 }
 
 // Open implements member.Cell.
 func (c *cellCopy) Open(context.Context) (*commitlog.Log, error) {
+	if c.dir == nil {
+		return nil, fmt.Errorf("directory %q is closed: the node is failing", c.o.data)
+	}
 	s, err := openStandby(c.o, c.dir, c.more, c.logger)
 	if err != nil {
 		return nil, err

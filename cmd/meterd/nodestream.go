@@ -170,11 +170,12 @@ func (n *node) recall(ctx context.Context) error {
 
 // look says which stream the copy of a cell follows now.
 func (n *node) look(ctx context.Context, cell int) (member.Followed, error) {
+	known := n.made[cell].get()
 	made, _, err := jetlog.Look(ctx, n.nats.Conn(), n.settings(cell))
 	if err != nil {
-		return member.Followed{}, err
+		return member.Followed{Identity: known.Identity}, err
 	}
-	if known := n.made[cell].get(); known.Identity != made.Identity {
+	if known.Identity != made.Identity {
 		n.logger.Warn("the cell has another stream", "cell", cell, "begins_behind_the_copy_of", made.Begins)
 		if err := n.made[cell].set(made); err != nil {
 			return member.Followed{}, err
@@ -186,20 +187,33 @@ func (n *node) look(ctx context.Context, cell int) (member.Followed, error) {
 	}, nil
 }
 
+// mayRenew says again, behind the proof, why no stream may be replaced: much may have happened meanwhile.
+func (n *node) mayRenew(cell int) error {
+	if node, _, epoch, ok := n.board.Owner(cell); ok {
+		return fmt.Errorf("node %q owns cell %d in epoch %d: nothing is to be repaired", node, cell, epoch)
+	}
+	if n.hosts[cell].Status().Role == board.Reseeding {
+		return fmt.Errorf("the copy of cell %d is being made anew: wait until it is whole", cell)
+	}
+	return nil
+}
+
 // renew proves this node's copy of a cell from its first group on, and begins a new stream behind it.
 func (n *node) renew(ctx context.Context, cell int) error {
-	path := n.cells[cell].dir.LogPath()
+	path := filepath.Join(n.dir.CellPath(cell), "log")
 	log, err := commitlog.OpenReadOnly(path)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
 	last, _, _ := log.Last()
-	err = log.Replay(log.First(), func(*commitlog.Group) error { return ctx.Err() })
-	if err != nil {
-		return fmt.Errorf("prove the copy %q: %w", path, err)
+	prove := func() (uint64, error) {
+		if err := log.Replay(log.First(), func(*commitlog.Group) error { return ctx.Err() }); err != nil {
+			return 0, fmt.Errorf("prove the copy %q: %w", path, err)
+		}
+		return last, n.mayRenew(cell)
 	}
-	made, err := jetlog.Renew(ctx, n.nats.Conn(), n.settings(cell), n.made[cell].get(), n.o.cluster.node, last)
+	made, err := jetlog.Renew(ctx, n.nats.Conn(), n.settings(cell), n.made[cell].get(), n.o.cluster.node, prove)
 	if err != nil {
 		return err
 	}

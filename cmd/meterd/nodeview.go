@@ -56,23 +56,16 @@ func (n *node) registerStreams(set *metric.Set) {
 		label := strconv.Itoa(cell)
 		bytes.Func(func() float64 { return float64(p.Size().Bytes) }, "cell", label)
 		most.Func(func() float64 { return float64(p.Size().BytesMax) }, "cell", label)
-		stopped.Func(func() float64 { return flag01(p.Full()) }, "cell", label)
+		stopped.Whether(p.Full, "cell", label)
 	}
 	set.Gauges("meterd_cluster_servers_refused",
-		"Whether servers of NATS do what could lose acknowledged events: 1 or 0.").Func(
-		func() float64 { return flag01(n.watch.Fault() != nil) },
+		"Whether servers of NATS do what could lose acknowledged events: 1 or 0.").Whether(
+		func() bool { return n.watch.Fault() != nil },
 	)
 	set.Gauges("meterd_cluster_clock_skew_seconds",
 		"How far this node's clock is ahead of the other nodes' clocks.").Func(
 		func() float64 { return n.board.Facts(board.CellStatus{}, 0, nil).Skew().Seconds() },
 	)
-}
-
-func flag01(is bool) float64 {
-	if is {
-		return 1
-	}
-	return 0
 }
 
 // handle answers a request about the cluster, and leaves all others to the owners.
@@ -84,21 +77,30 @@ func (n *node) handle(others fasthttp.RequestHandler) fasthttp.RequestHandler {
 	}
 }
 
+// longestCopy returns the longest copy of a cell that is open on a node that is heard, and that node. One that is
+// closed tells no stream, and nothing of how far it is.
+func longestCopy(nodes []board.Status, cell int) (longest board.CellStatus, at string) {
+	for i := range nodes {
+		c, has := nodes[i].Cell(cell)
+		if !has || nodes[i].State == board.Silent || c.Role == board.Reseeding || c.Stream == (board.Bytes16{}) {
+			continue
+		}
+		if at == "" || c.Group > longest.Group {
+			longest, at = c, nodes[i].Node
+		}
+	}
+	return longest, at
+}
+
 // repair has the node with the longest copy of a cell begin a new stream behind it.
 func (n *node) repair(ctx context.Context, cell int) error {
 	if node, _, epoch, ok := n.board.Owner(cell); ok {
 		return fmt.Errorf("node %q owns cell %d in epoch %d: nothing is to be repaired", node, cell, epoch)
 	}
-	var longest board.CellStatus
-	var at string
-	for _, s := range n.board.Nodes() {
-		c, has := s.Cell(cell)
-		if has && s.State != board.Silent && c.Role != board.Reseeding && (at == "" || c.Group > longest.Group) {
-			longest, at = c, s.Node
-		}
-	}
+	longest, at := longestCopy(n.board.Nodes(), cell)
 	if at == "" {
-		return fmt.Errorf("no node that is heard has a copy of cell %d", cell)
+		return fmt.Errorf("no node that is heard has an open copy of cell %d: look at the state of the nodes, and wait "+
+			"until one of them has opened its copy", cell)
 	}
 	if p, ok := n.board.Positions().Longest(cell, longest.Stream); ok && p.Group > longest.Group {
 		return fmt.Errorf("node %q had group %d of cell %d, and the longest copy that is here, of node %q, ends with group "+

@@ -116,24 +116,54 @@ func (c *cellCopy) reseed(ctx context.Context, from *donor, cause error) (copyNa
 	if err := keepStream(fresh, path); err != nil {
 		return "", errors.Join(err, to.Abort())
 	}
-	old := path + damagedSuffix
-	if err := errors.Join(c.closeDir(), os.RemoveAll(old), os.Rename(path, old), os.Rename(fresh, path)); err != nil {
-		return "", fmt.Errorf("put the copy into its place: %w", err)
-	}
-	if err := disk.SyncDir(filepath.Dir(path)); err != nil {
-		return "", err
-	}
-	if !errors.Is(cause, disk.ErrDamaged) {
-		if err := os.RemoveAll(old); err != nil {
-			return "", fmt.Errorf("remove the copy that was left behind: %w", err)
-		}
-	}
-	if err := c.openDir(); err != nil {
+	if err := c.replace(fresh, !errors.Is(cause, disk.ErrDamaged)); err != nil {
 		return "", err
 	}
 	c.logger.Info("the cell's directory was copied from its owner", "group", m.Group, "bytes", m.Bytes(),
 		"seconds", time.Since(began).Seconds())
 	return c.copyName, nil
+}
+
+// replace puts a directory that is whole into the place of the cell's. That one is closed meanwhile and open again
+// afterwards, also after an error; if it cannot be opened, the node fails.
+func (c *cellCopy) replace(fresh string, isLeftBehind bool) error {
+	path := c.dir.Path()
+	old := path + damagedSuffix
+	err := c.closeDir()
+	if err == nil {
+		err = swap(fresh, path, old)
+	}
+	if err == nil && isLeftBehind {
+		if err := os.RemoveAll(old); err != nil {
+			c.logger.Warn("the copy that was left behind is still there: remove it", "path", old, "error", err)
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("put the copy into its place: %w", err)
+	}
+	if opened := c.openDir(); opened != nil {
+		err = errors.Join(err, fmt.Errorf("open the cell's directory again: %w", opened))
+		c.more.failed(err)
+	}
+	return err
+}
+
+// swap moves what lies at path to old, and fresh to path. If it fails, what was at path is there again.
+func swap(fresh, path, old string) error {
+	if err := os.RemoveAll(old); err != nil {
+		return err
+	}
+	if err := os.Rename(path, old); err != nil {
+		return err
+	}
+	err := os.Rename(fresh, path)
+	if err == nil {
+		err = disk.SyncDir(filepath.Dir(path))
+	}
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, os.RemoveAll(path), os.Rename(old, path))
 }
 
 // keepStream has a new directory say, too, which stream its copy follows.

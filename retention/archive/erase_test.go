@@ -44,13 +44,13 @@ func ordinalOf(r *Row) (ordinal uint64) {
 	if _, err := fmt.Sscanf(string(r.Name), "device-%d", &ordinal); err != nil {
 		panic(err)
 	}
-	return ordinal
+	return ordinal*3 + uint64(r.Device.Product()) - 1
 }
 
 // erasureOf erases what a device of the tests has said until an instant.
 func erasureOf(ordinal, seq uint64, atMs int64) Erasure {
 	return Erasure{
-		Product: productOf(ordinal), Name: fmt.Sprintf("device-%d", ordinal), Known: true, Ordinal: ordinal, Seq: seq,
+		Product: productOf(ordinal), Name: nameOf(ordinal), Known: true, Ordinal: ordinal, Seq: seq,
 		SinceMs: atMs, UntilMs: atMs,
 	}
 }

@@ -19,10 +19,14 @@ var beginMs = time.Date(2100, 3, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
 // productOf is whose the ordinals of tests are.
 func productOf(ordinal uint64) uint32 { return uint32(ordinal%3) + 1 }
 
+// nameOf is the name of a device of tests: every product has one of each name.
+func nameOf(ordinal uint64) string { return fmt.Sprintf("device-%d", ordinal/3) }
+
 // history makes groups of random rows, and remembers all of them.
 type history struct {
 	dice    *rand.Rand
 	devices int
+	unknown int // one row of so many is of a device that is not known
 	nowMs   int64
 	seq     uint64
 	counts  map[uint64]*Row
@@ -41,8 +45,8 @@ type historyGroup struct {
 
 func newHistory(seed uint64, devices int) *history {
 	return &history{
-		dice: rand.New(rand.NewPCG(seed, 1)), devices: devices, nowMs: beginMs, counts: map[uint64]*Row{},
-		days: map[uint32]uint32{},
+		dice: rand.New(rand.NewPCG(seed, 1)), devices: devices, unknown: 20, nowMs: beginMs,
+		counts: map[uint64]*Row{}, days: map[uint32]uint32{},
 	}
 }
 
@@ -80,8 +84,8 @@ func (h *history) next(n int, lasts time.Duration) historyGroup {
 func (h *history) row() Row {
 	r := Row{DecidedMs: h.nowMs, Size: int64(h.dice.IntN(1000))}
 	ordinal := uint64(h.dice.IntN(h.devices))
-	if h.dice.IntN(20) == 0 {
-		r.Name = fmt.Appendf(nil, "device-%d", ordinal)
+	if h.dice.IntN(h.unknown) == 0 {
+		r.Name = []byte(nameOf(ordinal))
 		r.Type, r.Code = typeUp, 4
 		r.Device = Unknown(productOf(ordinal), r.Name)
 	} else {
@@ -216,7 +220,8 @@ func testStore(t testing.TB, o Options) *Store {
 
 // want returns the rows of a device that are not over, newest first.
 func (h *history) want(s *Store, ordinal uint64, upTo uint64, nowMs int64) (rows []Row) {
-	name := fmt.Sprintf("device-%d", ordinal)
+	p := productOf(ordinal)
+	unknown := Unknown(p, []byte(nameOf(ordinal)))
 	n := 0
 	for _, g := range h.groups {
 		if g.seq > upTo {
@@ -225,8 +230,7 @@ func (h *history) want(s *Store, ordinal uint64, upTo uint64, nowMs int64) (rows
 		n += len(g.rows)
 	}
 	for _, r := range h.rows[:n] {
-		known := r.Device == Known(productOf(ordinal), ordinal)
-		if (known || !r.Device.IsKnown() && string(r.Name) == name) && !s.IsOver(&r, nowMs) {
+		if (r.Device == Known(p, ordinal) || r.Device == unknown) && !s.IsOver(&r, nowMs) {
 			rows = append(rows, r)
 		}
 	}
@@ -236,7 +240,7 @@ func (h *history) want(s *Store, ordinal uint64, upTo uint64, nowMs int64) (rows
 
 // query asks for all rows of a device.
 func query(ordinal uint64) Query {
-	name := fmt.Appendf(nil, "device-%d", ordinal)
+	name := []byte(nameOf(ordinal))
 	p := productOf(ordinal)
 	return Query{
 		Devices: []Device{Known(p, ordinal), Unknown(p, name)}, Name: name, FromMs: 0, ToMs: 1 << 50,

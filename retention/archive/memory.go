@@ -236,7 +236,7 @@ func (m *Memory) ordered(b *batch, product func(ordinal uint64) uint32) batch {
 			out.rows[i].logDays = b.daysOf(out.rows[i].device)
 		}
 		settle(out.rows[from:to])
-		p := out.rows[from].device.Product() // Hashes of names may be those of two products.
+		p := out.rows[from].device.Product() // A name's hash may be that of devices of several products.
 		several = several || from > 0 && p != last || out.rows[to-1].device.Product() != p
 		last = p
 		from = to
@@ -249,8 +249,9 @@ func (m *Memory) ordered(b *batch, product func(ordinal uint64) uint32) batch {
 	return batch{packed: p}
 }
 
-// settle orders the rows of one device and group: chunks of a group were decided at the same time, and within a
-// millisecond the day's use tells what came first, for it never falls.
+// settle orders the rows of one device, or of unknown devices of several products whose names have one hash, by device
+// and place: chunks of a group were decided at the same time, and within a millisecond the day's use tells what came
+// first, for it never falls.
 func settle(rows []memoryRow) {
 	if len(rows) > settleRows {
 		slices.SortStableFunc(rows, func(x, y memoryRow) int {
@@ -260,7 +261,7 @@ func settle(rows []memoryRow) {
 			case y.before(&x):
 				return 1
 			}
-			return cmp.Compare(x.device, y.device)
+			return 0
 		})
 		return
 	}
@@ -274,7 +275,7 @@ func settle(rows []memoryRow) {
 func (x *memoryRow) before(y *memoryRow) bool {
 	switch {
 	case x.device != y.device:
-		return false
+		return x.device < y.device
 	case x.ms != y.ms:
 		return x.ms < y.ms
 	case x.tie != y.tie:

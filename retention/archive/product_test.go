@@ -106,6 +106,7 @@ func TestProductHistory(t *testing.T) {
 	}{{1, 1, 3000}, {2, 1 << 30, 1 << 20}, {3, 64, 700}} {
 		t.Run(fmt.Sprint(c.seed), func(t *testing.T) {
 			h := newHistory(c.seed, 12)
+			h.unknown = 6
 			s := testStore(t, Options{
 				Retention: 2 * day, memoryBytes: 90_000, blockRows: 7, newestFrom: c.newestFrom, sortBytes: c.sortBytes,
 			})

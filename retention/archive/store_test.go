@@ -12,6 +12,7 @@ func TestHistory(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			h := newHistory(seed, 12)
+			h.unknown = 6
 			o := Options{Retention: 2 * day, Path: t.TempDir() + "/archive", memoryBytes: 60_000, blockRows: int(8 - 3*seed)}
 			s := testStore(t, o)
 			runs := 0

@@ -23,6 +23,10 @@ const (
 	PackUnitsPerMonthMax = 65_535
 	// ProducersPerAccountMax bounds the names of gateways that are remembered.
 	ProducersPerAccountMax = 10_000
+
+	// retryAfterMinSeconds and retryAfterSpreadSeconds make the jittered Retry-After of a 503.
+	retryAfterMinSeconds    = 1
+	retryAfterSpreadSeconds = 4
 )
 
 // nameByte marks the bytes that a name may consist of.

@@ -2,8 +2,6 @@ package ingest
 
 import (
 	"errors"
-	"math/rand/v2"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -160,8 +158,7 @@ func writeProblem(r *fasthttp.Response, p *event.Problem) {
 	r.Header.SetContentType("application/problem+json")
 	switch p.Code.Status() {
 	case fasthttp.StatusServiceUnavailable:
-		seconds := retryAfterMinSeconds + rand.IntN(retryAfterSpreadSeconds)
-		r.Header.Set("Retry-After", strconv.Itoa(seconds))
+		r.Header.Set("Retry-After", event.RetryAfter())
 	case fasthttp.StatusUnauthorized:
 		r.Header.Set("WWW-Authenticate", "Bearer")
 	}

@@ -123,8 +123,4 @@ const (
 	// streamCloseTimeout bounds a write of a stream while the daemon stops, and so how long a client that reads nothing
 	// holds that up.
 	streamCloseTimeout = 3 * time.Second
-
-	// retryAfterMinSeconds and retryAfterSpreadSeconds make the jittered Retry-After of a 503.
-	retryAfterMinSeconds    = 1
-	retryAfterSpreadSeconds = 4
 )

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"math"
-	"math/rand/v2"
 	"time"
 
 	"github.com/meterd/meterd/event"
@@ -160,7 +159,7 @@ func retryAfterMs(p *event.Problem) uint32 {
 	if p.Code.Status() != event.Overloaded.Status() {
 		return 0
 	}
-	return 1000*retryAfterMinSeconds + rand.Uint32N(1000*retryAfterSpreadSeconds)
+	return event.RetryAfterMs()
 }
 
 // appendMessage appends a frame as one message.

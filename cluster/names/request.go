@@ -13,7 +13,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/access"
-	"github.com/meterd/meterd/cluster/route"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
@@ -75,7 +74,7 @@ func (d *Directory) handle(ctx *fasthttp.RequestCtx, answer func(context.Context
 	ctx.SetStatusCode(p.Code.Status())
 	ctx.SetContentType("application/problem+json")
 	if p.Code.Status() == fasthttp.StatusServiceUnavailable {
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, route.RetryAfter())
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, event.RetryAfter())
 	}
 	ctx.SetBody(wire.AppendProblem(nil, p))
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/access"
-	"github.com/meterd/meterd/cluster/route"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
@@ -271,8 +270,8 @@ func method(ctx *fasthttp.RequestCtx, allowed ...string) error {
 	return &event.Problem{Code: event.MethodNotAllowed, Detail: "use " + strings.ReplaceAll(list, ", ", " or ")}
 }
 
-// authorize returns the request's token, or the problem to answer. A token that is bound to an account is in the copy of
-// its account's cell alone.
+// authorize returns the request's token, or the problem to answer. A token that is bound to an account is in the copy
+// of its account's cell alone.
 func (v *Overview) authorize(ctx *fasthttp.RequestCtx, right access.Right) (*access.Token, error) {
 	if v.catalogue(0) == nil {
 		return nil, &event.Problem{Code: event.Overloaded, Detail: "this node has no copy of cell 0 yet"}
@@ -313,7 +312,7 @@ func (v *Overview) refuse(ctx *fasthttp.RequestCtx, err error) {
 	ctx.SetContentType("application/problem+json")
 	switch p.Code.Status() {
 	case fasthttp.StatusServiceUnavailable:
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, route.RetryAfter())
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, event.RetryAfter())
 	case fasthttp.StatusUnauthorized:
 		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, "Bearer")
 	}

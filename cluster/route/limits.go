@@ -69,8 +69,4 @@ const (
 	tunnelBytes = 4 << 10
 	// tunnelTimeout is how long either end of an event stream may take to read a piece: what an owner gives its clients.
 	tunnelTimeout = 30 * time.Second
-
-	// retryAfterMinSeconds and retryAfterSpreadSeconds make the jittered Retry-After of a 503.
-	retryAfterMinSeconds    = 1
-	retryAfterSpreadSeconds = 4
 )

@@ -6,8 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -192,17 +190,12 @@ func overloaded(detail string) *event.Problem {
 	return &event.Problem{Code: event.Overloaded, Detail: detail}
 }
 
-// RetryAfter returns what the Retry-After of a 503 says: seconds, jittered, so that clients do not come back together.
-func RetryAfter() string {
-	return strconv.Itoa(retryAfterMinSeconds + rand.IntN(retryAfterSpreadSeconds))
-}
-
 func writeProblem(to *fasthttp.Response, p *event.Problem) {
 	to.SetStatusCode(p.Code.Status())
 	to.Header.SetContentType("application/problem+json")
 	switch p.Code.Status() {
 	case fasthttp.StatusServiceUnavailable:
-		to.Header.Set(fasthttp.HeaderRetryAfter, RetryAfter())
+		to.Header.Set(fasthttp.HeaderRetryAfter, event.RetryAfter())
 	case fasthttp.StatusUnauthorized:
 		to.Header.Set(fasthttp.HeaderWWWAuthenticate, "Bearer")
 	}

@@ -112,7 +112,4 @@ const (
 	sortedStreamWithin = 2 * time.Hour
 	// goneEvery is how often a request that takes long looks whether its client is still there.
 	goneEvery = 250 * time.Millisecond
-	// retryAfterMinSeconds and retryAfterSpreadSeconds make the jittered Retry-After of a 503.
-	retryAfterMinSeconds    = 1
-	retryAfterSpreadSeconds = 4
 )

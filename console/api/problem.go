@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"strconv"
 
 	"github.com/valyala/fasthttp"
 
@@ -60,8 +58,7 @@ func writeProblem(ctx *fasthttp.RequestCtx, p *event.Problem) {
 	ctx.SetContentType("application/problem+json")
 	switch p.Code.Status() {
 	case fasthttp.StatusServiceUnavailable:
-		seconds := retryAfterMinSeconds + rand.IntN(retryAfterSpreadSeconds)
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(seconds))
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, event.RetryAfter())
 	case fasthttp.StatusUnauthorized:
 		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, "Bearer")
 	}

@@ -2,7 +2,6 @@ package rawlog
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -145,9 +144,7 @@ func (d *deviceAsked) device(_ int, r *record.Row) (archive.Device, bool) {
 
 func (d *deviceAsked) logDays() uint32 { return d.q.LogDays }
 
-func (d *deviceAsked) compare(a, b *Row) int {
-	return cmp.Or(cmp.Compare(a.DecidedMs, b.DecidedMs), cmp.Compare(a.Used, b.Used))
-}
+func (d *deviceAsked) compare(a, b *Row) int { return archive.CompareInGroup(a, b) }
 
 func (d *deviceAsked) wants(r *Row) bool { return d.v.wants(&d.q.Filter, r) }
 

@@ -43,17 +43,25 @@ type addresses struct{ mqtt, metrics string }
 func run(ctx context.Context, o *options, log *slog.Logger, ready func(addresses)) error {
 	g := &gateway{identity: o.identity, open: o.onUnavailable == "open", log: log}
 	copts := o.clientOptions()
-	copts.Reported = func(e client.Event, v client.Verdict) { g.reported(e, v) }
+	made := make(chan struct{}) // What an earlier run left in the spool is reported as soon as there is a client.
+	copts.Reported = func(e client.Event, v client.Verdict) {
+		<-made
+		g.reported(e, v)
+	}
 	copts.ProducerShared = func(err error) {
 		log.Error("another gateway has the same --producer; give each its own", "producer", o.producer, "error", err)
 	}
-	copts.CommandStream = func(err error) { g.streamState(err) }
+	copts.CommandStream = func(err error) {
+		<-made
+		g.streamState(err)
+	}
 	copts.SpoolFault = func(err error) { log.Error("the spool needs a look", "spool", o.spool.Dir, "error", err) }
 	c, err := client.New(copts)
 	if err != nil {
 		return err
 	}
-	g.client, g.meter = c, newMeter(c)
+	g.client, g.meter, g.devices = c, newMeter(c), newDevices(g)
+	close(made)
 	if s := c.Stats(); s.Unasked > 0 {
 		log.Info(
 			"an earlier run left events in the spool; they are reported first",
@@ -63,7 +71,6 @@ func run(ctx context.Context, o *options, log *slog.Logger, ready func(addresses
 			s.SpoolBytes,
 		)
 	}
-	g.devices = newDevices(g)
 	err = g.serve(ctx, o, ready)
 	flush, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()

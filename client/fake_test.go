@@ -59,9 +59,12 @@ func (f *fakeMeterd) RoundTrip(hr *http.Request) (*http.Response, error) {
 	if trace := httptrace.ContextClientTrace(hr.Context()); trace != nil && trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{})
 	}
+	f.mu.Lock()
+	handshake := f.handshake
+	f.mu.Unlock()
 	switch {
-	case hr.Header.Get("Upgrade") != "" && f.handshake != nil:
-		return f.handshake, nil
+	case hr.Header.Get("Upgrade") != "" && handshake != nil:
+		return handshake, nil
 	case hr.Header.Get("Upgrade") != "":
 		return f.upgrade(hr)
 	case hr.Method == http.MethodGet:

@@ -398,7 +398,7 @@ func (m *machine) options() Options {
 		m.t.Fatal(err)
 	}
 	var barrier func() error
-	if m.log.cell != nil {
+	if m.log != nil && m.log.cell != nil {
 		barrier = func() error { return m.log.cell.Barrier() }
 	}
 	return Options{
@@ -421,7 +421,7 @@ func (m *machine) options() Options {
 
 func (m *machine) start() {
 	m.t.Helper()
-	if m.log.cell != nil {
+	if m.log != nil && m.log.cell != nil {
 		m.log.cell.own(m.t)
 	}
 	e, err := Open(m.options())

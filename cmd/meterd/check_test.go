@@ -169,8 +169,9 @@ type usedAt struct {
 // not.
 const edge = time.Second
 
-// contiguous says at which message the day's use has a hole, "" for none. The log may begin anywhere.
-func contiguous(list []usedAt, counted uint64, begins bool) string {
+// contiguous says at which message the day's use has a hole, "" for none. A log may begin anywhere, and within edge of
+// there have a hole, if it begins at what is no longer certainly readable.
+func contiguous(list []usedAt, counted uint64, readable time.Duration) string {
 	if len(list) == 0 {
 		return ""
 	}
@@ -179,7 +180,7 @@ func contiguous(list []usedAt, counted uint64, begins bool) string {
 	for i, m := range list {
 		switch want := counted - uint64(i); {
 		case m.used == want:
-		case begins && i > 0 && list[i-1].at.Sub(oldest) < edge:
+		case i > 0 && list[i-1].at.Sub(oldest) < edge && time.Since(oldest) > readable:
 			return ""
 		default:
 			return fmt.Sprintf("%d messages are counted, and entry %d from the end of the log is the %d. of the day, at "+
@@ -206,7 +207,7 @@ func (c *check) device(f fleet, device string, active map[string]bool) (packs ui
 	var v deviceView
 	a.into(c.d.t, &v)
 	counted := v.Messages.Up + v.Messages.Down
-	if hole := contiguous(t.used, counted, c.tr.readable < time.Hour); hole != "" {
+	if hole := contiguous(t.used, counted, c.tr.readable); hole != "" {
 		c.fault("%s/%s: %s", f.product, device, hole)
 	}
 	if c.tr.readable >= time.Hour &&

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/meterd/meterd/access"
@@ -158,6 +159,9 @@ func (e *Engine) decideChanges(g *group) (decided []*pendingChange) {
 // swap makes next the catalogue, and does to devices and timers what the change says. The gate is closed.
 func (e *Engine) swap(before, next *license.Catalogue, ch *license.Change) {
 	e.catalogue.Store(next)
+	if !slices.Equal(before.Sweeps(), next.Sweeps()) {
+		e.sweeps.change()
+	}
 	if run, first := e.commands.Run(); first {
 		l := e.gate.all[0] // No request has it now.
 		l.begin(ch.AtMs, 0)

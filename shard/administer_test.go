@@ -218,6 +218,35 @@ func TestSweepEndsWhenAllPlacesAreTaken(t *testing.T) {
 	}
 }
 
+// Who waits for a sweep is woken, too, when it ends because the suspension is lifted before it was carried out (R20).
+func TestSweepMadeNeedless(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", `{}`, 1)
+	suspend := func(on bool) (sweep uint64) {
+		t.Helper()
+		sweep, err := m.change("test", nil,
+			func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+				next, ch, _, err := c.SuspendProduct(by, "p", on)
+				return next, ch, err
+			})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sweep
+	}
+	sweep := suspend(true) // Nobody waits for it yet, so nothing has told runSweeps of it.
+	waiting := m.sweeps.wait()
+	suspend(false)
+	select {
+	case <-waiting:
+	default:
+		t.Error("the end of the suspension told nobody")
+	}
+	if err := m.awaitSweep(sweep); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // R20: a crash between a suspension and the end of its sweep leaves no device online: the next start goes on with it.
 func TestSweepGoesOnAfterACrash(t *testing.T) {
 	m := newMachine(t)

@@ -19,11 +19,27 @@ import (
 type sweeps struct {
 	kick    chan struct{}
 	mu      sync.Mutex
-	changed chan struct{} // closed when a sweep has ended
+	changed chan struct{} // closed when a sweep has begun or ended
 }
 
 func (s *sweeps) init() {
 	s.kick = make(chan struct{}, 1)
+	s.changed = make(chan struct{})
+}
+
+// wait returns a channel that is closed when sweeps have begun or ended.
+func (s *sweeps) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
+// change wakes who waits. A sweep ends when it is carried out, but also when another change makes it needless: the
+// suspension is lifted, or the account or product let go.
+func (s *sweeps) change() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
@@ -75,14 +91,8 @@ func (e *Engine) sweep(s license.Sweep) error {
 		}
 		return next, ch, nil
 	}
-	if _, err := e.change("", nil, end); err != nil { // However full the disk is: it ends what waits.
-		return err
-	}
-	e.sweeps.mu.Lock()
-	defer e.sweeps.mu.Unlock()
-	close(e.sweeps.changed)
-	e.sweeps.changed = make(chan struct{})
-	return nil
+	_, err := e.change("", nil, end) // However full the disk is: it ends what waits.
+	return err
 }
 
 // sweepShard takes devices of one shard of the table offline, at most sweepRowsATurn, and returns how many.
@@ -123,9 +133,7 @@ func concerns(s license.Sweep, p *license.Product) bool {
 func (e *Engine) awaitSweep(seq uint64) error {
 	signal(e.sweeps.kick)
 	for {
-		e.sweeps.mu.Lock()
-		changed := e.sweeps.changed
-		e.sweeps.mu.Unlock()
+		changed := e.sweeps.wait()
 		if !sweeping(e.catalogue.Load(), seq) {
 			return e.Durable()
 		}

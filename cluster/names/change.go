@@ -3,6 +3,7 @@ package names
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -30,18 +31,32 @@ func (d *Directory) change(ctx context.Context, c *fasthttp.RequestCtx, cell int
 	return d.under(ctx, c, g.Cell, settlement{nameMessage: want.nameMessage, Number: g.Number}, want.deletes)
 }
 
-// reserve reserves what a cell asked for. Errors that say nothing of the outcome leave a name that is open, which cell
-// 0's owner frees: nothing was sent under it.
-func (d *Directory) reserve(ctx context.Context, want asked, cell int) (g given, err error) {
+// reserve reserves what a cell asked for. A name that somebody else is being given is waited for a little: it is free
+// soon, or taken. Errors that say nothing of the outcome leave a name that is open, which cell 0's owner frees: nothing
+// was sent under it.
+func (d *Directory) reserve(ctx context.Context, want asked, cell int) (given, error) {
+	for until := time.Now().Add(d.openWait); ; {
+		g, err := d.reserveOnce(ctx, want, cell)
+		var p *event.Problem
+		switch {
+		case err == nil:
+			return g, nil
+		case !errors.As(err, &p) || p.Code != event.Overloaded || time.Now().After(until):
+			return g, nothingDone(err)
+		}
+		select {
+		case <-time.After(openEvery):
+		case <-ctx.Done():
+			return g, p
+		}
+	}
+}
+
+func (d *Directory) reserveOnce(ctx context.Context, want asked, cell int) (given, error) {
 	if want.deletes {
-		g, err = call.Once[given](ctx, d.o.Client, 0, methodReopen, want.nameMessage)
-	} else {
-		g, err = call.Once[given](ctx, d.o.Client, 0, methodReserve, reservation{want.nameMessage, cell})
+		return call.Once[given](ctx, d.o.Client, 0, methodReopen, want.nameMessage)
 	}
-	if err != nil {
-		return g, nothingDone(err)
-	}
-	return g, nil
+	return call.Once[given](ctx, d.o.Client, 0, methodReserve, reservation{want.nameMessage, cell})
 }
 
 // nothingDone makes a refusal of an error after which nothing is changed that the client could notice.

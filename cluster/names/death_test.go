@@ -1,9 +1,11 @@
 package names
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -16,10 +18,46 @@ import (
 // resumed has cell 0's owner settle everything that is open, as it does after a while.
 func (c *cluster) resumed() {
 	c.Helper()
-	c.cells[0].owner.settleOpen(c.Context(), math.MaxInt64)
+	h := newInHand()
+	c.cells[0].owner.settleOpen(c.Context(), h, math.MaxInt64)
+	h.work.Wait()
 	if open := c.cells[0].engine.Load().Catalogue().OpenNames(); len(open) != 0 {
 		c.Fatalf("%+v are open after all was settled", open)
 	}
+}
+
+// A cell without an owner holds up no other: what is left open in others is settled meanwhile.
+func TestResumeBesideADeadCell(t *testing.T) {
+	c := newCluster(t)
+	zero, dead := c.cells[0], c.cells[1]
+	must(t, dead.owner.Close())
+	open := func(cell, n int) {
+		t.Helper()
+		for i := range n {
+			_, err := zero.owner.reserve(reservation{nameMessage{license.NameProduct, fmt.Sprintf("p-%d-%d", cell, i)}, cell})
+			must(t, err)
+		}
+	}
+	isOpen := func(cell int) bool {
+		list := zero.engine.Load().Catalogue().OpenNames()
+		return slices.ContainsFunc(list, func(g *license.Given) bool { return g.Cell == cell })
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	h := newInHand()
+	open(1, resumedAtOnce)
+	zero.owner.settleOpen(ctx, h, math.MaxInt64)
+	open(2, 1)
+	zero.owner.settleOpen(ctx, h, math.MaxInt64)
+	for isOpen(2) && ctx.Err() == nil {
+		runtime.Gosched()
+	}
+	if !isOpen(1) {
+		t.Error("names of a cell that did not say whether it has them are settled")
+	}
+	cancel()
+	h.work.Wait()
+	dead.own()
+	c.resumed()
 }
 
 // act is one call that gives or takes a name of cell 1's account a-1.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -46,8 +45,8 @@ var ErrUnsent = errors.New("the cell has no owner that takes requests")
 
 // Directory gives names, on any node. It is safe for concurrent use.
 type Directory struct {
-	o      Options
-	within time.Duration // a test's
+	o                Options
+	within, openWait time.Duration // a test's
 }
 
 // New returns a Directory.
@@ -55,38 +54,17 @@ func New(o Options) (*Directory, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &Directory{o: o, within: within}, nil
+	return &Directory{o: o, within: within, openWait: openWait}, nil
 }
 
-// Resolve asks cell 0 who has some names of one kind: as of a moment after the call.
-func (d *Directory) Resolve(ctx context.Context, kind license.NameKind, list ...string) ([]Place, error) {
-	var places []Place
-	for len(list) > 0 {
-		some := list[:min(len(list), resolvedMax)]
-		list = list[len(some):]
-		got, err := call.Again[[]Place](ctx, d.o.Client, 0, methodResolve, question{kind, some})
-		if err != nil {
-			return nil, err
-		}
-		if len(got) != len(some) {
-			return nil, fmt.Errorf("cell 0 was asked for %d names and answered %d", len(some), len(got))
-		}
-		places = append(places, got...)
-	}
-	return places, nil
-}
-
-// Find asks cell 0 which cell has what a name is given to, or may have it soon.
+// Find asks cell 0 which cell has what a name is given to, or may have it soon: as of a moment after the call.
 func (d *Directory) Find(ctx context.Context, kind license.NameKind, name string) (cell int, found bool, err error) {
-	places, err := d.Resolve(ctx, kind, name)
-	if err != nil {
-		return 0, false, err
-	}
-	return places[0].Cell, places[0].IsGiven, nil
+	p, err := call.Again[place](ctx, d.o.Client, 0, methodFind, nameMessage{kind, name})
+	return p.Cell, p.IsGiven, err
 }
 
-// AwaitMirrors returns when all cells have taken over what cell 0 says now of tokens and webhooks without an account.
-func (d *Directory) AwaitMirrors(ctx context.Context) error {
+// awaitMirrors returns when all cells have taken over what cell 0 says now of tokens and webhooks without an account.
+func (d *Directory) awaitMirrors(ctx context.Context) error {
 	changes, err := call.Again[uint64](ctx, d.o.Client, 0, methodChanges, struct{}{})
 	if err != nil {
 		return err

@@ -35,7 +35,7 @@
 // Promises:
 //
 //   - A name is given once. What was answered 201 is there, what was answered with a refusal is not.
-//   - Resolve is as new as its call: a name that it says nobody has was nobody's at a moment after the call.
+//   - Find is as new as its call: a name that it says nobody has was nobody's at a moment after the call.
 //   - Nobody reserves a name whose request would be refused anyway.
 //
 // Invariants:

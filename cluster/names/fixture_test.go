@@ -98,7 +98,7 @@ func newCluster(t testing.TB) *cluster {
 				Name: "admin", Role: access.RoleAdmin, Hash: sha256.Sum256([]byte(c.secret)),
 			})
 		}))
-	must(t, c.AwaitMirrors(t.Context()))
+	must(t, c.awaitMirrors(t.Context()))
 	return c
 }
 

@@ -7,7 +7,7 @@ const (
 	methodReserve  = "reserve"  // cell 0: reservation ─► given
 	methodReopen   = "reopen"   // cell 0: name ─► given; number 0: no other cell has it
 	methodSettle   = "settle"   // cell 0: settlement ─► {}
-	methodResolve  = "resolve"  // cell 0: question ─► places
+	methodFind     = "find"     // cell 0: name ─► place
 	methodChanges  = "changes"  // cell 0: {} ─► how many changes there are
 	methodRefuse   = "refuse"   // every cell: refusal ─► is the object there?
 	methodLoad     = "load"     // every cell: {} ─► how full it is, a hint
@@ -35,11 +35,6 @@ type settlement struct {
 	IsThere bool   `json:"is_there"`
 }
 
-type question struct {
-	Kind  license.NameKind `json:"kind"`
-	Names []string         `json:"names"`
-}
-
 // refusal asks whether an object is there, after UpTo and older reservations were refused for ever; 0: none is.
 type refusal struct {
 	nameMessage
@@ -52,18 +47,8 @@ type load struct {
 	Accounts int   `json:"accounts"`
 }
 
-// Place says who has a name.
-type Place struct {
-	IsGiven bool `json:"is_given"` // with the rest
-	Cell    int  `json:"cell"`
-	// IsOpen says that the object is being created or deleted: its cell knows whether it is there.
-	IsOpen bool `json:"is_open,omitempty"`
-}
-
-// placeOf returns what cell 0's catalogue says of a name.
-func placeOf(c *license.Catalogue, kind license.NameKind, name string) Place {
-	if g := c.Given(kind, name); g != nil {
-		return Place{IsGiven: true, Cell: g.Cell, IsOpen: g.Open}
-	}
-	return Place{IsGiven: c.IsTaken(kind, name)}
+// place says who has a name, or may have it soon.
+type place struct {
+	IsGiven bool `json:"is_given"`
+	Cell    int  `json:"cell"` // if it is given
 }

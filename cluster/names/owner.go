@@ -3,7 +3,6 @@ package names
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 
@@ -70,7 +69,7 @@ func Own(o OwnerOptions) (*Owner, error) {
 		methods[methodReserve] = call.Handle(w.reserve)
 		methods[methodReopen] = call.Handle(w.reopen)
 		methods[methodSettle] = call.Handle(w.settle)
-		methods[methodResolve] = call.Handle(w.resolve)
+		methods[methodFind] = call.Handle(w.find)
 		methods[methodChanges] = call.Handle(w.changes)
 		w.work.Go(func() { w.resume(ctx) })
 	} else {
@@ -158,16 +157,13 @@ func (w *Owner) settle(s settlement) (any, error) {
 	return struct{}{}, err
 }
 
-func (w *Owner) resolve(q question) (any, error) {
-	if len(q.Names) > resolvedMax {
-		return nil, fmt.Errorf("a question has %d names, more than %d", len(q.Names), resolvedMax)
-	}
+func (w *Owner) find(m nameMessage) (any, error) {
 	c := w.o.Engine.Catalogue()
-	places := make([]Place, len(q.Names))
-	for i, name := range q.Names {
-		places[i] = placeOf(c, q.Kind, name)
+	p := place{IsGiven: c.IsTaken(m.Kind, m.Name)}
+	if g := c.Given(m.Kind, m.Name); g != nil {
+		p = place{IsGiven: true, Cell: g.Cell}
 	}
-	return places, told(w.o.Engine.Durable())
+	return p, told(w.o.Engine.Durable())
 }
 
 func (w *Owner) changes(struct{}) (any, error) {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -18,7 +17,8 @@ import (
 	"github.com/meterd/meterd/license"
 )
 
-// Route returns what answers a call that gives or takes names, nil for any other call.
+// Route returns what answers a call that gives or takes names, nil for any other call. The request's body must be in
+// memory, so that it can be sent twice.
 func (d *Directory) Route(method, path []byte) func(*fasthttp.RequestCtx) {
 	tokens, isToken := strings.CutPrefix(string(path), "/v1/tokens/")
 	hooks, isHook := strings.CutPrefix(string(path), "/v1/webhooks/")
@@ -51,10 +51,7 @@ func (d *Directory) Route(method, path []byte) func(*fasthttp.RequestCtx) {
 func (d *Directory) handle(ctx *fasthttp.RequestCtx, answer func(context.Context, *fasthttp.RequestCtx) error) {
 	limited, cancel := context.WithTimeout(context.Background(), d.within)
 	defer cancel()
-	err := readBody(ctx)
-	if err == nil {
-		err = d.answer(limited, ctx, answer)
-	}
+	err := d.answer(limited, ctx, answer)
 	var p *event.Problem
 	switch {
 	case err == nil:
@@ -92,24 +89,6 @@ func (d *Directory) answer(
 	}
 	ctx.Response.Reset()
 	return fn(limited, ctx)
-}
-
-// readBody takes the body into memory, so that it can be sent twice.
-func readBody(ctx *fasthttp.RequestCtx) error {
-	stream := ctx.RequestBodyStream()
-	if stream == nil {
-		return nil
-	}
-	body, err := io.ReadAll(io.LimitReader(stream, bodyBytesMax+1))
-	switch {
-	case err != nil:
-		return &event.Problem{Code: event.BadRequest, Detail: "the body ended too early"}
-	case len(body) > bodyBytesMax:
-		ctx.SetConnectionClose() // The rest is not read.
-		return &event.Problem{Code: event.BodyTooLarge, Detail: fmt.Sprintf("the body is over %d bytes", bodyBytesMax)}
-	}
-	ctx.Request.SetBody(body)
-	return nil
 }
 
 // accountOf returns the account that a body names, "" for none, and for a body that the cell will refuse.
@@ -213,7 +192,7 @@ func (d *Directory) atCellZero(ctx context.Context, c *fasthttp.RequestCtx) erro
 	case fasthttp.StatusBadRequest, fasthttp.StatusUnauthorized, fasthttp.StatusForbidden:
 		return nil // Whoever sent it again has changed nothing either.
 	}
-	return d.AwaitMirrors(ctx)
+	return d.awaitMirrors(ctx)
 }
 
 // asked is what a cell asks to be reserved.

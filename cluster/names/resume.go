@@ -13,8 +13,10 @@ import (
 func (w *Owner) resume(ctx context.Context) {
 	tick := time.NewTicker(resumeEvery)
 	defer tick.Stop()
+	h := newInHand()
+	defer h.work.Wait()
 	for {
-		w.settleOpen(ctx, w.o.Engine.NowMs()-resumeAfter.Milliseconds())
+		w.settleOpen(ctx, h, w.o.Engine.NowMs()-resumeAfter.Milliseconds())
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -23,24 +25,44 @@ func (w *Owner) resume(ctx context.Context) {
 	}
 }
 
-// settleOpen settles the names that are open since before an instant. Cells without an owner hold up no other's.
-func (w *Owner) settleOpen(ctx context.Context, beforeMs int64) {
-	var all sync.WaitGroup
-	defer all.Wait()
-	places := make(chan struct{}, resumedAtOnce)
+// inHand are the reservations that are being settled. A cell without an owner holds up no other's.
+type inHand struct {
+	work    sync.WaitGroup
+	mu      sync.Mutex
+	numbers map[uint64]bool
+	of      map[int]int // how many of each cell
+}
+
+func newInHand() *inHand { return &inHand{numbers: map[uint64]bool{}, of: map[int]int{}} }
+
+// begin reports whether a reservation is to be settled now. If it is, end must be called.
+func (h *inHand) begin(g *license.Given) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.numbers[g.Number] || h.of[g.Cell] >= resumedAtOnce {
+		return false
+	}
+	h.numbers[g.Number] = true
+	h.of[g.Cell]++
+	return true
+}
+
+func (h *inHand) end(g *license.Given) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.numbers, g.Number)
+	h.of[g.Cell]--
+}
+
+// settleOpen begins to settle the names that are open since before an instant.
+func (w *Owner) settleOpen(ctx context.Context, h *inHand, beforeMs int64) {
 	for _, g := range w.o.Engine.Catalogue().OpenNames() {
-		if g.SinceMs > beforeMs {
-			continue
+		if g.SinceMs <= beforeMs && h.begin(g) {
+			h.work.Go(func() {
+				defer h.end(g)
+				w.settleOne(ctx, g)
+			})
 		}
-		select {
-		case places <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-		all.Go(func() {
-			w.settleOne(ctx, g)
-			<-places
-		})
 	}
 }
 

@@ -153,11 +153,13 @@ func (r *Router) byCell(ctx *fasthttp.RequestCtx) {
 
 // byName is for calls that give or take names.
 func (r *Router) byName(ctx *fasthttp.RequestCtx) {
-	if answer := r.o.Names.Route(ctx.Method(), ctx.Path()); answer != nil {
-		answer(ctx)
-		return
+	answer := r.o.Names.Route(ctx.Method(), ctx.Path())
+	if answer == nil {
+		answer = r.atCellZero
 	}
-	r.atCellZero(ctx)
+	if r.readBody(ctx) {
+		answer(ctx)
+	}
 }
 
 func (r *Router) byAccount(ctx *fasthttp.RequestCtx) {

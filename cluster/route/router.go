@@ -46,8 +46,6 @@ type Options struct {
 	Names Names
 	// Gateways answers gateways' calls of tokens that are bound to no account; nil with one cell.
 	Gateways fasthttp.RequestHandler
-	// ConfirmClock says that this node's own clock is right; nil: there is nothing to confirm.
-	ConfirmClock func()
 	// Documents answers /openapi.json and /docs.
 	Documents fasthttp.RequestHandler
 	// Metrics returns what /metrics shows of this node and of the cells that it owns.

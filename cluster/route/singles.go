@@ -228,8 +228,7 @@ func (r *Router) atFirst(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// confirmClock confirms the clock of this node, and those of all owners. It may be called again when one did not
-// answer.
+// confirmClock confirms the clocks of all owners. It may be called again when one did not answer.
 func (r *Router) confirmClock(ctx *fasthttp.RequestCtx) {
 	if r.atOwn(ctx) { // It may not.
 		return
@@ -243,9 +242,6 @@ func (r *Router) confirmClock(ctx *fasthttp.RequestCtx) {
 		if ctx.Response.StatusCode() != fasthttp.StatusNoContent {
 			return
 		}
-	}
-	if r.o.ConfirmClock != nil {
-		r.o.ConfirmClock()
 	}
 }
 

@@ -43,8 +43,8 @@ func (n *node) openRouter() error {
 		Cells: len(n.cells), Board: n.board, Hop: n.hop, Peer: n.peer,
 		Catalogues: func(cell int) *license.Catalogue { return n.cells[cell].catalogue() },
 		Gateways:   func(ctx *fasthttp.RequestCtx) { n.gateways.door.Handle(ctx) },
-		Names:      directory, ConfirmClock: n.board.ConfirmClock,
-		Documents: api.Documents(n.logger), Metrics: n.metricParts, Leaving: n.leaving.Load, Loopback: loopback(host),
+		Names:      directory,
+		Documents:  api.Documents(n.logger), Metrics: n.metricParts, Leaving: n.leaving.Load, Loopback: loopback(host),
 		Logger: n.logger,
 	})
 	if err != nil {

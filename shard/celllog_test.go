@@ -56,10 +56,10 @@ func (s *memStream) Get(_ context.Context, seq uint64) (jetlog.Stored, error) {
 	return s.messages[seq-1], nil
 }
 
-func (s *memStream) Bounds(context.Context) (first, last uint64, err error) {
+func (s *memStream) Size(context.Context) (jetlog.Size, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return 1, uint64(len(s.messages)), nil
+	return jetlog.Size{First: 1, Last: uint64(len(s.messages))}, nil
 }
 
 func (s *memStream) News() <-chan struct{} { return s.news }

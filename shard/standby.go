@@ -204,15 +204,8 @@ func (s *Standby) Close() error {
 	return errors.Join(err, s.e.Close())
 }
 
-// At returns the last group that was joined, and the last decided time, Unix milliseconds.
-func (s *Standby) At() (group uint64, lastMs int64) {
-	s.e.gate.mu.RLock()
-	defer s.e.gate.mu.RUnlock()
-	return s.e.durableSeq.Load(), s.e.clock.last.Load()
-}
-
-// Catalogue returns what administration had said as of At. It is for looking up names, rights and plans: what pools and
-// products have used changes while groups are joined.
+// Catalogue returns what administration had said as of the last group that was joined. It is for looking up names,
+// rights and plans: what pools and products have used changes while groups are joined.
 func (s *Standby) Catalogue() *license.Catalogue { return s.e.catalogue.Load() }
 
 // Devices returns how many devices the cell has, also when the standby was promoted.
@@ -240,9 +233,6 @@ func (s *Standby) CountedMs() int64 { return s.e.CountedMs() }
 
 // RowsLogged returns how many rows were joined since the standby was opened, and were logged since it was promoted.
 func (s *Standby) RowsLogged() uint64 { return s.e.RowsLogged() }
-
-// Views returns how each view of the log stands.
-func (s *Standby) Views() []views.Status { return s.e.Views() }
 
 // Failed is closed when a checkpoint, the log or a group has failed; Err says why. The process must end then, as for
 // Engine.Failed. Of a promoted standby both are the engine's.

@@ -67,7 +67,7 @@ func (r *replica) follow() {
 	if err := r.standby.Follow(r.t.Context()); err != nil {
 		r.t.Fatal(err)
 	}
-	if at, _ := r.standby.At(); at != uint64(len(r.log.snapshot())) {
+	if at := r.durableSeq.Load(); at != uint64(len(r.log.snapshot())) {
 		r.t.Fatalf("it is at group %d", at)
 	}
 }
@@ -348,9 +348,7 @@ func TestFollowBesideCheckpoints(t *testing.T) {
 		}
 	})
 	beside(func() {
-		standby.standby.At()
 		standby.standby.Catalogue().Product([]byte("p"))
-		standby.standby.Views()
 	})
 	asked := owner.wholeHistory(rand.New(rand.NewPCG(3, 3)), func() {
 		standby.copies(owner.log, len(owner.log.snapshot()))
@@ -407,11 +405,11 @@ func TestStandbyWaitsForItsLedger(t *testing.T) {
 	standby.copies(owner.log, len(owner.log.snapshot()))
 	ctx, cancel := context.WithTimeout(t.Context(), ledgerWait/2)
 	defer cancel()
-	before, _ := standby.standby.At()
+	before := standby.durableSeq.Load()
 	if err := standby.standby.Follow(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(err)
 	}
-	if at, _ := standby.standby.At(); at != before {
+	if at := standby.durableSeq.Load(); at != before {
 		t.Fatalf("it follows to group %d of %d", at, before)
 	}
 	standby.store.refuse(nil)
@@ -489,7 +487,7 @@ func TestStandbyKeepsItsDisk(t *testing.T) {
 	t.Cleanup(r.kill)
 	r.copies(owner.log, len(owner.log.snapshot()))
 	r.follow()
-	last, _ := s.At()
+	last := r.durableSeq.Load()
 	for passed := uint64(0); passed < last; passed = <-r.log.released {
 	}
 	if p := r.producers.Find(0, []byte("gw")); !p.Sequences().Any {

@@ -265,9 +265,9 @@ func (b *Board) Positions() *Positions {
 	return b.positions.clone()
 }
 
-// Clocks returns what the clocks of the other nodes show now, as far as they were heard since this process began,
+// clocks returns what the clocks of the other nodes show now, as far as they were heard since this process began,
 // silent ones too. It is in Unix milliseconds by node.
-func (b *Board) Clocks() map[string]int64 {
+func (b *Board) clocks() map[string]int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	list := map[string]int64{}

@@ -81,7 +81,7 @@ func TestNodesHearEachOther(t *testing.T) {
 		t.Fatal("a cell that cannot be has an owner")
 	}
 	await(t, b2, "n2 does not know both", func() bool { return len(b2.Nodes()) == 2 })
-	if clock, ok := b2.Clocks()["n1"]; !ok || max(clock-time.Now().UnixMilli(), time.Now().UnixMilli()-clock) > 60_000 {
+	if clock, ok := b2.clocks()["n1"]; !ok || max(clock-time.Now().UnixMilli(), time.Now().UnixMilli()-clock) > 60_000 {
 		t.Fatal(clock, ok)
 	}
 	f := b2.Facts(CellStatus{Cell: 0, Stream: Bytes16{1}, Group: 11}, 0, nil)

@@ -37,7 +37,7 @@ type Facts struct {
 func (b *Board) Facts(own CellStatus, lastMs int64, chainOf func(group uint64) (Bytes16, bool)) *Facts {
 	now := time.Now()
 	f := &Facts{
-		Node: b.o.Node, Own: own, ChainOf: chainOf, Positions: b.Positions(), Nodes: b.Nodes(), Clocks: b.Clocks(),
+		Node: b.o.Node, Own: own, ChainOf: chainOf, Positions: b.Positions(), Nodes: b.Nodes(), Clocks: b.clocks(),
 		NowMs: now.UnixMilli(), LastMs: lastMs,
 	}
 	if c := b.confirmed.Load(); c != nil {

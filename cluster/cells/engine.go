@@ -3,6 +3,7 @@ package cells
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -44,7 +45,7 @@ func (o *Options) Validate() error {
 			errs = append(errs, errors.New("cluster/cells: "+what))
 		}
 	}
-	need(o.Cells > 0 && o.Cells <= CellsMax, "Cells must be 1 to 120")
+	need(o.Cells > 0 && o.Cells <= cellsMax, fmt.Sprintf("Cells must be 1 to %d", cellsMax))
 	need(o.Owners != nil, "Owners is needed")
 	need(o.Catalogues != nil, "Catalogues is needed")
 	return errors.Join(errs...)

@@ -7,8 +7,9 @@ import (
 )
 
 const (
-	// CellsMax bounds the cells of a cluster: a note takes one byte for a run of events of one.
-	CellsMax = 120
+	// cellsMax bounds the cells of a cluster: a note says where an event goes in one byte, and in two values of it that
+	// it goes to no cell.
+	cellsMax = 254
 	// askTimeout bounds how long an owner has for an answer: several take-overs. A cell without an owner is not waited
 	// for; an owner that another one replaces is hung up on.
 	askTimeout = 30 * time.Second

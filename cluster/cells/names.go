@@ -112,7 +112,7 @@ func (w *writer) named(list []named) {
 func (r *reader) named(n int) []named {
 	list := make([]named, n)
 	for i := range list {
-		list[i] = named{cell: int(min(r.uint(), CellsMax)) - 1, mayBeTold: r.bool()}
+		list[i] = named{cell: int(min(r.uint(), cellsMax)) - 1, mayBeTold: r.bool()}
 	}
 	return list
 }

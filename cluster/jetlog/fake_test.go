@@ -108,16 +108,16 @@ func (f *fakeStream) Get(_ context.Context, seq uint64) (Stored, error) {
 	return Stored{}, ErrNotThere
 }
 
-func (f *fakeStream) Bounds(context.Context) (first, last uint64, err error) {
+func (f *fakeStream) Size(context.Context) (Size, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.fault() {
-		return 0, 0, errFake
+		return Size{}, errFake
 	}
 	if len(f.messages) == 0 {
-		return 1, 0, nil
+		return Size{First: 1}, nil
 	}
-	return f.messages[0].Seq, f.last(), nil
+	return Size{First: f.messages[0].Seq, Last: f.last()}, nil
 }
 
 func (f *fakeStream) News() <-chan struct{} { return f.hint }

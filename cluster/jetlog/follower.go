@@ -85,35 +85,6 @@ func (f *Follower) Yielded() string { return f.r.yields }
 // 0 if none was read.
 func (f *Follower) OwnerClock() int64 { return f.r.wallMs }
 
-// Await follows the stream until nothing new was in it for a time, which says that its owner may be gone, or until the
-// cell was yielded to this node. It returns ctx.Err() if that ends first.
-func (f *Follower) Await(ctx context.Context, silence time.Duration) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	heard := time.Now()
-	for time.Since(heard) < silence {
-		n, err := f.Step(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			return err
-		case f.r.yields == f.o.Node:
-			return nil
-		case n > 0:
-			heard = time.Now()
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-f.o.Stream.News():
-		case <-tick.C:
-		}
-	}
-	return nil
-}
-
 // Step takes what one read of the stream returns, and says how many messages that were. None proves nothing.
 func (f *Follower) Step(ctx context.Context) (n int, err error) {
 	read, stop := context.WithTimeout(ctx, readWait)
@@ -175,7 +146,7 @@ func (f *Follower) take(ctx context.Context, m Stored) error {
 
 // leftBehind returns ErrLeftBehind if the stream has been purged beyond the place where this copy ends.
 func (f *Follower) leftBehind(ctx context.Context) error {
-	if first, _, err := f.o.Stream.Bounds(ctx); err == nil && first > f.r.at+1 {
+	if size, err := f.o.Stream.Size(ctx); err == nil && size.First > f.r.at+1 {
 		return ErrLeftBehind
 	}
 	return nil

@@ -173,22 +173,3 @@ func (j *JetStream) Get(ctx context.Context, seq uint64) (Stored, error) {
 	}
 	return Stored{seq, answer.Message.Data}, nil
 }
-
-// Bounds implements Stream.
-func (j *JetStream) Bounds(ctx context.Context) (first, last uint64, err error) {
-	var answer struct {
-		State struct {
-			First uint64 `json:"first_seq"`
-			Last  uint64 `json:"last_seq"`
-			Count uint64 `json:"messages"`
-		} `json:"state"`
-	}
-	if err := j.call(ctx, "STREAM.INFO", "", &answer); err != nil {
-		return 0, 0, err
-	}
-	s := answer.State
-	if s.Count == 0 {
-		return s.Last + 1, s.Last, nil
-	}
-	return s.First, s.Last, nil
-}

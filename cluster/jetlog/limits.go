@@ -33,8 +33,6 @@ const (
 	// pauseMin and pauseMax bound the pause between two questions to a stream that does not answer.
 	pauseMin = 5 * time.Millisecond
 	pauseMax = 250 * time.Millisecond
-	// pollEvery is how long a follower waits for news before it asks. News may be lost; they are only hints.
-	pollEvery = 250 * time.Millisecond
 
 	// seldomEvery is the least time between two lines of the log about a stream that does not answer: without a majority
 	// each cell asks its own every second or two.

@@ -36,7 +36,8 @@ func (f *Follower) locate(ctx context.Context) error {
 func (f *Follower) find(ctx context.Context) error {
 	read, stop := context.WithTimeout(ctx, readWait)
 	defer stop()
-	first, last, err := f.o.Stream.Bounds(read)
+	size, err := f.o.Stream.Size(read)
+	first, last := size.First, size.Last
 	switch {
 	case err != nil:
 		return err

@@ -229,7 +229,7 @@ func TestFollowerIsTold(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- f.Await(ctx, time.Hour) }()
+	go func() { done <- untilSilent(ctx, f, time.Hour) }()
 	for seq := uint64(1); seq <= 20; seq++ {
 		mustAppend(t, l, testGroup(seq, 1, 5))
 	}

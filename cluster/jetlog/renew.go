@@ -69,7 +69,7 @@ func Renew(
 		return Made{}, err
 	}
 	defer j.Close()
-	_, before, err := j.Bounds(ctx)
+	before, err := j.Size(ctx)
 	if err != nil && !errors.Is(err, ErrGone) {
 		return Made{}, err
 	}
@@ -77,7 +77,7 @@ func Renew(
 	if err != nil {
 		return Made{}, err
 	}
-	if err := mayRemove(ctx, j, before, last); err != nil {
+	if err := mayRemove(ctx, j, before.Last, last); err != nil {
 		return Made{}, fmt.Errorf("stream %q: %w", s.StreamName(), err)
 	}
 	err = js.DeleteStream(ctx, s.StreamName())
@@ -95,17 +95,17 @@ func Renew(
 // mayRemove refuses to remove a stream that has a message behind `before` or a group behind `last`. What is damaged in
 // it says nothing.
 func mayRemove(ctx context.Context, j *JetStream, before, last uint64) error {
-	first, end, err := j.Bounds(ctx)
+	size, err := j.Size(ctx)
 	switch {
 	case errors.Is(err, ErrGone):
 		return nil
 	case err != nil:
 		return err
-	case end > before:
+	case size.Last > before:
 		return fmt.Errorf("it has grown from message %d to %d while the copy was proved: somebody owns the cell, nothing "+
-			"is to be repaired", before, end)
+			"is to be repaired", before, size.Last)
 	}
-	for seq := end; seq >= first && seq > 0; seq-- {
+	for seq := size.Last; seq >= size.First && seq > 0; seq-- {
 		m, err := j.Get(ctx, seq)
 		if err != nil {
 			return err

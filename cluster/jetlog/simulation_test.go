@@ -101,13 +101,41 @@ func (n *node) live(ctx context.Context) {
 func (n *node) follow(ctx context.Context, f *Follower) error {
 	lapse, cancel := context.WithTimeout(ctx, time.Duration(300+n.rng.IntN(300))*time.Millisecond)
 	defer cancel()
-	if err := f.Await(lapse, time.Duration(20+n.rng.IntN(300))*time.Millisecond); err != nil && lapse.Err() == nil {
+	if err := untilSilent(lapse, f, time.Duration(20+n.rng.IntN(300))*time.Millisecond); err != nil && lapse.Err() == nil {
 		return err
 	}
 	if f.Yielded() == n.name {
 		n.history.mu.Lock()
 		n.history.yields++
 		n.history.mu.Unlock()
+	}
+	return nil
+}
+
+// untilSilent follows until nothing new was in the stream for a time, or the cell was yielded to this node.
+func untilSilent(ctx context.Context, f *Follower, silence time.Duration) error {
+	tick := time.NewTicker(250 * time.Millisecond) // News may be lost.
+	defer tick.Stop()
+	heard := time.Now()
+	for time.Since(heard) < silence {
+		n, err := f.Step(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return err
+		case f.Yielded() == f.o.Node:
+			return nil
+		case n > 0:
+			heard = time.Now()
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-f.o.Stream.News():
+		case <-tick.C:
+		}
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ type Size struct {
 	First, Last     uint64 // sequences; of a stream without messages, Last is First - 1
 }
 
-// Size asks the server that leads how large the stream is.
+// Size implements Stream.
 func (j *JetStream) Size(ctx context.Context) (Size, error) {
 	var answer struct {
 		Config struct {

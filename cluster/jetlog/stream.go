@@ -16,9 +16,8 @@ type Stream interface {
 	Read(ctx context.Context, from uint64, bytesMax int) ([]Stored, error)
 	// Get returns one message from the replica that leads, which is asked when another one's is damaged.
 	Get(ctx context.Context, seq uint64) (Stored, error)
-	// Bounds returns the first and last sequence that are known to be stored; of a stream without messages, last is
-	// first - 1.
-	Bounds(ctx context.Context) (first, last uint64, err error)
+	// Size returns how much is known to be stored, and where.
+	Size(ctx context.Context) (Size, error)
 	// News returns a channel on which something may come when there are new messages.
 	News() <-chan struct{}
 }

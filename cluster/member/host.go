@@ -157,13 +157,6 @@ func (h *Host) stream() board.Bytes16 {
 	return h.now.Stream
 }
 
-// Epoch returns the epoch of the last message that was read, or the owner's own.
-func (h *Host) Epoch() uint64 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.now.Epoch
-}
-
 // change applies fn to what is known of this copy, and tells if others should know at once.
 func (h *Host) change(fn func(*board.CellStatus)) {
 	h.mu.Lock()

@@ -288,14 +288,14 @@ func TestHandedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "the first one follows", func() bool {
-		return second.host.canOwn("n1") == nil && first.host.Status().Group == 5 && first.host.Epoch() == 2
+		return second.host.canOwn("n1") == nil && first.host.Status().Group == 5 && first.host.Status().Epoch == 2
 	})
 	second.leave()
 	if err := <-second.ended; err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the first owner again", first.host.Owner)
-	if epoch := first.host.Epoch(); epoch != 3 {
+	if epoch := first.host.Status().Epoch; epoch != 3 {
 		t.Fatalf("epoch %d", epoch)
 	}
 	first.leave() // There is nobody else.
@@ -351,8 +351,8 @@ func TestDeposed(t *testing.T) {
 	})
 	await(t, "silence", m.host.Owner)
 	err = m.cell.append()
-	if _, dropped, _ := m.cell.did(); err != nil || m.host.Epoch() != 3 || dropped != 1 {
-		t.Fatal(err, m.host.Epoch(), dropped)
+	if _, dropped, _ := m.cell.did(); err != nil || m.host.Status().Epoch != 3 || dropped != 1 {
+		t.Fatal(err, m.host.Status().Epoch, dropped)
 	}
 	if err := errors.Join(stream.Close(), l.Close()); err != nil {
 		t.Fatal(err)
@@ -477,7 +477,7 @@ func TestOwnsAgainAtOnce(t *testing.T) {
 	}
 	again := joinWith(t, s, made, "n1", remembers)
 	await(t, "the owner again", again.host.Owner)
-	if epoch, log := again.host.Epoch(), again.said.String(); epoch != 2 ||
+	if epoch, log := again.host.Status().Epoch, again.said.String(); epoch != 2 ||
 		!strings.Contains(log, "this node was the last to own it") {
 		t.Fatalf("epoch %d:\n%s", epoch, log)
 	}

@@ -27,7 +27,7 @@ type Node struct {
 const (
 	Owned   = "owned"
 	Unowned = "unowned" // nobody decides for it now, others may take over
-	Faulty  = "damaged" // nobody decides for it until somebody has repaired it
+	Damaged = "damaged" // nobody decides for it until somebody has repaired it
 )
 
 // Cell is how a cell stands.
@@ -92,7 +92,7 @@ func cellOf(cell int, nodes []board.Status, b Board) Cell {
 		}
 	}
 	if !ok && damaged {
-		c.State = Faulty
+		c.State = Damaged
 	}
 	for i := range nodes {
 		if s, has := nodes[i].Cell(cell); has {

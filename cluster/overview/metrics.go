@@ -27,7 +27,7 @@ func (v *Overview) RegisterMetrics(set *metric.Set) {
 	epochs := set.Gauges("meterd_cluster_cell_epoch", "Number of the epoch of a cell; it grows when the owner changes.")
 	for cell := range v.o.Cells {
 		label := strconv.Itoa(cell)
-		for _, state := range []string{Owned, Unowned, Faulty} {
+		for _, state := range []string{Owned, Unowned, Damaged} {
 			states.Whether(func() bool { return v.Map().Cells[cell].State == state }, "cell", label, "state", state)
 		}
 		own := func() Replica {

@@ -43,7 +43,7 @@ func (o *Options) Validate() error {
 		fault("--nats-cert and --nats-key belong together")
 	}
 	for _, address := range o.Monitors {
-		if err := ValidMonitor(address); err != nil {
+		if err := validMonitor(address); err != nil {
 			fault("--nats-monitor: %w", err)
 		}
 	}

@@ -53,8 +53,8 @@ func System(system *nats.Conn, want int) Source {
 	}
 }
 
-// ValidMonitor refuses what is no address of a server's monitoring.
-func ValidMonitor(address string) error {
+// validMonitor refuses what is no address of a server's monitoring.
+func validMonitor(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return fmt.Errorf("%q is no address of a server's monitoring, like http://10.0.0.1:8222", address)

@@ -164,27 +164,16 @@ type usedAt struct {
 	at   time.Time
 }
 
-// edge is how far the times of two messages may lie apart against the order in which they were counted: of a request
-// that had its time and then had to wait for a processor. So where the log begins one may be over, and an earlier one
-// not.
-const edge = time.Second
-
-// contiguous says at which message the day's use has a hole, "" for none. A log may begin anywhere, and within edge of
-// there have a hole, if it begins at what is no longer certainly readable.
+// contiguous says at which message the day's use has a hole, "" for none. A log ends by the clock, message by message.
+// Times rise from group to group, but within one a message may have an earlier time than one that was counted before
+// it: its request took the time first and counted last. So it may be over while the other one is still there, and what
+// stands behind a hole is of the same group: no longer certainly readable.
 func contiguous(list []usedAt, counted uint64, readable time.Duration) string {
-	if len(list) == 0 {
-		return ""
-	}
 	slices.SortFunc(list, func(a, b usedAt) int { return cmp.Compare(b.used, a.used) })
-	oldest := slices.MinFunc(list, func(a, b usedAt) int { return a.at.Compare(b.at) }).at
 	for i, m := range list {
-		switch want := counted - uint64(i); {
-		case m.used == want:
-		case i > 0 && list[i-1].at.Sub(oldest) < edge && time.Since(oldest) > readable:
-			return ""
-		default:
+		if m.used != counted-uint64(i) && time.Since(m.at) < readable {
 			return fmt.Sprintf("%d messages are counted, and entry %d from the end of the log is the %d. of the day, at "+
-				"%v; the log begins at %v, and it is %v", counted, i, m.used, m.at, oldest, time.Now())
+				"%v; it is %v", counted, i, m.used, m.at, time.Now())
 		}
 	}
 	return ""

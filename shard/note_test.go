@@ -61,8 +61,8 @@ func TestNotesAreExact(t *testing.T) {
 	}
 	m.crash()
 	again("from a checkpoint")
-	for p := range m.Producers(0, 0) {
-		if p.Account != 0 || p.Name != "gw" {
+	for _, p := range m.Producers(0, ProducerKey{}, 1000) {
+		if p.Account != "" || p.Name != "gw" {
 			t.Fatalf("shown: %+v", p)
 		}
 	}

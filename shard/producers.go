@@ -3,7 +3,6 @@ package shard
 import (
 	"errors"
 	"fmt"
-	"iter"
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/counters"
@@ -281,29 +280,4 @@ func (e *Engine) Sequences(account uint32, producer string) (s claims.Sequences,
 		s = p.Sequences()
 	}
 	return s, p != nil, e.Durable()
-}
-
-// Producer is a gateway as its requests name it, and what is remembered of its sequences.
-type Producer struct {
-	Ordinal uint32
-	Account uint32 // 0 is the space that unbound tokens share
-	Name    string
-	SeenMs  int64 // of its last request, Unix milliseconds; after a restart, up to an hour before that
-	claims.Sequences
-}
-
-// Producers returns the producers of an account, 0: of all, behind an ordinal and in the order of theirs. Those that
-// have notes only are not among them. What it shows may not be durable yet. It takes no part of the gate.
-func (e *Engine) Producers(account, after uint32) iter.Seq[Producer] {
-	return func(yield func(Producer) bool) {
-		for p := range e.producers.After(after) {
-			if account != 0 && p.Account != account || p.Account == claims.NotesAccount {
-				continue
-			}
-			shown := Producer{p.Ordinal, p.Account, p.Name, p.SeenMs(), p.Sequences()}
-			if !yield(shown) {
-				return
-			}
-		}
-	}
 }

@@ -25,7 +25,7 @@ func (r *Router) calls() *router.Router {
 	}
 
 	t.POST("/v1/accounts", r.byName)
-	get("/v1/accounts", r.list("accounts", "account"))
+	get("/v1/accounts", r.list("accounts", by("account"), firstOf))
 	get("/v1/accounts/{account}", r.byAccount)
 	get("/v1/accounts/{account}/licenses", r.byAccount)
 	t.POST("/v1/accounts/{account}/certify", r.byAccount)
@@ -39,11 +39,11 @@ func (r *Router) calls() *router.Router {
 	t.POST("/v1/sign-in", r.byName)
 	t.POST("/v1/sign-in/codes", r.atCellZero)
 	t.POST("/v1/tokens", r.byName)
-	get("/v1/tokens", r.list("tokens", "name"))
+	get("/v1/tokens", r.list("tokens", by("name"), firstOf))
 	t.DELETE("/v1/tokens/{name}", r.byName)
 	get("/v1/disk", r.showDisk)
 	get("/v1/backup", r.byCell)
-	get("/v1/producers", r.walk("producers"))
+	get("/v1/producers", r.list("producers", producerKey, oneProducer))
 	t.POST("/v1/downloads", r.createDownload)
 	t.GET("/v1/downloads/{ticket}", r.download)
 	get("/v1/usage", r.showUsage)
@@ -51,7 +51,7 @@ func (r *Router) calls() *router.Router {
 	t.POST("/v1/clock/confirm", r.confirmClock)
 
 	t.PUT("/v1/webhooks/{webhook}", r.byName)
-	get("/v1/webhooks", r.list("webhooks", "name"))
+	get("/v1/webhooks", r.list("webhooks", by("name"), oneHook))
 	get("/v1/webhooks/{webhook}", r.showHook)
 	t.DELETE("/v1/webhooks/{webhook}", r.byName)
 	get("/v1/webhooks/{webhook}/dead-letters", r.walk("dead_letters"))

@@ -409,8 +409,44 @@ func TestWalk(t *testing.T) {
 			lists[cell], want = append(lists[cell], "{"+raw), append(want, fmt.Sprintf(`{"cell":%d,%s`, cell, raw))
 		}
 	}
-	s.entries("/v1/producers", "producers", false, func(cell int) []string { return lists[cell] })
+	s.entries("/v1/webhooks/h/dead-letters", "dead_letters", false, func(cell int) []string { return lists[cell] })
 	for _, limit := range []int{1, 2, 5, 14, 100} {
+		if got := s.walkPages("/v1/webhooks/h/dead-letters", "dead_letters", limit); !slices.Equal(got, want) {
+			t.Errorf("limit %d: got %q", limit, got)
+		}
+	}
+}
+
+// A gateway of all accounts is one entry, whichever cells know it; one of an account is another one of the same name.
+func TestProducersOfAllCells(t *testing.T) {
+	s := newSeveral(t)
+	gateway := func(name, account string, last, oldest any, at string, devices int) string {
+		m := map[string]any{
+			"producer": name, "last_sequence": last, "oldest_remembered": oldest, "last_seen_at": at, "devices": devices,
+			"name": strings.TrimSuffix(name+" "+account, " "), // What entries orders by.
+		}
+		if account != "" {
+			m["account"] = account
+		}
+		text, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	const early, late = "2026-11-28T00:00:00Z", "2026-11-28T01:00:00Z"
+	lists := [cellsOfTest][]string{
+		{gateway("gw", "", 9, 5, early, 1), gateway("gw", "a", 1, 1, early, 2), gateway("gw-2", "", nil, nil, early, 0)},
+		{gateway("gw", "", 7, 2, late, 4), gateway("gw", "b", nil, nil, early, 8)},
+		{gateway("gw", "", nil, nil, early, 16), gateway("gw-2", "", 3, 3, late, 32)},
+	}
+	s.entries("/v1/producers", "producers", true, func(cell int) []string { return lists[cell] })
+	want := []string{
+		`{"producer":"gw","last_sequence":9,"oldest_remembered":2,"last_seen_at":"` + late + `","devices":21}`,
+		lists[0][1], lists[1][1],
+		`{"producer":"gw-2","last_sequence":3,"oldest_remembered":3,"last_seen_at":"` + late + `","devices":32}`,
+	}
+	for _, limit := range []int{1, 2, 3, 4, 100} {
 		if got := s.walkPages("/v1/producers", "producers", limit); !slices.Equal(got, want) {
 			t.Errorf("limit %d: got %q", limit, got)
 		}

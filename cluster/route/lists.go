@@ -11,9 +11,9 @@ import (
 	"github.com/meterd/meterd/license"
 )
 
-// list answers with a list that each cell has in the order of names, which are unique but for what every cell has: a
-// page of each cell behind the same name, put together. A cursor is the last name, for all cells.
-func (r *Router) list(member, key string) fasthttp.RequestHandler {
+// list answers with a list that each cell has in the order of keys: a page of each cell behind the same key, put
+// together. A cursor is the last key, for all cells. What several cells have under one key `one` makes one entry.
+func (r *Router) list(member string, key func(*item) string, one func(same []item) item) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		if r.atOwn(ctx) {
 			return
@@ -23,9 +23,17 @@ func (r *Router) list(member, key string) fasthttp.RequestHandler {
 		if !ok {
 			return
 		}
-		items, next := inOrder(pages, key, limitOf(ctx))
+		items, next := inOrder(pages, key, one, limitOf(ctx))
 		answerPage(ctx, member, items, next)
 	}
+}
+
+// by returns the key of a list that is ordered by a member.
+func by(member string) func(*item) string { return func(i *item) string { return i.text(member) } }
+
+// producerKey is that of gateways: their names are unique within an account.
+func producerKey(i *item) string {
+	return strings.TrimSuffix(i.text("producer")+" "+i.text("account"), " ")
 }
 
 // pages asks cells for a page of a list each. It returns false if the request was answered.
@@ -53,36 +61,35 @@ func (r *Router) pages(ctx *fasthttp.RequestCtx, member string, uri func(cell in
 	return list, true
 }
 
-// inOrder puts pages together by a key. What several cells have is one entry.
-func inOrder(pages []page, key string, limit int) (items []item, next string) {
+// inOrder puts pages together by their keys.
+func inOrder(
+	pages []page, key func(*item) string, one func(same []item) item, limit int,
+) (items []item, next string) {
 	last, more := "", false
 	for len(items) < limit {
-		best := -1
+		isFound := false
 		for i := range pages {
 			if len(pages[i].items) == 0 {
 				continue
 			}
-			if best < 0 || pages[i].items[0].text(key) < pages[best].items[0].text(key) {
-				best = i
+			if k := key(&pages[i].items[0]); !isFound || k < last {
+				last, isFound = k, true
 			}
 		}
-		if best < 0 {
+		if !isFound {
 			break
 		}
-		it := pages[best].items[0]
-		last = it.text(key)
-		same := []item{it}
-		pages[best].items = pages[best].items[1:]
+		var same []item
 		for i := range pages {
-			if len(pages[i].items) > 0 && pages[i].items[0].text(key) == last {
+			if len(pages[i].items) > 0 && key(&pages[i].items[0]) == last {
 				same = append(same, pages[i].items[0])
 				pages[i].items = pages[i].items[1:]
 			}
 		}
-		if len(same) > 1 && it.fields["queued"] != nil {
-			it = oneHook(same)
+		if len(same) > 1 {
+			same[0] = one(same)
 		}
-		items = append(items, it)
+		items = append(items, same[0])
 	}
 	for i := range pages {
 		more = more || len(pages[i].items) > 0 || pages[i].next != ""
@@ -99,7 +106,7 @@ func (r *Router) listProducts(ctx *fasthttp.RequestCtx) {
 		r.toNamed(ctx, license.NameAccount, string(account))
 		return
 	}
-	r.list("products", "product")(ctx)
+	r.list("products", by("product"), firstOf)(ctx)
 }
 
 // listSnapshots is about one account, whose cell makes them, or about all.

@@ -31,8 +31,11 @@ func TestMoveIn(t *testing.T) {
 	views := []string{
 		"/v1/accounts", "/v1/products", "/v1/products/plenty/licenses", "/v1/products/plenty/lots", "/v1/tokens",
 		"/v1/products/plenty/devices?limit=1000", "/v1/snapshots", "/v1/audit?limit=1000",
-		"/v1/usage?product=plenty&window=day", "/v1/products/plenty/devices/d0",
-		"/v1/products/plenty/logs?limit=1000", "/v1/products/plenty/devices/d0/logs?limit=1000",
+		"/v1/usage?product=plenty&window=day", "/v1/products/plenty/logs?limit=1000",
+		"/v1/products/retried/devices/d1", "/v1/products/retried/devices/d1/logs?limit=1000",
+	}
+	for _, dev := range pages[deviceView](d, "/v1/products/plenty/devices", "devices") {
+		views = append(views, "/v1/products/plenty/devices/"+dev.Device+"/logs?limit=1000")
 	}
 	before := map[string]string{}
 	for _, path := range views {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"sync"
 
@@ -32,7 +31,7 @@ type Engine interface {
 	Durable() error
 	DurableInLedger() error
 	Administer(name string, token *access.Token, fn shard.ChangeFunc) error
-	Producers(account, after uint32) iter.Seq[shard.Producer]
+	Producers(account uint32, after shard.ProducerKey, n int) []shard.Producer
 	EraseLog(name string, token *access.Token, product string, device []byte) (untilMs int64, err error)
 }
 

@@ -2,7 +2,10 @@ package api
 
 import (
 	"context"
-	"math"
+	"strings"
+
+	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/shard"
 )
 
 type producerAnswer struct {
@@ -14,8 +17,8 @@ type producerAnswer struct {
 	Devices          *int64  `json:"devices,omitempty"` // that it holds online; only if they were asked for
 }
 
-// listProducers answers GET /v1/producers: the gateways, in the order of their ordinals, which new ones hardly change.
-// A token that is bound to an account sees those of its account. A cursor is the ordinal of the last one shown.
+// listProducers answers GET /v1/producers: the gateways in the order of their names, and of their accounts' among equal
+// ones. A token that is bound to an account sees those of its account. A cursor is the last one shown.
 func (c *call) listProducers() error {
 	limit, err := c.limit(pageDefault)
 	if err != nil {
@@ -25,33 +28,41 @@ func (c *call) listProducers() error {
 	if err != nil {
 		return err
 	}
-	var after uint64
-	if _, err := c.cursorNumbers(&after); err != nil {
+	after, err := c.cursorProducer()
+	if err != nil {
 		return err
 	}
-	list, ordinals, isFull := []producerAnswer{}, []uint32{}, false
-	for p := range c.engine.Producers(c.token.AccountID, uint32(min(after, math.MaxUint32-1))) {
-		if isFull = len(list) == limit; isFull {
-			break
-		}
-		a := producerAnswer{Producer: p.Name, LastSeenAt: instant(p.SeenMs)}
-		if account := c.catalogue.AccountByID(p.Account); account != nil {
-			a.Account = account.Name
-		}
+	found := c.engine.Producers(c.token.AccountID, after, limit+1)
+	var next *string
+	if len(found) > limit {
+		found = found[:limit]
+		text := strings.TrimSuffix(found[limit-1].Name+" "+found[limit-1].Account, " ")
+		next = &text
+	}
+	list, ordinals := make([]producerAnswer, len(found)), make([]uint32, len(found))
+	for i, p := range found {
+		list[i] = producerAnswer{Producer: p.Name, Account: p.Account, LastSeenAt: instant(p.SeenMs)}
 		if p.Any {
-			a.LastSequence, a.OldestRemembered = &p.Last, &p.Oldest
+			list[i].LastSequence, list[i].OldestRemembered = &found[i].Last, &found[i].Oldest
 		}
-		list, ordinals = append(list, a), append(ordinals, p.Ordinal)
+		ordinals[i] = p.Ordinal
 	}
 	if counts == "true" {
 		if err := c.countHeld(list, ordinals); err != nil {
 			return err
 		}
 	}
-	if isFull {
-		return c.answerPage("producers", list, cursorOf(uint64(ordinals[limit-1])))
+	return c.answerPage("producers", list, next)
+}
+
+// cursorProducer reads the place that a page of gateways begins behind: a name, and an account if it has one.
+func (c *call) cursorProducer() (k shard.ProducerKey, err error) {
+	text := c.query("cursor")
+	name, account, has := strings.Cut(text, " ")
+	if text != "" && (!event.ValidName([]byte(name)) || has && !event.ValidName([]byte(account))) {
+		return k, badCursor()
 	}
-	return c.answerPage("producers", list, nil)
+	return shard.ProducerKey{Name: name, Account: account}, nil
 }
 
 // countHeld adds how many devices each producer holds.

@@ -91,7 +91,12 @@ func TestProducers(t *testing.T) {
 		next != "" {
 		t.Errorf("the second page: %q, %q", got, next)
 	}
-	if got, _ = list("viewer", "?cursor=4611686018427387903"); len(got) != 0 {
+	for cursor, want := range map[string]string{"gw-1": "gw-1", "gw-1+" + account: "gw-2", "gw-10": "gw-2"} {
+		if got, _ = list("viewer", "?limit=1&cursor="+cursor); !strings.Contains(strings.Join(got, ""), `"producer":"`+want) {
+			t.Errorf("behind %s: %q", cursor, got)
+		}
+	}
+	if got, _ = list("viewer", "?cursor=gw-3"); len(got) != 0 {
 		t.Errorf("behind all: %q", got)
 	}
 	ctx, _ := d.ask(request{token: "viewer", method: "GET", uri: "/v1/producers?devices=yes"})

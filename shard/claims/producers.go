@@ -303,7 +303,7 @@ func (ps *Producers) Len() int {
 
 // Each calls fn for every producer, by ordinal, until it fails. What is bound meanwhile may be among them.
 func (ps *Producers) Each(fn func(*Producer) error) error {
-	for p := range ps.After(0) {
+	for p := range ps.All() {
 		if err := fn(p); err != nil {
 			return err
 		}
@@ -311,13 +311,13 @@ func (ps *Producers) Each(fn func(*Producer) error) error {
 	return nil
 }
 
-// After returns the producers behind an ordinal, in the order of theirs. What is bound meanwhile may be among them.
-func (ps *Producers) After(ordinal uint32) iter.Seq[*Producer] {
+// All returns the producers, by ordinal. What is bound meanwhile may be among them.
+func (ps *Producers) All() iter.Seq[*Producer] {
 	return func(yield func(*Producer) bool) {
 		ps.mu.RLock()
 		n := uint32(len(ps.byOrdinal))
 		ps.mu.RUnlock()
-		for ordinal++; ordinal < n; ordinal++ {
+		for ordinal := uint32(1); ordinal < n; ordinal++ {
 			if p := ps.ByOrdinal(ordinal); p != nil && !yield(p) {
 				return
 			}

@@ -98,6 +98,9 @@ type Options struct {
 	// CheckpointEvery is the shortest time between two checkpoints, shortened to a fourteenth of Retention or half a
 	// second if it is longer than both; 0 leaves them to Close.
 	CheckpointEvery time.Duration
+	// ViewFailed is told why a view cannot follow the log, each time that it was tried; enforcement goes on. It must not
+	// wait. nil: nobody is told.
+	ViewFailed func(error)
 	// AcceptViewGap has a view go on although groups that it lacks are gone from the log.
 	AcceptViewGap bool
 	// LogPayloadBytes is the most of a payload that is logged; 0: all of it, negative: nothing. Of a product whose
@@ -275,7 +278,7 @@ func (e *Engine) openViews() (err error) {
 	e.views, err = views.Open(views.Options{
 		Views: append(slices.Clone(e.o.Views), e.o.Ledger), Short: e.o.Guard.Low, Full: e.o.Guard.Exhausted,
 		Source: logSource{e.o.Log, e.compress}, LastMs: lastMs, Devices: e.table, Catalogue: e.catalogue.Load(),
-		AcceptGap: e.o.AcceptViewGap, Logger: e.o.Logger, Moved: e.viewMoved,
+		AcceptGap: e.o.AcceptViewGap, Logger: e.o.Logger, Moved: e.viewMoved, Failed: e.viewFailed,
 	})
 	return err
 }
@@ -314,6 +317,13 @@ func (e *Engine) viewMoved(v views.View, seq uint64) {
 	if v == views.View(e.o.Ledger) {
 		e.raiseFloor(seq)
 		e.producers.Passed(seq)
+	}
+}
+
+// viewFailed is told why a view cannot follow the log.
+func (e *Engine) viewFailed(_ views.View, err error) {
+	if e.o.ViewFailed != nil {
+		e.o.ViewFailed(err)
 	}
 }
 

@@ -20,6 +20,9 @@ type Cell interface {
 	// Failed is closed when the standby or the owner cannot go on; Err says why.
 	Failed() <-chan struct{}
 	Err() error
+	// Faults gets what is found to be damaged in the copy while it is open, or what has failed for ever in it, although
+	// decisions go on. The host has the copy made anew if the error wraps disk.ErrDamaged, and else opened again.
+	Faults() <-chan error
 	// Address is where the owner's doors are: HOST:PORT.
 	Address() string
 	// Rest ends the owner's doors and returns when nothing is appended any more and nothing will be: the requests that

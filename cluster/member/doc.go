@@ -6,7 +6,7 @@
 //	Open ─► standby: follow ─► silence, or a yield to this node ─► Claim ─► Own ─► owner
 //	            │                                                                  │
 //	            ├─ refused: shorter, newer, the stream is damaged ─► Drop, wait    ├─ SIGTERM: Rest, Yield, Drop
-//	            ├─ left behind, the copy is damaged ─► Drop, Reseed ─► Open        │
+//	            ├─ left behind, the copy is damaged ─► Drop, Reseed ─► Open        ├─ the copy is damaged: Yield, Reseed
 //	            └─ SIGTERM: Close                                                  └─ SIGTERM, no successor: Close
 //
 // The Host drives; the Cell is what this node has of the cell: files, state, doors. The stream decides who owns it

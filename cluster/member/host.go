@@ -75,6 +75,7 @@ type Host struct {
 	asked    chan request   // of the owner, by Yield
 	renewed  chan struct{}  // the stream was replaced by this node
 	renewing sync.Mutex     // held while it replaces it
+	mend     mend           // mu guards its fault; the rest is Run's
 
 	returns bool          // it asks for the cell when it is first in line; Run's
 	last    owned         // Run's
@@ -118,7 +119,7 @@ const starting = "it is being opened"
 // Status returns how this node's copy stands, for the board.
 func (h *Host) Status() board.CellStatus {
 	h.mu.Lock()
-	s, segments, ownerMs := h.now, h.segments, h.ownerMs
+	s, segments, ownerMs, isSound := h.now, h.segments, h.ownerMs, h.mend.fault == nil
 	if h.owned != nil {
 		s.Message = h.owned.Message()
 	}
@@ -130,7 +131,7 @@ func (h *Host) Status() board.CellStatus {
 	group, lastMs, chain := segments.Last()
 	s.Group, s.LastMs, s.Chain = group, lastMs, board.Bytes16(chain)
 	if s.Role == board.Standby {
-		s.Fit = h.o.Able() == nil && h.facts(s, segments, ownerMs).Fit()
+		s.Fit = isSound && h.o.Able() == nil && h.facts(s, segments, ownerMs).Fit()
 	}
 	return s
 }
@@ -212,6 +213,9 @@ func (h *Host) once(ctx context.Context) error {
 		}
 		return errors.Join(err, h.cell.Drop())
 	}
+	if fault := h.fault(); fault != nil && !errors.Is(fault, disk.ErrDamaged) {
+		h.sound() // What had failed was opened again.
+	}
 	h.open(segments)
 	log, err := h.standBy(ctx, segments)
 	for h.isRefused(ctx, err) {
@@ -227,6 +231,8 @@ func (h *Host) once(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return h.cell.Close()
+	case errors.Is(err, errFaulty):
+		return h.reopen(ctx, err)
 	case h.isLost(err):
 		return h.reseed(ctx, err)
 	}
@@ -242,7 +248,7 @@ func (h *Host) isLost(err error) bool {
 // looked at. It reports whether it is worth trying again.
 func (h *Host) isRefused(ctx context.Context, err error) bool {
 	switch {
-	case err == nil || ctx.Err() != nil || h.isLost(err):
+	case err == nil || ctx.Err() != nil || h.isLost(err) || errors.Is(err, errFaulty):
 		return false
 	case errors.Is(err, errReplaced):
 		h.o.Logger.Warn("the stream was replaced by another one")
@@ -286,6 +292,7 @@ func (h *Host) reseed(ctx context.Context, cause error) error {
 	case err != nil:
 		h.refused(ctx, fmt.Errorf("make it anew: %w; %w", err, cause))
 	default:
+		h.sound()
 		h.change(func(s *board.CellStatus) { s.Role, s.Why, s.Copy = board.Following, starting, name })
 	}
 	return nil

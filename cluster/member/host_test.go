@@ -38,6 +38,7 @@ type keeper struct {
 	dropped  int
 	closed   int
 	broken   error // what Open fails with
+	faults   chan error
 }
 
 func (k *keeper) Open(context.Context) (l *commitlog.Log, err error) {
@@ -94,6 +95,7 @@ func (k *keeper) did() (follows, dropped, closed int) {
 func (k *keeper) Failed() <-chan struct{} { return k.end }
 func (k *keeper) Err() error              { return k.err }
 func (k *keeper) Address() string         { return "127.0.0.1:1" }
+func (k *keeper) Faults() <-chan error    { return k.faults }
 
 func (k *keeper) Rest() {
 	k.mu.Lock()
@@ -174,7 +176,7 @@ func joinWith(
 	t.Helper()
 	m := &member1{
 		name:  name,
-		cell:  &keeper{dir: filepath.Join(t.TempDir(), "log")},
+		cell:  &keeper{dir: filepath.Join(t.TempDir(), "log"), faults: make(chan error, 1)},
 		ended: make(chan error, 1),
 		said:  &said{},
 	}

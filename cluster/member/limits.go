@@ -35,4 +35,9 @@ const (
 	// returnAfter is how long a standby has followed before it asks for the cell that it is first in line for: what made
 	// it lose the cell may come again.
 	returnAfter = 15 * time.Second
+	// mendAgain is how long it takes at least from one making anew of a copy that was open, or one handing over for its
+	// sake, to the next: a fault that is everywhere must not move cells in a circle.
+	mendAgain = 5 * time.Minute
+	// handEvery is how often an owner whose copy is damaged looks for a standby in order.
+	handEvery = time.Second
 )

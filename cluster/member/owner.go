@@ -24,7 +24,7 @@ func (h *Host) own(ctx context.Context, log *jetlog.Log) error {
 	h.owned = log
 	h.mu.Unlock()
 	h.change(func(s *board.CellStatus) {
-		s.Role, s.Why, s.Epoch, s.Address = board.Owner, "", log.Epoch(), h.cell.Address()
+		s.Role, s.Why, s.Epoch, s.Address = board.Owner, h.mend.why(), log.Epoch(), h.cell.Address()
 	})
 	group, _, _ := log.Last()
 	h.o.Logger.Info("this node owns the cell", "epoch", log.Epoch(), "group", group, "address", h.cell.Address(),
@@ -32,8 +32,16 @@ func (h *Host) own(ctx context.Context, log *jetlog.Log) error {
 	if err := h.last.note(h.stream(), log.Epoch()); err != nil {
 		h.o.Logger.Warn("a restart will not know that this node owned the cell", "error", err)
 	}
+	look := time.NewTicker(handEvery)
+	defer look.Stop()
 	for {
 		select {
+		case fault := <-h.cell.Faults():
+			h.find(fault)
+		case <-look.C:
+			if h.handsOver(log) {
+				return fmt.Errorf("%w: %w", errFaulty, h.fault())
+			}
 		case <-h.cell.Failed():
 			if err := h.cell.Err(); isDeposed(err) {
 				return h.deposed(err)
@@ -136,7 +144,7 @@ func (h *Host) canOwn(node string) error {
 		case !has || c.Role != board.Standby:
 			return fmt.Errorf("node %q is no standby of it: %s", node, c.Role)
 		case !c.Fit:
-			return fmt.Errorf("node %q is not fit to own it: look at its clock and its log", node)
+			return fmt.Errorf("node %q is not fit to own it: look at its clock, its disk and its log", node)
 		}
 		return nil
 	}

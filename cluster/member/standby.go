@@ -106,7 +106,7 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 			}
 		case since.IsZero():
 			since = time.Now()
-			h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Standby, "" })
+			h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Standby, h.mend.why() })
 		}
 		if h.mayClaim(f, quiet.lasts(time.Now())) {
 			if err := h.same(ctx); err != nil {
@@ -124,6 +124,9 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 			quiet.overtaken(epoch, time.Now())
 			continue
 		}
+		if err := h.mustMend(); err != nil {
+			return nil, err
+		}
 		h.askBack(ctx, since)
 		poll.Reset(pause)
 		pause = min(2*pause, pollEvery)
@@ -134,6 +137,8 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 			return nil, err
 		case <-h.cell.Failed():
 			return nil, h.cell.Err()
+		case fault := <-h.cell.Faults():
+			h.find(fault)
 		case <-h.renewed:
 			return nil, errReplaced
 		case <-h.o.Stream.News():
@@ -156,7 +161,7 @@ func (h *Host) note(f *jetlog.Follower) {
 		if s.Role == board.Damaged { // It was not the end yet.
 			s.Role = board.Standby
 		}
-		if s.Role == board.Standby {
+		if s.Role == board.Standby && h.mend.fault == nil { // h.mu is held.
 			s.Why = ""
 		}
 	})

@@ -43,6 +43,7 @@ type cellCopy struct {
 	guard     context.CancelFunc
 
 	state   *state
+	faults  chan error // of state
 	upkeep  context.CancelFunc
 	standby atomic.Pointer[shard.Standby] // of state, for everybody; its catalogue is also the owner's
 	hooks   atomic.Pointer[webhook.Service]
@@ -98,11 +99,18 @@ func (c *cellCopy) Open(context.Context) (*commitlog.Log, error) {
 	if c.dir == nil {
 		return nil, fmt.Errorf("directory %q is closed: the node is failing", c.o.data)
 	}
-	s, err := openStandby(c.o, c.dir, c.more, c.logger)
+	more, faults := c.more, make(chan error, 1)
+	more.fault = func(err error) {
+		select {
+		case faults <- err:
+		default: // The host has one, and needs no more.
+		}
+	}
+	s, err := openStandby(c.o, c.dir, more, c.logger)
 	if err != nil {
 		return nil, err
 	}
-	c.state = s
+	c.state, c.faults = s, faults
 	c.standby.Store(s.standby)
 	c.hooks.Store(s.webhooks)
 	ctx, end := context.WithCancel(context.Background())
@@ -210,6 +218,9 @@ func (c *cellCopy) Failed() <-chan struct{} { return c.state.standby.Failed() }
 
 // Err implements member.Cell.
 func (c *cellCopy) Err() error { return c.state.standby.Err() }
+
+// Faults implements member.Cell.
+func (c *cellCopy) Faults() <-chan error { return c.faults }
 
 // Address implements member.Cell.
 func (c *cellCopy) Address() string { return hostOf(c.host, c.owner.server.Address()) }

@@ -157,6 +157,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	d.runDry.Go(func() { watchRunDry(ctx, d.state.reader, products) })
 	d.snapshots.register(set)
 	d.state.raw.RegisterMetrics(set)
+	d.state.health.register(set)
 	meter := disk.NewMeter(d.dir, d.logger)
 	go meter.Run(ctx, meterEvery)
 	registerDiskUse(set, meter)
@@ -178,6 +179,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 		TimeZone:  d.o.zone,
 		DiskFree:  d.dir.Guard().FreeBytes,
 		Disk:      func() api.Disk { return diskUse(meter) },
+		Health:    d.state.health.Status,
 		Version:   version,
 		Demo:      d.demo.token != "",
 		Cluster:   d.o.cluster.name,

@@ -13,6 +13,10 @@ const (
 	donorWithin = 30 * time.Second
 	// reseedSilence is how long the owner of a cell may send nothing of a copy: it waits for a snapshot that is sealed.
 	reseedSilence = 2 * time.Minute
+	// scrubBytesPerSecond is what a process reads at most to prove what lies on its disk: a hundredth of one processor,
+	// and 690 GB a day. scrubFirst is how long it waits after its start.
+	scrubBytesPerSecond = 8 << 20
+	scrubFirst          = 5 * time.Minute
 	// completeWithin is how long a shell waits for names; without an answer nothing is offered.
 	completeWithin = 500 * time.Millisecond
 	// daysMax is the longest validity that there is, 100 years.

@@ -52,6 +52,7 @@ type node struct {
 	cells    []*cellCopy
 	hosts    []*member.Host
 	overview *overview.Overview
+	scrubs   scrubPace
 
 	changed  chan struct{} // others should know at once
 	failOnce sync.Once
@@ -143,7 +144,7 @@ func (n *node) openCell(i int) error {
 		o: &o, logger: logger, host: n.advertised(), hop: n.hop, admit: n.admitPeers,
 		board: n.board, cell: i, place: api.Cell{Number: i, Of: made.Cells}, node: n, directory: n.directory(),
 		more: stateOptions{
-			failed: n.failWith, seed: &made.Seed, unsafe: func() bool { return n.unsafe(i) },
+			failed: n.failWith, seed: &made.Seed, unsafe: func() bool { return n.unsafe(i) }, pace: &n.scrubs,
 		},
 	}
 	if i == 0 {

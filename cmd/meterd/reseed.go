@@ -110,6 +110,7 @@ func (c *cellCopy) reseed(ctx context.Context, from *donor, cause error) (copyNa
 		return "", err
 	}
 	m, err := from.copyTo(ctx, &roomy{to, c.dir.Guard().Low})
+	c.more.losesHooks = err != nil // Of a cell that nobody owns all copies may lack them.
 	if err != nil {
 		return "", errors.Join(err, to.Abort())
 	}

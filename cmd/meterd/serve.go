@@ -28,7 +28,7 @@ type serveOptions struct {
 	data, listen, zone, region   string
 	retention, usageRetention    time.Duration
 	snapshotKeep                 time.Duration
-	eraseWithin                  time.Duration
+	eraseWithin, scrubEvery      time.Duration
 	checkpointEvery              time.Duration
 	drain                        time.Duration
 	tlsCert, tlsKey, tlsClientCA string
@@ -76,6 +76,13 @@ func (o *serveOptions) eraseAfter() time.Duration {
 // logRetentionDefault is how long the raw log is kept (R18).
 const logRetentionDefault = 168 * time.Hour
 
+// A round of --scrub-every may find what went bad on the disk within a day; more often than once a second nothing can have
+// changed.
+const (
+	scrubEveryDefault = 24 * time.Hour
+	scrubEveryMin     = time.Second
+)
+
 // usageRetentionMin is the shortest usage retention: a forecast looks back four weeks.
 const usageRetentionMin = 28 * 24 * time.Hour
 
@@ -121,6 +128,10 @@ func serveCommand() *cobra.Command {
 		&o.eraseWithin, "erase-within", eraseWithinDefault,
 		"how soon erased payloads of device logs are off the disk; under a day at least 6 times --checkpoint-every; nobody "+
 			"reads them from the call on",
+	)
+	f.DurationVar(
+		&o.scrubEvery, "scrub-every", scrubEveryDefault,
+		"how often all of the raw log is read in the background and proved, so that a disk that goes bad is noticed (0: never)",
 	)
 	f.DurationVar(
 		&o.usageRetention, "usage-retention", usageRetentionDefault,
@@ -232,6 +243,9 @@ func (o *serveOptions) validate() error {
 			"--erase-within %s: must be at least %s, %d times --checkpoint-every: files go after checkpoints",
 			o.eraseWithin, eraseWithinChecks*o.checkpointEvery, eraseWithinChecks,
 		)
+	}
+	if o.scrubEvery != 0 && o.scrubEvery < scrubEveryMin {
+		fault("--scrub-every %s: must be 0 or at least %s", o.scrubEvery, scrubEveryMin)
 	}
 	if o.usageRetention < usageRetentionMin {
 		fault("--usage-retention %s: must be at least %s", o.usageRetention, usageRetentionMin)

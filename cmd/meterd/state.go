@@ -36,6 +36,10 @@ type state struct {
 	reader   *query.Reader
 	files    files
 	seed     [16]byte
+	health   health
+	isOfCell bool
+	every    time.Duration // --scrub-every
+	pace     *scrubPace
 	kept     sync.WaitGroup // what keep began
 }
 
@@ -49,6 +53,13 @@ type stateOptions struct {
 	// seed is the cell's: what its log says of devices depends on it. nil: the directory's.
 	seed   *[16]byte
 	unsafe func() bool // shard.Options.Unsafe
+	// fault is set of a cell's copy, which can be made anew: it is told what is damaged in it, or has failed for ever,
+	// while it is open. nil: the log is told.
+	fault func(error)
+	// losesHooks has queues of webhooks that are damaged moved aside although the copy can be made anew: nobody could copy
+	// it.
+	losesHooks bool
+	pace       *scrubPace // of all cells; nil: its own
 }
 
 // openState recovers the state of a data directory.
@@ -111,14 +122,15 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, more stateOptions, logger *
 	if err != nil {
 		return err
 	}
-	if s.raw, s.files.archive, err = openRawLog(o, dir, s.log, more, logger); err != nil {
+	s.watch(o, more, logger)
+	if s.raw, s.files.archive, err = s.openRawLog(o, dir, more, logger); err != nil {
 		return err
 	}
-	if s.files.ledger, err = openLedger(dir.LedgerPath(), s.log.First() == 1, logger); err != nil {
+	if s.files.ledger, err = openLedger(s.storeOptions(dir.LedgerPath(), logger), s.log.First() == 1); err != nil {
 		return err
 	}
 	s.ledger = usage.New(usage.Options{Store: s.files.ledger, Retention: o.usageRetention})
-	if s.webhooks, s.files.webhooks, err = openWebhooks(o, dir, s.log, logger); err != nil {
+	if s.webhooks, s.files.webhooks, err = s.openWebhooks(o, dir, more, logger); err != nil {
 		return err
 	}
 	if s.files.checkpoints, err = disk.OpenCheckpoints(dir.CheckpointPath()); err != nil {
@@ -141,43 +153,71 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, more stateOptions, logger *
 		Clock:    more.clock,
 		HashSeed: binary.LittleEndian.Uint64(s.seed[:8]) | 1, Region: o.region, Retention: o.retention,
 		CheckpointEvery: o.checkpointEvery, AcceptViewGap: o.acceptViewGap, LogPayloadBytes: keep, Logger: logger,
+		ViewFailed: s.health.view,
 	}
 	return nil
 }
 
-// openWebhooks opens the queues of the webhooks. Damaged ones are moved aside: what was in them is lost, and new ones
-// begin at the end of the log.
-func openWebhooks(
-	o *serveOptions, dir *disk.Dir, log *commitlog.Log, logger *slog.Logger,
+// watch has somebody be told what goes bad while the state is open.
+func (s *state) watch(o *serveOptions, more stateOptions, logger *slog.Logger) {
+	s.isOfCell, s.every, s.pace = more.fault != nil, o.scrubEvery, more.pace
+	if s.pace == nil {
+		s.pace = &scrubPace{}
+	}
+	s.health.tell = more.fault
+	if s.health.tell == nil {
+		var once sync.Once
+		s.health.tell = func(err error) {
+			once.Do(func() {
+				logger.Error("something on the disk is damaged, or has failed for ever; decisions go on", "error", err)
+			})
+		}
+	}
+}
+
+// storeOptions are those of the ledger, or of the queues of the webhooks. On a node alone one that has failed stays as it
+// is until the process ends.
+func (s *state) storeOptions(path string, logger *slog.Logger) ledger.Options {
+	o := ledger.Options{Path: path, Logger: logger}
+	if s.isOfCell {
+		o.Failed = s.health.failed
+	}
+	return o
+}
+
+// openWebhooks opens the queues of the webhooks. Damaged ones are moved aside, unless the copy can be made anew: what was
+// in them is lost, and new ones begin at the end of the log.
+func (s *state) openWebhooks(
+	o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger,
 ) (*webhook.Service, *ledger.Store, error) {
-	path := dir.WebhooksPath()
-	store, err := ledger.Open(ledger.Options{Path: path, Logger: logger})
-	if errors.Is(err, disk.ErrDamaged) {
+	path, log := dir.WebhooksPath(), s.log
+	store, err := ledger.Open(s.storeOptions(path, logger))
+	if errors.Is(err, disk.ErrDamaged) && (!s.isOfCell || more.losesHooks) {
 		aside := path + ".damaged"
 		logger.Error("the queues of the webhooks are damaged: they are moved aside, and what was in them is not delivered",
 			"moved_to", aside, "error", err)
 		if err := errors.Join(os.RemoveAll(aside), os.Rename(path, aside)); err != nil {
 			return nil, nil, fmt.Errorf("move the damaged queues of the webhooks aside: %w", err)
 		}
-		store, err = ledger.Open(ledger.Options{Path: path, Logger: logger})
+		store, err = ledger.Open(s.storeOptions(path, logger))
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	seq, _, chain := log.Last()
-	s, err := webhook.Open(webhook.Options{
+	hooks, err := webhook.Open(webhook.Options{
 		Store: store, End: views.Position{Seq: seq, Chain: chain}, Low: dir.Guard().Low, Full: dir.Guard().Exhausted,
 		Logger: logger, AllowPrivate: o.webhookAllowPrivate, Version: version,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("open the queues of the webhooks %q: %w", path, err), store.Close())
 	}
-	return s, store, nil
+	return hooks, store, nil
 }
 
 // openRawLog opens the archive of the log's events. One that is made for an older log begins where that begins.
-func openRawLog(
-	o *serveOptions, dir *disk.Dir, log *commitlog.Log, more stateOptions, logger *slog.Logger,
+func (s *state) openRawLog(
+	o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger,
 ) (*rawlog.View, *archive.Store, error) {
 	store, err := archive.Open(archive.Options{
 		Path:       dir.ArchivePath(),
@@ -188,6 +228,7 @@ func openRawLog(
 		BytesMax:   int64(o.logMaxBytes),
 		EraseAfter: o.eraseAfter(),
 		RunAge:     more.archiveRunAge,
+		Damaged:    s.health.failed,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf(
@@ -197,6 +238,7 @@ func openRawLog(
 			dir.ArchivePath(),
 		)
 	}
+	log := s.log
 	view, err := rawlog.New(rawlog.Options{Store: store, Log: log, Retention: o.retention, Logger: logger})
 	if err != nil {
 		return nil, nil, errors.Join(err, store.Close())
@@ -228,8 +270,8 @@ func beginAt(view views.View, log *commitlog.Log, first uint64) error {
 
 // openLedger opens the ledger. A damaged one is moved aside if the log is whole and can build it again; otherwise an
 // operator must decide.
-func openLedger(path string, rebuilds bool, logger *slog.Logger) (*ledger.Store, error) {
-	o := ledger.Options{Path: path, Logger: logger}
+func openLedger(o ledger.Options, rebuilds bool) (*ledger.Store, error) {
+	path, logger := o.Path, o.Logger
 	store, err := ledger.Open(o)
 	switch {
 	case err == nil:
@@ -270,6 +312,9 @@ func (s *state) keep(ctx context.Context, p pace, guard *disk.Guard, logger *slo
 			logger.Error("the ledger has failed", "error", err)
 		}
 	})
+	if s.every > 0 {
+		s.kept.Go(func() { s.scrub(ctx, s.every, s.pace) })
+	}
 }
 
 // close closes what is open, when what keep was told has ended, in the order in which it depends on each other.
@@ -303,13 +348,22 @@ func (s *state) closeFiles() error {
 		errs = append(errs, s.log.Close())
 	}
 	if s.ledger != nil {
-		errs = append(errs, s.ledger.Close())
+		errs = append(errs, s.letGo(s.ledger.Close()))
 	}
 	if s.webhooks != nil {
-		errs = append(errs, s.webhooks.Close())
+		errs = append(errs, s.letGo(s.webhooks.Close()))
 	}
 	if s.raw != nil {
 		errs = append(errs, s.raw.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// letGo returns why a ledger could not be closed. That the one of a cell's copy had failed was told, and hinders nobody
+// from making the copy anew.
+func (s *state) letGo(err error) error {
+	if s.isOfCell && errors.Is(err, ledger.ErrFailed) {
+		return nil
+	}
+	return err
 }

@@ -92,7 +92,9 @@ type Options struct {
 	// DiskFree returns the bytes that are free for the data directory.
 	DiskFree func() uint64
 	// Disk says what the data directory takes.
-	Disk    func() Disk
+	Disk func() Disk
+	// Health says what on the disk is damaged, in lines for people; nil: nobody looks.
+	Health  func() []string
 	Version string // of the daemon, for people
 	Demo    bool   // the daemon shows made-up data
 	Cluster string // the name of the cluster that it is of; empty: it is alone

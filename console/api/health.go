@@ -54,6 +54,11 @@ func (h *Handler) readyz(ctx *fasthttp.RequestCtx) {
 			}
 			text += "\n"
 		}
+		if h.o.Health != nil {
+			for _, line := range h.o.Health() {
+				text += line + "\n"
+			}
+		}
 		if h.o.History != nil {
 			for _, line := range h.o.History.Status() {
 				text += line + "\n"

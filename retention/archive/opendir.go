@@ -4,8 +4,6 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
-
-	"github.com/meterd/meterd/retention/disk"
 )
 
 // ErrGone says that a directory was merged or removed since the Snapshot was taken: take another one.
@@ -51,7 +49,7 @@ func (s *Store) openTables(d *openDir) (*tables, error) {
 	path := filepath.Join(s.o.Path, d.name())
 	t, err := openTables(path)
 	if err != nil {
-		return nil, disk.Damage(path, "%v", err)
+		return nil, s.damaged(&d.directory, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -33,7 +33,10 @@ type Options struct {
 	// RunAge is how old rows are when they are written although there is memory for more; 0: a twenty-fourth of a span, an
 	// hour at most. The end of a span has them written, too.
 	RunAge time.Duration
-	Logger *slog.Logger // told about what goes wrong in the background, and what goes early; nil: nobody is
+	// Damaged is told what is found to be damaged while the archive is open, each time: an error that wraps
+	// disk.ErrDamaged. It must not wait, nor call the Store. nil: nobody is told.
+	Damaged func(error)
+	Logger  *slog.Logger // told about what goes wrong in the background, and what goes early; nil: nobody is
 
 	memoryBytes int                     // for tests; 0 stands for limits.go
 	blockRows   int                     // for tests; 0 stands for limits.go
@@ -370,9 +373,13 @@ func (s *Store) expiresAt(lastMs int64, days uint32) uint64 {
 	return max(at, uint64(time.Now().Add(lateExpiry).Unix()))
 }
 
-// damaged says that a directory is.
+// damaged says that a directory is, and tells it unless the machine is to blame. s.mu is not held.
 func (s *Store) damaged(d *directory, err error) error {
-	return disk.Damage(filepath.Join(s.o.Path, d.name()), "%v", err)
+	is := disk.Damage(filepath.Join(s.o.Path, d.name()), "%v", err)
+	if s.o.Damaged != nil && !disk.IsOfMachine(err) && !errors.Is(err, ErrGone) {
+		s.o.Damaged(is)
+	}
+	return is
 }
 
 // Close waits for the calls that go on and closes every directory. What is in memory is in the log still.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
-	"golang.org/x/sys/unix"
 
 	"github.com/meterd/meterd/retention/disk"
 )
@@ -83,17 +82,9 @@ func recovered(what func() error) (err error) {
 	return what()
 }
 
-// isOfMachine reports whether what Badger stumbled over is no damage but the machine's to mend. Badger's wrapping hides
-// what errors.Is would look for.
+// isOfMachine reports whether what Badger stumbled over is no damage but the machine's to mend.
 func isOfMachine(err error) bool {
-	for _, e := range []error{
-		unix.EACCES, unix.EPERM, unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EROFS,
-	} {
-		if strings.Contains(err.Error(), e.Error()) {
-			return true
-		}
-	}
-	return strings.Contains(err.Error(), "Cannot acquire directory lock")
+	return disk.IsOfMachine(err) || strings.Contains(err.Error(), "Cannot acquire directory lock")
 }
 
 // names makes the names of new files durable. Badger syncs what is in a value log or memtable file, but not the

@@ -2,13 +2,18 @@ package ledger
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/meterd/meterd/retention/disk"
 )
 
 // breakSync makes every later msync of a mapped file fail: it unmaps a page of the mapping's unused end, and the kernel
@@ -106,5 +111,68 @@ func TestNewNamesAreSynced(t *testing.T) {
 		if len(s.names.known) != before+1 {
 			t.Fatalf("%d names after %d and a new one", len(s.names.known), before)
 		}
+	}
+}
+
+// told returns options that note what a store tells.
+func told(o Options) (Options, func() []error) {
+	var mu sync.Mutex
+	var list []error
+	o.Failed = func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		list = append(list, err)
+	}
+	return o, func() []error {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(list)
+	}
+}
+
+// A store that tells lets go of its directory when it has failed: another one may be put in its place.
+func TestFailedIsTold(t *testing.T) {
+	o, said := told(Options{Path: filepath.Join(t.TempDir(), "ledger")})
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, 1, row("before", "1"))
+	breakSync(t, named(t, s.path, ".vlog")[0])
+	if err := s.Write([]Entry{{Key: []byte("k"), Value: make([]byte, 4096)}}, at(2)); err == nil {
+		t.Fatal("it was written")
+	}
+	if list := said(); len(list) == 0 || errors.Is(list[0], disk.ErrDamaged) {
+		t.Errorf("told %v; memory that runs out is no damage", list)
+	}
+	if err := s.Close(); !errors.Is(err, ErrFailed) {
+		t.Errorf("closed: %v", err)
+	}
+	again := openStore(t, o.Path) // Badger has let go of it.
+	if v, found, err := again.Get([]byte("before")); err != nil || !found || string(v) != "1" {
+		t.Errorf("%q, %v, %v", v, found, err)
+	}
+}
+
+// What a reader stumbles over is told, and other rows are read all the same.
+func TestBadBlockIsTold(t *testing.T) {
+	_, closed := twoStores(t)
+	o, said := told(small(closed))
+	flip(t, named(t, closed, ".vlog")[0], find(t, named(t, closed, ".vlog")[0], "large value of 0001 ")+1000)
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(said()) != 0 {
+		t.Fatalf("told %v before anybody has read", said())
+	}
+	if _, _, err := s.Get([]byte("large/0001")); err == nil {
+		t.Fatal("it was read")
+	}
+	if list := said(); len(list) == 0 || !errors.Is(list[0], disk.ErrDamaged) || !strings.Contains(list[0].Error(), closed) {
+		t.Errorf("told %v", list)
+	}
+	if err := s.Close(); err == nil {
+		t.Error("closing said nothing of the failure")
 	}
 }

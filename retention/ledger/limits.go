@@ -1,5 +1,7 @@
 package ledger
 
+import "time"
+
 // Every bound of the package, each with the reason for its size.
 const (
 	// TransactionBytesMax is what one Write takes for certain: keys and values together with entryOverheadBytes each.
@@ -38,6 +40,10 @@ const (
 	copiesMax = 10
 	// copyBytes is what OpenCopy reads at once, and the length of the holes that it leaves.
 	copyBytes = 64 << 10
+
+	// closeFailedMax is how long Badger may take to close after a failure: a memtable of 8 MiB is flushed in milliseconds,
+	// and one that cannot be is tried for ever.
+	closeFailedMax = 5 * time.Second
 
 	// maintainRows is how many rows one Maintain looks at: some 20 ms of one processor.
 	maintainRows = 50_000

@@ -11,6 +11,7 @@ import (
 type logger struct {
 	path     string
 	warn     *slog.Logger
+	failed   func(error) // is told the first error
 	first    atomic.Pointer[error]
 	warnings atomic.Uint64
 }
@@ -19,7 +20,9 @@ type logger struct {
 // flushed.
 func (l *logger) Errorf(format string, args ...any) {
 	err := fmt.Errorf("badger in %q: %s", l.path, strings.TrimSpace(fmt.Sprintf(format, args...)))
-	l.first.CompareAndSwap(nil, &err)
+	if l.first.CompareAndSwap(nil, &err) {
+		l.failed(err)
+	}
 }
 
 func (l *logger) err() error {

@@ -41,6 +41,7 @@ func (s *Store) get(txn *badger.Txn, key []byte) (value []byte, found bool, err 
 		err = s.log.err() // A value that cannot be read comes as nothing, without an error.
 	}
 	if err != nil {
+		s.tell(err)
 		return nil, false, fmt.Errorf("read the ledger %q: %w", s.path, err)
 	}
 	return value, true, nil
@@ -85,6 +86,7 @@ func (s *Store) each(c *cursor, txn *badger.Txn, start []byte, fn func() (more b
 		err = recovered(func() error { c.it.Next(); return nil })
 	}
 	if err != nil {
+		s.tell(err)
 		return fmt.Errorf("read the ledger %q: %w", s.path, err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -26,6 +27,10 @@ type Options struct {
 	Path string // a directory, made if it is missing; its parent is there
 	// Logger is told Badger's warnings; nil: nobody is.
 	Logger *slog.Logger
+	// Failed is told what is found to be damaged while the store is open, and why the store has failed, each time. What
+	// it is told wraps disk.ErrDamaged unless the machine is to blame. It must not wait, nor call the store. A store that
+	// has it lets go of its directory when it is closed, also after a failure (ErrFailed). nil: nobody is told.
+	Failed func(error)
 
 	size size // for tests; zeroes stand for limits.go
 }
@@ -44,6 +49,7 @@ type Store struct {
 	scratch  string // a directory to remove with the store
 	db       *badger.DB
 	log      *logger
+	tells    func(error) // nil: nobody is told
 	position atomic.Pointer[Position]
 
 	writing sync.Mutex // held while writing; guards names
@@ -87,9 +93,8 @@ func open(o *Options) (*Store, error) {
 	if err := removeUnmade(o.Path); err != nil {
 		return nil, err
 	}
-	s := &Store{
-		path: o.Path, log: &logger{path: o.Path, warn: o.Logger}, instants: map[*Instant]struct{}{},
-	}
+	s := &Store{path: o.Path, tells: o.Failed, instants: map[*Instant]struct{}{}}
+	s.log = &logger{path: o.Path, warn: o.Logger, failed: s.tell}
 	var err error
 	if s.names, err = openNames(o.Path); err != nil {
 		return nil, err
@@ -156,15 +161,31 @@ func (s *Store) begin() error {
 // fail makes every later call fail.
 func (s *Store) fail(err error) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.failure == nil {
 		s.failure = err
 	}
+	s.mu.Unlock()
+	s.tell(err)
 	return err
 }
 
+// tell tells what was found. s.mu is not held.
+func (s *Store) tell(err error) {
+	if s.tells == nil {
+		return
+	}
+	if !isOfMachine(err) && !errors.Is(err, disk.ErrDamaged) {
+		err = disk.Damage(s.path, "%v", err)
+	}
+	s.tells(err)
+}
+
+// ErrFailed is wrapped by what Close returns of a store that had failed, and has let go of its directory.
+var ErrFailed = errors.New("it had failed, and is closed")
+
 // Close waits for the calls that go on, ends every Instant, and closes the store. After a failure Badger stays as it
 // is, because its last flush may try for ever: the directory must not be moved or removed before the process has ended.
+// If Options.Failed is set Badger gets a while to close nevertheless: with ErrFailed it has.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	err, again := s.failed(), s.closed
@@ -178,15 +199,34 @@ func (s *Store) Close() error {
 	s.names.close()
 	if err == nil {
 		err = closeBadger(s.db)
+	} else if s.tells != nil && s.closes() {
+		err = fmt.Errorf("%w: %w", ErrFailed, err)
 	}
-	if lerr := s.log.err(); lerr != nil {
+	if lerr := s.log.err(); lerr != nil && !errors.Is(err, ErrFailed) {
 		err = lerr
 	}
 	if err != nil {
-		return fmt.Errorf("close the ledger %q: %w", s.path, s.fail(err))
+		return fmt.Errorf("close the ledger %q: %w", s.path, err)
 	}
 	if s.scratch != "" {
 		return os.RemoveAll(s.scratch)
 	}
 	return nil
+}
+
+// closes closes what has failed, and reports whether Badger has let go of the directory.
+func (s *Store) closes() bool {
+	closed := make(chan struct{})
+	go func() {
+		_ = closeBadger(s.db) // Why it has failed is known.
+		close(closed)
+	}()
+	timeout := time.NewTimer(closeFailedMax)
+	defer timeout.Stop()
+	select {
+	case <-closed:
+		return true
+	case <-timeout.C:
+		return false
+	}
 }

@@ -58,4 +58,6 @@ const (
 	spansARetention = 7
 	// spanMin is the shortest age at which a segment is ended.
 	spanMin = time.Second
+	// proveBytes is what Prove reads at once, so that whoever waits for the disk does not wait for long.
+	proveBytes = 1 << 20
 )

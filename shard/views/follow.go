@@ -15,6 +15,9 @@ func (f *follower) run() {
 		if err != nil {
 			f.r.o.Logger.Error("a view cannot follow the log; it holds the log's segments until it can",
 				"view", f.view.Name(), "error", err)
+			if f.r.o.Failed != nil {
+				f.r.o.Failed(f.view, err)
+			}
 		}
 		f.failed.Store(err != nil)
 		if stopped {

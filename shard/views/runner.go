@@ -40,7 +40,9 @@ type Options struct {
 	// AcceptGap has a view begin later when groups that it would need are gone from the log.
 	AcceptGap bool
 	// Moved, when not nil, is told how far a view has come, by the view's goroutine.
-	Moved  func(view View, seq uint64)
+	Moved func(view View, seq uint64)
+	// Failed, when not nil, is told why a view cannot follow the log, each time that it was tried, by the view's goroutine.
+	Failed func(view View, err error)
 	Logger *slog.Logger
 }
 

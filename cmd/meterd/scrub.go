@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meterd/meterd/metric"
+	"github.com/meterd/meterd/retention/disk"
+)
+
+// Nobody reads an old segment or an old directory of the archive until somebody asks for what is in it. So all of them
+// are read in the background now and then, slowly, and proved: what has gone bad is named while other copies are whole.
+
+// scrubPace bounds what all cells of a process read for that.
+type scrubPace struct {
+	mu   sync.Mutex
+	next time.Time // when what was read is paid for
+}
+
+// rest waits for as long as reading so many bytes may take. It returns ctx's error.
+func (p *scrubPace) rest(ctx context.Context, bytes int64) error {
+	p.mu.Lock()
+	now := time.Now()
+	if p.next.Before(now) {
+		p.next = now
+	}
+	p.next = p.next.Add(time.Duration(bytes) * time.Second / scrubBytesPerSecond)
+	wait := p.next.Sub(now)
+	p.mu.Unlock()
+	return pause(ctx, wait)
+}
+
+// pause waits, and returns ctx's error if that ends first.
+func pause(ctx context.Context, wait time.Duration) error {
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// scrub proves what lies on the disk for long, every so often until ctx ends.
+func (s *state) scrub(ctx context.Context, every time.Duration, pace *scrubPace) {
+	for wait := min(every, scrubFirst); pause(ctx, wait) == nil; {
+		began := time.Now()
+		rest := func(bytes int64) error {
+			s.health.scrubbed.Add(uint64(bytes))
+			return pace.rest(ctx, bytes)
+		}
+		for _, prove := range []func(func(int64) error) error{s.log.Prove, s.files.archive.Prove} {
+			if err := prove(rest); err != nil && ctx.Err() == nil {
+				s.health.damaged(err)
+			}
+		}
+		wait = max(every-time.Since(began), every/2)
+	}
+}
+
+// health is what is known to be damaged of a state's files, or to have failed for ever, while decisions go on.
+type health struct {
+	tell     func(error)           // is told each time; it must not wait
+	first    atomic.Pointer[error] // since the state was opened; nil: nothing
+	scrubbed atomic.Uint64         // bytes
+}
+
+// failed is told what is damaged, or has failed for ever.
+func (h *health) failed(err error) {
+	h.first.CompareAndSwap(nil, &err)
+	h.tell(err)
+}
+
+// damaged is told why something cannot be read. What the machine is to blame for is nobody's damage.
+func (h *health) damaged(err error) {
+	switch {
+	case errors.Is(err, disk.ErrDamaged):
+		h.failed(err)
+	case !disk.IsOfMachine(err):
+		h.failed(disk.Damage("the disk", "%v", err))
+	}
+}
+
+// view is told why a view cannot follow the log. Unless something is damaged it is tried again.
+func (h *health) view(err error) {
+	if errors.Is(err, disk.ErrDamaged) {
+		h.failed(err)
+	}
+}
+
+// Status says what is damaged, in lines for people.
+func (h *health) Status() []string {
+	if err := h.first.Load(); err != nil {
+		return []string{"DAMAGED: " + (*err).Error()}
+	}
+	return nil
+}
+
+func (h *health) register(set *metric.Set) {
+	set.Gauges("meterd_damaged",
+		"Whether something on the disk was found to be damaged since the start, or has failed for ever, 1 or 0; decisions go on.").
+		Whether(func() bool { return h.first.Load() != nil })
+	set.Counters("meterd_scrubbed_bytes_total", "Bytes of the log and of its archive that were read to prove them.").
+		Func(func() float64 { return float64(h.scrubbed.Load()) })
+}

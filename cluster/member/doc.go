@@ -17,6 +17,8 @@
 //   - A node that is deposed drops the cell's whole state and follows again, in the same process. It answers nothing
 //     that was not proved before.
 //   - A cell is handed over in less than a second: the owner lets go when its successor has all but its last groups.
+//   - A copy that goes bad while it is open is made anew from the owner's; an owner goes on deciding until a standby
+//     that is in order has the cell. No fault moves a cell, or has a copy made anew, twice within minutes (mend.go).
 //   - Run returns an error only for what ends a node alone, too: a disk that cannot be written.
 //
 // Invariants:

@@ -10,14 +10,14 @@ import (
 	"github.com/meterd/meterd/cluster/jetlog"
 )
 
-// A copy may be found to be damaged, or a view of it may fail for ever, while it is open. No decision depends on that, so
-// nothing hurries:
+// A copy may be found to be damaged, or a view of it may fail for ever, while it is open. No decision depends on that,
+// so nothing hurries:
 //
 //	standby ─► somebody owns the cell ─► Drop, Reseed (or only Drop, if nothing is damaged) ─► Open
 //	owner ───► a standby is in order ──► Yield to it ─► as a standby does
 //
-// Each is done at most once in mendAgain, so that a fault that comes again, or is everywhere, moves no cell in a circle.
-// Without an owner, or a standby that is in order, the copy goes on as that of a node alone does.
+// Each is done at most once in mendAgain, so that a fault that comes again, or is everywhere, moves no cell in a
+// circle. Without an owner, or a standby that is in order, the copy goes on as that of a node alone does.
 type mend struct {
 	fault  error     // what is wrong with the copy that is open; nil: nothing is known
 	made   time.Time // when it was tried last to make the copy anew

@@ -92,8 +92,8 @@ func TestStandbyFails(t *testing.T) {
 	}
 }
 
-// An owner in which something goes bad hands the cell over and is made anew. The cell does not come back for it within a
-// while, whatever the next owner finds.
+// An owner in which something goes bad hands the cell over and is made anew. The cell does not come back for it within
+// a while, whatever the next owner finds.
 func TestOwnerGoesBad(t *testing.T) {
 	s, made := newServer(t)
 	causes, with := reseeds(t, nil)

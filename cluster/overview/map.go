@@ -47,7 +47,7 @@ type Replica struct {
 	Node      string     `json:"node"`
 	Role      board.Role `json:"role"`
 	LagGroups uint64     `json:"lag_groups"`
-	// Why says what keeps it from owning the cell.
+	// Why says what keeps it from owning the cell, or what is damaged in it.
 	Why string `json:"why,omitempty"`
 }
 

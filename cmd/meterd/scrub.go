@@ -102,7 +102,7 @@ func (h *health) Status() []string {
 
 func (h *health) register(set *metric.Set) {
 	set.Gauges("meterd_damaged",
-		"Whether something on the disk was found to be damaged since the start, or has failed for ever, 1 or 0; decisions go on.").
+		"Whether something on the disk was found to be damaged, or has failed for ever, since the start, 1 or 0.").
 		Whether(func() bool { return h.first.Load() != nil })
 	set.Counters("meterd_scrubbed_bytes_total", "Bytes of the log and of its archive that were read to prove them.").
 		Func(func() float64 { return float64(h.scrubbed.Load()) })

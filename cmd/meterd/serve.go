@@ -76,8 +76,8 @@ func (o *serveOptions) eraseAfter() time.Duration {
 // logRetentionDefault is how long the raw log is kept (R18).
 const logRetentionDefault = 168 * time.Hour
 
-// A round of --scrub-every may find what went bad on the disk within a day; more often than once a second nothing can have
-// changed.
+// Of --scrub-every the default finds what went bad on the disk within a day, before a retention has many such files;
+// the least is for trying it.
 const (
 	scrubEveryDefault = 24 * time.Hour
 	scrubEveryMin     = time.Second
@@ -131,7 +131,7 @@ func serveCommand() *cobra.Command {
 	)
 	f.DurationVar(
 		&o.scrubEvery, "scrub-every", scrubEveryDefault,
-		"how often all of the raw log is read in the background and proved, so that a disk that goes bad is noticed (0: never)",
+		"how often all of the raw log is read in the background and proved, to notice a disk that goes bad (0: never)",
 	)
 	f.DurationVar(
 		&o.usageRetention, "usage-retention", usageRetentionDefault,

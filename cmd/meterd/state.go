@@ -175,8 +175,8 @@ func (s *state) watch(o *serveOptions, more stateOptions, logger *slog.Logger) {
 	}
 }
 
-// storeOptions are those of the ledger, or of the queues of the webhooks. On a node alone one that has failed stays as it
-// is until the process ends.
+// storeOptions are those of the ledger, or of the queues of the webhooks. On a node alone one that has failed stays as
+// it is until the process ends.
 func (s *state) storeOptions(path string, logger *slog.Logger) ledger.Options {
 	o := ledger.Options{Path: path, Logger: logger}
 	if s.isOfCell {
@@ -185,8 +185,8 @@ func (s *state) storeOptions(path string, logger *slog.Logger) ledger.Options {
 	return o
 }
 
-// openWebhooks opens the queues of the webhooks. Damaged ones are moved aside, unless the copy can be made anew: what was
-// in them is lost, and new ones begin at the end of the log.
+// openWebhooks opens the queues of the webhooks. Damaged ones are moved aside, unless the copy can be made anew: what
+// was in them is lost, and new ones begin at the end of the log.
 func (s *state) openWebhooks(
 	o *serveOptions, dir *disk.Dir, more stateOptions, logger *slog.Logger,
 ) (*webhook.Service, *ledger.Store, error) {

@@ -36,6 +36,12 @@
 // merged or are over leave the manifest first, then the disk. Beside its tables a directory takes 45 KB to write,
 // whatever is in it (TestProductWeek).
 //
+// # What goes bad
+//
+// Each block is proved by its checksum whenever it is read, and all of them by Prove, slowly. Whoever reads gets an
+// error that names the directory, and Options.Damaged is told: on a node alone that is all, of a cell's copy another
+// one is made.
+//
 // # Places
 //
 // A row's Place is its decided time and a tie: how many groups lie between the first group of that millisecond and its

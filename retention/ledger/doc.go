@@ -17,6 +17,8 @@
 //   - An error of Badger's is final, also one that it only logs (a failed sync of its value log, a value that cannot be
 //     read): from then on every call fails, and Err says why. Nothing here ends the process, and a panic of
 //     Badger's in a caller's goroutine becomes an error.
+//   - Whoever opens the store may be told of a failure, and of damage that a reader meets (Options.Failed), and may put
+//     another directory in its place when Close says ErrFailed.
 //   - Damage that Badger answers by ending the process, or by dropping rows without a word, is found before Badger
 //     opens the directory (check.go), and is an error that names the file. The caller moves the directory aside and
 //     builds another one from the log.

@@ -169,7 +169,8 @@ func TestBadBlockIsTold(t *testing.T) {
 	if _, _, err := s.Get([]byte("large/0001")); err == nil {
 		t.Fatal("it was read")
 	}
-	if list := said(); len(list) == 0 || !errors.Is(list[0], disk.ErrDamaged) || !strings.Contains(list[0].Error(), closed) {
+	list := said()
+	if len(list) == 0 || !errors.Is(list[0], disk.ErrDamaged) || !strings.Contains(list[0].Error(), closed) {
 		t.Errorf("told %v", list)
 	}
 	if err := s.Close(); err == nil {

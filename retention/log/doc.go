@@ -11,6 +11,7 @@
 //	    │                                    written before, the header is none of this number
 //	    └─ Release: renamed to be segment-…45 (recycled), or removed
 //	Replay(B+1) ◄─── every segment in order: sequence, checksums and hash chain are proved on the way
+//	Prove ◄─── the same, now and then and slowly, from the disk
 //	ReadBack, ReadForward ◄─── a bounded block of groups is copied, then nothing is held
 //
 // # Why files that were written before

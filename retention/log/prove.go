@@ -2,9 +2,10 @@ package log
 
 import "github.com/meterd/meterd/retention/disk"
 
-// Prove reads every segment that is closed, past the page cache, and proves its header, its groups, and that they lead
-// to the next segment. It calls rest with how many bytes it has read, and ends when that returns an error, which it
-// returns. Segments that are released meanwhile are left out. Damage is an error that wraps disk.ErrDamaged.
+// Prove reads every segment up to the group that is its last one then, past the page cache, and proves its header, its
+// groups, and that they lead to the next segment. It calls rest with how many bytes it has read, and ends when that
+// returns an error, which it returns. Segments that are released meanwhile are left out. Damage is an error that wraps
+// disk.ErrDamaged.
 func (l *Log) Prove(rest func(bytes int64) error) error {
 	number := uint64(0)
 	for {
@@ -21,12 +22,12 @@ func (l *Log) Prove(rest func(bytes int64) error) error {
 	}
 }
 
-// holdBehind holds the first closed segment whose number is greater, nil if there is none.
+// holdBehind holds the first segment with a group whose number is greater, nil if there is none.
 func (l *Log) holdBehind(number uint64) *view {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := 0; i+1 < len(l.segments); i++ {
-		if s := l.segments[i]; s.number > number {
+	for _, s := range l.segments {
+		if s.number > number && !s.isEmpty() { // The header of an empty one is written with its first group.
 			return l.hold(s)
 		}
 	}
@@ -61,7 +62,7 @@ func (v *view) prove(rest func(bytes int64) error) error {
 		}
 	}
 	if c.before != v.chain {
-		return disk.Damage(v.path, "its last group %d is not the one that the next segment follows", v.last)
+		return disk.Damage(v.path, "group %d is not the one that was written: the hash chain is broken", v.last)
 	}
 	return nil
 }

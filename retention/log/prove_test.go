@@ -3,34 +3,35 @@ package log
 import (
 	"errors"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/meterd/meterd/retention/disk"
 )
 
-// TestProve flips one bit after another of what is closed: each of them that belongs to a group or to the header is
+// TestProve flips one bit after another of all segments: each of them that belongs to a group or to the header is
 // found, and the file is named. What is whole is read once, and at the pace that rest says.
 func TestProve(t *testing.T) {
 	l, _ := newLog(t, 60, 4000)
 	l.mu.Lock()
-	closed := append([]*segment(nil), l.segments[:len(l.segments)-1]...)
+	all := slices.Clone(l.segments)
 	l.mu.Unlock()
-	if len(closed) < 2 {
-		t.Fatalf("%d closed segments", len(closed))
+	if len(all) < 3 || all[len(all)-1].isEmpty() {
+		t.Fatalf("%d segments, the last one is empty or there are too few", len(all))
 	}
 	read := int64(0)
 	if err := l.Prove(func(n int64) error { read += n; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if read < 4000*int64(closed[len(closed)-1].last) {
-		t.Errorf("%d bytes were read of groups 1 to %d", read, closed[len(closed)-1].last)
+	if last, _, _ := l.Last(); read < 4000*int64(last) {
+		t.Errorf("%d bytes were read of groups 1 to %d", read, last)
 	}
 	enough := errors.New("enough")
 	if err := l.Prove(func(int64) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("it goes on: %v", err)
 	}
-	for _, s := range closed {
-		for _, at := range []int64{8, headerCopyAt + 8, pageBytes, pageBytes + 9, pageBytes + 2000, s.bytes / 2} {
+	for _, s := range all {
+		for _, at := range []int64{8, headerCopyAt + 8, pageBytes, pageBytes + 9, pageBytes + 2000, (pageBytes + s.end) / 2} {
 			flipAt(t, s.path, at)
 			err := l.Prove(func(int64) error { return nil })
 			isCopy := at < pageBytes // One of two copies of the header: the other one counts.
@@ -40,7 +41,7 @@ func TestProve(t *testing.T) {
 			flipAt(t, s.path, at)
 		}
 	}
-	if err := os.Rename(closed[0].path, closed[0].path+".gone"); err != nil {
+	if err := os.Rename(all[0].path, all[0].path+".gone"); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Prove(func(int64) error { return nil }); !errors.Is(err, disk.ErrDamaged) {

@@ -41,7 +41,8 @@ type Options struct {
 	AcceptGap bool
 	// Moved, when not nil, is told how far a view has come, by the view's goroutine.
 	Moved func(view View, seq uint64)
-	// Failed, when not nil, is told why a view cannot follow the log, each time that it was tried, by the view's goroutine.
+	// Failed, when not nil, is told why a view cannot follow the log, each time that it was tried, by the view's
+	// goroutine.
 	Failed func(view View, err error)
 	Logger *slog.Logger
 }

@@ -1,0 +1,125 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// aRun waits for a directory of the archive below a data directory, flips a bit of a table in it, and returns its name.
+func aRun(t *testing.T, data string) string {
+	t.Helper()
+	var tables []string
+	await(t, "a directory of the archive is written", func() bool {
+		var err error
+		if tables, err = filepath.Glob(filepath.Join(data, "archive", "run-*[0-9]", "*.sst")); err != nil {
+			t.Fatal(err)
+		}
+		return len(tables) > 0
+	})
+	change(t, tables[0], 40, func(b []byte) { b[0] ^= 4 })
+	return filepath.Base(filepath.Dir(tables[0]))
+}
+
+// What goes bad on a disk while a node runs is found although nobody reads it. A standby's copy is made anew; an
+// owner's is, too, when another node has the cell. Nothing that was answered is lost, and nobody is refused.
+func TestDamagedWhileRunning(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the archive is waited for")
+	}
+	t.Parallel()
+	// A directory is written every three seconds, and all are read each second.
+	c := newCluster(t, "--cells", "1", "--checkpoint-every", "50ms", "--log-retention", "7m", "--scrub-every", "1s")
+	for _, call := range [][2]string{
+		{"/v1/accounts", `{"account":"p1","kind":"enterprise"}`},
+		{
+			"/v1/products",
+			fmt.Sprintf(`{"product":"p1","account":"p1","time_zone":%q,"plan":{"messages_per_day":1000000}}`, noon()),
+		},
+		{"/v1/products/p1/lots", `{"order":"PO","quantity":10}`},
+	} {
+		if a := c.anybody(0, "POST", call[0], call[1]); a.status/100 != 2 {
+			t.Fatalf("%s: %d %s", call[0], a.status, a.body)
+		}
+	}
+	for i := range 10 {
+		c.anybody(i, "POST", "/v1/events", line("connect", "p1", fmt.Sprintf("d%d", i)))
+	}
+	counted := map[string]int{}
+	for _, whose := range []string{"standby", "owner"} {
+		c.under(t, "the "+whose+"'s archive goes bad", counted, func(answered func(int64)) {
+			owner, epoch := c.owner()
+			bad := owner
+			if whose == "standby" {
+				bad = c.nodes[(slices.Index(c.nodes, owner)+1)%3]
+			}
+			cell := filepath.Join(bad.data, "cells", "00")
+			name := aRun(t, cell)
+			await(t, "the "+whose+"'s copy is found to be damaged", func() bool {
+				if strings.Contains(bad.run.said(), "in this node's copy is damaged") || !bad.run.alive() {
+					return true
+				}
+				if _, err := os.Stat(filepath.Join(cell, "archive", name)); err != nil {
+					name = aRun(t, cell) // It was merged before anybody has looked.
+				}
+				return false
+			})
+			await(t, "the "+whose+"'s copy is made anew", func() bool {
+				return strings.Contains(bad.run.said(), "directory was copied from its owner") || !bad.run.alive()
+			})
+			if said := bad.run.said(); !strings.Contains(said, name) {
+				t.Errorf("%s is not named:\n%s", name, said)
+			}
+			answered(20)
+			now, later := c.owner()
+			if isSame := now == owner && later == epoch; isSame == (whose == "owner") {
+				t.Errorf("the %s's copy went bad: %s owned the cell in epoch %s, and now %s in epoch %s", whose, owner.data,
+					epoch, now.data, later)
+			}
+			a, err := bad.try("GET", "/metrics", nil)
+			if err != nil || !strings.Contains(string(a.body), `meterd_cluster_cell_role{cell="0",role="standby"}`) {
+				t.Errorf("metrics: %v %d", err, a.status)
+			}
+		})
+	}
+	for _, d := range c.nodes {
+		d.stop()
+		verify(t, filepath.Join(d.data, "cells", "00"), 0, "no difference")
+	}
+}
+
+// A node alone goes on as it is, and says what is damaged.
+func TestDamagedAlone(t *testing.T) {
+	t.Parallel()
+	d := newDaemon(t, "--checkpoint-every", "50ms", "--log-retention", "14m", "--scrub-every", "1s")
+	d.withProduct("p1", `{"messages_per_day":1000}`)
+	d.must("POST", "/v1/products/p1/lots", `{"order":"PO","quantity":10}`, nil)
+	d.must("POST", "/v1/events", line("connect", "p1", "d1"), nil)
+	metrics := func() string {
+		a, err := d.try("GET", "/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(a.body)
+	}
+	if !strings.Contains(metrics(), "meterd_damaged 0\n") {
+		t.Error("it begins damaged")
+	}
+	name := aRun(t, d.data) // It is alone in its span, and is not merged for a minute or two.
+	await(t, "it is told", func() bool { return strings.Contains(metrics(), "meterd_damaged 1\n") })
+	a, err := d.try("GET", "/readyz?verbose", nil)
+	said := string(a.body)
+	if err != nil || a.status != 200 || !strings.Contains(said, "DAMAGED") || !strings.Contains(said, name) {
+		t.Errorf("%v: %d %s", err, a.status, a.body)
+	}
+	if !strings.Contains(d.run.said(), name) {
+		t.Errorf("the log does not name %s:\n%s", name, d.run.said())
+	}
+	d.must("POST", "/v1/events", line("up", "p1", "d1"), nil)
+	if _, err := os.Stat(filepath.Join(d.data, "archive", name)); err != nil {
+		t.Error(err)
+	}
+}

@@ -78,7 +78,7 @@ type Host struct {
 	mend     mend           // mu guards its fault; the rest is Run's
 
 	returns bool          // it asks for the cell when it is first in line; Run's
-	last    owned         // Run's
+	last    lastEpoch     // Run's
 	stuck   stuck         // Run's
 	unasked jetlog.Seldom // of looks without an answer; Run's
 }
@@ -106,10 +106,8 @@ func New(o Options, cell Cell) (*Host, error) {
 	}
 	return &Host{
 		o: o, cell: cell, asked: make(chan request), renewed: make(chan struct{}, 1), returns: true,
-		last: readOwned(o.Owned, o.Node),
-		now: board.CellStatus{
-			Cell: o.Cell, Role: board.Following, Why: starting, Copy: o.Copy, Records: o.Records,
-		},
+		last: readLastEpoch(o.Owned, o.Node),
+		now:  board.CellStatus{Cell: o.Cell, Role: board.Following, Why: starting, Copy: o.Copy},
 	}, nil
 }
 

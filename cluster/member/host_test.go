@@ -474,7 +474,7 @@ func TestOwnsAgainAtOnce(t *testing.T) {
 	if err := <-m.ended; err != nil {
 		t.Fatal(err)
 	}
-	if o := readOwned(path, "n2"); o.epoch != 0 {
+	if o := readLastEpoch(path, "n2"); o.epoch != 0 {
 		t.Fatalf("another node's epoch %d", o.epoch)
 	}
 	again := joinWith(t, s, made, "n1", remembers)
@@ -486,7 +486,7 @@ func TestOwnsAgainAtOnce(t *testing.T) {
 	if err := os.WriteFile(path, []byte("x n1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if o := readOwned(path, "n1"); o.epoch != 0 {
+	if o := readLastEpoch(path, "n1"); o.epoch != 0 {
 		t.Fatalf("epoch %d of what is none", o.epoch)
 	}
 }

@@ -32,8 +32,8 @@ func (r *Router) Forward(ctx *fasthttp.RequestCtx, cell int, reservation uint64)
 	return fmt.Errorf("cell %d: node %s did not answer: %w", cell, to.node, err)
 }
 
-// part is what the owner of one cell answered.
-type part struct {
+// reply is what the owner of one cell answered.
+type reply struct {
 	status int
 	header fasthttp.ResponseHeader
 	body   []byte
@@ -102,7 +102,7 @@ func (s *streamed) Close() error {
 
 // ask sends a request whose header fill makes to the owner of a cell, and reads the answer into memory, most bytes of
 // it at the most.
-func (r *Router) ask(ctx context.Context, cell int, body []byte, most int, fill func(*link)) (p *part, err error) {
+func (r *Router) ask(ctx context.Context, cell int, body []byte, most int, fill func(*link)) (p *reply, err error) {
 	to, ok := r.owner(cell)
 	if !ok {
 		return nil, fmt.Errorf("cell %d: %w", cell, ErrUnsent)
@@ -159,12 +159,12 @@ func (l *link) post(body []byte) error {
 }
 
 // read reads an answer to its end.
-func (l *link) read(most int) (*part, error) {
+func (l *link) read(most int) (*reply, error) {
 	l.response.Reset()
 	if err := l.response.ReadLimitBody(l.in, most); err != nil {
 		return nil, err
 	}
-	p := &part{status: l.response.StatusCode(), body: append([]byte(nil), l.response.Body()...)}
+	p := &reply{status: l.response.StatusCode(), body: append([]byte(nil), l.response.Body()...)}
 	l.response.Header.CopyTo(&p.header)
 	return p, nil
 }

@@ -38,17 +38,17 @@ func producerKey(i *item) string {
 
 // pages asks cells for a page of a list each. It returns false if the request was answered.
 func (r *Router) pages(ctx *fasthttp.RequestCtx, member string, uri func(cell int) string) (list []page, ok bool) {
-	parts, problem := r.askAll(ctx, uri)
+	replies, problem := r.askAll(ctx, uri)
 	if problem != nil {
 		r.refuse(ctx, problem)
 		return nil, false
 	}
-	if p := refusal(parts, 0); p != nil {
+	if p := refusal(replies, 0); p != nil {
 		pass(ctx, p)
 		return nil, false
 	}
-	list = make([]page, len(parts))
-	for i, p := range parts {
+	list = make([]page, len(replies))
+	for i, p := range replies {
 		if p == nil {
 			continue
 		}
@@ -240,7 +240,7 @@ func (r *Router) walk(member string) fasthttp.RequestHandler {
 func (r *Router) walkFrom(ctx *fasthttp.RequestCtx, member string, cell int, cursor string) {
 	limit := limitOf(ctx)
 	items, isFound, next := []item{}, false, ""
-	var missing *part
+	var missing *reply
 	for ; cell < r.o.Cells; cell++ {
 		p, err := r.askFor(ctx, cell, uriOf(ctx, cursor, r.rest(ctx, limit-len(items))))
 		switch {

@@ -14,18 +14,18 @@ import (
 
 // askAll asks the owners of all cells at once for what the client may read of them: a URI for each, none for an empty
 // one. Who lacks a cell gets no answer: a list without it would look whole.
-func (r *Router) askAll(ctx *fasthttp.RequestCtx, uri func(cell int) string) ([]*part, *event.Problem) {
+func (r *Router) askAll(ctx *fasthttp.RequestCtx, uri func(cell int) string) ([]*reply, *event.Problem) {
 	select {
 	case r.merges <- struct{}{}:
 		defer func() { <-r.merges }()
 	default:
 		return nil, overloaded("too many answers of all cells are being put together; send it again")
 	}
-	parts, errs := make([]*part, r.o.Cells), make([]error, r.o.Cells)
+	replies, errs := make([]*reply, r.o.Cells), make([]error, r.o.Cells)
 	var asked sync.WaitGroup
-	for cell := range parts {
+	for cell := range replies {
 		if at := uri(cell); at != "" {
-			asked.Go(func() { parts[cell], errs[cell] = r.askFor(ctx, cell, at) })
+			asked.Go(func() { replies[cell], errs[cell] = r.askFor(ctx, cell, at) })
 		}
 	}
 	asked.Wait()
@@ -35,11 +35,11 @@ func (r *Router) askAll(ctx *fasthttp.RequestCtx, uri func(cell int) string) ([]
 			return nil, overloaded(fmt.Sprintf("cell %d has no owner that answers now; send it again", cell))
 		}
 	}
-	return parts, nil
+	return replies, nil
 }
 
 // askFor asks one owner for what the client may read, and the next one if it does not answer.
-func (r *Router) askFor(ctx *fasthttp.RequestCtx, cell int, uri string) (p *part, err error) {
+func (r *Router) askFor(ctx *fasthttp.RequestCtx, cell int, uri string) (p *reply, err error) {
 	for range triesMax {
 		p, err = r.ask(ctx, cell, nil, partBytesMax, func(l *link) {
 			l.introduce(ctx, r.o.Hop)
@@ -60,9 +60,9 @@ func (r *Router) askFor(ctx *fasthttp.RequestCtx, cell int, uri string) (p *part
 	return nil, err
 }
 
-// refusal returns the first part that is no answer, nil if all are; parts with the status aside are passed over.
-func refusal(parts []*part, aside int) *part {
-	for _, p := range parts {
+// refusal returns the first reply that is no answer, nil if all are; replies with the status aside are passed over.
+func refusal(replies []*reply, aside int) *reply {
+	for _, p := range replies {
 		if p != nil && p.status != fasthttp.StatusOK && p.status != aside {
 			return p
 		}
@@ -71,7 +71,7 @@ func refusal(parts []*part, aside int) *part {
 }
 
 // pass answers with what one cell has answered.
-func pass(ctx *fasthttp.RequestCtx, p *part) {
+func pass(ctx *fasthttp.RequestCtx, p *reply) {
 	p.header.CopyTo(&ctx.Response.Header)
 	ctx.Response.Header.Del(fasthttp.HeaderConnection)
 	ctx.SetStatusCode(p.status)
@@ -101,7 +101,7 @@ type page struct {
 }
 
 // readPage reads what a cell has answered.
-func readPage(p *part, member string) (pg page, err error) {
+func readPage(p *reply, member string) (pg page, err error) {
 	var whole map[string]json.RawMessage
 	if err = json.Unmarshal(p.body, &whole); err != nil {
 		return pg, fmt.Errorf("a page of a list: %w", err)

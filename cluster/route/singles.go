@@ -31,17 +31,17 @@ func (r *Router) showDisk(ctx *fasthttp.RequestCtx) {
 	if r.atOwn(ctx) {
 		return
 	}
-	parts, problem := r.askAll(ctx, func(int) string { return "/v1/disk" })
+	replies, problem := r.askAll(ctx, func(int) string { return "/v1/disk" })
 	if problem != nil {
 		r.refuse(ctx, problem)
 		return
 	}
-	if p := refusal(parts, 0); p != nil {
+	if p := refusal(replies, 0); p != nil {
 		pass(ctx, p)
 		return
 	}
 	var sum disk
-	for i, p := range parts {
+	for i, p := range replies {
 		var d disk
 		if err := json.Unmarshal(p.body, &d); err != nil {
 			r.broken(ctx, err)
@@ -98,17 +98,17 @@ func (r *Router) showHook(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	uri := string(ctx.URI().PathOriginal())
-	parts, problem := r.askAll(ctx, func(int) string { return uri })
+	replies, problem := r.askAll(ctx, func(int) string { return uri })
 	if problem != nil {
 		r.refuse(ctx, problem)
 		return
 	}
-	if p := refusal(parts, fasthttp.StatusNotFound); p != nil {
+	if p := refusal(replies, fasthttp.StatusNotFound); p != nil {
 		pass(ctx, p)
 		return
 	}
 	var same []item
-	for _, p := range parts {
+	for _, p := range replies {
 		if p.status != fasthttp.StatusOK {
 			continue
 		}
@@ -120,7 +120,7 @@ func (r *Router) showHook(ctx *fasthttp.RequestCtx) {
 		same = append(same, it)
 	}
 	if len(same) == 0 {
-		pass(ctx, parts[0])
+		pass(ctx, replies[0])
 		return
 	}
 	ctx.SetContentType("application/json")

@@ -13,8 +13,8 @@ import (
 // WhosePath is where an owner is asked whose tokens are: the SHA-256 of each, one behind the other. Only nodes may.
 const WhosePath = "/internal/tokens"
 
-// owned is what an owner says of a token that it has.
-type owned struct {
+// binding is what an owner says of a token that it has.
+type binding struct {
 	Account string `json:"account"` // that it is bound to, "" for none
 }
 
@@ -24,11 +24,11 @@ func Whose(c *license.Catalogue, nowMs int64, hashes []byte) (answer []byte, ok 
 	if len(hashes)%sha256.Size != 0 || len(hashes) > whoseMax*sha256.Size {
 		return nil, false
 	}
-	list := make([]*owned, 0, len(hashes)/sha256.Size)
+	list := make([]*binding, 0, len(hashes)/sha256.Size)
 	for ; len(hashes) > 0; hashes = hashes[sha256.Size:] {
-		var it *owned
+		var it *binding
 		if t := c.AuthenticateHash([sha256.Size]byte(hashes), nowMs); t != nil {
-			it = &owned{Account: t.Account}
+			it = &binding{Account: t.Account}
 		}
 		list = append(list, it)
 	}
@@ -50,12 +50,12 @@ type whoseQuestion struct {
 	hash [sha256.Size]byte
 	done chan struct{} // closed with the answer
 	cell int           // whose token it is, -1 for nobody's
-	is   owned
+	is   binding
 	err  error
 }
 
 // ask returns the cell of a token's account; cell is -1 if there is no such token.
-func (w *whose) ask(ctx context.Context, hash [sha256.Size]byte) (cell int, is owned, err error) {
+func (w *whose) ask(ctx context.Context, hash [sha256.Size]byte) (cell int, is binding, err error) {
 	q := &whoseQuestion{hash: hash, done: make(chan struct{}), cell: -1}
 	w.mu.Lock()
 	if len(w.waiting) >= whoseMax {
@@ -100,7 +100,7 @@ func (w *whose) answer(list []*whoseQuestion) {
 	for _, q := range list {
 		hashes = append(hashes, q.hash[:]...)
 	}
-	answers, errs := make([][]*owned, w.r.o.Cells), make([]error, w.r.o.Cells)
+	answers, errs := make([][]*binding, w.r.o.Cells), make([]error, w.r.o.Cells)
 	var asked sync.WaitGroup
 	for cell := range answers {
 		asked.Go(func() {

@@ -8,19 +8,19 @@ import (
 	"github.com/meterd/meterd/retention/disk"
 )
 
-// owned is the last epoch that a node has owned a cell in. If the stream still is in this epoch, and the node does not
+// lastEpoch is the last epoch that a node has owned a cell in. If the stream still is in this epoch, and the node does not
 // own the cell, nobody does: there is no silence to wait for. It lies in a file for the next process of the node. It is
 // a hint: what is lost or old costs 5 seconds, and who owns the cell the stream decides.
-type owned struct {
+type lastEpoch struct {
 	path   string // empty: it is kept in memory only
 	node   string
 	stream board.Bytes16 // identity of the stream
 	epoch  uint64        // of it; 0: none
 }
 
-// readOwned reads the file. One that cannot be read says nothing.
-func readOwned(path, node string) owned {
-	o := owned{path: path, node: node}
+// readLastEpoch reads the file. One that cannot be read says nothing.
+func readLastEpoch(path, node string) lastEpoch {
+	o := lastEpoch{path: path, node: node}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return o
@@ -36,7 +36,7 @@ func readOwned(path, node string) owned {
 }
 
 // note remembers an epoch of a stream.
-func (o *owned) note(stream board.Bytes16, epoch uint64) error {
+func (o *lastEpoch) note(stream board.Bytes16, epoch uint64) error {
 	o.stream, o.epoch = stream, epoch
 	if o.path == "" {
 		return nil

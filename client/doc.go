@@ -102,6 +102,9 @@
 // says which one this token's account is in, and names an address of its owner that answers from here, everything goes
 // there: that saves a hop. An old or wrong map costs a try or a hop. With one address no map is asked for.
 //
+// A token that is bound to no account is served by any node of a cluster of several cells, one hop further: the map
+// does not say which cell has a product.
+//
 // A cell whose owner died has another one within 15 s: Timeout is 25 s by default where there are several addresses.
 //
 // # Sequences

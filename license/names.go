@@ -71,6 +71,9 @@ func (c *Catalogue) Given(kind NameKind, name string) *Given {
 	return g
 }
 
+// NamesElsewhere returns how many names are given to objects of other cells.
+func (c *Catalogue) NamesElsewhere() int { return c.names.given.Len() }
+
 // OpenNames returns the names whose objects are being created or deleted, oldest first. The slice is the catalogue's.
 func (c *Catalogue) OpenNames() []*Given { return c.names.open }
 

@@ -93,6 +93,9 @@ func TestReserveName(t *testing.T) {
 	b.reserve(NameProduct, "ada", 2) // Names of another kind are others.
 
 	b.settle(g, true)
+	if n := b.cat.NamesElsewhere(); n != 2 {
+		t.Errorf("%d names are said to be given", n)
+	}
 	if got := b.cat.Given(NameAccount, "ada"); got == nil || got.Cell != 3 || got.Open {
 		t.Fatalf("%+v", got)
 	}

@@ -104,6 +104,10 @@ func (d *daemon) open(told context.Context) error {
 	if d.state, err = openState(o, d.dir, stateOptions{failed: d.failWith}, d.logger); err != nil {
 		return err
 	}
+	if n := d.state.engine.Catalogue().NamesElsewhere(); n > 0 {
+		d.logger.Warn("this directory is a copy of cell 0 of a cluster: names that its other cells had are taken here, too, "+
+			"and whoever wants to create one is answered 409", "names", n)
+	}
 	debug.FreeOSMemory() // What recovery needed, 20 bytes a device, would stay for minutes.
 	ctx := d.begin()
 	go d.dir.Guard().Run(ctx, guardEvery, d.failWith)

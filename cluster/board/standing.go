@@ -79,8 +79,21 @@ func (f *Facts) MayOwn() error {
 
 // Fit says whether the node would own the cell although others can, too: it is told as CellStatus.Fit.
 func (f *Facts) Fit() bool {
+	return f.whole() == nil && f.Near()
+}
+
+// Near says whether the node's clock is as good as any. Of one that has heard no other clock since it started that is
+// not known, if there are other nodes.
+func (f *Facts) Near() bool {
+	if f.Confirmed {
+		return true
+	}
+	others := func(p Position) bool { return p.Node != f.Node }
+	if len(f.Clocks) == 0 && slices.ContainsFunc(f.Positions.Of(f.Own.Cell), others) {
+		return false
+	}
 	skew := f.Skew()
-	return f.whole() == nil && (max(skew, -skew) <= ClockNear || f.Confirmed)
+	return max(skew, -skew) <= ClockNear
 }
 
 // whole refuses a stream that is shorter than a copy of it ever was, or that has become another one.

@@ -93,3 +93,24 @@ func TestWhoMayOwn(t *testing.T) {
 		}
 	}
 }
+
+// A node that has heard no clock yet does not take its own for right, unless it is the only one.
+func TestClockThatNobodyWasHeardBeside(t *testing.T) {
+	f := facts()
+	if !f.Near() || !f.Fit() {
+		t.Error("it is not near")
+	}
+	f.Clocks = nil
+	if f.Near() || f.Fit() {
+		t.Error("it is near although nobody was heard")
+	}
+	f.Confirmed = true
+	if !f.Near() {
+		t.Error("it was confirmed")
+	}
+	f.Confirmed, f.Positions = false, newPositions()
+	f.Positions.take("n2", at(10))
+	if !f.Near() {
+		t.Error("there is nobody else")
+	}
+}

@@ -400,6 +400,11 @@ func TestLine(t *testing.T) {
 	if first["n1"] != 4 || first["n2"] != 4 || first["n3"] != 4 || second["n2"] != 2 || second["n3"] != 2 {
 		t.Errorf("first %v, then of the first node's cells %v", first, second)
 	}
+	boards[0].Tell(board.Status{State: board.Leaving}) // It would own a cell for as long as it drains.
+	leaves := hosts["n1"]
+	for leaves.o.Cell = range 12 {
+		await(t, "a node that leaves is behind all others", func() bool { return leaves.line() >= 3 })
+	}
 	for _, b := range boards {
 		if err := b.Close(); err != nil {
 			t.Error(err)

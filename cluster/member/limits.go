@@ -13,6 +13,9 @@ const (
 	newWait = 2 * time.Second
 	// lineWait is how much longer each node waits than the one before it in line: an epoch takes a few milliseconds.
 	lineWait = time.Second
+	// clockWait is how much longer a node waits whose clock is off, or that has heard no other one yet: until a new leader
+	// of the stream is elected, 9 s behind the death of the old one, all others may lack what that committed last.
+	clockWait = 6 * time.Second
 	// refusedRest is the pause after a refusal of the stream, which only an operator or a copy from another node ends.
 	refusedRest = 10 * time.Second
 	// lookMax is how long one question for the stream may take, which stands before a take-over: an answer takes

@@ -193,7 +193,11 @@ func (h *Host) mayClaim(f *jetlog.Follower, silence time.Duration) bool {
 	h.mu.Unlock()
 	group, lastMs, chain := segments.Last()
 	s.Group, s.LastMs, s.Chain = group, lastMs, board.Bytes16(chain)
-	err := h.facts(s, segments, ownerMs).MayOwn()
+	facts := h.facts(s, segments, ownerMs)
+	err := facts.MayOwn()
+	if err == nil && !facts.Near() && silence < wait+clockWait {
+		return false
+	}
 	if err == nil {
 		err = h.o.Able()
 	}
@@ -225,6 +229,9 @@ func (h *Host) line() int {
 	steps := (own - h.o.Cell%n + n) % n
 	if h.o.Cell/n%2 == 1 {
 		steps = (n - steps) % n
+	}
+	if nodes[own].State == board.Leaving { // It would hand the cell over as soon as it has drained.
+		steps += n
 	}
 	return steps
 }

@@ -157,9 +157,10 @@ func (f *Follower) leftBehind(ctx context.Context) error {
 // The follower must not be used after Claim returned a log.
 func (f *Follower) Claim() (*Log, error) {
 	var nonce [8]byte
-	rand.Read(nonce[:]) // It never fails: crypto/rand ends the process instead.
+	rand.Read(nonce[:])                            // It never fails: crypto/rand ends the process instead.
+	begun, since := f.o.Now().Round(0), time.Now() // Round: by the wall clock alone.
 	e := epochBegin{
-		nonce: binary.LittleEndian.Uint64(nonce[:]), atMs: f.o.Now().UnixMilli(),
+		nonce: binary.LittleEndian.Uint64(nonce[:]), atMs: begun.UnixMilli(),
 		records: f.o.Records, chain: f.r.chain, node: f.o.Node,
 	}
 	m := message{kind: kindEpoch, stream: f.o.Identity, epoch: f.r.epoch + 1, group: f.r.last, payload: e.append(nil)}
@@ -170,7 +171,9 @@ func (f *Follower) Claim() (*Log, error) {
 		}
 		return nil, fmt.Errorf("begin epoch %d behind group %d: %w", m.epoch, m.group, err)
 	}
-	l := &Log{Log: f.o.Segments, sender: s, stream: f.o.Identity, epoch: m.epoch, now: f.o.Now}
+	l := &Log{
+		Log: f.o.Segments, sender: s, stream: f.o.Identity, epoch: m.epoch, now: f.o.Now, begun: begun, since: since,
+	}
 	l.copied.Store(s.at)
 	return l, nil
 }

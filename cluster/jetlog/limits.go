@@ -34,6 +34,9 @@ const (
 	pauseMin = 5 * time.Millisecond
 	pauseMax = 250 * time.Millisecond
 
+	// leapMax is how far an owner's clock may run ahead of the monotonic one before it is not told any more: R12 has the
+	// same.
+	leapMax = time.Hour
 	// seldomEvery is the least time between two lines of the log about a stream that does not answer: without a majority
 	// each cell asks its own every second or two.
 	seldomEvery = 10 * time.Second

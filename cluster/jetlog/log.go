@@ -17,7 +17,9 @@ type Log struct {
 	stream Identity
 	epoch  uint64
 	now    func() time.Time
-	copied atomic.Uint64 // sequence of a message: all groups up to it are in the segments
+	// begun is what the clock showed when the epoch was claimed, since the same moment by the monotonic clock.
+	begun, since time.Time
+	copied       atomic.Uint64 // sequence of a message: all groups up to it are in the segments
 }
 
 // Append returns nil when the group is stored by the stream, on as many replicas as were promised, and is synced in the
@@ -52,13 +54,23 @@ func (l *Log) store(g *commitlog.Group) error {
 // no trace, and may leave only then. Its errors are those of Append.
 func (l *Log) Barrier() error {
 	last, _, _ := l.Last()
-	clock := binary.LittleEndian.AppendUint64(nil, uint64(l.now().UnixMilli()))
+	clock := binary.LittleEndian.AppendUint64(nil, uint64(l.clock().UnixMilli()))
 	m := message{kind: kindBarrier, stream: l.stream, epoch: l.epoch, group: last, payload: clock}
 	if err := l.sender.send([][]byte{m.append(nil)}); err != nil {
 		return fmt.Errorf("barrier behind group %d in epoch %d: %w", last, l.epoch, err)
 	}
 	l.copied.Store(l.sender.at)
 	return nil
+}
+
+// clock returns the wall clock, or where it should be if it has leapt ahead in this epoch by more than an hour: no event
+// is decided at such a time (R12), and a standby must not be taken for one whose clock is behind.
+func (l *Log) clock() time.Time {
+	now, right := l.now().Round(0), l.begun.Add(time.Since(l.since))
+	if now.Sub(right) > leapMax {
+		return right
+	}
+	return now
 }
 
 // Yield ends the epoch: nothing is appended any more, whatever it returns, and node `to`, which follows, shall own the

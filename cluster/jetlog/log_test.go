@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -519,6 +520,40 @@ func TestYield(t *testing.T) {
 		}
 		if copied := copyOf(t, stream, Identity{7}, 2); copied == nil {
 			t.Fatal("nothing can be read behind a yield")
+		}
+	})
+}
+
+// An owner's clock that leaps ahead must not be what others are compared with: they could not take the cell over (R12).
+func TestBarrierOfAClockThatLeaps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := newFakeStream(1, 0)
+		var ahead time.Duration
+		o := optionsOf(stream, openSegments(t), "n1")
+		o.Now = func() time.Time { return time.Now().Add(ahead) }
+		f, err := Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		owner, err := f.Claim()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = owner.Close() })
+		standby := openFollower(t, stream, openSegments(t), "n2")
+		t.Cleanup(func() { _ = standby.o.Segments.Close() })
+		for _, c := range []struct{ leap, told time.Duration }{
+			{0, 0}, {time.Minute, time.Minute}, {2 * time.Hour, 0}, {-2 * time.Hour, -2 * time.Hour},
+		} {
+			time.Sleep(time.Minute) // Of the test's own clock.
+			ahead = c.leap
+			if err := owner.Barrier(); err != nil {
+				t.Fatal(err)
+			}
+			want := time.Now().Add(c.told).UnixMilli()
+			if _, err := standby.Step(t.Context()); err != nil || standby.OwnerClock() != want {
+				t.Errorf("a leap of %v: %d is told, not %d: %v", c.leap, standby.OwnerClock(), want, err)
+			}
 		}
 	})
 }

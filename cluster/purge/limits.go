@@ -4,8 +4,10 @@ import "time"
 
 // Every bound of the package, each with the reason for its size.
 const (
-	// lookEvery is how often the stream is looked at: at 50 MB/s it grows by 250 MB meanwhile.
-	lookEvery = 5 * time.Second
+	// lookEvery is how often the owner looks at the stream: at 50 MB/s the smallest one, of 512 MiB, grows by a tenth
+	// meanwhile, and events stop a quarter before it refuses them. The others look at each othersEvery-th time.
+	lookEvery   = time.Second
+	othersEvery = 5
 	// askMax is how long an answer may take: a purge is a message of the stream's own Raft log.
 	askMax = 4 * time.Second
 	// bytesMin and messagesMin are what a purge must be worth: an idle cell has a barrier a second.

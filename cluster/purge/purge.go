@@ -27,8 +27,9 @@ type Options struct {
 	Identity  func() board.Bytes16    // of the stream
 	Copies    int                     // how many must have been heard of, the owner's among them
 	Positions func() *board.Positions // how far the copies of other nodes are
-	// Own returns the last message before which this node has every group in its segments, false while it does not own
-	// the cell: then nothing is purged.
+	// Own returns the last message before which this node has every group in its segments, and whether it is the one
+	// that keeps the stream short: the owner, or anybody while there is none and the stream is full (Full). Otherwise
+	// nothing is purged.
 	Own    func() (uint64, bool)
 	Logger *slog.Logger // nil: nobody is told
 }
@@ -64,11 +65,15 @@ func New(o Options) (*Purger, error) {
 func (p *Purger) Run(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for said := ""; ; {
+	said := ""
+	for turn := 0; ; turn++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+		if _, keeps := p.o.Own(); !keeps && turn%othersEvery != 0 {
+			continue
 		}
 		err := p.look(ctx)
 		switch {
@@ -101,8 +106,8 @@ func (p *Purger) look(ctx context.Context) error {
 	}
 	p.size.Store(&size)
 	p.judge(size)
-	own, owns := p.o.Own()
-	if !owns {
+	own, keeps := p.o.Own()
+	if !keeps {
 		return nil
 	}
 	identity := p.o.Identity()

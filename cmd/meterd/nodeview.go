@@ -23,7 +23,9 @@ func (n *node) newPurger(cell int) (*purge.Purger, error) {
 		Identity: func() board.Bytes16 { return board.Bytes16(n.made[cell].get().Identity) },
 		Own: func() (uint64, bool) {
 			s := n.hosts[cell].Status()
-			return s.Message, s.Role == board.Owner
+			_, _, _, owned := n.board.Owner(cell)
+			stuck := !owned && s.Role == board.Standby && n.purgers[cell].Full()
+			return s.Message, s.Role == board.Owner || stuck
 		},
 		Logger: n.logger,
 	})

@@ -110,15 +110,7 @@ func TestFailover(t *testing.T) {
 		gaps: map[string][]time.Duration{},
 	}
 	const limit = 200
-	var products []string
-	for i := range cells {
-		product := fmt.Sprint("meter-", i)
-		products = append(products, product)
-		f.must("POST", "/v1/accounts", fmt.Sprintf(`{"account":%q,"kind":"enterprise"}`, product), nil)
-		f.must("POST", "/v1/products", fmt.Sprintf(
-			`{"product":%q,"account":%q,"time_zone":%q,"plan":{"messages_per_day":%d}}`, product, product, noon(), limit), nil)
-		f.must("POST", "/v1/products/"+product+"/lots", `{"order":"PO-1","quantity":100000}`, nil)
-	}
+	products := f.products(cells, limit)
 	gateways := f.gateways()
 	list := faults()
 	if f.bridge == "" {
@@ -148,6 +140,21 @@ func TestFailover(t *testing.T) {
 		}
 	}
 	f.report()
+	f.whole(cells)
+}
+
+// products makes some, each of an account of its own, so that each cell has one.
+func (c *trio) products(n, limit int) (products []string) {
+	c.t.Helper()
+	for i := range n {
+		product := fmt.Sprint("meter-", i)
+		products = append(products, product)
+		c.must("POST", "/v1/accounts", fmt.Sprintf(`{"account":%q,"kind":"enterprise"}`, product), nil)
+		c.must("POST", "/v1/products", fmt.Sprintf(
+			`{"product":%q,"account":%q,"time_zone":%q,"plan":{"messages_per_day":%d}}`, product, product, noon(), limit), nil)
+		c.must("POST", "/v1/products/"+product+"/lots", `{"order":"PO-1","quantity":100000}`, nil)
+	}
+	return products
 }
 
 // tell shows what the nodes said since an instant.

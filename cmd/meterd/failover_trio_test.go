@@ -37,7 +37,7 @@ type trioNode struct {
 	name, address, nats string
 	data                string
 	space               string // its namespace
-	command             []string
+	command, env        []string
 
 	mu     sync.Mutex
 	run    *run
@@ -58,6 +58,14 @@ const (
 
 // newTrio starts the nodes and returns when they answer.
 func newTrio(t *testing.T, flags ...string) *trio {
+	t.Helper()
+	c := makeTrio(t, program, flags...)
+	c.begin()
+	return c
+}
+
+// makeTrio returns nodes that begin starts.
+func makeTrio(t *testing.T, program string, flags ...string) *trio {
 	t.Helper()
 	c := &trio{
 		t: t, closing: make(chan struct{}),
@@ -90,11 +98,17 @@ func newTrio(t *testing.T, flags ...string) *trio {
 		n.command = append(n.command, flags...)
 	}
 	t.Cleanup(c.close)
+	return c
+}
+
+// begin starts the nodes and returns when they answer.
+func (c *trio) begin() {
+	c.t.Helper()
 	for _, n := range c.nodes {
 		c.start(n)
 	}
-	await(t, "the cluster has an owner", func() bool { return c.owner() != nil })
-	await(t, "a node has the administrator's token", func() bool {
+	await(c.t, "the cluster has an owner", func() bool { return c.owner() != nil })
+	await(c.t, "a node has the administrator's token", func() bool {
 		for _, n := range c.nodes {
 			if secret, err := os.ReadFile(filepath.Join(n.data, "admin.token")); err == nil && len(secret) > 0 {
 				c.token = strings.TrimSpace(string(secret))
@@ -102,7 +116,6 @@ func newTrio(t *testing.T, flags ...string) *trio {
 		}
 		return c.token != ""
 	})
-	return c
 }
 
 // network makes the namespaces and returns the nodes' addresses: those of the loopback device where it must not.
@@ -184,7 +197,7 @@ func (c *trio) start(n *trioNode) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.isHeld = false
-	r, err := launchCommand(nil, n.command...)
+	r, err := launchCommand(n.env, n.command...)
 	if err != nil {
 		c.t.Fatal(err)
 	}

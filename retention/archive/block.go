@@ -73,6 +73,7 @@ func (c *codec) unseal(dst, stored []byte) ([]byte, error) {
 type block struct {
 	rows     int
 	first    Row // without slices
+	firstMs  int64
 	lastMs   int64
 	maxDays  uint32 // of LogDays
 	anyZero  bool   // a row has LogDays 0
@@ -90,6 +91,7 @@ type block struct {
 	quota      quotaRun
 	quotaRows  uint64
 	resetsMs   int64 // of the run of quotas before the one in hand
+	orders     [measureRows]uint32
 }
 
 // counts are what the values of a row are compared with: those of the row before of the same device.
@@ -106,17 +108,25 @@ func (b *block) reset() {
 	*b = block{cols: b.cols, payloads: b.payloads[:0], topic: b.topic[:0], name: b.name[:0]}
 }
 
-// takes reports whether r may be added.
-func (b *block) takes(r *Row) bool {
+// key is that of the block, which has a row.
+func (b *block) key() entryKey { return entryKey{b.first.Device, b.first.Place()} }
+
+// takes reports whether a row of a device may be added.
+func (b *block) takes(d Device) bool {
 	return b.rows == 0 || b.rows < blockRowsMax && b.size < blockBytes && len(b.payloads) < blockPayloadBytes &&
-		r.Device.Product() == b.first.Device.Product()
+		d.Product() == b.first.Device.Product()
+}
+
+// begin notes which row is the first.
+func (b *block) begin(first Row, logDays uint32) {
+	b.first = first
+	b.last, b.lastDevice, b.firstMs, b.lastMs = first, first.Device, first.DecidedMs, first.DecidedMs
+	b.last.LogDays = logDays
 }
 
 func (b *block) add(r *Row) {
 	if b.rows == 0 {
-		b.first = Row{Device: r.Device, DecidedMs: r.DecidedMs, Tie: r.Tie, Order: r.Order}
-		b.last, b.lastDevice, b.lastMs = b.first, r.Device, r.DecidedMs
-		b.last.LogDays = r.LogDays
+		b.begin(Row{Device: r.Device, DecidedMs: r.DecidedMs, Tie: r.Tie, Order: r.Order}, r.LogDays)
 	}
 	if r.Device != b.last.Device {
 		b.endDevice()
@@ -132,7 +142,7 @@ func (b *block) add(r *Row) {
 	b.daysRows++
 	b.rows++
 	b.last.Device, b.last.DecidedMs, b.last.LogDays = r.Device, r.DecidedMs, r.LogDays
-	b.lastMs = max(b.lastMs, r.DecidedMs)
+	b.firstMs, b.lastMs = min(b.firstMs, r.DecidedMs), max(b.lastMs, r.DecidedMs)
 	b.maxDays, b.anyZero = max(b.maxDays, r.LogDays), b.anyZero || r.LogDays == 0
 	b.values(r)
 }
@@ -187,10 +197,15 @@ func (b *block) values(r *Row) {
 	}
 	cols[colKinds] = append(cols[colKinds], kind)
 	b.size += rowBytes + len(r.Name) + len(r.ID) + len(r.Topic)
+	b.measure()
+}
+
+// measure has size be that of the columns, every measureRows rows.
+func (b *block) measure() {
 	if b.rows%measureRows == 0 {
 		b.size = 0
-		for i := range cols {
-			b.size += len(cols[i])
+		for i := range b.cols {
+			b.size += len(b.cols[i])
 		}
 	}
 }

@@ -95,8 +95,32 @@ func (c *column) uvarint() uint64 {
 }
 
 func (c *column) varint() int64 {
-	v := c.uvarint()
-	return int64(v>>1) ^ -int64(v&1)
+	return zigzag(c.uvarint())
+}
+
+// zigzag returns the signed value that a varint stands for.
+func zigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
+
+// uvarints reads as many values as dst has.
+func (c *column) uvarints(dst []uint64) {
+	if c.zeroes {
+		clear(dst)
+		return
+	}
+	b := c.b
+	for i := range dst {
+		switch {
+		case len(b) > 0 && b[0] < 0x80:
+			dst[i], b = uint64(b[0]), b[1:]
+		case len(b) > 1 && b[1] < 0x80:
+			dst[i], b = uint64(b[0]&0x7f)|uint64(b[1])<<7, b[2:]
+		default:
+			c.b = b
+			dst[i] = c.uvarint()
+			b = c.b
+		}
+	}
+	c.b = b
 }
 
 func (c *column) bytes(n uint64) []byte {

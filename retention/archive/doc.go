@@ -42,6 +42,15 @@
 // error that names the directory, and Options.Damaged is told: on a node alone that is all, of a cell's copy another
 // one is made.
 //
+// # What it costs
+//
+// Under load nearly all rows are bare: accepted messages of known devices that have nothing but numbers. They go from
+// the log into memory, into blocks, and out of them column by column (bare.go, unpack.go); any other row goes by itself,
+// as a Row. Batches become a run, and runs a span, in the same way (sidebyside.go): a block or two of each are rows in
+// memory, and all rows of the devices that are there in full are sorted together, as those of a batch are. Of a message
+// a run costs some 0.25 µs of processor time on a busy machine and its merge 0.15: compressing a tenth of that each
+// time, packing and unpacking rows most of the rest.
+//
 // # Places
 //
 // A row's Place is its decided time and a tie: how many groups lie between the first group of that millisecond and its

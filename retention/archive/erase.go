@@ -106,7 +106,7 @@ func (s *Store) rewrite(ctx context.Context, old directory, nowMs int64) error {
 	d := directory{
 		level: old.level, number: s.newNumber(), span: old.span, logDays: old.logDays, rewrittenMs: nowMs,
 	}
-	made, err := s.writeFrom(ctx, d, []directory{old}, nowMs, func(*Row) bool { return true })
+	made, err := s.writeFrom(ctx, d, []directory{old}, nowMs, func(uint32) bool { return true })
 	if err != nil {
 		return err
 	}

@@ -19,12 +19,21 @@ func blockOfHistory(seed uint64) (entryKey, []byte, []Row) {
 	m.batches[0] = b
 	var block block
 	var rows []Row
-	_ = m.each(func(r *Row) error {
-		if !block.takes(r) {
-			return errCrash
+	var order Orders
+	_ = m.each(func(b *batch) error {
+		for i := range b.rows {
+			var r Row
+			b.row(&r, i, m.baseMs)
+			for _, t := range []*[]byte{&r.Name, &r.ID, &r.Topic, &r.Payload} {
+				*t = clone(*t)
+			}
+			order.Number(&r)
+			if !block.takes(r.Device) {
+				return errCrash
+			}
+			block.add(&r)
+			rows = append(rows, r)
 		}
-		block.add(r)
-		rows = append(rows, *r)
 		return nil
 	})
 	return entryKey{rows[0].Device, rows[0].Place()}, block.finish(nil), rows
@@ -64,10 +73,27 @@ func FuzzBlock(f *testing.F) {
 			return
 		}
 		n := 0
+		var rows []Row
 		for b.next() {
 			if n++; n > blockRowsMax {
 				t.Fatal("too many rows")
 			}
+			b.row.Order = 0
+			rows = append(rows, b.row)
+		}
+		// A block of bare rows is read column by column, with the same result.
+		var u unpacker
+		var bare batch
+		if err := u.block.open(entryKey{device: Known(1, 1)}, raw); err != nil || !u.addBare(&bare, 0) {
+			return
+		}
+		if b.err != nil || len(bare.rows) != n {
+			t.Fatalf("%d rows column by column, %d row by row: %v", len(bare.rows), n, b.err)
+		}
+		for i := range bare.rows {
+			var r Row
+			bare.row(&r, i, 0)
+			same(t, "a bare row", []Row{r}, rows[i:i+1])
 		}
 	})
 }

@@ -14,6 +14,14 @@ type group struct {
 	logDays       map[uint32]uint32
 }
 
+// tie returns the Tie of a row that was decided at an instant.
+func (g *group) tie(decidedMs int64) uint32 {
+	if decidedMs == g.firstMs {
+		return g.first
+	}
+	return g.others
+}
+
 // ErrNoRoom says that a run waits for room on the disk.
 var ErrNoRoom = errors.New("the disk has no room for what is to be archived")
 
@@ -30,10 +38,7 @@ func (s *Store) Group(seq uint64, firstMs, lastMs int64) error {
 // Add adds a row of the group, whose Tie it sets; Order and LogDays are found later. Slices are copied. The product of
 // a known device need not be set.
 func (s *Store) Add(r *Row) {
-	r.Tie = s.group.others
-	if r.DecidedMs == s.group.firstMs {
-		r.Tie = s.group.first
-	}
+	r.Tie = s.group.tie(r.DecidedMs)
 	if s.memory.overlong() {
 		s.orderLast()
 	}
@@ -54,17 +59,6 @@ func (s *Store) SetProducts(product func(ordinal uint64) uint32) { s.product = p
 // that calls Tidy: each may rest in it, so that others have the processors and the disk. It comes before they begin.
 func (s *Store) SetRest(gather, tidy func()) {
 	s.rest, s.restTidy, s.memory.rest = gather, tidy, gather
-}
-
-// resting returns fn with a rest every restRows rows.
-func resting(rest func(), fn func(*Row) error) func(*Row) error {
-	n := 0
-	return func(r *Row) error {
-		if n++; n%restRows == 0 {
-			rest()
-		}
-		return fn(r)
-	}
 }
 
 // SetLogDays says that a product's plan has other log days from behind the group on.
@@ -180,7 +174,7 @@ func (s *Store) writeRun() (directory, error) {
 	if err != nil {
 		return d, err
 	}
-	if err := s.memory.each(resting(s.rest, w.add)); err != nil {
+	if err := s.memory.each(func(b *batch) error { return w.addRows(b, s.memory.baseMs) }); err != nil {
 		return d, w.fail(err)
 	}
 	return w.finish()

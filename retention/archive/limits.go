@@ -31,6 +31,8 @@ const (
 
 	// batchRows is when a batch in memory is ordered and packed: it fits a processor's second cache.
 	batchRows = 1 << 17
+	// batchRowsMore is for how many rows more there is memory at once: those of the group that fills the batch.
+	batchRowsMore = batchRows / 4
 	// packedRows ends a block of a batch in memory, so that a reader who wants a row of each of some thirty batches
 	// decodes few others: 15 µs.
 	packedRows = 1 << 10
@@ -61,6 +63,10 @@ const (
 	earlyPart = 8
 	// readAheadBytes is what a merge copies of a run at once: 4 MiB of 32 runs.
 	readAheadBytes = 128 << 10
+	// deviceBytes is how much of one device in one directory is sorted in memory with what others have of it; of a device
+	// with more they are written one behind the other. So a merge holds a block of each directory, and as much as this:
+	// some 4 MiB for 32 runs of rows without payloads, 32 MiB with the largest.
+	deviceBytes = 256 << 10
 	// openMax bounds the directories that are open for reading: seven spans of two values of log days, and the runs. Each
 	// takes 32 bytes an entry: 1 MB a day of a billion events a week.
 	openMax = 96
@@ -116,10 +122,6 @@ const (
 	// and without room a mapped write ends the process.
 	spacePart = 4
 	spaceMin  = 16 << 20
-	// restRows is how many rows are written between two rests: 0.3 ms. restBlocks is how many blocks are packed in
-	// memory, or read back.
-	restRows   = 1 << 10
+	// restBlocks is how many blocks are packed in memory, or read back, between two rests.
 	restBlocks = 8
-	// mergeLookRows is how often a long merge looks whether it must end.
-	mergeLookRows = 1 << 16
 )

@@ -1,15 +1,13 @@
 package archive
 
 import (
-	"cmp"
 	"encoding/binary"
-	"slices"
 )
 
 // memoryRow is a row that waits in memory to be written. It has no pointers, so the collector does not look at it.
 type memoryRow struct {
 	device  Device // product 0 and no logDays until its batch is ordered
-	ms      uint32 // since the memory's base
+	ms      uint32 // since the memory's base, the lowest bits
 	tie     uint32
 	size    uint32
 	up      uint32 // of an accepted message; Used of others
@@ -17,8 +15,17 @@ type memoryRow struct {
 	text    uint32 // where its texts lie, plus one; 0: it has none
 	day     uint16
 	logDays uint16
-	kind    uint8 // as in a block; kindExtra says that it has texts
+	msHigh  uint16 // the highest bits: rows that are merged may lie years apart
+	kind    uint8  // as in a block; kindExtra says that it has texts
 	code    uint8
+}
+
+// sinceMs returns when the row was decided, since its base.
+func (x *memoryRow) sinceMs() int64 { return int64(x.msHigh)<<32 | int64(x.ms) }
+
+// isBare reports whether the row is an accepted message of a known device that has nothing but numbers.
+func (x *memoryRow) isBare() bool {
+	return (x.kind == typeUp || x.kind == typeDown) && x.device.IsKnown()
 }
 
 // batch is rows that follow each other in the log, and later the same in the order of devices. Rows and texts only grow
@@ -48,10 +55,9 @@ type Memory struct {
 	rest    func() // called now and then while a batch is ordered; nil: nothing is
 
 	// What ordering uses, kept for the next time.
-	scratch, other []uint64
-	sorted         []memoryRow
-	block          block
-	raw            []byte
+	sorting sorting
+	block   block
+	raw     []byte
 }
 
 // reset forgets all rows.
@@ -65,11 +71,16 @@ func (m *Memory) add(r *Row, firstMs int64, days map[uint32]uint32) {
 	if m.rows == 0 {
 		m.baseMs = firstMs
 	}
-	if len(m.batches) == 0 || m.batches[len(m.batches)-1].packed != nil {
-		m.batches = append(m.batches, batch{rows: make([]memoryRow, 0, batchRows+batchRows/16), days: days})
-	}
-	m.batches[len(m.batches)-1].add(r, m.baseMs)
+	m.gathered(days).add(r, m.baseMs)
 	m.rows++
+}
+
+// gathered returns the batch that is gathered.
+func (m *Memory) gathered(days map[uint32]uint32) *batch {
+	if len(m.batches) == 0 || m.batches[len(m.batches)-1].packed != nil {
+		m.batches = append(m.batches, batch{rows: make([]memoryRow, 0, batchRows+batchRowsMore), days: days})
+	}
+	return &m.batches[len(m.batches)-1]
 }
 
 // add adds a row that is not older than baseMs; its slices are copied, its log days are not.
@@ -82,7 +93,8 @@ func (b *batch) add(r *Row, baseMs int64) {
 		kind |= kindCounted
 	}
 	row := memoryRow{
-		device: r.Device, ms: uint32(r.DecidedMs - baseMs), tie: r.Tie, size: uint32(r.Size), up: r.Up, down: r.Down,
+		device: r.Device, ms: uint32(r.DecidedMs - baseMs), msHigh: uint16((r.DecidedMs - baseMs) >> 32),
+		tie: r.Tie, size: uint32(r.Size), up: r.Up, down: r.Down,
 		day: uint16(r.Day), kind: kind, code: r.Code,
 	}
 	if !r.isMessage() {
@@ -142,7 +154,7 @@ func appendTexts(dst []byte, r *Row) []byte {
 func (b *batch) row(r *Row, i int, baseMs int64) {
 	x := &b.rows[i]
 	*r = Row{
-		Device: x.device, DecidedMs: baseMs + int64(x.ms), Tie: x.tie, Type: x.kind & kindType, Code: x.code,
+		Device: x.device, DecidedMs: baseMs + x.sinceMs(), Tie: x.tie, Type: x.kind & kindType, Code: x.code,
 		Counted: x.kind&kindCounted != 0, LogDays: uint32(x.logDays), Size: int64(x.size), Day: uint32(x.day),
 	}
 	if r.isMessage() {
@@ -203,151 +215,13 @@ func (m *Memory) bytes() int {
 	return m.size + len(b.rows)*memoryRowBytes + len(b.texts)
 }
 
-// ordered returns b in the order of devices and places. product says whose an ordinal is; it is asked in the order of
-// ordinals, once for each device.
-func (m *Memory) ordered(b *batch, product func(ordinal uint64) uint32) batch {
-	const rowBits, deviceMask = 24, 1<<(ordinalBits+1) - 1
-	keys := m.scratch[:0]
-	for i := range b.rows {
-		keys = append(keys, uint64(b.rows[i].device)&deviceMask<<rowBits|uint64(i))
-	}
-	m.other = slices.Grow(m.other[:0], len(keys))[:len(keys)]
-	keys, m.other = radixSort(keys, m.other, rowBits)
-	m.scratch = keys
-	out := batch{rows: m.sorted[:0], texts: b.texts}
-	for _, k := range keys {
-		out.rows = append(out.rows, b.rows[k&(1<<rowBits-1)])
-	}
-	m.sorted = out.rows
-	several, last := false, uint32(0)
-	for from := 0; from < len(out.rows); {
-		to := from + 1
-		for to < len(out.rows) && out.rows[to].device&deviceMask == out.rows[from].device&deviceMask {
-			to++
-		}
-		d := out.rows[from].device
-		if d.IsKnown() {
-			d = Known(product(d.Ordinal()), d.Ordinal())
-		}
-		for i := from; i < to; i++ {
-			if d.IsKnown() {
-				out.rows[i].device = d
-			}
-			out.rows[i].logDays = b.daysOf(out.rows[i].device)
-		}
-		settle(out.rows[from:to])
-		p := out.rows[from].device.Product() // A name's hash may be that of devices of several products.
-		several = several || from > 0 && p != last || out.rows[to-1].device.Product() != p
-		last = p
-		from = to
-	}
-	if several {
-		slices.SortStableFunc(out.rows, func(x, y memoryRow) int { return cmp.Compare(x.device, y.device) })
-	}
-	p := m.pack(&out)
-	m.size += p.bytes()
-	return batch{packed: p}
-}
-
-// settle orders the rows of one device, or of unknown devices of several products whose names have one hash, by device
-// and place: chunks of a group were decided at the same time, and within a millisecond the day's use tells what came
-// first, for it never falls.
-func settle(rows []memoryRow) {
-	if len(rows) > settleRows {
-		slices.SortStableFunc(rows, func(x, y memoryRow) int {
-			switch {
-			case x.before(&y):
-				return -1
-			case y.before(&x):
-				return 1
-			}
-			return 0
-		})
-		return
-	}
-	for i := 1; i < len(rows); i++ {
-		for j := i; j > 0 && rows[j].before(&rows[j-1]); j-- {
-			rows[j], rows[j-1] = rows[j-1], rows[j]
-		}
-	}
-}
-
-func (x *memoryRow) before(y *memoryRow) bool {
-	switch {
-	case x.device != y.device:
-		return x.device < y.device
-	case x.ms != y.ms:
-		return x.ms < y.ms
-	case x.tie != y.tie:
-		return x.tie < y.tie
-	}
-	return x.used() < y.used()
-}
-
-func (x *memoryRow) used() uint32 {
-	if x.kind&kindDenied == 0 && (x.kind&kindType == typeUp || x.kind&kindType == typeDown) && x.device.IsKnown() {
-		return x.up + x.down
-	}
-	return x.up
-}
-
-// radixSort sorts keys by their bits from `low` on, of which ordinalBits+1 are set at most, and keeps the order of
-// equal ones. It returns the sorted slice and the other one.
-func radixSort(keys, other []uint64, low uint) (sorted, rest []uint64) {
-	const digitBits, digits = 10, 1 << 10
-	for shift := low; shift < low+ordinalBits+1; shift += digitBits {
-		var count [digits]int
-		for _, k := range keys {
-			count[k>>shift&(digits-1)]++
-		}
-		if len(keys) > 0 && count[keys[0]>>shift&(digits-1)] == len(keys) {
-			continue
-		}
-		at := 0
-		for i, n := range count {
-			count[i] = at
-			at += n
-		}
-		for _, k := range keys {
-			d := k >> shift & (digits - 1)
-			other[count[d]] = k
-			count[d]++
-		}
-		keys, other = other, keys
-	}
-	return keys, other
-}
-
-// each calls fn for all rows in the order of devices and places. All batches are ordered.
-func (m *Memory) each(fn func(*Row) error) error {
-	readers := make([]rowReader, len(m.batches))
+// each calls fn for all rows in the order of devices and places, many at a time. All batches are ordered.
+func (m *Memory) each(fn func(*batch) error) error {
+	lists := make([]blockList, len(m.batches))
 	for i := range m.batches {
-		readers[i] = &packedReader{p: m.batches[i].packed}
+		lists[i] = &packedReader{p: m.batches[i].packed}
 	}
-	var order Orders
-	return merged(readers, func(r *Row) error {
-		order.Number(r)
-		return fn(r)
-	})
-}
-
-// Orders numbers rows of one device, group and millisecond that follow each other: it sets their Order.
-type Orders struct {
-	device Device
-	ms     int64
-	tie    uint32
-	order  uint32
-	begun  bool
-}
-
-// Number sets the Order of the next row.
-func (o *Orders) Number(r *Row) {
-	if o.begun && r.Device == o.device && r.DecidedMs == o.ms && r.Tie == o.tie {
-		o.order = min(o.order+1, orderMax)
-	} else {
-		*o = Orders{device: r.Device, ms: r.DecidedMs, tie: r.Tie, begun: true}
-	}
-	r.Order = o.order
+	return merged(lists, m.baseMs, fn)
 }
 
 // daysOf returns the log days that the rows of a device were decided under.

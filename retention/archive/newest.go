@@ -38,15 +38,40 @@ func (n *newest) of(least uint64) []bestRow {
 
 // addNewest takes a row of the directory, in the order of devices.
 func (w *writer) addNewest(r *Row) error {
-	n := &w.newest
-	if n.rows > 0 && w.newestOf != r.Device.Product() {
+	if err := w.newestBegin(r.Device.Product(), 1); err != nil {
+		return err
+	}
+	w.newest.best.add(r, entryKey{}, 0, 0)
+	return nil
+}
+
+// newestBegin notes that rows of a product come.
+func (w *writer) newestBegin(product uint32, rows int) error {
+	if w.newest.rows > 0 && w.newestOf != product {
 		if err := w.flushNewest(); err != nil {
 			return err
 		}
 	}
-	w.newestOf = r.Device.Product()
-	n.rows++
-	n.best.add(r, entryKey{}, 0, 0)
+	w.newestOf = product
+	w.newest.rows += uint64(rows)
+	return nil
+}
+
+// addBareNewest takes the bare rows of a product that were just added to the block.
+func (w *writer) addBareNewest(rows []memoryRow, baseMs int64) error {
+	if err := w.newestBegin(rows[0].device.Product(), len(rows)); err != nil {
+		return err
+	}
+	for i := range rows {
+		ms := baseMs + rows[i].sinceMs()
+		if w.newest.best.isFullOf(ms) {
+			continue
+		}
+		bare := batch{rows: rows[i : i+1]}
+		bare.row(&w.row, 0, baseMs)
+		w.row.Order = w.block.orders[i]
+		w.newest.best.add(&w.row, entryKey{}, 0, 0)
+	}
 	return nil
 }
 
@@ -55,7 +80,7 @@ func (w *writer) flushNewest() error {
 	n := &w.newest
 	rows := n.of(uint64(w.s.o.newestFrom))
 	for i := range rows {
-		if !n.block.takes(&rows[i].Row) {
+		if !n.block.takes(rows[i].Device) {
 			if err := w.putNewest(); err != nil {
 				return err
 			}

@@ -25,33 +25,35 @@ func (m *Memory) pack(b *batch) *packed {
 	p := &packed{rows: len(b.rows)}
 	var order Orders
 	var r Row
-	var key entryKey
 	e := &m.block
 	e.reset()
 	flush := func() {
-		if e.rows > 0 {
-			m.raw = e.finish(m.raw[:0])
-			p.blocks = append(p.blocks, packedBlock{key, bytes.Clone(m.raw), bytes.Clone(e.payloads)})
-			e.reset()
-			if m.rest != nil && len(p.blocks)%restBlocks == 0 {
-				m.rest()
-			}
+		if e.rows == 0 {
+			return
+		}
+		if len(p.blocks) == 0 {
+			p.firstMs, p.lastMs = e.firstMs, e.lastMs
+		}
+		p.firstMs, p.lastMs = min(p.firstMs, e.firstMs), max(p.lastMs, e.lastMs)
+		m.raw = e.finish(m.raw[:0])
+		p.blocks = append(p.blocks, packedBlock{e.key(), bytes.Clone(m.raw), bytes.Clone(e.payloads)})
+		e.reset()
+		if m.rest != nil && len(p.blocks)%restBlocks == 0 {
+			m.rest()
 		}
 	}
-	for i := range b.rows {
-		b.row(&r, i, m.baseMs)
-		order.Number(&r)
-		if e.rows == packedRows || !e.takes(&r) {
+	for i := 0; i < len(b.rows); {
+		if e.rows == packedRows || !e.takes(b.rows[i].device) {
 			flush()
 		}
-		if e.rows == 0 {
-			key = entryKey{r.Device, r.Place()}
+		if n := e.addBare(b.rows[i:], packedRows, m.baseMs, &order); n > 0 {
+			i += n
+			continue
 		}
-		if i == 0 {
-			p.firstMs, p.lastMs = r.DecidedMs, r.DecidedMs
-		}
-		p.firstMs, p.lastMs = min(p.firstMs, r.DecidedMs), max(p.lastMs, r.DecidedMs)
+		b.row(&r, i, m.baseMs)
+		order.Number(&r)
 		e.add(&r)
+		i++
 	}
 	flush()
 	return p
@@ -96,29 +98,21 @@ func (k entryKey) compare(o entryKey) int {
 	return cmp.Or(cmp.Compare(k.device, o.device), k.place.Compare(o.place))
 }
 
-// packedReader reads all rows of a packed batch.
+// packedReader gives the blocks of a packed batch.
 type packedReader struct {
-	p     *packed
-	at    int // the next block
-	block blockReader
+	p  *packed
+	at int // the next block
 }
 
-func (r *packedReader) next() (row *Row, err error) {
-	for !r.block.next() {
-		if r.block.err != nil {
-			return nil, r.p.damaged(r.block.err)
-		}
-		if r.at == len(r.p.blocks) {
-			return nil, nil
-		}
-		b := &r.p.blocks[r.at]
-		if err := r.block.open(b.key, b.rows); err != nil {
-			return nil, r.p.damaged(err)
-		}
-		r.at++
+func (r *packedReader) next() (key entryKey, rows []byte, found bool, err error) {
+	if r.at == len(r.p.blocks) {
+		return key, nil, false, nil
 	}
-	if r.block.row.Payload, err = payloadOf(r.p.blocks[r.at-1].payloads, r.block.from, r.block.size); err != nil {
-		return nil, r.p.damaged(err)
-	}
-	return &r.block.row, nil
+	b := &r.p.blocks[r.at]
+	r.at++
+	return b.key, b.rows, true, nil
 }
+
+func (r *packedReader) payloads() ([]byte, error) { return r.p.blocks[r.at-1].payloads, nil }
+
+func (r *packedReader) damaged(err error) error { return r.p.damaged(err) }

@@ -95,7 +95,7 @@ func (f *sortFile) write(next func() (*Row, error)) error {
 		if err != nil {
 			return err
 		}
-		if f.block.rows > 0 && (r == nil || !f.block.takes(r)) {
+		if f.block.rows > 0 && (r == nil || !f.block.takes(r.Device)) {
 			f.seal()
 		}
 		if len(f.buffer) >= pieceWriteBytes || r == nil && len(f.buffer) > 0 {

@@ -221,7 +221,7 @@ func (s *Store) merge(ctx context.Context, runs []directory, nowMs int64) error 
 	var made []directory
 	for value := range days {
 		d := directory{level: levelSpan, number: s.newNumber(), span: runs[0].span, logDays: value}
-		out, err := s.writeFrom(ctx, d, runs, nowMs, func(r *Row) bool { return r.LogDays == value })
+		out, err := s.writeFrom(ctx, d, runs, nowMs, func(days uint32) bool { return days == value })
 		if err != nil {
 			return err
 		}
@@ -230,35 +230,39 @@ func (s *Store) merge(ctx context.Context, runs []directory, nowMs int64) error 
 	return s.replace(numbers, made, 0, func() { s.stats.merges.Add(1) })
 }
 
-// writeFrom writes those rows of some directories that d takes and that are not over. It returns d as it was made, none
-// without rows.
+// writeFrom writes those rows of some directories whose log days d takes and that are not over. It returns d as it was
+// made, none without rows.
 func (s *Store) writeFrom(
-	ctx context.Context, d directory, from []directory, nowMs int64, takes func(*Row) bool,
+	ctx context.Context, d directory, from []directory, nowMs int64, takes func(logDays uint32) bool,
 ) ([]directory, error) {
 	w, err := s.newWriter(d, s.restTidy)
 	if err != nil {
 		return nil, err
 	}
-	rows := 0
-	err = s.eachOf(from, resting(s.restTidy, func(r *Row) error {
-		if rows++; rows%mergeLookRows == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if !takes(r) {
-			return nil
-		}
-		if s.IsOver(r, nowMs) {
-			if s.isOverByRetention(r.LogDays) {
-				s.removedTo = max(s.removedTo, r.DecidedMs+1)
+	baseMs := from[0].firstMs
+	for i := range from {
+		baseMs = min(baseMs, from[i].firstMs)
+	}
+	err = s.eachOf(from, baseMs, func(b *batch) error {
+		b.rows = slices.DeleteFunc(b.rows, func(x memoryRow) bool {
+			days, ms := uint32(x.logDays), baseMs+x.sinceMs()
+			switch {
+			case !takes(days):
+				return true
+			case nowMs-ms <= s.keepMs(days):
+				return false
 			}
-			return nil
-		}
-		return w.add(r)
-	}))
+			if s.isOverByRetention(days) {
+				s.removedTo = max(s.removedTo, ms+1)
+			}
+			return true
+		})
+		return errors.Join(ctx.Err(), w.addRows(b, baseMs))
+	})
 	if err != nil {
 		return nil, w.fail(err)
 	}
-	if w.d.rows == 0 {
+	if w.d.rows == 0 && w.block.rows == 0 {
 		return nil, errors.Join(w.load.abort(), os.RemoveAll(w.path))
 	}
 	made, err := w.finish()

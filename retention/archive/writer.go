@@ -28,10 +28,11 @@ type writer struct {
 	daysRun  uint64
 	rest     func()
 	erased   *Erasures
-	bare     Row // one whose topic and payload are erased
+	orders   Orders
+	row      Row
 }
 
-// newWriter begins a directory. rest is called now and then while it is read back.
+// newWriter begins a directory. rest is called now and then.
 func (s *Store) newWriter(d directory, rest func()) (*writer, error) {
 	w := &writer{s: s, d: d, path: filepath.Join(s.o.Path, d.name()+disk.TmpSuffix), days: map[uint32]uint64{}}
 	w.rest, w.newest = rest, newNewest()
@@ -51,33 +52,57 @@ func (s *Store) newWriter(d directory, rest func()) (*writer, error) {
 	return w, nil
 }
 
-func (w *writer) add(r *Row) error {
-	if w.erased.Covers(r) {
-		w.bare = *r
-		w.bare.Erase()
-		r = &w.bare
-	}
-	if !w.block.takes(r) || w.block.rows == w.s.o.blockRows {
-		if err := w.flush(); err != nil {
+// addRows adds rows that are in the order of devices and places, and rests.
+func (w *writer) addRows(b *batch, baseMs int64) error {
+	for i := 0; i < len(b.rows); {
+		if err := w.room(b.rows[i].device); err != nil {
 			return err
 		}
+		// Nothing of a bare row can be erased.
+		if n := w.block.addBare(b.rows[i:], w.s.o.blockRows, baseMs, &w.orders); n > 0 {
+			w.sawDays(uint32(b.rows[i].logDays), uint64(n))
+			if err := w.addBareNewest(b.rows[i:i+n], baseMs); err != nil {
+				return err
+			}
+			i += n
+			continue
+		}
+		b.row(&w.row, i, baseMs)
+		w.orders.Number(&w.row)
+		if err := w.add(&w.row); err != nil {
+			return err
+		}
+		i++
 	}
-	if w.block.rows == 0 {
-		place := r.Place()
-		w.key = entryKey{device: r.Device, place: place}.append(w.key[:0], spaceRows)
+	w.rest()
+	return nil
+}
+
+// room writes the block that is gathered if it does not take a row of a device.
+func (w *writer) room(d Device) error {
+	if !w.block.takes(d) || w.block.rows == w.s.o.blockRows {
+		return w.flush()
+	}
+	return nil
+}
+
+// add adds a row for which there is room.
+func (w *writer) add(r *Row) error {
+	if w.erased.Covers(r) {
+		r.Erase()
 	}
 	w.block.add(r)
-	if w.d.rows == 0 {
-		w.d.firstMs, w.d.lastMs = r.DecidedMs, r.DecidedMs
-	}
-	w.d.rows++
-	w.d.firstMs, w.d.lastMs = min(w.d.firstMs, r.DecidedMs), max(w.d.lastMs, r.DecidedMs)
-	if r.LogDays != w.lastDays {
-		w.count()
-		w.lastDays = r.LogDays
-	}
-	w.daysRun++
+	w.sawDays(r.LogDays, 1)
 	return w.addNewest(r)
+}
+
+// sawDays notes how many rows had a value of LogDays.
+func (w *writer) sawDays(days uint32, rows uint64) {
+	if days != w.lastDays {
+		w.count()
+		w.lastDays = days
+	}
+	w.daysRun += rows
 }
 
 // count notes how many rows had the last LogDays.
@@ -94,9 +119,14 @@ func (w *writer) flush() error {
 	if b.rows == 0 {
 		return nil
 	}
+	if w.d.rows == 0 {
+		w.d.firstMs, w.d.lastMs = b.firstMs, b.lastMs
+	}
+	w.d.rows += uint64(b.rows)
+	w.d.firstMs, w.d.lastMs = min(w.d.firstMs, b.firstMs), max(w.d.lastMs, b.lastMs)
+	w.key = b.key().append(w.key[:0], spaceRows)
 	w.raw = b.finish(w.raw[:0])
 	w.value = w.s.codec.seal(w.value[:0], w.raw)
-	w.key[0] = spaceRows
 	expires := w.expires(b)
 	if err := w.load.put(w.key, w.value, expires); err != nil {
 		return err

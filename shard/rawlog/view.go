@@ -47,6 +47,7 @@ type View struct {
 	wrote     chan struct{}         // a run was written since Maintain looked
 	followers *followers
 	chunk     []byte          // Follow's
+	messages  record.Messages // Follow's
 	block     commitlog.Block // Follow's
 	row       archive.Row     // Follow's
 	erasing   erasing
@@ -65,6 +66,7 @@ func New(o Options) (*View, error) {
 		return nil, err
 	}
 	v := &View{o: o, inflate: inflate, sorts: make(chan struct{}, sortsMax), wrote: make(chan struct{}, 1)}
+	v.messages.Bare = true
 	v.followers = newFollowers(v)
 	o.Store.SetRest(func() { step(&v.gather) }, func() { step(&v.tidy) })
 	return v, nil
@@ -181,12 +183,7 @@ func (v *View) group(g *commitlog.Group) error {
 		if err != nil {
 			return err
 		}
-		rows := c.Scan()
-		for rows.Next() {
-			rowOf(&v.row, &rows.Row)
-			s.Add(&v.row)
-		}
-		if err := rows.Err(); err != nil {
+		if err := v.chunkRows(&c); err != nil {
 			return err
 		}
 		step(&v.gather)
@@ -203,6 +200,27 @@ func (v *View) group(g *commitlog.Group) error {
 	}
 	s.End(archive.Position{Seq: g.Seq, Chain: g.Chain}, g.LastMs)
 	return nil
+}
+
+// chunkRows adds the rows of a chunk, which most often are messages that have nothing but numbers.
+func (v *View) chunkRows(c *record.Chunk) error {
+	s := v.o.Store
+	taken, err := v.messages.Each(c, func(run *record.MessageRun) error {
+		s.AddMessages(&archive.Messages{
+			DecidedMs: run.DecidedMs, Day: run.Day, Types: run.Types, Ordinals: run.Ordinals, Sizes: run.Sizes,
+			Ups: run.Ups, Downs: run.Downs,
+		})
+		return nil
+	})
+	if taken || err != nil {
+		return err
+	}
+	rows := c.Scan()
+	for rows.Next() {
+		rowOf(&v.row, &rows.Row)
+		s.Add(&v.row)
+	}
+	return rows.Err()
 }
 
 // rowOf sets to to a row of the log. Its product is set if the device is not known, its Tie and Order are not.

@@ -11,6 +11,9 @@ import (
 // column: 4 ns a row where a Scanner, which has every row whole, takes 20. It keeps its memory from chunk to chunk. One
 // goroutine uses it.
 type Messages struct {
+	// Bare has Each take only chunks whose messages are nothing but numbers: no id, topic, claimed time or payload. Runs
+	// have their types and sizes then.
+	Bare  bool
 	run   MessageRun
 	cols  [columns]reader
 	first int // of the chunk's rows, the next one
@@ -24,12 +27,15 @@ type MessageRun struct {
 	Ordinals  []uint64
 	Ups       []uint32 // units of the day after the message
 	Downs     []uint32
+	Types     []byte // event.Type; nil unless Bare
+	Sizes     []uint64
 }
 
 // Each calls fn for the runs of a chunk in their order; what they hold is valid until fn returns. It reports false,
-// having called nothing, if the chunk has other rows too: those are a Scanner's. Sizes and payloads are not looked at.
+// having called nothing, if the chunk has other rows too: those are a Scanner's. Sizes are looked at if Bare is set,
+// payloads never.
 func (m *Messages) Each(c *Chunk, fn func(*MessageRun) error) (bool, error) {
-	if len(c.cols[colCodes])|len(c.cols[colUsed])|len(c.cols[colNames]) != 0 || !onlyMessages(c.cols[colKinds]) {
+	if len(c.cols[colCodes])|len(c.cols[colUsed])|len(c.cols[colNames]) != 0 || !onlyMessages(c.cols[colKinds], m.Bare) {
 		return false, nil
 	}
 	for p := range ordinalBytes {
@@ -40,7 +46,7 @@ func (m *Messages) Each(c *Chunk, fn func(*MessageRun) error) (bool, error) {
 	for i := range c.cols {
 		m.cols[i] = reader{b: c.cols[i]}
 	}
-	m.first, m.run = 0, MessageRun{Ordinals: m.run.Ordinals, Ups: m.run.Ups, Downs: m.run.Downs}
+	m.first, m.run.DecidedMs, m.run.Day = 0, 0, 0
 	dayLeft := 0
 	for m.first < c.rows {
 		n, err := m.batch()
@@ -66,10 +72,14 @@ func (m *Messages) Each(c *Chunk, fn func(*MessageRun) error) (bool, error) {
 	return true, nil
 }
 
-// onlyMessages reports whether all kinds are those of accepted messages.
-func onlyMessages(kinds []byte) bool {
+// onlyMessages reports whether all kinds are those of accepted messages, with nothing attached if bare.
+func onlyMessages(kinds []byte, bare bool) bool {
+	attached := byte(kindExtra | kindPayload)
+	if bare {
+		attached = 0
+	}
 	for _, k := range kinds {
-		if k &^= kindExtra | kindPayload; k != byte(event.Up) && k != byte(event.Down) {
+		if k &^= attached; k != byte(event.Up) && k != byte(event.Down) {
 			return false
 		}
 	}
@@ -107,6 +117,7 @@ func (m *Messages) day() (rows int, err error) {
 func (m *Messages) read(c *Chunk, k int) error {
 	if cap(m.run.Ordinals) < k {
 		m.run.Ordinals, m.run.Ups, m.run.Downs = make([]uint64, k), make([]uint32, k), make([]uint32, k)
+		m.run.Sizes = make([]uint64, k)
 	}
 	m.run.Ordinals, m.run.Ups, m.run.Downs = m.run.Ordinals[:k], m.run.Ups[:k], m.run.Downs[:k]
 	plane := func(p int) []byte { return c.cols[colShards+p][m.first:][:len(m.run.Ordinals)] }
@@ -114,12 +125,18 @@ func (m *Messages) read(c *Chunk, k int) error {
 	for i := range m.run.Ordinals {
 		m.run.Ordinals[i] = uint64(p0[i])<<32 | uint64(p1[i])<<24 | uint64(p2[i])<<16 | uint64(p3[i])<<8 | uint64(p4[i])
 	}
+	if m.Bare {
+		m.run.Types, m.run.Sizes = c.cols[colKinds][m.first:][:k], m.run.Sizes[:k]
+		if uvarints(&m.cols[colSizes], m.run.Sizes); m.cols[colSizes].err != nil {
+			return fmt.Errorf("column %d, before row %d: %w", colSizes, m.first+k, errShort)
+		}
+	}
 	m.first += k
 	for _, col := range []struct {
 		number int
 		to     []uint32
 	}{{colUps, m.run.Ups}, {colDowns, m.run.Downs}} {
-		if m.cols[col.number].uvarints(col.to); m.cols[col.number].err != nil {
+		if uvarints(&m.cols[col.number], col.to); m.cols[col.number].err != nil {
 			return fmt.Errorf("column %d, before row %d: %w", col.number, m.first, errShort)
 		}
 	}
@@ -127,17 +144,17 @@ func (m *Messages) read(c *Chunk, k int) error {
 }
 
 // uvarints reads as many values as dst has.
-func (r *reader) uvarints(dst []uint32) {
+func uvarints[T uint32 | uint64](r *reader, dst []T) {
 	b := r.b
 	for i := range dst {
 		switch {
 		case len(b) > 0 && b[0] < 0x80:
-			dst[i], b = uint32(b[0]), b[1:]
+			dst[i], b = T(b[0]), b[1:]
 		case len(b) > 1 && b[1] < 0x80:
-			dst[i], b = uint32(b[0]&0x7f)|uint32(b[1])<<7, b[2:]
+			dst[i], b = T(b[0]&0x7f)|T(b[1])<<7, b[2:]
 		default:
 			r.b = b
-			dst[i] = uint32(r.uvarint())
+			dst[i] = T(r.uvarint())
 			b = r.b
 		}
 	}

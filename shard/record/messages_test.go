@@ -21,7 +21,7 @@ func whole(t *testing.T, m *Messages, c *Chunk) bool {
 				return s.Err() // Of a column that Messages does not look at.
 			}
 			if r := &s.Row; r.Ordinal != ordinal || r.DecidedMs != run.DecidedMs || r.Day != run.Day || r.Up != run.Ups[i] ||
-				r.Down != run.Downs[i] {
+				r.Down != run.Downs[i] || m.Bare && (byte(r.Type) != run.Types[i] || uint64(r.Size) != run.Sizes[i]) {
 				t.Fatalf(
 					"row %d: %+v, but device %d, %d and %d of day %d at %d",
 					rows,
@@ -91,6 +91,16 @@ func TestMessagesAreRows(t *testing.T) {
 			t.Fatal("a chunk of messages was not taken")
 		}
 	}
+	if whole(t, &Messages{Bare: true}, &c) {
+		t.Error("a chunk with attachments was taken as bare")
+	}
+	b.BeginBatch(1_800_000_000_000, 1)
+	for range 300 {
+		b.Message(event.Up+event.Type(r.IntN(2)), r.Uint64N(1<<39), r.Int64N(1<<31), day, r.Uint32()>>r.IntN(32), 0)
+	}
+	if c, err = Open(b.Finish(nil)); err != nil || !whole(t, &Messages{Bare: true}, &c) {
+		t.Error("a chunk of bare messages was not taken", err)
+	}
 }
 
 // Anything but accepted messages is the scanner's.
@@ -126,6 +136,7 @@ func FuzzMessages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if c, err := Open(raw); err == nil {
 			whole(t, &Messages{}, &c)
+			whole(t, &Messages{Bare: true}, &c)
 		}
 	})
 }

@@ -15,7 +15,8 @@ type daemon struct {
 	binary          string
 	data            string
 	checkpointEvery time.Duration
-	cores           int // how many it may use, counted from the first; 0: all
+	cores           int      // how many it may use, counted from the first; 0: all
+	more            []string // arguments of a node of a cluster
 }
 
 // start starts the daemon and returns how long it took until it said that it is ready. It chooses a free port itself.
@@ -23,6 +24,7 @@ func (d *daemon) start(ctx context.Context) (time.Duration, error) {
 	args := []string{
 		"serve", "--data", d.data, "--listen", "127.0.0.1:0", "--checkpoint-every", d.checkpointEvery.String(),
 	}
+	args = append(args, d.more...)
 	d.child = child{
 		name: "meterd", program: d.binary, args: args, log: filepath.Join(filepath.Dir(d.data), "daemon.log"),
 		ready: readyAddress,

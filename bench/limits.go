@@ -72,6 +72,23 @@ const (
 	// midnightAround is how far from midnight a stall is attributed to it.
 	midnightAround = time.Second
 
+	// clusterNodes is how many nodes the scenario cluster starts: as many as store what is acknowledged. clusterCells can
+	// be spread evenly over one, two and three of them.
+	clusterNodes = 3
+	clusterCells = 6
+	// accountsPerCell bounds the accounts that are made until each cell has one: a cell without an owner gets none.
+	accountsPerCell = 4
+	// clusterWindowMax bounds a window of it: a round has six, and takes a minute and a half.
+	clusterWindowMax = 6 * time.Second
+	// clusterWithin and clusterAskEvery bound the wait for nodes that elect owners, or hand cells over.
+	clusterWithin   = time.Minute
+	clusterAskEvery = 100 * time.Millisecond
+	// quietEvery is how often servers are looked at that finish what they put off; below quietCores each, five
+	// times what an idle node of six cells needs, they have finished. quietWithin bounds it: a note says if it was not enough.
+	quietEvery  = time.Second
+	quietCores  = 0.25
+	quietWithin = 15 * time.Second
+
 	// peerWindowMax bounds the window of a yardstick. It needs no minute: there is no checkpoint to wait for.
 	peerWindowMax = 15 * time.Second
 	// peerReachEvery and peerReachTries bound the wait for a peer that says it is ready: ten seconds.

@@ -58,6 +58,7 @@ type Result struct {
 	Memory               *Memory  `json:"memory,omitempty"`
 	Disk                 *Disk    `json:"disk,omitempty"`
 	Restart              *Restart `json:"restart,omitempty"`
+	Cluster              *Cluster `json:"cluster,omitempty"`
 	Check                *Check   `json:"check"`
 	Notes                []string `json:"notes,omitempty"`
 }

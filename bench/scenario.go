@@ -35,6 +35,12 @@ func Scenarios() []Scenario {
 		{"restart", "stop by SIGTERM and by SIGKILL, and the time until the daemon is ready again", restart, false},
 		{"checkpoint", "steady with checkpoints and without, alternating", checkpoint, false},
 		{"cores", "steady with a daemon on all cores and on one core", cores, false},
+		{
+			"cluster",
+			"three nodes beside one daemon: cells on one, two and three of them; what an event costs each",
+			cluster,
+			false,
+		},
 		{"redis", "yardstick: Redis with a quota script, volatile and synced", redis, true},
 		{"victoria", "yardstick: VictoriaMetrics' text import", victoria, true},
 	}

@@ -130,6 +130,7 @@ func (o *Options) fullSuite() []part {
 	million.add("restart", nil)
 	million.add("checkpoint", nil)
 	million.add("cores", half)
+	million.add("cluster", nil)
 	million.add("redis", nil)
 	million.add("victoria", nil)
 

@@ -36,6 +36,9 @@ func (r *Report) WriteTable(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write the table: %w", err)
 	}
+	if err := r.writeCluster(w); err != nil {
+		return err
+	}
 	var lines []string
 	for _, x := range r.Results {
 		switch {

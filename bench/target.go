@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ type target struct {
 	daemon  *daemon // nil if bench did not start it
 	folder  string  // of its data and log; empty if bench did not start it
 	token   string
+	bound   string // the token of gateways; empty: the same
 	admin   admin
 	address string
 
@@ -157,6 +159,9 @@ func (t *target) sources(devices int, c Case, encode func(payload draws) encoder
 	return sources, begins
 }
 
+// gateways returns the token of gateways.
+func (t *target) gateways() string { return cmp.Or(t.bound, t.token) }
+
 // producer returns the name of a producer. Each connection is a producer of its own.
 func (t *target) producer(number int) string { return fmt.Sprintf("%s-%d", t.o.Product, number) }
 
@@ -174,7 +179,7 @@ func (t *target) dial(ctx context.Context, j *job) (gateways []producing, err er
 		gateways = append(gateways, &gateway{
 			poster: poster{
 				exchange: exchange{wire: w, source: j.sources[i]}, sequence: t.sequences[producer],
-				post: newPost("/v1/events", t.address, t.token, contentType(j.c.Format), producer),
+				post: newPost("/v1/events", t.address, t.gateways(), contentType(j.c.Format), producer),
 			},
 			answer: answer{format: j.c.Format, code: j.deny},
 		})
@@ -186,7 +191,7 @@ func (t *target) dial(ctx context.Context, j *job) (gateways []producing, err er
 func (t *target) dialStreams(ctx context.Context, j *job) (gateways []producing, err error) {
 	for i, s := range j.sources {
 		producer := t.producer(j.producers + i)
-		w, err := dialStream(ctx, t.address, t.token, producer)
+		w, err := dialStream(ctx, t.address, t.gateways(), producer)
 		if err != nil {
 			for _, g := range gateways {
 				err = errors.Join(err, g.line().Close())

@@ -18,6 +18,8 @@ type JetStream struct {
 	name string
 	sub  *nats.Subscription
 	news chan struct{}
+
+	replies *replies
 }
 
 const (
@@ -49,11 +51,14 @@ func Connect(conn *nats.Conn, name string) (*JetStream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hear of new messages of stream %q: %w", name, err)
 	}
+	if j.replies, err = newReplies(conn); err != nil {
+		return nil, errors.Join(fmt.Errorf("hear answers of stream %q: %w", name, err), j.sub.Unsubscribe())
+	}
 	return j, nil
 }
 
-// Close ends the subscription.
-func (j *JetStream) Close() error { return j.sub.Unsubscribe() }
+// Close ends the subscriptions.
+func (j *JetStream) Close() error { return errors.Join(j.sub.Unsubscribe(), j.replies.close()) }
 
 func subjectOf(name string) string { return "meterd." + name + ".log" }
 func newsOf(name string) string    { return "meterd." + name + ".news" }
@@ -84,22 +89,16 @@ func (j *JetStream) check(ack *jetstream.PubAck, seq uint64) error {
 
 // Read implements Stream. Any replica answers, the nearest one as a rule.
 func (j *JetStream) Read(ctx context.Context, from uint64, bytesMax int) ([]Stored, error) {
-	inbox := j.conn.NewInbox()
-	sub, err := j.conn.SubscribeSync(inbox)
-	if err != nil {
-		return nil, fmt.Errorf("read stream %q: %w", j.name, err)
-	}
-	defer func() { _ = sub.Unsubscribe() }() // The connection is closed, then.
-	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return nil, fmt.Errorf("read stream %q: %w", j.name, err)
-	}
+	j.replies.mu.Lock()
+	defer j.replies.mu.Unlock()
+	inbox := j.replies.begin()
 	request := fmt.Appendf(nil, `{"seq":%d,"batch":%d,"max_bytes":%d}`, from, readMessages, bytesMax)
 	if err := j.conn.PublishRequest(apiPrefix+"DIRECT.GET."+j.name, inbox, request); err != nil {
 		return nil, fmt.Errorf("read stream %q: %w", j.name, err)
 	}
 	var list []Stored
 	for {
-		m, err := sub.NextMsgWithContext(ctx)
+		m, err := j.replies.next(ctx, inbox)
 		if err != nil && len(list) > 0 {
 			return list, nil
 		}

@@ -367,3 +367,33 @@ func appendAll(b *testing.B, size int, l appendable) {
 		g.FirstMs, g.LastMs = int64(g.Seq), int64(g.Seq)
 	}
 }
+
+// A read that was given up leaves answers behind, which are not taken for those of the next one.
+func TestLateAnswersAreNotTaken(t *testing.T) {
+	servers := startServers(t, 1)
+	j, id := connect(t, servers[0].Conn(), testSettings(1))
+	l := claim(t, j, id, "n1")
+	for i := range 20 {
+		if err := l.Append(testGroup(uint64(i+1), 1, 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	given, stop := context.WithCancel(t.Context())
+	stop()
+	for range 10 {
+		if list, err := j.Read(given, 1, readBytes); err == nil {
+			t.Fatalf("a read that was given up returns %d messages", len(list))
+		}
+	}
+	for from := uint64(1); from <= 21; from++ {
+		list, err := j.Read(t.Context(), from, readBytes)
+		if err != nil || len(list) != int(21-from)+1 {
+			t.Fatalf("from message %d: %d messages: %v", from, len(list), err)
+		}
+		for i, m := range list {
+			if m.Seq != from+uint64(i) {
+				t.Fatalf("from message %d: message %d comes at place %d", from, m.Seq, i)
+			}
+		}
+	}
+}

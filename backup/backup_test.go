@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net/http/httptest"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/meterd/meterd/bench/powercut"
 	"github.com/meterd/meterd/retention/disk"
+	"github.com/meterd/meterd/retention/ledger"
 )
 
 func TestMain(m *testing.M) {
@@ -268,4 +270,38 @@ func TestPowerCut(t *testing.T) {
 			return
 		}
 	}
+}
+
+// TestDamagedLedger: a scan of rows reads past a table that has gone bad. So tables are proved first, and nothing is
+// copied.
+func TestDamagedLedger(t *testing.T) {
+	b := newBed(t)
+	must(t, b.ledger.Close()) // It writes a table.
+	again, err := ledger.Open(ledger.Options{Path: b.s.Dir.LedgerPath()})
+	must(t, err)
+	t.Cleanup(func() {
+		if err := again.Close(); err == nil {
+			t.Error("it has not failed")
+		}
+	})
+	b.s.Ledger = func(context.Context) (*ledger.Instant, error) { return again.OpenInstant() }
+	tables, err := filepath.Glob(filepath.Join(b.s.Dir.LedgerPath(), "*.sst"))
+	if err != nil || len(tables) == 0 {
+		t.Fatal(tables, err)
+	}
+	f, err := os.OpenFile(tables[0], os.O_RDWR, 0)
+	must(t, err)
+	var one [1]byte
+	_, err = f.ReadAt(one[:], 40)
+	must(t, err)
+	one[0] ^= 4
+	_, err = f.WriteAt(one[:], 40)
+	must(t, errors.Join(err, f.Close()))
+	c, err := Open(t.Context(), &b.s)
+	must(t, err)
+	_, err = c.Write(t.Context(), io.Discard)
+	if !errors.Is(err, disk.ErrDamaged) || !strings.Contains(err.Error(), tables[0]) {
+		t.Errorf("it is copied: %v", err)
+	}
+	must(t, c.Close())
 }

@@ -72,13 +72,21 @@ type yielding struct {
 }
 
 func (y *yielding) Read(b []byte) (int, error) {
-	if err := y.w.ctx.Err(); err != nil {
+	if err := y.w.goesOn(); err != nil {
 		return 0, err
 	}
-	if y.w.c.s.Low() {
-		return 0, ErrNoRoom
-	}
 	return y.r.Read(b)
+}
+
+// goesOn says why the copy must end.
+func (w *writer) goesOn() error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	if w.c.s.Low() {
+		return ErrNoRoom
+	}
+	return nil
 }
 
 func (w *writer) data(name string, b []byte) error {
@@ -159,7 +167,11 @@ func (w *writer) rowsOf(room string, rows *ledger.Instant) error {
 		part = part[:0]
 		return err
 	}
-	err := rows.Entries(func(e ledger.Entry) error {
+	err := rows.Prove(func(int64) error { return w.goesOn() })
+	if err != nil {
+		return err
+	}
+	err = rows.Entries(func(e ledger.Entry) error {
 		if part = appendRow(part, e); len(part) < rowsBytes {
 			return nil
 		}

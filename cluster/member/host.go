@@ -282,6 +282,10 @@ func (h *Host) reseed(ctx context.Context, cause error) error {
 	if err := h.cell.Drop(); err != nil {
 		return errors.Join(cause, err)
 	}
+	if errors.Is(cause, disk.ErrDamaged) && !h.mend.copied.IsZero() && time.Since(h.mend.copied) < mendAgain {
+		h.refused(ctx, fmt.Errorf("it was made anew a moment ago, and is damaged again: %w", cause))
+		return nil
+	}
 	h.o.Logger.Error("this node's copy is made anew from another node's", "reason", cause)
 	h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Reseeding, board.Sentence(cause.Error()) })
 	name, err := h.o.Reseed(ctx, cause)
@@ -291,6 +295,9 @@ func (h *Host) reseed(ctx context.Context, cause error) error {
 		h.refused(ctx, fmt.Errorf("make it anew: %w; %w", err, cause))
 	default:
 		h.sound()
+		if errors.Is(cause, disk.ErrDamaged) {
+			h.mend.copied = time.Now()
+		}
 		h.change(func(s *board.CellStatus) { s.Role, s.Why, s.Copy = board.Following, starting, name })
 	}
 	return nil

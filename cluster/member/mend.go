@@ -21,6 +21,7 @@ import (
 type mend struct {
 	fault  error     // what is wrong with the copy that is open; nil: nothing is known
 	made   time.Time // when it was tried last to make the copy anew
+	copied time.Time // when a damaged copy was made anew last
 	handed time.Time // when the cell was handed over last for that
 }
 

@@ -16,17 +16,14 @@ import (
 )
 
 // reseeds has a member's copy made anew from another one's directory, and counts how often.
-func reseeds(t *testing.T, from *member1) (causes chan error, with func(*member1, *Options)) {
+func reseeds(t *testing.T, from **member1) (causes chan error, with func(*member1, *Options)) {
 	t.Helper()
 	causes = make(chan error, 100)
 	return causes, func(m *member1, o *Options) {
 		o.Reseed = func(_ context.Context, cause error) (string, error) {
 			causes <- cause
-			if from == nil {
-				return "", errors.New("there is nobody")
-			}
 			m.cell.dir = filepath.Join(t.TempDir(), "log")
-			return fmt.Sprintf("copy-%d", len(causes)), os.CopyFS(m.cell.dir, os.DirFS(from.cell.dir))
+			return fmt.Sprintf("copy-%d", len(causes)), os.CopyFS(m.cell.dir, os.DirFS((*from).cell.dir))
 		}
 	}
 }
@@ -41,7 +38,7 @@ func pair(t *testing.T, s *embedded.Server, made jetlog.Made) (owner, standby *m
 			t.Fatal(err)
 		}
 	}
-	causes, with := reseeds(t, owner)
+	causes, with := reseeds(t, &owner)
 	standby = joinWith(t, s, made, "n2", with)
 	await(t, "the standby", func() bool { return owner.host.canOwn("n2") == nil })
 	return owner, standby, causes
@@ -92,39 +89,61 @@ func TestStandbyFails(t *testing.T) {
 	}
 }
 
-// An owner in which something goes bad hands the cell over and is made anew. The cell does not come back for it within
-// a while, whatever the next owner finds.
+// An owner in which something goes bad hands the cell over and is made anew. So does the next one; but then the cell
+// stays where it is for a while, whatever is found.
 func TestOwnerGoesBad(t *testing.T) {
 	s, made := newServer(t)
-	causes, with := reseeds(t, nil)
-	first := joinWith(t, s, made, "n1", with)
+	var first, second *member1
+	causes, with := reseeds(t, &second)
+	first = joinWith(t, s, made, "n1", with)
 	await(t, "the owner", first.host.Owner)
 	first.cell.faults <- disk.Damage("run-7", "a block has a bad checksum")
 	await(t, "it is told", func() bool { return strings.Contains(first.host.Status().Why, "run-7") })
 	if err := first.cell.append(); err != nil { // There is nobody: it goes on.
 		t.Fatal(err)
 	}
-	_, with2 := reseeds(t, first)
-	second := joinWith(t, s, made, "n2", with2)
+	causes2, with2 := reseeds(t, &first)
+	second = joinWith(t, s, made, "n2", with2)
 	await(t, "the second node owns it", second.host.Owner)
-	await(t, "the first one is made anew", func() bool { return len(causes) == 1 })
+	await(t, "the first one is made anew", func() bool { return second.host.canOwn("n1") == nil })
+	if told := first.host.Status(); len(causes) != 1 || told.Copy != "copy-1" || told.Why != "" {
+		t.Errorf("it was made anew %d times, and is told as %+v", len(causes), told)
+	}
 	if err := second.cell.append(); err != nil {
 		t.Fatal(err)
 	}
-	// Nobody can be asked for a copy in this test: it follows with the one that it has, and is no successor.
-	await(t, "the first one follows", func() bool { return first.host.Status().Group == 2 })
-	second.cell.faults <- disk.Damage("run-9", "a block has a bad checksum")
-	await(t, "it is told", func() bool { return strings.Contains(second.host.Status().Why, "run-9") })
-	if err := second.cell.append(); err != nil || !second.host.Owner() {
-		t.Fatalf("the second node owns it no more: %v", err)
+	second.cell.faults <- disk.Damage("run-8", "a block has a bad checksum")
+	await(t, "the first node owns it again", first.host.Owner)
+	await(t, "the second one is made anew", func() bool { return first.host.canOwn("n2") == nil })
+	if len(causes2) != 1 {
+		t.Errorf("the second one was made anew %d times", len(causes2))
 	}
-	// If it dies the first one owns it, damaged as it is.
-	second.leave()
-	if err := <-second.ended; err != nil {
+	first.cell.faults <- disk.Damage("run-9", "a block has a bad checksum")
+	await(t, "it is told", func() bool { return strings.Contains(first.host.Status().Why, "run-9") })
+	if first.host.handsOver(nil) {
+		t.Error("it hands the cell over again")
+	}
+	if err := first.cell.append(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the first one owns it again", first.host.Owner)
-	if told := first.host.Status(); !strings.Contains(told.Why, "run-7") {
-		t.Errorf("what is damaged is told as %q", told.Why)
+}
+
+// A copy that is damaged again as soon as it was made anew waits: it is not copied over and over.
+func TestDamagedAgain(t *testing.T) {
+	s, made := newServer(t)
+	owner, standby, causes := pair(t, s, made)
+	standby.cell.mu.Lock()
+	standby.cell.broken = disk.Damage("checkpoint-7", "it was copied as it is")
+	standby.cell.mu.Unlock()
+	standby.cell.faults <- disk.Damage("run-7", "a block has a bad checksum")
+	await(t, "it waits", func() bool {
+		told := standby.host.Status()
+		return told.Role == board.Damaged && strings.Contains(told.Why, "damaged again")
+	})
+	if len(causes) != 1 {
+		t.Errorf("it was made anew %d times", len(causes))
+	}
+	if err := owner.cell.append(); err != nil {
+		t.Fatal(err)
 	}
 }

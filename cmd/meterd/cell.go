@@ -20,6 +20,7 @@ import (
 	"github.com/meterd/meterd/retention/disk"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
+	"github.com/meterd/meterd/shard/views"
 	"github.com/meterd/meterd/webhook"
 )
 
@@ -65,7 +66,22 @@ func openCell(c *cellCopy, several bool) (*cellCopy, error) {
 	if err := os.RemoveAll(c.o.data + newSuffix); err != nil {
 		return nil, fmt.Errorf("remove what is left of a copy: %w", err)
 	}
-	return c, c.openDir()
+	err := c.openDir()
+	if errors.Is(err, disk.ErrDamaged) {
+		err = c.begin(err)
+	}
+	return c, err
+}
+
+// begin moves a directory aside that is not known as one, and begins with an empty one: that is filled from the owner's.
+func (c *cellCopy) begin(cause error) error {
+	aside := c.o.data + damagedSuffix
+	c.logger.Error("this node's copy is damaged: it is moved aside, and made anew from another node's",
+		"reason", cause, "moved_to", aside)
+	if err := errors.Join(os.RemoveAll(aside), os.Rename(c.o.data, aside)); err != nil {
+		return errors.Join(cause, fmt.Errorf("move the damaged copy aside: %w", err))
+	}
+	return c.openDir()
 }
 
 func (c *cellCopy) openDir() error {
@@ -107,6 +123,9 @@ func (c *cellCopy) Open(context.Context) (*commitlog.Log, error) {
 		}
 	}
 	s, err := openStandby(c.o, c.dir, more, c.logger)
+	if errors.Is(err, views.ErrApart) || errors.Is(err, commitlog.ErrGone) { // Something of it is gone.
+		err = fmt.Errorf("it is %w: %w", disk.ErrDamaged, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -104,6 +104,10 @@ func (n *node) stand(ctx context.Context) error {
 	var waits jetlog.Seldom
 	for cell, cells := 0, 1; cell < cells; cell++ {
 		made, known, err := readStream(n.dir.CellPath(cell))
+		if errors.Is(err, disk.ErrDamaged) && n.dir.Cluster != ([16]byte{}) { // It makes no stream, it looks at it.
+			n.logger.Error("which stream a copy follows is damaged: it is asked for anew", "cell", cell, "error", err)
+			known, err = false, nil
+		}
 		if known {
 			err = errors.Join(err, n.settings(cell).Agrees(made))
 		}

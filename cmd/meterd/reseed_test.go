@@ -72,6 +72,11 @@ func TestReseed(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
+		{"a flipped bit in what the directory is, and in which stream it follows", "", func(cell string) {
+			for _, name := range []string{"IDENTITY", "STREAM"} {
+				change(t, filepath.Join(cell, name), 30, func(b []byte) { b[0] ^= 1 })
+			}
+		}},
 		{"an emptied directory", "", func(cell string) {
 			if err := os.RemoveAll(cell); err != nil {
 				t.Fatal(err)

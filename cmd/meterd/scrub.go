@@ -11,8 +11,9 @@ import (
 	"github.com/meterd/meterd/retention/disk"
 )
 
-// Nobody reads an old segment or an old directory of the archive until somebody asks for what is in it. So all of them
-// are read in the background now and then, slowly, and proved: what has gone bad is named while other copies are whole.
+// Nobody reads an old segment, an old directory of the archive or an old table of the ledger until somebody asks for what
+// is in it. So all of them are read in the background now and then, slowly, and proved: what has gone bad is named while
+// other copies are whole.
 
 // scrubPace bounds what all cells of a process read for that.
 type scrubPace struct {
@@ -53,7 +54,9 @@ func (s *state) scrub(ctx context.Context, every time.Duration, pace *scrubPace)
 			s.health.scrubbed.Add(uint64(bytes))
 			return pace.rest(ctx, bytes)
 		}
-		for _, prove := range []func(func(int64) error) error{s.log.Prove, s.files.archive.Prove} {
+		for _, prove := range []func(func(int64) error) error{
+			s.log.Prove, s.files.archive.Prove, s.files.ledger.Prove, s.files.webhooks.Prove,
+		} {
 			if err := prove(rest); err != nil && ctx.Err() == nil {
 				s.health.damaged(err)
 			}
@@ -104,6 +107,6 @@ func (h *health) register(set *metric.Set) {
 	set.Gauges("meterd_damaged",
 		"Whether something on the disk was found to be damaged, or has failed for ever, since the start, 1 or 0.").
 		Whether(func() bool { return h.first.Load() != nil })
-	set.Counters("meterd_scrubbed_bytes_total", "Bytes of the log and of its archive that were read to prove them.").
+	set.Counters("meterd_scrubbed_bytes_total", "Bytes of log, archive, ledger and queues of webhooks that were read to prove them.").
 		Func(func() float64 { return float64(h.scrubbed.Load()) })
 }

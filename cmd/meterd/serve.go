@@ -131,7 +131,7 @@ func serveCommand() *cobra.Command {
 	)
 	f.DurationVar(
 		&o.scrubEvery, "scrub-every", scrubEveryDefault,
-		"how often all of the raw log is read in the background and proved, to notice a disk that goes bad (0: never)",
+		"how often raw log and ledger are read in the background and proved, to notice a disk that goes bad (0: never)",
 	)
 	f.DurationVar(
 		&o.usageRetention, "usage-retention", usageRetentionDefault,

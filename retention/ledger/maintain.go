@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/table"
 )
 
 // Maintain gives back the space of rows whose time is over at nowMs, a part of it with every call: it looks at some
@@ -131,9 +129,5 @@ func (s *Store) proveNextTable() error {
 		return cmp.Compare(a.ID-s.proven-1, b.ID-s.proven-1) // Those up to the last one come last: they wrap around.
 	})
 	s.proven = next.ID
-	err := checkTable(table.NewFilename(next.ID, s.path))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // It was compacted.
-	}
-	return err
+	return s.proveTable(next.ID)
 }

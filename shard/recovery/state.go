@@ -82,8 +82,8 @@ func (j *Joiner) Recover() (r Recovered, err error) {
 	}
 	last, lastMs, _ := j.o.Log.Last()
 	if last < end {
-		return r, fmt.Errorf("the log ends at group %d, but the checkpoint reflects group %d: the log lost its tail; "+
-			"restore the data directory from a backup", last, end)
+		return r, fmt.Errorf("%w: the log ends at group %d, but the checkpoint reflects group %d: the log lost its tail; "+
+			"restore the data directory from a backup", disk.ErrDamaged, last, end)
 	}
 	loaded := time.Now()
 	if err := j.replay(begin + 1); err != nil {

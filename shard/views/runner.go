@@ -55,6 +55,9 @@ var (
 	ErrStopped = errors.New("the views have stopped")
 )
 
+// ErrApart is wrapped by what Open says of a view that does not fit the log.
+var ErrApart = errors.New("it does not fit the log")
+
 // Runner has views follow the log. Its methods are safe for concurrent use.
 type Runner struct {
 	o         Options
@@ -135,8 +138,8 @@ func (r *Runner) check(v View) error {
 	at, first, last := v.Position(), r.o.Source.First(), r.o.Source.Last()
 	switch {
 	case at.Seq > last.Seq:
-		return fmt.Errorf("it has group %d, but the log ends at group %d: they are from different instants; "+
-			"restore the whole data directory from one backup", at.Seq, last.Seq)
+		return fmt.Errorf("%w: it has group %d, but the log ends at group %d: they are from different instants; "+
+			"restore the whole data directory from one backup", ErrApart, at.Seq, last.Seq)
 	case at.Seq+1 < first:
 		return r.gap(v, first)
 	case at.Seq == 0:
@@ -155,8 +158,8 @@ func (r *Runner) check(v View) error {
 		return err
 	}
 	if have != at {
-		return fmt.Errorf("its group %d is not the log's: it belongs to another history; move its directory away, and it "+
-			"is built again from the log", at.Seq)
+		return fmt.Errorf("%w: its group %d is not the log's, it belongs to another history; move its directory away, and "+
+			"it is built again from the log", ErrApart, at.Seq)
 	}
 	return nil
 }
@@ -165,8 +168,9 @@ func (r *Runner) check(v View) error {
 func (r *Runner) gap(v View, first uint64) error {
 	at := v.Position().Seq
 	if !r.o.AcceptGap {
-		return fmt.Errorf("it ends with group %d, but the log begins with group %d: the groups between are gone. Restore "+
-			"the view's directory from a backup, or start once with --accept-view-gap to go on without them", at, first)
+		return fmt.Errorf("%w: it ends with group %d, but the log begins with group %d: the groups between are gone. "+
+			"Restore the view's directory from a backup, or start once with --accept-view-gap to go on without them",
+			ErrApart, at, first)
 	}
 	to, err := r.o.Source.ChainOf(first - 1)
 	if err != nil {

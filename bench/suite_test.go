@@ -114,7 +114,8 @@ func TestTwoDaemonsAreComparedCaseByCase(t *testing.T) {
 	}
 }
 
-// TestSuites: every step is valid, and every scenario is in the full one; cores is too long for the short one.
+// TestSuites: every step is valid, and every scenario is in the full one; cores and cluster are too long for the
+// short one.
 func TestSuites(t *testing.T) {
 	o := DefaultOptions()
 	o.Program = "meterd"
@@ -133,6 +134,7 @@ func TestSuites(t *testing.T) {
 		}
 		if name == "short" {
 			delete(missing, "cores")
+			delete(missing, "cluster")
 		}
 		if len(missing) > 0 {
 			t.Errorf("%s lacks %v", name, missing)

@@ -65,13 +65,21 @@ type Authenticator interface {
 	Authenticate(secret []byte, nowMs int64) *Token
 }
 
+// Secret returns the secret in an Authorization header, nil for none. It is part of header.
+func Secret(header []byte) []byte {
+	const scheme = "Bearer "
+	if len(header) <= len(scheme) || !strings.EqualFold(string(header[:len(scheme)]), scheme) {
+		return nil
+	}
+	return header[len(scheme):]
+}
+
 // Authorize returns the token of an Authorization header, or the problem to answer if there is none or it lacks the
 // right. nowMs is Unix milliseconds.
 func Authorize(known Authenticator, header []byte, right Right, nowMs int64) (*Token, *event.Problem) {
-	const scheme = "Bearer "
 	var t *Token
-	if len(header) > len(scheme) && strings.EqualFold(string(header[:len(scheme)]), scheme) {
-		t = known.Authenticate(header[len(scheme):], nowMs)
+	if secret := Secret(header); secret != nil {
+		t = known.Authenticate(secret, nowMs)
 	}
 	switch {
 	case t == nil:

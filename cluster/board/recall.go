@@ -57,7 +57,7 @@ func (b *Board) others() int {
 	defer b.mu.Unlock()
 	names := map[string]bool{}
 	for at := range b.positions.newest {
-		names[at.node] = at.node != b.o.Node
+		names[at.node] = true
 	}
 	delete(names, b.o.Node)
 	if len(names) == 0 {

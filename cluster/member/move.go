@@ -10,12 +10,16 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// moveAsked is what an owner is asked, moveAnswered what it answers; FORMAT.md has them.
+// moveAsked is what an owner is asked, and repairAsked the node with the longest copy, which shall begin a new stream
+// behind it; answered says what came of it. FORMAT.md has them.
 type (
 	moveAsked struct {
 		To string `json:"to"`
 	}
-	moveAnswered struct {
+	repairAsked struct {
+		Node string `json:"node"`
+	}
+	answered struct {
 		Error string `json:"error"`
 	}
 )
@@ -31,38 +35,51 @@ func (h *Host) answerMove(m *nats.Msg) {
 	go func() { // It takes as long as requests in hand do; others may be asked meanwhile.
 		ctx, stop := context.WithTimeout(context.Background(), moveMax)
 		defer stop()
-		var answer moveAnswered
-		if err := h.Yield(ctx, asked.To); err != nil {
-			answer.Error = err.Error()
-		}
-		b, err := json.Marshal(answer)
-		if err == nil {
-			err = m.Respond(b)
-		}
-		if err != nil {
-			h.o.Logger.Warn("nobody is told that the cell was moved", "error", err)
-		}
+		h.answer(m, h.Yield(ctx, asked.To))
 	}()
+}
+
+// answer tells who has asked what came of it.
+func (h *Host) answer(m *nats.Msg, came error) {
+	var a answered
+	if came != nil {
+		a.Error = came.Error()
+	}
+	b, err := json.Marshal(a)
+	if err == nil {
+		err = m.Respond(b)
+	}
+	if err != nil {
+		h.o.Logger.Warn("nobody is told what came of a move or a repair", "error", err)
+	}
+}
+
+// ask asks a node, and returns what came of it.
+func ask(ctx context.Context, conn *nats.Conn, subject string, what any) error {
+	b, err := json.Marshal(what)
+	if err != nil {
+		return fmt.Errorf("encode what is asked: %w", err)
+	}
+	m, err := conn.RequestWithContext(ctx, subject, b)
+	if err != nil {
+		return fmt.Errorf("nobody answers: %w", err)
+	}
+	var a answered
+	if err := json.Unmarshal(m.Data, &a); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if a.Error != "" {
+		return errors.New(a.Error)
+	}
+	return nil
 }
 
 // Move asks the owner of a cell to hand it over to a node, and returns when it has let go.
 func Move(ctx context.Context, conn *nats.Conn, cluster string, cell int, to string) error {
-	ask, err := json.Marshal(moveAsked{To: to})
-	if err != nil {
-		return fmt.Errorf("move cell %d: %w", cell, err)
-	}
 	ctx, stop := context.WithTimeout(ctx, moveMax+time.Second)
 	defer stop()
-	m, err := conn.RequestWithContext(ctx, moveOf(cluster, cell), ask)
-	if err != nil {
-		return fmt.Errorf("move cell %d to node %q: its owner does not answer: %w", cell, to, err)
-	}
-	var answer moveAnswered
-	if err := json.Unmarshal(m.Data, &answer); err != nil {
+	if err := ask(ctx, conn, moveOf(cluster, cell), moveAsked{to}); err != nil {
 		return fmt.Errorf("move cell %d to node %q: %w", cell, to, err)
-	}
-	if answer.Error != "" {
-		return fmt.Errorf("move cell %d to node %q: %w", cell, to, errors.New(answer.Error))
 	}
 	return nil
 }

@@ -11,12 +11,6 @@ import (
 	"github.com/meterd/meterd/cluster/board"
 )
 
-// repairAsked asks the node with the longest copy to begin a new stream behind it, repairAnswered says what came of it.
-type (
-	repairAsked    struct{ Node string }
-	repairAnswered struct{ Error string }
-)
-
 func repairOf(cluster string, cell int) string {
 	return fmt.Sprintf("meterd.repair.%s.%d", cluster, cell)
 }
@@ -30,17 +24,7 @@ func (h *Host) answerRepair(m *nats.Msg) {
 	go func() { // It takes as long as reading the copy does.
 		ctx, stop := context.WithTimeout(context.Background(), repairMax)
 		defer stop()
-		var answer repairAnswered
-		if err := h.renew(ctx); err != nil {
-			answer.Error = err.Error()
-		}
-		b, err := json.Marshal(answer)
-		if err == nil {
-			err = m.Respond(b)
-		}
-		if err != nil {
-			h.o.Logger.Warn("nobody is told that the cell was repaired", "error", err)
-		}
+		h.answer(m, h.renew(ctx))
 	}()
 }
 
@@ -70,20 +54,8 @@ func (h *Host) renew(ctx context.Context) error {
 
 // Repair asks a node to begin a new stream behind its copy of a cell, and returns when it is there.
 func Repair(ctx context.Context, conn *nats.Conn, cluster string, cell int, node string) error {
-	ask, err := json.Marshal(repairAsked{Node: node})
-	if err != nil {
-		return fmt.Errorf("repair cell %d: %w", cell, err)
-	}
-	m, err := conn.RequestWithContext(ctx, repairOf(cluster, cell), ask)
-	if err != nil {
-		return fmt.Errorf("repair cell %d: node %q does not answer: %w", cell, node, err)
-	}
-	var answer repairAnswered
-	if err := json.Unmarshal(m.Data, &answer); err != nil {
+	if err := ask(ctx, conn, repairOf(cluster, cell), repairAsked{node}); err != nil {
 		return fmt.Errorf("repair cell %d by node %q: %w", cell, node, err)
-	}
-	if answer.Error != "" {
-		return fmt.Errorf("repair cell %d by node %q: %w", cell, node, errors.New(answer.Error))
 	}
 	return nil
 }

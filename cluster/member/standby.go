@@ -68,9 +68,7 @@ func (h *Host) lacks(known Followed, err error) {
 // same says whether the stream that is followed is the one that is there. No answer says nothing: its leader may just
 // have died, and a claim finds out.
 func (h *Host) same(ctx context.Context) error {
-	h.mu.Lock()
-	following := h.now.Stream
-	h.mu.Unlock()
+	following := h.stream()
 	switch now, err := h.look(ctx); {
 	case errors.Is(err, errNoLook):
 		return nil

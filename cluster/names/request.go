@@ -1,7 +1,6 @@
 package names
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,8 +104,8 @@ func accountOf(ctx *fasthttp.RequestCtx) string {
 // caller returns the account that the request's token is bound to and its cell, "" if it is bound to none or unknown
 // here: the cell that is asked decides what it may.
 func (d *Directory) caller(ctx *fasthttp.RequestCtx) (account string, cell int) {
-	scheme, secret, _ := bytes.Cut(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), []byte(" "))
-	if !strings.EqualFold(string(scheme), "bearer") {
+	secret := access.Secret(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization))
+	if secret == nil {
 		return "", 0
 	}
 	nowMs := time.Now().UnixMilli()

@@ -1,7 +1,6 @@
 package route
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"net/url"
@@ -35,8 +34,8 @@ func (r *Router) atOwn(ctx *fasthttp.RequestCtx) bool {
 // A token that no copy here has may have been made a moment ago, through another node. Whoever uses it waits as one
 // with a wrong token would; then the owners are asked.
 func (r *Router) boundTo(ctx *fasthttp.RequestCtx) (cell int, ok bool, problem *event.Problem) {
-	scheme, secret, _ := bytes.Cut(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), []byte(" "))
-	if !strings.EqualFold(string(scheme), "bearer") || len(secret) == 0 {
+	secret := access.Secret(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization))
+	if secret == nil {
 		return 0, false, nil
 	}
 	hash := sha256.Sum256(secret)

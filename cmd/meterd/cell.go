@@ -37,7 +37,6 @@ type cellCopy struct {
 	directory directoryOf // what its owner does for other cells
 	more      stateOptions
 	board     *board.Board
-	cell      int
 	space     disk.SpaceOptions
 	dir       *disk.Dir // nil: it is closed, since no copy could take its place
 	copyName  string
@@ -150,7 +149,7 @@ func (c *cellCopy) hear(ctx context.Context, own *state) {
 			return
 		}
 		for _, n := range c.board.Nodes() {
-			s, has := n.Cell(c.cell)
+			s, has := n.Cell(c.place.Number)
 			if !has || s.Role != board.Owner {
 				continue
 			}

@@ -142,7 +142,7 @@ func (n *node) openCell(i int) error {
 	}
 	c := &cellCopy{
 		o: &o, logger: logger, host: n.advertised(), hop: n.hop, admit: n.admitPeers,
-		board: n.board, cell: i, place: api.Cell{Number: i, Of: made.Cells}, node: n, directory: n.directory(),
+		board: n.board, place: api.Cell{Number: i, Of: made.Cells}, node: n, directory: n.directory(),
 		more: stateOptions{
 			failed: n.failWith, seed: &made.Seed, unsafe: func() bool { return n.unsafe(i) }, pace: &n.scrubs,
 		},

@@ -141,13 +141,16 @@ func (r *run) clusterWindow(ctx context.Context, e *ensemble, variant string, ro
 	if err != nil {
 		return err
 	}
-	_, finished, err := e.quiet(ctx)
+	after, finished, err := e.quiet(ctx)
 	if err != nil {
 		return err
 	}
 	to, err := e.used()
 	if err != nil {
 		return err
+	}
+	for i := range after { // Whatever is above the lesser one was work.
+		idle[i] = min(idle[i], after[i])
 	}
 	l.settle(o.each)
 	check, err := e.verify(ctx)

@@ -134,8 +134,10 @@ func (w *writer) checkpoint() error {
 	return w.put(path.Join(checkpointRoom, filepath.Base(r.Path())), content, content.Size())
 }
 
+// archive writes the archive's directories as they are, damaged ones too: the rest is worth a copy, and the daemon is
+// told (archive.Options.Damaged).
 func (w *writer) archive() error {
-	for _, dir := range w.c.archive.Directories() {
+	for i, dir := range w.c.archive.Directories() {
 		entries, err := os.ReadDir(filepath.Join(w.c.s.Dir.ArchivePath(), dir))
 		if err != nil {
 			return err
@@ -144,6 +146,10 @@ func (w *writer) archive() error {
 			if err := w.file(path.Join(archiveRoom, dir, e.Name())); err != nil {
 				return err
 			}
+		}
+		err = w.c.archive.Prove(i, func(int64) error { return w.goesOn() })
+		if err != nil && !errors.Is(err, disk.ErrDamaged) {
+			return err
 		}
 	}
 	name, data := w.c.archive.Manifest()

@@ -39,6 +39,11 @@ func (h *Hold) Directories() []string {
 	return names
 }
 
+// Prove proves directory i of Directories, best when it was just read. Damage is told as Options.Damaged is told of it.
+func (h *Hold) Prove(i int, rest func(bytes int64) error) error {
+	return h.s.proveFiles(&h.m.directories[i], rest)
+}
+
 // Close lets go of the directories. Those that no manifest names any more are removed by the next Tidy.
 func (h *Hold) Close() {
 	h.s.mu.Lock()

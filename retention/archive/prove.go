@@ -52,7 +52,13 @@ func (s *Store) proveDir(d *directory, rest func(bytes int64) error) error {
 	if err := syncAll(path); err != nil { // Nobody writes to it, so this drops its pages.
 		return s.damaged(d, err)
 	}
-	t, err := openTables(path)
+	err := s.proveFiles(d, rest)
+	return errors.Join(err, syncAll(path)) // What others read is not pushed out of the cache for it.
+}
+
+// proveFiles proves a directory that stays on the disk meanwhile, as the page cache has it.
+func (s *Store) proveFiles(d *directory, rest func(bytes int64) error) error {
+	t, err := openTables(filepath.Join(s.o.Path, d.name()))
 	if err != nil {
 		return s.damaged(d, err)
 	}
@@ -60,7 +66,7 @@ func (s *Store) proveDir(d *directory, rest func(bytes int64) error) error {
 	if err == nil && entries != d.entries {
 		err = s.damaged(d, fmt.Errorf("it has %d entries, and was written with %d", entries, d.entries))
 	}
-	return errors.Join(err, syncAll(path)) // What others read is not pushed out of the cache for it.
+	return err
 }
 
 // proveTables reads all blocks and returns how many entries they have.

@@ -68,11 +68,25 @@ func TestProve(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	hold, err := s.Hold()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hold.Close()
+	for i := range hold.Directories() {
+		if err := hold.Prove(i, func(int64) error { return nil }); err != nil {
+			t.Error(err)
+		}
+	}
 	if err := os.Rename(tables[0], tables[0]+".gone"); err != nil {
 		t.Fatal(err)
 	}
 	if err := whole(); !errors.Is(err, disk.ErrDamaged) {
 		t.Errorf("a table is gone: %v", err)
+	}
+	told = nil
+	if err := hold.Prove(0, func(int64) error { return nil }); !errors.Is(err, disk.ErrDamaged) || len(told) == 0 {
+		t.Errorf("a table is gone from what is held: %v, told %v", err, told)
 	}
 	if err := os.Rename(tables[0]+".gone", tables[0]); err != nil {
 		t.Fatal(err)

@@ -40,6 +40,8 @@ const (
 	youngFor = toldFor + time.Hour
 	// toldMax bounds the names that cell 0 remembers to have told: 10 MB. Beyond, it says *perhaps* for a day.
 	toldMax = 100_000
+	// toldSweptEvery is the least time between two searches of them for what is older than a day: some milliseconds each.
+	toldSweptEvery = 500 * time.Millisecond
 	// settledMax bounds the young products that a node knows never to have been told unknown.
 	settledMax = 100_000
 

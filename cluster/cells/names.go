@@ -42,9 +42,9 @@ func (t *told) note(name string, nowMs int64) {
 	t.atMs[name] = nowMs
 }
 
-// sweep forgets what was said too long ago, at most once a minute's worth of names. t.mu is held.
+// sweep forgets what was said too long ago. t.mu is held.
 func (t *told) sweep(nowMs int64) {
-	if nowMs-t.sweptMs < watchRetry.Milliseconds() {
+	if nowMs-t.sweptMs < toldSweptEvery.Milliseconds() {
 		return
 	}
 	t.sweptMs = nowMs

@@ -82,6 +82,8 @@ type CellStatus struct {
 	Delivered uint64            `json:"delivered,omitempty"`
 	Owed      map[uint64]uint64 `json:"owed,omitempty"`
 	Address   string            `json:"address,omitempty"` // HOST:PORT of the cell's own server, told by the owner
+	Sealed    uint64            `json:"sealed,omitempty"`  // sequence of the newest sealed snapshot that lies here
+	Lacks     int               `json:"lacks,omitempty"`   // sealed snapshots that the log names and that do not
 }
 
 // Cell returns how a cell stands on the node, false if it says nothing about it.
@@ -200,7 +202,7 @@ func changed(before, now *Status) bool {
 	for i := range now.Cells {
 		b, n := &before.Cells[i], &now.Cells[i]
 		if b.Cell != n.Cell || b.Role != n.Role || b.Epoch != n.Epoch || b.Address != n.Address || b.Fit != n.Fit ||
-			b.Stream != n.Stream || b.Why != n.Why {
+			b.Stream != n.Stream || b.Why != n.Why || b.Sealed != n.Sealed || b.Lacks != n.Lacks {
 			return true
 		}
 	}

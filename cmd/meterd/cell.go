@@ -47,6 +47,7 @@ type cellCopy struct {
 	upkeep  context.CancelFunc
 	standby atomic.Pointer[shard.Standby] // of state, for everybody; its catalogue is also the owner's
 	hooks   atomic.Pointer[webhook.Service]
+	sealed  atomic.Pointer[sealedCopy]
 	metrics atomic.Pointer[metric.Set] // the owner's
 	// engine is the owner's; while promoted is set and engine is not, standby has a catalogue that may not be durable.
 	engine   atomic.Pointer[shard.Engine]
@@ -133,6 +134,9 @@ func (c *cellCopy) Open(context.Context) (*commitlog.Log, error) {
 	c.hooks.Store(s.webhooks)
 	ctx, end := context.WithCancel(context.Background())
 	c.upkeep = end
+	if err := c.openSealed(ctx, s); err != nil {
+		return nil, err
+	}
 	s.keep(ctx, s.standby, c.dir.Guard(), c.logger)
 	s.kept.Go(func() { c.hear(ctx, s) })
 	return s.log, nil
@@ -172,6 +176,9 @@ func (c *cellCopy) tell(s board.CellStatus) board.CellStatus {
 	if standby := c.standby.Load(); standby != nil {
 		s.Devices = standby.Devices()
 	}
+	if own := c.sealed.Load(); own != nil {
+		s.Sealed, s.Lacks = own.store.Newest(), own.keeper.Lacks()
+	}
 	return s
 }
 
@@ -208,7 +215,7 @@ func (c *cellCopy) Own(_ context.Context, log *jetlog.Log) (err error) {
 	d := newDaemon(c.o, c.logger)
 	d.dir, d.state, d.tokenPath, d.hop, d.cell = c.dir, c.state, c.tokenPath, c.hop, c.place
 	d.isFirst = log.Epoch() == 1
-	d.node = c.node
+	d.node, d.spread = c.node, c.spread
 	c.owner = d
 	go prove(d.begin(), c.state.engine)
 	if d.tls, err = tlsConfig(c.o, c.admit); err != nil {
@@ -277,6 +284,7 @@ func (c *cellCopy) shut() (s *state, owner *daemon) {
 	c.state, c.owner = nil, nil
 	c.standby.Store(nil)
 	c.hooks.Store(nil)
+	c.sealed.Store(nil)
 	c.metrics.Store(nil)
 	c.engine.Store(nil)
 	c.promoted.Store(false)

@@ -24,6 +24,7 @@ import (
 	"github.com/meterd/meterd/retention/disk"
 	"github.com/meterd/meterd/shard"
 	"github.com/meterd/meterd/usage/history"
+	"github.com/meterd/meterd/usage/snapshot/sealed"
 )
 
 // daemon is everything that serve holds open.
@@ -36,6 +37,8 @@ type daemon struct {
 	cell   api.Cell     // of its cluster
 	names  *names.Owner // nil: there is no other cell
 	node   *node        // nil without a cluster
+	// spread waits until the standbys have a sealed snapshot; nil without a cluster.
+	spread func(context.Context, *sealed.Manifest)
 	// isFirst says that nobody has owned its cell before.
 	isFirst bool
 	set     *metric.Set
@@ -144,7 +147,7 @@ func (d *daemon) openRooms() (err error) {
 			return err
 		}
 	}
-	if d.snapshots, err = openSnapshots(d.o, d.dir, d.cell, d.node, d.state, d.logger); err != nil {
+	if d.snapshots, err = openSnapshots(d.o, d.dir, d.cell, d.node, d.state, d.logger, d.spread); err != nil {
 		return err
 	}
 	d.snapshots.run(d.dir)

@@ -125,7 +125,7 @@ func (d *daemon) fillDemo(
 	if err := firstToken(s.engine, d.tokenPath, logger); err != nil {
 		return demo.Made{}, err
 	}
-	n, err := openSnapshots(d.o, d.dir, api.Cell{}, nil, s, logger)
+	n, err := openSnapshots(d.o, d.dir, api.Cell{}, nil, s, logger, nil)
 	if err != nil {
 		return demo.Made{}, err
 	}

@@ -64,6 +64,16 @@ const (
 	partWaits = 15 * time.Minute
 	// partAskedBytesMax bounds the question for a part: a number.
 	partAskedBytesMax = 1 << 10
+	// sealedSilence is how long another node may send nothing of a sealed snapshot, and how long it is waited for when it
+	// reads: it does nothing but read a file.
+	sealedSilence = 15 * time.Second
+	// sealedSendsMax is how many files of sealed snapshots a node sends at a time, of 256 KiB of memory each: two nodes
+	// copy one of each of a few cells.
+	sealedSendsMax = 16
+	// spreadMin and spreadAByte bound how long a snapshot that is sealed waits until the standbys have it, 10 MB/s and
+	// half a minute for a standby that has others to copy before: ten million devices are 4.7 GB.
+	spreadMin   = 30 * time.Second
+	spreadAByte = 100 * time.Nanosecond
 	// tellEvery is how often a node says how its cells stand.
 	tellEvery = time.Second
 	// cellSegmentBytes and cellBallastBytes are of the cells of a node that has several: idle, one keeps some 40 MiB.

@@ -38,7 +38,8 @@ type node struct {
 	nats   *servers.Link
 	watch  *servers.Watch
 	board  *board.Board
-	state  string // what the board tells of the node until it leaves
+	heard  atomic.Pointer[board.Board] // the same, for the door, which is open before
+	state  string                      // what the board tells of the node until it leaves
 
 	leaving    atomic.Bool
 	metrics    *metric.Set // of the node itself
@@ -80,7 +81,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.dir, err = disk.OpenNode(n.o.data, name, n.o.cluster.moveIn); err != nil {
 		return err
 	}
-	if n.tls, err = tlsConfig(n.o, nil); err != nil {
+	if n.tls, err = tlsConfig(n.o, n.admitPeers); err != nil {
 		return err
 	}
 	if n.door, err = ingest.Listen(n.o.listen, n.tls, ingest.Starting, n.logger); err != nil {
@@ -105,6 +106,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	n.heard.Store(n.board)
 	if err := n.stand(ctx); err != nil {
 		return err
 	}

@@ -60,6 +60,16 @@ func (n *node) registerStreams(set *metric.Set) {
 		most.Func(func() float64 { return float64(p.Size().BytesMax) }, "cell", label)
 		stopped.Whether(p.Full, "cell", label)
 	}
+	missing := set.Gauges("meterd_cluster_snapshots_missing",
+		"Sealed snapshots of a cell that its audit log names and this node does not have.")
+	for cell, c := range n.cells {
+		missing.Func(func() float64 {
+			if own := c.sealed.Load(); own != nil {
+				return float64(own.keeper.Lacks())
+			}
+			return 0
+		}, "cell", strconv.Itoa(cell))
+	}
 	set.Gauges("meterd_cluster_servers_refused",
 		"Whether servers of NATS do what could lose acknowledged events: 1 or 0.").Whether(
 		func() bool { return n.watch.Fault() != nil },

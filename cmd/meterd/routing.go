@@ -67,7 +67,7 @@ func (n *node) openRouter() error {
 	ctx, end := context.WithCancel(context.Background())
 	n.endRouting = end
 	go r.Run(ctx)
-	n.door.Handle(pages.Handle)
+	n.door.Handle(n.sendsSealed(pages.Handle))
 	return nil
 }
 
@@ -112,9 +112,10 @@ func (n *node) fingerprint() string {
 	return ""
 }
 
-// admitPeers has a cell's server take the certificates of nodes beside those of clients.
+// admitPeers has a server take the certificates of nodes beside those of clients.
 func (n *node) admitPeers(config *tls.Config) {
 	route.AdmitPeers(config, func(fingerprint string) bool {
-		return slices.ContainsFunc(n.board.Nodes(), func(s board.Status) bool { return s.Fingerprint == fingerprint })
+		known := n.heard.Load()
+		return known != nil && slices.ContainsFunc(known.Nodes(), func(s board.Status) bool { return s.Fingerprint == fingerprint })
 	})
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +35,7 @@ type snapshots struct {
 // openSnapshots opens what lies in the data directory. Nothing is made or exported before run.
 func openSnapshots(
 	o *serveOptions, dir *disk.Dir, cell api.Cell, of *node, s *state, logger *slog.Logger,
+	spread func(context.Context, *sealed.Manifest),
 ) (*snapshots, error) {
 	n := &snapshots{end: func() {}}
 	var err error
@@ -44,7 +44,8 @@ func openSnapshots(
 		Catalogue: s.engine.Catalogue,
 		NowMs:     s.engine.NowMs,
 		Note:      s.note,
-		Newest:    s.newestSealed,
+		Audit:     s.audit,
+		Spread:    spread,
 		Unwritten: unwritten,
 		Room:      dir.Guard().Room,
 		Keep:      o.snapshotKeep,
@@ -60,7 +61,9 @@ func openSnapshots(
 	case cell.Of > 1:
 		made.Cut, made.Products = of.ofAllCells(made.Cut), of.products(s.engine.Catalogue)
 	}
-	if made.Store, err = sealed.OpenStore(dir.SnapshotsPath(), snapshotPrefix(cell), logger); err != nil {
+	if s.sealed != nil {
+		made.Store, made.Record = s.sealed.store, s.sealed.record
+	} else if made.Store, err = sealed.OpenStore(dir.SnapshotsPath(), snapshotPrefix(cell), logger); err != nil {
 		return nil, err
 	}
 	n.Store = made.Store
@@ -121,21 +124,12 @@ func (s *state) note(action, target string, detail any) error {
 		})
 }
 
-// newestSealed returns the newest snapshot that stands in the audit log, 0 if none does.
-func (s *state) newestSealed() (sequence uint64, sha256 string, err error) {
-	var d struct {
-		Sequence uint64
-		SHA256   string
+// audit reads the audit log behind a change, with everything that was answered before.
+func (s *state) audit(after uint64, fn func(license.AuditEntry) bool) error {
+	if err := s.engine.DurableInLedger(); err != nil {
+		return err
 	}
-	var bad error
-	err = s.reader.Audit(0, func(e license.AuditEntry) bool {
-		if e.Action != license.ActionSnapshotCreate {
-			return true
-		}
-		bad = json.Unmarshal(e.Detail, &d)
-		return false
-	})
-	return d.Sequence, d.SHA256, errors.Join(err, bad)
+	return s.ledger.AuditFrom(after, fn)
 }
 
 // unwritten reports whether an error of a change of administration says for certain that nothing was written. While the

@@ -41,6 +41,7 @@ type state struct {
 	every    time.Duration // --scrub-every
 	pace     *scrubPace
 	kept     sync.WaitGroup // what keep began
+	sealed   *sealedCopy    // of a cluster
 }
 
 // stateOptions are what flags do not say.

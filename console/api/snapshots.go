@@ -21,6 +21,14 @@ type Snapshots interface {
 	Get(id string) *sealed.Manifest
 	List(before uint64, fn func(*sealed.Manifest) bool)
 	Open(m *sealed.Manifest, name string) (sealed.Content, sealed.File, error)
+	// Awaited reports whether a snapshot ("": any) was sealed at another node and is not here yet.
+	Awaited(id string) bool
+}
+
+func errAwaited() error {
+	return &event.Problem{
+		Code: event.Overloaded, Detail: "sealed snapshots are being copied from another node; send it again",
+	}
 }
 
 // createSnapshot answers POST /v1/snapshots.
@@ -95,6 +103,9 @@ func (c *call) listSnapshots() error {
 	if account != "" && (c.catalogue.Account(account) == nil || !c.sees(account)) {
 		return notFound("account", account)
 	}
+	if c.o.Snapshots.Awaited("") {
+		return errAwaited() // A list that lacks some would look whole.
+	}
 	list, more := []*sealed.Manifest{}, false
 	c.o.Snapshots.List(before, func(m *sealed.Manifest) bool {
 		if !c.seesSnapshot(m) || period != "" && m.Period != period || account != "" && m.AccountName() != account {
@@ -125,6 +136,9 @@ func (c *call) showSnapshot() error {
 func (c *call) snapshot() (*sealed.Manifest, error) {
 	id := c.path("snapshot")
 	m := c.o.Snapshots.Get(id)
+	if m == nil && c.o.Snapshots.Awaited(id) {
+		return nil, errAwaited()
+	}
 	if m == nil || !c.seesSnapshot(m) {
 		return nil, notFound("snapshot", id)
 	}

@@ -104,6 +104,7 @@ type bed struct {
 	now       time.Time
 	catalogue *license.Catalogue
 	notes     []string
+	entries   []license.AuditEntry // the audit log
 	noteErr   error
 	devices   int
 	change    func(*fakeSource)
@@ -133,7 +134,7 @@ func (b *bed) open() {
 		Store: store, Cut: b.cut, Catalogue: func() *license.Catalogue { return b.catalogue },
 		NowMs: func() int64 { return b.now.UnixMilli() }, Note: b.note, Room: func(uint64) bool { return !b.full.Load() },
 		Keep: b.keep, ExportTo: b.exportTo,
-		Unwritten: func(err error) bool { return errors.Is(err, errUnwritten) },
+		Unwritten: func(err error) bool { return errors.Is(err, errUnwritten) }, Audit: b.audit,
 	})
 	must(b.t, err)
 }
@@ -180,6 +181,18 @@ func (b *bed) note(action, target string, detail any) error {
 	text, err := json.Marshal(detail)
 	must(b.t, err)
 	b.notes = append(b.notes, action+" "+target+" "+string(text))
+	b.entries = append(b.entries, license.AuditEntry{
+		Seq: uint64(len(b.entries) + 1), AtMs: b.now.UnixMilli(), Action: action, Target: target, Detail: text,
+	})
+	return nil
+}
+
+func (b *bed) audit(after uint64, fn func(license.AuditEntry) bool) error {
+	for _, e := range b.entries[after:] {
+		if !fn(e) {
+			break
+		}
+	}
 	return nil
 }
 

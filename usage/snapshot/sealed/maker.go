@@ -28,9 +28,12 @@ type Options struct {
 	Products func(account string) []*license.Product
 	// Note writes an entry of the audit log in the daemon's own name.
 	Note NoteFunc
-	// Newest returns what the audit log says was sealed last, 0 for nothing: of a cluster, another node may have sealed
-	// it. nil: this directory knows.
-	Newest func() (sequence uint64, sha256 string, err error)
+	// Audit reads the audit log, with everything that was answered before the call; nil: this directory knows all. Record
+	// is what was read of it by others, nil: nothing.
+	Audit  AuditFunc
+	Record *Record
+	// Spread waits until other nodes have a snapshot that is sealed, or for as long as it likes; nil: there are none.
+	Spread func(ctx context.Context, m *Manifest)
 	// Unwritten reports whether an error of a NoteFunc says for certain that the entry was not written; nil: none does.
 	Unwritten func(error) bool
 	// Room reports whether the disk has room for so many bytes more; nil: it always has. Snapshots yield to everything
@@ -50,6 +53,15 @@ type NoteFunc func(action, target string, detail any) error
 func (o *Options) fill() {
 	if o.Products == nil {
 		o.Products = func(account string) []*license.Product { return o.Catalogue().Products(account) }
+	}
+	if o.Record == nil {
+		o.Record = &Record{}
+	}
+	if o.Audit == nil {
+		o.Audit = func(uint64, func(license.AuditEntry) bool) error { return nil }
+	}
+	if o.Spread == nil {
+		o.Spread = func(context.Context, *Manifest) {}
 	}
 	if o.Room == nil {
 		o.Room = func(uint64) bool { return true }
@@ -88,7 +100,7 @@ type Maker struct {
 	stats   stats
 	life    context.Context // of every snapshot: ends with Close
 	end     context.CancelFunc
-	caught  bool   // the store knows what Newest says; who has the place owns it
+	caught  bool   // the store knows what the audit log says; who has the place owns it
 	gone    string // the newest month that the schedule can no longer make up for; Run owns it
 
 	mu      sync.Mutex
@@ -103,6 +115,7 @@ func NewMaker(o Options) (*Maker, error) {
 	o.fill()
 	m := &Maker{o: o, store: o.Store, place: make(chan struct{}, 1)}
 	m.life, m.end = context.WithCancel(context.Background())
+	m.store.own()
 	return m, nil
 }
 
@@ -211,15 +224,12 @@ func (m *Maker) Hold(ctx context.Context, fn func() error) (let func(), err erro
 // seal makes the snapshot. It is decided by its entry in the audit log: what has none is dropped. If nobody knows
 // whether it has one, the draft stays as it is: a restart completes it, and writes the entry if it must.
 func (m *Maker) seal(ctx context.Context, r *Request, s scope) (*Manifest, error) {
-	if err := m.completeAudit(); err != nil {
-		return nil, err
-	}
 	source, err := m.o.Cut(ctx, s.account, s.month)
 	if err != nil {
 		return nil, err
 	}
 	defer source.Close()
-	if err := m.catchUp(); err != nil {
+	if err := m.completeAudit(); err != nil {
 		return nil, err
 	}
 	d, err := m.store.begin()
@@ -228,7 +238,7 @@ func (m *Maker) seal(ctx context.Context, r *Request, s scope) (*Manifest, error
 	}
 	made, err := m.fill(ctx, d, source, r, s)
 	if err == nil {
-		err = r.Note(license.ActionSnapshotCreate, made.ID, noteOf(made))
+		err = m.note(r.Note, license.ActionSnapshotCreate, made)
 		if err != nil && !m.o.Unwritten(err) {
 			m.o.Logger.Error("nobody knows whether a snapshot stands in the audit log: no other is sealed before the daemon "+
 				"is restarted, which completes it", "snapshot", made.ID, "error", err)
@@ -245,25 +255,35 @@ func (m *Maker) seal(ctx context.Context, r *Request, s scope) (*Manifest, error
 		m.o.Logger.Error("POSITIONS lacks a sealed snapshot; it is written again with the next", "snapshot", made.ID,
 			"error", err)
 	}
+	m.o.Spread(ctx, made)
 	return made, nil
 }
 
-// catchUp has sequences and the chain go on behind what another node has sealed. The audit log has everything up to the
-// cut. From then on this node alone seals.
-func (m *Maker) catchUp() error {
-	if m.caught || m.o.Newest == nil {
-		return nil
+// look takes what the audit log has gained.
+func (m *Maker) look() error {
+	if err := m.o.Record.Follow(m.o.Audit); err != nil {
+		return err
 	}
-	sequence, sha256, err := m.o.Newest()
-	if err == nil {
-		err = m.store.reach(sequence, sha256)
-	}
-	if err != nil {
-		return fmt.Errorf("find the newest snapshot in the audit log: %w", err)
-	}
-	m.caught = true
+	m.store.looked()
 	return nil
 }
+
+// catchUp has sequences and the chain go on behind what another node has sealed. From then on this node alone seals.
+func (m *Maker) catchUp() error {
+	if m.caught {
+		return nil
+	}
+	err := m.look()
+	if err == nil {
+		err = m.store.reach(m.o.Record.end())
+	}
+	m.caught = err == nil
+	return err
+}
+
+// Awaited reports whether the audit log names a snapshot whose files this node of a cluster does not have yet, "" for
+// any; or whether it does not know that yet.
+func (m *Maker) Awaited(id string) bool { return m.store.awaited(m.o.Record, id) }
 
 // fill writes everything of the snapshot.
 func (m *Maker) fill(
@@ -293,12 +313,13 @@ func (m *Maker) fill(
 	return made, d.complete(made)
 }
 
-// noteOf is the detail of a snapshot's entry in the audit log.
-func noteOf(m *Manifest) any {
-	return map[string]any{
-		"account": m.Account, "period": m.Period, "sequence": m.Sequence, "rows": m.Rows, "sha256": m.SHA256,
-		"final": m.Final, "corrects": m.Corrects,
+// note writes a snapshot's entry in the audit log.
+func (m *Maker) note(by NoteFunc, action string, about *Manifest) error {
+	manifest, err := about.Encode()
+	if err != nil {
+		return err
 	}
+	return by(action, about.ID, noteOf(about, manifest))
 }
 
 // refuse shouts about numbers that differ, and answers so.
@@ -317,8 +338,11 @@ func (m *Maker) refuse(r *Request, s scope, d *snapshot.Difference) error {
 
 // completeAudit writes what a crash kept from the audit log. Who calls it makes a snapshot, and is alone.
 func (m *Maker) completeAudit() error {
+	if err := m.catchUp(); err != nil {
+		return err
+	}
 	for _, made := range m.store.unaudited() {
-		if err := m.o.Note(license.ActionSnapshotCreate, made.ID, noteOf(made)); err != nil {
+		if err := m.note(m.o.Note, license.ActionSnapshotCreate, made); err != nil {
 			return fmt.Errorf("note snapshot %s in the audit log: %w", made.ID, err)
 		}
 		if err := m.store.audited(made); err != nil {

@@ -18,7 +18,7 @@ type positions struct {
 	Audited  uint64            `json:"audited"`  // the audit log has them up to here
 	SHA256   string            `json:"sha256"`   // that of the snapshot Audited, "": not known
 	Exported map[string]uint64 `json:"exported"` // by the place that --export-to names
-	// Day and Month are the newest that the schedule has made a snapshot for, or which was over when it began.
+	// Day and Month are what the schedule of meterd 0.1 had done, whose entries in the audit log do not say it.
 	Day   string `json:"day,omitempty"`
 	Month string `json:"month,omitempty"`
 }
@@ -92,6 +92,11 @@ func (s *Store) Exported(place string, sequence uint64) error {
 		if p.Exported == nil {
 			p.Exported = map[string]uint64{}
 		}
+		for _, m := range s.sealed { // One that came late from another node is the next.
+			if m.Sequence > p.Exported[place] && m.Sequence < sequence {
+				return
+			}
+		}
 		p.Exported[place] = max(p.Exported[place], sequence)
 	})
 }
@@ -101,7 +106,6 @@ func (s *Store) Exported(place string, sequence uint64) error {
 func (s *Store) audited(m *Manifest) error {
 	note := func(p *positions) {
 		p.Audited, p.SHA256 = m.Sequence, m.SHA256
-		p.Day, p.Month = max(p.Day, m.ScheduledDay), max(p.Month, m.ScheduledMonth)
 	}
 	err := s.move(note)
 	if err != nil {

@@ -44,10 +44,14 @@ func (s *Store) outlived(keep time.Duration, place string, nowMs int64) *Manifes
 	return nil
 }
 
-// take takes a snapshot out of those that are there, and returns the directory that is left of it. mu is not held.
+// take takes a snapshot out of those that are there, and returns the directory that is left of it, "" if it is not
+// there any more. mu is not held.
 func (s *Store) take(m *Manifest) (left string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !slices.Contains(s.sealed, m) {
+		return "", nil
+	}
 	left = filepath.Join(s.path, "."+m.ID+goneSuffix)
 	if err := errors.Join(os.Rename(filepath.Join(s.path, m.ID), left), disk.SyncDir(s.path)); err != nil {
 		return "", fmt.Errorf("take snapshot %s away: %w", m.ID, err)
@@ -62,7 +66,10 @@ func (m *Maker) removeOld() (removed bool, err error) {
 	if m.o.Keep == 0 {
 		return false, nil
 	}
-	old := m.store.outlived(m.o.Keep, m.o.ExportTo, m.o.NowMs())
+	old := m.store.outdated(m.o.Record)
+	if old == nil {
+		old = m.store.outlived(m.o.Keep, m.o.ExportTo, m.o.NowMs())
+	}
 	if old == nil {
 		return false, nil
 	}
@@ -86,13 +93,15 @@ func (m *Maker) removeOld() (removed bool, err error) {
 	return true, removeLeft(left)
 }
 
-// takeNoted notes in the audit log that a snapshot is removed, and takes it away. After a crash between the two it is
-// noted once more.
+// takeNoted notes in the audit log that a snapshot is removed, and takes it away.
 func (m *Maker) takeNoted(old *Manifest) (left string, err error) {
 	if err := m.completeAudit(); err != nil { // That it was made comes first.
 		return "", err
 	}
-	if err := m.o.Note(license.ActionSnapshotRemove, old.ID, noteOf(old)); err != nil {
+	if said := m.o.Record.of(old.ID); said != nil && said.IsRemoved {
+		return m.store.take(old) // Somebody noted it, and could not take it away.
+	}
+	if err := m.note(m.o.Note, license.ActionSnapshotRemove, old); err != nil {
 		return "", fmt.Errorf("note in the audit log that snapshot %s is removed: %w", old.ID, err)
 	}
 	return m.store.take(old)
@@ -100,6 +109,9 @@ func (m *Maker) takeNoted(old *Manifest) (left string, err error) {
 
 // removeLeft removes a directory in small pieces, so that no sync of the log waits for it.
 func removeLeft(dir string) error {
+	if dir == "" {
+		return nil
+	}
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
 		err = errors.Join(err, disk.RemoveGently(filepath.Join(dir, e.Name())))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/event"
+	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/license/calendar"
 )
 
@@ -35,8 +36,8 @@ func ParseSchedule(text string) (s Schedule, err error) {
 // A day is over when it is over in the zone of every product: the schedule makes one snapshot of all accounts then, of
 // the month that the day belongs to. A month is over likewise; its snapshot is final. After the last day of a month
 // that is one and the same. What was missed is made at the start: of days the newest alone, since a snapshot shows
-// usage as of now, and of months each, behind the newest one that the schedule has made or found when it began. Where
-// that is not known the newest month alone is due: those before may have been made, and moved away.
+// usage as of now, and of months each, behind the newest one that the schedule has made or found when it began. The audit
+// log says which. Where that is not known the newest month alone is due: those before may have been made, and moved away.
 
 // due returns the next snapshot that the schedule wants at nowMs, ok is false if there is none. since is when the data
 // directory was made: days and months that were over before are not wanted.
@@ -56,7 +57,7 @@ func (m *Maker) due(s Schedule, since, nowMs int64) (r Request, ok bool) {
 		dayDone, monthDone = min(dayDone, first.Day), min(monthDone, first.Month)
 	}
 	// The running ones are not over; those before the first are done.
-	doneDay, doneMonth := m.store.scheduled()
+	doneDay, doneMonth := m.scheduled()
 	doneMonth = max(doneMonth, m.gone)
 	doneDay = max(doneDay, calendar.DayName(dayDone-1))
 	lastMonth := calendar.MonthName(month - 1)
@@ -85,18 +86,30 @@ func (m *Maker) due(s Schedule, since, nowMs int64) (r Request, ok bool) {
 // later, and those from now on are. Nothing is due.
 func (m *Maker) beginSchedule(s Schedule) error {
 	list := m.o.Products("")
-	if _, month := m.store.scheduled(); !s.Monthly || month != "" || len(list) == 0 {
+	if _, month := m.scheduled(); !s.Monthly || month != "" || len(list) == 0 {
 		return nil
 	}
 	running := ^uint32(0)
 	for _, p := range list {
 		running = min(running, calendar.WindowAt(m.o.NowMs(), p.Zone).Month)
 	}
-	return m.store.move(func(p *positions) { p.Month = calendar.MonthName(running - 1) })
+	over := calendar.MonthName(running - 1)
+	if err := m.o.Note(license.ActionSnapshotSchedule, over, begun{Month: over}); err != nil {
+		return fmt.Errorf("note in the audit log that the schedule begins: %w", err)
+	}
+	m.o.Record.began(over)
+	return nil
 }
 
 // scheduled returns the newest day and month that the schedule has made a snapshot for, or found when it began, "" for
-// none.
+// none. The audit log says so whichever node made it, and wherever the snapshot lies.
+func (m *Maker) scheduled() (day, month string) {
+	day, month = m.store.scheduled()
+	noted, over := m.o.Record.scheduled()
+	return max(day, noted), max(month, over)
+}
+
+// scheduled is what the snapshots that are here say.
 func (s *Store) scheduled() (day, month string) {
 	s.mu.Lock()
 	day, month = s.positions.Day, s.positions.Month
@@ -111,16 +124,50 @@ func (s *Store) scheduled() (day, month string) {
 // scheduleName is who has scheduled snapshots made, in the audit log and in manifests.
 const scheduleName = "schedule"
 
+// begin completes the audit log after a crash, and finds what was sealed elsewhere. Until the audit log can be read it
+// tries again. It returns false when ctx has ended.
+func (m *Maker) begin(ctx context.Context) bool {
+	wait, failed := retryFirst, false
+	for {
+		select {
+		case m.place <- struct{}{}:
+		case <-ctx.Done():
+			return false
+		}
+		err := m.completeAudit()
+		<-m.place
+		if err == nil {
+			return true
+		}
+		if !failed {
+			m.o.Logger.Error("what the audit log says of snapshots is not known, or it lacks one that was sealed before a "+
+				"crash; it is tried again", "error", err)
+		}
+		failed = true
+		pause := time.NewTimer(wait)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+		pause.Stop()
+		wait = min(2*wait, retryMin)
+	}
+}
+
+// since is when the data directory was made: in a cluster, the first of them. The audit log begins with its
+// administrator.
+func (m *Maker) since(created time.Time) int64 {
+	ms := created.UnixMilli()
+	if began := m.o.Record.sinceMs(); began > 0 {
+		return min(ms, began)
+	}
+	return ms
+}
+
 // Run completes the audit log after a crash, makes what the schedule wants, and removes what is kept no longer, until
 // ctx ends. created is when the data directory was made. What cannot be done is tried again, later and later.
 func (m *Maker) Run(ctx context.Context, s Schedule, created time.Time) {
-	select {
-	case m.place <- struct{}{}:
-		if err := m.completeAudit(); err != nil { // The next snapshot tries again.
-			m.o.Logger.Error("the audit log lacks a snapshot that was sealed before a crash", "error", err)
-		}
-		<-m.place
-	case <-ctx.Done():
+	if !m.begin(ctx) {
 		return
 	}
 	if !s.Daily && !s.Monthly && m.o.Keep == 0 {
@@ -137,7 +184,7 @@ func (m *Maker) Run(ctx context.Context, s Schedule, created time.Time) {
 		case <-tick.C:
 		}
 		wait := scheduleEvery
-		r, ok := m.due(s, created.UnixMilli(), m.o.NowMs())
+		r, ok := m.due(s, m.since(created), m.o.NowMs())
 		if !ok {
 			m.noteSchedule(&r, m.beginSchedule(s))
 			if now := time.Now(); now.After(removeAfter) {

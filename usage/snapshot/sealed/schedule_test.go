@@ -35,6 +35,7 @@ func TestParseSchedule(t *testing.T) {
 func (b *bed) catchUp(s Schedule, since, at time.Time) (made []string) {
 	b.t.Helper()
 	b.now = at
+	must(b.t, b.look())
 	for {
 		r, ok := b.due(s, since.UnixMilli(), at.UnixMilli())
 		if !ok {
@@ -106,8 +107,8 @@ func TestScheduleBegins(t *testing.T) {
 	}
 }
 
-// TestScheduleAfterMoving has all snapshots be moved away: what was made is not made again. Without POSITIONS, too, the
-// newest day and month alone are.
+// TestScheduleAfterMoving has all snapshots be moved away: what was made is not made again, for the audit log names it.
+// Without that, too, the newest day and month alone are.
 func TestScheduleAfterMoving(t *testing.T) {
 	b := newBed(t)
 	both := Schedule{Daily: true, Monthly: true}
@@ -138,9 +139,14 @@ func TestScheduleAfterMoving(t *testing.T) {
 		t.Errorf("a day later it makes %q", got)
 	}
 	move("*")
+	if got := b.catchUp(both, since, at.AddDate(0, 0, 1)); len(got) > 0 {
+		t.Errorf("without POSITIONS it makes %q", got)
+	}
+	b.entries = nil
+	b.open()
 	want = []string{"2026-12 day= month=2026-12 final=true", "2027-01 day=2027-01-09 month= final=false"}
 	if got := b.catchUp(both, since, at.AddDate(0, 0, 1)); !slices.Equal(got, want) {
-		t.Errorf("without POSITIONS it makes %q", got)
+		t.Errorf("without the audit log it makes %q", got)
 	}
 }
 

@@ -26,6 +26,11 @@ func (m *Maker) scope(r *Request) (s scope, err error) {
 	period := r.Period
 	if r.Corrects != "" {
 		old := m.store.Get(r.Corrects)
+		if old == nil && m.Awaited(r.Corrects) {
+			return s, &event.Problem{
+				Code: event.Overloaded, Detail: "corrects: the snapshot is not on this node yet; send it again",
+			}
+		}
 		if old == nil || r.Bound != "" && old.AccountName() != r.Bound {
 			return s, &event.Problem{
 				Code: event.NotFound, Field: "corrects", Detail: "corrects: there is no snapshot called " + clip(r.Corrects),

@@ -1,6 +1,7 @@
 package sealed
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +32,12 @@ type Store struct {
 	sealed    []*Manifest // by sequence
 	damaged   int         // directories that are no snapshot
 	positions positions
-	broken    error         // why nothing more can be sealed before a restart
+	broken    error  // why nothing more can be sealed before a restart
+	making    string // the id of what is being made
+	made      bool   // a Maker has the store
+	isCopy    bool   // of a cluster: the audit log says what there is
+	known     bool   // what the audit log says was looked at by its owner
+	lost      map[string]bool
 	changed   chan struct{} // closed when there is another snapshot
 }
 
@@ -39,10 +45,22 @@ type Store struct {
 // a cluster, so that they are unique in the cluster; empty for a daemon alone, and for cell 0. A snapshot that was
 // complete but for its name gets it; what else a crash left is removed. A damaged snapshot is left out, and logged.
 func OpenStore(path, prefix string, logger *slog.Logger) (*Store, error) {
+	return openStore(path, prefix, false, logger)
+}
+
+// OpenCopy is OpenStore at a node of a cluster. What was complete but for its name waits for a Keeper to find it in the
+// audit log: another node may have sealed another snapshot under that id.
+func OpenCopy(path, prefix string, logger *slog.Logger) (*Store, error) {
+	return openStore(path, prefix, true, logger)
+}
+
+func openStore(path, prefix string, isCopy bool, logger *slog.Logger) (*Store, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{path: path, prefix: prefix, logger: logger, changed: make(chan struct{})}
+	s := &Store{
+		path: path, prefix: prefix, isCopy: isCopy, logger: logger, changed: make(chan struct{}), lost: map[string]bool{},
+	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return nil, fmt.Errorf("list the snapshots: %w", err)
@@ -73,6 +91,9 @@ func OpenStore(path, prefix string, logger *slog.Logger) (*Store, error) {
 func (s *Store) recover(name, id string) error {
 	tmp := filepath.Join(s.path, name)
 	if m, err := s.read(tmp, id); err == nil && m.ID == id {
+		if s.isCopy {
+			return nil
+		}
 		if err := errors.Join(os.Rename(tmp, filepath.Join(s.path, id)), disk.SyncDir(s.path)); err != nil {
 			return fmt.Errorf("complete snapshot %s: %w", id, err)
 		}
@@ -156,11 +177,7 @@ func (s *Store) List(before uint64, fn func(*Manifest) bool) {
 func (s *Store) Get(id string) *Manifest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, found := slices.BinarySearchFunc(
-		s.sealed,
-		id,
-		func(m *Manifest, id string) int { return strings.Compare(m.ID, id) },
-	)
+	i, found := s.index(id)
 	if !found {
 		return nil
 	}
@@ -194,6 +211,15 @@ func (s *Store) Open(m *Manifest, name string) (Content, File, error) {
 	return f, *known, nil
 }
 
+// OpenManifest opens the manifest of a snapshot as it lies on disk, and says how many bytes it has.
+func (s *Store) OpenManifest(m *Manifest) (io.ReadCloser, int, error) {
+	b, err := readBounded(filepath.Join(s.path, m.ID, ManifestName), manifestBytesMax)
+	if err != nil {
+		return nil, 0, err
+	}
+	return io.NopCloser(bytes.NewReader(b)), len(b), nil
+}
+
 // draft is a snapshot that is being made.
 type draft struct {
 	s        *Store
@@ -217,7 +243,8 @@ func (s *Store) begin() (*draft, error) {
 	for s.taken(d.sequence) {
 		d.sequence, d.previous = d.sequence+1, nil // The number of a damaged snapshot stays its own.
 	}
-	d.dir = filepath.Join(s.path, "."+s.prefix+idOf(d.sequence)+disk.TmpSuffix)
+	s.making = s.prefix + idOf(d.sequence)
+	d.dir = filepath.Join(s.path, "."+s.making+disk.TmpSuffix)
 	return d, noRoom(errors.Join(os.RemoveAll(d.dir), disk.MakeDir(d.dir)))
 }
 
@@ -233,7 +260,11 @@ func (d *draft) drop() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	return errors.Join(err, removeLeft(d.dir))
+	err = errors.Join(err, removeLeft(d.dir))
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	d.s.making = ""
+	return err
 }
 
 // complete writes what belongs beside the files and makes everything durable: after it the draft is a snapshot but for
@@ -260,7 +291,9 @@ func (d *draft) seal(m *Manifest) error {
 	if err := errors.Join(os.Rename(d.dir, filepath.Join(s.path, m.ID)), disk.SyncDir(s.path)); err != nil {
 		return s.haltLocked(m, "could not get its name", err)
 	}
-	s.sealed = append(slices.Clip(s.sealed), m)
+	i, _ := s.index(m.ID) // Older ones may have come from other nodes meanwhile.
+	s.sealed = slices.Insert(slices.Clone(s.sealed), i, m)
+	s.making = ""
 	close(s.changed)
 	s.changed = make(chan struct{})
 	return nil
@@ -284,4 +317,61 @@ func (s *Store) halt(m *Manifest, why string, err error) error {
 func (s *Store) haltLocked(m *Manifest, why string, err error) error {
 	s.broken = fmt.Errorf("snapshot %s %s; restart the daemon, which completes it: %w", m.ID, why, err)
 	return s.broken
+}
+
+// own notes that a Maker has the store.
+func (s *Store) own() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.made, s.known = true, false
+}
+
+func (s *Store) isMade() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.made
+}
+
+// looked notes that the owner's record is up to date.
+func (s *Store) looked() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = true
+}
+
+// giveUp notes that a snapshot could not be copied; isNowhere says that no node that is heard has it.
+func (s *Store) giveUp(id string, isNowhere bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost[id] = isNowhere
+}
+
+// awaited reports whether a snapshot is named and not here, and some node may have it; "" asks for any.
+func (s *Store) awaited(r *Record, id string) bool {
+	s.mu.Lock()
+	isCopy, known := s.isCopy, s.known
+	s.mu.Unlock()
+	if !isCopy {
+		return false
+	}
+	if !known {
+		return true
+	}
+	for _, said := range s.lacking(r) {
+		s.mu.Lock()
+		isLost := s.lost[said.ID]
+		s.mu.Unlock()
+		if !isLost && (id == "" || said.ID == id) {
+			return true
+		}
+	}
+	return false
+}
+
+// Newest returns the sequence of the newest snapshot that is here, 0 for none.
+func (s *Store) Newest() uint64 {
+	if m := s.last(); m != nil {
+		return m.Sequence
+	}
+	return 0
 }

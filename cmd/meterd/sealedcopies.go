@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/client"
+	"github.com/meterd/meterd/cluster/board"
+	"github.com/meterd/meterd/usage/snapshot/sealed"
+)
+
+// Each node of a cluster has the sealed snapshots of every cell, whether it owns the cell or not. What the audit log of
+// its copy names and its directory lacks it asks of the other nodes' doors, the owner's first.
+//
+//	owner: seal ─► audit log ═ stream ═► standby: audit log ─► Keeper ──GET──► door of the owner, or of another node
+//	       waits ◄──────────────── board: the newest that it has ◄── files ◄──┘
+//	       201
+
+// sealedPath is where a node is asked for what it has: sealedPath CELL/ID/FILE. Only nodes may.
+const sealedPath = "/internal/sealed/"
+
+// sealedCopy is what a node has of the sealed snapshots of a cell.
+type sealedCopy struct {
+	store  *sealed.Store
+	record *sealed.Record
+	keeper *sealed.Keeper
+}
+
+// openSealed opens what the cell's directory has, and keeps it as the audit log says until ctx ends.
+func (c *cellCopy) openSealed(ctx context.Context, s *state) error {
+	store, err := sealed.OpenCopy(c.dir.SnapshotsPath(), snapshotPrefix(c.place), c.logger)
+	if err != nil {
+		return err
+	}
+	s.sealed = &sealedCopy{store: store, record: &sealed.Record{}}
+	s.sealed.keeper = sealed.NewKeeper(sealed.KeeperOptions{
+		Store: store, Record: s.sealed.record, Audit: s.ledger.AuditFrom,
+		Position: func() uint64 { return s.ledger.Position().Seq },
+		Sources:  c.sealedSources, Room: c.dir.Guard().Room, Changed: c.node.tellSoon, Logger: c.logger,
+	})
+	s.kept.Go(func() { s.sealed.keeper.Run(ctx) })
+	c.sealed.Store(s.sealed)
+	return nil
+}
+
+// sealedSources returns the other nodes that are heard, the owner of the cell first.
+func (c *cellCopy) sealedSources() (list []sealed.Source) {
+	owner, _, _, _ := c.board.Owner(c.cell)
+	for _, s := range c.board.Nodes() {
+		if s.Node == c.node.o.cluster.node || s.State == board.Silent || s.Address == "" {
+			continue
+		}
+		from := sealedSource{node: s.Node, address: s.Address, cell: c.cell, hop: c.hop, tls: c.node.peer(s.Node)}
+		if s.Node == owner {
+			list = slices.Insert(list, 0, sealed.Source(from))
+		} else {
+			list = append(list, from)
+		}
+	}
+	return list
+}
+
+// sealedSource is another node.
+type sealedSource struct {
+	node, address string
+	cell          int
+	hop           access.Hop
+	tls           *tls.Config // nil: without
+}
+
+// Name implements sealed.Source.
+func (s sealedSource) Name() string { return s.node }
+
+// Get implements sealed.Source.
+func (s sealedSource) Get(ctx context.Context, id, file string, w io.Writer) error {
+	o := client.AdminOptions{
+		URL: "http://" + s.address, Timeout: sealedSilence, TLS: s.tls,
+		Header: http.Header{access.HeaderHop: {string(s.hop.Inner())}},
+	}
+	if s.tls != nil {
+		o.URL = "https://" + s.address
+	}
+	admin, err := client.NewAdmin(o)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	_, err = admin.Download(ctx, sealedPath+client.Path(strconv.Itoa(s.cell), id, file)[1:], nil, w)
+	if p := (*client.Problem)(nil); errors.As(err, &p) && p.Status == http.StatusNotFound {
+		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	}
+	return err
+}
+
+// sendsSealed has the node's door send other nodes what its copies have; next answers everything else.
+func (n *node) sendsSealed(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	inner := n.hop.Inner()
+	place := make(chan struct{}, sealedSendsMax)
+	return func(ctx *fasthttp.RequestCtx) {
+		path, is := strings.CutPrefix(string(ctx.Path()), sealedPath)
+		if !is || !ctx.IsGet() || !inner.Holds(ctx.Request.Header.Peek(access.HeaderHop)) {
+			next(ctx)
+			return
+		}
+		select {
+		case place <- struct{}{}:
+		default:
+			ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
+			return
+		}
+		leave := func() { <-place }
+		f, size, err := n.openSealedFile(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			leave()
+			ctx.SetStatusCode(fasthttp.StatusNotFound)
+		case err != nil:
+			leave()
+			n.logger.Warn("a sealed snapshot cannot be sent to another node", "file", path, "error", err)
+			ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
+		default:
+			ctx.SetBodyStream(&sentFile{ReadCloser: f, conn: ctx.Conn(), leave: leave}, size)
+		}
+	}
+}
+
+// openSealedFile opens CELL/ID/FILE.
+func (n *node) openSealedFile(path string) (f io.ReadCloser, size int, err error) {
+	cell, rest, _ := strings.Cut(path, "/")
+	id, name, _ := strings.Cut(rest, "/")
+	i, err := strconv.Atoi(cell)
+	if err != nil || i < 0 || i >= len(n.cells) {
+		return nil, 0, fs.ErrNotExist
+	}
+	has := n.cells[i].sealed.Load()
+	if has == nil {
+		return nil, 0, fmt.Errorf("the copy of cell %d is closed", i)
+	}
+	m := has.store.Get(id)
+	if m == nil {
+		return nil, 0, fs.ErrNotExist
+	}
+	if name == sealed.ManifestName {
+		return has.store.OpenManifest(m)
+	}
+	content, file, err := has.store.Open(m, name)
+	return content, int(file.Bytes), err
+}
+
+// sentFile gives whoever reads a file time for each piece of it.
+type sentFile struct {
+	io.ReadCloser
+	conn  net.Conn
+	leave func()
+}
+
+// Read implements io.Reader.
+func (s *sentFile) Read(b []byte) (int, error) {
+	_ = s.conn.SetWriteDeadline(time.Now().Add(sealedSilence)) // It fails on a closed connection, as writing will.
+	return s.ReadCloser.Read(b)
+}
+
+// Close implements io.Closer.
+func (s *sentFile) Close() error {
+	defer s.leave()
+	return s.ReadCloser.Close()
+}
+
+// spread waits until every node that follows the cell has a snapshot. Whoever is not heard, or takes longer than a slow
+// network would, copies it by itself when it can: it is not waited for.
+func (c *cellCopy) spread(ctx context.Context, m *sealed.Manifest) {
+	began, bytes := time.Now(), int64(0)
+	for _, f := range m.Files {
+		bytes += f.Bytes
+	}
+	ctx, cancel := context.WithTimeout(ctx, spreadMin+time.Duration(bytes)*spreadAByte)
+	defer cancel()
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	for {
+		changed := c.board.Changed()
+		have, lack := c.haveSealed(m.Sequence)
+		if len(lack) == 0 {
+			c.logger.Info("the standbys have a sealed snapshot", "snapshot", m.ID, "nodes", have,
+				"seconds", time.Since(began).Seconds())
+			return
+		}
+		select {
+		case <-changed:
+		case <-tick.C: // Nobody tells that a node falls silent.
+		case <-ctx.Done():
+			c.logger.Warn("a sealed snapshot is not on all standbys yet: they go on copying it", "snapshot", m.ID,
+				"nodes", have, "lack", lack)
+			return
+		}
+	}
+}
+
+// haveSealed returns which standbys that are heard have the snapshot of a sequence, and which lack it.
+func (c *cellCopy) haveSealed(sequence uint64) (have, lack []string) {
+	for _, n := range c.board.Nodes() {
+		s, has := n.Cell(c.cell)
+		switch {
+		case !has, s.Role != board.Standby, n.Node == c.node.o.cluster.node, n.State == board.Silent,
+			n.State == board.Leaving:
+		case s.Sealed >= sequence:
+			have = append(have, n.Node)
+		default:
+			lack = append(lack, n.Node)
+		}
+	}
+	return have, lack
+}

@@ -1,0 +1,134 @@
+package main_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// sealedView is what a snapshot was when it was answered: its manifest and its files.
+type sealedView struct {
+	manifest string
+	files    map[string]string
+}
+
+// TestSealedOutlivesItsMaker: what was answered with 201 is listed and can be downloaded from whatever node owns the
+// cell next, byte for byte, and each node's directory is in order.
+func TestSealedOutlivesItsMaker(t *testing.T) {
+	if testing.Short() {
+		t.Skip("owners are waited for, several times")
+	}
+	t.Parallel()
+	c := newCluster(t, "--cells", "2", "--checkpoint-every", "50ms", "--snapshot-at", "none")
+	for i, name := range []string{"p1", "p2"} { // In two cells.
+		for _, call := range [][2]string{
+			{"/v1/accounts", fmt.Sprintf(`{"account":%q,"kind":"enterprise"}`, name)},
+			{"/v1/products", fmt.Sprintf(`{"product":%q,"account":%[1]q,"time_zone":%[2]q}`, name, noon())},
+			{"/v1/products/" + name + "/lots", `{"order":"PO","quantity":10}`},
+		} {
+			if a := c.anybody(0, "POST", call[0], call[1]); a.status/100 != 2 {
+				t.Fatalf("%s: %d %s", call[0], a.status, a.body)
+			}
+		}
+		for k := range 5 {
+			c.anybody(i, "POST", "/v1/events", line("connect", name, fmt.Sprint("d", k)))
+		}
+	}
+	sealed := map[string]sealedView{}
+	make := func() {
+		t.Helper()
+		for _, body := range []string{`{}`, `{"account":"p1"}`, `{"account":"p2"}`} {
+			// A closed connection says nothing: it is asked until it is answered.
+			a := c.anybody(len(sealed), "POST", "/v1/snapshots", body)
+			if a.status != http.StatusCreated {
+				t.Fatalf("%s: %d %s", body, a.status, a.body)
+			}
+			var m snapshotView
+			a.into(t, &m)
+			sealed[m.ID] = c.download(m.ID)
+		}
+	}
+	check := func(when string) {
+		t.Helper()
+		for id, want := range sealed {
+			got := c.download(id)
+			if got.manifest != want.manifest {
+				t.Fatalf("%s: %s is %s, and was %s", when, id, got.manifest, want.manifest)
+			}
+			for name, content := range want.files {
+				if got.files[name] != content {
+					t.Errorf("%s: %s of %s differs", when, name, id)
+				}
+			}
+			a := c.anybody(2, "GET", "/v1/snapshots/"+id+"/devices.csv", "", "Range", "bytes=5-14")
+			if a.status != http.StatusPartialContent || string(a.body) != want.files["devices.csv"][5:15] {
+				t.Errorf("%s: a part of %s is %d %q", when, id, a.status, a.body)
+			}
+		}
+		list := string(c.anybody(1, "GET", "/v1/snapshots?limit=1000", "").body)
+		if n := strings.Count(list, `"sealed":true`); n < len(sealed) {
+			t.Errorf("%s: %d snapshots are listed, %d were answered", when, n, len(sealed))
+		}
+	}
+	make()
+	owner, _ := c.owner()
+	owner.kill()
+	check("the owner was killed")
+	make()
+	owner.start() // What was sealed while it was away comes by itself.
+	owner, _ = c.owner()
+	owner.stop()
+	check("the owner was told to end")
+	make()
+	// A disk is emptied.
+	if err := os.RemoveAll(filepath.Join(owner.data, "cells")); err != nil {
+		t.Fatal(err)
+	}
+	owner.start()
+	for _, d := range c.nodes {
+		await(t, "the node has all sealed snapshots", func() bool { return d.sealedDirs() >= len(sealed) })
+	}
+	for _, d := range c.nodes {
+		d.kill()
+	}
+	for _, d := range c.nodes {
+		d.launch()
+	}
+	check("all were killed")
+	for _, d := range c.nodes {
+		d.stop()
+	}
+	for _, d := range c.nodes {
+		for _, cell := range []string{"00", "01"} {
+			verify(t, filepath.Join(d.data, "cells", cell), 0, "no difference")
+		}
+	}
+}
+
+// sealedDirs returns how many sealed snapshots lie in the node's cells.
+func (d *daemon) sealedDirs() int {
+	names, _ := filepath.Glob(filepath.Join(d.data, "cells", "*", "snapshots", "*s0*")) // The pattern is in order.
+	names = slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(filepath.Base(name), ".") })
+	return len(names)
+}
+
+// download returns a snapshot as some node shows it.
+func (c *cluster) download(id string) sealedView {
+	c.t.Helper()
+	get := func(path string) string {
+		a := c.anybody(0, "GET", "/v1/snapshots/"+id+path, "")
+		if a.status != http.StatusOK {
+			c.t.Fatalf("%s%s: %d %s", id, path, a.status, a.body)
+		}
+		return string(a.body)
+	}
+	v := sealedView{manifest: get(""), files: map[string]string{}}
+	for _, name := range []string{"devices.csv", "devices.ndjson", "devices.parquet", "products.csv", "SHA256SUMS"} {
+		v.files[name] = get("/" + name)
+	}
+	return v
+}

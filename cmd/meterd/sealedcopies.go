@@ -190,6 +190,10 @@ func (c *cellCopy) spread(ctx context.Context, m *sealed.Manifest) {
 	defer cancel()
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
+	// A replica of the stream learns that a message is stored from the next one. An engine that fails is dropped.
+	if e := c.engine.Load(); e != nil {
+		_ = e.Durable()
+	}
 	for {
 		changed := c.board.Changed()
 		have, lack := c.haveSealed(m.Sequence)

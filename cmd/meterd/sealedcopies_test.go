@@ -24,7 +24,27 @@ func TestSealedOutlivesItsMaker(t *testing.T) {
 	}
 	t.Parallel()
 	c := newCluster(t, "--cells", "2", "--checkpoint-every", "50ms", "--snapshot-at", "none")
-	for i, name := range []string{"p1", "p2"} { // In two cells.
+	t.Cleanup(func() {
+		for i, d := range c.nodes {
+			if t.Failed() && d.run != nil {
+				t.Logf("n%d said last:\n%s", i+1, lastLines(d.run.said(), 15))
+			}
+		}
+	})
+	sealed := map[string]sealedView{}
+	add := func(body string) (id string) {
+		t.Helper()
+		a := c.anybody(len(sealed), "POST", "/v1/snapshots", body) // A closed connection says nothing: it is asked again.
+		if a.status != http.StatusCreated {
+			t.Fatalf("%s: %d %s", body, a.status, a.body)
+		}
+		var m snapshotView
+		a.into(t, &m)
+		sealed[m.ID] = c.download(m.ID)
+		return m.ID
+	}
+	create := func(i int, name string) {
+		t.Helper()
 		for _, call := range [][2]string{
 			{"/v1/accounts", fmt.Sprintf(`{"account":%q,"kind":"enterprise"}`, name)},
 			{"/v1/products", fmt.Sprintf(`{"product":%q,"account":%[1]q,"time_zone":%[2]q}`, name, noon())},
@@ -38,18 +58,23 @@ func TestSealedOutlivesItsMaker(t *testing.T) {
 			c.anybody(i, "POST", "/v1/events", line("connect", name, fmt.Sprint("d", k)))
 		}
 	}
-	sealed := map[string]sealedView{}
-	make := func() {
+	// The second account is in another cell, once it is known that the first cell has devices.
+	create(0, "p0")
+	other := ""
+	for i := 1; i < 20 && other == ""; i++ {
+		name := fmt.Sprint("p", i)
+		create(i, name)
+		if strings.HasPrefix(add(fmt.Sprintf(`{"account":%q}`, name)), "1-") {
+			other = name
+		}
+	}
+	if other == "" {
+		t.Fatal("all accounts are in one cell")
+	}
+	seal := func() {
 		t.Helper()
-		for _, body := range []string{`{}`, `{"account":"p1"}`, `{"account":"p2"}`} {
-			// A closed connection says nothing: it is asked until it is answered.
-			a := c.anybody(len(sealed), "POST", "/v1/snapshots", body)
-			if a.status != http.StatusCreated {
-				t.Fatalf("%s: %d %s", body, a.status, a.body)
-			}
-			var m snapshotView
-			a.into(t, &m)
-			sealed[m.ID] = c.download(m.ID)
+		for _, body := range []string{`{}`, `{"account":"p0"}`, fmt.Sprintf(`{"account":%q}`, other)} {
+			add(body)
 		}
 	}
 	check := func(when string) {
@@ -74,16 +99,16 @@ func TestSealedOutlivesItsMaker(t *testing.T) {
 			t.Errorf("%s: %d snapshots are listed, %d were answered", when, n, len(sealed))
 		}
 	}
-	make()
+	seal()
 	owner, _ := c.owner()
 	owner.kill()
 	check("the owner was killed")
-	make()
+	seal()
 	owner.start() // What was sealed while it was away comes by itself.
 	owner, _ = c.owner()
 	owner.stop()
 	check("the owner was told to end")
-	make()
+	seal()
 	// A disk is emptied.
 	if err := os.RemoveAll(filepath.Join(owner.data, "cells")); err != nil {
 		t.Fatal(err)
@@ -97,6 +122,11 @@ func TestSealedOutlivesItsMaker(t *testing.T) {
 	}
 	for _, d := range c.nodes {
 		d.launch()
+	}
+	for _, d := range c.nodes {
+		if err := d.awaitReady(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	check("all were killed")
 	for _, d := range c.nodes {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/meterd/meterd/license/calendar"
@@ -19,6 +20,7 @@ type catalogue struct {
 	pools    map[uint32]*pool
 	parts    map[string]uint64 // of takings-back, by their keys
 	notes    notes             // of sealed snapshots
+	others   map[string]bool   // names of products that other cells of a cluster have, in cell 0
 }
 
 type account struct {
@@ -100,7 +102,7 @@ type pool struct {
 }
 
 func newCatalogue() *catalogue {
-	return &catalogue{accounts: map[uint32]*account{}, pools: map[uint32]*pool{}, parts: map[string]uint64{}}
+	return &catalogue{accounts: map[uint32]*account{}, pools: map[uint32]*pool{}, parts: map[string]uint64{}, others: map[string]bool{}}
 }
 
 func (c *catalogue) product(id uint32) *product {
@@ -165,6 +167,8 @@ func (c *catalogue) put(key, value []byte, from origin) error {
 		}
 	}
 	switch key[0] {
+	case 'N':
+		return c.putName(key[1:], value)
 	case 'A':
 		c.accounts[numbers[0]] = &account{name: r.Account, gifts: r.GiftPool}
 		c.pool(r.GiftPool, 0, from == created).credited = r.Gifts
@@ -177,6 +181,20 @@ func (c *catalogue) put(key, value []byte, from origin) error {
 		p := c.pool(numbers[1], numbers[0], false)
 		p.takenBack += r.Quantity - c.parts[string(key)]
 		c.parts[string(key)] = r.Quantity
+	}
+	return nil
+}
+
+// putName takes whether a name is that of another cell's object.
+func (c *catalogue) putName(key, value []byte) error {
+	var r struct {
+		Deleted bool `json:"deleted"`
+	}
+	if err := json.Unmarshal(value, &r); err != nil {
+		return fmt.Errorf("record 'N' of administration: %w", err)
+	}
+	if name, is := strings.CutPrefix(string(key), "p"); is {
+		c.others[name] = !r.Deleted
 	}
 	return nil
 }

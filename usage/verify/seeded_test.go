@@ -499,6 +499,29 @@ func TestSnapshotsMovedAway(t *testing.T) {
 	missing("1-10")
 }
 
+// TestSnapshotOfSeveralCells: a snapshot of all accounts that cell 0 has made has products of other cells. They are told
+// apart from what nobody has made, and no product of the cell itself may be left out.
+func TestSnapshotOfSeveralCells(t *testing.T) {
+	path := seededDaemon(t)
+	products := "p,acc-p,8,2,1,3,1,0,3\nq,acc-q,0,0,0,0,0,0,1\nr,acc-r,7,0,0,0,0,0,1\n"
+	devices := "p,d0,8,2,1,3,1,0,3\nq,e,0,0,0,0,0,0,1\nr,d,7,0,0,0,0,0,1\n"
+	writeSnapshot(t, path, 1, "", products, devices)
+	finds(t, path, "s00000001", "product r", "no change has made")
+
+	d := &daemon{t: t, path: path, clock: &handClock{wall: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)}}
+	d.open()
+	d.administer(func(c *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
+		next, ch, _, err := c.ReserveName(by, license.NameProduct, "r", 1)
+		return next, ch, err
+	})
+	d.must(d.close())
+	must(t, os.RemoveAll(filepath.Join(path, "snapshots")))
+	writeSnapshot(t, path, 1, "", products, devices)
+	if r := clean(t, path); !strings.Contains(strings.Join(r.Not, "\n"), "1 products of other cells in snapshot s00000001") {
+		t.Errorf("not recounted: %q", r.Not)
+	}
+}
+
 // writeSnapshot writes a snapshot of the log's last group with a few of the columns, and its audit entry. It returns
 // its check sum.
 func writeSnapshot(t *testing.T, path string, sequence uint64, previous, products, devices string) string {

@@ -46,6 +46,7 @@ type sealed struct {
 	month    uint32
 	products map[string]*claimed
 	unknown  []string // products whose totals before the period are not known any more
+	others   int      // products of other cells
 }
 
 // claimed is what a snapshot says of a product, in its line and in the sum of its devices' rows.

@@ -72,6 +72,10 @@ func (r *recount) snapshot(s *sealed) error {
 	}
 	for _, name := range s.names() {
 		p := r.cat.named(name)
+		if p == nil && s.Account == nil && r.cat.others[name] {
+			s.others++
+			continue
+		}
 		if p == nil {
 			return s.differs("it has product %s, which no change has made", name)
 		}
@@ -118,6 +122,10 @@ func (r *recount) complete(s *sealed) error {
 func (r *recount) oldSnapshot(s *sealed) error {
 	for _, name := range s.names() {
 		p := r.cat.named(name)
+		if p == nil && s.Account == nil && r.cat.others[name] {
+			s.others++
+			continue
+		}
 		if p == nil {
 			return s.differs("it has product %s, which no change has made", name)
 		}

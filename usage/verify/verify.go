@@ -292,6 +292,9 @@ func (v *verification) snapshotsAt(seq uint64) error {
 // looked notes that a snapshot was compared.
 func (v *verification) looked(s *sealed) {
 	v.report.Snapshots++
+	if s.others > 0 {
+		v.not("usage of %d products of other cells in snapshot %s: verify the directories of those", s.others, s.ID)
+	}
 	if len(s.unknown) > 0 {
 		v.not("totals of %d products in snapshot %s, such as %s: what they had used before its period is not known any more",
 			len(s.unknown), s.ID, s.unknown[0])

@@ -58,12 +58,12 @@ func (c *cellCopy) openSealed(ctx context.Context, s *state) error {
 
 // sealedSources returns the other nodes that are heard, the owner of the cell first.
 func (c *cellCopy) sealedSources() (list []sealed.Source) {
-	owner, _, _, _ := c.board.Owner(c.cell)
+	owner, _, _, _ := c.board.Owner(c.place.Number)
 	for _, s := range c.board.Nodes() {
 		if s.Node == c.node.o.cluster.node || s.State == board.Silent || s.Address == "" {
 			continue
 		}
-		from := sealedSource{node: s.Node, address: s.Address, cell: c.cell, hop: c.hop, tls: c.node.peer(s.Node)}
+		from := sealedSource{node: s.Node, address: s.Address, cell: c.place.Number, hop: c.hop, tls: c.node.peer(s.Node)}
 		if s.Node == owner {
 			list = slices.Insert(list, 0, sealed.Source(from))
 		} else {
@@ -216,7 +216,7 @@ func (c *cellCopy) spread(ctx context.Context, m *sealed.Manifest) {
 // haveSealed returns which standbys that are heard have the snapshot of a sequence, and which lack it.
 func (c *cellCopy) haveSealed(sequence uint64) (have, lack []string) {
 	for _, n := range c.board.Nodes() {
-		s, has := n.Cell(c.cell)
+		s, has := n.Cell(c.place.Number)
 		switch {
 		case !has, s.Role != board.Standby, n.Node == c.node.o.cluster.node, n.State == board.Silent,
 			n.State == board.Leaving:

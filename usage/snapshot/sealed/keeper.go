@@ -38,6 +38,7 @@ type KeeperOptions struct {
 type Keeper struct {
 	o       KeeperOptions
 	looked  uint64 // the position up to which the record is
+	failing bool   // the audit log cannot be read
 	sources string // names of those that were asked last
 	tries   map[string]*try
 	lacks   atomic.Int64
@@ -77,8 +78,11 @@ func (k *Keeper) Run(ctx context.Context) {
 
 func (k *Keeper) step(ctx context.Context) {
 	if at := k.o.Position(); at != k.looked {
-		if err := k.o.Record.Follow(k.o.Audit); err != nil {
+		err := k.o.Record.Follow(k.o.Audit)
+		if err != nil && !k.failing {
 			k.o.Logger.Error("this node does not know which snapshots there are; it is tried again", "error", err)
+		}
+		if k.failing = err != nil; k.failing {
 			return
 		}
 		k.looked = at

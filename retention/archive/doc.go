@@ -69,7 +69,8 @@
 //   - Every row of the groups up to the position is in exactly one directory. No row of a later group is in any.
 //   - A row carries the log days that its event was decided under. Whether it can be read is decided by the row, to the
 //     millisecond, by the time that meterd decides by. An entry's expiry is by Badger's clock, the wall's, and lies two
-//     spans later; readers do not look at it.
+//     spans later; readers do not look at it. Times rise from group to group, not within one: of two messages of a
+//     device in one group the one that was counted later may have the earlier time, and be over first.
 //   - The rows of a device in an older run come before those in a newer one: runs hold whole groups.
 //   - A directory is open for reading while somebody looks into it; of others a bounded number. A look copies a block
 //     and lets go. Removal waits for looks, never for a client, and no look begins on what is being removed.

@@ -235,7 +235,9 @@ func TestFreshToken(t *testing.T) {
 	if _, text := s.as("fresh", "GET", "/v1/products/p0", ""); text != "cell 1: GET /v1/products/p0" {
 		t.Errorf("got %q", text)
 	}
-	resp, text := s.as("wrong", "GET", "/v1/products/p1", "")
+	resp, text := s.as("all", "POST", "/v1/events", "{}") // A gateway's call is decided by the copy here.
+	s.wantProblem(resp, text, http.StatusServiceUnavailable, "does not have this token yet")
+	resp, text = s.as("wrong", "GET", "/v1/products/p1", "")
 	s.wantProblem(resp, text, http.StatusUnauthorized, "a token that is valid")
 	if resp.Header.Get("WWW-Authenticate") != "Bearer" {
 		t.Errorf("got %v", resp.Header)

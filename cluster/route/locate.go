@@ -66,6 +66,16 @@ func (r *Router) askWhose(ctx context.Context, hash [sha256.Size]byte) (int, boo
 	return cell, is.Account != "", nil
 }
 
+// lacksToken reports whether a request has a token that no copy here has.
+func (r *Router) lacksToken(ctx *fasthttp.RequestCtx) bool {
+	secret := access.Secret(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization))
+	if secret == nil {
+		return false
+	}
+	_, token := r.tokenOf(sha256.Sum256(secret))
+	return token == nil
+}
+
 // tokenOf looks a token up in this node's copies.
 func (r *Router) tokenOf(hash [sha256.Size]byte) (cell int, token *access.Token) {
 	nowMs := time.Now().UnixMilli()

@@ -19,8 +19,10 @@ type Options struct {
 	Conn    *nats.Conn // its caller's; it reconnects by itself
 	Cluster string     // name of the cluster
 	Node    string     // name of this node
+	Server  Server     // of NATS in this process; without a name: it is the operator's
 	Path    string     // the file of positions; empty: they are kept in memory only
-	// Older is told, from another goroutine and perhaps again, that others remember a longer copy of this node's.
+	// Older is told, from another goroutine and perhaps again, that others remember a longer copy of this node's, or that
+	// they have forgotten its server: ErrOlder, ErrForgotten.
 	Older  func(error)
 	Logger *slog.Logger // nil: nobody is told
 }
@@ -71,12 +73,12 @@ func Open(o Options) (*Board, error) {
 		o: o, boot: hex.EncodeToString(random[:]), now: make(chan struct{}, 1), met: make(chan struct{}, 1),
 		changed:   make(chan struct{}),
 		table:     table{nodes: map[string]*entry{}, begun: time.Now()},
-		own:       Status{Node: o.Node, State: Starting},
+		own:       Status{Node: o.Node, Server: o.Server, State: Starting},
 		positions: readPositions(o.Path, o.Logger),
 	}
 	b.owners.Store(b.table.owners())
 	for subject, fn := range map[string]nats.MsgHandler{
-		statusSubject(o.Cluster): b.hear, recallSubject(o.Cluster): b.answer,
+		statusSubject(o.Cluster): b.hear, recallSubject(o.Cluster): b.answer, notesSubject(o.Cluster): b.hearNotes,
 	} {
 		sub, err := o.Conn.Subscribe(subject, fn)
 		if err != nil {
@@ -93,6 +95,7 @@ func Open(o Options) (*Board, error) {
 
 func statusSubject(cluster string) string { return "meterd.board." + cluster }
 func recallSubject(cluster string) string { return "meterd.board." + cluster + ".recall" }
+func notesSubject(cluster string) string  { return "meterd.board." + cluster + ".notes" }
 
 // Close tells a last time how this node is, stops telling and listening, and writes the positions.
 func (b *Board) Close() error {
@@ -135,7 +138,7 @@ func (b *Board) run(ctx context.Context) {
 // Tell sets what this node tells from now on, at once if something happened in it. The board keeps s.Cells, and cuts
 // sentences that are too long: a node that told nothing would count as silent.
 func (b *Board) Tell(s Status) {
-	s.Node = b.o.Node
+	s.Node, s.Server = b.o.Node, b.o.Server
 	for i := range s.Cells {
 		s.Cells[i].Why = Sentence(s.Cells[i].Why)
 	}
@@ -188,8 +191,12 @@ func (b *Board) hear(m *nats.Msg) {
 		return
 	}
 	b.mu.Lock()
-	boot := b.take(s, time.Now())
+	gone := b.positions.forgets(s.Server)
+	boot := !gone && b.take(s, time.Now())
 	b.mu.Unlock()
+	if gone { // It was paused or cut off meanwhile, and does not know.
+		b.tellNotes()
+	}
 	if boot { // It may remember more of this node than this node has.
 		wake(b.met)
 	}
@@ -198,6 +205,7 @@ func (b *Board) hear(m *nats.Msg) {
 // take is called with the lock held, and says whether a process told something for the first time.
 func (b *Board) take(s Status, now time.Time) (boot bool) {
 	news, boot := b.table.take(s, now)
+	b.dirty = b.positions.meet(s.Server) || b.dirty
 	for i := range s.Cells {
 		b.dirty = b.positions.take(s.Node, &s.Cells[i]) || b.dirty
 	}

@@ -15,6 +15,7 @@
 //   - A position is told when its group is synced in segments, and never goes back for one copy of one stream. So a
 //     stream or a copy that ends before one has lost something: Standing refuses it.
 //   - Positions of another stream, or of a directory that was emptied since, say nothing about this one.
+//   - A server that was forgotten is refused: it is asked for before it starts, and told when it is heard.
 //
 // FORMAT.md has the bytes.
 package board

@@ -17,6 +17,9 @@ const (
 	cellsMax = 64
 	// nodesMax bounds the nodes that are remembered, so that names made up by mistake do not fill memory and disk.
 	nodesMax = 64
+	// serversMax bounds the servers that are remembered, and those that were forgotten: a disk that is replaced is another
+	// server. The oldest go first. Both lists fit into a message.
+	serversMax = 2 * nodesMax
 	// wordBytesMax bounds a node's name, its version and other words of it.
 	wordBytesMax = 64
 	// textBytesMax bounds addresses and sentences.
@@ -31,6 +34,8 @@ const (
 	// recallWait is how long the others are waited for when they are asked what they remember. Whoever is alive tells
 	// something within a second, and is asked again then.
 	recallWait = 2 * time.Second
+	// askAgain is how often servers that are not connected yet are asked.
+	askAgain = 100 * time.Millisecond
 )
 
 // Bounds of a node's clock.

@@ -49,9 +49,12 @@ type place struct {
 }
 
 // Positions are the newest ones of all nodes, and the longest one of each cell's stream, which outlives its copy.
+// Beside them are the servers that nodes have or had, and those that were forgotten, the oldest first.
 type Positions struct {
-	newest  map[place]Position
-	longest map[int]Position
+	newest    map[place]Position
+	longest   map[int]Position
+	servers   []Server
+	forgotten []Forgotten
 }
 
 func newPositions() *Positions {
@@ -59,7 +62,10 @@ func newPositions() *Positions {
 }
 
 func (p *Positions) clone() *Positions {
-	return &Positions{newest: maps.Clone(p.newest), longest: maps.Clone(p.longest)}
+	return &Positions{
+		newest: maps.Clone(p.newest), longest: maps.Clone(p.longest), servers: slices.Clone(p.servers),
+		forgotten: slices.Clone(p.forgotten),
+	}
 }
 
 // take takes what a node told of a cell, and says whether something is new. What is copied from elsewhere is no
@@ -123,6 +129,7 @@ type file struct {
 	Version int        `json:"v"`
 	Newest  []Position `json:"newest"`
 	Longest []Position `json:"longest"`
+	lists
 }
 
 // encode makes the content of a file: a line with the hash of the rest, which is JSON.
@@ -131,6 +138,7 @@ func (p *Positions) encode() ([]byte, error) {
 		Version: formatVersion,
 		Newest:  slices.SortedFunc(maps.Values(p.newest), compare),
 		Longest: slices.SortedFunc(maps.Values(p.longest), compare),
+		lists:   lists{p.servers, p.forgotten},
 	}
 	b, err := json.Marshal(f)
 	if err != nil {
@@ -152,7 +160,11 @@ func decodePositions(content []byte) (*Positions, error) {
 	if f.Version != formatVersion {
 		return nil, fmt.Errorf("it has version %d, this meterd reads version %d", f.Version, formatVersion)
 	}
+	if err := f.lists.validate(); err != nil {
+		return nil, err
+	}
 	p := newPositions()
+	p.servers, p.forgotten = f.Servers, f.Forgotten
 	for _, n := range slices.Concat(f.Longest, f.Newest) {
 		if err := n.validate(); err != nil {
 			return nil, err

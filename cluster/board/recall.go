@@ -115,7 +115,8 @@ func decodeRecalled(b []byte) ([]Position, error) {
 	return list, nil
 }
 
-// compare asks the others what they remember whenever one of them is new, until ctx ends. This node's own groups are
+// compare asks the others what they remember, and whom they have forgotten, whenever one of them is new, until ctx
+// ends. This node's own groups are
 // looked at after that: meanwhile it may have told more.
 func (b *Board) compare(ctx context.Context) {
 	for {
@@ -133,6 +134,10 @@ func (b *Board) compare(ctx context.Context) {
 		b.mu.Unlock()
 		if err := older(b.o.Node, own, list); err != nil && b.o.Older != nil {
 			b.o.Older(err)
+		}
+		others := b.others()
+		if err := b.askNotes(ctx, nil, func(string) bool { others--; return others > 0 }); err != nil {
+			continue // The connection is closed.
 		}
 	}
 }

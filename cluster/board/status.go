@@ -47,7 +47,7 @@ func (b *Bytes16) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Status is what a node tells. The board itself sets Node, Boot, Told and WallMs.
+// Status is what a node tells. The board itself sets Node, Server, Boot, Told and WallMs.
 type Status struct {
 	Node    string `json:"node"`
 	Boot    string `json:"boot"`    // random: of the process
@@ -58,6 +58,7 @@ type Status struct {
 	Address string `json:"address,omitempty"` // HOST:PORT of its router
 	// Fingerprint is the SHA-256 of its certificate in hex, empty without TLS.
 	Fingerprint string       `json:"fingerprint,omitempty"`
+	Server      Server       `json:"server,omitzero"` // of NATS in its process
 	Cells       []CellStatus `json:"cells,omitempty"` // in order
 }
 
@@ -128,6 +129,11 @@ func (s *Status) Validate() error {
 	if len(s.Boot) > wordBytesMax || len(s.Version) > wordBytesMax || len(s.State) > wordBytesMax ||
 		len(s.Fingerprint) > wordBytesMax || len(s.Address) > textBytesMax {
 		return errors.New("a word of it is too long")
+	}
+	if s.Server != (Server{}) {
+		if err := s.Server.validate(); err != nil || s.Server.Node != s.Node {
+			return fmt.Errorf("its server %q: %w", s.Server.Name, errors.Join(err, errNoServer))
+		}
 	}
 	before := -1
 	for i := range s.Cells {

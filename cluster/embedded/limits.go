@@ -16,6 +16,8 @@ const (
 	linesEvery = time.Minute
 	// askMax is how long one such question may take.
 	askMax = time.Second
+	// silentMax is how long a server may not be heard by the one that leads: they tell each other something each second.
+	silentMax = 10 * time.Second
 	// nameBytes is the random part of a server's name: no two of a cluster have the same.
 	nameBytes = 4
 )

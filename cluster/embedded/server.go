@@ -88,35 +88,46 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	password := rand.Text()
-	settings, err := o.settings(password)
+	name, err := o.serverName()
 	if err != nil {
 		return nil, err
 	}
-	ns, err := server.NewServer(settings)
+	password := rand.Text()
+	settings, err := o.settings(name, password)
 	if err != nil {
-		return nil, fmt.Errorf("make the NATS server of node %q: %w", o.Node, err)
+		return nil, err
 	}
-	ns.SetLoggerV2(newLines(o.Logger), false, false, false)
-	ns.Start()
-	s := &Server{server: ns, logger: o.Logger}
-	if err := s.connect(ctx, password); err != nil {
+	settings.JetStream, settings.StoreDir, settings.SyncAlways = true, o.Dir, !o.lazy
+	settings.JetStreamMaxMemory, settings.JetStreamMaxStore = memoryBytesMax, -1
+	s, err := o.begin(settings)
+	if err != nil {
+		return nil, err
+	}
+	if err = s.connect(password); err == nil {
+		err = s.awaitJetStream(ctx)
+	}
+	if err != nil {
 		s.Close()
 		return nil, fmt.Errorf("start the NATS server of node %q: %w", o.Node, err)
 	}
 	return s, nil
 }
 
-// settings are the server's own options.
-func (o Options) settings(password string) (*server.Options, error) {
-	name, err := o.serverName()
+// begin starts a server.
+func (o Options) begin(settings *server.Options) (*Server, error) {
+	ns, err := server.NewServer(settings)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make the NATS server of node %q: %w", o.Node, err)
 	}
+	ns.SetLoggerV2(newLines(o.Logger), false, false, false)
+	ns.Start()
+	return &Server{server: ns, logger: o.Logger}, nil
+}
+
+// settings are the options of a server that stores nothing.
+func (o Options) settings(name, password string) (*server.Options, error) {
 	settings := &server.Options{
-		ServerName: name, DontListen: true, NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: o.Dir, SyncAlways: !o.lazy, JetStreamMaxMemory: memoryBytesMax, JetStreamMaxStore: -1,
-		SystemAccount: server.DEFAULT_SYSTEM_ACCOUNT,
+		ServerName: name, DontListen: true, NoSigs: true, NoLog: true, SystemAccount: server.DEFAULT_SYSTEM_ACCOUNT,
 	}
 	system := server.NewAccount(server.DEFAULT_SYSTEM_ACCOUNT)
 	settings.Accounts = []*server.Account{system}
@@ -151,22 +162,33 @@ func (o Options) serverName() (string, error) {
 	if err := disk.MakeDir(o.Dir); err != nil {
 		return "", err
 	}
-	path := filepath.Join(o.Dir, nameFile)
-	b, err := os.ReadFile(path)
-	if err == nil {
-		return strings.TrimSpace(string(b)), nil
+	name, err := NameIn(o.Dir)
+	if name != "" || err != nil {
+		return name, err
 	}
-	if !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("read %q: %w", path, err)
-	}
-	var random [nameBytes]byte
-	rand.Read(random[:]) // It never fails: crypto/rand ends the process instead.
-	name := o.Node + "-" + hex.EncodeToString(random[:])
-	return name, disk.WriteSynced(path, []byte(name+"\n"))
+	name = o.newName()
+	return name, disk.WriteSynced(filepath.Join(o.Dir, nameFile), []byte(name+"\n"))
 }
 
-// connect makes the connections within the process and waits for JetStream.
-func (s *Server) connect(ctx context.Context, password string) (err error) {
+// newName returns a name that no server has had.
+func (o Options) newName() string {
+	var random [nameBytes]byte
+	rand.Read(random[:]) // It never fails: crypto/rand ends the process instead.
+	return o.Node + "-" + hex.EncodeToString(random[:])
+}
+
+// NameIn returns the name of the server whose directory this is, empty if there was none yet.
+func NameIn(dir string) (string, error) {
+	path := filepath.Join(dir, nameFile)
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read %q: %w", path, err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// connect makes the connections within the process.
+func (s *Server) connect(password string) (err error) {
 	if !s.server.ReadyForConnections(readyMax) {
 		return errors.New("it takes no connections: look at the lines of its log above")
 	}
@@ -180,7 +202,7 @@ func (s *Server) connect(ctx context.Context, password string) (err error) {
 	if s.system, err = dial(systemUser); err != nil {
 		return fmt.Errorf("connect to its system account: %w", err)
 	}
-	return s.awaitJetStream(ctx)
+	return nil
 }
 
 func (s *Server) awaitJetStream(ctx context.Context) error {
@@ -216,6 +238,12 @@ func (s *Server) System() *nats.Conn { return s.system }
 
 // Name returns the server's name.
 func (s *Server) Name() string { return s.server.Name() }
+
+// ID returns what other servers know it by: a hash of its name.
+func (s *Server) ID() string { return s.server.NodeName() }
+
+// Count returns how many servers there are that this one has a connection to, itself among them.
+func (s *Server) Count() int { return s.server.NumRemotes() + 1 }
 
 // Close ends the connections and the server, and returns when it has let go of its files.
 func (s *Server) Close() {

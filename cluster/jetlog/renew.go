@@ -15,6 +15,7 @@ var ErrGone = errors.New("the stream is gone: its cell must be repaired, a new o
 // Peer is a server that has a replica of a stream.
 type Peer struct {
 	Name    string
+	Current bool // it has what the leader has, as far as the leader knows
 	Offline bool // it was not heard for a time by the others
 }
 
@@ -40,10 +41,10 @@ func Look(ctx context.Context, conn *nats.Conn, s Settings) (m Made, peers []Pee
 		return m, nil, nil
 	}
 	if info.Cluster.Leader != "" {
-		peers = append(peers, Peer{Name: info.Cluster.Leader})
+		peers = append(peers, Peer{Name: info.Cluster.Leader, Current: true})
 	}
 	for _, r := range info.Cluster.Replicas {
-		peers = append(peers, Peer{Name: r.Name, Offline: isOffline(r)})
+		peers = append(peers, Peer{Name: r.Name, Current: r.Current, Offline: isOffline(r)})
 	}
 	return m, peers, nil
 }

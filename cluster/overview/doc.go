@@ -1,5 +1,5 @@
 // Package overview shows how a cluster stands, as far as the node that is asked has heard: GET /v1/cluster, metrics,
-// and the two calls by which an operator moves and repairs a cell.
+// and the calls by which an operator moves and repairs a cell, and forgets a node.
 //
 //	board: the newest of each node ──► Of ──► Map: nodes · cells: owner, epoch, state, replicas and their lag
 //	                                           ├─► GET /v1/cluster       any valid token

@@ -17,6 +17,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/access"
+	"github.com/meterd/meterd/cluster/forget"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
@@ -34,6 +35,8 @@ type Options struct {
 	// that nobody can own. Both return when it is done, or why it was not.
 	Move   func(ctx context.Context, cell int, node string) error
 	Repair func(ctx context.Context, cell int) error
+	// Forget forgets a node that does not come back, or the server that it had before, and says what was done.
+	Forget func(ctx context.Context, node string) (forget.Answer, error)
 	// ConfirmClock says that this node's clock is right.
 	ConfirmClock func()
 	Logger       *slog.Logger // nil: nobody is told
@@ -45,8 +48,8 @@ func (o *Options) Validate() error {
 	if o.Cluster == "" || o.Node == "" || o.Cells < 1 || o.Board == nil {
 		errs = append(errs, errors.New("an overview is of a cluster with cells, by one of its nodes, with a board"))
 	}
-	if o.Catalogues == nil || o.Move == nil || o.Repair == nil || o.ConfirmClock == nil {
-		errs = append(errs, errors.New("an overview needs Catalogues, Move, Repair and ConfirmClock"))
+	if o.Catalogues == nil || o.Move == nil || o.Repair == nil || o.Forget == nil || o.ConfirmClock == nil {
+		errs = append(errs, errors.New("an overview needs Catalogues, Move, Repair, Forget and ConfirmClock"))
 	}
 	return errors.Join(errs...)
 }
@@ -119,6 +122,9 @@ func (v *Overview) answer(ctx *fasthttp.RequestCtx, rest string) error {
 		}
 		return v.show(ctx)
 	}
+	if node, ok := strings.CutPrefix(rest, "/nodes/"); ok && strings.HasSuffix(node, "/forget") {
+		return v.forget(ctx, strings.TrimSuffix(node, "/forget"))
+	}
 	text, call, _ := strings.Cut(strings.TrimPrefix(rest, "/cells/"), "/")
 	if !strings.HasPrefix(rest, "/cells/") || call != "move" && call != "repair" {
 		return &event.Problem{Code: event.NotFound, Detail: "there is nothing at " + prefix + rest}
@@ -178,13 +184,40 @@ func (v *Overview) show(ctx *fasthttp.RequestCtx) error {
 			}
 		}
 	}
-	b, err := json.Marshal(m)
+	return answerJSON(ctx, m)
+}
+
+func answerJSON(ctx *fasthttp.RequestCtx, v any) error {
+	b, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("show the cluster: %w", err)
+		return fmt.Errorf("answer about the cluster: %w", err)
 	}
 	ctx.SetContentType("application/json")
 	ctx.SetBody(append(b, '\n'))
 	return nil
+}
+
+// forget answers POST /v1/cluster/nodes/NODE/forget.
+func (v *Overview) forget(ctx *fasthttp.RequestCtx, node string) error {
+	if err := method(ctx, fasthttp.MethodPost); err != nil {
+		return err
+	}
+	token, err := v.authorize(ctx, access.RightAdminister)
+	if err != nil {
+		return err
+	}
+	if err := readBody(ctx, &struct{}{}); err != nil {
+		return err
+	}
+	c, cancel := context.WithTimeout(context.Background(), askMax)
+	defer cancel()
+	answer, err := v.o.Forget(c, node)
+	v.o.Logger.Info("an operator asked to forget a node", "forget", node, "said", answer.Said, "token", token.Name,
+		"error", err)
+	if err != nil {
+		return &event.Problem{Code: event.ClusterRefused, Detail: err.Error()}
+	}
+	return answerJSON(ctx, answer)
 }
 
 // operate answers the calls that change something.
@@ -253,7 +286,7 @@ func readBody(ctx *fasthttp.RequestCtx, into any) error {
 	if err := d.Decode(into); err != nil || d.More() {
 		return &event.Problem{
 			Code:   event.BadRequest,
-			Detail: `the body must be like {"node":"n2"} for move, and empty for repair`,
+			Detail: `the body must be like {"node":"n2"} for move, and empty for repair and forget`,
 		}
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/cluster/board"
+	"github.com/meterd/meterd/cluster/forget"
 	"github.com/meterd/meterd/docs/contract"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
@@ -129,6 +130,10 @@ func newFixture(t *testing.T) *fixture {
 			f.asked = append(f.asked, "repair "+string(rune('0'+cell)))
 			return f.err
 		},
+		Forget: func(_ context.Context, node string) (forget.Answer, error) {
+			f.asked = append(f.asked, "forget "+node)
+			return forget.Answer{Node: node, Server: node + "-1", Said: "it is gone"}, f.err
+		},
 		ConfirmClock: func() { f.asked = append(f.asked, "confirm") },
 	})
 	if err != nil {
@@ -204,6 +209,11 @@ func TestCalls(t *testing.T) {
 		{"POST /v1/cluster/cells/0/move", "admin", `{"node":"` + strings.Repeat("n", bodyBytesMax) + `"}`, 413, "over"},
 		{"POST /v1/cluster/cells/0/move", "admin", `{"node":"n1"}`, 204, ""},
 		{"POST /v1/cluster/cells/3/repair", "admin", ``, 204, ""},
+		{"POST /v1/cluster/nodes", "admin", ``, 404, "nothing at"},
+		{"GET /v1/cluster/nodes/n3/forget", "admin", ``, 405, "use POST"},
+		{"POST /v1/cluster/nodes/n3/forget", "gateway", ``, 403, "does not allow"},
+		{"POST /v1/cluster/nodes/n3/forget", "admin", `{"node":"n3"}`, 400, "empty for repair and forget"},
+		{"POST /v1/cluster/nodes/n3/forget", "admin", ``, 200, `{"node":"n3","server":"n3-1","said":"it is gone"}`},
 	} {
 		method, path, _ := strings.Cut(c.call, " ")
 		status, answer := f.call(method, path, c.token, c.body)
@@ -216,11 +226,17 @@ func TestCalls(t *testing.T) {
 		!strings.Contains(answer, "cluster_refused") || !strings.Contains(answer, "silent") {
 		t.Error(status, answer)
 	}
+	if status, answer := f.call("POST", "/v1/cluster/nodes/n1/forget", "admin", ""); status != 409 ||
+		!strings.Contains(answer, "silent") {
+		t.Error(status, answer)
+	}
 	f.o.Board, f.madeAt = told{}, time.Time{}
 	if status, _ := f.call("POST", "/v1/clock/confirm", "admin", ""); status != 204 {
 		t.Error("nobody else can answer", status)
 	}
-	if want := []string{"confirm", "move 0 n1", "repair 3", "move 1 n1", "confirm"}; !slices.Equal(f.asked, want) {
+	if want := []string{
+		"confirm", "move 0 n1", "repair 3", "forget n3", "move 1 n1", "forget n1", "confirm",
+	}; !slices.Equal(f.asked, want) {
 		t.Errorf("%v, not %v", f.asked, want)
 	}
 }

@@ -60,9 +60,9 @@ type Link struct {
 	close        func()
 }
 
-// Own returns the link to servers that processes of meterd have in them, `want` of them, of which one is in this
+// Own returns the link to servers that processes of meterd have in them, want() of them now, of which one is in this
 // process. end ends it and its connections.
-func Own(conn, system *nats.Conn, want int, end func()) *Link {
+func Own(conn, system *nats.Conn, want func() int, end func()) *Link {
 	return &Link{conn: conn, ask: System(system, want), close: end}
 }
 
@@ -89,7 +89,7 @@ func Connect(o Options) (l *Link, err error) {
 		if l.system, err = o.dial(o.SystemCreds); err != nil {
 			return l, err
 		}
-		l.ask = System(l.system, serversMax)
+		l.ask = System(l.system, func() int { return serversMax })
 	}
 	return l, nil
 }

@@ -103,7 +103,7 @@ func TestOwnServerIsExamined(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := Own(own.Conn(), own.System(), 1, own.Close)
+	l := Own(own.Conn(), own.System(), own.Count, own.Close)
 	defer l.Close()
 	list, err := l.Ask()(t.Context())
 	if err != nil || len(list) != 1 || !list[0].JetStream || !list[0].SyncAlways || list[0].Name != own.Name() {

@@ -16,9 +16,9 @@ import (
 // Source asks all servers what they are. Those that answer are returned, also beside an error.
 type Source func(context.Context) ([]Server, error)
 
-// System asks through a connection of the system account. It returns as soon as `want` servers have answered, or none
+// System asks through a connection of the system account. It returns as soon as want() servers have answered, or none
 // does for a moment.
-func System(system *nats.Conn, want int) Source {
+func System(system *nats.Conn, want func() int) Source {
 	return func(ctx context.Context) (list []Server, err error) {
 		inbox := system.NewInbox()
 		sub, err := system.SubscribeSync(inbox)
@@ -29,7 +29,7 @@ func System(system *nats.Conn, want int) Source {
 		if err != nil {
 			return nil, fmt.Errorf("ask the servers: %w", err)
 		}
-		for len(list) < min(want, serversMax) {
+		for len(list) < min(want(), serversMax) {
 			wait, stop := ctx, context.CancelFunc(func() {})
 			if len(list) > 0 {
 				wait, stop = context.WithTimeout(ctx, quietMax)

@@ -189,14 +189,9 @@ func (c *cluster) under(t *testing.T, phase string, counted map[string]int, fn f
 	}
 }
 
-// Whatever happens to owners, what was answered is counted and logged once, and the answer to a sequence stays.
-func TestCluster(t *testing.T) {
-	if testing.Short() {
-		t.Skip("owners are waited for, several times")
-	}
-	t.Parallel()
-	c := newCluster(t, "--cells", "2")
-	owner, _ := c.owner()
+// twoProducts makes two products with ten devices each, in two accounts.
+func (c *cluster) twoProducts() {
+	c.t.Helper()
 	for _, name := range []string{"p1", "p2"} {
 		for _, call := range [][2]string{
 			{"/v1/accounts", fmt.Sprintf(`{"account":%q,"kind":"enterprise"}`, name)},
@@ -207,13 +202,24 @@ func TestCluster(t *testing.T) {
 			{"/v1/products/" + name + "/lots", `{"order":"PO","quantity":10}`},
 		} {
 			if a := c.anybody(0, "POST", call[0], call[1]); a.status/100 != 2 {
-				t.Fatalf("%s: %d %s", call[0], a.status, a.body)
+				c.t.Fatalf("%s: %d %s", call[0], a.status, a.body)
 			}
 		}
 		for i := range 10 {
 			c.anybody(i, "POST", "/v1/events", line("connect", name, fmt.Sprintf("d%d", i)))
 		}
 	}
+}
+
+// Whatever happens to owners, what was answered is counted and logged once, and the answer to a sequence stays.
+func TestCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("owners are waited for, several times")
+	}
+	t.Parallel()
+	c := newCluster(t, "--cells", "2")
+	owner, _ := c.owner()
+	c.twoProducts()
 	counted := map[string]int{}
 	c.under(t, "told to end", counted, func(answered func(int64)) {
 		owner, _ = c.owner()

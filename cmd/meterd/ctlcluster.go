@@ -11,11 +11,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meterd/meterd/client"
+	"github.com/meterd/meterd/cluster/forget"
 	"github.com/meterd/meterd/cluster/overview"
 )
 
 func (c *ctl) clusterCommand() *cobra.Command {
-	cmd := c.verb("cluster", "Show the nodes and cells of a cluster, move cells and repair them",
+	cmd := c.verb("cluster", "Show the nodes and cells of a cluster, move and repair cells, forget nodes",
 		func(cmd *cobra.Command, _ []string) error { return c.showCluster(cmd) })
 	move := c.verb("move CELL NODE", "Hand a cell over to another node, without losing anything",
 		func(cmd *cobra.Command, args []string) error {
@@ -31,8 +32,32 @@ func (c *ctl) clusterCommand() *cobra.Command {
 			said := fmt.Sprintf("cell %s has a new stream; a node owns it in a moment", args[0])
 			return c.operateCell(cmd, args[0], "repair", nil, said)
 		})
-	cmd.AddCommand(move, repair)
+	gone := c.verb("forget NODE",
+		"Forget a node that never comes back, or the NATS server that it had before its disk was emptied",
+		func(cmd *cobra.Command, args []string) error { return c.forgetNode(cmd, args[0]) })
+	cmd.AddCommand(move, repair, gone)
 	return cmd
+}
+
+// forgetNode has a node forgotten, and says what was done.
+func (c *ctl) forgetNode(cmd *cobra.Command, node string) error {
+	if !c.flags.Changed("timeout") {
+		c.timeout = repairTimeout
+	}
+	path := client.Path("v1", "cluster", "nodes", node, "forget")
+	if c.output != asTable {
+		return c.record(cmd, http.MethodPost, path, nil, nil)
+	}
+	b, err := c.call(cmd, http.MethodPost, path, nil, nil)
+	if err != nil {
+		return err
+	}
+	var answer forget.Answer
+	if err := json.Unmarshal(b, &answer); err != nil {
+		return fmt.Errorf("the answer is not what was forgotten: %w", err)
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), printable(answer.Said))
+	return err
 }
 
 // operateCell makes a call about one cell.

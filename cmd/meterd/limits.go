@@ -29,7 +29,8 @@ const (
 	// createSnapshotTimeout is how long `ctl snapshots create` waits unless --timeout says otherwise: ten million devices
 	// take half a minute, and another snapshot may be made first.
 	createSnapshotTimeout = 10 * time.Minute
-	// repairTimeout is how long `ctl cluster repair` waits unless --timeout says otherwise: a copy of 50 GB is read.
+	// repairTimeout is how long `ctl cluster repair` and `forget` wait unless --timeout says otherwise: a copy of 50
+	// GB is read, replicas are copied.
 	repairTimeout = 3 * time.Minute
 	// rowsAFlush is how many rows of a table are held to make their columns even: a list of millions is neither kept nor
 	// kept back.

@@ -14,6 +14,8 @@ import (
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/cluster/board"
+	"github.com/meterd/meterd/cluster/embedded"
+	"github.com/meterd/meterd/cluster/forget"
 	"github.com/meterd/meterd/cluster/jetlog"
 	"github.com/meterd/meterd/cluster/member"
 	"github.com/meterd/meterd/cluster/overview"
@@ -36,6 +38,7 @@ type node struct {
 	tls    *tls.Config // nil: without
 	hop    access.Hop
 	nats   *servers.Link
+	server *embedded.Server // nil: they are the operator's
 	watch  *servers.Watch
 	board  *board.Board
 	heard  atomic.Pointer[board.Board] // the same, for the door, which is open before
@@ -50,10 +53,12 @@ type node struct {
 	made     []*streamOf // by cell, as what follows
 	streams  []*jetlog.JetStream
 	purgers  []*purge.Purger
+	missing  []atomic.Int64 // replicas of each stream that were not there, or not current, when they were looked at last
 	cells    []*cellCopy
 	hosts    []*member.Host
 	overview *overview.Overview
 	scrubs   scrubPace
+	forgets  *forget.Forgetter
 
 	changed  chan struct{} // others should know at once
 	failOnce sync.Once
@@ -98,12 +103,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err := n.awaitServers(ctx); err != nil {
 		return err
 	}
-	c := &n.o.cluster
-	n.board, err = board.Open(board.Options{
-		Conn: n.nats.Conn(), Cluster: c.name, Node: c.node, Path: n.dir.Path("positions"), Older: n.failWith,
-		Logger: n.logger,
-	})
-	if err != nil {
+	if n.board, err = board.Open(n.boardOptions(n.nats.Conn())); err != nil {
 		return err
 	}
 	n.heard.Store(n.board)
@@ -111,12 +111,16 @@ func (n *node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.hop = hopOf(n.made[0].get().Seed)
+	n.missing = make([]atomic.Int64, len(n.made))
 	for cell := range n.made {
 		if err := n.openCell(cell); err != nil {
 			return fmt.Errorf("cell %d: %w", cell, err)
 		}
 	}
 	if err := n.recall(ctx); err != nil {
+		return err
+	}
+	if err := n.openForgetter(); err != nil {
 		return err
 	}
 	return n.openOverview()
@@ -241,6 +245,7 @@ func (n *node) run(ctx context.Context) error {
 	defer tell.Wait()
 	defer stop()
 	hosts.Go(func() { n.watch.Run(members) })
+	hosts.Go(func() { n.forgets.ForgetOwn(members, n.whole) })
 	for i, h := range n.hosts {
 		hosts.Go(func() { n.purgers[i].Run(members) })
 		hosts.Go(func() {

@@ -43,7 +43,7 @@ func (n *node) openOverview() (err error) {
 		Move: func(ctx context.Context, cell int, to string) error {
 			return member.Move(ctx, n.nats.Conn(), name, cell, to)
 		},
-		Repair: n.repair, ConfirmClock: n.board.ConfirmClock, Logger: n.logger,
+		Repair: n.repair, Forget: n.forgets.Forget, ConfirmClock: n.board.ConfirmClock, Logger: n.logger,
 	})
 	return err
 }
@@ -54,11 +54,14 @@ func (n *node) registerStreams(set *metric.Set) {
 	most := set.Gauges("meterd_cluster_stream_bytes_max", "Bytes beyond which the stream of a cell refuses more.")
 	stopped := set.Gauges("meterd_cluster_stream_full",
 		"Whether a cell takes no events since its stream runs full: 1 or 0.")
+	replicas := set.Gauges("meterd_cluster_replicas_missing",
+		"Replicas of a cell's stream that are not there, or not current: looked at every ten seconds.")
 	for cell, p := range n.purgers {
 		label := strconv.Itoa(cell)
 		bytes.Func(func() float64 { return float64(p.Size().Bytes) }, "cell", label)
 		most.Func(func() float64 { return float64(p.Size().BytesMax) }, "cell", label)
 		stopped.Whether(p.Full, "cell", label)
+		replicas.Func(func() float64 { return float64(n.missing[cell].Load()) }, "cell", label)
 	}
 	missing := set.Gauges("meterd_cluster_snapshots_missing",
 		"Sealed snapshots of a cell that its audit log names and this node does not have.")

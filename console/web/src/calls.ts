@@ -122,6 +122,7 @@ export const api = {
   moveCell: (cell: number, node: string) =>
     send<unknown>('POST', path`/v1/cluster/cells/${String(cell)}/move`, { node }),
   repairCell: (cell: number) => send<unknown>('POST', path`/v1/cluster/cells/${String(cell)}/repair`),
+  forgetNode: (node: string) => send<{ said: string }>('POST', path`/v1/cluster/nodes/${node}/forget`),
 
   disk: (s?: AbortSignal) => get<Disk>('/v1/disk', undefined, s),
   confirmClock: () => send<void>('POST', '/v1/clock/confirm'),

@@ -38,7 +38,7 @@ function Standing() {
       {(cluster) => (
         <>
           <Verdict cluster={cluster} />
-          <Nodes cluster={cluster} />
+          <Nodes cluster={cluster} reload={load.reload} />
           <Cells cluster={cluster} reload={load.reload} />
         </>
       )}
@@ -63,9 +63,11 @@ function Verdict({ cluster }: { cluster: Cluster }) {
   );
 }
 
-function Nodes({ cluster }: { cluster: Cluster }) {
+function Nodes({ cluster, reload }: { cluster: Cluster; reload: () => void }) {
   const { t, f } = useLocale();
+  const { who } = useStore(session);
   const text = t.cluster;
+  const [forgetting, forget] = useState<string>();
   const owned = (node: string) => cluster.cells.filter((c) => c.owner === node).length;
   return (
     <Section title={text.nodes} id="nodes" lead={text.nodesLead}>
@@ -76,12 +78,42 @@ function Nodes({ cluster }: { cluster: Cluster }) {
             title: text.node,
             cell: (row) => <>{row.node}<span class="narrow muted"><Foreign text={row.address} /></span></>,
           },
-          { title: text.state, cell: (row) => <Badge tone={nodeTones[row.state]}>{text.nodeStates[row.state]}</Badge> },
+          {
+            title: text.state,
+            cell: (row) => (
+              <>
+                <Badge tone={nodeTones[row.state]}>{text.nodeStates[row.state]}</Badge>{' '}
+                {row.state === 'silent' && may(who, 'administer') && (
+                  <button
+                    type="button" class="quiet" aria-haspopup="dialog" aria-label={text.forgetNode(row.node)}
+                    onClick={() => forget(row.node)}
+                  >
+                    {text.forget}
+                  </button>
+                )}
+              </>
+            ),
+          },
           { title: text.owns, cell: (row) => f.int(owned(row.node)), isNumber: true },
           { title: text.address, cell: (row) => <span class="mono"><Foreign text={row.address} /></span>, isWide: true },
           { title: text.version, cell: (row) => <Foreign text={row.version} />, isWide: true },
         ]}
       />
+      {forgetting && (
+        <Confirm
+          title={text.forgetTitle(forgetting)} action={text.forget} isDanger
+          act={async () => {
+            await api.forgetNode(forgetting);
+            announce(text.forgotten(forgetting));
+          }}
+          close={() => {
+            forget(undefined);
+            reload();
+          }}
+        >
+          <p>{text.forgetLead}</p>
+        </Confirm>
+      )}
     </Section>
   );
 }

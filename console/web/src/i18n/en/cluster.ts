@@ -39,5 +39,10 @@ export const cluster = {
   repairCell: (cell: string) => `Repair cell ${cell}`,
   repairTitle: (cell: string) => `Begin a new stream for cell ${cell}?`,
   repairLead: 'Start the nodes that are down first: one of them may have a longer copy. The longest copy is proved from its first group on, what is left of the old stream is removed, and the cell goes on behind that copy. What only others had is lost.',
+  forget: 'Forget',
+  forgetNode: (node: string) => `Forget node ${node}`,
+  forgetTitle: (node: string) => `Does node ${node} never come back?`,
+  forgetLead: 'Its server of NATS is removed, and the cells get replicas on the others. It takes up to two minutes, and is refused unless all other nodes are well. What is in its directory cannot be used again.',
+  forgotten: (node: string) => `Node ${node} is forgotten. Start a new one if there are fewer than three.`,
   repaired: (cell: string) => `Cell ${cell} has a new stream; a node owns it in a moment.`,
 };

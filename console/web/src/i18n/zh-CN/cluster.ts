@@ -41,5 +41,10 @@ export const cluster: typeof en = {
   repairCell: (cell) => `修复单元 ${cell}`,
   repairTitle: (cell) => `为单元 ${cell} 建立新的日志流？`,
   repairLead: '请先启动停机的节点：其中可能有更长的副本。最长的副本将从第一组起逐组校验，旧日志流的残余会被删除，单元从该副本之后继续。仅存在于其他副本中的内容将会丢失。',
+  forget: '移除',
+  forgetNode: (node) => `移除节点 ${node}`,
+  forgetTitle: (node) => `节点 ${node} 确定不再恢复？`,
+  forgetLead: '其 NATS 服务器将被移除，各单元会在其他节点上建立新的副本。最多需要两分钟；其他节点若有异常，操作将被拒绝。该节点数据目录中的内容今后不能再使用。',
+  forgotten: (node) => `节点 ${node} 已移除。若剩余节点少于三个，请启动新节点。`,
   repaired: (cell) => `单元 ${cell} 已有新的日志流，稍后将由一个节点接管。`,
 };

@@ -1,0 +1,50 @@
+package embedded
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Before calls ask with a connection to the other servers, through one that has another name and stores nothing: what
+// lies in the directory takes no part in anything yet. Connections to others come within a second.
+func Before(o Options, ask func(conn *nats.Conn) error) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	password := rand.Text()
+	settings, err := o.settings(o.newName(), password)
+	if err != nil {
+		return err
+	}
+	s, err := o.begin(settings)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.connect(password); err != nil {
+		return fmt.Errorf("ask the other servers before node %q is one of them: %w", o.Node, err)
+	}
+	return ask(s.conn)
+}
+
+const (
+	idBytes  = 8
+	idDigits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
+
+// IDOf returns what other servers know the server of a name by.
+func IDOf(name string) string {
+	hash := sha256.Sum256([]byte(name))
+	id := hash[:idBytes]
+	for i := range id {
+		id[i] = idDigits[int(id[i])%len(idDigits)]
+	}
+	return string(id)
+}

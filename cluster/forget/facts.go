@@ -1,0 +1,190 @@
+package forget
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/meterd/meterd/cluster/board"
+)
+
+// Peer is a server in a group: that of all servers, or of a stream.
+type Peer struct {
+	ID      string // what the servers know it by; empty in a stream
+	Name    string // a server that nobody has heard since its leader's start has none: its ID is in it
+	Current bool
+	Offline bool
+}
+
+// Stream is that of a cell.
+type Stream struct {
+	Cell     int
+	Replicas int // how many it was made with
+	Peers    []Peer
+}
+
+// Facts are what is known when somebody asks to forget a node.
+type Facts struct {
+	Node      string
+	Nodes     []board.Status // as they were heard
+	Positions *board.Positions
+	Servers   []Peer // empty: they are the operator's
+	Streams   []Stream
+}
+
+// ErrRefused says that nothing was done, and why.
+var ErrRefused = errors.New("nothing was forgotten")
+
+func refuse(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrRefused, fmt.Errorf(format, args...))
+}
+
+// heard returns the node as it is heard now, false if it is silent or unknown.
+func (f *Facts) heard() (board.Status, bool) {
+	i := slices.IndexFunc(f.Nodes, func(n board.Status) bool { return n.Node == f.Node })
+	if i < 0 || f.Nodes[i].State == board.Silent {
+		return board.Status{}, false
+	}
+	return f.Nodes[i], true
+}
+
+// Others returns the other nodes that are heard. One that is silent learns who was forgotten when it is back.
+func (f *Facts) Others() (list []string) {
+	for i := range f.Nodes {
+		if n := &f.Nodes[i]; n.Node != f.Node && n.State != board.Silent {
+			list = append(list, n.Node)
+		}
+	}
+	return list
+}
+
+// Dead returns the server to remove, false if none is to be: only what is known of the node is forgotten.
+func (f *Facts) Dead() (dead Peer, found bool, err error) {
+	now, heard := f.heard()
+	if heard && len(f.Servers) == 0 {
+		return dead, false, refuse("node %q is heard: stop it first", f.Node)
+	}
+	for _, p := range f.Servers {
+		switch {
+		case heard && p.ID == now.Server.ID:
+		case !f.isOf(p):
+		case found:
+			return dead, false, refuse("servers %s and %s were both of node %q: that two are dead at once is more than can be "+
+				"mended here", dead.name(), p.name(), f.Node)
+		default:
+			dead, found = p, true
+		}
+	}
+	switch {
+	case heard && !found:
+		return dead, false, refuse("node %q is heard, and no other server was ever its own: stop it first if it never comes "+
+			"back", f.Node)
+	case !found && !f.known():
+		return dead, false, refuse("there is no node %q", f.Node)
+	case found && !dead.Offline:
+		return dead, false, refuse("server %s of node %q is online: stop its process", dead.name(),
+			f.Node)
+	}
+	return dead, found, f.others(dead, found)
+}
+
+// others refuses if any other server is not well, or a stream has too few that are.
+func (f *Facts) others(dead Peer, found bool) error {
+	for _, p := range f.Servers {
+		if found && p.ID == dead.ID {
+			continue
+		}
+		if p.Offline || !p.Current {
+			return refuse("server %s is %s, too: wait until it is well, or start its node", p.name(), p.state())
+		}
+	}
+	for _, s := range f.Streams {
+		left := 0
+		for _, p := range s.Peers {
+			switch {
+			case found && p.is(dead):
+			case p.Offline || !p.Current:
+				return refuse("server %s has a replica of cell %d and is %s: wait until it is well", p.name(), s.Cell, p.state())
+			default:
+				left++
+			}
+		}
+		if left < s.Replicas/2+1 {
+			return refuse("%d servers would have cell %d, %d are too few: start a new node first", left, s.Cell,
+				s.Replicas/2+1)
+		}
+	}
+	return nil
+}
+
+// isOf reports whether a server was of the node: as nodes have told, or by its name, or because it is dead and no other
+// node is missing.
+func (f *Facts) isOf(p Peer) bool {
+	if node := f.Positions.ServerNode(p.ID); node != "" {
+		return node == f.Node
+	}
+	if !p.unnamed() {
+		return board.NodeOf(p.Name) == f.Node
+	}
+	return p.Offline && f.known() && !f.othersMissing()
+}
+
+// othersMissing reports whether another node that is known is not heard.
+func (f *Facts) othersMissing() bool {
+	heard := f.Others()
+	missing := func(node string) bool { return node != f.Node && !slices.Contains(heard, node) }
+	return slices.ContainsFunc(f.Positions.Nodes(), missing) ||
+		slices.ContainsFunc(f.Nodes, func(n board.Status) bool { return missing(n.Node) })
+}
+
+// known reports whether anybody knows the node.
+func (f *Facts) known() bool {
+	return f.Positions.Knows(f.Node) || slices.ContainsFunc(f.Nodes, func(n board.Status) bool { return n.Node == f.Node })
+}
+
+// Whole returns how many streams have not all the replicas that they can have with so many servers.
+func (f *Facts) Whole() (lacking int) {
+	for _, s := range f.Streams {
+		want := min(s.Replicas, len(f.Servers))
+		bad := func(p Peer) bool { return p.Offline || !p.Current }
+		if len(s.Peers) < want || slices.ContainsFunc(s.Peers, bad) {
+			lacking++
+		}
+	}
+	return lacking
+}
+
+// Short returns how many streams have fewer replicas than they were made with.
+func (f *Facts) Short() (n int) {
+	for _, s := range f.Streams {
+		if len(s.Peers) < s.Replicas {
+			n++
+		}
+	}
+	return n
+}
+
+// unknownName is how a server calls another one whose name it has not heard since its start.
+const unknownName = "Server name unknown"
+
+func (p Peer) unnamed() bool { return p.Name == "" || strings.HasPrefix(p.Name, unknownName) }
+
+// is compares a replica of a stream with a server.
+func (p Peer) is(server Peer) bool {
+	return p.Name == server.Name || server.ID != "" && strings.Contains(p.Name, server.ID)
+}
+
+func (p Peer) name() string {
+	if p.unnamed() {
+		return p.ID
+	}
+	return fmt.Sprintf("%q", p.Name)
+}
+
+func (p Peer) state() string {
+	if p.Offline {
+		return "offline"
+	}
+	return "behind"
+}

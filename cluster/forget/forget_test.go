@@ -1,0 +1,242 @@
+package forget
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/meterd/meterd/cluster/board"
+)
+
+// fixture is a cluster in memory: nodes, servers, and streams of three replicas.
+type fixture struct {
+	nodes     []board.Status
+	servers   []Peer
+	streams   []Stream
+	positions board.Positions
+	told      []board.Forgotten
+	asked     []string
+	toldErr   error
+	removeErr error
+}
+
+func node(name, state, server string) board.Status {
+	return board.Status{Node: name, State: state, Server: board.Server{Node: name, Name: name + "-" + server, ID: server}}
+}
+
+func well(name, id string) Peer { return Peer{ID: id, Name: name + "-" + id, Current: true} }
+
+func dead(name, id string) Peer { return Peer{ID: id, Name: name + "-" + id, Offline: true} }
+
+func stream(peers ...Peer) Stream { return Stream{Cell: 3, Replicas: 3, Peers: peers} }
+
+// emptied: n2 is back without what was on its disk.
+func emptied() *fixture {
+	return &fixture{
+		nodes: []board.Status{
+			node("n1", board.Ready, "a"), node("n2", board.Ready, "new"), node("n3", board.Ready, "c"),
+		},
+		servers: []Peer{well("n1", "a"), dead("n2", "old"), well("n2", "new"), well("n3", "c")},
+		streams: []Stream{stream(well("n1", "a"), dead("n2", "old"), well("n3", "c"))},
+	}
+}
+
+// gone: n3 does not come back.
+func gone() *fixture {
+	return &fixture{
+		nodes: []board.Status{
+			node("n1", board.Ready, "a"), node("n2", board.Ready, "b"), node("n3", board.Silent, "c"),
+		},
+		servers: []Peer{well("n1", "a"), well("n2", "b"), dead("n3", "c")},
+		streams: []Stream{stream(well("n1", "a"), well("n2", "b"), dead("n3", "c"))},
+	}
+}
+
+func (f *fixture) facts(name string) *Facts {
+	return &Facts{Node: name, Nodes: f.nodes, Positions: &f.positions, Servers: f.servers, Streams: f.streams}
+}
+
+func TestDead(t *testing.T) {
+	for name, c := range map[string]struct {
+		of     *fixture
+		change func(f *fixture)
+		node   string
+		want   string // id of the server, or what the refusal says
+	}{
+		"its disk was emptied": {of: emptied(), node: "n2", want: "old"},
+		"it never comes back":  {of: gone(), node: "n3", want: "c"},
+		"it is there":          {of: emptied(), node: "n1", want: "is heard, and no other server was ever its own"},
+		"nobody knows it":      {of: emptied(), node: "n9", want: `there is no node "n9"`},
+		"its server was never heard": {of: gone(), node: "n3", want: "c", change: func(f *fixture) {
+			f.nameless("c")
+		}},
+		"an emptied one without names": {of: emptied(), node: "n2", want: "old", change: func(f *fixture) {
+			f.nameless("old")
+		}},
+		"an emptied one, another is missing": {of: emptied(), node: "n2", want: "stop it first", change: func(f *fixture) {
+			f.nameless("old")
+			f.nodes[2].State = board.Silent
+		}},
+		"a dead one that nobody knows": {of: gone(), node: "n9", want: `there is no node "n9"`, change: func(f *fixture) {
+			f.nameless("c")
+		}},
+		"its server is online": {of: gone(), node: "n3", want: `"n3-c" of node "n3" is online`, change: func(f *fixture) {
+			f.servers[2].Offline = false
+		}},
+		"it is heard again": {of: gone(), node: "n3", want: "no other server was ever its own", change: func(f *fixture) {
+			f.nodes[2].State = board.Ready
+		}},
+		"another server is dead, too": {of: gone(), node: "n3", want: `"n2-b" is offline, too`, change: func(f *fixture) {
+			f.servers[1].Offline = true
+		}},
+		"another server is behind": {of: emptied(), node: "n2", want: `"n2-new" is behind, too`, change: func(f *fixture) {
+			f.servers[2].Current = false
+		}},
+		"another replica is behind": {of: gone(), node: "n3", want: `"n2-b" has a replica of cell 3 and is behind`,
+			change: func(f *fixture) { f.streams[0].Peers[1].Current = false }},
+		"another replica is dead": {of: gone(), node: "n3", want: `"n2-b" has a replica of cell 3 and is offline`,
+			change: func(f *fixture) { f.streams[0].Peers[1].Offline = true }},
+		"one replica would be left": {of: gone(), node: "n3", want: "1 servers would have cell 3, 2 are too few",
+			change: func(f *fixture) { f.streams[0].Peers = f.streams[0].Peers[1:] }},
+		"two of its servers": {of: emptied(), node: "n2", want: "that two are dead at once", change: func(f *fixture) {
+			f.servers = append(f.servers, dead("n2", "older"))
+		}},
+		"its server was removed before": {of: gone(), node: "n3", want: "", change: func(f *fixture) {
+			f.servers, f.streams[0].Peers = f.servers[:2], f.streams[0].Peers[:2]
+		}},
+		"the operator's servers": {of: gone(), node: "n3", want: "", change: func(f *fixture) {
+			f.servers, f.streams = nil, nil
+		}},
+		"the operator's, and it is heard": {of: emptied(), node: "n2", want: "stop it first", change: func(f *fixture) {
+			f.servers, f.streams = nil, nil
+		}},
+	} {
+		if c.change != nil {
+			c.change(c.of)
+		}
+		peer, found, err := c.of.facts(c.node).Dead()
+		switch {
+		case err != nil:
+			if !errors.Is(err, ErrRefused) || c.want == "" || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v, not %q", name, err, c.want)
+			}
+		case peer.ID != c.want || found != (c.want != ""):
+			t.Errorf("%s: %+v %t, not %q", name, peer, found, c.want)
+		}
+	}
+}
+
+// nameless takes the name of a server away, as the others do when they have started since.
+func (f *fixture) nameless(id string) {
+	for _, list := range [][]Peer{f.servers, f.streams[0].Peers} {
+		for i := range list {
+			if list[i].ID == id {
+				list[i].Name = "Server name unknown at this time (peerID: " + id + ")"
+			}
+		}
+	}
+}
+
+// fixture is a Board, too.
+func (f *fixture) Nodes() []board.Status       { return f.nodes }
+func (f *fixture) Positions() *board.Positions { return &f.positions }
+func (f *fixture) Forget(_ context.Context, list []board.Forgotten, nodes []string) error {
+	f.told = append(f.told, list...)
+	f.asked = append(f.asked, "told "+strings.Join(nodes, " "))
+	return f.toldErr
+}
+
+// forgetter removes at once, and has a new replica placed on the last server that has none.
+func (f *fixture) forgetter(t *testing.T) *Forgetter {
+	t.Helper()
+	g, err := New(Options{
+		Node: "n1", Board: f,
+		Servers: func(context.Context) ([]Peer, error) { return f.servers, nil },
+		Streams: func(context.Context) ([]Stream, error) { return f.streams, nil },
+		Remove: func(_ context.Context, id string) error {
+			f.asked = append(f.asked, "removed "+id)
+			if f.removeErr != nil {
+				return f.removeErr
+			}
+			is := func(p Peer) bool { return p.ID == id }
+			f.servers = slices.DeleteFunc(f.servers, is)
+			f.streams[0].Peers = slices.Clone(f.servers)
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// Everybody knows before anything is removed; what is left to do is said.
+func TestForget(t *testing.T) {
+	f := emptied()
+	answer, err := f.forgetter(t).Forget(t.Context(), "n2")
+	if err != nil || answer.Server != "n2-old" || !strings.Contains(answer.Said, "have their replicas again") {
+		t.Fatal(answer, err)
+	}
+	want := board.Server{Node: "n2", Name: "n2-old", ID: "old"}
+	if !slices.Equal(f.asked, []string{"told n3", "removed old"}) || f.told[0].Server != want || f.told[0].Gone {
+		t.Fatal(f.asked, f.told)
+	}
+	f = gone()
+	f.nameless("c")
+	answer, err = f.forgetter(t).Forget(t.Context(), "n3")
+	if err != nil || !strings.Contains(answer.Said, "server c of node \"n3\" is removed; 1 cells have a replica too few") {
+		t.Fatal(answer, err)
+	}
+	if f.told[0].ID != "c" || f.told[0].Name != "" || !f.told[0].Gone || f.told[0].AtMs == 0 {
+		t.Fatal(f.told)
+	}
+	f = gone()
+	f.toldErr = errors.New("n2 does not answer")
+	if _, err := f.forgetter(t).Forget(t.Context(), "n3"); err == nil || !slices.Equal(f.asked, []string{"told n2"}) {
+		t.Fatal("a server is removed that not all know of", f.asked, err)
+	}
+	f = gone()
+	f.removeErr = errors.New("a change of members is under way")
+	if _, err := f.forgetter(t).Forget(t.Context(), "n3"); err == nil || !strings.Contains(err.Error(), "try again") {
+		t.Fatal(err)
+	}
+	f = gone()
+	g := f.forgetter(t)
+	g.o.Servers, g.o.Remove = nil, nil
+	answer, err = g.Forget(t.Context(), "n3")
+	if err != nil || answer.Server != "" || !strings.Contains(answer.Said, "are yours") || !f.told[0].Gone {
+		t.Fatal(answer, err)
+	}
+	if _, err := g.Forget(t.Context(), ""); !errors.Is(err, ErrRefused) {
+		t.Fatal(err)
+	}
+	g.busy.Lock()
+	if _, err := g.Forget(t.Context(), "n3"); !errors.Is(err, ErrRefused) {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{}); err == nil {
+		t.Fatal("a forgetter of nothing")
+	}
+}
+
+// A node has the server of before forgotten only if there is one by name: who else is missing is not its business.
+func TestFormer(t *testing.T) {
+	for name, c := range map[string]struct {
+		of   *fixture
+		node string
+		want bool
+	}{
+		"emptied": {emptied(), "n2", true}, "another one": {emptied(), "n1", false}, "all are there": {gone(), "n1", false},
+	} {
+		if got := c.of.facts(c.node).hasFormer(); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+	f := emptied()
+	f.nameless("old")
+	if f.facts("n2").hasFormer() {
+		t.Error("a server that nobody knows is taken for the node's own")
+	}
+}

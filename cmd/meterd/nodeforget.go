@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/meterd/meterd/cluster/board"
+	"github.com/meterd/meterd/cluster/embedded"
+	"github.com/meterd/meterd/cluster/forget"
+	"github.com/meterd/meterd/cluster/jetlog"
+)
+
+// boardOptions are those of this node's board.
+func (n *node) boardOptions(conn *nats.Conn) board.Options {
+	c := &n.o.cluster
+	o := board.Options{
+		Conn: conn, Cluster: c.name, Node: c.node, Path: n.dir.Path("positions"), Older: n.failWith, Logger: n.logger,
+	}
+	if n.server != nil {
+		o.Server = board.Server{Node: c.node, Name: n.server.Name(), ID: n.server.ID()}
+	}
+	return o
+}
+
+// admitted refuses a directory whose server the others have forgotten, before that server is one of theirs: its Raft
+// logs would vote, and its peers be counted, as if it had never been away.
+func (n *node) admitted(ctx context.Context, o embedded.Options) error {
+	name, err := embedded.NameIn(o.Dir)
+	if err != nil || name == "" {
+		return err
+	}
+	return embedded.Before(o, func(conn *nats.Conn) error {
+		b := n.boardOptions(conn)
+		b.Server = board.Server{Node: o.Node, Name: name, ID: embedded.IDOf(name)}
+		return b.Admitted(ctx, len(o.Routes)-1)
+	})
+}
+
+// openForgetter makes what forgets nodes that do not come back.
+func (n *node) openForgetter() (err error) {
+	o := forget.Options{Node: n.o.cluster.node, Board: n.board, Streams: n.streamsOf, Logger: n.logger}
+	if n.server != nil {
+		o.Servers, o.Remove = n.serversOf, n.server.Remove
+	}
+	n.forgets, err = forget.New(o)
+	return err
+}
+
+func (n *node) serversOf(ctx context.Context) ([]forget.Peer, error) {
+	peers, err := n.server.Peers(ctx)
+	var list []forget.Peer
+	for _, p := range peers {
+		list = append(list, forget.Peer{ID: p.ID, Name: p.Name, Current: p.Current, Offline: p.Offline})
+	}
+	return list, err
+}
+
+// streamsOf returns who has replicas of the cells' streams.
+func (n *node) streamsOf(ctx context.Context) (list []forget.Stream, err error) {
+	for cell := range n.streams {
+		made, peers, err := jetlog.Look(ctx, n.nats.Conn(), n.settings(cell))
+		if errors.Is(err, jetlog.ErrGone) {
+			continue // It is repaired on the servers that there are then.
+		}
+		if err != nil {
+			return nil, err
+		}
+		s := forget.Stream{Cell: cell, Replicas: made.Replicas}
+		for _, p := range peers {
+			s.Peers = append(s.Peers, forget.Peer{Name: p.Name, Current: p.Current, Offline: p.Offline})
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// whole reports whether all of this node's copies are in order.
+func (n *node) whole() bool {
+	for _, h := range n.hosts {
+		if role := h.Status().Role; role != board.Owner && role != board.Standby {
+			return false
+		}
+	}
+	return true
+}

@@ -186,18 +186,26 @@ func (f *Forgetter) ForgetOwn(ctx context.Context, ready func() bool) {
 	if f.o.Servers == nil {
 		return
 	}
-	for looks, said := 0, ""; pause(ctx, ownEvery) == nil; {
+	for looks, none, said := 0, 0, ""; pause(ctx, ownEvery) == nil; {
 		facts, err := f.facts(ctx, f.o.Node)
 		if err != nil {
 			continue
 		}
-		if !facts.hasFormer() {
-			return
+		if !facts.hasFormer() { // Others may not have told yet whose servers there are.
+			if none++; none == ownLooks {
+				return
+			}
+			continue
 		}
-		if _, _, err := facts.Dead(); err != nil || !ready() {
-			if err != nil && err.Error() != said {
+		none = 0
+		_, _, _, err = f.await(ctx, f.o.Node)
+		if err == nil && !ready() {
+			err = errors.New("the copies of this node are not in order yet")
+		}
+		if err != nil {
+			if err.Error() != said {
 				said = err.Error()
-				f.o.Logger.Warn("the server that this node had before is still there", "error", err)
+				f.o.Logger.Warn("the server that this node had before is still one of the cluster", "why", err)
 			}
 			looks = 0
 			continue

@@ -145,13 +145,13 @@ func (p *Positions) Nodes() (list []string) {
 	return slices.Compact(list)
 }
 
-// ServerNode returns whose server has, or had, this id, empty if nobody has told.
-func (p *Positions) ServerNode(id string) string {
+// ServerOf returns the server that has, or had, this ID; false if nobody has told.
+func (p *Positions) ServerOf(id string) (Server, bool) {
 	i := slices.IndexFunc(p.servers, func(s Server) bool { return s.ID == id })
 	if i < 0 {
-		return ""
+		return Server{}, false
 	}
-	return p.servers[i].Node
+	return p.servers[i], true
 }
 
 // merge takes another node's notes.

@@ -20,7 +20,7 @@ func TestPositionsForget(t *testing.T) {
 	p.take("n1", at(9))
 	p.meet(serverOf("n3", "old"))
 	gone := Forgotten{Server: serverOf("n3", "old"), AtMs: 1, Gone: true}
-	if !p.Knows("n3") || p.ServerNode("old") != "n3" || p.forgets(gone.Server) {
+	if s, known := p.ServerOf("old"); !known || s.Node != "n3" || !p.Knows("n3") || p.forgets(gone.Server) {
 		t.Fatal("a node that has told something is not known")
 	}
 	if !p.forget(gone, Server{}) || p.forget(gone, Server{}) {

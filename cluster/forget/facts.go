@@ -11,8 +11,8 @@ import (
 
 // Peer is a server in a group: that of all servers, or of a stream.
 type Peer struct {
-	ID      string // what the servers know it by; empty in a stream
-	Name    string // a server that nobody has heard since its leader's start has none: its ID is in it
+	ID      string // what the servers know it by: a hash of the name
+	Name    string // a server that the group's leader has not heard since its start has none: its ID is in it
 	Current bool
 	Offline bool
 }
@@ -121,8 +121,8 @@ func (f *Facts) others(dead Peer, found bool) error {
 // isOf reports whether a server was of the node: as nodes have told, or by its name, or because it is dead and no other
 // node is missing.
 func (f *Facts) isOf(p Peer) bool {
-	if node := f.Positions.ServerNode(p.ID); node != "" {
-		return node == f.Node
+	if s, known := f.Positions.ServerOf(p.ID); known {
+		return s.Node == f.Node
 	}
 	if !p.unnamed() {
 		return board.NodeOf(p.Name) == f.Node
@@ -170,9 +170,19 @@ const unknownName = "Server name unknown"
 
 func (p Peer) unnamed() bool { return p.Name == "" || strings.HasPrefix(p.Name, unknownName) }
 
-// is compares a replica of a stream with a server.
+// is compares a replica of a stream with a server, which each of the two groups may know without its name.
 func (p Peer) is(server Peer) bool {
-	return p.Name == server.Name || server.ID != "" && strings.Contains(p.Name, server.ID)
+	return p.ID == server.ID || p.unnamed() && strings.Contains(p.Name, server.ID)
+}
+
+// named gives servers the names that nodes have told.
+func (f *Facts) named() {
+	for i := range f.Servers {
+		p := &f.Servers[i]
+		if s, known := f.Positions.ServerOf(p.ID); known && p.unnamed() {
+			p.Name = s.Name
+		}
+	}
 }
 
 func (p Peer) name() string {

@@ -79,6 +79,7 @@ func (f *Forgetter) facts(ctx context.Context, node string) (*Facts, error) {
 	if err != nil {
 		return nil, refuse("the servers of NATS do not answer: %w", err)
 	}
+	facts.named()
 	return facts, nil
 }
 
@@ -223,11 +224,7 @@ func (f *Forgetter) ForgetOwn(ctx context.Context, ready func() bool) {
 func (f *Facts) hasFormer() bool {
 	now, _ := f.heard()
 	for _, p := range f.Servers {
-		node := f.Positions.ServerNode(p.ID)
-		if node == "" && !p.unnamed() {
-			node = board.NodeOf(p.Name)
-		}
-		if p.ID != now.Server.ID && node == f.Node {
+		if p.ID != now.Server.ID && !p.unnamed() && f.isOf(p) {
 			return true
 		}
 	}

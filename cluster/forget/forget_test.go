@@ -82,6 +82,13 @@ func TestDead(t *testing.T) {
 		"a dead one that nobody knows": {of: gone(), node: "n9", want: `there is no node "n9"`, change: func(f *fixture) {
 			f.nameless("c")
 		}},
+		"only the streams know its name": {of: gone(), node: "n3", want: "c", change: func(f *fixture) {
+			f.servers[2].Name = namelessOf("c")
+		}},
+		"only the servers know its name": {of: gone(), node: "n3", want: "c", change: func(f *fixture) {
+			p := &f.streams[0].Peers[2]
+			p.ID, p.Name = "hash of what follows", namelessOf("c")
+		}},
 		"its server is online": {of: gone(), node: "n3", want: `"n3-c" of node "n3" is online`, change: func(f *fixture) {
 			f.servers[2].Offline = false
 		}},
@@ -128,12 +135,14 @@ func TestDead(t *testing.T) {
 	}
 }
 
+func namelessOf(id string) string { return "Server name unknown at this time (peerID: " + id + ")" }
+
 // nameless takes the name of a server away, as the others do when they have started since.
 func (f *fixture) nameless(id string) {
 	for _, list := range [][]Peer{f.servers, f.streams[0].Peers} {
 		for i := range list {
 			if list[i].ID == id {
-				list[i].Name = "Server name unknown at this time (peerID: " + id + ")"
+				list[i].Name = namelessOf(id)
 			}
 		}
 	}

@@ -69,7 +69,9 @@ func (n *node) streamsOf(ctx context.Context) (list []forget.Stream, err error) 
 		}
 		s := forget.Stream{Cell: cell, Replicas: made.Replicas}
 		for _, p := range peers {
-			s.Peers = append(s.Peers, forget.Peer{Name: p.Name, Current: p.Current, Offline: p.Offline})
+			s.Peers = append(s.Peers, forget.Peer{
+				ID: embedded.IDOf(p.Name), Name: p.Name, Current: p.Current, Offline: p.Offline,
+			})
 		}
 		list = append(list, s)
 	}

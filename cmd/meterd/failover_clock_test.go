@@ -193,10 +193,9 @@ func restartsOff(t *testing.T, program string) {
 // refuses waits until a node says that its clock keeps it from owning a cell.
 func (c *trial) refuses(n *trioNode) {
 	c.t.Helper()
-	since := time.Now()
 	await(c.t, n.name+" refuses to own a cell", func() bool {
-		return strings.Contains(n.said(since), "this node does not take it over") &&
-			strings.Contains(n.said(since), "this node's clock is off")
+		said := n.run.said() // Its own clock stands before each line.
+		return strings.Contains(said, "this node does not take it over") && strings.Contains(said, "this node's clock is off")
 	})
 }
 

@@ -91,7 +91,7 @@ func (f *failover) aside(n *trioNode, l *load, end func()) {
 
 // TestFailover: whatever befalls the owner of a cell, gateways that ask all nodes lose and double nothing, a node that
 // is owner no more answers nothing, and each device's counter is one counter. METERD_TEST_FAILOVERS is for how many
-// cycles, METERD_TEST_CELLS how many cells there are, each with an account; METERD_TEST_SEED draws.
+// cycles, METERD_TEST_FAULT which of them alone, METERD_TEST_CELLS how many cells there are, each with an account; METERD_TEST_SEED draws.
 func TestFailover(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three processes, and a take-over takes seconds")
@@ -116,6 +116,9 @@ func TestFailover(t *testing.T) {
 	if f.bridge == "" {
 		list = slices.DeleteFunc(list, func(x fault) bool { return x.needsNetwork })
 	}
+	if name := os.Getenv("METERD_TEST_FAULT"); name != "" {
+		list = slices.DeleteFunc(list, func(x fault) bool { return x.name != name })
+	}
 	for cycle := range cycles {
 		x := list[cycle%len(list)]
 		l := newLoad(f.trio, gateways, products, limit, cycle)
@@ -128,12 +131,23 @@ func TestFailover(t *testing.T) {
 		await(t, "all nodes follow again", f.isSettled)
 		l.answered(50)
 		l.end()
-		if l.gap(at) > gapMax {
+		if l.gap(at, "") > gapMax {
 			f.tell(l.began.Add(at))
 		}
-		f.gaps[x.name] = append(f.gaps[x.name], l.gap(at))
+		f.gaps[x.name] = append(f.gaps[x.name], l.gap(at, ""))
 		s := l.check(t)
-		t.Logf("cycle %d: %s %s, nobody answered for %v; %+v", cycle, node.name, x.name, l.gap(at).Round(time.Millisecond), s)
+		late, mean := l.late(at, products)
+		t.Logf(
+			"cycle %d: %s %s, nobody answered for %v; %d of %d products late, all on average for %v; %+v",
+			cycle,
+			node.name,
+			x.name,
+			l.gap(at, "").Round(time.Millisecond),
+			late,
+			len(products),
+			mean.Round(time.Millisecond),
+			s,
+		)
 		f.add(s)
 		if t.Failed() {
 			break

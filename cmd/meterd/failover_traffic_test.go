@@ -26,8 +26,14 @@ type load struct {
 	mu       sync.Mutex
 	history  []operation
 	refused  map[string]bool // topics of which nothing may have been counted
-	answers  []time.Duration // when a gateway was told a verdict
+	answers  []toldAt
 	messages int
+}
+
+// toldAt is when a gateway was told a verdict, and of which product.
+type toldAt struct {
+	at      time.Duration
+	product string
 }
 
 // place is a device.
@@ -85,6 +91,7 @@ func newLoad(c *trio, gateways []*client.Client, products []string, limit uint64
 func (l *load) begin(gateways []*client.Client, dice func() *rand.Rand) {
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop = stop
+	l.c.t.Cleanup(l.end) // Of a test that has failed.
 	for _, g := range gateways {
 		for range 3 {
 			mine := dice()
@@ -160,7 +167,7 @@ func (l *load) note(op operation) {
 	defer l.mu.Unlock()
 	l.history = append(l.history, op)
 	if op.outcome == opAccepted || op.outcome == opDenied {
-		l.answers = append(l.answers, op.end)
+		l.answers = append(l.answers, toldAt{op.end, op.device.product})
 	}
 }
 
@@ -215,17 +222,28 @@ func (l *load) answered(n int) {
 	await(l.c.t, fmt.Sprintf("%d events are answered", n), func() bool { return count() >= from+n || l.c.t.Failed() })
 }
 
-// gap returns the longest time behind an instant in which no gateway was told anything.
-func (l *load) gap(from time.Duration) (longest time.Duration) {
+// gap returns the longest time behind an instant in which no gateway was told anything of a product, "" for any.
+func (l *load) gap(from time.Duration, product string) (longest time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	last := from
-	for _, at := range l.answers { // In their order.
-		if at > from {
-			longest, last = max(longest, at-last), at
+	for _, a := range l.answers { // In their order.
+		if a.at > from && (product == "" || a.product == product) {
+			longest, last = max(longest, a.at-last), a.at
 		}
 	}
 	return longest
+}
+
+// late returns of how many products nothing was told for a second, and for how long on the average of all.
+func (l *load) late(from time.Duration, products []string) (late int, mean time.Duration) {
+	for _, p := range products {
+		gap := l.gap(from, p)
+		if mean += gap; gap > time.Second {
+			late++
+		}
+	}
+	return late, mean / time.Duration(len(products))
 }
 
 // sums are what a check found.

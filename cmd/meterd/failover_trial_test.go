@@ -70,7 +70,7 @@ func (c *trial) under(what string, do func()) {
 	do()
 	c.load.answered(100)
 	c.load.end()
-	c.t.Logf("%s: nobody was answered for %v; %+v", what, c.load.gap(at).Round(time.Millisecond), c.load.check(c.t))
+	c.t.Logf("%s: nobody was answered for %v; %+v", what, c.load.gap(at, "").Round(time.Millisecond), c.load.check(c.t))
 }
 
 // killed kills a node, awaits that others go on, and starts it again.

@@ -24,10 +24,11 @@ func TestFailoverDrain(t *testing.T) {
 			a, err := c.try(c.n1, 5*time.Second, "GET", "/readyz", "")
 			return err == nil && a.status == http.StatusServiceUnavailable
 		})
-		await(t, "nobody gives it a cell", func() bool {
-			a, err := c.try(c.n2, 5*time.Second, "POST", "/v1/cluster/cells/1/move", `{"node":"n1"}`)
-			return err == nil && a.status == http.StatusConflict && strings.Contains(string(a.body), "is leaving")
+		await(t, "n2 knows", func() bool {
+			a, err := c.try(c.n2, 5*time.Second, "GET", "/v1/cluster", "")
+			return err == nil && strings.Contains(string(a.body), `"state":"leaving"`)
 		})
+		c.asks(c.n2, http.StatusConflict, "/v1/cluster/cells/1/move", `{"node":"n1"}`, "is leaving")
 		c.load.answered(100)
 		c.kill(c.n3) // n1 is the next in its line.
 		await(t, "n2 owns what n3 owned, and n1 what it did", func() bool {

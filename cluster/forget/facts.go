@@ -36,6 +36,13 @@ type Facts struct {
 // ErrRefused says that nothing was done, and why.
 var ErrRefused = errors.New("nothing was forgotten")
 
+// errNotYet says that a refusal may be over in a moment.
+var errNotYet = errors.New("it was waited for")
+
+func refuseYet(format string, args ...any) error {
+	return fmt.Errorf("%w (%w)", refuse(format, args...), errNotYet)
+}
+
 func refuse(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrRefused, fmt.Errorf(format, args...))
 }
@@ -83,7 +90,7 @@ func (f *Facts) Dead() (dead Peer, found bool, err error) {
 	case !found && !f.known():
 		return dead, false, refuse("there is no node %q", f.Node)
 	case found && !dead.Offline:
-		return dead, false, refuse("server %s of node %q is online: stop its process", dead.name(),
+		return dead, false, refuseYet("server %s of node %q is online: stop its process", dead.name(),
 			f.Node)
 	}
 	return dead, found, f.others(dead, found)
@@ -96,7 +103,7 @@ func (f *Facts) others(dead Peer, found bool) error {
 			continue
 		}
 		if p.Offline || !p.Current {
-			return refuse("server %s is %s, too: wait until it is well, or start its node", p.name(), p.state())
+			return refuseYet("server %s is %s, too: wait until it is well, or start its node", p.name(), p.state())
 		}
 	}
 	for _, s := range f.Streams {
@@ -105,7 +112,7 @@ func (f *Facts) others(dead Peer, found bool) error {
 			switch {
 			case found && p.is(dead):
 			case p.Offline || !p.Current:
-				return refuse("server %s has a replica of cell %d and is %s: wait until it is well", p.name(), s.Cell, p.state())
+				return refuseYet("server %s has a replica of cell %d and is %s: wait until it is well", p.name(), s.Cell, p.state())
 			default:
 				left++
 			}

@@ -77,7 +77,7 @@ func (f *Forgetter) facts(ctx context.Context, node string) (*Facts, error) {
 		facts.Streams, err = f.o.Streams(ctx)
 	}
 	if err != nil {
-		return nil, refuse("the servers of NATS do not answer: %w", err)
+		return nil, refuseYet("the servers of NATS do not answer: %w", err)
 	}
 	facts.named()
 	return facts, nil
@@ -130,7 +130,7 @@ func (f *Forgetter) await(ctx context.Context, node string) (facts *Facts, dead 
 		if facts, err = f.facts(ctx, node); err == nil {
 			dead, found, err = facts.Dead()
 		}
-		if err == nil || time.Now().After(until) {
+		if !errors.Is(err, errNotYet) || time.Now().After(until) {
 			return facts, dead, found, err
 		}
 		if err := pause(ctx, lookEvery); err != nil {

@@ -101,12 +101,18 @@ func TestDead(t *testing.T) {
 		"another server is behind": {of: emptied(), node: "n2", want: `"n2-new" is behind, too`, change: func(f *fixture) {
 			f.servers[2].Current = false
 		}},
-		"another replica is behind": {of: gone(), node: "n3", want: `"n2-b" has a replica of cell 3 and is behind`,
-			change: func(f *fixture) { f.streams[0].Peers[1].Current = false }},
-		"another replica is dead": {of: gone(), node: "n3", want: `"n2-b" has a replica of cell 3 and is offline`,
-			change: func(f *fixture) { f.streams[0].Peers[1].Offline = true }},
-		"one replica would be left": {of: gone(), node: "n3", want: "1 servers would have cell 3, 2 are too few",
-			change: func(f *fixture) { f.streams[0].Peers = f.streams[0].Peers[1:] }},
+		"another replica is behind": {
+			of: gone(), node: "n3", want: `"n2-b" has a replica of cell 3 and is behind`,
+			change: func(f *fixture) { f.streams[0].Peers[1].Current = false },
+		},
+		"another replica is dead": {
+			of: gone(), node: "n3", want: `"n2-b" has a replica of cell 3 and is offline`,
+			change: func(f *fixture) { f.streams[0].Peers[1].Offline = true },
+		},
+		"one replica would be left": {
+			of: gone(), node: "n3", want: "1 servers would have cell 3, 2 are too few",
+			change: func(f *fixture) { f.streams[0].Peers = f.streams[0].Peers[1:] },
+		},
 		"two of its servers": {of: emptied(), node: "n2", want: "that two are dead at once", change: func(f *fixture) {
 			f.servers = append(f.servers, dead("n2", "older"))
 		}},

@@ -116,6 +116,7 @@ func (n *node) fingerprint() string {
 func (n *node) admitPeers(config *tls.Config) {
 	route.AdmitPeers(config, func(fingerprint string) bool {
 		known := n.heard.Load()
-		return known != nil && slices.ContainsFunc(known.Nodes(), func(s board.Status) bool { return s.Fingerprint == fingerprint })
+		return known != nil &&
+			slices.ContainsFunc(known.Nodes(), func(s board.Status) bool { return s.Fingerprint == fingerprint })
 	})
 }

@@ -12,8 +12,12 @@ import (
 // and in whatever order the lists are.
 func TestMergedInOrder(t *testing.T) {
 	for _, c := range []struct{ devices, unknown, groups, rows, deviceBytes int }{
-		{3, 20, 40, 100, 1}, {3, 20, 40, 200, 20_000}, {3, 20, 40, 100, deviceBytes},
-		{2000, 1000, 20, 300, deviceBytes}, {2000, 1000, 20, 300, 1}, {1, 1000, 5, 3000, 1000},
+		{3, 20, 40, 100, 1},
+		{3, 20, 40, 200, 20_000},
+		{3, 20, 40, 100, deviceBytes},
+		{2000, 1000, 20, 300, deviceBytes},
+		{2000, 1000, 20, 300, 1},
+		{1, 1000, 5, 3000, 1000},
 	} {
 		h := newHistory(3, c.devices)
 		h.unknown = c.unknown
@@ -73,9 +77,18 @@ func TestBareRowsAreRows(t *testing.T) {
 		o := uint64(h.dice.IntN(50))
 		up[o] += h.dice.Uint32N(3) * h.dice.Uint32N(1<<20)
 		r := Row{
-			Device: Known(1, o), Type: typeUp + uint8(h.dice.IntN(2)), Day: uint32(i / 2000), Up: up[o], LogDays: uint32(i / 4000),
-			Size: h.dice.Int64N(1 << (10 + h.dice.IntN(24))), Tie: h.dice.Uint32N(2) << (h.dice.IntN(3) * 8),
-			DecidedMs: beginMs + int64(i)/7<<(h.dice.IntN(2)*8), Down: 7,
+			Device: Known(
+				1,
+				o,
+			),
+			Type:      typeUp + uint8(h.dice.IntN(2)),
+			Day:       uint32(i / 2000),
+			Up:        up[o],
+			LogDays:   uint32(i / 4000),
+			Size:      h.dice.Int64N(1 << (10 + h.dice.IntN(24))),
+			Tie:       h.dice.Uint32N(2) << (h.dice.IntN(3) * 8),
+			DecidedMs: beginMs + int64(i)/7<<(h.dice.IntN(2)*8),
+			Down:      7,
 		}
 		r.Used = r.Up + r.Down
 		rows = append(rows, r)

@@ -102,7 +102,12 @@ type pool struct {
 }
 
 func newCatalogue() *catalogue {
-	return &catalogue{accounts: map[uint32]*account{}, pools: map[uint32]*pool{}, parts: map[string]uint64{}, others: map[string]bool{}}
+	return &catalogue{
+		accounts: map[uint32]*account{},
+		pools:    map[uint32]*pool{},
+		parts:    map[string]uint64{},
+		others:   map[string]bool{},
+	}
 }
 
 func (c *catalogue) product(id uint32) *product {

@@ -517,7 +517,13 @@ func TestSnapshotOfSeveralCells(t *testing.T) {
 	d.must(d.close())
 	must(t, os.RemoveAll(filepath.Join(path, "snapshots")))
 	writeSnapshot(t, path, 1, "", products, devices)
-	if r := clean(t, path); !strings.Contains(strings.Join(r.Not, "\n"), "1 products of other cells in snapshot s00000001") {
+	if r := clean(
+		t,
+		path,
+	); !strings.Contains(
+		strings.Join(r.Not, "\n"),
+		"1 products of other cells in snapshot s00000001",
+	) {
 		t.Errorf("not recounted: %q", r.Not)
 	}
 }

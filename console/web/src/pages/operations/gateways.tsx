@@ -34,7 +34,8 @@ export function GatewaysSection() {
       actions={<button type="button" onClick={() => (counts ? list.reload() : setCounts(true))}>{text.countDevices}</button>}
     >
       <ListTable
-        list={list} caption={text.gateways} rowKey={(row) => row.producer} columns={columns}
+        list={list} caption={text.gateways} rowKey={(row) => `${row.account ?? ''}/${row.producer}`}
+        columns={columns}
         empty={<Empty title={text.noGateways}><p>{text.noGatewaysLead}</p></Empty>}
       />
     </Section>

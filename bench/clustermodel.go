@@ -8,8 +8,9 @@ import (
 	"text/tabwriter"
 )
 
-// Cluster is what an event cost each process of a cluster, or a daemon alone. It is taken from before the load until all
-// copies lacked nothing and no view worked any more, and so has what was put off. What an idle process uses is not in it.
+// Cluster is what an event cost each process of a cluster, or a daemon alone. It is taken from before the load until
+// all copies lacked nothing and no view worked any more, and so has what was put off. What an idle process uses is not
+// in it.
 type Cluster struct {
 	Owners                  int        `json:"owners"` // nodes that own what is loaded; 0: a daemon alone
 	Nodes                   []NodeCost `json:"nodes"`

@@ -55,10 +55,10 @@
 //	                          an account in each cell, its gateways' token is bound to it: straight to the cell's owner
 //
 // Three nodes share this machine with the loader, so events a second say what the machine does, and not what three do.
-// What nodes on machines of their own would do follows from what an event costs each process: cluster measures that from
-// before the load until no copy lacks anything and no view works any more. So what was put off is in it, unlike in the
-// daemon's CPU seconds of other tables, which are of the window. What the process uses when it is idle is taken off, and
-// the loader is a process of its own. Of two nodes that cost differently the busier one bounds the cluster.
+// What nodes on machines of their own would do follows from what an event costs each process: cluster measures that
+// from before the load until no copy lacks anything and no view works any more. So what was put off is in it, unlike in
+// the daemon's CPU seconds of other tables, which are of the window. What the process uses when it is idle is taken
+// off, and the loader is a process of its own. Of two nodes that cost differently the busier one bounds the cluster.
 //
 // # What makes them honest
 //

@@ -84,7 +84,8 @@ const (
 	clusterWithin   = time.Minute
 	clusterAskEvery = 100 * time.Millisecond
 	// quietEvery is how often servers are looked at that finish what they put off; below quietCores each, five
-	// times what an idle node of six cells needs, they have finished. quietWithin bounds it: a note says if it was not enough.
+	// times what an idle node of six cells needs, they have finished. quietWithin bounds it: a note says if it was not
+	// enough.
 	quietEvery  = time.Second
 	quietCores  = 0.25
 	quietWithin = 15 * time.Second

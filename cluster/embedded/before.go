@@ -5,13 +5,11 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
-
-	"github.com/nats-io/nats.go"
 )
 
-// Before calls ask with a connection to the other servers, through one that has another name and stores nothing: what
-// lies in the directory takes no part in anything yet. Connections to others come within a second.
-func Before(o Options, ask func(conn *nats.Conn) error) error {
+// Before calls ask with a server that has another name and stores nothing, to reach the other servers by: what lies in
+// the directory takes no part in anything yet. Connections to others come within a second.
+func Before(o Options, ask func(s *Server) error) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
@@ -31,7 +29,7 @@ func Before(o Options, ask func(conn *nats.Conn) error) error {
 	if err := s.connect(password); err != nil {
 		return fmt.Errorf("ask the other servers before node %q is one of them: %w", o.Node, err)
 	}
-	return ask(s.conn)
+	return ask(s)
 }
 
 const (

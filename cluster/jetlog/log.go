@@ -63,8 +63,8 @@ func (l *Log) Barrier() error {
 	return nil
 }
 
-// clock returns the wall clock, or where it should be if it has leapt ahead in this epoch by more than an hour: no event
-// is decided at such a time (R12), and a standby must not be taken for one whose clock is behind.
+// clock returns the wall clock, or where it should be if it has leapt ahead in this epoch by more than an hour: no
+// event is decided at such a time (R12), and a standby must not be taken for one whose clock is behind.
 func (l *Log) clock() time.Time {
 	now, right := l.now().Round(0), l.begun.Add(time.Since(l.since))
 	if now.Sub(right) > leapMax {

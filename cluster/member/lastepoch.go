@@ -8,9 +8,9 @@ import (
 	"github.com/meterd/meterd/retention/disk"
 )
 
-// lastEpoch is the last epoch that a node has owned a cell in. If the stream still is in this epoch, and the node does not
-// own the cell, nobody does: there is no silence to wait for. It lies in a file for the next process of the node. It is
-// a hint: what is lost or old costs 5 seconds, and who owns the cell the stream decides.
+// lastEpoch is the last epoch that a node has owned a cell in. If the stream still is in this epoch, and the node does
+// not own the cell, nobody does: there is no silence to wait for. It lies in a file for the next process of the node.
+// It is a hint: what is lost or old costs 5 seconds, and who owns the cell the stream decides.
 type lastEpoch struct {
 	path   string // empty: it is kept in memory only
 	node   string

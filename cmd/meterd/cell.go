@@ -73,7 +73,8 @@ func openCell(c *cellCopy, several bool) (*cellCopy, error) {
 	return c, err
 }
 
-// begin moves a directory aside that is not known as one, and begins with an empty one: that is filled from the owner's.
+// begin moves a directory aside that is not known as one, and begins with an empty one: that is filled from the
+// owner's.
 func (c *cellCopy) begin(cause error) error {
 	aside := c.o.data + damagedSuffix
 	c.logger.Error("this node's copy is damaged: it is moved aside, and made anew from another node's",

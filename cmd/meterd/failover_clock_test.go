@@ -168,7 +168,7 @@ func oneIsOff(t *testing.T, program string, off time.Duration) {
 		await(t, "n3 is back, and all follow", c.isSettled)
 	})
 	for cell, s := range c.whole(c.cells) {
-		if late := s.to.Sub(time.Now()); late > max(0, off)+time.Second || off > 0 && late < off-10*time.Minute {
+		if late := time.Until(s.to); late > max(0, off)+time.Second || off > 0 && late < off-10*time.Minute {
 			t.Errorf("cell %d: the last time that was decided is %v ahead", cell, late)
 		}
 	}

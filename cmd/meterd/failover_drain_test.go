@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// TestFailoverDrain: a node that was told to end and drains goes on with the cells that it owns, says no at /readyz, and
-// gets no other cell, neither by an operator nor when an owner dies; then it hands over what it has. METERD_TEST_DRAIN
-// is for it: it waits for 45 s.
+// TestFailoverDrain: a node that was told to end and drains goes on with the cells that it owns, says no at /readyz,
+// and gets no other cell, neither by an operator nor when an owner dies; then it hands over what it has.
+// METERD_TEST_DRAIN is for it: it waits for 45 s.
 func TestFailoverDrain(t *testing.T) {
 	if os.Getenv("METERD_TEST_DRAIN") == "" {
 		t.Skip("METERD_TEST_DRAIN is not set: it takes a minute")

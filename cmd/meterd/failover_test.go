@@ -91,7 +91,8 @@ func (f *failover) aside(n *trioNode, l *load, end func()) {
 
 // TestFailover: whatever befalls the owner of a cell, gateways that ask all nodes lose and double nothing, a node that
 // is owner no more answers nothing, and each device's counter is one counter. METERD_TEST_FAILOVERS is for how many
-// cycles, METERD_TEST_FAULT which of them alone, METERD_TEST_CELLS how many cells there are, each with an account; METERD_TEST_SEED draws.
+// cycles, METERD_TEST_FAULT which of them alone, METERD_TEST_CELLS how many cells there are, each with an account;
+// METERD_TEST_SEED draws.
 func TestFailover(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three processes, and a take-over takes seconds")

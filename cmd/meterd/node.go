@@ -103,7 +103,9 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err := n.awaitServers(ctx); err != nil {
 		return err
 	}
-	if n.board, err = board.Open(n.boardOptions(n.nats.Conn())); err != nil {
+	b := n.boardOptions()
+	b.Conn = n.nats.Conn()
+	if n.board, err = board.Open(b); err != nil {
 		return err
 	}
 	n.heard.Store(n.board)

@@ -4,19 +4,17 @@ import (
 	"context"
 	"errors"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/cluster/embedded"
 	"github.com/meterd/meterd/cluster/forget"
 	"github.com/meterd/meterd/cluster/jetlog"
 )
 
-// boardOptions are those of this node's board.
-func (n *node) boardOptions(conn *nats.Conn) board.Options {
+// boardOptions are those of this node's board, without its connection.
+func (n *node) boardOptions() board.Options {
 	c := &n.o.cluster
 	o := board.Options{
-		Conn: conn, Cluster: c.name, Node: c.node, Path: n.dir.Path("positions"), Older: n.failWith, Logger: n.logger,
+		Cluster: c.name, Node: c.node, Path: n.dir.Path("positions"), Older: n.failWith, Logger: n.logger,
 	}
 	if n.server != nil {
 		o.Server = board.Server{Node: c.node, Name: n.server.Name(), ID: n.server.ID()}
@@ -31,8 +29,9 @@ func (n *node) admitted(ctx context.Context, o embedded.Options) error {
 	if err != nil || name == "" {
 		return err
 	}
-	return embedded.Before(o, func(conn *nats.Conn) error {
-		b := n.boardOptions(conn)
+	return embedded.Before(o, func(s *embedded.Server) error {
+		b := n.boardOptions()
+		b.Conn = s.Conn()
 		b.Server = board.Server{Node: o.Node, Name: name, ID: embedded.IDOf(name)}
 		return b.Admitted(ctx, len(o.Routes)-1)
 	})

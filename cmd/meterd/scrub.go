@@ -11,9 +11,9 @@ import (
 	"github.com/meterd/meterd/retention/disk"
 )
 
-// Nobody reads an old segment, an old directory of the archive or an old table of the ledger until somebody asks for what
-// is in it. So all of them are read in the background now and then, slowly, and proved: what has gone bad is named while
-// other copies are whole.
+// Nobody reads an old segment, an old directory of the archive or an old table of the ledger until somebody asks for
+// what is in it. So all of them are read in the background now and then, slowly, and proved: what has gone bad is named
+// while other copies are whole.
 
 // scrubPace bounds what all cells of a process read for that.
 type scrubPace struct {
@@ -107,6 +107,7 @@ func (h *health) register(set *metric.Set) {
 	set.Gauges("meterd_damaged",
 		"Whether something on the disk was found to be damaged, or has failed for ever, since the start, 1 or 0.").
 		Whether(func() bool { return h.first.Load() != nil })
-	set.Counters("meterd_scrubbed_bytes_total", "Bytes of log, archive, ledger and queues of webhooks that were read to prove them.").
+	set.Counters("meterd_scrubbed_bytes_total",
+		"Bytes of log, archive, ledger and queues of webhooks that were read to prove them.").
 		Func(func() float64 { return float64(h.scrubbed.Load()) })
 }

@@ -167,8 +167,8 @@ func (c *operatedTrio) counts(through *trioNode) {
 }
 
 // TestStreamRunsFull: a standby that was paused until the stream went on without it is made anew, and exact; when
-// nobody follows the owner, events are refused at three quarters of what the stream may hold, readings are answered, and
-// events are taken again when one standby is back. METERD_TEST_STREAM_FULL is for it: it takes a minute or two.
+// nobody follows the owner, events are refused at three quarters of what the stream may hold, readings are answered,
+// and events are taken again when one standby is back. METERD_TEST_STREAM_FULL is for it: it takes a minute or two.
 func TestStreamRunsFull(t *testing.T) {
 	if os.Getenv("METERD_TEST_STREAM_FULL") == "" {
 		t.Skip("METERD_TEST_STREAM_FULL is not set: it fills a stream twice")

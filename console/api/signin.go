@@ -110,8 +110,8 @@ func (h *Handler) refuseCode(ctx *fasthttp.RequestCtx, nowMs int64) error {
 	return &event.Problem{
 		Code:  event.Unauthorized,
 		Field: "code",
-		Detail: "code: it was used, is older than 15 minutes, was made before meterd restarted or cell 0 changed its owner, " +
-			"or never was one; `meterd ctl sign-in` makes another",
+		Detail: "code: it was used, is older than 15 minutes, was made before meterd restarted or cell 0 changed its " +
+			"owner, or never was one; `meterd ctl sign-in` makes another",
 	}
 }
 

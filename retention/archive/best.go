@@ -40,8 +40,8 @@ func (b *best) takes(p ProductPlace) bool {
 	return len(b.heap) < b.rowsMax || b.rowsMax > 0 && b.oldest.compare(p, b.heap[0].place) < 0
 }
 
-// isFullOf reports whether no row that was decided at an instant would be kept, since there are enough that come before:
-// so it need not be noted that it is not.
+// isFullOf reports whether no row that was decided at an instant would be kept, since there are enough that come
+// before: so it need not be noted that it is not.
 func (b *best) isFullOf(decidedMs int64) bool {
 	if len(b.heap) < b.rowsMax || b.rowsMax == 0 {
 		return false

@@ -45,11 +45,11 @@
 // # What it costs
 //
 // Under load nearly all rows are bare: accepted messages of known devices that have nothing but numbers. They go from
-// the log into memory, into blocks, and out of them column by column (bare.go, unpack.go); any other row goes by itself,
-// as a Row. Batches become a run, and runs a span, in the same way (sidebyside.go): a block or two of each are rows in
-// memory, and all rows of the devices that are there in full are sorted together, as those of a batch are. Of a message
-// a run costs some 0.25 µs of processor time on a busy machine and its merge 0.15: compressing a tenth of that each
-// time, packing and unpacking rows most of the rest.
+// the log into memory, into blocks, and out of them column by column (bare.go, unpack.go); any other row goes by
+// itself, as a Row. Batches become a run, and runs a span, in the same way (sidebyside.go): a block or two of each are
+// rows in memory, and all rows of the devices that are there in full are sorted together, as those of a batch are. Of a
+// message a run costs some 0.25 µs of processor time on a busy machine and its merge 0.15: compressing a tenth of that
+// each time, packing and unpacking rows most of the rest.
 //
 // # Places
 //

@@ -499,8 +499,8 @@ func TestSnapshotsMovedAway(t *testing.T) {
 	missing("1-10")
 }
 
-// TestSnapshotOfSeveralCells: a snapshot of all accounts that cell 0 has made has products of other cells. They are told
-// apart from what nobody has made, and no product of the cell itself may be left out.
+// TestSnapshotOfSeveralCells: a snapshot of all accounts that cell 0 has made has products of other cells. They are
+// told apart from what nobody has made, and no product of the cell itself may be left out.
 func TestSnapshotOfSeveralCells(t *testing.T) {
 	path := seededDaemon(t)
 	products := "p,acc-p,8,2,1,3,1,0,3\nq,acc-q,0,0,0,0,0,0,1\nr,acc-r,7,0,0,0,0,0,1\n"

@@ -36,8 +36,9 @@ func ParseSchedule(text string) (s Schedule, err error) {
 // A day is over when it is over in the zone of every product: the schedule makes one snapshot of all accounts then, of
 // the month that the day belongs to. A month is over likewise; its snapshot is final. After the last day of a month
 // that is one and the same. What was missed is made at the start: of days the newest alone, since a snapshot shows
-// usage as of now, and of months each, behind the newest one that the schedule has made or found when it began. The audit
-// log says which. Where that is not known the newest month alone is due: those before may have been made, and moved away.
+// usage as of now, and of months each, behind the newest one that the schedule has made or found when it began. The
+// audit log says which. Where that is not known the newest month alone is due: those before may have been made, and
+// moved away.
 
 // due returns the next snapshot that the schedule wants at nowMs, ok is false if there is none. since is when the data
 // directory was made: days and months that were over before are not wanted.

@@ -116,8 +116,7 @@ func decodeRecalled(b []byte) ([]Position, error) {
 }
 
 // compare asks the others what they remember, and whom they have forgotten, whenever one of them is new, until ctx
-// ends. This node's own groups are
-// looked at after that: meanwhile it may have told more.
+// ends. This node's own groups are looked at after that: meanwhile it may have told more.
 func (b *Board) compare(ctx context.Context) {
 	for {
 		select {

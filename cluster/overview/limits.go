@@ -6,8 +6,8 @@ import "time"
 const (
 	// bodyBytesMax bounds a body: it names one node.
 	bodyBytesMax = 4 << 10
-	// askMax is how long a move or a repair may take: requests in hand are answered, a copy is proved from its first
-	// group on.
+	// askMax is how long a move, a repair or forgetting a node may take: requests in hand are answered, a copy is proved
+	// from its first group on, new replicas are waited for.
 	askMax = 2 * time.Minute
 	// freshFor is how long a picture is shown again: a reading of the metrics asks for it some hundred times.
 	freshFor = 200 * time.Millisecond

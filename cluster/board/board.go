@@ -46,6 +46,7 @@ type Board struct {
 	now  chan struct{} // something that others should know at once
 	met  chan struct{} // a process that was not heard before
 
+	writing   sync.Mutex // of the file; taken before mu
 	mu        sync.Mutex
 	table     table
 	own       Status
@@ -217,8 +218,11 @@ func (b *Board) take(s Status, now time.Time) (boot bool) {
 	return boot
 }
 
-// write writes the positions if they have changed. What could not be written is tried again at the next call.
+// write writes the positions if they have changed. What could not be written is tried again at the next call. One call
+// at a time: without an error, what was known when it was called is in the file.
 func (b *Board) write() error {
+	b.writing.Lock()
+	defer b.writing.Unlock()
 	b.mu.Lock()
 	dirty := b.dirty
 	b.dirty = false

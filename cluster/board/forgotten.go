@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// ErrForgotten says that this node's server of NATS was removed from the cluster while it was away. What its Raft logs
-// acknowledged once counts for nothing any more.
+// ErrForgotten says that this node's server of NATS was removed from the cluster while it was away, or is to be. What
+// its Raft logs acknowledged once counts for nothing any more.
 var ErrForgotten = errors.New("this node was forgotten")
 
 var errNoServer = errors.New("a server has a node, a name, and what others know it by")
@@ -40,6 +40,8 @@ type Forgotten struct {
 	AtMs int64 `json:"at_ms"` // when, Unix milliseconds: a node of the same name may be forgotten again
 	// Gone says that the node is forgotten with it: its row and its positions.
 	Gone bool `json:"gone,omitempty"`
+	// Removed says that the other servers have removed this one. Until then it is to be, and may be one of them still.
+	Removed bool `json:"removed,omitempty"`
 }
 
 // lists are what nodes remember of servers.
@@ -102,7 +104,43 @@ func (p *Positions) meet(s Server) bool {
 
 // forgets reports whether a server was forgotten.
 func (p *Positions) forgets(s Server) bool {
-	return s.ID != "" && slices.ContainsFunc(p.forgotten, func(f Forgotten) bool { return f.ID == s.ID })
+	_, is := noteOf(p.forgotten, s.ID)
+	return is
+}
+
+// noteOf returns what is written down of a server, false if nothing is.
+func noteOf(list []Forgotten, id string) (Forgotten, bool) {
+	i := slices.IndexFunc(list, func(f Forgotten) bool { return id != "" && f.ID == id })
+	if i < 0 {
+		return Forgotten{}, false
+	}
+	return list[i], true
+}
+
+// confirm has all that is written down of a server say that it is removed, if any of it or f does, and says whether
+// that is news.
+func (p *Positions) confirm(f *Forgotten) (news bool) {
+	if f.ID == "" {
+		return false
+	}
+	is := func(o Forgotten) bool { return o.ID == f.ID && o.Removed }
+	if f.Removed = f.Removed || slices.ContainsFunc(p.forgotten, is); !f.Removed {
+		return false
+	}
+	for i := range p.forgotten {
+		if o := &p.forgotten[i]; o.ID == f.ID && !o.Removed {
+			o.Removed, news = true, true
+		}
+	}
+	return news
+}
+
+// dropOldest deletes what was forgotten first. What is still to be removed stays as long as there is anything else:
+// nobody could do it again.
+func (p *Positions) dropOldest() {
+	i := slices.IndexFunc(p.forgotten, func(f Forgotten) bool { return f.ID == "" || f.Removed })
+	i = max(i, 0)
+	p.forgotten = slices.Delete(p.forgotten, i, i+1)
 }
 
 // drops reports whether a node is forgotten whose server is `now`, if it is heard.
@@ -118,8 +156,8 @@ func (p *Positions) forget(f Forgotten, now Server) (news bool) {
 	}
 	p.servers = slices.DeleteFunc(p.servers, func(s Server) bool { return s.ID == f.ID })
 	p.forgotten = append(p.forgotten, f)
-	if n := len(p.forgotten) - serversMax; n > 0 {
-		p.forgotten = slices.Delete(p.forgotten, 0, n)
+	if len(p.forgotten) > serversMax {
+		p.dropOldest()
 	}
 	if f.drops(now) {
 		for at := range p.newest {
@@ -154,8 +192,15 @@ func (p *Positions) ServerOf(id string) (Server, bool) {
 	return p.servers[i], true
 }
 
-// merge takes another node's notes.
-func (b *Board) merge(n notes) {
+// Forgotten returns what is remembered of those that were forgotten.
+func (b *Board) Forgotten() []Forgotten {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.positions.forgotten)
+}
+
+// merge takes another node's notes. It returns an error if who was forgotten is not on this node's disk.
+func (b *Board) merge(n notes) error {
 	b.mu.Lock()
 	for _, s := range n.Servers {
 		if !b.positions.forgets(s) {
@@ -168,23 +213,26 @@ func (b *Board) merge(n notes) {
 			learnt = append(learnt, f)
 		}
 	}
-	own := b.positions.forgets(b.o.Server)
+	note, own := noteOf(b.positions.forgotten, b.o.Server.ID)
 	b.mu.Unlock()
 	for _, f := range learnt {
 		b.o.Logger.Warn("a server, or all of a node, was forgotten", "node", f.Node, "server", f.Name, "gone", f.Gone)
 	}
 	if own && b.o.Older != nil {
-		b.o.Older(forgottenError(b.o.Server.Name))
+		b.o.Older(forgottenError(b.o.Server, note))
 	}
-	if len(learnt) > 0 {
-		if err := b.write(); err != nil {
-			b.o.Logger.Error("who was forgotten cannot be written", "error", err)
-		}
+	if len(n.Forgotten) == 0 {
+		return nil
 	}
+	if err := b.write(); err != nil { // Also what is no news: it may not have been written the first time.
+		return fmt.Errorf("write down who was forgotten: %w", err)
+	}
+	return nil
 }
 
 // forgetNode is called with the lock held.
 func (b *Board) forgetNode(f Forgotten) (news bool) {
+	b.dirty = b.positions.confirm(&f) || b.dirty
 	e := b.table.nodes[f.Node]
 	var now Server
 	switch {
@@ -212,19 +260,27 @@ func (b *Board) forgetNode(f Forgotten) (news bool) {
 	return true
 }
 
-func forgottenError(server string) error {
+// forgottenError says what to do with a node's directory.
+func forgottenError(s Server, note Forgotten) error {
+	if !note.Removed {
+		return fmt.Errorf("%w: its server %q is being removed from the cluster; if that has failed, do it again (meterd "+
+			"ctl cluster forget %s, through another node); then empty its data directory, and start it again: it joins as a "+
+			"new node", ErrForgotten, s.Name, s.Node)
+	}
 	return fmt.Errorf("%w: its server %q was removed from the cluster; empty its data directory, and start it again: it "+
-		"joins as a new node", ErrForgotten, server)
+		"joins as a new node", ErrForgotten, s.Name)
 }
 
 // Forget has this node and those named in `nodes` remember what is forgotten, on their disks. It returns an error if
-// one of them does not answer.
+// one of them does not answer, as one does not that cannot write. It can be called again with the same list.
 func (b *Board) Forget(ctx context.Context, list []Forgotten, nodes []string) error {
 	n := notes{Version: formatVersion, Node: b.o.Node, lists: lists{Forgotten: list}}
 	if err := n.lists.validate(); err != nil {
 		return fmt.Errorf("forget: %w", err)
 	}
-	b.merge(n)
+	if err := b.merge(n); err != nil {
+		return err
+	}
 	if len(nodes) == 0 {
 		return nil
 	}
@@ -237,7 +293,7 @@ func (b *Board) Forget(ctx context.Context, list []Forgotten, nodes []string) er
 		return fmt.Errorf("forget: %w", err)
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("node %q does not answer: try again", missing[0])
+		return fmt.Errorf("node %q does not answer: look at its log, and try again", missing[0])
 	}
 	return nil
 }
@@ -258,7 +314,9 @@ func (b *Board) askNotes(ctx context.Context, n *notes, more func(node string) b
 		if n.Node == b.o.Node {
 			return true
 		}
-		b.merge(n)
+		if err := b.merge(n); err != nil {
+			b.o.Logger.Error("what another node remembers is not kept", "node", n.Node, "error", err)
+		}
 		return more(n.Node)
 	})
 }
@@ -321,7 +379,11 @@ func (b *Board) hearNotes(m *nats.Msg) {
 			return
 		}
 		if n.Node != b.o.Node {
-			b.merge(n)
+			err = b.merge(n)
+		}
+		if err != nil { // Whoever asks would take an answer for "it is written".
+			b.o.Logger.Error("what another node remembers is not kept", "node", n.Node, "error", err)
+			return
 		}
 	}
 	if m.Reply == "" {
@@ -369,16 +431,19 @@ func (o Options) Admitted(ctx context.Context, others int) error {
 	defer func() { _ = sub.Unsubscribe() }() // The connection is closed, then.
 	ctx, cancel := context.WithTimeout(ctx, recallWait)
 	defer cancel()
-	forgotten, answered := own.forgets(o.Server), 0
+	note, forgotten := noteOf(own.forgotten, o.Server.ID)
+	answered := 0
 	err = gatherNotes(ctx, o.Conn, o.Cluster, nil, func(n notes) bool {
 		if n.Node != o.Node {
 			answered++
 		}
-		forgotten = forgotten || slices.ContainsFunc(n.Forgotten, func(f Forgotten) bool { return f.ID == o.Server.ID })
+		if f, is := noteOf(n.Forgotten, o.Server.ID); is && !note.Removed {
+			note, forgotten = f, true
+		}
 		return !forgotten && answered < others
 	})
 	if forgotten {
-		return forgottenError(o.Server.Name)
+		return forgottenError(o.Server, note)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -37,6 +38,27 @@ func TestPositionsForget(t *testing.T) {
 	late := Forgotten{Server: serverOf("n3", "older"), AtMs: 2, Gone: true}
 	if !p.forget(late, serverOf("n3", "new")) || !p.Knows("n3") {
 		t.Fatal("a node that is heard is not forgotten with a server that it had before")
+	}
+	// It is tried again, and removed in the end: all that is written down of it says so, also what is heard late.
+	again := Forgotten{Server: gone.Server, AtMs: 3, Gone: true}
+	p.forget(again, Server{})
+	done := again
+	if done.Removed = true; !p.confirm(&done) || p.confirm(&done) || p.forget(done, Server{}) {
+		t.Fatal("news once, and no more")
+	}
+	if p.confirm(&again) || !again.Removed || p.forget(again, Server{}) {
+		t.Fatal("a server that is removed is to be removed again")
+	}
+	for _, f := range p.forgotten {
+		if f.Removed != (f.ID == gone.ID) {
+			t.Fatalf("%+v", f)
+		}
+	}
+	for i := range 3 * serversMax {
+		p.forget(Forgotten{Server: Server{Node: "n8"}, AtMs: int64(i), Gone: true}, Server{})
+	}
+	if len(p.forgotten) != serversMax || !p.forgets(late.Server) || p.forgets(gone.Server) {
+		t.Fatal("what is still to be removed is kept before all others", len(p.forgotten))
 	}
 	for i := range 3 * serversMax {
 		p.forget(Forgotten{Server: Server{Node: "n9", ID: "x"}, AtMs: int64(i)}, Server{})
@@ -80,8 +102,14 @@ func TestForget(t *testing.T) {
 	if err := b1.Forget(t.Context(), gone, []string{"n2"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-older; !errors.Is(err, ErrForgotten) {
+	if err := <-older; !errors.Is(err, ErrForgotten) || !strings.Contains(err.Error(), "is being removed") {
 		t.Fatal(err)
+	}
+	gone[0].Removed = true
+	if err := b1.Forget(t.Context(), gone, []string{"n2"}); err != nil || len(b2.Forgotten()) != 1 {
+		t.Fatal(err, b2.Forgotten())
+	}
+	for !strings.Contains((<-older).Error(), "was removed") { // It may be told the first thing more than once.
 	}
 	await(t, b2, "n2 shows who was forgotten", func() bool { return !heard(b2)() && len(b2.Positions().Of(1)) == 0 })
 	b3.tell() // As one that was paused, and has not heard it.
@@ -123,6 +151,34 @@ func TestForget(t *testing.T) {
 	}
 }
 
+// Who is forgotten counts as written down where it is on the disk, and is written again when it is told again.
+func TestForgetIsWritten(t *testing.T) {
+	c1, c2 := connections(t)
+	dirs := []string{filepath.Join(t.TempDir(), "later"), filepath.Join(t.TempDir(), "later")}
+	b1 := open(t, Options{Conn: c1, Cluster: "c", Node: "n1", Path: filepath.Join(dirs[0], "positions")})
+	b2 := open(t, Options{Conn: c2, Cluster: "c", Node: "n2", Path: filepath.Join(dirs[1], "positions")})
+	gone := []Forgotten{{Server: serverOf("n3", "3"), AtMs: 1, Gone: true}}
+	for i, why := range []string{"write down who was forgotten", `node "n2" does not answer`} {
+		if err := b1.Forget(t.Context(), gone, []string{"n2"}); err == nil || !strings.Contains(err.Error(), why) {
+			t.Fatalf("not %q: %v", why, err)
+		}
+		if err := os.Mkdir(dirs[i], 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b1.Forget(t.Context(), gone, []string{"n2"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []*Board{b1, b2} {
+		if !readPositions(b.o.Path, b.o.Logger).forgets(gone[0].Server) {
+			t.Errorf("%s has answered, and it is not written", b.o.Node)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func FuzzNotes(f *testing.F) {
 	p := newPositions()
 	p.meet(serverOf("n1", "1"))
@@ -132,7 +188,7 @@ func FuzzNotes(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
-	f.Add([]byte(`{"v":1,"node":"n1","forgotten":[{"node":"n2","gone":true}]}`))
+	f.Add([]byte(`{"v":1,"node":"n1","forgotten":[{"node":"n2","gone":true},{"node":"n3","id":"3","removed":true}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n, err := decodeNotes(b)
 		if err != nil {

@@ -18,7 +18,7 @@ const (
 	// nodesMax bounds the nodes that are remembered, so that names made up by mistake do not fill memory and disk.
 	nodesMax = 64
 	// serversMax bounds the servers that are remembered, and those that were forgotten: a disk that is replaced is another
-	// server. The oldest go first. Both lists fit into a message.
+	// server. The oldest go first, those that are still to be removed last. Both lists fit into a message.
 	serversMax = 2 * nodesMax
 	// wordBytesMax bounds a node's name, its version and other words of it.
 	wordBytesMax = 64

@@ -5,6 +5,7 @@
 //	                                                  │ yes
 //	   every node writes down who was forgotten ◄─────┤     it is refused if it comes back
 //	   $JS.API.SERVER.REMOVE ◄────────────────────────┤     a majority of the servers that are left records it
+//	   every node writes down that it is removed ◄────┤
 //	   every stream has its replicas again ◄──────────┘     NATS copies what a new replica lacks, and then counts it
 //
 // A dead server counts in each majority that it is one of, so one more failure stops everything. But a change of
@@ -18,5 +19,6 @@
 //   - The node that it belonged to is silent, or is heard under another server.
 //   - Every other node that is heard has written down who is forgotten before anything is removed. One that is not
 //     learns it when it is back.
+//   - What failed half-way can be done again, through any node: what is written down says whose the server was.
 //   - What was acknowledged by a cell's stream once stays known: nothing here lets a shorter one be owned.
 package forget

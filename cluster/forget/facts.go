@@ -29,7 +29,8 @@ type Facts struct {
 	Node      string
 	Nodes     []board.Status // as they were heard
 	Positions *board.Positions
-	Servers   []Peer // empty: they are the operator's
+	Notes     []board.Forgotten // what this node has written down of servers and nodes that were forgotten
+	Servers   []Peer            // empty: they are the operator's
 	Streams   []Stream
 }
 
@@ -83,11 +84,12 @@ func (f *Facts) Dead() (dead Peer, found bool, err error) {
 			dead, found = p, true
 		}
 	}
+	_, ended := f.ended()
 	switch {
-	case heard && !found:
+	case heard && !found && !ended:
 		return dead, false, refuse("node %q is heard, and no other server was ever its own: stop it first if it never comes "+
 			"back", f.Node)
-	case !found && !f.known():
+	case !found && !f.known() && !f.noted():
 		return dead, false, refuse("there is no node %q", f.Node)
 	case found && !dead.Offline:
 		return dead, false, refuseYet("server %s of node %q is online: stop its process", dead.name(),
@@ -125,9 +127,12 @@ func (f *Facts) others(dead Peer, found bool) error {
 	return nil
 }
 
-// isOf reports whether a server was of the node: as nodes have told, or by its name, or because it is dead and no other
-// node is missing.
+// isOf reports whether a server was of the node: as is written down, as nodes have told, by its name, or because it is
+// dead and no other node is missing.
 func (f *Facts) isOf(p Peer) bool {
+	if n, noted := f.note(p.ID); noted { // It was to be removed once, and what told its node is deleted since.
+		return n.Node == f.Node
+	}
 	if s, known := f.Positions.ServerOf(p.ID); known {
 		return s.Node == f.Node
 	}
@@ -148,6 +153,50 @@ func (f *Facts) othersMissing() bool {
 // known reports whether anybody knows the node.
 func (f *Facts) known() bool {
 	return f.Positions.Knows(f.Node) || slices.ContainsFunc(f.Nodes, func(n board.Status) bool { return n.Node == f.Node })
+}
+
+// note returns what is written down of a server, false if nothing is.
+func (f *Facts) note(id string) (board.Forgotten, bool) {
+	i := slices.IndexFunc(f.Notes, func(n board.Forgotten) bool { return n.ID != "" && n.ID == id })
+	if i < 0 {
+		return board.Forgotten{}, false
+	}
+	return f.Notes[i], true
+}
+
+// noted reports whether the node was to be forgotten once: whoever asks again is told that it is.
+func (f *Facts) noted() bool {
+	return slices.ContainsFunc(f.Notes, func(n board.Forgotten) bool { return n.Node == f.Node })
+}
+
+// ended returns what is written down of a removal of which nobody has seen the end, although there is one: that server
+// of the node is none of the servers any more.
+func (f *Facts) ended() (board.Forgotten, bool) {
+	i := slices.IndexFunc(f.Notes, func(n board.Forgotten) bool {
+		is := func(p Peer) bool { return p.ID == n.ID }
+		return n.Node == f.Node && n.ID != "" && !n.Removed && !slices.ContainsFunc(f.Servers, is)
+	})
+	if i < 0 || len(f.Servers) == 0 {
+		return board.Forgotten{}, false
+	}
+	return f.Notes[i], true
+}
+
+// toNote returns what is to be written down when that server is removed: the same as before if it is tried again.
+func (f *Facts) toNote(dead Peer, found bool, atMs int64) board.Forgotten {
+	_, heard := f.heard()
+	if n, ended := f.ended(); ended && !found && (n.Gone || heard) {
+		n.Removed = true
+		return n
+	}
+	if n, noted := f.note(dead.ID); noted && n.Gone == !heard {
+		return n
+	}
+	n := board.Forgotten{Server: board.Server{Node: f.Node, ID: dead.ID}, AtMs: atMs, Gone: !heard}
+	if !dead.unnamed() {
+		n.Name = dead.Name
+	}
+	return n
 }
 
 // Whole returns how many streams have not all the replicas that they can have with so many servers.
@@ -186,8 +235,13 @@ func (p Peer) is(server Peer) bool {
 func (f *Facts) named() {
 	for i := range f.Servers {
 		p := &f.Servers[i]
-		if s, known := f.Positions.ServerOf(p.ID); known && p.unnamed() {
+		if !p.unnamed() {
+			continue
+		}
+		if s, known := f.Positions.ServerOf(p.ID); known {
 			p.Name = s.Name
+		} else if n, noted := f.note(p.ID); noted {
+			p.Name = n.Name
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 type Board interface {
 	Nodes() []board.Status
 	Positions() *board.Positions
+	Forgotten() []board.Forgotten
 	Forget(ctx context.Context, list []board.Forgotten, nodes []string) error
 }
 
@@ -68,7 +69,8 @@ type Answer struct {
 func (f *Forgetter) facts(ctx context.Context, node string) (*Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, askMax)
 	defer cancel()
-	facts := &Facts{Node: node, Nodes: f.o.Board.Nodes(), Positions: f.o.Board.Positions()}
+	b := f.o.Board
+	facts := &Facts{Node: node, Nodes: b.Nodes(), Positions: b.Positions(), Notes: b.Forgotten()}
 	if f.o.Servers == nil {
 		return facts, nil
 	}
@@ -96,14 +98,7 @@ func (f *Forgetter) Forget(ctx context.Context, node string) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	_, heard := facts.heard()
-	what := board.Forgotten{Server: board.Server{Node: node}, AtMs: time.Now().UnixMilli(), Gone: !heard}
-	if found {
-		what.ID = dead.ID
-		if !dead.unnamed() {
-			what.Name = dead.Name
-		}
-	}
+	what := facts.toNote(dead, found, time.Now().UnixMilli())
 	others := slices.DeleteFunc(facts.Others(), func(other string) bool { return other == f.o.Node })
 	if err := f.o.Board.Forget(ctx, []board.Forgotten{what}, others); err != nil {
 		return Answer{}, fmt.Errorf("have all nodes write down that %q is forgotten: %w", node, err)
@@ -113,12 +108,21 @@ func (f *Forgetter) Forget(ctx context.Context, node string) (Answer, error) {
 	case f.o.Servers == nil:
 		answer.Said = fmt.Sprintf("node %q is forgotten here; servers of NATS are yours, and none was removed", node)
 		return answer, nil
+	case what.Removed && !found:
+		answer.Server = what.Name
+		answer.Said = fmt.Sprintf("server %s of node %q is removed", Peer{ID: what.ID, Name: what.Name}.name(), node)
+		return answer, nil
 	case !found:
 		answer.Said = fmt.Sprintf("node %q is forgotten; no server of NATS was its own", node)
 		return answer, nil
 	}
 	if err := f.remove(ctx, dead); err != nil {
 		return Answer{}, err
+	}
+	what.Removed = true
+	if err := f.o.Board.Forget(ctx, []board.Forgotten{what}, others); err != nil {
+		f.o.Logger.Warn("a server is removed, and not all nodes have written that down: they learn it from the others",
+			"server", dead.Name, "error", err)
 	}
 	answer.Server, answer.Said = dead.Name, f.placed(ctx, node, dead)
 	return answer, nil

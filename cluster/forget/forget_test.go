@@ -155,10 +155,17 @@ func (f *fixture) nameless(id string) {
 }
 
 // fixture is a Board, too.
-func (f *fixture) Nodes() []board.Status       { return f.nodes }
-func (f *fixture) Positions() *board.Positions { return &f.positions }
+func (f *fixture) Nodes() []board.Status        { return f.nodes }
+func (f *fixture) Positions() *board.Positions  { return &f.positions }
+func (f *fixture) Forgotten() []board.Forgotten { return f.told }
+
+// Forget drops a row as a board does: with what is written down, before anything is removed.
 func (f *fixture) Forget(_ context.Context, list []board.Forgotten, nodes []string) error {
-	f.told = append(f.told, list...)
+	same := func(of board.Forgotten) bool { return of.ID == list[0].ID }
+	f.told = append(slices.DeleteFunc(f.told, same), list...)
+	f.nodes = slices.DeleteFunc(slices.Clone(f.nodes), func(n board.Status) bool {
+		return slices.ContainsFunc(list, func(of board.Forgotten) bool { return of.Gone && of.Node == n.Node })
+	})
 	f.asked = append(f.asked, "told "+strings.Join(nodes, " "))
 	return f.toldErr
 }
@@ -195,7 +202,8 @@ func TestForget(t *testing.T) {
 		t.Fatal(answer, err)
 	}
 	want := board.Server{Node: "n2", Name: "n2-old", ID: "old"}
-	if !slices.Equal(f.asked, []string{"told n3", "removed old"}) || f.told[0].Server != want || f.told[0].Gone {
+	asked := []string{"told n3", "removed old", "told n3"}
+	if !slices.Equal(f.asked, asked) || f.told[0].Server != want || f.told[0].Gone {
 		t.Fatal(f.asked, f.told)
 	}
 	f = gone()
@@ -204,18 +212,13 @@ func TestForget(t *testing.T) {
 	if err != nil || !strings.Contains(answer.Said, "server c of node \"n3\" is removed; 1 cells have a replica too few") {
 		t.Fatal(answer, err)
 	}
-	if f.told[0].ID != "c" || f.told[0].Name != "" || !f.told[0].Gone || f.told[0].AtMs == 0 {
+	if n := f.told[0]; n.ID != "c" || n.Name != "" || !n.Gone || n.AtMs == 0 || !n.Removed {
 		t.Fatal(f.told)
 	}
 	f = gone()
 	f.toldErr = errors.New("n2 does not answer")
 	if _, err := f.forgetter(t).Forget(t.Context(), "n3"); err == nil || !slices.Equal(f.asked, []string{"told n2"}) {
 		t.Fatal("a server is removed that not all know of", f.asked, err)
-	}
-	f = gone()
-	f.removeErr = errors.New("a change of members is under way")
-	if _, err := f.forgetter(t).Forget(t.Context(), "n3"); err == nil || !strings.Contains(err.Error(), "try again") {
-		t.Fatal(err)
 	}
 	f = gone()
 	g := f.forgetter(t)
@@ -233,6 +236,58 @@ func TestForget(t *testing.T) {
 	}
 	if _, err := New(Options{}); err == nil {
 		t.Fatal("a forgetter of nothing")
+	}
+}
+
+// What failed half-way can be done again: its row is gone by then, and nobody may know the server's name any more.
+func TestForgetAgain(t *testing.T) {
+	for name, fail := range map[string]func(f *fixture, err error){
+		"it is not removed":      func(f *fixture, err error) { f.removeErr = err },
+		"a node does not answer": func(f *fixture, err error) { f.toldErr = err },
+	} {
+		f := gone()
+		g := f.forgetter(t)
+		fail(f, errors.New("try again"))
+		if _, err := g.Forget(t.Context(), "n3"); err == nil || !strings.Contains(err.Error(), "try again") {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(f.told) != 1 || f.told[0].Removed {
+			t.Fatalf("%s: %+v", name, f.told)
+		}
+		fail(f, nil)
+		first := f.told[0]
+		f.nameless("c")
+		answer, err := g.Forget(t.Context(), "n3")
+		if err != nil || !strings.Contains(answer.Said, `server "n3-c" of node "n3" is removed`) {
+			t.Fatalf("%s: %+v %v", name, answer, err)
+		}
+		if first.Removed = true; !slices.Equal(f.told, []board.Forgotten{first}) {
+			t.Fatalf("%s: %+v is written down, not the same again: %+v", name, f.told, first)
+		}
+		if answer, err = g.Forget(t.Context(), "n3"); err != nil || !strings.Contains(answer.Said, "is forgotten") {
+			t.Fatalf("%s, and a third time: %+v %v", name, answer, err)
+		}
+	}
+}
+
+// A removal that was done, but not answered in time, counts once somebody looks.
+func TestForgetEnded(t *testing.T) {
+	for node, f := range map[string]*fixture{"n3": gone(), "n2": emptied()} {
+		g := f.forgetter(t)
+		remove := g.o.Remove
+		g.o.Remove = func(ctx context.Context, id string) error {
+			return errors.Join(remove(ctx, id), context.DeadlineExceeded)
+		}
+		if _, err := g.Forget(t.Context(), node); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		answer, err := g.Forget(t.Context(), node)
+		if err != nil || answer.Server == "" || !strings.Contains(answer.Said, "is removed") || !f.told[0].Removed {
+			t.Fatalf("%s: %+v %v %+v", node, answer, err, f.told)
+		}
+		if _, err := g.Forget(t.Context(), "n1"); !errors.Is(err, ErrRefused) {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -83,8 +83,10 @@ type CellStatus struct {
 	Delivered uint64            `json:"delivered,omitempty"`
 	Owed      map[uint64]uint64 `json:"owed,omitempty"`
 	Address   string            `json:"address,omitempty"` // HOST:PORT of the cell's own server, told by the owner
-	Sealed    uint64            `json:"sealed,omitempty"`  // sequence of the newest sealed snapshot that lies here
-	Lacks     int               `json:"lacks,omitempty"`   // sealed snapshots that the log names and that do not
+	// Sealed is the sequence of the newest sealed snapshot that lies here, 0 for none; nil: the copy is closed, or this
+	// meterd copies none. Lacks is how many others the log names that do not lie here.
+	Sealed *uint64 `json:"sealed,omitempty"`
+	Lacks  int     `json:"lacks,omitempty"`
 }
 
 // Cell returns how a cell stands on the node, false if it says nothing about it.
@@ -198,6 +200,8 @@ func decodeStatus(b []byte) (Status, error) {
 	return t.Status, t.Validate()
 }
 
+func sameNumber(a, b *uint64) bool { return a == b || a != nil && b != nil && *a == *b }
+
 // changed says whether something happened between two statuses that others should know at once: a group more is
 // nothing that could not wait for a second.
 func changed(before, now *Status) bool {
@@ -208,7 +212,7 @@ func changed(before, now *Status) bool {
 	for i := range now.Cells {
 		b, n := &before.Cells[i], &now.Cells[i]
 		if b.Cell != n.Cell || b.Role != n.Role || b.Epoch != n.Epoch || b.Address != n.Address || b.Fit != n.Fit ||
-			b.Stream != n.Stream || b.Why != n.Why || b.Sealed != n.Sealed || b.Lacks != n.Lacks {
+			b.Stream != n.Stream || b.Why != n.Why || b.Lacks != n.Lacks || !sameNumber(b.Sealed, n.Sealed) {
 			return true
 		}
 	}

@@ -178,7 +178,7 @@ func (c *cellCopy) tell(s board.CellStatus) board.CellStatus {
 		s.Devices = standby.Devices()
 	}
 	if own := c.sealed.Load(); own != nil {
-		s.Sealed, s.Lacks = own.store.Newest(), own.keeper.Lacks()
+		s.Sealed, s.Lacks = new(own.store.Newest()), own.keeper.Lacks()
 	}
 	return s
 }

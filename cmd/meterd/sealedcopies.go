@@ -45,11 +45,12 @@ func (c *cellCopy) openSealed(ctx context.Context, s *state) error {
 	if err != nil {
 		return err
 	}
+	standby := s.standby // It says this also when it is promoted.
 	s.sealed = &sealedCopy{store: store, record: &sealed.Record{}}
 	s.sealed.keeper = sealed.NewKeeper(sealed.KeeperOptions{
 		Store: store, Record: s.sealed.record, Audit: s.ledger.AuditFrom,
-		Position: func() uint64 { return s.ledger.Position().Seq },
-		Sources:  c.sealedSources, Room: c.dir.Guard().Room, Changed: c.node.tellSoon, Logger: c.logger,
+		Change:  func() uint64 { return standby.Catalogue().Seq },
+		Sources: c.sealedSources, Room: c.dir.Guard().Room, Changed: c.node.tellSoon, Logger: c.logger,
 	})
 	s.kept.Go(func() { s.sealed.keeper.Run(ctx) })
 	c.sealed.Store(s.sealed)
@@ -196,7 +197,7 @@ func (c *cellCopy) spread(ctx context.Context, m *sealed.Manifest) {
 	}
 	for {
 		changed := c.board.Changed()
-		have, lack := c.haveSealed(m.Sequence)
+		have, lack := haveSealed(c.board.Nodes(), c.node.o.cluster.node, c.place.Number, m.Sequence)
 		if len(lack) == 0 {
 			c.logger.Info("the standbys have a sealed snapshot", "snapshot", m.ID, "nodes", have,
 				"seconds", time.Since(began).Seconds())
@@ -213,14 +214,17 @@ func (c *cellCopy) spread(ctx context.Context, m *sealed.Manifest) {
 	}
 }
 
-// haveSealed returns which standbys that are heard have the snapshot of a sequence, and which lack it.
-func (c *cellCopy) haveSealed(sequence uint64) (have, lack []string) {
-	for _, n := range c.board.Nodes() {
-		s, has := n.Cell(c.place.Number)
+// haveSealed returns which standbys of a cell that are heard, but for the node own, have the snapshot of a sequence,
+// and which lack it. One that has a newer one and lacks any may lack this one: the newest is copied first. A meterd
+// that tells nothing of snapshots copies none.
+func haveSealed(nodes []board.Status, own string, cell int, sequence uint64) (have, lack []string) {
+	for i := range nodes {
+		n := &nodes[i]
+		s, has := n.Cell(cell)
 		switch {
-		case !has, s.Role != board.Standby, n.Node == c.node.o.cluster.node, n.State == board.Silent,
-			n.State == board.Leaving:
-		case s.Sealed >= sequence:
+		case !has, s.Role != board.Standby, n.Node == own, n.State == board.Silent, n.State == board.Leaving,
+			s.Sealed == nil:
+		case *s.Sealed == sequence, *s.Sealed > sequence && s.Lacks == 0:
 			have = append(have, n.Node)
 		default:
 			lack = append(lack, n.Node)

@@ -166,56 +166,45 @@ func (a *atMost) Write(b []byte) (int, error) {
 }
 
 // show gives a snapshot that is complete in a hidden directory its name. A damaged one of that name makes room for it.
+// After an error it is still complete there, for the next try.
 func (s *Store) show(dir string, m *Manifest) error {
+	defer s.came()
+	if err := s.come(m.Sequence); err != nil {
+		return err
+	}
+	isDamaged, err := s.name(dir, m)
+	if isDamaged {
+		err = errors.Join(err, removeLeft(filepath.Join(s.path, "."+m.ID+goneSuffix)))
+	}
+	return err
+}
+
+// name is what show does with the directory.
+func (s *Store) name(dir string, m *Manifest) (isDamaged bool, err error) {
+	s.files.Lock()
+	defer s.files.Unlock()
 	place := filepath.Join(s.path, m.ID)
-	gone := filepath.Join(s.path, "."+m.ID+goneSuffix)
-	isDamaged := false
+	err = os.Rename(place, filepath.Join(s.path, "."+m.ID+goneSuffix))
+	if isDamaged = err == nil; !isDamaged && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if err = os.Rename(dir, place); err == nil {
+		if err = disk.SyncDir(s.path); err != nil {
+			err = errors.Join(err, os.Rename(place, dir))
+		}
+	}
 	s.mu.Lock()
-	err := os.Rename(place, gone)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	} else if err == nil {
-		isDamaged = true
+	defer s.mu.Unlock()
+	if isDamaged {
 		s.damaged = max(0, s.damaged-1)
 	}
 	if err == nil {
-		err = errors.Join(os.Rename(dir, place), disk.SyncDir(s.path))
+		s.list(m)
 	}
-	if err == nil {
-		i, _ := s.index(m.ID)
-		s.sealed = slices.Insert(slices.Clone(s.sealed), i, m)
-		close(s.changed)
-		s.changed = make(chan struct{})
-	}
-	s.mu.Unlock()
-	if isDamaged {
-		err = errors.Join(err, removeLeft(gone))
-	}
-	if err != nil {
-		return err
-	}
-	return s.exportAgain(m)
+	return isDamaged, err
 }
 
 // index returns where a snapshot is, or belongs, among those that are here. s.mu is held.
 func (s *Store) index(id string) (i int, found bool) {
 	return slices.BinarySearchFunc(s.sealed, id, func(m *Manifest, id string) int { return strings.Compare(m.ID, id) })
-}
-
-// exportAgain has places of export that have newer snapshots get one that came late.
-func (s *Store) exportAgain(m *Manifest) error {
-	s.mu.Lock()
-	late := false
-	for _, exported := range s.positions.Exported {
-		late = late || exported >= m.Sequence
-	}
-	s.mu.Unlock()
-	if !late {
-		return nil
-	}
-	return s.move(func(p *positions) {
-		for place, exported := range p.Exported {
-			p.Exported[place] = min(exported, m.Sequence-1)
-		}
-	})
 }

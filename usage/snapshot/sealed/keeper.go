@@ -15,10 +15,10 @@ import (
 type KeeperOptions struct {
 	Store  *Store
 	Record *Record
-	// Audit reads the audit log as far as this node has it, and Position says how far that is: while it stays the same
-	// nobody looks.
-	Audit    AuditFunc
-	Position func() uint64
+	// Audit reads the audit log as far as this node has it. Change is the last change of administration that this node
+	// has heard of: until there is another one, the audit log is not read.
+	Audit  AuditFunc
+	Change func() uint64
 	// Sources returns the nodes that are heard now, the best first.
 	Sources func() []Source
 	// Room reports whether the disk has room for so many bytes more.
@@ -37,18 +37,25 @@ type KeeperOptions struct {
 // The node may follow the cell or own it. What a Maker of the same Store makes, and removes, is left to that.
 type Keeper struct {
 	o       KeeperOptions
-	looked  uint64 // the position up to which the record is
+	looked  uint64 // the change up to which the record was compared with what is here
 	failing bool   // the audit log cannot be read
+	removal try    // of what could not be removed
 	sources string // names of those that were asked last
 	tries   map[string]*try
 	lacks   atomic.Int64
 	fetched atomic.Uint64
 }
 
-// try is how it went with a snapshot that is not here.
+// try is how it went with a snapshot that is not here, or should not be.
 type try struct {
-	wait time.Duration
-	at   time.Time // of the next one
+	wait time.Duration // 0: it never failed
+	at   time.Time     // of the next one
+}
+
+// failed has the next try wait, longer each time.
+func (t *try) failed() {
+	t.wait = min(max(2*t.wait, fetchRetryMin), fetchRetryMax)
+	t.at = time.Now().Add(t.wait)
 }
 
 // NewKeeper returns a Keeper.
@@ -77,7 +84,7 @@ func (k *Keeper) Run(ctx context.Context) {
 }
 
 func (k *Keeper) step(ctx context.Context) {
-	if at := k.o.Position(); at != k.looked {
+	if k.o.Change() > k.o.Record.at() { // The ledger may be behind: then it is read again.
 		err := k.o.Record.Follow(k.o.Audit)
 		if err != nil && !k.failing {
 			k.o.Logger.Error("this node does not know which snapshots there are; it is tried again", "error", err)
@@ -85,10 +92,12 @@ func (k *Keeper) step(ctx context.Context) {
 		if k.failing = err != nil; k.failing {
 			return
 		}
-		k.looked = at
-	} else if len(k.tries) == 0 {
+	}
+	at := k.o.Record.at() // Perhaps the Maker has read it.
+	if at == k.looked && len(k.tries) == 0 && k.removal.wait == 0 {
 		return
 	}
+	k.looked = at
 	lacking := k.o.Store.lacking(k.o.Record)
 	k.lacks.Store(int64(len(lacking)))
 	k.fetchAll(ctx, lacking)
@@ -134,8 +143,7 @@ func (k *Keeper) fetchAll(ctx context.Context, lacking []*Said) {
 			k.o.Logger.Warn("a sealed snapshot is not on this node, and could not be copied; it is tried again until it is",
 				"snapshot", said.ID, "error", err)
 		}
-		t.wait = min(max(2*t.wait, fetchRetryMin), fetchRetryMax)
-		t.at = time.Now().Add(t.wait)
+		t.failed()
 		k.o.Store.giveUp(said.ID, errors.Is(err, fs.ErrNotExist))
 	}
 	k.tries = tries
@@ -167,9 +175,13 @@ func (k *Keeper) fetch(ctx context.Context, said *Said, sources []Source) error 
 
 // removeAll removes what the audit log says was removed, unless a Maker does that.
 func (k *Keeper) removeAll() {
+	if time.Now().Before(k.removal.at) {
+		return
+	}
 	for {
 		old := k.o.Store.outdated(k.o.Record)
 		if old == nil || k.o.Store.isMade() {
+			k.removal = try{}
 			return
 		}
 		left, err := k.o.Store.take(old)
@@ -177,7 +189,11 @@ func (k *Keeper) removeAll() {
 			err = removeLeft(left)
 		}
 		if err != nil {
-			k.o.Logger.Error("a snapshot that was removed is still on this node", "snapshot", old.ID, "error", err)
+			if k.removal.wait == 0 {
+				k.o.Logger.Error("a snapshot that was removed is still on this node; it is tried again until it is gone",
+					"snapshot", old.ID, "error", err)
+			}
+			k.removal.failed()
 			return
 		}
 		k.o.Logger.Info("a daily snapshot is removed, as at the owner of the cell", "snapshot", old.ID)

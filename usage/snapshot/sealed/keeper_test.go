@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,7 +40,7 @@ func (s *standby) open() {
 	store, err := OpenCopy(s.path, s.b.prefix, nil)
 	must(s.b.t, err)
 	s.Keeper = NewKeeper(KeeperOptions{
-		Store: store, Record: &Record{}, Audit: s.b.audit, Position: func() uint64 { return uint64(len(s.b.entries)) },
+		Store: store, Record: &Record{}, Audit: s.b.audit, Change: func() uint64 { return uint64(len(s.b.entries)) },
 		Sources: func() []Source { return s.sources }, Room: func(uint64) bool { return s.room },
 		Changed: func() { s.changes++ }, Logger: slog.New(slog.DiscardHandler),
 	})
@@ -323,5 +324,86 @@ func TestLateIsExported(t *testing.T) {
 	s.open()
 	if m, _, _ := s.o.Store.Next("place"); m != nil {
 		t.Errorf("%s is exported once more", m.ID)
+	}
+}
+
+// The place of export goes back before a late snapshot is shown: a position that cannot be written is tried again, and
+// none passes what is about to be shown.
+func TestLateIsExportedAfterError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		first, second := b.sealed(Request{}), b.sealed(Request{})
+		s := newStandby(b, &from{b: b})
+		must(t, os.CopyFS(filepath.Join(s.path, second.ID), os.DirFS(filepath.Join(b.path, second.ID))))
+		s.open()
+		must(t, s.o.Store.Exported("place", 2))
+		inTheWay := filepath.Join(s.path, positionsName+".tmp")
+		must(t, os.Mkdir(inTheWay, 0o700))
+		s.step(t.Context())
+		if got := s.ids(); len(got) != 1 || s.Lacks() != 1 {
+			t.Fatalf("it shows %q, which are not exported", got)
+		}
+		must(t, os.Remove(inTheWay))
+		time.Sleep(fetchRetryMax)
+		must(t, s.o.Store.come(first.Sequence))
+		must(t, s.o.Store.Exported("place", 2))
+		if m, _, _ := s.o.Store.Next("place"); m != nil {
+			t.Errorf("%s is exported before an older one", m.ID)
+		}
+		s.step(t.Context())
+		s.same()
+		if m, _, _ := s.o.Store.Next("place"); m == nil || m.ID != first.ID {
+			t.Fatalf("the next to export is %v, not %s", m, first.ID)
+		}
+	})
+}
+
+// The audit log is read when administration has changed something. What cannot be removed is tried again after a pause,
+// also if nothing happens any more.
+func TestKeeperRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.keep = 10 * 24 * time.Hour
+		b.open()
+		s := newStandby(b, &from{b: b})
+		reads := 0
+		s.o.Audit = func(after uint64, fn func(license.AuditEntry) bool) error {
+			reads++
+			return b.audit(after, fn)
+		}
+		var said strings.Builder
+		s.o.Logger = slog.New(slog.NewTextHandler(&said, nil))
+		b.twoMonths()
+		s.step(t.Context())
+		b.now = time.Date(2026, 12, 20, 9, 0, 0, 0, time.UTC)
+		b.removeAll()
+		inTheWay := filepath.Join(s.path, ".s00000001.gone")
+		must(t, os.MkdirAll(filepath.Join(inTheWay, "file"), 0o700))
+		for range 10 {
+			s.step(t.Context())
+		}
+		if n := strings.Count(said.String(), "level=ERROR"); n != 1 || reads != 2 || len(s.ids()) != 7 {
+			t.Errorf("%d errors, the audit log was read %d times, there are %q", n, reads, s.ids())
+		}
+		must(t, os.RemoveAll(inTheWay))
+		time.Sleep(fetchRetryMax)
+		s.step(t.Context())
+		s.same()
+	})
+}
+
+// The record answers while the audit log is read.
+func TestRecordAnswers(t *testing.T) {
+	b := newBed(t)
+	m := b.sealed(Request{})
+	var r Record
+	must(t, r.Follow(func(after uint64, fn func(license.AuditEntry) bool) error {
+		if r.of(m.ID) != nil || r.at() != 0 {
+			t.Error("what is being read is known")
+		}
+		return b.audit(after, fn)
+	}))
+	if r.of(m.ID) == nil || r.at() != uint64(len(b.entries)) || r.sinceMs() != b.entries[0].AtMs {
+		t.Error("what was read is not known")
 	}
 }

@@ -40,11 +40,12 @@ const (
 	retryMin, retryMax = time.Minute, time.Hour
 	// retryFirst is the first pause before the audit log is read again at the start: its view catches up within a second.
 	retryFirst = 200 * time.Millisecond
-	// keepEvery is how often a node of a cluster looks whether its ledger has gained something: whoever makes a snapshot
-	// waits for it. It is a comparison of two numbers.
+	// keepEvery is how often a node of a cluster looks whether administration has changed something: whoever makes a
+	// snapshot waits for it. It is a comparison of two numbers.
 	keepEvery = 100 * time.Millisecond
 	// fetchRetryMin and fetchRetryMax bound how long a node waits before it tries again to copy a snapshot that it lacks:
-	// who has just sealed it may have another place to give first, and what was moved away everywhere is nowhere.
+	// who has just sealed it may have another place to give first, and what was moved away everywhere is nowhere. So
+	// long it also waits after it could not remove one.
 	fetchRetryMin, fetchRetryMax = time.Second, 5 * time.Minute
 	// monthsMissedMax bounds the months that are made up for after the daemon was down: the usage of older ones is no
 	// longer kept.

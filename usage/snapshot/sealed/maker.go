@@ -33,6 +33,7 @@ type Options struct {
 	Audit  AuditFunc
 	Record *Record
 	// Spread waits until other nodes have a snapshot that is sealed, or for as long as it likes; nil: there are none.
+	// Others may be sealed meanwhile.
 	Spread func(ctx context.Context, m *Manifest)
 	// Unwritten reports whether an error of a NoteFunc says for certain that the entry was not written; nil: none does.
 	Unwritten func(error) bool
@@ -94,7 +95,8 @@ func (o Options) Validate() error {
 type Maker struct {
 	o       Options
 	store   *Store
-	place   chan struct{} // who holds it makes a snapshot
+	place   chan struct{}  // who holds it makes a snapshot
+	spreads sync.WaitGroup // calls of Spread, each begun by who has the place
 	waiting atomic.Int32
 	holders atomic.Int32 // who copy what is there: nothing is removed meanwhile
 	stats   stats
@@ -124,6 +126,7 @@ func NewMaker(o Options) (*Maker, error) {
 func (m *Maker) Close() {
 	m.end()
 	m.place <- struct{}{} // It is never given back.
+	m.spreads.Wait()
 }
 
 // Store returns where the snapshots lie.
@@ -155,7 +158,8 @@ func (m *Maker) Make(ctx context.Context, r Request) (*Manifest, error) {
 	if err := m.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { <-m.place }()
+	leave := sync.OnceFunc(func() { <-m.place })
+	defer leave()
 	began := time.Now()
 	made, err := m.seal(m.life, &r, scope)
 	m.stats.count(made, err, time.Since(began))
@@ -168,6 +172,10 @@ func (m *Maker) Make(ctx context.Context, r Request) (*Manifest, error) {
 	}
 	m.o.Logger.Info("a snapshot is sealed", "snapshot", made.ID, "period", made.Period, "account", made.AccountName(),
 		"final", made.Final, "rows", made.Rows, "seconds", time.Since(began).Seconds(), "sha256", made.SHA256)
+	m.spreads.Add(1)
+	defer m.spreads.Done()
+	leave() // Whoever waits for the place waits for no other node.
+	m.o.Spread(m.life, made)
 	return made, nil
 }
 
@@ -255,7 +263,6 @@ func (m *Maker) seal(ctx context.Context, r *Request, s scope) (*Manifest, error
 		m.o.Logger.Error("POSITIONS lacks a sealed snapshot; it is written again with the next", "snapshot", made.ID,
 			"error", err)
 	}
-	m.o.Spread(ctx, made)
 	return made, nil
 }
 

@@ -437,3 +437,33 @@ func TestSealedElsewhere(t *testing.T) {
 		t.Errorf("then comes %s, which follows %q", second.ID, textOf(second.Previous))
 	}
 }
+
+// While other nodes copy a snapshot that is sealed, others are made, and a backup is begun. Close ends the waiting.
+func TestSpreadHoldsNobodyUp(t *testing.T) {
+	b := newBed(t)
+	spreading, left := make(chan struct{}), false
+	b.o.Spread = func(ctx context.Context, m *Manifest) {
+		if m.Sequence == 1 {
+			close(spreading)
+			<-ctx.Done()
+			left = true
+		}
+	}
+	made := make(chan error, 1)
+	go func() {
+		_, err := b.make(Request{})
+		made <- err
+	}()
+	<-spreading
+	if m := b.sealed(Request{}); m.Sequence != 2 {
+		t.Errorf("the second is %d", m.Sequence)
+	}
+	let, err := b.Hold(t.Context(), func() error { return nil })
+	must(t, err)
+	let()
+	b.Close()
+	if !left {
+		t.Error("it is closed before the waiting has ended")
+	}
+	must(t, <-made)
+}

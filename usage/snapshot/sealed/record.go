@@ -17,6 +17,7 @@ type AuditFunc func(after uint64, fn func(license.AuditEntry) bool) error
 // has done. In a cluster it is all that a node knows of snapshots whose files it does not have. The zero Record knows
 // nothing. It is safe for concurrent use.
 type Record struct {
+	reading    sync.Mutex // who follows the audit log; before mu
 	mu         sync.Mutex
 	seq        uint64 // the last change that was looked at
 	beganMs    int64  // when the first change was made, 0: there was none
@@ -60,17 +61,26 @@ type begun struct {
 	Month string `json:"month"` // the newest that was over
 }
 
-// Follow takes what the audit log has gained. It says for each entry what the log says, whoever wrote it.
+// Follow takes what the audit log has gained. It says for each entry what the log says, whoever wrote it. Others may
+// ask the record meanwhile: an owner's audit log takes seconds if the disk does.
 func (r *Record) Follow(audit AuditFunc) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var bad error
-	err := audit(r.seq, func(e license.AuditEntry) bool {
-		bad = r.take(&e)
-		return bad == nil
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	var list []license.AuditEntry
+	var last license.AuditEntry
+	beganMs := r.sinceMs()
+	err := audit(r.at(), func(e license.AuditEntry) bool {
+		if beganMs == 0 {
+			beganMs = e.AtMs
+		}
+		if ofSnapshots(e.Action) {
+			list = append(list, e)
+		}
+		last = e
+		return true
 	})
 	if err == nil {
-		err = bad
+		err = r.takeAll(list, max(last.Seq, r.at()), beganMs)
 	}
 	if err != nil {
 		return fmt.Errorf("look for snapshots in the audit log: %w", err)
@@ -78,6 +88,25 @@ func (r *Record) Follow(audit AuditFunc) error {
 	return nil
 }
 
+// takeAll takes what was read up to the change seq. After an error all of it is read again.
+func (r *Record) takeAll(list []license.AuditEntry, seq uint64, beganMs int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range list {
+		if err := r.take(&list[i]); err != nil {
+			return err
+		}
+	}
+	r.seq, r.beganMs = seq, beganMs
+	return nil
+}
+
+func ofSnapshots(action string) bool {
+	return action == license.ActionSnapshotCreate || action == license.ActionSnapshotRemove ||
+		action == license.ActionSnapshotSchedule
+}
+
+// take takes an entry. r.mu is held.
 func (r *Record) take(e *license.AuditEntry) error {
 	switch e.Action {
 	case license.ActionSnapshotCreate, license.ActionSnapshotRemove:
@@ -100,11 +129,14 @@ func (r *Record) take(e *license.AuditEntry) error {
 		}
 		r.month = max(r.month, b.Month)
 	}
-	if r.beganMs == 0 {
-		r.beganMs = e.AtMs
-	}
-	r.seq = e.Seq
 	return nil
+}
+
+// at returns the last change that was looked at.
+func (r *Record) at() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seq
 }
 
 // end returns the newest sequence that was given, 0 for none, and the check sum of its snapshot.

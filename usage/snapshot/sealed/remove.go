@@ -45,18 +45,23 @@ func (s *Store) outlived(keep time.Duration, place string, nowMs int64) *Manifes
 }
 
 // take takes a snapshot out of those that are there, and returns the directory that is left of it, "" if it is not
-// there any more. mu is not held.
+// there any more. What a crash brings back is taken once more. mu is not held.
 func (s *Store) take(m *Manifest) (left string, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !slices.Contains(s.sealed, m) {
+	s.files.Lock()
+	defer s.files.Unlock()
+	if s.Get(m.ID) != m {
 		return "", nil
 	}
 	left = filepath.Join(s.path, "."+m.ID+goneSuffix)
-	if err := errors.Join(os.Rename(filepath.Join(s.path, m.ID), left), disk.SyncDir(s.path)); err != nil {
+	if err := os.Rename(filepath.Join(s.path, m.ID), left); err != nil {
 		return "", fmt.Errorf("take snapshot %s away: %w", m.ID, err)
 	}
+	s.mu.Lock()
 	s.sealed = slices.DeleteFunc(slices.Clone(s.sealed), func(o *Manifest) bool { return o == m })
+	s.mu.Unlock()
+	if err := disk.SyncDir(s.path); err != nil {
+		return "", fmt.Errorf("take snapshot %s away: %w", m.ID, err)
+	}
 	return left, nil
 }
 

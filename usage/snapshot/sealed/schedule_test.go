@@ -271,7 +271,7 @@ func TestScheduleBehindRetention(t *testing.T) {
 		clock := func() time.Time { return time.Now().AddDate(26, 6, 0) }
 		b.o.NowMs = func() int64 { return clock().UnixMilli() }
 		b.now = clock()
-		must(t, b.store.move(func(p *positions) { p.Month = "2025-12" }))
+		must(t, b.store.move(func(p *positions) bool { p.Month = "2025-12"; return true }))
 		cut := b.o.Cut
 		b.o.Cut = func(ctx context.Context, account string, month uint32) (snapshot.Source, error) {
 			if calendar.MonthName(month) < "2026-04" {

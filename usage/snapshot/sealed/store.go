@@ -28,12 +28,14 @@ type Store struct {
 	prefix string // of ids
 	logger *slog.Logger
 
-	mu        sync.Mutex
+	files     sync.Mutex  // who renames, or writes POSITIONS; before mu. A disk may take its time
+	mu        sync.Mutex  // of what follows, only while memory is looked at
 	sealed    []*Manifest // by sequence
 	damaged   int         // directories that are no snapshot
 	positions positions
 	broken    error  // why nothing more can be sealed before a restart
 	making    string // the id of what is being made
+	coming    uint64 // the sequence of what comes from another node and is about to be shown, 0 for none
 	made      bool   // a Maker has the store
 	isCopy    bool   // of a cluster: the audit log says what there is
 	known     bool   // what the audit log says was looked at by its owner
@@ -230,6 +232,15 @@ type draft struct {
 
 // begin makes the hidden directory of the next snapshot. Either seal or drop must follow.
 func (s *Store) begin() (*draft, error) {
+	d, err := s.draft()
+	if err != nil {
+		return nil, err
+	}
+	return d, noRoom(errors.Join(os.RemoveAll(d.dir), disk.MakeDir(d.dir)))
+}
+
+// draft names the next snapshot.
+func (s *Store) draft() (*draft, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
@@ -245,7 +256,7 @@ func (s *Store) begin() (*draft, error) {
 	}
 	s.making = s.prefix + idOf(d.sequence)
 	d.dir = filepath.Join(s.path, "."+s.making+disk.TmpSuffix)
-	return d, noRoom(errors.Join(os.RemoveAll(d.dir), disk.MakeDir(d.dir)))
+	return d, nil
 }
 
 func (s *Store) taken(sequence uint64) bool {
@@ -286,17 +297,29 @@ func (d *draft) complete(m *Manifest) error {
 // seal gives the snapshot its name. If that fails, nobody knows what the disk has: a restart looks.
 func (d *draft) seal(m *Manifest) error {
 	s := d.s
+	s.files.Lock()
+	defer s.files.Unlock()
+	if err := errors.Join(os.Rename(d.dir, filepath.Join(s.path, m.ID)), disk.SyncDir(s.path)); err != nil {
+		return s.halt(m, "could not get its name", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := errors.Join(os.Rename(d.dir, filepath.Join(s.path, m.ID)), disk.SyncDir(s.path)); err != nil {
-		return s.haltLocked(m, "could not get its name", err)
-	}
-	i, _ := s.index(m.ID) // Older ones may have come from other nodes meanwhile.
-	s.sealed = slices.Insert(slices.Clone(s.sealed), i, m)
 	s.making = ""
+	s.list(m)
+	return nil
+}
+
+// list lists a snapshot that has its name. Newer ones may be there. s.mu is held.
+func (s *Store) list(m *Manifest) {
+	i, _ := s.index(m.ID)
+	s.sealed = slices.Insert(slices.Clone(s.sealed), i, m)
+	s.tell()
+}
+
+// tell wakes who waits for another snapshot. s.mu is held.
+func (s *Store) tell() {
 	close(s.changed)
 	s.changed = make(chan struct{})
-	return nil
 }
 
 // whole returns why a restart must complete a snapshot, nil if none must.
@@ -310,11 +333,6 @@ func (s *Store) whole() error {
 func (s *Store) halt(m *Manifest, why string, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.haltLocked(m, why, err)
-}
-
-// haltLocked is halt with s.mu held.
-func (s *Store) haltLocked(m *Manifest, why string, err error) error {
 	s.broken = fmt.Errorf("snapshot %s %s; restart the daemon, which completes it: %w", m.ID, why, err)
 	return s.broken
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -29,12 +30,7 @@ func newTrio(t *testing.T) *trio {
 	t.Helper()
 	c := &trio{t: t, dir: t.TempDir(), list: make([]*Server, 3)}
 	for range c.list {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.routes = append(c.routes, l.Addr().String())
-		l.Close()
+		c.routes = append(c.routes, freeAddress(t))
 	}
 	var all sync.WaitGroup
 	for i := range c.list {
@@ -61,7 +57,9 @@ func (c *trio) options(i int) Options {
 }
 
 func (c *trio) start(i int) *Server {
-	s, err := Start(c.t.Context(), c.options(i))
+	ctx, stop := context.WithTimeout(c.t.Context(), 2*time.Minute) // The others may have no majority.
+	defer stop()
+	s, err := Start(ctx, c.options(i))
 	if err != nil {
 		c.t.Error(err)
 	}
@@ -195,14 +193,18 @@ func TestRemove(t *testing.T) {
 	c.replicas(js)
 }
 
+// freeAddress returns an address that nobody listens on, of ports that no connection is given by chance.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 12_000+rand.IntN(20_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // Before a server is one of the cluster it can ask the others, under another name, and leaves nothing behind.

@@ -3,6 +3,7 @@ package main_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -62,15 +63,18 @@ func newCluster(t *testing.T, flags ...string) *cluster {
 	return c
 }
 
-// freeAddress returns an address that nobody listens on.
+// freeAddress returns an address that nobody listens on, of ports that no connection is given by chance.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 12_000+rand.IntN(20_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 var ownsCell0 = regexp.MustCompile(`time=(\S+) .*this node owns the cell" cell=0 epoch=(\d+)`)

@@ -97,6 +97,7 @@ func TestForget(t *testing.T) {
 	}
 	t.Parallel()
 	c := newCluster(t, "--cells", "1")
+	c.standbys()
 	n1, n3 := c.nodes[0], c.nodes[2]
 	for node, why := range map[string]string{
 		"n9": "there is no node", "n2": "stop it first", "!": "is no name of a node",

@@ -56,9 +56,7 @@ func startNodes(ctx context.Context, o *Options) (*nodes, error) {
 	if err != nil {
 		return n, err
 	}
-	var starting sync.WaitGroup
-	errs := make([]error, clusterNodes)
-	for i, route := range routes {
+	for i := range routes {
 		folder := filepath.Join(n.folder, nodeName(i))
 		if err := os.Mkdir(folder, 0o700); err != nil {
 			return n, fmt.Errorf("data directory: %w", err)
@@ -66,11 +64,15 @@ func startNodes(ctx context.Context, o *Options) (*nodes, error) {
 		d := &daemon{
 			binary: o.Program, data: filepath.Join(folder, "data"), checkpointEvery: o.CheckpointEvery,
 			more: []string{
-				"--cluster", "bench", "--node", nodeName(i), "--nats-listen", route, "--nats-routes", strings.Join(routes, ","),
+				"--cluster", "bench", "--node", nodeName(i), "--nats-listen", routes[i], "--nats-routes", strings.Join(routes, ","),
 				"--cells", strconv.Itoa(clusterCells), "--replicas", strconv.Itoa(clusterNodes),
 			},
 		}
 		n.daemons = append(n.daemons, d)
+	}
+	var starting sync.WaitGroup
+	errs := make([]error, clusterNodes)
+	for i, d := range n.daemons {
 		starting.Go(func() { _, errs[i] = d.start(ctx) }) // Each waits for a majority.
 	}
 	starting.Wait()

@@ -14,13 +14,9 @@ import (
 )
 
 // buildOverlaid builds the daemon with other files in the place of some of its own, or of the library's: what a daemon
-// reads by a call that nobody can answer for it, and bounds that no flag moves. replaced is by path. What is there
-// already is taken as it is: building the library anew takes minutes.
+// reads by a call that nobody can answer for it, and bounds that no flag moves. replaced is by path.
 func buildOverlaid(t *testing.T, path string, replaced map[string]string) {
 	t.Helper()
-	if _, err := os.Stat(path); err == nil {
-		return
-	}
 	dir := t.TempDir()
 	files := map[string]string{}
 	for name, text := range replaced {
@@ -118,7 +114,7 @@ func (c *trial) within(began time.Time) {
 
 // TestFalseClock: a node whose clock is off follows and answers and takes over nothing that another node can have, and
 // beyond an hour nothing at all unless an administrator confirms its clock; the clock of an owner that leaps changes no
-// decided time. METERD_TEST_FALSE_CLOCK is the path of its daemon, which is built there if it is not there yet.
+// decided time. METERD_TEST_FALSE_CLOCK is the path where its daemon is built.
 func TestFalseClock(t *testing.T) {
 	program := os.Getenv("METERD_TEST_FALSE_CLOCK")
 	if program == "" || runtime.GOOS != "linux" {

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/meterd/meterd/access"
@@ -276,13 +279,18 @@ func (n *node) run(ctx context.Context) error {
 	}
 }
 
-// drain keeps on for --drain.
+// drain keeps on for --drain, or until the node is told once more to end.
 func (n *node) drain() {
 	if n.o.drain == 0 {
 		return
 	}
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(again)
 	select {
 	case <-time.After(n.o.drain):
+	case s := <-again:
+		n.logger.Info("the drain is cut short", "signal", s.String())
 	case <-n.fail:
 	}
 }

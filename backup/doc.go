@@ -20,6 +20,8 @@
 //     before is in it.
 //   - A copy without manifest.json is no copy. The manifest names each file with its size and SHA-256 and has a sum of
 //     its own: whoever reads a copy proves all of it, and names the file that differs.
+//   - A damaged ledger is not copied. Damaged directories of the archive are, as they are, and the manifest names them:
+//     a node takes no such copy, and meterd backup says so.
 //   - What fails half-way removes what it has written. What a kill leaves has no manifest, or no VERSION: neither is
 //     taken for whole, and nothing is ever written over.
 //   - A daemon that copies yields to its disk: when space runs low the copy ends, and everything is released.

@@ -31,7 +31,9 @@ type Manifest struct {
 	AsOfMs  int64  `json:"as_of_ms"` // when its last event was decided, Unix milliseconds
 	Ledger  At     `json:"ledger"`   // how far the rows reach
 	Webhook At     `json:"webhooks"`
-	Files   []File `json:"files"` // in their order
+	// Damaged are the archive's directories that were damaged before they were copied, nil if there are none.
+	Damaged []string `json:"damaged,omitempty"`
+	Files   []File   `json:"files"` // in their order
 	// SHA256 is that of the manifest with this member empty.
 	SHA256 string `json:"sha256"`
 }
@@ -117,6 +119,14 @@ func (m *Manifest) validate() error {
 			return fmt.Errorf("it names %q of %d bytes, or twice", f.Name, f.Bytes)
 		}
 		seen[f.Name] = true
+	}
+	if len(m.Damaged) > len(m.Files) {
+		return fmt.Errorf("it names %d damaged directories", len(m.Damaged))
+	}
+	for _, name := range m.Damaged {
+		if err := checkName(name); err != nil {
+			return err
+		}
 	}
 	for _, need := range []string{versionName, identityName} {
 		if !seen[need] {

@@ -134,8 +134,8 @@ func (w *writer) checkpoint() error {
 	return w.put(path.Join(checkpointRoom, filepath.Base(r.Path())), content, content.Size())
 }
 
-// archive writes the archive's directories as they are, damaged ones too: the rest is worth a copy, and the daemon is
-// told (archive.Options.Damaged).
+// archive writes the archive's directories as they are, damaged ones too, since the rest is worth a copy: the manifest
+// names them, and the daemon is told (archive.Options.Damaged).
 func (w *writer) archive() error {
 	for i, dir := range w.c.archive.Directories() {
 		entries, err := os.ReadDir(filepath.Join(w.c.s.Dir.ArchivePath(), dir))
@@ -148,8 +148,12 @@ func (w *writer) archive() error {
 			}
 		}
 		err = w.c.archive.Prove(i, func(int64) error { return w.goesOn() })
-		if err != nil && !errors.Is(err, disk.ErrDamaged) {
+		switch {
+		case err == nil:
+		case !errors.Is(err, disk.ErrDamaged) || disk.IsOfMachine(err): // Nobody knows whether it is damaged.
 			return err
+		default:
+			w.c.manifest.Damaged = append(w.c.manifest.Damaged, path.Join(archiveRoom, dir))
 		}
 	}
 	name, data := w.c.archive.Manifest()

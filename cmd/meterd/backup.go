@@ -57,6 +57,8 @@ func backupCommand() *cobra.Command {
 		Long: `Copy the data directory of a running daemon, as of one instant, to a directory or to S3. Events go on
 meanwhile. What was acknowledged before the call is in it. The place must be empty. manifest.json comes last, with the
 size and the SHA-256 of each file: a copy without it is none, and if anything fails, what was copied is removed again.
+Damaged directories of the archive are copied as they are, since the rest is worth a backup: manifest.json names them,
+and the exit code is 1 although the backup is made.
 
 It needs the token of an administrator, from METERD_TOKEN or --token-file. S3 needs AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_REGION and, if it is not Amazon's, AWS_ENDPOINT_URL, as --export-to does.`,
@@ -111,6 +113,10 @@ func (c *ctl) backup(ctx context.Context, place backup.Place, to string, cell in
 	took := time.Since(began)
 	_, err = fmt.Fprintf(out, "group %d, decided up to %s\n%d files, %d bytes in %s\n", m.Group,
 		time.UnixMilli(m.AsOfMs).UTC().Format(time.RFC3339), len(m.Files), m.Bytes(), took.Round(time.Millisecond))
+	if err == nil && len(m.Damaged) > 0 {
+		return fmt.Errorf("the backup is made, but %q of the data directory are damaged, and so they are in the backup: "+
+			"look at the daemon's disk, and keep older backups; docs/operating.md says more at \"The archive fails\"", m.Damaged)
+	}
 	return err
 }
 
@@ -144,6 +150,9 @@ A daemon on the restored directory does not know what happened after the backup:
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "group %d, decided up to %s, of region %s\n%d bytes in %s\n", m.Group,
 				time.UnixMilli(m.AsOfMs).UTC().Format(time.RFC3339), m.Region, m.Bytes(),
 				time.Since(began).Round(time.Millisecond))
+			if err == nil && len(m.Damaged) > 0 {
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "DAMAGED when the backup was made: %q\n", m.Damaged)
+			}
 			return err
 		},
 	}

@@ -79,10 +79,10 @@ func TestDamagedWhileRunning(t *testing.T) {
 				t.Errorf("the %s's copy went bad: %s owned the cell in epoch %s, and now %s in epoch %s", whose, owner.data,
 					epoch, now.data, later)
 			}
-			a, err := bad.try("GET", "/metrics", nil)
-			if err != nil || !strings.Contains(string(a.body), `meterd_cluster_cell_role{cell="0",role="standby"}`) {
-				t.Errorf("metrics: %v %d", err, a.status)
-			}
+			await(t, "the "+whose+"'s node is a standby", func() bool {
+				a, err := bad.try("GET", "/metrics", nil)
+				return err == nil && strings.Contains(string(a.body), `meterd_cluster_cell_role{cell="0",role="standby"} 1`+"\n")
+			})
 		})
 	}
 	for _, d := range c.nodes {
@@ -119,6 +119,18 @@ func TestDamagedAlone(t *testing.T) {
 		t.Errorf("the log does not name %s:\n%s", name, d.run.said())
 	}
 	d.must("POST", "/v1/events", line("up", "p1", "d1"), nil)
+	to := filepath.Join(t.TempDir(), "backup")
+	if code, said := tool(t, d.backupArgs(to)...); code != 1 || !strings.Contains(said, "the backup is made, but") ||
+		!strings.Contains(said, name) {
+		t.Errorf("backup exited with %d:\n%s", code, said)
+	}
+	code, said := tool(t, "restore", "--from", to, "--data", filepath.Join(t.TempDir(), "restored"))
+	if code != 0 || !strings.Contains(said, "DAMAGED") || !strings.Contains(said, name) {
+		t.Errorf("restore exited with %d:\n%s", code, said)
+	}
+	if n := strings.Count(d.run.said(), "something on the disk is damaged"); n != 1 {
+		t.Errorf("one directory is told %d times:\n%s", n, d.run.said())
+	}
 	if _, err := os.Stat(filepath.Join(d.data, "archive", name)); err != nil {
 		t.Error(err)
 	}

@@ -17,6 +17,10 @@ const (
 	// and 690 GB a day. scrubFirst is how long it waits after its start.
 	scrubBytesPerSecond = 8 << 20
 	scrubFirst          = 5 * time.Minute
+	// damagesMax is how many damaged files and directories are known and logged: the disk is bad long before. damagesShown
+	// is how many of them /readyz?verbose names, a line each.
+	damagesMax   = 100
+	damagesShown = 5
 	// completeWithin is how long a shell waits for names; without an answer nothing is offered.
 	completeWithin = 500 * time.Millisecond
 	// daysMax is the longest validity that there is, 100 years.

@@ -15,7 +15,6 @@ import (
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/backup"
 	"github.com/meterd/meterd/client"
-	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/retention/disk"
 )
 
@@ -26,10 +25,19 @@ const (
 	damagedSuffix = ".damaged"
 )
 
+// errNobody says that a cell has no owner that a copy could be asked of.
+var errNobody = errors.New("nobody owns the cell now, so that there is nobody to copy it from")
+
+// owners says who owns a cell, as board.Board does.
+type owners interface {
+	Owner(cell int) (node, address string, epoch uint64, ok bool)
+	Changed() <-chan struct{}
+}
+
 // donor is whom a copy of a cell is asked of: its owner.
 type donor struct {
 	cell  int
-	board *board.Board
+	board owners
 	hop   access.Hop
 	peer  func(node string) *tls.Config
 }
@@ -46,7 +54,7 @@ func (d *donor) owner(ctx context.Context) (node, address string, err error) {
 		select {
 		case <-changed:
 		case <-timeout.C:
-			return "", "", errors.New("nobody owns the cell now, so that there is nobody to copy it from")
+			return "", "", errNobody
 		case <-ctx.Done():
 			return "", "", ctx.Err()
 		}
@@ -74,6 +82,9 @@ func (d *donor) copyTo(ctx context.Context, to backup.Target) (*backup.Manifest,
 	m, err := receive(ctx, admin, nil, to)
 	if err != nil {
 		return nil, fmt.Errorf("copy it from node %q: %w", node, err)
+	}
+	if len(m.Damaged) > 0 { // Its owner knows it now, and hands the cell over if another node's copy is in order.
+		return nil, fmt.Errorf("the copy of node %q is damaged, too: %q", node, m.Damaged)
 	}
 	return m, nil
 }
@@ -110,7 +121,7 @@ func (c *cellCopy) reseed(ctx context.Context, from *donor, cause error) (copyNa
 		return "", err
 	}
 	m, err := from.copyTo(ctx, &roomy{to, c.dir.Guard().Low})
-	c.more.losesHooks = err != nil // Of a cell that nobody owns all copies may lack them.
+	c.more.losesHooks = errors.Is(err, errNobody) // Of such a cell all copies may lack them.
 	if err != nil {
 		return "", errors.Join(err, to.Abort())
 	}

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,15 +70,41 @@ func (s *state) scrub(ctx context.Context, every time.Duration, pace *scrubPace)
 
 // health is what is known to be damaged of a state's files, or to have failed for ever, while decisions go on.
 type health struct {
-	tell     func(error)           // is told each time; it must not wait
-	first    atomic.Pointer[error] // since the state was opened; nil: nothing
-	scrubbed atomic.Uint64         // bytes
+	tell     func(error) // is told each of these once; it must not wait
+	mu       sync.Mutex
+	known    map[string]bool // paths, or of what has none the text; at most damagesMax
+	first    []error         // of these, at most damagesShown
+	scrubbed atomic.Uint64   // bytes
 }
 
-// failed is told what is damaged, or has failed for ever.
+// failed is told what is damaged, or has failed for ever. It may be told the same again.
 func (h *health) failed(err error) {
-	h.first.CompareAndSwap(nil, &err)
-	h.tell(err)
+	found := disk.Damages(err)
+	if len(found) == 0 {
+		found[err.Error()] = err
+	}
+	for _, path := range slices.Sorted(maps.Keys(found)) {
+		if h.isNew(path, found[path]) {
+			h.tell(found[path])
+		}
+	}
+}
+
+// isNew notes what was not known yet. Beyond damagesMax nothing is new any more.
+func (h *health) isNew(path string, err error) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.known[path] || len(h.known) == damagesMax {
+		return false
+	}
+	if h.known == nil {
+		h.known = map[string]bool{}
+	}
+	h.known[path] = true
+	if len(h.first) < damagesShown {
+		h.first = append(h.first, err)
+	}
+	return true
 }
 
 // damaged is told why something cannot be read. What the machine is to blame for is nobody's damage.
@@ -84,7 +113,7 @@ func (h *health) damaged(err error) {
 	case errors.Is(err, disk.ErrDamaged):
 		h.failed(err)
 	case !disk.IsOfMachine(err):
-		h.failed(disk.Damage("the disk", "%v", err))
+		h.failed(fmt.Errorf("something on the disk is %w: %w; check the disk", disk.ErrDamaged, err))
 	}
 }
 
@@ -96,17 +125,31 @@ func (h *health) view(err error) {
 }
 
 // Status says what is damaged, in lines for people.
-func (h *health) Status() []string {
-	if err := h.first.Load(); err != nil {
-		return []string{"DAMAGED: " + (*err).Error()}
+func (h *health) Status() (lines []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, err := range h.first {
+		lines = append(lines, "DAMAGED: "+err.Error())
 	}
-	return nil
+	switch n := len(h.known); {
+	case n == damagesMax:
+		lines = append(lines, fmt.Sprintf("DAMAGED: %d files and directories or more, the log names the first %d", n, n))
+	case n > len(h.first):
+		lines = append(lines, fmt.Sprintf("DAMAGED: %d files and directories, the log names all of them", n))
+	}
+	return lines
+}
+
+func (h *health) isDamaged() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.known) > 0
 }
 
 func (h *health) register(set *metric.Set) {
 	set.Gauges("meterd_damaged",
 		"Whether something on the disk was found to be damaged, or has failed for ever, since the start, 1 or 0.").
-		Whether(func() bool { return h.first.Load() != nil })
+		Whether(h.isDamaged)
 	set.Counters("meterd_scrubbed_bytes_total",
 		"Bytes of log, archive, ledger and queues of webhooks that were read to prove them.").
 		Func(func() float64 { return float64(h.scrubbed.Load()) })

@@ -131,7 +131,8 @@ func serveCommand() *cobra.Command {
 	)
 	f.DurationVar(
 		&o.scrubEvery, "scrub-every", scrubEveryDefault,
-		"how often raw log and ledger are read in the background and proved, to notice a disk that goes bad (0: never)",
+		"how often raw log, archive, ledger and queues of webhooks are read in the background and proved, to notice a disk that "+
+			"goes bad (0: never)",
 	)
 	f.DurationVar(
 		&o.usageRetention, "usage-retention", usageRetentionDefault,

@@ -167,11 +167,8 @@ func (s *state) watch(o *serveOptions, more stateOptions, logger *slog.Logger) {
 	}
 	s.health.tell = more.fault
 	if s.health.tell == nil {
-		var once sync.Once
 		s.health.tell = func(err error) {
-			once.Do(func() {
-				logger.Error("something on the disk is damaged, or has failed for ever; decisions go on", "error", err)
-			})
+			logger.Error("something on the disk is damaged, or has failed for ever; decisions go on", "error", err)
 		}
 	}
 }

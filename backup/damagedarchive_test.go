@@ -11,8 +11,8 @@ import (
 	"github.com/meterd/meterd/retention/archive"
 )
 
-// TestDamagedArchive: a directory of the archive that is damaged is copied as it is, and the manifest names it; one that
-// is whole is not named.
+// TestDamagedArchive: a directory of the archive that is damaged is copied as it is, and the manifest names it. One
+// that is whole is not named.
 func TestDamagedArchive(t *testing.T) {
 	b := newBed(t)
 	b.s.Archive.SetProducts(func(uint64) uint32 { return 1 })

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -109,6 +110,7 @@ func TestForget(t *testing.T) {
 	n3.stop()
 	c.nodes = c.nodes[:2]
 	await(t, "n3 is silent", func() bool { return strings.Contains(c.rows(n1), "{n3 silent}") })
+	c.failsToForget(n1, c.nodes[1], n3)
 	want(t, n1.ctl("cluster", "forget", "n3"), "1 cells have a replica too few")
 	for _, d := range c.nodes {
 		if rows := c.rows(d); strings.Contains(rows, "n3") {
@@ -120,6 +122,22 @@ func TestForget(t *testing.T) {
 	await(t, "n4 has a copy", func() bool { return strings.Contains(c.rows(n1), "{n4 ready}") })
 	if a := c.anybody(0, "POST", "/v1/accounts", `{"account":"acme","kind":"enterprise"}`); a.status/100 != 2 {
 		t.Fatalf("%d %s", a.status, a.body)
+	}
+}
+
+// failsToForget has a node forgotten that another one cannot write down: it stays one that is to be removed.
+func (c *cluster) failsToForget(through, full, gone *daemon) {
+	c.t.Helper()
+	path := filepath.Join(full.data, "positions")
+	if err := errors.Join(os.RemoveAll(path), os.MkdirAll(filepath.Join(path, "in the way"), 0o700)); err != nil {
+		c.t.Fatal(err)
+	}
+	if status, said := c.forget(through, "n3"); status == http.StatusOK {
+		c.t.Errorf("a node is forgotten that not all have written down: %s", said)
+	}
+	want(c.t, c.nodeAt("n3", gone.data).refused(), "is being removed")
+	if err := os.RemoveAll(path); err != nil {
+		c.t.Fatal(err)
 	}
 }
 

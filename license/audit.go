@@ -21,10 +21,9 @@ type AuditEntry struct {
 
 // Actions that one package writes to the audit log and another one looks for.
 const (
-	ActionSnapshotCreate   = "snapshot.create"
-	ActionSnapshotRefuse   = "snapshot.refuse"
-	ActionSnapshotRemove   = "snapshot.remove"
-	ActionSnapshotSchedule = "snapshot.schedule"
+	ActionSnapshotCreate = "snapshot.create"
+	ActionSnapshotRefuse = "snapshot.refuse"
+	ActionSnapshotRemove = "snapshot.remove"
 )
 
 // KeyAudit is what keys of audit entries begin with; the number of the change follows, 8 bytes, big-endian, so that

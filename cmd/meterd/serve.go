@@ -130,7 +130,9 @@ func serveCommand() *cobra.Command {
 			"reads them from the call on",
 	)
 	f.DurationVar(
-		&o.scrubEvery, "scrub-every", scrubEveryDefault,
+		&o.scrubEvery,
+		"scrub-every",
+		scrubEveryDefault,
 		"how often raw log, archive, ledger and queues of webhooks are read in the background and proved, to notice a disk that "+
 			"goes bad (0: never)",
 	)

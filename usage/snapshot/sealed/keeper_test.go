@@ -296,7 +296,7 @@ func TestScheduleElsewhere(t *testing.T) {
 	if b := own(1); b.look() != nil || b.since(at(50)) != log[0].AtMs {
 		t.Error("a copy that was made anew does not know when the cluster began")
 	}
-	for i, e := range log[1:] {
+	for i, e := range log {
 		if want := fmt.Sprintf("s%08d", i+1); e.Target != want {
 			t.Errorf("entry %d is of %s", e.Seq, e.Target)
 		}

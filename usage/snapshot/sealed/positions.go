@@ -18,7 +18,8 @@ type positions struct {
 	Audited  uint64            `json:"audited"`  // the audit log has them up to here
 	SHA256   string            `json:"sha256"`   // that of the snapshot Audited, "": not known
 	Exported map[string]uint64 `json:"exported"` // by the place that --export-to names
-	// Day and Month are what the schedule of meterd 0.1 had done, whose entries in the audit log do not say it.
+	// Month is what was over when the schedule began here; both are also what that of meterd 0.1 had done, whose entries
+	// in the audit log do not say it.
 	Day   string `json:"day,omitempty"`
 	Month string `json:"month,omitempty"`
 }

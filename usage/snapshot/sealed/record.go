@@ -23,7 +23,7 @@ type Record struct {
 	beganMs    int64  // when the first change was made, 0: there was none
 	said       map[string]*Said
 	newest     *Said  // by sequence, also if it was removed
-	day, month string // the newest that the schedule has made a snapshot for; month also what was over when it began
+	day, month string // the newest that the schedule has made a snapshot for
 }
 
 // Said is what the newest entry of a snapshot says.
@@ -54,11 +54,6 @@ func noteOf(m *Manifest, manifest []byte) note {
 		Account: m.Account, Corrects: m.Corrects, Final: m.Final, ManifestSHA256: hexSHA256(manifest), Period: m.Period,
 		Rows: m.Rows, ScheduledDay: m.ScheduledDay, ScheduledMonth: m.ScheduledMonth, Sequence: m.Sequence, SHA256: m.SHA256,
 	}
-}
-
-// begun is the detail of the entry that a schedule writes when it begins.
-type begun struct {
-	Month string `json:"month"` // the newest that was over
 }
 
 // Follow takes what the audit log has gained. It says for each entry what the log says, whoever wrote it. Others may
@@ -102,33 +97,23 @@ func (r *Record) takeAll(list []license.AuditEntry, seq uint64, beganMs int64) e
 }
 
 func ofSnapshots(action string) bool {
-	return action == license.ActionSnapshotCreate || action == license.ActionSnapshotRemove ||
-		action == license.ActionSnapshotSchedule
+	return action == license.ActionSnapshotCreate || action == license.ActionSnapshotRemove
 }
 
 // take takes an entry. r.mu is held.
 func (r *Record) take(e *license.AuditEntry) error {
-	switch e.Action {
-	case license.ActionSnapshotCreate, license.ActionSnapshotRemove:
-		s := &Said{ID: e.Target, IsRemoved: e.Action == license.ActionSnapshotRemove}
-		if err := json.Unmarshal(e.Detail, &s.note); err != nil {
-			return fmt.Errorf("entry %d, of snapshot %s: %w", e.Seq, e.Target, err)
-		}
-		if r.said == nil {
-			r.said = map[string]*Said{}
-		}
-		r.said[s.ID] = s
-		if r.newest == nil || s.Sequence >= r.newest.Sequence {
-			r.newest = s
-		}
-		r.day, r.month = max(r.day, s.ScheduledDay), max(r.month, s.ScheduledMonth)
-	case license.ActionSnapshotSchedule:
-		var b begun
-		if err := json.Unmarshal(e.Detail, &b); err != nil {
-			return fmt.Errorf("entry %d, of the schedule: %w", e.Seq, err)
-		}
-		r.month = max(r.month, b.Month)
+	s := &Said{ID: e.Target, IsRemoved: e.Action == license.ActionSnapshotRemove}
+	if err := json.Unmarshal(e.Detail, &s.note); err != nil {
+		return fmt.Errorf("entry %d, of snapshot %s: %w", e.Seq, e.Target, err)
 	}
+	if r.said == nil {
+		r.said = map[string]*Said{}
+	}
+	r.said[s.ID] = s
+	if r.newest == nil || s.Sequence >= r.newest.Sequence {
+		r.newest = s
+	}
+	r.day, r.month = max(r.day, s.ScheduledDay), max(r.month, s.ScheduledMonth)
 	return nil
 }
 
@@ -154,13 +139,6 @@ func (r *Record) scheduled() (day, month string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.day, r.month
-}
-
-// began notes what month was over when the schedule began, before the audit log is read again.
-func (r *Record) began(month string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.month = max(r.month, month)
 }
 
 // sinceMs returns when the first change was made, 0 if there was none.

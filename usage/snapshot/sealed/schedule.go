@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/event"
-	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/license/calendar"
 )
 
@@ -84,7 +83,8 @@ func (m *Maker) due(s Schedule, since, nowMs int64) (r Request, ok bool) {
 }
 
 // beginSchedule notes that a monthly schedule has begun, if that is not known: the months that are over are not missed
-// later, and those from now on are. Nothing is due.
+// later, and those from now on are. Nothing is due. A node of a cluster that does not know it makes the newest month
+// alone, if nobody has made it.
 func (m *Maker) beginSchedule(s Schedule) error {
 	list := m.o.Products("")
 	if _, month := m.scheduled(); !s.Monthly || month != "" || len(list) == 0 {
@@ -94,12 +94,10 @@ func (m *Maker) beginSchedule(s Schedule) error {
 	for _, p := range list {
 		running = min(running, calendar.WindowAt(m.o.NowMs(), p.Zone).Month)
 	}
-	over := calendar.MonthName(running - 1)
-	if err := m.o.Note(license.ActionSnapshotSchedule, over, begun{Month: over}); err != nil {
-		return fmt.Errorf("note in the audit log that the schedule begins: %w", err)
-	}
-	m.o.Record.began(over)
-	return nil
+	return m.store.move(func(p *positions) bool {
+		p.Month = calendar.MonthName(running - 1)
+		return true
+	})
 }
 
 // scheduled returns the newest day and month that the schedule has made a snapshot for, or found when it began, "" for

@@ -151,7 +151,6 @@ export const operations = {
     'snapshot.create': 'Snapshot sealed',
     'snapshot.refuse': 'Snapshot refused',
     'snapshot.remove': 'Snapshot removed',
-    'snapshot.schedule': 'Snapshot schedule began',
     'producer.forget': 'Gateway forgotten',
     'clock.confirm': 'Clock confirmed',
   } as Record<string, string>,

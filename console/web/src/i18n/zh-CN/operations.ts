@@ -153,7 +153,6 @@ export const operations: typeof en = {
     'snapshot.create': '生成快照',
     'snapshot.refuse': '拒绝生成快照',
     'snapshot.remove': '移除快照',
-    'snapshot.schedule': '快照计划开始',
     'producer.forget': '移除网关',
     'clock.confirm': '确认时钟',
   },

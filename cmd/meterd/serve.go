@@ -133,8 +133,8 @@ func serveCommand() *cobra.Command {
 		&o.scrubEvery,
 		"scrub-every",
 		scrubEveryDefault,
-		"how often raw log, archive, ledger and queues of webhooks are read in the background and proved, to notice a disk that "+
-			"goes bad (0: never)",
+		"how often raw log, archive, ledger and queues of webhooks are read in the background and proved, to notice "+
+			"a disk that goes bad (0: never)",
 	)
 	f.DurationVar(
 		&o.usageRetention, "usage-retention", usageRetentionDefault,

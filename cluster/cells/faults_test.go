@@ -225,3 +225,35 @@ func (g *rig) persistIn(home int, r *request) answered {
 	g.Fatal("no producer has this home")
 	return answered{}
 }
+
+// Equal batches over several cells at one instant, of which one decides one part first and one another: all but one
+// were sent again, and say so.
+func TestEqualBatchesAtOnce(t *testing.T) {
+	g := newRig(t)
+	body := ""
+	for cell, name := range []string{"p0", "p1", "p2"} {
+		g.product(name, cell, `{}`, 10)
+		g.persist(batch("", 0, ndjson, line2("connect", name, "d")))
+		body += line2("up", name, "d")
+	}
+	for round := range 20 {
+		list := make([]answered, 8)
+		var all sync.WaitGroup
+		for i := range list {
+			all.Go(func() { list[i] = g.send(g.at, batch("gateway", uint64(round+1), ndjson, body)) })
+		}
+		all.Wait()
+		first := 0
+		for _, a := range list {
+			if a.status != 200 || a.content() != list[0].content() {
+				t.Fatalf("one is answered %+v, another %+v", a, list[0])
+			}
+			if !strings.Contains(a.header, "Meterd-Replayed: true") {
+				first++
+			}
+		}
+		if first != 1 {
+			t.Errorf("round %d: %d answers were the first", round, first)
+		}
+	}
+}

@@ -23,10 +23,10 @@ func (e *Engine) finish(t *task) error {
 		}
 		return nil
 	}
+	// Of equal batches at the same instant one may decide one part first, and one another: the first is who was noted.
 	r.Replayed = t.isNoted
 	for i := range t.parts {
 		s := &t.parts[i]
-		r.Replayed = r.Replayed && s.outcome.isReplayed
 		r.DecidedMs = max(r.DecidedMs, s.outcome.decidedMs)
 		r.Result.Accepted += s.outcome.result.Accepted
 		r.Result.Denials = s.add(r.Result.Denials, s.outcome.result.Denials)

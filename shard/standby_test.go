@@ -342,13 +342,14 @@ func TestFollowBesideCheckpoints(t *testing.T) {
 			}
 		})
 	}
+	before, followed := standby.Engine, standby.standby // promote gives the replica another engine.
 	beside(func() {
-		if err := standby.Checkpoint(); err != nil {
+		if err := before.Checkpoint(); err != nil {
 			t.Error(err)
 		}
 	})
 	beside(func() {
-		standby.standby.Catalogue().Product([]byte("p"))
+		followed.Catalogue().Product([]byte("p"))
 	})
 	asked := owner.wholeHistory(rand.New(rand.NewPCG(3, 3)), func() {
 		standby.copies(owner.log, len(owner.log.snapshot()))

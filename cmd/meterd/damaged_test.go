@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,21 +32,7 @@ func TestDamagedWhileRunning(t *testing.T) {
 	t.Parallel()
 	// A directory is written every three seconds, and all are read each second.
 	c := newCluster(t, "--cells", "1", "--checkpoint-every", "50ms", "--log-retention", "7m", "--scrub-every", "1s")
-	for _, call := range [][2]string{
-		{"/v1/accounts", `{"account":"p1","kind":"enterprise"}`},
-		{
-			"/v1/products",
-			fmt.Sprintf(`{"product":"p1","account":"p1","time_zone":%q,"plan":{"messages_per_day":1000000}}`, noon()),
-		},
-		{"/v1/products/p1/lots", `{"order":"PO","quantity":10}`},
-	} {
-		if a := c.anybody(0, "POST", call[0], call[1]); a.status/100 != 2 {
-			t.Fatalf("%s: %d %s", call[0], a.status, a.body)
-		}
-	}
-	for i := range 10 {
-		c.anybody(i, "POST", "/v1/events", line("connect", "p1", fmt.Sprintf("d%d", i)))
-	}
+	c.tenDevices()
 	counted := map[string]int{}
 	for _, whose := range []string{"standby", "owner"} {
 		c.under(t, "the "+whose+"'s archive goes bad", counted, func(answered func(int64)) {

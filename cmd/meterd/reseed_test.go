@@ -17,21 +17,7 @@ func TestReseed(t *testing.T) {
 	}
 	t.Parallel()
 	c := newCluster(t, "--cells", "1", "--checkpoint-every", "50ms")
-	for _, call := range [][2]string{
-		{"/v1/accounts", `{"account":"p1","kind":"enterprise"}`},
-		{
-			"/v1/products",
-			fmt.Sprintf(`{"product":"p1","account":"p1","time_zone":%q,"plan":{"messages_per_day":1000000}}`, noon()),
-		},
-		{"/v1/products/p1/lots", `{"order":"PO","quantity":10}`},
-	} {
-		if a := c.anybody(0, "POST", call[0], call[1]); a.status/100 != 2 {
-			t.Fatalf("%s: %d %s", call[0], a.status, a.body)
-		}
-	}
-	for i := range 10 {
-		c.anybody(i, "POST", "/v1/events", line("connect", "p1", fmt.Sprintf("d%d", i)))
-	}
+	c.tenDevices()
 	counted := map[string]int{}
 	for _, damage := range []struct {
 		what  string
@@ -161,5 +147,25 @@ func TestReseed(t *testing.T) {
 	for _, d := range c.nodes {
 		d.stop()
 		verify(t, filepath.Join(d.data, "cells", "00"), 0, "no difference")
+	}
+}
+
+// tenDevices makes a product p1, of which ten devices are connected.
+func (c *cluster) tenDevices() {
+	c.t.Helper()
+	for _, call := range [][2]string{
+		{"/v1/accounts", `{"account":"p1","kind":"enterprise"}`},
+		{
+			"/v1/products",
+			fmt.Sprintf(`{"product":"p1","account":"p1","time_zone":%q,"plan":{"messages_per_day":1000000}}`, noon()),
+		},
+		{"/v1/products/p1/lots", `{"order":"PO","quantity":10}`},
+	} {
+		if a := c.anybody(0, "POST", call[0], call[1]); a.status/100 != 2 {
+			c.t.Fatalf("%s: %d %s", call[0], a.status, a.body)
+		}
+	}
+	for i := range 10 {
+		c.anybody(i, "POST", "/v1/events", line("connect", "p1", fmt.Sprintf("d%d", i)))
 	}
 }

@@ -20,7 +20,7 @@ import (
 //	    Problems are shown as status, code, field and detail, of a token that is created the secret is kept under its
 //	    name; with whole the answer is shown with its headers, as it is.
 //	submit [producer=NAME]: events, a line each, decided as one batch
-//	pass DURATION [leap]: time passes, with leap on the wall clock alone
+//	pass DURATION [leap]: time passes, and what it alone decides is decided; with leap on the wall clock alone
 //	token NAME ROLE [ACCOUNT]: creates a token
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/transcripts", func(t *testing.T, file string) {
@@ -37,7 +37,12 @@ func TestTranscripts(t *testing.T) {
 			case "pass":
 				duration, err := time.ParseDuration(data.CmdArgs[0].Key)
 				must(t, err)
-				d.clock.pass(duration, data.HasArg("leap"))
+				leap := data.HasArg("leap")
+				d.clock.pass(duration, leap)
+				if !leap { // What time alone decides is decided here, not at some tick between two of the next requests.
+					_, err = d.engine.CatchUp()
+					must(t, err)
+				}
 				return ""
 			case "token":
 				account := ""

@@ -43,44 +43,23 @@ func TestClusterNames(t *testing.T) {
 	for _, d := range c.nodes {
 		d.http.Timeout = 20 * time.Second // Nobody is paused, and wrong tokens are answered late.
 	}
+	in, made := c.accountInEachCell(3)
 	for i := range 3 {
-		c.make(i, "/v1/accounts", fmt.Sprintf(`{"account":"a-%d","kind":"personal"}`, i))
-	}
-	for i := range 3 { // One account is in each cell.
-		a := c.anybody(i, "POST", "/v1/products", fmt.Sprintf(`{"product":"p-%d","account":"a-%d"}`, i, i))
-		if a.status != http.StatusCreated {
-			t.Fatalf("%d %s", a.status, a.body)
-		}
-		connect := c.anybody(i, "POST", "/v1/events", line("connect", fmt.Sprintf("p-%d", i), "d"))
-		if connect.status != http.StatusOK {
-			t.Fatalf("%d %s", connect.status, connect.body)
-		}
-		var l struct {
-			Licenses []struct {
-				Serial string `json:"serial"`
-			} `json:"licenses"`
-		}
-		c.anybody(i+1, "GET", fmt.Sprintf("/v1/products/p-%d/licenses", i), "").into(t, &l)
-		if want := fmt.Sprintf("%d-1", i); len(l.Licenses) != 1 || l.Licenses[0].Serial != want {
-			t.Errorf("the licences of p-%d are %+v, want %s", i, l.Licenses, want)
-		}
-	}
-	for i := range 3 {
-		body := fmt.Sprintf(`{"product":"p-%d","account":"a-%d"}`, i, (i+1)%3)
+		body := fmt.Sprintf(`{"product":"p-%d","account":"a-%d"}`, in[i], in[(i+1)%3])
 		if a := c.anybody(i, "POST", "/v1/products", body); a.status != http.StatusConflict {
 			t.Errorf("%s: %d %s", body, a.status, a.body)
 		}
 	}
-	c.tokensOfAllCells()
+	c.tokensOfAllCells(in)
 
 	const each = 30
 	var makers sync.WaitGroup
 	for i := range 4 {
 		makers.Go(func() {
 			for n := range each {
-				c.make(i, "/v1/products", fmt.Sprintf(`{"product":"x-%d-%d","account":"a-%d"}`, i, n, n%3))
-				c.make(i, "/v1/products", fmt.Sprintf(`{"product":"both-%d","account":"a-%d"}`, n, (n+i)%3))
-				c.make(i, "/v1/tokens", fmt.Sprintf(`{"name":"x-%d-%d","role":"viewer","account":"a-%d"}`, i, n, n%3))
+				c.make(i, "/v1/products", fmt.Sprintf(`{"product":"x-%d-%d","account":"a-%d"}`, i, n, in[n%3]))
+				c.make(i, "/v1/products", fmt.Sprintf(`{"product":"both-%d","account":"a-%d"}`, n, in[(n+i)%3]))
+				c.make(i, "/v1/tokens", fmt.Sprintf(`{"name":"x-%d-%d","role":"viewer","account":"a-%d"}`, i, n, in[n%3]))
 			}
 		})
 	}
@@ -94,8 +73,8 @@ func TestClusterNames(t *testing.T) {
 	products, tokens := c.names("/v1/products", "products", "product"), c.names("/v1/tokens", "tokens", "name")
 	slices.Sort(products)
 	slices.Sort(tokens)
-	if n := len(slices.Compact(slices.Clone(products))); n != len(products) || n != 3+5*each {
-		t.Errorf("%d names of %d products, want %d", n, len(products), 3+5*each)
+	if n := len(slices.Compact(slices.Clone(products))); n != len(products) || n != made+5*each {
+		t.Errorf("%d names of %d products, want %d", n, len(products), made+5*each)
 	}
 	if n := len(slices.Compact(slices.Clone(tokens))); n != len(tokens) || n != 1+4*each {
 		t.Errorf("%d names of %d tokens, want %d", n, len(tokens), 1+4*each)
@@ -105,8 +84,45 @@ func TestClusterNames(t *testing.T) {
 	}
 }
 
+// accountInEachCell makes accounts a-0, a-1, …, each with a product p-0, p-1, … and a device, until every cell has one.
+// It returns the number of one for each cell, and how many there are. An account goes to the emptiest of the cells
+// whose owners say at once how full they are.
+func (c *cluster) accountInEachCell(cells int) (in []int, made int) {
+	c.t.Helper()
+	found := map[int]int{}
+	for ; len(found) < cells; made++ {
+		if made == 10*cells {
+			c.t.Fatalf("of %d accounts none is in some cell: %v", made, found)
+		}
+		product := fmt.Sprintf("p-%d", made)
+		c.make(made, "/v1/accounts", fmt.Sprintf(`{"account":"a-%d","kind":"personal"}`, made))
+		c.make(made, "/v1/products", fmt.Sprintf(`{"product":"%s","account":"a-%d"}`, product, made))
+		if a := c.anybody(made, "POST", "/v1/events", line("connect", product, "d")); a.status != http.StatusOK {
+			c.t.Fatalf("%d %s", a.status, a.body)
+		}
+		var l struct {
+			Licenses []struct {
+				Serial string `json:"serial"`
+			} `json:"licenses"`
+		}
+		c.anybody(made+1, "GET", "/v1/products/"+product+"/licenses", "").into(c.t, &l)
+		var cell, serial int
+		if len(l.Licenses) != 1 {
+			c.t.Fatalf("the licences of %s are %+v, want one", product, l.Licenses)
+		}
+		if n, err := fmt.Sscanf(l.Licenses[0].Serial, "%d-%d", &cell, &serial); n != 2 || err != nil || cell >= cells {
+			c.t.Fatalf("the licence of %s has the serial %q, want that of a cell", product, l.Licenses[0].Serial)
+		}
+		found[cell] = made
+	}
+	for cell := range cells {
+		in = append(in, found[cell])
+	}
+	return in, made
+}
+
 // tokensOfAllCells makes and deletes a token without an account, and asks every cell through every node.
-func (c *cluster) tokensOfAllCells() {
+func (c *cluster) tokensOfAllCells(in []int) {
 	c.t.Helper()
 	for i := range 3 {
 		var token struct {
@@ -115,7 +131,7 @@ func (c *cluster) tokensOfAllCells() {
 		c.anybody(i, "POST", "/v1/tokens", `{"name":"all","role":"viewer"}`).into(c.t, &token)
 		bearer := []string{"Authorization", "Bearer " + token.Token}
 		for n := range 9 {
-			path := fmt.Sprintf("/v1/products/p-%d", n%3)
+			path := fmt.Sprintf("/v1/products/p-%d", in[n%3])
 			if a := c.anybody(n/3, "GET", path, "", bearer...); a.status != http.StatusOK {
 				c.t.Errorf("%s with a new token: %d %s", path, a.status, a.body)
 			}
@@ -124,7 +140,7 @@ func (c *cluster) tokensOfAllCells() {
 			c.t.Errorf("%d %s", a.status, a.body)
 		}
 		for n := range 3 {
-			path := fmt.Sprintf("/v1/products/p-%d", n)
+			path := fmt.Sprintf("/v1/products/p-%d", in[n])
 			if a := c.anybody(i+n, "GET", path, "", bearer...); a.status != http.StatusUnauthorized {
 				c.t.Errorf("%s with a deleted token: %d %s", path, a.status, a.body)
 			}

@@ -33,6 +33,8 @@
 //
 //   - Nothing in the directory is changed. The ledger is opened as a copy, since Badger cannot read what a kill left
 //     without writing.
+//   - A ledger may be amid a group that it takes in several transactions: a row that differs at its position must be
+//     what a group behind that says (reached.go).
 //   - What cannot be recounted is said, and why: groups that the log has let go of, rows that the ledger has not
 //     reached. Then a number is taken as the first record says it, and checked from there on.
 //   - Memory is about 130 bytes a device (devices.go) and, beside that, bounded by limits.go: groups pass one by one,

@@ -48,6 +48,8 @@ type daemon struct {
 	engine *shard.Engine
 	log    *commitlog.Log
 	close  func() error
+	// appends, if it is not nil, is the log that the engine gets.
+	appends func(*commitlog.Log) shard.Log
 }
 
 const testRetention = 7 * 24 * time.Hour
@@ -79,8 +81,12 @@ func (d *daemon) open() {
 	d.must(err)
 	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	d.must(err)
+	var log shard.Log = d.log
+	if d.appends != nil {
+		log = d.appends(d.log)
+	}
 	d.engine, err = shard.Open(shard.Options{
-		Log: d.log, Ledger: usage.New(usage.Options{Store: store}), Checkpoints: checkpoints, Guard: dir.Guard(),
+		Log: log, Ledger: usage.New(usage.Options{Store: store}), Checkpoints: checkpoints, Guard: dir.Guard(),
 		Clock: d.clock, HashSeed: 42, Region: dir.Region(), Retention: testRetention, Lanes: 3,
 	})
 	d.must(err)
@@ -213,6 +219,13 @@ func (d *daemon) randomChange(r *rand.Rand) {
 	default:
 		d.clock.pass(time.Duration(r.IntN(40)) * time.Minute)
 	}
+}
+
+// catchUp closes the days that are over, which the engine does by itself within a second.
+func (d *daemon) catchUp() {
+	d.t.Helper()
+	_, err := d.engine.CatchUp()
+	d.must(err)
 }
 
 // awaitDays returns when the engine, which was just opened, has closed all days that are over.

@@ -18,12 +18,13 @@ type Rows interface {
 }
 
 // ledgerRows compares the ledger's rows (usage/FORMAT.md) with what the groups up to its position say. A row of a later
-// group may be there or not: nothing is demanded of it.
+// group may be there or not (reached.go).
 type ledgerRows struct {
 	rows     Rows
 	last     uint64 // its position
 	days     *dayDecoder
 	licenses map[uint32]*licenseBlock // the last block that was read, by product
+	early    early
 }
 
 // applies reports whether the ledger must have what the group in hand says.
@@ -220,23 +221,23 @@ func (l *ledgerRows) lateVoid(r *recount, p *product, d *device, up *upgrade) er
 	return nil
 }
 
-// otaDay compares the row of a device's upgrades on a day that it has gone on from.
-func (l *ledgerRows) otaDay(r *recount, p *product, d *device) error {
+// otaDay compares the row of a device's upgrades on the day of its last one, and returns what the row says.
+func (l *ledgerRows) otaDay(r *recount, p *product, d *device) (have uint64, err error) {
 	w4, day := d.words[2], uint32(d.otaDay)
 	key := appendOrdinal(binary.BigEndian.AppendUint16(key32('O', p.id), uint16(monthOf(w4))), d.ordinal)
 	value, err := l.get(r, binary.BigEndian.AppendUint16(key, uint16(day)), "the upgrades of %s on day %s",
 		r.deviceName(d), dayName(day))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if len(value) != 8 {
-		return errors.New("the ledger's row of a day's upgrades is damaged")
+		return 0, errors.New("the ledger's row of a day's upgrades is damaged")
 	}
-	if have := binary.BigEndian.Uint64(value); have != w4 {
-		return r.differs("%s, day %s: the ledger says %s, recounted are %s", r.deviceName(d), dayName(day),
+	if have = binary.BigEndian.Uint64(value); have != w4 {
+		err = r.differs("%s, day %s: the ledger says %s, recounted are %s", r.deviceName(d), dayName(day),
 			countsText(2, have), countsText(2, w4))
 	}
-	return nil
+	return have, err
 }
 
 // bucket compares the row of a product's last bucket, which no later group adds to up to the ledger's position.
@@ -309,84 +310,4 @@ func (l *ledgerRows) newest(r *recount, p *product) error {
 			quarterName(quarter), dayName(day), quarterName(p.last.quarter), dayName(p.last.day))
 	}
 	return l.compareTotals(r, p, value[newestBytes:], "newest totals at")
-}
-
-// reached compares what the ledger has of the group that its position names, which was just recounted.
-func (l *ledgerRows) reached(r *recount) error {
-	r.cat.notes.inLedger = r.cat.notes.last
-	for _, p := range r.cat.list() {
-		if p.last == (bucket{}) || !p.totalKnown {
-			continue
-		}
-		if err := l.bucket(r, p); err != nil {
-			return err
-		}
-		if err := l.newest(r, p); err != nil {
-			return err
-		}
-	}
-	for _, p := range r.cat.list() {
-		if p.closedThrough == 0 {
-			continue
-		}
-		value, err := l.get(r, key32('G', p.id), "the last day of product %s that has ended", p.name)
-		if err != nil {
-			return err
-		}
-		if want := binary.BigEndian.AppendUint16(nil, uint16(p.closedThrough)); !bytes.Equal(value, want) {
-			return r.differs("product %s: the ledger's last day that has ended is %x, recounted is %x (%s)", p.name, value, want,
-				dayName(p.closedThrough))
-		}
-	}
-	if err := l.counts(r); err != nil {
-		return err
-	}
-	for d := range r.devices.all() {
-		if d.otaDay == 0 {
-			continue
-		}
-		if err := l.otaDay(r, r.cat.product(d.product), d); err != nil {
-			return err
-		}
-	}
-	return l.openDays(r)
-}
-
-// counts demands that the ledger has no more buckets and licences within the recounted groups than these have.
-func (l *ledgerRows) counts(r *recount) error {
-	for _, p := range r.cat.list() {
-		buckets, licenses, after := uint64(0), uint64(0), r.serialFirst-1
-		if p.first != (bucket{}) {
-			start := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint32(key32('Q', p.id), p.first.quarter),
-				uint16(p.first.day))
-			err := l.rows.Scan(key32('Q', p.id), start, false, func(_, _ []byte) (bool, error) {
-				buckets++
-				return true, nil
-			})
-			if err != nil {
-				return err
-			}
-		}
-		err := l.rows.Scan(key32('L', p.id), key64('L', p.id, r.serialFirst), false, func(_, value []byte) (bool, error) {
-			b, err := decodeLicenses(value)
-			for i := range b.rows {
-				if s := b.rows[i].serial; s > after && s <= r.serialLast {
-					licenses, after = licenses+1, s
-				}
-			}
-			return true, err
-		})
-		if err != nil {
-			return err
-		}
-		if licenses != p.licenses {
-			return r.differs("product %s: the ledger has %d licences from %d to %d, recounted are %d", p.name, licenses,
-				r.serialFirst, r.serialLast, p.licenses)
-		}
-		if buckets > p.buckets && p.totalKnown {
-			return r.differs("product %s: the ledger has %d quarters of an hour from %s on, recounted are %d", p.name, buckets,
-				quarterName(p.first.quarter), p.buckets)
-		}
-	}
-	return nil
 }

@@ -130,6 +130,9 @@ func (r *recount) dayEnds(g *group) error {
 		}
 		e.product.closedThrough = e.day
 		r.figures.DayEnds++
+		if err := r.settle(e.product); err != nil {
+			return err
+		}
 	}
 	return nil
 }

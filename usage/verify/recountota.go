@@ -250,10 +250,13 @@ func (r *recount) sameWord(d *device, s *otaStep, want uint64) error {
 // otaDay notes on which day a device's upgrades changed. What an older day ended with stands in the ledger.
 func (r *recount) otaDay(p *product, d *device, day uint32, word uint64) error {
 	if d.otaDay != 0 && (uint32(d.otaDay) != day || monthOf(d.words[2]) != monthOf(word)) && r.ledger.applies(r) {
-		if err := r.ledger.otaDay(r, p, d); err != nil {
+		if _, err := r.ledger.otaDay(r, p, d); err != nil {
 			return err
 		}
 	}
 	d.otaDay = uint16(day)
+	if r.ledger != nil {
+		r.ledger.early.settleWord(d, word)
+	}
 	return nil
 }

@@ -60,20 +60,12 @@ func (r *recount) headOf(p *product, said []bucketTotals) error {
 		p.noteMonth(b.bucket)
 		p.last = b.bucket
 		p.total.add(&b.totals)
-		if !p.totalKnown || p.gap {
-			p.total = said[i].clone()
-			r.figures.TotalsTaken++
-			continue
-		}
-		var err error
-		said[i].compare(&p.total, equal, func(name string, a, b uint64) {
-			err = r.differs("product %s, day %s, quarter of an hour %s: the head says %s %d, recounted are %d", p.name,
-				dayName(said[i].day), quarterName(said[i].quarter), name, a, b)
-		})
-		if err != nil {
+		if err := r.headTotals(p, &said[i]); err != nil {
 			return err
 		}
-		r.figures.Totals++
+		if err := r.settle(p); err != nil {
+			return err
+		}
 	}
 	if len(said) > len(p.inGroup) {
 		return r.differs("product %s: the head has totals of %s, in which the group has no event", p.name,
@@ -81,4 +73,22 @@ func (r *recount) headOf(p *product, said []bucketTotals) error {
 	}
 	p.totalKnown = true
 	return nil
+}
+
+// headTotals compares the totals that a head gives of a bucket, or takes them where they could not be recounted.
+func (r *recount) headTotals(p *product, said *bucketTotals) error {
+	if !p.totalKnown || p.gap {
+		p.total = said.clone()
+		r.figures.TotalsTaken++
+		return nil
+	}
+	var err error
+	said.compare(&p.total, equal, func(name string, a, b uint64) {
+		err = r.differs("product %s, day %s, quarter of an hour %s: the head says %s %d, recounted are %d", p.name,
+			dayName(said.day), quarterName(said.quarter), name, a, b)
+	})
+	if err == nil {
+		r.figures.Totals++
+	}
+	return err
 }

@@ -38,6 +38,7 @@ func seededDaemon(t *testing.T) string {
 	d.submit(`{"type":"connect","product":"q","device":"e"}`)
 	d.clock.pass(24 * time.Hour)
 	d.submit(up)
+	d.catchUp()
 	d.must(d.engine.DurableInLedger())
 	d.must(d.engine.Checkpoint())
 	d.must(d.close())
@@ -189,7 +190,7 @@ func TestLedgerRows(t *testing.T) {
 		"day began":   {"Y\x00\x00\x00\x01\x01", first(0), []string{"product p", "units up 6", "are 7"}},
 		"upgrade":     {"I\x00\x00\x00\x01", last, []string{"device d0 of product p", "upgrade u1", "0 of packs"}},
 		"OTA day":     {"O\x00\x00\x00\x01", last, []string{"device d0 of product p", "2026-11-23", "1 denied", "0 denied"}},
-		"open day":    {"D\x00\x00\x00\x00\x01", first(6), []string{"device d0 of product p", "2026-11-23", "7 up"}},
+		"ended day":   {"D\x01\x00\x00\x00\x01", first(6), []string{"device d0 of product p", "2026-11-23", "7 up"}},
 		"too much":    {"Q\x00\x00\x00\x01", func(key, _ []byte) { key[8]++ }, []string{"product p", "quarters of an hour"}},
 		"one too few": {"L\x00\x00\x00\x01", func(_, value []byte) { value[1]++ }, []string{"d0 of product p", "licence 1"}},
 	} {

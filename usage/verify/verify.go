@@ -329,6 +329,9 @@ func (v *verification) finish() error {
 		return fmt.Errorf("snapshot %s has group %d, and the log ends with group %d: copy log/ last of a running "+
 			"daemon's directory", v.snapshots[0].ID, v.snapshots[0].Group, v.report.LastGroup)
 	}
+	if err := v.r.ledger.early.unsettled(); err != nil {
+		return err
+	}
 	if err := v.audit(); err != nil {
 		return err
 	}

@@ -7,13 +7,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
 
-// connections returns two connections to a server of NATS in this process.
+// connections returns two connections to a server of NATS in this process. All of it is in the test's bubble: its time
+// stands still while anybody is busy, so that no answer comes too late on a slow machine.
 func connections(t *testing.T) (a, b *nats.Conn) {
 	t.Helper()
 	ns, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, NoLog: true})
@@ -60,7 +62,9 @@ func await(t *testing.T, b *Board, what string, is func() bool) {
 	}
 }
 
-func TestNodesHearEachOther(t *testing.T) {
+func TestNodesHearEachOther(t *testing.T) { synctest.Test(t, testNodesHearEachOther) }
+
+func testNodesHearEachOther(t *testing.T) {
 	c1, c2 := connections(t)
 	path := filepath.Join(t.TempDir(), "positions")
 	b1 := open(t, Options{Conn: c1, Cluster: "c", Node: "n1"})
@@ -110,7 +114,9 @@ func TestNodesHearEachOther(t *testing.T) {
 }
 
 // A node with a long sentence is heard all the same.
-func TestLongSentenceIsTold(t *testing.T) {
+func TestLongSentenceIsTold(t *testing.T) { synctest.Test(t, testLongSentenceIsTold) }
+
+func testLongSentenceIsTold(t *testing.T) {
 	c1, c2 := connections(t)
 	b1 := open(t, Options{Conn: c1, Cluster: "c", Node: "n1"})
 	b2 := open(t, Options{Conn: c2, Cluster: "c", Node: "n2"})
@@ -124,7 +130,9 @@ func TestLongSentenceIsTold(t *testing.T) {
 }
 
 // Positions that could not be written are written later.
-func TestPositionsAreWrittenAgain(t *testing.T) {
+func TestPositionsAreWrittenAgain(t *testing.T) { synctest.Test(t, testPositionsAreWrittenAgain) }
+
+func testPositionsAreWrittenAgain(t *testing.T) {
 	c1, _ := connections(t)
 	dir := filepath.Join(t.TempDir(), "later")
 	b := open(t, Options{Conn: c1, Cluster: "c", Node: "n1", Path: filepath.Join(dir, "positions")})
@@ -146,7 +154,9 @@ func TestPositionsAreWrittenAgain(t *testing.T) {
 }
 
 // What the others remember of a node refuses a copy that was put back, before it tells anything and after.
-func TestOlderSelfIsTold(t *testing.T) {
+func TestOlderSelfIsTold(t *testing.T) { synctest.Test(t, testOlderSelfIsTold) }
+
+func testOlderSelfIsTold(t *testing.T) {
 	c1, c2 := connections(t)
 	was := CellStatus{Cell: 0, Role: Standby, Stream: Bytes16{1}, Copy: "c", Group: 12, Chain: Bytes16{5}}
 	b1 := open(t, Options{Conn: c1, Cluster: "c", Node: "n1"})

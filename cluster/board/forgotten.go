@@ -329,29 +329,39 @@ func gatherNotes(ctx context.Context, conn *nats.Conn, cluster string, content [
 	}
 	defer func() { _ = sub.Unsubscribe() }() // The connection is closed, then.
 	heard := map[string]bool{}
+	isNew := func(n notes) bool {
+		is := !heard[n.Node]
+		heard[n.Node] = true
+		return is
+	}
 	for ctx.Err() == nil {
 		if err := conn.PublishRequest(notesSubject(cluster), inbox, content); err != nil {
 			return fmt.Errorf("ask the other nodes: %w", err)
 		}
-		for again := time.Now().Add(askAgain); ; {
-			m, err := sub.NextMsg(time.Until(again))
-			if errors.Is(err, nats.ErrConnectionClosed) {
-				return fmt.Errorf("ask the other nodes: %w", err)
-			}
-			if err != nil {
-				break // Connections between servers may not be there yet.
-			}
-			n, err := decodeNotes(m.Data)
-			if err != nil || heard[n.Node] {
-				continue // It says nothing that is understood: nobody answers, or it has another version.
-			}
-			heard[n.Node] = true
-			if !fn(n) {
-				return nil
-			}
+		if more, err := hearAnswers(ctx, sub, func(n notes) bool { return !isNew(n) || fn(n) }); err != nil || !more {
+			return err
 		}
 	}
 	return nil
+}
+
+// hearAnswers gives answers to fn for askAgain, and reports whether fn wants more.
+func hearAnswers(ctx context.Context, sub *nats.Subscription, fn func(notes) bool) (more bool, err error) {
+	ctx, stop := context.WithTimeout(ctx, askAgain)
+	defer stop()
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		switch {
+		case errors.Is(err, nats.ErrConnectionClosed):
+			return false, fmt.Errorf("ask the other nodes: %w", err)
+		case err != nil:
+			return true, nil // Connections between servers may not be there yet.
+		}
+		// An answer that is not understood says nothing: nobody answers, or it has another version.
+		if n, err := decodeNotes(m.Data); err == nil && !fn(n) {
+			return false, nil
+		}
+	}
 }
 
 // notes returns what this node remembers.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -70,12 +71,14 @@ func TestPositionsForget(t *testing.T) {
 }
 
 // Whoever is forgotten is refused, by whoever knows; all nodes that are named know, one that was away learns it.
-func TestForget(t *testing.T) {
+func TestForget(t *testing.T) { synctest.Test(t, testForget) }
+
+func testForget(t *testing.T) {
 	c1, c2 := connections(t)
 	path := filepath.Join(t.TempDir(), "positions")
 	b1 := open(t, Options{Conn: c1, Cluster: "c", Node: "n1", Server: serverOf("n1", "1"), Path: path})
 	b2 := open(t, Options{Conn: c2, Cluster: "c", Node: "n2", Server: serverOf("n2", "2")})
-	older := make(chan error, 8)
+	older := make(chan error, 100)
 	third := Options{
 		Conn: c2, Cluster: "c", Node: "n3", Server: serverOf("n3", "3"), Older: func(err error) { older <- err },
 	}
@@ -152,7 +155,9 @@ func TestForget(t *testing.T) {
 }
 
 // Who is forgotten counts as written down where it is on the disk, and is written again when it is told again.
-func TestForgetIsWritten(t *testing.T) {
+func TestForgetIsWritten(t *testing.T) { synctest.Test(t, testForgetIsWritten) }
+
+func testForgetIsWritten(t *testing.T) {
 	c1, c2 := connections(t)
 	dirs := []string{filepath.Join(t.TempDir(), "later"), filepath.Join(t.TempDir(), "later")}
 	b1 := open(t, Options{Conn: c1, Cluster: "c", Node: "n1", Path: filepath.Join(dirs[0], "positions")})

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,7 +21,7 @@ import (
 )
 
 // serverEnvironment makes the test binary a server: "ROLE ROUTE ROUTES DIR LAZY". It has to be a process, since its
-// disk is taken away. A writer prints the number of each message that was acknowledged, a reader the last one that is
+// disk is taken away. A writer prints the sequence of each message that was acknowledged, a reader the last one that is
 // there.
 const serverEnvironment = "METERD_EMBEDDED_SERVER"
 
@@ -70,17 +69,25 @@ func write(ctx context.Context, js jetstream.JetStream) error {
 		}
 		<-time.After(100 * time.Millisecond) // Not all servers are there yet.
 	}
-	for n := 1; ; n++ {
-		if _, err := js.Publish(ctx, streamOfTest, []byte(strconv.Itoa(n))); err != nil {
-			return err
+	for {
+		ack, err := js.Publish(ctx, streamOfTest, nil)
+		if err != nil { // The disks are slow, or a leader is elected.
+			<-time.After(100 * time.Millisecond)
+			continue
 		}
-		fmt.Println(n)
+		fmt.Println(ack.Sequence)
 	}
 }
 
+// read prints the last message. Elections may take as long as they like; a stream that the leading server does not know
+// 100 times is none.
 func read(ctx context.Context, js jetstream.JetStream) error {
-	for range 100 {
-		if s, err := js.Stream(ctx, streamOfTest); err == nil {
+	for unknown := 0; unknown < 100; {
+		s, err := js.Stream(ctx, streamOfTest)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			unknown++
+		}
+		if err == nil {
 			if info, err := s.Info(ctx); err == nil && info.Cluster != nil && info.Cluster.Leader != "" {
 				fmt.Println(info.State.LastSeq)
 				return errors.New("it was read")
@@ -154,12 +161,7 @@ func lost(t *testing.T, lazy bool) (acknowledged, lost int) {
 	t.Helper()
 	h := &three{t: t, lazy: lazy}
 	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.routes, h.lower = append(h.routes, l.Addr().String()), append(h.lower, t.TempDir())
-		l.Close()
+		h.routes, h.lower = append(h.routes, freeAddress(t)), append(h.lower, t.TempDir())
 	}
 	written := h.start("writer")
 	for acknowledged < 300 && written.Scan() {

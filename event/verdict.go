@@ -25,7 +25,7 @@ type Verdict struct {
 	Limit          uint64 // units of the window
 	Used           uint64 // units used of it, after this event
 	Requested      uint64 // units that the event needed
-	TopupAvailable uint64 // units left in the product's packs
+	TopupAvailable uint64 // units left in the packs for the device (R16)
 	WindowStartMs  int64  // the running day or month, Unix milliseconds; 0 when no quota decided
 	ResetsAtMs     int64  // its end
 }

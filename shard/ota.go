@@ -195,7 +195,9 @@ func (t *turn) otaDenied(w counters.OTAWord, requested uint32) {
 func (t *turn) otaQuota(w counters.OTAWord, requested uint32) {
 	v := &t.verdict
 	v.Limit, v.Used = uint64(t.product.Plan.OTAPerMonth), uint64(w.Allowance())
-	v.Requested, v.TopupAvailable = uint64(requested), t.product.PackUnits()
+	// What one device may draw of the packs is bounded (R16), too: else the numbers of a denial would not say why.
+	v.Requested = uint64(requested)
+	v.TopupAvailable = min(t.product.PackUnits(), uint64(counters.PackUnitsPerMonthMax-w.Packs()))
 	v.WindowStartMs, v.ResetsAtMs = t.window.MonthStartMs, t.window.MonthEndMs
 }
 

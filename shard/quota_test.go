@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/shard/record"
 )
@@ -210,4 +211,39 @@ func TestQuotaMarksOfUnitsAtOnce(t *testing.T) {
 			t.Errorf("messages of %v units: %d devices used up their day, and it was told %d times", units, devices, full)
 		}
 	}
+}
+
+// TestPacksOfADevice: what one device may draw of packs in a month is bounded (R16). Numbers of a quota that denies, or
+// would, say what it may still draw, so that they say why.
+func TestPacksOfADevice(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", `{"ota_per_month":1,"ota_unit_bytes":1024}`, 0)
+	m.credit("p", "PACK", 100_000, true)
+	m.submit(line("connect", "p", "d"))
+	ask := func(units int) event.Verdict {
+		t.Helper()
+		r := request(t, fmt.Sprintf(`{"type":"ota","product":"p","device":"d","size":%d}`, units*1024))
+		if err := m.Submit(r); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Result.WouldDeny) > 0 {
+			return r.Result.WouldDeny[0].Verdict
+		}
+		if len(r.Result.Denials) > 0 {
+			return r.Result.Denials[0].Verdict
+		}
+		return event.Verdict{}
+	}
+	want := func(v event.Verdict, code event.Code, requested, available uint64) {
+		t.Helper()
+		if v.Code != code || v.Requested != requested || v.TopupAvailable != available {
+			t.Errorf("answered %v, want %v for %d units with %d of packs", v, code, requested, available)
+		}
+	}
+	want(ask(60_001), event.Accepted, 0, 0)
+	want(ask(5_536), event.OTAQuotaExceeded, 5_536, 5_535) // Packs hold 40,000.
+	m.mode("p", license.ModeObserve)
+	want(ask(5_536), event.OTAQuotaExceeded, 5_536, 0) // It was accepted: all but one are drawn of packs.
+	m.mode("p", license.ModeEnforce)
+	want(ask(1), event.OTAQuotaExceeded, 1, 0)
 }

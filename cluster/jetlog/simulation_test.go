@@ -281,13 +281,18 @@ func TestOwnersInTurns(t *testing.T) {
 	}
 }
 
-// The counter-proof: without the compare-and-swap the same histories are found wrong.
+// The counter-proof: without the compare-and-swap such histories are found wrong. Not each one: goroutines that are
+// ready together run in any order.
 func TestOwnersInTurnsWithoutFence(t *testing.T) {
-	for seed := range uint64(4) {
+	noticed := 0
+	for seed := range uint64(8) {
 		synctest.Test(t, func(t *testing.T) {
-			if _, problems := simulate(t, seed, true); len(problems) == 0 {
-				t.Errorf("seed %d: nothing is noticed", seed)
-			}
+			_, problems := simulate(t, seed, true)
+			noticed += len(problems)
 		})
+		if noticed > 0 {
+			return
+		}
 	}
+	t.Error("nothing is noticed")
 }

@@ -19,8 +19,11 @@ func TestPurge(t *testing.T) {
 	follow := func(o Options) (*Follower, error) {
 		o.Identity = id
 		f, err := Open(t.Context(), o)
-		if err == nil {
-			t.Cleanup(func() { _ = o.Segments.Close() })
+		if err != nil {
+			return nil, err
+		}
+		t.Cleanup(func() { _ = o.Segments.Close() })
+		for err == nil && f.r.last < 5 { // An answer may come too late.
 			_, err = f.Step(t.Context())
 		}
 		return f, err
@@ -49,9 +52,7 @@ func TestPurge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := again.Step(t.Context()); err != nil || n == 0 || again.r.last != 6 {
-		t.Fatal(n, err, again.r.last)
-	}
+	reads(t, again, 6)
 	if _, err := follow(optionsOf(j, behind, "n3")); !errors.Is(err, ErrLeftBehind) {
 		t.Fatal(err)
 	}

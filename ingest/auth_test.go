@@ -24,12 +24,22 @@ import (
 	"github.com/meterd/meterd/usage"
 )
 
+// morningClock runs from ten in the morning on: no test sees a midnight or the end of a month.
+type morningClock struct{ shard.SystemClock }
+
+// Now implements shard.Clock.
+func (c morningClock) Now() (wall time.Time, running time.Duration) {
+	_, running = c.SystemClock.Now()
+	return time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC).Add(running), running
+}
+
 // guardedDoor is a door before an engine that has two accounts with a product each, and a token of each role: one that
 // sees all, and one that is bound to acme.
 type guardedDoor struct {
 	*testing.T
 	engine  *shard.Engine
 	ledger  *usage.Ledger
+	store   *slowStore // the ledger's
 	disk    *slowDisk
 	handler *Handler
 	secrets map[string]string
@@ -70,13 +80,14 @@ func (d *guardedDoor) open() {
 	d.must(err)
 	checkpoints, err := disk.OpenCheckpoints(dir.CheckpointPath())
 	d.must(err)
-	d.ledger = usage.New(usage.Options{Store: store})
+	d.store = &slowStore{Store: store}
+	d.ledger = usage.New(usage.Options{Store: d.store})
 	d.engine, err = shard.Open(shard.Options{
 		Log:         d.disk,
 		Ledger:      d.ledger,
 		Checkpoints: checkpoints,
 		Guard:       dir.Guard(),
-		Clock:       shard.NewSystemClock(),
+		Clock:       morningClock{shard.NewSystemClock()},
 		HashSeed:    42,
 		Region:      "default",
 		Retention:   time.Hour,

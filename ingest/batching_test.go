@@ -14,6 +14,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/retention/ledger"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
 )
@@ -30,6 +31,18 @@ func (d *slowDisk) Append(g *commitlog.Group) error {
 	d.busy.Lock()
 	defer d.busy.Unlock()
 	return d.Log.Append(g)
+}
+
+// slowStore is a ledger's store that takes something only when the test allows it.
+type slowStore struct {
+	*ledger.Store
+	busy sync.Mutex // while a test holds it, Write waits
+}
+
+func (s *slowStore) Write(entries []ledger.Entry, to ledger.Position) error {
+	s.busy.Lock()
+	defer s.busy.Unlock()
+	return s.Store.Write(entries, to)
 }
 
 // loop returns a loop whose steps the test calls.

@@ -24,6 +24,9 @@ func TestNoEventAllocates(t *testing.T) {
 			if err := m.Submit(r); err != nil || r.Result.Accepted != events {
 				t.Fatal(r.Result.Accepted, err)
 			}
+			if err := m.DurableInLedger(); err != nil { // Else it works when it likes, which would count, too.
+				t.Fatal(err)
+			}
 		}
 		for range 20 {
 			send() // Lanes, buffers and the producer's memory grow to what they need.

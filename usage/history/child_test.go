@@ -123,10 +123,10 @@ func openStores(t testing.TB, directory string) *History {
 	return h
 }
 
-// await waits for what nobody tells of.
+// await waits for what nobody tells of. A child that hangs is killed after half a minute on a fast machine.
 func await(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for ticker, end := time.NewTicker(20*time.Millisecond), time.After(time.Minute); ; {
+	for ticker, end := time.NewTicker(20*time.Millisecond), time.After(10*time.Minute); ; {
 		select {
 		case <-ticker.C:
 			if is() {

@@ -18,7 +18,7 @@ import (
 )
 
 // patience is when a test gives up waiting. It bounds a failure and measures nothing.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 var interrupt = os.Interrupt
 

@@ -96,8 +96,9 @@ func (s *survivor) connect(w *world) bool {
 	}
 }
 
-// publishUntilKilled lets all devices publish, a message each at a time, until the gateway is gone.
-func (w *world) publishUntilKilled(devices []*survivor) {
+// publishUntilKilled lets all devices publish, a message each at a time, until the gateway is gone. passed is called
+// for each that has passed.
+func (w *world) publishUntilKilled(devices []*survivor, passed func()) {
 	for _, s := range devices {
 		if !s.connect(w) {
 			return
@@ -115,6 +116,9 @@ func (w *world) publishUntilKilled(devices []*survivor) {
 		for _, s := range devices[:sent] { // What is in a connection's buffer can still be read.
 			if s.hear() {
 				heard++
+			}
+			if s.fates[len(s.fates)-1] == fatePassed {
+				passed()
 			}
 		}
 		if heard < len(devices) {
@@ -153,20 +157,33 @@ func runKills(t *testing.T, dice *rand.Rand, policy string, kills int) {
 	for i := range kills {
 		isOutage := i == 0 || dice.IntN(2) == 0
 		after := time.Duration(100+dice.IntN(500)) * time.Millisecond
-		killed := make(chan struct{})
+		killed, passed := make(chan struct{}), make(chan struct{})
+		if i > 0 { // Once at least something has passed and is left, however slow the machine is.
+			close(passed)
+		}
 		go func() {
+			select {
+			case <-passed:
+			case <-time.After(patience): // The test has failed.
+			}
 			if isOutage {
 				<-time.After(after)
 				w.meterd.kill()
 			}
-			if i == 0 { // Once at least something is left, however slow the machine is.
-				owed(spool, 10*time.Second)
+			if i == 0 {
+				owed(spool)
 			}
 			<-time.After(after)
 			w.gateway.kill()
 			close(killed)
 		}()
-		w.publishUntilKilled(devices)
+		w.publishUntilKilled(devices, func() {
+			select {
+			case <-passed:
+			default:
+				close(passed)
+			}
+		})
 		<-killed
 		names, _ := filepath.Glob(filepath.Join(spool, "*.owed"))
 		left += len(names)
@@ -210,13 +227,12 @@ func runKills(t *testing.T, dice *rand.Rand, policy string, kills int) {
 	}
 }
 
-// owed waits until a spool has something, or for a time.
-func owed(spool string, most time.Duration) {
-	for end := time.Now().Add(most); time.Now().Before(end); <-time.After(5 * time.Millisecond) {
-		if names, _ := filepath.Glob(filepath.Join(spool, "*.owed")); len(names) > 0 {
-			return
-		}
-	}
+// owed waits until a spool has something.
+func owed(spool string) {
+	within(patience, func() bool {
+		names, _ := filepath.Glob(filepath.Join(spool, "*.owed"))
+		return len(names) > 0
+	})
 }
 
 type fates struct{ passed, refused, unknown, logged int }

@@ -3,7 +3,6 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,9 +20,9 @@ func TestSeveralCells(t *testing.T) {
 	var want []string
 	for i := range accounts {
 		account := fmt.Sprintf("acme%d", i)
-		c.made(i, "/v1/accounts", fmt.Sprintf(`{"account":%q,"kind":"enterprise"}`, account))
+		c.make(i, "/v1/accounts", fmt.Sprintf(`{"account":%q,"kind":"enterprise"}`, account))
 		product := fmt.Sprintf(`{"product":"p%d","account":%q,"time_zone":"Asia/Kathmandu"}`, i, account)
-		c.made(i+1, "/v1/products", product)
+		c.make(i+1, "/v1/products", product)
 		want = append(want, account)
 	}
 	var lines []string
@@ -52,13 +51,6 @@ func TestSeveralCells(t *testing.T) {
 	}
 	c.nodes[m[1][0]-'1'].kill()
 	c.lookAround(want, first, batch, sequenced)
-}
-
-func (c *cluster) made(first int, path, body string) {
-	c.t.Helper()
-	if a := c.anybody(first, "POST", path, body); a.status != http.StatusCreated {
-		c.t.Fatalf("%s %s: %d %s", path, body, a.status, a.body)
-	}
 }
 
 // lookAround compares what all nodes that live say.

@@ -60,9 +60,11 @@ func TestDamagedWhileRunning(t *testing.T) {
 			}
 			answered(20)
 			now, later := c.owner()
-			if isSame := now == owner && later == epoch; isSame == (whose == "owner") {
-				t.Errorf("the %s's copy went bad: %s owned the cell in epoch %s, and now %s in epoch %s", whose, owner.data,
-					epoch, now.data, later)
+			if whose == "owner" && now == owner && later == epoch {
+				t.Errorf("the owner's copy went bad, and it owns the cell still, in epoch %s", epoch)
+			}
+			if whose == "standby" && strings.Contains(owner.run.said(), "the cell is handed over, since") {
+				t.Errorf("a standby's copy went bad, and the owner hands the cell over:\n%s", owner.run.said())
 			}
 			await(t, "the "+whose+"'s node is a standby", func() bool {
 				a, err := bad.try("GET", "/metrics", nil)

@@ -61,9 +61,13 @@ func (c *cluster) forget(through *daemon, node string) (status int, said string)
 }
 
 // refusesDir starts a node on a directory that was forgotten, at another address, beside the one that took its place.
-func (c *cluster) refusesDir(name, dir string) {
+// It ends before it is ready, or when it is heard, if the others were too slow to say what they know.
+func (c *cluster) refusesDir(name, dir, why string) {
 	c.t.Helper()
-	want(c.t, c.nodeAt(name, dir).refused(), "this node was forgotten")
+	d := c.nodeAt(name, dir)
+	d.launch()
+	d.awaitExit(1)
+	want(c.t, d.run.said(), "this node was forgotten", why)
 }
 
 // nodeAt returns a node that knows all others, and is not started.
@@ -117,12 +121,10 @@ func TestForget(t *testing.T) {
 			t.Errorf("a node that was forgotten is shown: %s", rows)
 		}
 	}
-	c.refusesDir("n3", n3.data)
+	c.refusesDir("n3", n3.data, "was removed")
 	c.join("n4")
 	await(t, "n4 has a copy", func() bool { return strings.Contains(c.rows(n1), "{n4 ready}") })
-	if a := c.anybody(0, "POST", "/v1/accounts", `{"account":"acme","kind":"enterprise"}`); a.status/100 != 2 {
-		t.Fatalf("%d %s", a.status, a.body)
-	}
+	c.make(0, "/v1/accounts", `{"account":"acme","kind":"enterprise"}`)
 }
 
 // failsToForget has a node forgotten that another one cannot write down: it stays one that is to be removed.
@@ -135,7 +137,7 @@ func (c *cluster) failsToForget(through, full, gone *daemon) {
 	if status, said := c.forget(through, "n3"); status == http.StatusOK {
 		c.t.Errorf("a node is forgotten that not all have written down: %s", said)
 	}
-	want(c.t, c.nodeAt("n3", gone.data).refused(), "is being removed")
+	c.refusesDir("n3", gone.data, "is being removed")
 	if err := os.RemoveAll(path); err != nil {
 		c.t.Fatal(err)
 	}
@@ -229,7 +231,7 @@ func TestForgetUnderLoad(t *testing.T) {
 		answered(40)
 		n3.start()
 	})
-	c.refusesDir("n2", old)
+	c.refusesDir("n2", old, "was removed")
 	c.under(t, "gone", counted, func(answered func(int64)) {
 		c.replicas(n1, 2)
 		n3.signal(syscall.SIGSTOP) // Nobody can tell that from death.
@@ -243,7 +245,7 @@ func TestForgetUnderLoad(t *testing.T) {
 	n3.awaitExit(1)
 	want(t, n3.run.said(), "this node was forgotten")
 	c.nodes = []*daemon{n1, n2, c.join("n4")}
-	c.refusesDir("n3", n3.data)
+	c.refusesDir("n3", n3.data, "was removed")
 	c.under(t, "replaced", counted, func(answered func(int64)) {
 		c.replicas(n2, 2)
 		n1.kill()

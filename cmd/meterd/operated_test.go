@@ -1,7 +1,7 @@
 package main_test
 
 import (
-	"net"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -28,6 +28,14 @@ func operatedServer(t *testing.T, dir string, port, monitor int, syncs bool) *se
 	return ns
 }
 
+func portOf(t *testing.T, address string) (port int) {
+	t.Helper()
+	if _, err := fmt.Sscanf(address, "127.0.0.1:%d", &port); err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
 // TestOperatedServers: a node on a server of NATS that somebody else runs. It waits for one that syncs; takes no events
 // while it does not; and goes on behind its own copy when the stream was deleted, with all that was counted.
 func TestOperatedServers(t *testing.T) {
@@ -36,8 +44,8 @@ func TestOperatedServers(t *testing.T) {
 	}
 	t.Parallel()
 	store := t.TempDir()
-	ns := operatedServer(t, store, server.RANDOM_PORT, server.RANDOM_PORT, false)
-	port, monitor := ns.Addr().(*net.TCPAddr).Port, ns.MonitorAddr().Port
+	port, monitor := portOf(t, freeAddress(t)), portOf(t, freeAddress(t))
+	ns := operatedServer(t, store, port, monitor, false)
 	restart := func(syncs bool) {
 		ns.Shutdown()
 		ns.WaitForShutdown()

@@ -41,14 +41,10 @@ func operatedServers(t *testing.T) (list []*server.Server) {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: freeAddress(t)})
 	}
 	for i, route := range routes {
-		var port int
-		if _, err := fmt.Sscan(route.Port(), &port); err != nil {
-			t.Fatal(err)
-		}
 		ns, err := server.NewServer(&server.Options{
 			ServerName: fmt.Sprint("op-", i), Host: "127.0.0.1", Port: server.RANDOM_PORT, HTTPHost: "127.0.0.1",
 			HTTPPort: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, NoSigs: true, NoLog: true,
-			Cluster: server.ClusterOpts{Name: "op", Host: "127.0.0.1", Port: port}, Routes: routes,
+			Cluster: server.ClusterOpts{Name: "op", Host: "127.0.0.1", Port: portOf(t, route.Host)}, Routes: routes,
 		})
 		if err != nil {
 			t.Fatal(err)

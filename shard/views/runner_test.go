@@ -172,6 +172,7 @@ func TestGatherAndLag(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
+		synctest.Wait() // The view has looked for the first time.
 		r.Durable(s.add(0))
 		r.Durable(s.add(0))
 		if lag := r.Status(4000)[0].Lag; lag != 3*time.Second {
@@ -204,6 +205,7 @@ func TestPassedMs(t *testing.T) {
 				t.Errorf("%s: %d, want %d", what, ms, want)
 			}
 		}
+		synctest.Wait() // The view has looked for the first time.
 		proves("it has the whole log of the last start", 1002)
 		r.Durable(s.add(0))
 		proves("it lacks a group, and has told nothing yet", 0)

@@ -42,7 +42,11 @@ func TestSingleAnswers(t *testing.T) {
 	d.withProduct("p1", `{"messages_per_day":3,"ota_per_month":2}`)
 	d.withoutGifts("p1")
 	d.credit("p1", "PO-1", 1)
-	now := time.Now().UTC()
+	zone, err := time.Parse("-07:00", d.product("p1").TimeZone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().In(zone.Location())
 	month := uint64(
 		time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC).
 			Sub(time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)) /

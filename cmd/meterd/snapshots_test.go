@@ -3,7 +3,7 @@ package main_test
 import (
 	"encoding/csv"
 	"encoding/json"
-	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -70,11 +70,16 @@ func TestSnapshotsWhileKilled(t *testing.T) {
 	list := d.checkSnapshots(append(answered, last))
 	t.Logf("%d snapshots, %d of them were answered", len(list), len(answered)+1)
 
-	// All products are in UTC: the period is a month of it.
-	from, _ := time.Parse("2006-01", last.Period)
-	for product, sum := range d.productsOf(last.ID) {
-		u := usedOf(t, d.usage(fmt.Sprintf("product=%s&from=%s&to=%s&window=month", product, from.Format(time.RFC3339),
-			from.AddDate(0, 1, 0).Format(time.RFC3339))))[product]
+	for product, sum := range d.productsOf(last.ID) { // The period is a month in the product's time zone.
+		zone := d.product(product).TimeZone
+		from, err := time.Parse("2006-01-07:00", last.Period+zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := usedOf(t, d.usage(url.Values{
+			"product": {product}, "window": {"month"}, "time_zone": {zone}, "from": {from.Format(time.RFC3339)},
+			"to": {from.AddDate(0, 1, 0).Format(time.RFC3339)},
+		}.Encode()))[product]
 		if want := [7]int64{u.Up, u.Down, u.Denied, u.OTA, u.Topup, u.OTADenied, u.Licenses}; sum != want {
 			t.Errorf("product %s used %v by the snapshot, and %v by /v1/usage", product, sum, want)
 		}

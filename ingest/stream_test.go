@@ -490,13 +490,18 @@ func TestStreamEarlyFrames(t *testing.T) {
 	}
 }
 
-// Under load the credit shrinks, memory is waited for, and all is answered in the end.
+// When memory is scarce the credit shrinks, memory is waited for, and all is answered in the end; then the credit grows.
 func TestStreamScarce(t *testing.T) {
 	d := newGuardedDoor(t)
-	d.handler.admission.most = 8 * costMin
+	memory := &d.handler.admission
+	memory.most = 8 * costMin
 	c := d.openStream(d.serveInLoops(), "gateway", "?producer=gw-1")
 	c.send(1, streamBatch("connect pa d1"))
 	c.expect("1: accepted 1")
+	const others = 5 * costMin
+	if !memory.take(others) {
+		t.Fatal("memory is not free")
+	}
 	hasShrunk := false
 	for n := uint64(10); n < 10+streamCredit; n++ {
 		c.send(n, streamBatch("up pa d1"))
@@ -505,7 +510,6 @@ func TestStreamScarce(t *testing.T) {
 		switch said := c.said(); said {
 		case "credit 1", "credit 8":
 			hasShrunk = true
-		case "credit 64":
 		case fmt.Sprint(n, ": accepted 1"):
 			n++
 		default:
@@ -514,5 +518,12 @@ func TestStreamScarce(t *testing.T) {
 	}
 	if !hasShrunk {
 		t.Error("the credit stayed as it was")
+	}
+	memory.give(others)
+	c.send(1000, streamBatch("up pa d1"))
+	for said := ""; said != "credit 64"; said = c.said() {
+		if said != "" && said != "1000: accepted 1" && said != "credit 8" {
+			t.Fatal(said)
+		}
 	}
 }

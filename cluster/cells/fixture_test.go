@@ -220,7 +220,7 @@ func (g *rig) serve(e ingest.Engine) string {
 	g.must(err)
 	g.Cleanup(func() {
 		h.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		g.must(s.Shutdown(ctx))
 	})

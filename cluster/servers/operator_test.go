@@ -61,7 +61,7 @@ func dial(t *testing.T, o Options) *Link {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Close)
-	if err := l.Conn().FlushTimeout(20 * time.Second); err != nil {
+	if err := l.Conn().FlushTimeout(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	return l

@@ -490,7 +490,7 @@ func TestStreamEarlyFrames(t *testing.T) {
 	}
 }
 
-// When memory is scarce the credit shrinks, memory is waited for, and all is answered in the end; then the credit grows.
+// While memory is scarce the credit is small and memory is waited for; all is answered in the end. Then it grows again.
 func TestStreamScarce(t *testing.T) {
 	d := newGuardedDoor(t)
 	memory := &d.handler.admission

@@ -210,12 +210,27 @@ func (b *Board) take(s Status, now time.Time) (boot bool) {
 	for i := range s.Cells {
 		b.dirty = b.positions.take(s.Node, &s.Cells[i]) || b.dirty
 	}
-	b.owners.Store(b.table.owners())
+	b.publish(now)
 	if news {
 		close(b.changed)
 		b.changed = make(chan struct{})
 	}
 	return boot
+}
+
+// publish is called with the lock held.
+func (b *Board) publish(now time.Time) {
+	list, before := b.table.owners(), b.owners.Load()
+	for cell := range list {
+		switch o, was := &list[cell], &before[cell]; {
+		case o.node != "":
+		case was.node != "":
+			o.letGo = now
+		default:
+			o.letGo = was.letGo
+		}
+	}
+	b.owners.Store(list)
 }
 
 // write writes the positions if they have changed. What could not be written is tried again at the next call. One call
@@ -268,6 +283,15 @@ func (b *Board) Owner(cell int) (node, address string, epoch uint64, ok bool) {
 		return "", "", 0, false
 	}
 	return o.node, o.address, o.epoch, true
+}
+
+// LetGo returns when it was told that a cell's owner owns it no longer. It is zero while the cell has an owner, and if
+// its last one fell silent instead.
+func (b *Board) LetGo(cell int) time.Time {
+	if cell < 0 || cell >= cellsMax {
+		return time.Time{}
+	}
+	return b.owners.Load()[cell].letGo
 }
 
 // Positions returns how far every copy was when it was last heard, as it is known here.

@@ -83,6 +83,7 @@ type owner struct {
 	node, address string
 	epoch         uint64
 	heard         time.Time
+	letGo         time.Time // when the one before it was told to be it no longer; zero: there is one, or there never was
 }
 
 // owners returns the owner of each cell; one without an owner has no node.

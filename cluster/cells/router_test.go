@@ -35,6 +35,12 @@ func (o *overHTTP) Owner(cell int) (node, address string, epoch uint64, ok bool)
 	return fmt.Sprint("n", o.epochs[cell]), o.addresses[cell], o.epochs[cell], o.addresses[cell] != ""
 }
 
+// LetGo implements route.Board: no cell of a test is handed over.
+func (o *overHTTP) LetGo(int) time.Time { return time.Time{} }
+
+// Changed implements route.Board.
+func (o *overHTTP) Changed() <-chan struct{} { return nil }
+
 // Route implements route.Names.
 func (o *overHTTP) Route(_, _ []byte) func(*fasthttp.RequestCtx) { return nil }
 

@@ -17,6 +17,9 @@ type Peer struct {
 	Name    string
 	Current bool // it has what the leader has, as far as the leader knows
 	Offline bool // it was not heard for a time by the others
+	// Lag is how many messages are acknowledged that the leader does not know it to have; 0 beside !Current: it is not
+	// known.
+	Lag uint64
 }
 
 // Look looks at a cell's stream and makes none. It returns what the stream was made with and who has replicas of it, as
@@ -44,7 +47,7 @@ func Look(ctx context.Context, conn *nats.Conn, s Settings) (m Made, peers []Pee
 		peers = append(peers, Peer{Name: info.Cluster.Leader, Current: true})
 	}
 	for _, r := range info.Cluster.Replicas {
-		peers = append(peers, Peer{Name: r.Name, Current: r.Current, Offline: isOffline(r)})
+		peers = append(peers, Peer{Name: r.Name, Current: r.Current, Offline: isOffline(r), Lag: r.Lag})
 	}
 	return m, peers, nil
 }

@@ -286,7 +286,11 @@ func (h *Host) reseed(ctx context.Context, cause error) error {
 		h.refused(ctx, fmt.Errorf("it was made anew a moment ago, and is damaged again: %w", cause))
 		return nil
 	}
-	h.o.Logger.Error("this node's copy is made anew from another node's", "reason", cause)
+	level := slog.LevelWarn // That the stream went on without this node is nobody's fault, and mended by itself.
+	if errors.Is(cause, disk.ErrDamaged) {
+		level = slog.LevelError
+	}
+	h.o.Logger.Log(ctx, level, "this node's copy is made anew from another node's", "reason", cause)
 	h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Reseeding, board.Sentence(cause.Error()) })
 	name, err := h.o.Reseed(ctx, cause)
 	switch {

@@ -88,6 +88,8 @@ func (h *Host) hand(log *jetlog.Log, to string) error {
 // yield lets go of the cell.
 func (h *Host) yield(log *jetlog.Log, to string) error {
 	h.o.Logger.Info("handing the cell over", "to", to)
+	// Told before the doors close, so that requests wait where they came in.
+	h.change(func(s *board.CellStatus) { s.Role, s.Why, s.Address = board.Following, "it is handed over", "" })
 	h.cell.Rest()
 	err := log.Yield(to)
 	h.open(nil)

@@ -1,8 +1,13 @@
 package member
 
 import (
+	"errors"
+	"fmt"
+	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/meterd/meterd/cluster/board"
 )
 
 // A message that a dead owner had appended, and that is read only when a claim was refused for it, does not begin the
@@ -29,4 +34,16 @@ func TestSilence(t *testing.T) {
 	s.overtaken(7, later(silenceMax))
 	s.hear(8, later(time.Second))
 	wants("another node was first", s, 0)
+}
+
+// Whoever is called at night by an ERROR has something to repair.
+func TestLevels(t *testing.T) {
+	for err, want := range map[error]slog.Level{
+		board.ErrDamaged: slog.LevelError, board.ErrClock: slog.LevelWarn, board.ErrOthers: slog.LevelInfo,
+		errors.New("a server cannot be seen"): slog.LevelWarn,
+	} {
+		if got := levelOf(fmt.Errorf("cell 3: %w", err)); got != want {
+			t.Errorf("%v: %v, not %v", err, got, want)
+		}
+	}
 }

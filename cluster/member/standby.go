@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -209,10 +210,23 @@ func (h *Host) mayClaim(f *jetlog.Follower, silence time.Duration) bool {
 		role = board.Damaged
 	}
 	if h.stuck.says(err.Error(), role == board.Damaged, time.Now()) {
-		h.o.Logger.Error("the cell has no owner, and this node does not take it over", "reason", err)
+		h.o.Logger.Log(context.Background(), levelOf(err), "the cell has no owner, and this node does not take it over",
+			"reason", err)
 	}
 	h.change(func(s *board.CellStatus) { s.Role, s.Why = role, board.Sentence(err.Error()) })
 	return false
+}
+
+// levelOf returns how loud it is said why this node does not take a cell over: somebody must repair what is damaged and
+// should look at a clock or at the servers of NATS, but need not know who takes it over instead.
+func levelOf(err error) slog.Level {
+	switch {
+	case errors.Is(err, board.ErrDamaged):
+		return slog.LevelError
+	case errors.Is(err, board.ErrOthers):
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
 }
 
 // line returns this node's place among those who take the cell over, 0: it is the first. Cells begin with each node in

@@ -13,22 +13,26 @@ import (
 
 // change has a cell do what a request asks for, under a reservation if it asks for one.
 func (d *Directory) change(ctx context.Context, c *fasthttp.RequestCtx, cell int) error {
-	if err := d.o.Forward(c, cell, 0); err != nil {
-		return err
+	for try := 1; ; try++ {
+		if err := d.o.Forward(c, cell, 0); err != nil {
+			return err
+		}
+		want, is, err := askedFor(&c.Response)
+		if err != nil || !is {
+			return err
+		}
+		c.Response.Reset()
+		g, err := d.reserve(ctx, want, cell)
+		switch {
+		case err != nil:
+			return err
+		case g.Number != 0:
+			return d.under(ctx, c, g.Cell, settlement{nameMessage: want.nameMessage, Number: g.Number}, want.deletes)
+		case try == deletedMax:
+			return &event.Problem{Code: event.Overloaded, Detail: want.Name + " was deleted just now; send it again"}
+		}
+		// An equal call has deleted it since the cell was asked: the cell says so.
 	}
-	want, is, err := askedFor(&c.Response)
-	if err != nil || !is {
-		return err
-	}
-	c.Response.Reset()
-	g, err := d.reserve(ctx, want, cell)
-	if err != nil {
-		return err
-	}
-	if g.Number == 0 {
-		return &event.Problem{Code: event.Overloaded, Detail: want.Name + " was deleted just now; send it again"}
-	}
-	return d.under(ctx, c, g.Cell, settlement{nameMessage: want.nameMessage, Number: g.Number}, want.deletes)
 }
 
 // reserve reserves what a cell asked for. A name that somebody else is being given is waited for a little: it is free

@@ -11,6 +11,9 @@ const (
 	resumeEvery = time.Second
 	// resumedAtOnce bounds what is settled at a time in one cell.
 	resumedAtOnce = 16
+	// deletedMax is how often a cell is asked to delete what another call has deleted by the time its name is looked for.
+	// It knows that when it is asked again.
+	deletedMax = 3
 	// openWait is how long a creation waits for what becomes of another one of the same name before it is answered 503:
 	// some hundred times what that takes while all cells have owners. openEvery is the pause between two questions.
 	openWait  = 2 * time.Second

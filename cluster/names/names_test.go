@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/meterd/meterd/license"
 )
 
@@ -228,4 +230,22 @@ func TestFind(t *testing.T) {
 			t.Errorf("%s is said to be in cell %d: %t", name, cell, found)
 		}
 	}
+}
+
+// A deletion beside which an equal one is done is answered as what comes after that: there is no such token.
+func TestDeletedMeanwhile(t *testing.T) {
+	c := newCluster(t)
+	c.account("a-0")
+	c.account("a-1")
+	c.token(`{"name":"gw","role":"gateway","account":"a-1"}`)
+	forward, isFirst := c.o.Forward, true
+	c.o.Forward = func(ctx *fasthttp.RequestCtx, cell int, reservation uint64) error {
+		err := forward(ctx, cell, reservation)
+		if isFirst {
+			isFirst = false
+			c.want(c.admin("DELETE", "/v1/tokens/gw", ""), 204, "")
+		}
+		return err
+	}
+	c.want(c.admin("DELETE", "/v1/tokens/gw", ""), 404, "not_found")
 }

@@ -243,7 +243,9 @@ func (v *Overview) operate(ctx *fasthttp.RequestCtx, token *access.Token, cell i
 	defer cancel()
 	var err error
 	if call == "move" {
-		err = v.o.Move(c, cell, asked.Node)
+		if err = v.o.Move(c, cell, asked.Node); err == nil {
+			err = v.moved(c, cell, asked.Node)
+		}
 	} else {
 		err = v.o.Repair(c, cell)
 	}
@@ -254,6 +256,28 @@ func (v *Overview) operate(ctx *fasthttp.RequestCtx, token *access.Token, cell i
 	}
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 	return nil
+}
+
+// moved returns when this node knows that a cell which was handed over has its new owner: whoever is answered finds it
+// there.
+func (v *Overview) moved(ctx context.Context, cell int, node string) error {
+	ctx, cancel := context.WithTimeout(ctx, movedMax)
+	defer cancel()
+	for {
+		changed := v.o.Board.Changed() // Before it is looked.
+		if owner, _, _, ok := v.o.Board.Owner(cell); ok && owner == node {
+			v.mu.Lock()
+			v.madeAt = time.Time{} // What was shown last is over.
+			v.mu.Unlock()
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("cell %d was handed over, but node %q does not own it yet: look who does, and at that node's log",
+				cell, node)
+		}
+	}
 }
 
 // readBody reads a body of one JSON object, or none, into what it may have.
@@ -281,6 +305,9 @@ func readBody(ctx *fasthttp.RequestCtx, into any) error {
 			Code: event.UnsupportedMedia, Field: "Content-Type", Detail: "Content-Type: must be application/json",
 		}
 	}
+	if name := givenTwice(body); name != "" {
+		return &event.Problem{Code: event.InvalidArgument, Field: name, Detail: name + ": is given twice"}
+	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil || d.More() {
@@ -290,6 +317,28 @@ func readBody(ctx *fasthttp.RequestCtx, into any) error {
 		}
 	}
 	return nil
+}
+
+// givenTwice returns the name of a member that an object has more than once, "" for none, and for what is no object.
+func givenTwice(body []byte) string {
+	d := json.NewDecoder(bytes.NewReader(body))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return ""
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		t, err := d.Token()
+		name, is := t.(string)
+		var value json.RawMessage
+		if err != nil || !is || d.Decode(&value) != nil {
+			return "" // It is refused as what it is.
+		}
+		if name = strings.ToLower(name); seen[name] { // The decoder does not tell them apart either.
+			return name
+		}
+		seen[name] = true
+	}
+	return ""
 }
 
 func method(ctx *fasthttp.RequestCtx, allowed ...string) error {

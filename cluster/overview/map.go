@@ -55,6 +55,8 @@ type Replica struct {
 type Board interface {
 	Nodes() []board.Status
 	Owner(cell int) (node, address string, epoch uint64, ok bool)
+	// Changed returns a channel that is closed when something happens.
+	Changed() <-chan struct{}
 }
 
 // Of returns how a cluster of so many cells stands.

@@ -38,6 +38,47 @@ func cellStatus(cell int, role board.Role, group uint64) board.CellStatus {
 	return board.CellStatus{Cell: cell, Role: role, Group: group, Epoch: 6, Devices: group * 2}
 }
 
+func (told) Changed() <-chan struct{} { return nil }
+
+// handed is a board whose cell 0 gets its new owner a while after it was let go of.
+type handed struct {
+	told
+	changed chan struct{}
+}
+
+func (b handed) Changed() <-chan struct{} { return b.changed }
+
+func (b handed) Owner(cell int) (node, address string, epoch uint64, ok bool) {
+	select {
+	case <-b.changed:
+		return "n2", "h:2", 8, cell == 0
+	default:
+		return "", "", 0, false
+	}
+}
+
+// A move is answered when this node knows the new owner, and shows it at once.
+func TestMoveAwaitsItsOwner(t *testing.T) {
+	f := newFixture(t)
+	b := handed{three(), make(chan struct{})}
+	f.o.Board = b
+	if c := f.Map().Cells[0]; c.State != Unowned {
+		t.Fatalf("%+v", c)
+	}
+	answered := make(chan int)
+	go func() {
+		status, _ := f.call("POST", "/v1/cluster/cells/0/move", "admin", `{"node":"n2"}`)
+		answered <- status
+	}()
+	close(b.changed)
+	if status := <-answered; status != 204 {
+		t.Fatal(status)
+	}
+	if c := f.Map().Cells[0]; c.Owner != "n2" {
+		t.Fatalf("%+v", c)
+	}
+}
+
 // three nodes: cell 0 is owned by n1, cell 1 damaged, nobody owns cell 2 or has heard of cell 3.
 func three() told {
 	bad := cellStatus(1, board.Damaged, 4)
@@ -205,6 +246,8 @@ func TestCalls(t *testing.T) {
 		{"POST /v1/cluster/cells/0/move", "gateway", `{"node":"n1"}`, 403, "does not allow"},
 		{"POST /v1/cluster/cells/0/move", "admin", ``, 400, "name the node"},
 		{"POST /v1/cluster/cells/0/move", "admin", `{"to":"n1"}`, 400, "must be like"},
+		{"POST /v1/cluster/cells/0/move", "admin", `{"node":"n1","node":"n2"}`, 400, "node: is given twice"},
+		{"POST /v1/cluster/cells/0/move", "admin", `{"node":"n1","Node":"n2"}`, 400, "node: is given twice"},
 		{"POST /v1/cluster/cells/0/repair", "admin", `{"node":"n1"}`, 400, "must be like"},
 		{"POST /v1/cluster/cells/0/move", "admin", `{"node":"` + strings.Repeat("n", bodyBytesMax) + `"}`, 413, "over"},
 		{"POST /v1/cluster/cells/0/move", "admin", `{"node":"n1"}`, 204, ""},

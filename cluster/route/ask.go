@@ -18,18 +18,14 @@ var ErrUnsent = errors.New("the cell has no owner that takes requests")
 // Forward has the owner of a cell answer a request whose body is in memory, once, in its client's name. A reservation
 // that is not 0 goes with it. An error that wraps ErrUnsent says that nothing was done; after any other nobody knows.
 func (r *Router) Forward(ctx *fasthttp.RequestCtx, cell int, reservation uint64) error {
-	to, ok := r.owner(cell)
-	if !ok {
-		return fmt.Errorf("cell %d: %w", cell, ErrUnsent)
-	}
-	became, err := r.attempt(ctx, to, false, reservation)
+	became, err := r.attempt(ctx, cell, false, reservation)
 	switch became {
 	case answered:
 		return nil
 	case notSent:
 		return fmt.Errorf("cell %d: %w: %w", cell, ErrUnsent, err)
 	}
-	return fmt.Errorf("cell %d: node %s did not answer: %w", cell, to.node, err)
+	return fmt.Errorf("cell %d: its owner did not answer: %w", cell, err)
 }
 
 // reply is what the owner of one cell answered.
@@ -54,11 +50,7 @@ func (r *Router) Ask(ctx context.Context, cell int, path string, body []byte) ([
 
 // Stream is Ask for an answer of any length: it is read as it comes, and must be closed.
 func (r *Router) Stream(ctx context.Context, cell int, path string, body []byte) (io.ReadCloser, error) {
-	to, ok := r.owner(cell)
-	if !ok {
-		return nil, fmt.Errorf("cell %d: %w", cell, ErrUnsent)
-	}
-	l, err := r.links.take(ctx, to, forOthers)
+	l, err := r.reach(ctx, cell, forOthers)
 	if err != nil {
 		return nil, fmt.Errorf("cell %d: %w: %w", cell, ErrUnsent, err)
 	}
@@ -76,7 +68,7 @@ func (r *Router) Stream(ctx context.Context, cell int, path string, body []byte)
 	if err != nil {
 		stop()
 		l.end()
-		return nil, fmt.Errorf("cell %d: node %s: %w", cell, to.node, err)
+		return nil, fmt.Errorf("cell %d: node %s: %w", cell, l.of.to.node, err)
 	}
 	return &streamed{l: l, stop: stop}, nil
 }
@@ -103,11 +95,7 @@ func (s *streamed) Close() error {
 // ask sends a request whose header fill makes to the owner of a cell, and reads the answer into memory, most bytes of
 // it at the most.
 func (r *Router) ask(ctx context.Context, cell int, body []byte, most int, fill func(*link)) (p *reply, err error) {
-	to, ok := r.owner(cell)
-	if !ok {
-		return nil, fmt.Errorf("cell %d: %w", cell, ErrUnsent)
-	}
-	l, err := r.links.take(ctx, to, forOthers)
+	l, err := r.reach(ctx, cell, forOthers)
 	if err != nil {
 		return nil, fmt.Errorf("cell %d: %w: %w", cell, ErrUnsent, err)
 	}
@@ -121,7 +109,7 @@ func (r *Router) ask(ctx context.Context, cell int, body []byte, most int, fill 
 	p, err = l.read(most)
 	if err != nil {
 		l.end()
-		return nil, fmt.Errorf("cell %d: node %s did not answer: %w", cell, to.node, err)
+		return nil, fmt.Errorf("cell %d: node %s did not answer: %w", cell, l.of.to.node, err)
 	}
 	if l.response.ConnectionClose() || !stop() {
 		l.end()

@@ -32,33 +32,31 @@ var errBody = errors.New("the body ended too early")
 func (r *Router) forward(ctx *fasthttp.RequestCtx, cell int) {
 	mayRepeat := (ctx.IsGet() || ctx.IsHead()) && ctx.Request.Header.ContentLength() <= 0 && !isOnce(ctx)
 	for try := 1; ; try++ {
-		to, ok := r.owner(cell)
-		if !ok {
-			r.refuse(ctx, overloaded(fmt.Sprintf("cell %d has no owner now; send it again", cell)))
-			return
-		}
-		became, err := r.attempt(ctx, to, mayRepeat, 0)
+		became, err := r.attempt(ctx, cell, mayRepeat, 0)
 		switch {
 		case became == answered:
+			return
+		case errors.Is(err, errNoOwner):
+			r.refuse(ctx, overloaded(fmt.Sprintf("cell %d has no owner now; send it again", cell)))
 			return
 		case mayRepeat && try < triesMax:
 			continue
 		case became == notSent || mayRepeat || changesNothing(ctx):
-			r.logger.Debug("a request did not reach its cell", "cell", cell, "node", to.node, "error", err)
+			r.logger.Debug("a request did not reach its cell", "cell", cell, "error", err)
 			r.refuse(ctx, overloaded("the owner of the cell cannot be reached; send it again"))
 			return
 		}
-		r.logger.Debug("an owner did not answer", "cell", cell, "node", to.node, "error", err)
+		r.logger.Debug("an owner did not answer", "cell", cell, "error", err)
 		hangUp(ctx)
 		return
 	}
 }
 
-// attempt sends a request to an owner, and takes the answer.
+// attempt sends a request to the owner of a cell, and takes the answer.
 func (r *Router) attempt(
-	ctx *fasthttp.RequestCtx, to owner, mayRepeat bool, reservation uint64,
+	ctx *fasthttp.RequestCtx, cell int, mayRepeat bool, reservation uint64,
 ) (outcome, error) {
-	l, err := r.links.take(ctx, to, kindOf(ctx))
+	l, err := r.reach(ctx, cell, kindOf(ctx))
 	if err != nil {
 		return notSent, err
 	}
@@ -75,9 +73,9 @@ func (r *Router) attempt(
 	if err := l.readHeader(ctx, sent != nil); err != nil {
 		l.end()
 		if sent != nil {
-			return notSent, sent
+			return notSent, fmt.Errorf("node %s: %w", l.of.to.node, sent)
 		}
-		return unknown, err
+		return unknown, fmt.Errorf("node %s: %w", l.of.to.node, err)
 	}
 	if sent != nil {
 		l.response.Header.SetConnectionClose() // Nothing can follow what was cut.

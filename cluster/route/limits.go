@@ -12,6 +12,14 @@ const (
 	idleFor = time.Minute
 	// dialTimeout bounds how long a connection takes, and the handshake of TLS as long again. Nothing was sent by then.
 	dialTimeout = 2 * time.Second
+	// handOverMax is how long a request waits for the next owner of a cell, from when its last one has let go of it: some
+	// times what a planned hand-over takes on a busy machine, and less than gateways wait before they ask another node.
+	handOverMax = 2 * time.Second
+	// newsMax is how long a request waits for the board's word when the owner that it knows cannot be reached: its doors
+	// may have closed a moment before everybody was told.
+	newsMax = 250 * time.Millisecond
+	// reachMax is how many owners are tried before anything is sent: two that follow each other, and one more.
+	reachMax = 3
 	// triesMax is how often a request that only reads is tried: at the owner, at the one after it, and once more for a
 	// connection that broke.
 	triesMax = 3

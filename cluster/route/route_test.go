@@ -29,8 +29,28 @@ const patience = 2 * time.Minute
 
 // owners is a board that the test writes.
 type owners struct {
-	mu sync.Mutex
-	of map[int]owner
+	mu      sync.Mutex
+	of      map[int]owner
+	letGo   time.Time
+	changed chan struct{} // nil: nothing ever happens
+	looked  func()        // called once, when somebody begins to wait for a change; nil: nobody wants to know
+}
+
+func (o *owners) LetGo(int) time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.letGo
+}
+
+func (o *owners) Changed() <-chan struct{} {
+	o.mu.Lock()
+	changed, looked := o.changed, o.looked
+	o.looked = nil
+	o.mu.Unlock()
+	if looked != nil {
+		looked()
+	}
+	return changed
 }
 
 func (o *owners) Owner(cell int) (node, address string, epoch uint64, ok bool) {

@@ -22,6 +22,10 @@ import (
 type Board interface {
 	// Owner returns the node that owns a cell, and where the cell's server listens there: HOST:PORT.
 	Owner(cell int) (node, address string, epoch uint64, ok bool)
+	// LetGo returns when a cell without an owner was let go of by its last one; zero: it was not.
+	LetGo(cell int) time.Time
+	// Changed returns a channel that is closed when something happens.
+	Changed() <-chan struct{}
 }
 
 // Names knows which names are given in the cluster; *names.Directory, adapted, is it.

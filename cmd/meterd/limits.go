@@ -84,4 +84,7 @@ const (
 	// cellSegmentBytes and cellBallastBytes are of the cells of a node that has several: idle, one keeps some 40 MiB.
 	cellSegmentBytes = 16 << 20
 	cellBallastBytes = 16 << 20
+	// replicaLagMax is how many messages a replica may lack and counts as there: they are on their way to it. An owner has
+	// one in flight, and a replica that is slower than the two others has some more.
+	replicaLagMax = 100
 )

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/meterd/meterd/cluster/board"
+	"github.com/meterd/meterd/cluster/jetlog"
 	"github.com/meterd/meterd/cluster/servers"
 )
 
@@ -30,5 +31,23 @@ func TestPeersAreListedOnce(t *testing.T) {
 	}
 	if want := []servers.Peer{{Name: "n1"}, {Name: "n2"}, {Name: "n3", Offline: true}}; !slices.Equal(list, want) {
 		t.Fatal(list)
+	}
+}
+
+// A replica that lacks what is just on its way to it is not missing.
+func TestMissingReplicas(t *testing.T) {
+	well, gone := jetlog.Peer{Current: true}, jetlog.Peer{Current: true, Offline: true}
+	near, far := jetlog.Peer{Lag: 1}, jetlog.Peer{Lag: replicaLagMax + 1}
+	for _, c := range []struct {
+		replicas int
+		peers    []jetlog.Peer
+		want     int
+	}{
+		{1, nil, 0}, {3, nil, 3}, {3, []jetlog.Peer{well, well, well}, 0}, {3, []jetlog.Peer{well, near, well}, 0},
+		{3, []jetlog.Peer{well, far, well}, 1}, {3, []jetlog.Peer{well, {}, gone}, 2}, {3, []jetlog.Peer{well, well}, 1},
+	} {
+		if got := missingOf(c.replicas, c.peers); got != c.want {
+			t.Errorf("%d replicas, %+v: %d missing, not %d", c.replicas, c.peers, got, c.want)
+		}
 	}
 }

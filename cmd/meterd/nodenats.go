@@ -133,7 +133,7 @@ func wait(ctx context.Context, pause time.Duration) error {
 func (n *node) peers(ctx context.Context) (list []servers.Peer, err error) {
 	for cell := range n.streams {
 		made, peers, err := jetlog.Look(ctx, n.nats.Conn(), n.settings(cell))
-		n.noteMissing(cell, peers)
+		n.missing[cell].Store(int64(missingOf(n.made[cell].get().Replicas, peers)))
 		switch {
 		case errors.Is(err, jetlog.ErrGone):
 			continue // Its cell says so.
@@ -157,18 +157,19 @@ func (n *node) peers(ctx context.Context) (list []servers.Peer, err error) {
 	return list, nil
 }
 
-// noteMissing notes how many replicas a stream lacks that are online and current. A server that is alone names none.
-func (n *node) noteMissing(cell int, peers []jetlog.Peer) {
-	missing := n.made[cell].get().Replicas
+// missingOf returns how many of a stream's replicas are not online, or lack more than what is on its way to them: the
+// leader takes a replica for behind from each message on until that one has said that it has it. A server that is alone
+// names none.
+func missingOf(replicas int, peers []jetlog.Peer) int {
+	if replicas == 1 && len(peers) == 0 {
+		return 0
+	}
 	for _, p := range peers {
-		if p.Current && !p.Offline {
-			missing--
+		if !p.Offline && (p.Current || p.Lag > 0 && p.Lag <= replicaLagMax) {
+			replicas--
 		}
 	}
-	if missing == 1 && len(peers) == 0 {
-		missing = 0
-	}
-	n.missing[cell].Store(int64(missing))
+	return replicas
 }
 
 // addPeer adds a server to a list that has each one once: one that any stream has heard is not offline.

@@ -55,7 +55,8 @@ func (n *node) registerStreams(set *metric.Set) {
 	stopped := set.Gauges("meterd_cluster_stream_full",
 		"Whether a cell takes no events since its stream runs full: 1 or 0.")
 	replicas := set.Gauges("meterd_cluster_replicas_missing",
-		"Replicas of a cell's stream that are not there, or not current: looked at every ten seconds.")
+		"Replicas of a cell's stream that are offline, not placed, or more than 100 messages behind, by the word of the "+
+			"stream's leader; all of them if nobody answers. Looked at every ten seconds, one cell after the other.")
 	for cell, p := range n.purgers {
 		label := strconv.Itoa(cell)
 		bytes.Func(func() float64 { return float64(p.Size().Bytes) }, "cell", label)

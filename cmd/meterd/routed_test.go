@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -24,6 +25,10 @@ type oneOwner string
 func (o oneOwner) Owner(int) (node, address string, epoch uint64, ok bool) {
 	return "n1", string(o), 1, true
 }
+
+func (oneOwner) LetGo(int) time.Time { return time.Time{} }
+
+func (oneOwner) Changed() <-chan struct{} { return nil }
 
 // routed starts a node's router in front of a daemon and returns its address.
 func routed(t testing.TB, address string) string {

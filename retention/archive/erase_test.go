@@ -291,7 +291,7 @@ func TestKilledWhileErasing(t *testing.T) {
 		if testing.Short() && at%9 > 0 {
 			continue
 		}
-		path := t.TempDir() + "/archive"
+		path := quickDir(t) + "/archive"
 		s, err := live(path, &crash{at: at})
 		if !errors.Is(err, errCrash) {
 			t.Fatalf("step %d, %q: %v", at, whole.steps[at], err)

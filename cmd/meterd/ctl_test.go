@@ -29,6 +29,7 @@ func ctl(t testing.TB, env []string, args ...string) ctlRun {
 // runProgram runs the binary and waits for its end.
 func runProgram(t testing.TB, env []string, args ...string) ctlRun {
 	t.Helper()
+	needsBinary(t)
 	r, err := launch(env, args...)
 	if err != nil {
 		t.Fatal(err)

@@ -73,6 +73,8 @@ func newDaemon(t testing.TB, flags ...string) *daemon {
 
 // daemonAt returns a daemon that is not started yet.
 func daemonAt(t testing.TB, data string, flags ...string) *daemon {
+	t.Helper()
+	needsBinary(t)
 	d := &daemon{t: t, data: data, flags: flags, scheme: "http"}
 	d.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}, Timeout: patience}
 	t.Cleanup(func() {

@@ -67,6 +67,7 @@ func newTrio(t *testing.T, flags ...string) *trio {
 // makeTrio returns nodes that begin starts.
 func makeTrio(t *testing.T, program string, flags ...string) *trio {
 	t.Helper()
+	needsBinary(t)
 	c := &trio{
 		t: t, closing: make(chan struct{}),
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}, Timeout: patience},

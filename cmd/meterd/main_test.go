@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -25,15 +27,19 @@ func TestMain(m *testing.M) {
 		os.Exit(powercut.Main())
 	}
 	flag.Parse()
-	if f := flag.Lookup("test.fuzzworker"); f.Value.String() == "true" {
-		os.Exit(m.Run()) // It is killed when it is done, and would leave the binary behind.
+	// A worker that fuzzes is killed when it is done, and would leave the binary behind; without tests, nobody needs it.
+	if testFlag("test.fuzzworker") == "true" || testFlag("test.run") == "^$" {
+		os.Exit(m.Run())
 	}
 	// Most of these tests wait, for a midnight, a retention or a process, and need no processor for it.
-	if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		_ = f.Value.Set("8") // It is a number.
+	if testFlag("test.parallel") == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		_ = flag.Set("test.parallel", "8") // It is a number.
 	}
 	os.Exit(buildAndRun(m))
 }
+
+// testFlag returns the value of one of go test's flags.
+func testFlag(name string) string { return flag.Lookup(name).Value.String() }
 
 func buildAndRun(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "meterd-test-")
@@ -50,6 +56,15 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// needsBinary leaves a test out of `go test -race -short`: the binary is built without the race detector.
+func needsBinary(t testing.TB) {
+	t.Helper()
+	info, _ := debug.ReadBuildInfo() // It is there in modules.
+	if testing.Short() && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		t.Skip("the race detector does not see into the binary")
+	}
 }
 
 // seed returns what a test draws its chances from, and prints it; METERD_TEST_SEED repeats a run.

@@ -17,6 +17,7 @@ import (
 	"github.com/meterd/meterd/console/api"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
+	"github.com/meterd/meterd/retention/archive"
 	"github.com/meterd/meterd/retention/disk"
 	commitlog "github.com/meterd/meterd/retention/log"
 	"github.com/meterd/meterd/shard"
@@ -48,6 +49,7 @@ type cellCopy struct {
 	standby atomic.Pointer[shard.Standby] // of state, for everybody; its catalogue is also the owner's
 	hooks   atomic.Pointer[webhook.Service]
 	sealed  atomic.Pointer[sealedCopy]
+	archive atomic.Pointer[archive.Store]
 	metrics atomic.Pointer[metric.Set] // the owner's
 	// engine is the owner's; while promoted is set and engine is not, standby has a catalogue that may not be durable.
 	engine   atomic.Pointer[shard.Engine]
@@ -138,6 +140,8 @@ func (c *cellCopy) Open(context.Context) (*commitlog.Log, error) {
 	if err := c.openSealed(ctx, s); err != nil {
 		return nil, err
 	}
+	c.archive.Store(s.files.archive)
+	s.raw.SetSource(archiveSource{c})
 	s.keep(ctx, s.standby, c.dir.Guard(), c.logger)
 	s.kept.Go(func() { c.hear(ctx, s) })
 	return s.log, nil
@@ -286,6 +290,7 @@ func (c *cellCopy) shut() (s *state, owner *daemon) {
 	c.standby.Store(nil)
 	c.hooks.Store(nil)
 	c.sealed.Store(nil)
+	c.archive.Store(nil)
 	c.metrics.Store(nil)
 	c.engine.Store(nil)
 	c.promoted.Store(false)

@@ -69,12 +69,20 @@ const (
 	partWaits = 15 * time.Minute
 	// partAskedBytesMax bounds the question for a part: a number.
 	partAskedBytesMax = 1 << 10
-	// sealedSilence is how long another node may send nothing of a sealed snapshot, and how long it is waited for when it
-	// reads: it does nothing but read a file.
-	sealedSilence = 15 * time.Second
+	// peerSilence is how long another node may send nothing of a file, and how long it is waited for when it reads: it does
+	// nothing but read a file.
+	peerSilence = 15 * time.Second
 	// sealedSendsMax is how many files of sealed snapshots a node sends at a time, of 256 KiB of memory each: two nodes
 	// copy one of each of a few cells.
 	sealedSendsMax = 16
+	// archiveSendsMax is how many manifests and directories of archives a node sends at a time: each other node copies one
+	// directory, and asks for some manifests.
+	archiveSendsMax = 32
+	// copyBytesPerSecond is what a node copies at most of archives that other nodes have written: a quarter of a link of
+	// 1 Gbit/s, for the stream needs the rest. It is 3 million events a second, each of them in a run and in a span.
+	copyBytesPerSecond = 32 << 20
+	// archiveManifestBytesMax bounds a manifest that another node sends, as the archive does.
+	archiveManifestBytesMax = 16 << 20
 	// spreadMin and spreadAByte bound how long a snapshot that is sealed waits until the standbys have it, 10 MB/s and
 	// half a minute for a standby that has others to copy before: ten million devices are 4.7 GB.
 	spreadMin   = 30 * time.Second

@@ -60,7 +60,9 @@ type node struct {
 	cells    []*cellCopy
 	hosts    []*member.Host
 	overview *overview.Overview
-	scrubs   scrubPace
+	scrubs   bytePace
+	copies   bytePace
+	copying  chan struct{} // has room for whoever copies a directory of an archive
 	forgets  *forget.Forgetter
 
 	changed  chan struct{} // others should know at once
@@ -73,7 +75,8 @@ type node struct {
 func runNode(ctx context.Context, o *serveOptions, logger *slog.Logger) error {
 	n := &node{
 		o: o, logger: logger, state: board.Starting, changed: make(chan struct{}, 1), fail: make(chan struct{}),
-		endRouting: func() {},
+		endRouting: func() {}, copying: make(chan struct{}, 1),
+		scrubs: bytePace{perSecond: scrubBytesPerSecond}, copies: bytePace{perSecond: copyBytesPerSecond},
 	}
 	err := n.open(ctx)
 	if ctx.Err() != nil {

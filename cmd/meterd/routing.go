@@ -67,7 +67,8 @@ func (n *node) openRouter() error {
 	ctx, end := context.WithCancel(context.Background())
 	n.endRouting = end
 	go r.Run(ctx)
-	n.door.Handle(n.sendsSealed(pages.Handle))
+	n.door.Handle(n.sends(sealedPath, sealedSendsMax, n.openSealedFile,
+		n.sends(archivePath, archiveSendsMax, n.openArchived, pages.Handle)))
 	return nil
 }
 

@@ -18,20 +18,21 @@ import (
 // what is in it. So all of them are read in the background now and then, slowly, and proved: what has gone bad is named
 // while other copies are whole.
 
-// scrubPace bounds what all cells of a process read for that.
-type scrubPace struct {
-	mu   sync.Mutex
-	next time.Time // when what was read is paid for
+// bytePace bounds what all cells of a process read together.
+type bytePace struct {
+	perSecond int64
+	mu        sync.Mutex
+	next      time.Time // when what was read is paid for
 }
 
 // rest waits for as long as reading so many bytes may take. It returns ctx's error.
-func (p *scrubPace) rest(ctx context.Context, bytes int64) error {
+func (p *bytePace) rest(ctx context.Context, bytes int64) error {
 	p.mu.Lock()
 	now := time.Now()
 	if p.next.Before(now) {
 		p.next = now
 	}
-	p.next = p.next.Add(time.Duration(bytes) * time.Second / scrubBytesPerSecond)
+	p.next = p.next.Add(time.Duration(bytes) * time.Second / time.Duration(p.perSecond))
 	wait := p.next.Sub(now)
 	p.mu.Unlock()
 	return pause(ctx, wait)
@@ -50,7 +51,7 @@ func pause(ctx context.Context, wait time.Duration) error {
 }
 
 // scrub proves what lies on the disk for long, every so often until ctx ends.
-func (s *state) scrub(ctx context.Context, every time.Duration, pace *scrubPace) {
+func (s *state) scrub(ctx context.Context, every time.Duration, pace *bytePace) {
 	for wait := min(every, scrubFirst); pause(ctx, wait) == nil; {
 		began := time.Now()
 		rest := func(bytes int64) error {

@@ -2,21 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
-	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/client"
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/usage/snapshot/sealed"
@@ -64,7 +57,7 @@ func (c *cellCopy) sealedSources() (list []sealed.Source) {
 		if s.Node == c.node.o.cluster.node || s.State == board.Silent || s.Address == "" {
 			continue
 		}
-		from := sealedSource{node: s.Node, address: s.Address, cell: c.place.Number, hop: c.hop, tls: c.node.peer(s.Node)}
+		from := sealedSource{c.doorOf(&s), c.place.Number}
 		if s.Node == owner {
 			list = slices.Insert(list, 0, sealed.Source(from))
 		} else {
@@ -76,10 +69,8 @@ func (c *cellCopy) sealedSources() (list []sealed.Source) {
 
 // sealedSource is another node.
 type sealedSource struct {
-	node, address string
-	cell          int
-	hop           access.Hop
-	tls           *tls.Config // nil: without
+	peerDoor
+	cell int
 }
 
 // Name implements sealed.Source.
@@ -87,55 +78,7 @@ func (s sealedSource) Name() string { return s.node }
 
 // Get implements sealed.Source.
 func (s sealedSource) Get(ctx context.Context, id, file string, w io.Writer) error {
-	o := client.AdminOptions{
-		URL: "http://" + s.address, Timeout: sealedSilence, TLS: s.tls,
-		Header: http.Header{access.HeaderHop: {string(s.hop.Inner())}},
-	}
-	if s.tls != nil {
-		o.URL = "https://" + s.address
-	}
-	admin, err := client.NewAdmin(o)
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	_, err = admin.Download(ctx, sealedPath+client.Path(strconv.Itoa(s.cell), id, file)[1:], nil, w)
-	if p := (*client.Problem)(nil); errors.As(err, &p) && p.Status == http.StatusNotFound {
-		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
-	}
-	return err
-}
-
-// sendsSealed has the node's door send other nodes what its copies have; next answers everything else.
-func (n *node) sendsSealed(next fasthttp.RequestHandler) fasthttp.RequestHandler {
-	inner := n.hop.Inner()
-	place := make(chan struct{}, sealedSendsMax)
-	return func(ctx *fasthttp.RequestCtx) {
-		path, is := strings.CutPrefix(string(ctx.Path()), sealedPath)
-		if !is || !ctx.IsGet() || !inner.Holds(ctx.Request.Header.Peek(access.HeaderHop)) {
-			next(ctx)
-			return
-		}
-		select {
-		case place <- struct{}{}:
-		default:
-			ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
-			return
-		}
-		leave := func() { <-place }
-		f, size, err := n.openSealedFile(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			leave()
-			ctx.SetStatusCode(fasthttp.StatusNotFound)
-		case err != nil:
-			leave()
-			n.logger.Warn("a sealed snapshot cannot be sent to another node", "file", path, "error", err)
-			ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
-		default:
-			ctx.SetBodyStream(&sentFile{ReadCloser: f, conn: ctx.Conn(), leave: leave}, size)
-		}
-	}
+	return s.get(ctx, sealedPath+client.Path(strconv.Itoa(s.cell), id, file)[1:], w)
 }
 
 // openSealedFile opens CELL/ID/FILE.
@@ -159,25 +102,6 @@ func (n *node) openSealedFile(path string) (f io.ReadCloser, size int, err error
 	}
 	content, file, err := has.store.Open(m, name)
 	return content, int(file.Bytes), err
-}
-
-// sentFile gives whoever reads a file time for each piece of it.
-type sentFile struct {
-	io.ReadCloser
-	conn  net.Conn
-	leave func()
-}
-
-// Read implements io.Reader.
-func (s *sentFile) Read(b []byte) (int, error) {
-	_ = s.conn.SetWriteDeadline(time.Now().Add(sealedSilence)) // It fails on a closed connection, as writing will.
-	return s.ReadCloser.Read(b)
-}
-
-// Close implements io.Closer.
-func (s *sentFile) Close() error {
-	defer s.leave()
-	return s.ReadCloser.Close()
 }
 
 // spread waits until every node that follows the cell has a snapshot. Whoever is not heard, or takes longer than a slow

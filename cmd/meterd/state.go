@@ -39,7 +39,7 @@ type state struct {
 	health   health
 	isOfCell bool
 	every    time.Duration // --scrub-every
-	pace     *scrubPace
+	pace     *bytePace
 	kept     sync.WaitGroup // what keep began
 	sealed   *sealedCopy    // of a cluster
 }
@@ -60,7 +60,7 @@ type stateOptions struct {
 	// losesHooks has queues of webhooks that are damaged moved aside although the copy can be made anew: nobody could copy
 	// it.
 	losesHooks bool
-	pace       *scrubPace // of all cells; nil: its own
+	pace       *bytePace // of all cells; nil: its own
 }
 
 // openState recovers the state of a data directory.
@@ -98,6 +98,7 @@ func (s *state) promote(o *serveOptions, log shard.Log, barrier func() error, lo
 	if s.engine, err = s.standby.Promote(log, barrier); err != nil {
 		return err
 	}
+	s.raw.SetSource(nil)
 	return s.begin(o, logger)
 }
 
@@ -163,7 +164,7 @@ func (s *state) open(o *serveOptions, dir *disk.Dir, more stateOptions, logger *
 func (s *state) watch(o *serveOptions, more stateOptions, logger *slog.Logger) {
 	s.isOfCell, s.every, s.pace = more.fault != nil, o.scrubEvery, more.pace
 	if s.pace == nil {
-		s.pace = &scrubPace{}
+		s.pace = &bytePace{perSecond: scrubBytesPerSecond}
 	}
 	s.health.tell = more.fault
 	if s.health.tell == nil {

@@ -20,7 +20,7 @@ func (s *Store) eraseDue(ctx context.Context, nowMs int64) error {
 	_, e := s.erasing()
 	var done []uint64
 	var errs []error
-	for _, d := range s.erasable(e, nowMs) {
+	for _, d := range s.erasable(e, nowMs-s.eraseLateMs()) {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -72,6 +72,15 @@ func (s *Store) erasing() (*manifest, *Erasures) {
 // last time began at beganMs, and what is promised again since then was promised later.
 func (s *Store) isEraseDue(sinceMs, beganMs, nowMs int64) bool {
 	return nowMs-max(sinceMs, beganMs) >= s.o.EraseAfter.Milliseconds()
+}
+
+// eraseLateMs is how much later an archive rewrites that copies another one. The log is erased between the two: for
+// that a run is written here, and what is copied next must have its groups.
+func (s *Store) eraseLateMs() int64 {
+	if !s.follows.Load() {
+		return 0
+	}
+	return s.o.EraseAfter.Milliseconds() / lateErasePart
 }
 
 // hasErased reports whether a directory has a row with topic or payload that was erased.
@@ -142,7 +151,7 @@ func (s *Store) ErasedThrough() uint64 {
 func (s *Store) LogEraseDue(nowMs int64) uint64 {
 	m, e := s.erasing()
 	concerned := e.behind(m.logErased, 0)
-	if len(concerned) == 0 || !s.isEraseDue(oldestMs(concerned), m.logErasedMs, nowMs) {
+	if len(concerned) == 0 || !s.isEraseDue(oldestMs(concerned), m.logErasedMs, nowMs-s.eraseLateMs()/2) {
 		return 0
 	}
 	return e.seq

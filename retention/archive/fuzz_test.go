@@ -125,7 +125,7 @@ func FuzzManifest(f *testing.F) {
 		logDays: map[uint32]uint32{1: 7, 300: 1},
 		directories: []directory{
 			{number: 1, level: levelRun, span: 2, rows: 3, entries: 1, bytes: 4, days: []dayRows{{0, 1}, {7, 2}}},
-			{number: 3, level: levelSpan, logDays: 7, firstMs: 1, lastMs: 2, erased: 12, rewrittenMs: 13},
+			{number: 3, level: levelSpan, logDays: 7, firstMs: 1, lastMs: 2, erased: 12, rewrittenMs: 13, sum: Sum{1, 2}},
 		},
 		logErased: 11, logErasedMs: 12, retentionMs: 14, removedTo: 2,
 	}

@@ -46,12 +46,29 @@ func (h *Hold) Prove(i int, rest func(bytes int64) error) error {
 
 // Close lets go of the directories. Those that no manifest names any more are removed by the next Tidy.
 func (h *Hold) Close() {
-	h.s.mu.Lock()
-	defer h.s.mu.Unlock()
 	for _, d := range h.dirs {
-		d.holders--
+		h.s.letGo(d)
 	}
 	h.dirs = nil
+}
+
+// holdDir has a directory that the manifest names stay on the disk until letGo, nil if there is none.
+func (s *Store) holdDir(is func(*openDir) bool) *openDir {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.dirs {
+		if is(d) {
+			d.holders++
+			return d
+		}
+	}
+	return nil
+}
+
+func (s *Store) letGo(d *openDir) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d.holders--
 }
 
 // isHeld reports whether somebody copies a directory.

@@ -59,6 +59,15 @@ const (
 	// mergeRuns is when runs of a span are merged before it is over: under heavy load memory is full every few seconds,
 	// and every directory is one more place to look at.
 	mergeRuns = 32
+	// lateRuns is mergeRuns of an archive that copies another one, which has that done as a rule.
+	lateRuns = 2 * mergeRuns
+	// lateErasePart is by what part of the time in which erasures gather such an archive waits longer before it rewrites
+	// by itself: an hour, in which 100 GB are copied. So much more a day still holds.
+	lateErasePart = 22
+	// sendBytes is how much of a file is copied at once.
+	sendBytes = 256 << 10
+	// copyFilesMax bounds the files of a directory that is copied: tables of 8 MiB each, of a terabyte.
+	copyFilesMax = 1 << 17
 	// earlyPart is which part of Options.BytesMax a merge makes at most: so much goes early at once.
 	earlyPart = 8
 	// readAheadBytes is what a merge copies of a run at once: 4 MiB of 32 runs.

@@ -43,6 +43,7 @@ type directory struct {
 	days            []dayRows // how many rows have which LogDays, sorted
 	erased          uint64    // nothing in it was erased by a number that is not larger
 	rewrittenMs     int64     // when it was begun anew for what was erased, Unix milliseconds; 0: never
+	sum             Sum       // zeroes: it was written by a version that noted none
 }
 
 type dayRows struct {
@@ -111,7 +112,7 @@ func (m *manifest) clone() *manifest {
 }
 
 const (
-	manifestVersion = 3 // 2 is without the retention and up to when it has removed
+	manifestVersion = 4 // 3 is without sums, 2 without the retention and up to when it has removed
 	manifestOldest  = 1 // without what was erased
 	manifestMagic   = "MARC"
 )
@@ -150,6 +151,7 @@ func (m *manifest) append(dst []byte) []byte {
 			dst = binary.AppendUvarint(dst, x.rows)
 		}
 		dst = binary.AppendVarint(binary.AppendUvarint(dst, d.erased), d.rewrittenMs)
+		dst = append(dst, d.sum[:]...)
 	}
 	dst = binary.AppendVarint(binary.AppendUvarint(dst, m.logErased), m.logErasedMs)
 	dst = binary.AppendVarint(binary.AppendVarint(dst, m.retentionMs), m.removedTo)
@@ -187,6 +189,9 @@ func decodeManifest(b []byte) (*manifest, error) {
 		}
 		if erases {
 			d.erased, d.rewrittenMs = c.uvarint(), c.varint()
+		}
+		if b[len(manifestMagic)] >= 4 {
+			copy(d.sum[:], c.bytes(16))
 		}
 		if d.level != levelRun && d.level != levelSpan || d.number >= m.next {
 			return nil, fmt.Errorf("it names directory %d of level %d", d.number, d.level)

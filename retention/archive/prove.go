@@ -34,20 +34,11 @@ func (s *Store) Prove(rest func(bytes int64) error) error {
 
 // proveDir proves a directory, if it is there still.
 func (s *Store) proveDir(d *directory, rest func(bytes int64) error) error {
-	s.mu.Lock()
-	held := s.dirs[d.number]
-	if held != nil {
-		held.holders++
-	}
-	s.mu.Unlock()
+	held := s.holdDir(func(o *openDir) bool { return o.number == d.number })
 	if held == nil {
 		return nil
 	}
-	defer func() {
-		s.mu.Lock()
-		held.holders--
-		s.mu.Unlock()
-	}()
+	defer s.letGo(held)
 	path := filepath.Join(s.o.Path, d.name())
 	if err := syncAll(path); err != nil { // Nobody writes to it, so this drops its pages.
 		return s.damaged(d, err)
@@ -58,37 +49,55 @@ func (s *Store) proveDir(d *directory, rest func(bytes int64) error) error {
 
 // proveFiles proves a directory that stays on the disk meanwhile, as the page cache has it.
 func (s *Store) proveFiles(d *directory, rest func(bytes int64) error) error {
-	t, err := openTables(filepath.Join(s.o.Path, d.name()))
-	if err != nil {
-		return s.damaged(d, err)
-	}
-	entries, err := s.proveTables(d, t, rest)
-	if err == nil && entries != d.entries {
-		err = s.damaged(d, fmt.Errorf("it has %d entries, and was written with %d", entries, d.entries))
+	bad, err := proveAt(filepath.Join(s.o.Path, d.name()), d, rest)
+	if bad != nil {
+		return s.damaged(d, bad)
 	}
 	return err
 }
 
-// proveTables reads all blocks and returns how many entries they have.
-func (s *Store) proveTables(d *directory, t *tables, rest func(bytes int64) error) (entries uint64, err error) {
+// proveAt proves that a directory of that content lies at path: bad says why it does not, err is rest's.
+func proveAt(path string, d *directory, rest func(bytes int64) error) (bad, err error) {
+	t, bad := openTables(path)
+	if bad != nil {
+		return bad, nil
+	}
+	var have sums
+	entries := uint64(0)
 	for k := range t.spaces {
 		space := &t.spaces[k]
 		for i := 0; i < len(space.blocks); {
-			all, err := t.readSome(space, i, scanBytes)
-			if err != nil {
-				return 0, s.damaged(d, err)
+			all, bad := t.readSome(space, i, scanBytes)
+			if bad != nil {
+				return bad, nil
 			}
 			read := int64(0)
 			for _, b := range all {
 				entries += uint64(len(b.keys))
+				have.addAll(tableSpaces[k], b)
 				_, _, size := space.place(i)
 				read += size
 				i++
 			}
 			if err := rest(read); err != nil {
-				return 0, err
+				return nil, err
 			}
 		}
 	}
-	return entries, nil
+	switch {
+	case entries != d.entries:
+		return fmt.Errorf("it has %d entries, and was written with %d", entries, d.entries), nil
+	case d.sum != Sum{} && have.total() != d.sum:
+		return errors.New("it has as many entries as it was written with, but not the same"), nil
+	}
+	return nil, nil
+}
+
+// addAll adds the entries of a block of a key space.
+func (s *sums) addAll(space byte, b *tableEntries) {
+	var key []byte
+	for i := range b.keys {
+		key = b.keys[i].append(key[:0], space)
+		s.add(key, b.values[i])
+	}
 }

@@ -107,8 +107,11 @@ type Store struct {
 
 	// The goroutine's that tidies.
 	counted   func() int64
-	waits     bool  // more is archived than may be, and nothing may go
-	removedTo int64 // as the manifest's, with what is to be removed
+	waits     bool        // more is archived than may be, and nothing may go
+	removedTo int64       // as the manifest's, with what is to be removed
+	copied    []directory // what Copy has made, and no manifest names yet
+
+	follows atomic.Bool // another copy's archive is adopted
 
 	mu       sync.Mutex
 	m        *manifest // never changed, but replaced
@@ -140,7 +143,10 @@ type mark struct {
 	logDays map[uint32]uint32 // of each product's plan; copied when it is changed
 }
 
-type stats struct{ rows, runs, merges, removed, removedBytes, earlyRows, earlyBytes, rewritten atomic.Uint64 }
+type stats struct {
+	rows, runs, merges, removed, removedBytes, earlyRows, earlyBytes, rewritten,
+	copied, copiedBytes, adoptions atomic.Uint64
+}
 
 // Open opens or makes an archive. It removes what a crash has left that no manifest names. A directory that the
 // manifest names and that is not there, or a damaged manifest, is an error that wraps disk.ErrDamaged.
@@ -411,6 +417,8 @@ type Stats struct {
 	EarlyRows, EarlyBytes uint64 // of directories that went early, since the start
 	RowsWritten           uint64 // in runs, since the start
 	Rewritten             uint64 // directories, for what was erased
+	Copied, CopiedBytes   uint64 // directories of another node, since the start
+	Adoptions             uint64 // of another node's archive, since the start
 }
 
 // Stats returns how the archive stands.
@@ -421,7 +429,8 @@ func (s *Store) Stats() Stats {
 		RunsWritten: s.stats.runs.Load(), Merges: s.stats.merges.Load(), Removed: s.stats.removed.Load(),
 		RemovedBytes: s.stats.removedBytes.Load(), RowsWritten: s.stats.rows.Load(),
 		EarlyRows: s.stats.earlyRows.Load(), EarlyBytes: s.stats.earlyBytes.Load(),
-		Rewritten: s.stats.rewritten.Load(),
+		Rewritten: s.stats.rewritten.Load(), Copied: s.stats.copied.Load(), CopiedBytes: s.stats.copiedBytes.Load(),
+		Adoptions: s.stats.adoptions.Load(),
 	}
 	for i := range s.m.directories {
 		d := &s.m.directories[i]

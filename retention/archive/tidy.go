@@ -193,10 +193,14 @@ func (s *Store) dueRuns(nowMs int64, but map[int64]bool) []directory {
 		bySpan[d.span] = append(bySpan[d.span], d)
 	}
 	slices.Sort(spans)
+	runs, late := mergeRuns, int64(0)
+	if s.follows.Load() { // Whoever is followed does it, as a rule.
+		runs, late = lateRuns, s.spanMs()
+	}
 	for _, span := range spans {
 		// A run is written within its age, so the span's last one is there then; one that comes later is merged alone.
-		isOver := nowMs >= (span+1)*s.spanMs()+s.runAgeMs() && s.span(s.m.positionMs) > span
-		if isOver || len(bySpan[span]) >= mergeRuns {
+		isOver := nowMs >= (span+1)*s.spanMs()+s.runAgeMs()+late && s.span(s.m.positionMs) > span
+		if isOver || len(bySpan[span]) >= runs {
 			return s.mergeable(bySpan[span])
 		}
 	}

@@ -178,7 +178,7 @@ func (w *writer) complete() (directory, error) {
 		w.d.days = append(w.d.days, dayRows{days, rows})
 	}
 	slices.SortFunc(w.d.days, func(a, b dayRows) int { return cmp.Compare(a.days, b.days) })
-	w.d.entries = w.load.entries
+	w.d.entries, w.d.sum = w.load.entries, w.load.sums.total()
 	if err := w.s.step("sync " + w.d.name()); err != nil {
 		return w.d, err
 	}

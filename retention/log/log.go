@@ -146,6 +146,19 @@ func (l *Log) Bytes() int64 {
 	return n
 }
 
+// BytesBehind returns the length of the segment files that have a group behind a group.
+func (l *Log) BytesBehind(seq uint64) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := int64(0)
+	for _, s := range l.segments {
+		if s.last > seq {
+			n += s.bytes
+		}
+	}
+	return n
+}
+
 // Segments returns the number of segment files, prepared ones too.
 func (l *Log) Segments() int {
 	l.mu.Lock()

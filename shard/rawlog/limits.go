@@ -31,6 +31,12 @@ const (
 	tidyAge    = time.Minute
 	tidyAgeMin = 250 * time.Millisecond
 	tidyPart   = 7 * 20
+	// pullEvery is how often a standby looks whether the owner's archive has grown: under the heaviest load the owner
+	// writes a run every few seconds, and what it merges soon need not be copied.
+	pullEvery = 15 * time.Second
+	// behindBytes is how much of its log a standby has wait for the owner's archive before it archives by itself: some
+	// 150 million events. An owner that dies is followed by another one long before; more would be missed on the disk.
+	behindBytes = 1 << 30
 	// tidyErasePart is what part of the time in which erasures gather may pass before it is noticed that they have.
 	tidyErasePart = 20
 	// retryAfter is how long upkeep rests after an error.

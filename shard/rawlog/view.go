@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,10 @@ type Log interface {
 	Last() (seq uint64, lastMs int64, chain commitlog.Chain)
 	ReadBack(ctx context.Context, before uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block) error
 	ReadForward(ctx context.Context, after uint64, fromMs, toMs int64, bytesMax int, b *commitlog.Block) error
+	ChainOf(seq uint64) (commitlog.Chain, error)
 	Bytes() int64 // of all its files
+	// BytesBehind is the length of the files that have a group behind one.
+	BytesBehind(seq uint64) int64
 }
 
 // Options is what a View is made of.
@@ -51,6 +55,10 @@ type View struct {
 	block     commitlog.Block // Follow's
 	row       archive.Row     // Follow's
 	erasing   erasing
+	source    atomic.Pointer[source] // nil: the view archives by itself
+	told      atomic.Uint64          // the last group that Follow was told
+	turn      sync.Mutex             // held by whoever gathers, and while another archive is adopted
+	lacks     string                 // Maintain's: why nothing was copied last
 }
 
 // New returns the view that o.Store keeps.
@@ -102,12 +110,15 @@ func (v *View) Close() error { return v.o.Store.Close() }
 
 // Follow implements views.LogReader.
 func (v *View) Follow(ctx context.Context, last uint64, devices views.Devices) error {
+	v.turn.Lock()
+	defer v.turn.Unlock()
+	v.told.Store(last)
 	s := v.o.Store
 	s.SetProducts(func(ordinal uint64) uint32 {
 		product, _ := devices.Name(counters.Ordinal(ordinal))
 		return product
 	})
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && !v.leaves() {
 		if s.Due(s.GatheredMs()) {
 			if err := v.writeRun(); err != nil {
 				return err
@@ -127,7 +138,7 @@ func (v *View) Follow(ctx context.Context, last uint64, devices views.Devices) e
 			return err
 		}
 	}
-	if now := v.now.Load(); ctx.Err() == nil && now != nil && s.Due((*now)()) {
+	if now := v.now.Load(); ctx.Err() == nil && now != nil && !v.leaves() && s.Due((*now)()) {
 		if err := v.writeRun(); err != nil {
 			return err
 		}
@@ -249,15 +260,14 @@ type Upkeep struct {
 	CountedMs func() int64
 }
 
-// Maintain merges directories, removes those that are over, or too much, and rewrites those with what is erased, until
+// Maintain adopts another archive (SetSource), merges directories, removes those that are over, or too much, and rewrites those with what is erased, until
 // ctx ends. What fails is tried again, and fails the view until it succeeds.
 func (v *View) Maintain(ctx context.Context, u Upkeep) {
 	v.now.Store(&u.Now)
 	v.gather.Store(&pace{rows: u.Rows, low: u.Low, done: ctx.Done()})
 	v.tidy.Store(&pace{rows: u.Rows, low: u.Low, done: ctx.Done()})
 	v.o.Store.SetCounted(u.CountedMs)
-	every := min(max(min(v.o.Retention/tidyPart, v.o.Store.EraseAfter()/tidyErasePart), tidyAgeMin), tidyAge)
-	timer := time.NewTimer(every)
+	timer := time.NewTimer(v.every())
 	defer timer.Stop()
 	for {
 		select {
@@ -266,6 +276,7 @@ func (v *View) Maintain(ctx context.Context, u Upkeep) {
 		case <-timer.C:
 		case <-v.wrote:
 		}
+		v.adopt(ctx, u.Now())
 		err := v.o.Store.Tidy(ctx, u.Now())
 		switch {
 		case ctx.Err() != nil:
@@ -276,7 +287,16 @@ func (v *View) Maintain(ctx context.Context, u Upkeep) {
 			timer.Reset(retryAfter)
 		default:
 			v.upkeep.Store(nil)
-			timer.Reset(every)
+			timer.Reset(v.every())
 		}
 	}
+}
+
+// every is how long the archive is left alone.
+func (v *View) every() time.Duration {
+	longest := tidyAge
+	if v.source.Load() != nil {
+		longest = pullEvery
+	}
+	return min(max(min(v.o.Retention/tidyPart, v.o.Store.EraseAfter()/tidyErasePart), tidyAgeMin), longest)
 }

@@ -1,0 +1,66 @@
+package main_test
+
+import (
+	"crypto/sha256"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// tablesBelow returns the hashes of the archive's tables in a cell's directory; none while directories come and go.
+func tablesBelow(t *testing.T, cell string) map[[32]byte]bool {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(cell, "archive", "*[0-9]", "*.sst"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := map[[32]byte]bool{}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil
+		}
+		list[sha256.Sum256(b)] = true
+	}
+	return list
+}
+
+// A standby has its owner's archive and writes none. It takes over with it, the other one takes on what it writes, and
+// every log has what was answered.
+func TestStandbysCopyTheArchive(t *testing.T) {
+	if testing.Short() {
+		t.Skip("owners are waited for, several times")
+	}
+	t.Parallel()
+	c := newCluster(t, "--cells", "1", "--checkpoint-every", "50ms", "--log-retention", "14m")
+	c.tenDevices()
+	counted := map[string]int{}
+	for range 2 {
+		c.under(t, "the archive is copied", counted, func(answered func(int64)) {
+			owner, _ := c.owner()
+			for _, d := range c.nodes {
+				await(t, "the standbys have a table of the owner's, and no other", func() bool {
+					has, own := tablesBelow(t, filepath.Join(d.data, "cells", "00")),
+						tablesBelow(t, filepath.Join(owner.data, "cells", "00"))
+					for sum := range has {
+						if !own[sum] {
+							return false
+						}
+					}
+					return len(has) > 0
+				})
+			}
+			owner.kill()
+			answered(20)
+			owner.start()
+		})
+	}
+	for _, d := range c.nodes {
+		d.stop()
+		verify(t, filepath.Join(d.data, "cells", "00"), 0, "no difference")
+		if said := d.run.said(); strings.Contains(said, "the archive is not copied") {
+			t.Error(said)
+		}
+	}
+}

@@ -2,6 +2,9 @@ package main_test
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,5 +65,45 @@ func TestStandbysCopyTheArchive(t *testing.T) {
 		if said := d.run.said(); strings.Contains(said, "the archive is not copied") {
 			t.Error(said)
 		}
+	}
+}
+
+// What is erased leaves the disks of all nodes, and nothing else does: where the archive was copied, too.
+func TestStandbysErase(t *testing.T) {
+	if testing.Short() {
+		t.Skip("erasures gather for seconds")
+	}
+	t.Parallel()
+	c := newCluster(t, "--cells", "1", "--checkpoint-every", "300ms", "--erase-within", "8s", "--log-retention", "14m")
+	c.tenDevices()
+	random := rand.NewChaCha8([32]byte{7})
+	secrets := make([][]byte, 2)
+	for i := range secrets {
+		secrets[i] = make([]byte, 2064) // What does not compress lies in the files as it is.
+		_, _ = random.Read(secrets[i])
+		c.anybody(0, "POST", "/v1/events", fmt.Sprintf(`{"type":"up","product":"p1","device":"d%d","payload_base64":"%s"}`,
+			i, base64.StdEncoding.EncodeToString(secrets[i])))
+	}
+	everywhere := func(what string, is func(archive, cell string) bool) {
+		t.Helper()
+		await(t, what, func() bool {
+			for _, d := range c.nodes {
+				cell := filepath.Join(d.data, "cells", "00")
+				if !is(filepath.Join(cell, "archive"), cell) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	everywhere("all have it in their archives", func(archive, _ string) bool {
+		return onDisk(t, archive, secrets[0][:64]) && onDisk(t, archive, secrets[1][:64])
+	})
+	c.anybody(0, "DELETE", "/v1/products/p1/devices/d0/logs", "")
+	everywhere("it is off all disks", func(_, cell string) bool { return !onDisk(t, cell, secrets[0][:64]) })
+	everywhere("its neighbour's is there", func(archive, _ string) bool { return onDisk(t, archive, secrets[1][:64]) })
+	for _, d := range c.nodes {
+		d.stop()
+		verify(t, filepath.Join(d.data, "cells", "00"), 0, "no difference")
 	}
 }

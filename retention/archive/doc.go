@@ -36,6 +36,23 @@
 // merged or are over leave the manifest first, then the disk. Beside its tables a directory takes 45 KB to write,
 // whatever is in it (TestProductWeek).
 //
+// # A copy of another archive
+//
+// An archive of the same log on another node can be taken over: directories never change, and each has a sum, by which
+// it is known and proved.
+//
+//	Source.Manifest ─► which directories are not here? ─► Source.Directory ─► NAME.tmp: synced, read back, its sum
+//	                                                          compared ─► NAME
+//	Adopt: one manifest with the other's position and directories, those that were here under their numbers here;
+//	what it does not name leaves the disk
+//
+// All of it is taken over or nothing. So it does not matter which borders the directories had that were here before, and
+// no row is there twice. Nothing is taken over that is behind, of another history (the log's chain tells), without
+// sums, kept for another time, without events that are here, or with what must be off the disk by now.
+//
+// An archive that follows another one (SetFollows) removes by itself what is over. It merges and rewrites later: only
+// what the other one has not done.
+//
 // # What goes bad
 //
 // Each block is proved by its checksum whenever it is read, and all of them by Prove, slowly. Whoever reads gets an

@@ -51,7 +51,7 @@ func (v *View) leaves() bool {
 	if p := v.gather.Load(); p != nil && p.low() {
 		return false
 	}
-	return v.o.Log.BytesBehind(v.o.Store.Position().Seq) <= behindBytes
+	return v.o.Log.BytesBehind(v.o.Store.Position().Seq) <= v.behind
 }
 
 // adopt makes the archive what its source's is.
@@ -69,11 +69,13 @@ func (v *View) adopt(ctx context.Context, nowMs int64) {
 	switch {
 	case ctx.Err() != nil:
 	case err == nil:
-		v.lacks = ""
-	case v.lacks != err.Error(): // Of what comes again and again one line is enough.
-		v.lacks = err.Error()
+		v.lacks = 0
+	default:
+		if v.lacks++; v.lacks != lacksTold { // An owner that has just died is followed by another one.
+			return
+		}
 		v.o.Logger.Warn("the archive is not copied from the cell's owner; it is tried again, and this node archives by "+
-			"itself when too much of its log waits for that", "error", err, "bytes", int64(behindBytes))
+			"itself when too much of its log waits for that", "error", err, "bytes", v.behind)
 	}
 }
 

@@ -16,6 +16,9 @@
 //	commit log ──► logPage: a bounded part at once ─────────┘    │
 //	     └─20 ms─► followReader ──► rows of a group ──► seat: a bounded queue
 //
+// The view of a standby takes over the archive of its owner and writes none, unless the log waits too long for it
+// (adopt.go).
+//
 // Topics and payloads that are erased are hidden from the change on, wherever a row lies: of one device here, of a
 // product by whoever names the devices (shard/query).
 //

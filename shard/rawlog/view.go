@@ -58,7 +58,8 @@ type View struct {
 	source    atomic.Pointer[source] // nil: the view archives by itself
 	told      atomic.Uint64          // the last group that Follow was told
 	turn      sync.Mutex             // held by whoever gathers, and while another archive is adopted
-	lacks     string                 // Maintain's: why nothing was copied last
+	lacks     int                    // Maintain's: how often nothing could be copied since it could be
+	behind    int64                  // behindBytes, less for tests
 }
 
 // New returns the view that o.Store keeps.
@@ -73,7 +74,7 @@ func New(o Options) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &View{o: o, inflate: inflate, sorts: make(chan struct{}, sortsMax), wrote: make(chan struct{}, 1)}
+	v := &View{o: o, inflate: inflate, sorts: make(chan struct{}, sortsMax), wrote: make(chan struct{}, 1), behind: behindBytes}
 	v.messages.Bare = true
 	v.followers = newFollowers(v)
 	o.Store.SetRest(func() { step(&v.gather) }, func() { step(&v.tidy) })
@@ -123,6 +124,7 @@ func (v *View) Follow(ctx context.Context, last uint64, devices views.Devices) e
 			if err := v.writeRun(); err != nil {
 				return err
 			}
+			continue
 		}
 		at := s.Gathered().Seq
 		if at >= last {

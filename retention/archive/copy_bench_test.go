@@ -23,8 +23,16 @@ func BenchmarkCopy(b *testing.B) {
 			d := dice.IntN(devices)
 			ups[d]++
 			a.Add(&Row{
-				Device: Known(0, uint64(d)), DecidedMs: ms + int64(i)/100, Type: typeUp, Size: int64(20 + dice.IntN(200)), Up: ups[d],
-				Used: ups[d], Day: 47_541,
+				Device: Known(
+					0,
+					uint64(d),
+				),
+				DecidedMs: ms + int64(i)/100,
+				Type:      typeUp,
+				Size:      int64(20 + dice.IntN(200)),
+				Up:        ups[d],
+				Used:      ups[d],
+				Day:       47_541,
 			})
 		}
 		ms += rows / 100

@@ -74,7 +74,13 @@ func New(o Options) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &View{o: o, inflate: inflate, sorts: make(chan struct{}, sortsMax), wrote: make(chan struct{}, 1), behind: behindBytes}
+	v := &View{
+		o:       o,
+		inflate: inflate,
+		sorts:   make(chan struct{}, sortsMax),
+		wrote:   make(chan struct{}, 1),
+		behind:  behindBytes,
+	}
 	v.messages.Bare = true
 	v.followers = newFollowers(v)
 	o.Store.SetRest(func() { step(&v.gather) }, func() { step(&v.tidy) })

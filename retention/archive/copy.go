@@ -181,6 +181,9 @@ func (s *Store) receive(ctx context.Context, from Source, d *directory, o *Copyi
 		err = disk.SyncDir(s.o.Path)
 	}
 	if err != nil {
+		if serr := s.step("give up " + d.name()); serr != nil {
+			return err
+		}
 		return errors.Join(err, os.RemoveAll(tmp))
 	}
 	s.copied = append(s.copied, *d)

@@ -222,6 +222,64 @@ func TestAdoptRefuses(t *testing.T) {
 	}
 }
 
+// TestAdoptKilledAtEveryStep: whatever change on the disk a crash comes before, the next start has the one archive or the
+// other, whole, and nothing else.
+func TestAdoptKilledAtEveryStep(t *testing.T) {
+	h := newHistory(6, 6)
+	a := testStore(t, Options{Retention: 7 * day})
+	for range 3 {
+		g := h.next(20, time.Hour)
+		g.feed(t, a)
+		if err := a.WriteRun(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	crashed := func(at int) (steps int) {
+		c := &crash{}
+		path := t.TempDir() + "/archive"
+		b := testStore(t, Options{Retention: 7 * day, Path: path, step: c.step})
+		for i := range 2 {
+			h.groups[i].feed(t, b)
+		}
+		if err := b.WriteRun(); err != nil {
+			t.Fatal(err)
+		}
+		before := len(c.steps)
+		if at > 0 {
+			c.at = before + at
+		}
+		ready, err := b.Copy(t.Context(), &other{s: a}, upTo(h.seq, h.nowMs))
+		if err == nil {
+			_, err = b.Adopt(ready)
+		}
+		if (err == nil) != (at == 0) || err != nil && !errors.Is(err, errCrash) {
+			t.Fatalf("crash at step %d: %v", at, err)
+		}
+		_ = b.Close() // A process that is gone closes nothing; this only gives back what the test holds.
+		steps = len(c.steps) - before
+		b = testStore(t, Options{Retention: 7 * day, Path: path})
+		proveNoLeftovers(t, b)
+		if p := b.Position().Seq; p != 2 && p != 3 || at == 0 && p != 3 {
+			t.Errorf("crash at step %d: it ends with group %d", at, p)
+		}
+		h.compare(t, b, h.nowMs)
+		if _, err := adopt(t, b, &other{s: a}, upTo(h.seq, h.nowMs)); err != nil || b.Position() != a.Position() {
+			t.Errorf("crash at step %d: it is not adopted then: %v", at, err)
+		}
+		h.compare(t, b, h.nowMs)
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return steps
+	}
+	for at := crashed(0) - 1; at > 0; at-- {
+		crashed(at)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestAdoptErased: what an owner has rewritten without what is erased takes the place of what has it, and a directory
 // that must be off the disk does not come back.
 func TestAdoptErased(t *testing.T) {

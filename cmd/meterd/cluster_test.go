@@ -237,6 +237,19 @@ func TestCluster(t *testing.T) {
 		answered(40)
 		owner.start()
 	})
+	c.under(t, "moved", counted, func(answered func(int64)) {
+		owner, _ = c.owner()
+		to := 0
+		if c.nodes[to] == owner {
+			to = 1
+		}
+		await(t, "the cell is moved", func() bool { // It is asked again: the other node may not follow yet.
+			_, err := c.nodes[to].try("POST", "/v1/cluster/cells/0/move", fmt.Appendf(nil, `{"node":"n%d"}`, to+1))
+			owner, _ = c.owner()
+			return err == nil && owner == c.nodes[to]
+		})
+		answered(40)
+	})
 	c.under(t, "killed", counted, func(answered func(int64)) {
 		owner, _ = c.owner()
 		owner.kill()

@@ -15,8 +15,8 @@ import (
 	"github.com/meterd/meterd/retention/archive"
 )
 
-// A standby adopts the archive of its cell's owner (shard/rawlog): it asks the door of the owner's node for the manifest,
-// and for the directories that it lacks.
+// A standby adopts the archive of its cell's owner (shard/rawlog): it asks the door of the owner's node for the
+// manifest, and for the directories that it lacks.
 //
 //	standby ── GET archivePath CELL/manifest ──► door of the owner's node ─► its archive.Store
 //	        ── GET archivePath CELL/SUM ───────►        a tar of one directory

@@ -30,8 +30,8 @@ func tablesBelow(t *testing.T, cell string) map[[32]byte]bool {
 }
 
 // A standby has its owner's archive and writes none. It takes over with it, the other one takes on what it writes, and
-// every log has what was answered. METERD_TEST_COPIES has this and TestStandbysErase run: runs of the archive are waited
-// for.
+// every log has what was answered. METERD_TEST_COPIES has this and TestStandbysErase run: runs of the archive are
+// waited for.
 func TestStandbysCopyTheArchive(t *testing.T) {
 	if os.Getenv("METERD_TEST_COPIES") == "" {
 		t.Skip("METERD_TEST_COPIES is not set")

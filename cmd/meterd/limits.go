@@ -69,8 +69,8 @@ const (
 	partWaits = 15 * time.Minute
 	// partAskedBytesMax bounds the question for a part: a number.
 	partAskedBytesMax = 1 << 10
-	// peerSilence is how long another node may send nothing of a file, and how long it is waited for when it reads: it does
-	// nothing but read a file.
+	// peerSilence is how long another node may send nothing of a file, and how long it is waited for when it reads: it
+	// does nothing but read a file.
 	peerSilence = 15 * time.Second
 	// sealedSendsMax is how many files of sealed snapshots a node sends at a time, of 256 KiB of memory each: two nodes
 	// copy one of each of a few cells.

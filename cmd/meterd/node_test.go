@@ -43,8 +43,13 @@ func TestMissingReplicas(t *testing.T) {
 		peers    []jetlog.Peer
 		want     int
 	}{
-		{1, nil, 0}, {3, nil, 3}, {3, []jetlog.Peer{well, well, well}, 0}, {3, []jetlog.Peer{well, near, well}, 0},
-		{3, []jetlog.Peer{well, far, well}, 1}, {3, []jetlog.Peer{well, {}, gone}, 2}, {3, []jetlog.Peer{well, well}, 1},
+		{1, nil, 0},
+		{3, nil, 3},
+		{3, []jetlog.Peer{well, well, well}, 0},
+		{3, []jetlog.Peer{well, near, well}, 0},
+		{3, []jetlog.Peer{well, far, well}, 1},
+		{3, []jetlog.Peer{well, {}, gone}, 2},
+		{3, []jetlog.Peer{well, well}, 1},
 	} {
 		if got := missingOf(c.replicas, c.peers); got != c.want {
 			t.Errorf("%d replicas, %+v: %d missing, not %d", c.replicas, c.peers, got, c.want)

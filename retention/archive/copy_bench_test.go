@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkCopy is what a standby takes for an archive that it copies: tables of messages with numbers alone, of runs of
-// 3 M. cpu-ns/event and cpu-ns/byte are of all cores, the sender's part included; a network is not in between.
+// BenchmarkCopy is what a standby takes for an archive that it copies: tables of messages with numbers alone, of runs
+// of 3 M. cpu-ns/event and cpu-ns/byte are of all cores, the sender's part included; a network is not in between.
 func BenchmarkCopy(b *testing.B) {
 	const runs, rows, devices = 3, 3_000_000, 1_000_000
 	a := testStore(b, Options{Retention: 7 * day})

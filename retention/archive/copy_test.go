@@ -222,8 +222,8 @@ func TestAdoptRefuses(t *testing.T) {
 	}
 }
 
-// TestAdoptKilledAtEveryStep: whatever change on the disk a crash comes before, the next start has the one archive or the
-// other, whole, and nothing else.
+// TestAdoptKilledAtEveryStep: whatever change on the disk a crash comes before, the next start has the one archive or
+// the other, whole, and nothing else.
 func TestAdoptKilledAtEveryStep(t *testing.T) {
 	h := newHistory(6, 6)
 	a := testStore(t, Options{Retention: 7 * day})
@@ -343,9 +343,9 @@ func TestAdoptErased(t *testing.T) {
 	}
 }
 
-// TestAdoptAnyhow: three nodes of which any owns the log, copies that are cut off, nodes that start again, and rows that
-// are over at different instants: each has what an archive that is alone has. METERD_ADOPT_SEEDS says how many histories
-// are tried.
+// TestAdoptAnyhow: three nodes of which any owns the log, copies that are cut off, nodes that start again, and rows
+// that are over at different instants: each has what an archive that is alone has. METERD_ADOPT_SEEDS says how many
+// histories are tried.
 func TestAdoptAnyhow(t *testing.T) {
 	seeds := 2
 	if n, err := strconv.Atoi(os.Getenv("METERD_ADOPT_SEEDS")); err == nil {

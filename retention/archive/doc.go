@@ -46,8 +46,8 @@
 //	Adopt: one manifest with the other's position and directories, those that were here under their numbers here;
 //	what it does not name leaves the disk
 //
-// All of it is taken over or nothing. So it does not matter which borders the directories had that were here before, and
-// no row is there twice. Nothing is taken over that is behind, of another history (the log's chain tells), without
+// All of it is taken over or nothing. So it does not matter which borders the directories had that were here before,
+// and no row is there twice. Nothing is taken over that is behind, of another history (the log's chain tells), without
 // sums, kept for another time, without events that are here, or with what must be off the disk by now.
 //
 // An archive that follows another one (SetFollows) removes by itself what is over. It merges and rewrites later: only

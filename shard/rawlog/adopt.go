@@ -23,8 +23,8 @@ import (
 // owner that is behind takes nothing away: it is waited for.
 //
 // What nobody else does a standby does by itself, as an owner does it: it archives when the disk runs short, when what
-// is erased must leave the log, or when behindBytes of the log wait; it merges and rewrites later than the owner; and it
-// removes what is over.
+// is erased must leave the log, or when behindBytes of the log wait; it merges and rewrites later than the owner; and
+// it removes what is over.
 
 // source is the archive that is copied, by the view of a standby.
 type source struct{ archive.Source }
@@ -32,8 +32,8 @@ type source struct{ archive.Source }
 // errNoFit says that another archive is not of this log.
 var errNoFit = errors.New("its position is not in this log: it is of another history")
 
-// SetSource has the view adopt another copy's archive, nil has it archive by itself. It comes before Maintain, and again
-// with nil at any time.
+// SetSource has the view adopt another copy's archive, nil has it archive by itself. It comes before Maintain, and
+// again with nil at any time.
 func (v *View) SetSource(from archive.Source) {
 	if from == nil {
 		v.source.Store(nil)

@@ -268,8 +268,8 @@ type Upkeep struct {
 	CountedMs func() int64
 }
 
-// Maintain adopts another archive (SetSource), merges directories, removes those that are over, or too much, and rewrites those with what is erased, until
-// ctx ends. What fails is tried again, and fails the view until it succeeds.
+// Maintain adopts another archive (SetSource), merges directories, removes those that are over, or too much, and
+// rewrites those with what is erased, until ctx ends. What fails is tried again, and fails the view until it succeeds.
 func (v *View) Maintain(ctx context.Context, u Upkeep) {
 	v.now.Store(&u.Now)
 	v.gather.Store(&pace{rows: u.Rows, low: u.Low, done: ctx.Done()})

@@ -9,12 +9,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/meterd/meterd/bench/testport"
 )
 
 // trio are three servers in this process.
@@ -29,7 +30,7 @@ func newTrio(t *testing.T) *trio {
 	t.Helper()
 	c := &trio{t: t, dir: t.TempDir(), list: make([]*Server, 3)}
 	for range c.list {
-		c.routes = append(c.routes, freeAddress(t))
+		c.routes = append(c.routes, testport.Free(t))
 	}
 	var all sync.WaitGroup
 	for i := range c.list {
@@ -178,7 +179,7 @@ func TestRemove(t *testing.T) {
 
 	// All three remember that it was removed. One that is started after that does not, and may add it again.
 	back := Options{
-		Cluster: "test", Node: "n2", Dir: c.path(9), Routes: c.routes, Secret: "s", Listen: freeAddress(t),
+		Cluster: "test", Node: "n2", Dir: c.path(9), Routes: c.routes, Secret: "s", Listen: testport.Free(t),
 	}
 	ctx, stop := context.WithTimeout(t.Context(), 3*time.Second)
 	defer stop()
@@ -206,29 +207,6 @@ func TestRemove(t *testing.T) {
 	})
 	c.list[2] = c.start(2)
 	c.replicas(js)
-}
-
-// freeAddress returns an address for a server that may go and come again: nobody else is given its port meanwhile,
-// since until the test ends a socket is bound to it that never listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(fd) }) // Nothing was written.
-	// With it a listener that has it too, as Go's have, shares the port.
-	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
 }
 
 // Before a server is one of the cluster it can ask the others, under another name, and leaves nothing behind.

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/meterd/meterd/bench/powercut"
+	"github.com/meterd/meterd/bench/testport"
 )
 
 // serverEnvironment makes the test binary a server: "ROLE ROUTE ROUTES DIR LAZY". It has to be a process, since its
@@ -161,7 +162,7 @@ func lost(t *testing.T, lazy bool) (acknowledged, lost int) {
 	t.Helper()
 	h := &three{t: t, lazy: lazy}
 	for range 3 {
-		h.routes, h.lower = append(h.routes, freeAddress(t)), append(h.lower, t.TempDir())
+		h.routes, h.lower = append(h.routes, testport.Free(t)), append(h.lower, t.TempDir())
 	}
 	written := h.start("writer")
 	for acknowledged < 300 && written.Scan() {

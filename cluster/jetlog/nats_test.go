@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/meterd/meterd/bench/testport"
 	"github.com/meterd/meterd/cluster/embedded"
 	commitlog "github.com/meterd/meterd/retention/log"
 )
@@ -29,7 +29,7 @@ func startServers(t testing.TB, n int) []*embedded.Server {
 	list := make([]*embedded.Server, n)
 	var routes []string
 	for range n {
-		routes = append(routes, freeAddress(t))
+		routes = append(routes, testport.Free(t))
 	}
 	var wg sync.WaitGroup
 	for i := range list {
@@ -58,29 +58,6 @@ func startServers(t testing.TB, n int) []*embedded.Server {
 		t.FailNow()
 	}
 	return list
-}
-
-// freeAddress returns an address for a server that may go and come again: nobody else is given its port meanwhile,
-// since until the test ends a socket is bound to it that never listens.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(fd) }) // Nothing was written.
-	// With it a listener that has it too, as Go's have, shares the port.
-	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
 }
 
 func testSettings(replicas int) Settings {

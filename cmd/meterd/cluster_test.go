@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/meterd/meterd/bench/testport"
 )
 
 // cluster is three nodes on this machine.
@@ -30,7 +32,7 @@ func newCluster(t *testing.T, flags ...string) *cluster {
 	c := &cluster{t: t}
 	var routes []string
 	for range 3 {
-		routes = append(routes, freeAddress(t))
+		routes = append(routes, testport.Free(t))
 	}
 	for i, route := range routes {
 		d := daemonAt(t, filepath.Join(t.TempDir(), "data"), append([]string{
@@ -59,29 +61,6 @@ func newCluster(t *testing.T, flags ...string) *cluster {
 		d.token = token
 	}
 	return c
-}
-
-// freeAddress returns an address for a server that may go and come again: nobody else is given its port meanwhile,
-// since until the test ends a socket is bound to it that never listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(fd) }) // Nothing was written.
-	// With it a listener that has it too, as Go's have, shares the port.
-	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
 }
 
 var ownsCell0 = regexp.MustCompile(`time=(\S+) .*this node owns the cell" cell=0 epoch=(\d+)`)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/meterd/meterd/bench/powercut"
+	"github.com/meterd/meterd/bench/testport"
 )
 
 // powered is a cluster whose nodes lie on disks that can be cut.
@@ -33,7 +34,7 @@ func TestClusterPowerCut(t *testing.T) {
 	p := &powered{cluster: &cluster{t: t}}
 	var routes []string
 	for range 3 {
-		routes = append(routes, freeAddress(t))
+		routes = append(routes, testport.Free(t))
 		p.lower = append(p.lower, t.TempDir())
 	}
 	for i, route := range routes {

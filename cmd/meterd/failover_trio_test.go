@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/meterd/meterd/bench/testport"
 )
 
 // trio is three nodes of a cluster: real processes, each in a network namespace of its own if this machine allows that.
@@ -84,7 +86,7 @@ func makeTrio(t *testing.T, program string, flags ...string) *trio {
 		if c.bridge != "" {
 			n.space, n.address, n.nats = fmt.Sprint(c.bridge, "n", i+1), host+":8480", host+":6222"
 		} else {
-			n.address, n.nats = freeAddress(t), freeAddress(t)
+			n.address, n.nats = testport.Free(t), testport.Free(t)
 		}
 		routes = append(routes, n.nats)
 		c.nodes = append(c.nodes, n)

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/meterd/meterd/bench/testport"
 )
 
 // routesOf returns the addresses of the nodes' servers.
@@ -73,7 +75,7 @@ func (c *cluster) refusesDir(name, dir, why string) {
 // nodeAt returns a node that knows all others, and is not started.
 func (c *cluster) nodeAt(name, dir string) *daemon {
 	c.t.Helper()
-	own := freeAddress(c.t)
+	own := testport.Free(c.t)
 	d := daemonAt(c.t, dir, "--cluster", "test", "--node", name, "--nats-listen", own, "--nats-routes",
 		strings.Join(append(c.routesOf(), own), ","))
 	d.http.Timeout, d.token = 3*time.Second, c.nodes[0].token

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meterd/meterd/bench/testport"
 )
 
 // A daemon that was alone becomes the first cell of a cluster: what it answered, counted, logged and sealed is there
@@ -47,7 +49,7 @@ func TestMoveIn(t *testing.T) {
 	c := &cluster{t: t}
 	var routes []string
 	for range 3 {
-		routes = append(routes, freeAddress(t))
+		routes = append(routes, testport.Free(t))
 	}
 	for i, route := range routes {
 		data := filepath.Join(t.TempDir(), "data")

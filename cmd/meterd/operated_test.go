@@ -8,6 +8,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/meterd/meterd/bench/testport"
 )
 
 // operatedServer starts a server of NATS as an operator would.
@@ -44,7 +46,7 @@ func TestOperatedServers(t *testing.T) {
 	}
 	t.Parallel()
 	store := t.TempDir()
-	port, monitor := portOf(t, freeAddress(t)), portOf(t, freeAddress(t))
+	port, monitor := portOf(t, testport.Free(t)), portOf(t, testport.Free(t))
 	ns := operatedServer(t, store, port, monitor, false)
 	restart := func(syncs bool) {
 		ns.Shutdown()

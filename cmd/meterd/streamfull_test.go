@@ -16,6 +16,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/meterd/meterd/bench/testport"
 )
 
 // operatedTrio is three nodes on three servers of NATS that stand whatever befalls the nodes.
@@ -38,7 +40,7 @@ func operatedServers(t *testing.T) (list []*server.Server) {
 	t.Helper()
 	var routes []*url.URL
 	for range 3 {
-		routes = append(routes, &url.URL{Scheme: "nats", Host: freeAddress(t)})
+		routes = append(routes, &url.URL{Scheme: "nats", Host: testport.Free(t)})
 	}
 	for i, route := range routes {
 		ns, err := server.NewServer(&server.Options{
@@ -69,7 +71,7 @@ func newOperatedTrio(t *testing.T) *operatedTrio {
 		trio: &trio{t: t, closing: make(chan struct{}), http: &http.Client{Timeout: patience}}, sent: map[string]int{},
 	}
 	for i := range 3 {
-		n := &trioNode{name: fmt.Sprint("n", i+1), address: freeAddress(t)}
+		n := &trioNode{name: fmt.Sprint("n", i+1), address: testport.Free(t)}
 		n.data = filepath.Join(t.TempDir(), n.name)
 		n.command = []string{
 			program, "serve", "--data", n.data, "--listen", n.address, "--cluster", "op", "--node", n.name, "--replicas", "3",

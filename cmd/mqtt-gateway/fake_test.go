@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/meterd/meterd/bench/testport"
 	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/event/wire"
 )
@@ -48,7 +49,7 @@ type fakeDevice struct {
 func newFake(t *testing.T) *fakeMeterd {
 	f := &fakeMeterd{
 		t:        t,
-		address:  reserve(t),
+		address:  testport.Free(t),
 		licenses: 1000,
 		limit:    1000,
 		limits:   map[string]int{},

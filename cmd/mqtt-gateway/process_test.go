@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/meterd/meterd/bench/testport"
 )
 
 // process is one of our binaries, running. It dies with the test process, however that dies.
@@ -145,7 +147,7 @@ func newWorld(t *testing.T, licenses int) *world {
 
 func newWorldWithoutGateway(t *testing.T, licenses int) *world {
 	t.Helper()
-	w := &world{t: t, data: filepath.Join(t.TempDir(), "data"), listen: reserve(t)}
+	w := &world{t: t, data: filepath.Join(t.TempDir(), "data"), listen: testport.Free(t)}
 	t.Cleanup(func() {
 		for _, p := range []*process{w.gateway, w.meterd} {
 			if p != nil {
@@ -321,27 +323,4 @@ func within(longest time.Duration, cond func() bool) bool {
 		}
 	}
 	return true
-}
-
-// reserve returns an address for a server that goes and comes again: nobody else is given its port meanwhile, since
-// until the test ends a socket is bound to it that never listens.
-func reserve(t *testing.T) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(fd) }) // Nothing was written.
-	// With it a listener that has it too, as Go's have, shares the port.
-	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
 }

@@ -15,14 +15,24 @@ func logOfSegments(t *testing.T) (before, after string) {
 	t.Helper()
 	d := badDaemon(t, "--checkpoint-every", "1h", "--log-retention", "14s") // A segment spans a seventh of it.
 	dice := newDice(1, 0)
+	d.withProduct("big", `{"messages_per_day":null}`)
+	d.batch(line("connect", "big", "d1"))
 	d.holdSegments()
 	payload := make([]byte, 2<<10) // Random: it does not shrink when it is compressed.
 	await(t, "the log has four segments", func() bool {
-		for at := range payload {
-			payload[at] = byte(dice.Uint32())
+		var lines []string // A group over 16 KiB: however slow the machine is, the third page of each segment has some of it.
+		for range 9 {
+			for at := range payload {
+				payload[at] = byte(dice.Uint32())
+			}
+			lines = append(lines, fmt.Sprintf(`{"type":"up","product":"big","device":"d1","payload_base64":"%s"}`,
+				base64.StdEncoding.EncodeToString(payload)))
 		}
-		d.batch(fmt.Sprintf(`{"type":"up","product":"p1","device":"d2","payload_base64":"%s"}`,
-			base64.StdEncoding.EncodeToString(payload)))
+		for _, code := range d.batch(lines...) {
+			if code != "accepted" {
+				t.Fatalf("a message is %s: its payload is not logged", code)
+			}
+		}
 		return d.begun() >= 4
 	})
 	d.kill()

@@ -6,8 +6,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/meterd/meterd/license"
 )
 
 // A request that comes while a cell goes from one owner to the next is answered by the next one, with its body. The
@@ -48,6 +53,23 @@ func TestNobodyFollows(t *testing.T) {
 	r.board.letGo = time.Now().Add(-handOverMax)
 	resp, text := r.do("GET", "/v1/accounts", nil)
 	r.wantProblem(resp, text, http.StatusServiceUnavailable, "has no owner now")
+}
+
+// Whoever has let go of cell 0 opens its copy anew. Gateways wait for that, but not for a copy that was never there.
+func TestCopyIsOpenedAnew(t *testing.T) {
+	var copied atomic.Pointer[license.Catalogue]
+	r := newRig(t, func(o *Options) {
+		o.Cells, o.Names = 2, &several{}
+		o.Gateways = func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("decided") }
+		o.Catalogues = func(int) *license.Catalogue { return copied.Load() }
+	})
+	resp, text := r.do("POST", "/v1/events", strings.NewReader("{}"))
+	r.wantProblem(resp, text, http.StatusServiceUnavailable, "no copy of cell 0")
+	r.board.letGo = time.Now().Add(time.Hour)
+	r.board.looked = func() { go copied.Store(license.New("here", time.Hour)) }
+	if resp, text = r.do("POST", "/v1/events", strings.NewReader("{}")); text != "decided" {
+		t.Fatal(resp.StatusCode, text)
+	}
 }
 
 // closedPort returns an address at which nobody listens.

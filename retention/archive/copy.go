@@ -137,12 +137,14 @@ func (s *Store) match(own, m *manifest, nowMs int64) (lacks []int, isNew bool) {
 	return lacks, isNew
 }
 
-// dropCopied removes what was copied and is not to be adopted any more.
+// dropCopied removes what was copied and is not to be adopted any more: all of it without m.
 func (s *Store) dropCopied(m *manifest) error {
-	for len(s.copied) > 0 {
-		i := slices.IndexFunc(s.copied, func(d directory) bool { x := m.find(&d); return x == nil || x.number != 0 })
-		if i < 0 {
-			break
+	for i := 0; i < len(s.copied); {
+		if m != nil {
+			if x := m.find(&s.copied[i]); x != nil && x.number == 0 {
+				i++
+				continue
+			}
 		}
 		if err := s.remove(&openDir{directory: s.copied[i]}); err != nil {
 			return err

@@ -23,7 +23,11 @@ func (s *Store) Tidy(ctx context.Context, nowMs int64) error {
 	s.mu.Lock()
 	left := slices.Clone(s.removing)
 	s.mu.Unlock()
-	if err := errors.Join(s.removeAll(left), s.removeDead(nowMs)); err != nil {
+	err := errors.Join(s.removeAll(left), s.removeDead(nowMs))
+	if !s.follows.Load() { // Nothing is adopted any more, and what was copied is neither erased nor over by itself.
+		err = errors.Join(err, s.dropCopied(nil))
+	}
+	if err != nil {
 		return fmt.Errorf("remove what is over from the archive: %w", err)
 	}
 	// What was just merged has nothing that is erased. A directory that cannot be merged keeps no other from being erased.

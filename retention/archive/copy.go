@@ -234,8 +234,8 @@ func (r *restingReader) Read(b []byte) (int, error) {
 }
 
 // Adopt has the archive be what Copy has prepared: position and directories are the other's from now on, and what was
-// gathered in memory is let go of. Nobody gathers or tidies meanwhile. It reports false if the archive has moved on too
-// far by itself. After an error of a removal it is adopted nevertheless.
+// gathered in memory is let go of. Nobody gathers or tidies meanwhile. The next Tidy removes what was here and is not
+// the other's. It reports false if the archive has moved on too far by itself.
 func (s *Store) Adopt(a *Adoption) (bool, error) {
 	if err := s.begin(); err != nil {
 		return false, err
@@ -249,7 +249,6 @@ func (s *Store) Adopt(a *Adoption) (bool, error) {
 	for i := range a.m.directories {
 		kept[a.m.directories[i].number] = true
 	}
-	var old []*openDir
 	err := s.update(func(m *manifest) {
 		m.position, m.positionMs, m.ties, m.logDays = next.at, next.lastMs, next.ties, next.logDays
 		m.directories = a.m.directories
@@ -260,11 +259,10 @@ func (s *Store) Adopt(a *Adoption) (bool, error) {
 		for number, d := range s.dirs {
 			if !kept[number] {
 				d.gone = true
-				old = append(old, d)
+				s.removing = append(s.removing, d)
 				delete(s.dirs, number)
 			}
 		}
-		s.removing = append(s.removing, old...)
 		s.memory.reset()
 		s.shown, s.gathered, s.firstMs = nil, next, 0
 	})
@@ -273,7 +271,7 @@ func (s *Store) Adopt(a *Adoption) (bool, error) {
 	}
 	s.copied = nil
 	s.stats.adoptions.Add(1)
-	return true, s.removeAll(old)
+	return true, nil
 }
 
 // Awaits reports whether the log waits for the archive to let go of what was erased (MustReach).

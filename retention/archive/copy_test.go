@@ -317,6 +317,12 @@ func TestAdoptErased(t *testing.T) {
 	if err := b.LogErased(4, due); err != nil {
 		t.Fatal(err)
 	}
+	if through := b.ErasedThrough(); through >= 4 {
+		t.Errorf("erased is up to change %d while what it was in is on the disk", through)
+	}
+	if err := b.Tidy(t.Context(), due); err != nil {
+		t.Fatal(err)
+	}
 	if through := b.ErasedThrough(); through != 4 {
 		t.Errorf("erased is up to change %d", through)
 	}

@@ -18,7 +18,7 @@ const (
 	// newsMax is how long a request waits for the board's word when the owner that it knows cannot be reached: its doors
 	// may have closed a moment before everybody was told.
 	newsMax = 250 * time.Millisecond
-	// copyEvery is how often it is looked whether this node's copy of cell 0 is open again, which takes tenths of a second.
+	// copyEvery is how often it is looked whether this node's copy of cell 0 is open again: that takes tenths of a second.
 	copyEvery = 10 * time.Millisecond
 	// reachMax is how many owners are tried before anything is sent: two that follow each other, and one more.
 	reachMax = 3

@@ -38,7 +38,8 @@ func (s *Store) SetFollows(does bool) { s.follows.Store(does) }
 
 // Copy copies what another archive has and this one lacks, and proves it. It changes nothing of what can be read:
 // Adopt does. It returns nil if there is nothing to adopt: the other one is behind, or equal, or the log does not reach
-// that far. It belongs to Tidy's goroutine. What was copied before an error is used by the next call.
+// that far. It belongs to Tidy's goroutine. What was copied before an error is used by the next call, if it is adopted
+// then.
 func (s *Store) Copy(ctx context.Context, from Source, o *Copying) (*Adoption, error) {
 	if err := s.begin(); err != nil {
 		return nil, err
@@ -57,7 +58,7 @@ func (s *Store) Copy(ctx context.Context, from Source, o *Copying) (*Adoption, e
 	}
 	own, _ := s.erasing()
 	if fits, err := s.canAdopt(own, m, o); !fits || err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.dropCopied(nil)) // It may have what is erased, and nothing here would erase it.
 	}
 	lacks, isNew := s.match(own, m, o.NowMs)
 	if !isNew {

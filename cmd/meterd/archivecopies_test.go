@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -54,6 +56,12 @@ func TestStandbysCopyTheArchive(t *testing.T) {
 					}
 					return len(has) > 0
 				})
+			}
+			if !slices.ContainsFunc(c.nodes, func(d *daemon) bool {
+				bytes, err := strconv.ParseFloat(d.metric(`meterd_cluster_archive_copied_bytes_total{cell="0"}`), 64)
+				return d != owner && err == nil && bytes > 0
+			}) {
+				t.Error("no standby says that it has copied anything")
 			}
 			owner.kill()
 			answered(20)

@@ -64,9 +64,17 @@ func (n *node) registerStreams(set *metric.Set) {
 		stopped.Whether(p.Full, "cell", label)
 		replicas.Func(func() float64 { return float64(n.missing[cell].Load()) }, "cell", label)
 	}
+	copied := set.Counters("meterd_cluster_archive_copied_bytes_total",
+		"Bytes of the archive that this node's copy of a cell has taken from the cell's owner, since it was opened.")
 	missing := set.Gauges("meterd_cluster_snapshots_missing",
 		"Sealed snapshots of a cell that its audit log names and this node does not have.")
 	for cell, c := range n.cells {
+		copied.Func(func() float64 {
+			if own := c.archive.Load(); own != nil {
+				return float64(own.Stats().CopiedBytes)
+			}
+			return 0
+		}, "cell", strconv.Itoa(cell))
 		missing.Func(func() float64 {
 			if own := c.sealed.Load(); own != nil {
 				return float64(own.keeper.Lacks())

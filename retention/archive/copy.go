@@ -190,7 +190,6 @@ func (s *Store) receive(ctx context.Context, from Source, d *directory, o *Copyi
 		return errors.Join(err, os.RemoveAll(tmp))
 	}
 	s.copied = append(s.copied, *d)
-	s.stats.copied.Add(1)
 	s.stats.copiedBytes.Add(uint64(d.bytes))
 	return nil
 }

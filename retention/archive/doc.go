@@ -44,7 +44,7 @@
 //	Source.Manifest ─► which directories are not here? ─► Source.Directory ─► NAME.tmp: synced, read back, its sum
 //	                                                          compared ─► NAME
 //	Adopt: one manifest with the other's position and directories, those that were here under their numbers here;
-//	what it does not name leaves the disk
+//	what it does not name leaves the disk, and so does what was copied and is not adopted after all
 //
 // All of it is taken over or nothing. So it does not matter which borders the directories had that were here before,
 // and no row is there twice. Nothing is taken over that is behind, of another history (the log's chain tells), without

@@ -11,7 +11,7 @@ type Stats struct {
 	EarlyRows, EarlyBytes uint64 // of directories that went early, since the start
 	RowsWritten           uint64 // in runs, since the start
 	Rewritten             uint64 // directories, for what was erased
-	Copied, CopiedBytes   uint64 // directories of another node, since the start
+	CopiedBytes           uint64 // of another node's directories, since the start
 	Adoptions             uint64 // of another node's archive, since the start
 }
 
@@ -23,7 +23,7 @@ func (s *Store) Stats() Stats {
 		RunsWritten: s.stats.runs.Load(), Merges: s.stats.merges.Load(), Removed: s.stats.removed.Load(),
 		RemovedBytes: s.stats.removedBytes.Load(), RowsWritten: s.stats.rows.Load(),
 		EarlyRows: s.stats.earlyRows.Load(), EarlyBytes: s.stats.earlyBytes.Load(),
-		Rewritten: s.stats.rewritten.Load(), Copied: s.stats.copied.Load(), CopiedBytes: s.stats.copiedBytes.Load(),
+		Rewritten: s.stats.rewritten.Load(), CopiedBytes: s.stats.copiedBytes.Load(),
 		Adoptions: s.stats.adoptions.Load(),
 	}
 	for i := range s.m.directories {

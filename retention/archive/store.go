@@ -145,7 +145,7 @@ type mark struct {
 
 type stats struct {
 	rows, runs, merges, removed, removedBytes, earlyRows, earlyBytes, rewritten,
-	copied, copiedBytes, adoptions atomic.Uint64
+	copiedBytes, adoptions atomic.Uint64
 }
 
 // Open opens or makes an archive. It removes what a crash has left that no manifest names. A directory that the

@@ -91,6 +91,15 @@ func newCluster(t testing.TB) *cluster {
 		Catalogue: func(i int) *license.Catalogue { return c.cells[i].engine.Load().Catalogue() },
 	})
 	must(t, err)
+	var waiting sync.WaitGroup
+	for _, one := range c.cells {
+		waiting.Go(func() {
+			one.owner.AwaitTokens(t.Context(), nil)
+			if one.number != 0 && one.engine.Load().Catalogue().Token("admin") == nil {
+				t.Errorf("cell %d is to be opened, and knows no token", one.number)
+			}
+		})
+	}
 	c.secret = access.NewSecret()
 	must(t, c.cells[0].engine.Load().Administer("setup", nil,
 		func(cat *license.Catalogue, by license.Actor) (*license.Catalogue, *license.Change, error) {
@@ -99,6 +108,7 @@ func newCluster(t testing.TB) *cluster {
 			})
 		}))
 	must(t, c.awaitMirrors(t.Context()))
+	waiting.Wait()
 	return c
 }
 

@@ -56,6 +56,24 @@ func (w *Owner) mirror(ctx context.Context) {
 	}
 }
 
+// AwaitTokens returns when the cell knows tokens of cell 0, which makes the first one for the whole cluster: before that
+// the cell would refuse every request as one without a valid token. It returns early when ctx or failed ends.
+func (w *Owner) AwaitTokens(ctx context.Context, failed <-chan struct{}) {
+	for w.o.Cell != 0 {
+		_, moved := w.seen.get()
+		if w.o.Engine.Catalogue().Mirrored() != 0 {
+			return
+		}
+		select {
+		case <-moved:
+		case <-failed:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // takeOver takes over what this node's copy of cell 0 has.
 func (w *Owner) takeOver() error {
 	truth, durable := w.o.Truth()

@@ -107,9 +107,11 @@ func (r *Router) byGateway(ctx *fasthttp.RequestCtx) {
 	case r.atOwn(ctx):
 	case r.o.Catalogues(0) == nil && !r.awaitCopy(): // It would know no token.
 		r.refuse(ctx, overloaded("this node has no copy of cell 0 yet; send it again"))
-	case r.lacksToken(ctx): // An owner has it, or the call would be answered.
-		r.refuse(ctx, overloaded("this node's copy of cell 0 does not have this token yet; send it again"))
 	default:
+		if problem := r.lacksToken(ctx); problem != nil {
+			r.refuse(ctx, problem)
+			return
+		}
 		r.o.Gateways(ctx)
 	}
 }

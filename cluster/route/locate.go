@@ -66,14 +66,21 @@ func (r *Router) askWhose(ctx context.Context, hash [sha256.Size]byte) (int, boo
 	return cell, is.Account != "", nil
 }
 
-// lacksToken reports whether a request has a token that no copy here has.
-func (r *Router) lacksToken(ctx *fasthttp.RequestCtx) bool {
+// lacksToken says why a request with a token of all cells cannot be answered by Gateways: they look tokens up in the
+// copy of cell 0 alone, which may be behind the copies of other cells and behind the owners.
+func (r *Router) lacksToken(ctx *fasthttp.RequestCtx) *event.Problem {
 	secret := access.Secret(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization))
 	if secret == nil {
-		return false
+		return nil // Gateways say so.
 	}
-	_, token := r.tokenOf(sha256.Sum256(secret))
-	return token == nil
+	hash := sha256.Sum256(secret)
+	if r.o.Tokens().AuthenticateHash(hash, time.Now().UnixMilli()) != nil {
+		return nil
+	}
+	if _, _, problem := r.askWhose(ctx, hash); problem != nil {
+		return problem // It was deleted, and a copy here does not know that yet.
+	}
+	return overloaded("this node's copy of cell 0 does not have this token yet; send it again")
 }
 
 // tokenOf looks a token up in this node's copies.

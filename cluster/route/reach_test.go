@@ -61,7 +61,7 @@ func TestCopyIsOpenedAnew(t *testing.T) {
 	r := newRig(t, func(o *Options) {
 		o.Cells, o.Names = 2, &several{}
 		o.Gateways = func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("decided") }
-		o.Catalogues = func(int) *license.Catalogue { return copied.Load() }
+		o.Catalogues, o.Tokens = func(int) *license.Catalogue { return copied.Load() }, copied.Load
 	})
 	resp, text := r.do("POST", "/v1/events", strings.NewReader("{}"))
 	r.wantProblem(resp, text, http.StatusServiceUnavailable, "no copy of cell 0")

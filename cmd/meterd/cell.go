@@ -211,7 +211,7 @@ func (c *cellCopy) durable() (*license.Catalogue, func() error) {
 func (c *cellCopy) Follow(ctx context.Context) error { return c.state.standby.Follow(ctx) }
 
 // Own implements member.Cell.
-func (c *cellCopy) Own(_ context.Context, log *jetlog.Log) (err error) {
+func (c *cellCopy) Own(ctx context.Context, log *jetlog.Log) (err error) {
 	c.promoted.Store(true)
 	if err := c.state.promote(c.o, log, log.Barrier, c.logger); err != nil {
 		return err
@@ -237,6 +237,7 @@ func (c *cellCopy) Own(_ context.Context, log *jetlog.Log) (err error) {
 	}
 	if d.names != nil {
 		d.names.RegisterMetrics(d.set)
+		d.names.AwaitTokens(ctx, c.Failed())
 	}
 	c.metrics.Store(d.set)
 	d.ready.Store(true)

@@ -56,7 +56,7 @@ func (w *Owner) mirror(ctx context.Context) {
 	}
 }
 
-// AwaitTokens returns when the cell knows tokens of cell 0, which makes the first one for the whole cluster: before that
+// AwaitTokens returns when the cell knows tokens of cell 0, which makes the first one for the whole cluster: until then
 // the cell would refuse every request as one without a valid token. It returns early when ctx or failed ends.
 func (w *Owner) AwaitTokens(ctx context.Context, failed <-chan struct{}) {
 	for w.o.Cell != 0 {

@@ -31,6 +31,8 @@ type Options struct {
 	Board   Board
 	// Catalogues returns what this node's copy of a cell has; nil as long as there is no copy.
 	Catalogues func(cell int) *license.Catalogue
+	// Unknown says what a request is to be answered whose token no copy here has: an owner may have it.
+	Unknown func(ctx *fasthttp.RequestCtx) *event.Problem
 	// Move has the owner of a cell hand it over to a node, Repair begins a new stream behind the longest copy of a cell
 	// that nobody can own. Both return when it is done, or why it was not.
 	Move   func(ctx context.Context, cell int, node string) error
@@ -48,8 +50,9 @@ func (o *Options) Validate() error {
 	if o.Cluster == "" || o.Node == "" || o.Cells < 1 || o.Board == nil {
 		errs = append(errs, errors.New("an overview is of a cluster with cells, by one of its nodes, with a board"))
 	}
-	if o.Catalogues == nil || o.Move == nil || o.Repair == nil || o.Forget == nil || o.ConfirmClock == nil {
-		errs = append(errs, errors.New("an overview needs Catalogues, Move, Repair, Forget and ConfirmClock"))
+	if o.Catalogues == nil || o.Unknown == nil || o.Move == nil || o.Repair == nil || o.Forget == nil ||
+		o.ConfirmClock == nil {
+		errs = append(errs, errors.New("an overview needs Catalogues, Unknown, Move, Repair, Forget and ConfirmClock"))
 	}
 	return errors.Join(errs...)
 }
@@ -353,31 +356,30 @@ func method(ctx *fasthttp.RequestCtx, allowed ...string) error {
 }
 
 // authorize returns the request's token, or the problem to answer. A token that is bound to an account is in the copy
-// of its account's cell alone.
+// of its account's cell alone; of the others cell 0's copy decides, and not one that is behind it.
 func (v *Overview) authorize(ctx *fasthttp.RequestCtx, right access.Right) (*access.Token, error) {
 	if v.catalogue(0) == nil {
 		return nil, &event.Problem{Code: event.Overloaded, Detail: "this node has no copy of cell 0 yet"}
 	}
 	nowMs := time.Now().UnixMilli()
 	header := ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)
-	var problem *event.Problem
 	for cell := range v.o.Cells {
 		catalogue := v.catalogue(cell)
 		if catalogue == nil {
 			continue
 		}
 		token, p := access.Authorize(catalogue, header, right, nowMs)
-		if p == nil {
+		if p == nil && (cell == 0 || token.Account != "") {
 			return token, nil
 		}
-		if problem = p; p.Code != event.Unauthorized {
+		if p != nil && p.Code != event.Unauthorized {
 			return nil, p
 		}
 	}
 	if !v.penalties.Hold(ctx.RemoteIP(), nowMs, ctx.Done()) {
 		ctx.SetConnectionClose()
 	}
-	return nil, problem
+	return nil, v.o.Unknown(ctx)
 }
 
 // refuse answers an error. If its body was not read to the end the connection cannot be used again.

@@ -17,6 +17,7 @@ import (
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/cluster/forget"
 	"github.com/meterd/meterd/docs/contract"
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
 )
@@ -132,7 +133,7 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, contract: document, secrets: map[string]string{}}
+	f := &fixture{t: t, contract: document, secrets: map[string]string{"fresh": access.NewSecret()}}
 	by := license.Actor{Token: "t", AtMs: time.Now().UnixMilli()}
 	c, _, _, err := license.New("here", time.Hour).CreateAccount(by, "acme", "personal", "here")
 	if err != nil {
@@ -158,10 +159,23 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.secrets["gone"] = access.NewSecret() // Cell 1's copy is behind cell 0's, where it is deleted.
+	other, _, err = other.CreateToken(by, access.Token{
+		Name: "gone", Role: access.RoleAdmin, Hash: sha256.Sum256([]byte(f.secrets["gone"])),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.Overview, err = New(Options{
 		Cluster: "demo", Node: "n2", Cells: 4, Board: three(),
 		Catalogues: func(cell int) *license.Catalogue {
 			return map[int]*license.Catalogue{0: c, 1: other}[cell]
+		},
+		Unknown: func(ctx *fasthttp.RequestCtx) *event.Problem {
+			if string(access.Secret(ctx.Request.Header.Peek("Authorization"))) == f.secrets["fresh"] {
+				return &event.Problem{Code: event.Overloaded, Detail: "an owner has it"}
+			}
+			return &event.Problem{Code: event.Unauthorized}
 		},
 		Move: func(_ context.Context, cell int, node string) error {
 			f.asked = append(f.asked, "move "+string(rune('0'+cell))+" "+node)
@@ -237,6 +251,8 @@ func TestCalls(t *testing.T) {
 		{"POST /v1/clock/confirm", "gateway", "", 0, ""},
 		{"POST /v1/clock/confirm", "admin", "", 0, ""},
 		{"GET /v1/cluster", "nobody", "", 401, "unauthorized"},
+		{"GET /v1/cluster", "gone", "", 401, "unauthorized"},
+		{"GET /v1/cluster", "fresh", "", 503, "an owner has it"},
 		{"POST /v1/cluster", "admin", "", 405, "use GET or HEAD"},
 		{"GET /v1/cluster/cells/0/move", "admin", "", 405, "use POST"},
 		{"POST /v1/cluster/cells", "admin", "", 404, "nothing at"},

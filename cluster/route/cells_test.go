@@ -235,7 +235,7 @@ func TestCopiesApart(t *testing.T) {
 	s.token(2, "deleted", "")
 	s.sayWhose(func(cell int) *license.Catalogue { return owners[cell] })
 	resp, text := s.as("new", "POST", "/v1/events", "{}")
-	s.wantProblem(resp, text, http.StatusServiceUnavailable, "does not have this token yet")
+	s.wantProblem(resp, text, http.StatusServiceUnavailable, "do not have this token yet")
 	resp, text = s.as("deleted", "POST", "/v1/events", "{}")
 	s.wantProblem(resp, text, http.StatusUnauthorized, "a token that is valid")
 	s.token(0, "new", "")
@@ -264,7 +264,7 @@ func TestFreshToken(t *testing.T) {
 		t.Errorf("got %q", text)
 	}
 	resp, text := s.as("all", "POST", "/v1/events", "{}") // A gateway's call is decided by the copy of cell 0 here.
-	s.wantProblem(resp, text, http.StatusServiceUnavailable, "does not have this token yet")
+	s.wantProblem(resp, text, http.StatusServiceUnavailable, "do not have this token yet")
 	resp, text = s.as("wrong", "GET", "/v1/products/p1", "")
 	s.wantProblem(resp, text, http.StatusUnauthorized, "a token that is valid")
 	if resp.Header.Get("WWW-Authenticate") != "Bearer" {

@@ -60,10 +60,15 @@ func (r *Router) askWhose(ctx context.Context, hash [sha256.Size]byte) (int, boo
 		r.logger.Debug("nobody knows whose a token is", "error", err)
 		return 0, false, overloaded("a cell that may have the token has no owner that answers now; send it again")
 	case cell < 0:
-		_, problem := access.Authorize(license.New("", 0), nil, access.RightSelf, 0)
-		return 0, false, problem
+		return 0, false, nobodys()
 	}
 	return cell, is.Account != "", nil
+}
+
+// nobodys is what a wrong token is answered, and none.
+func nobodys() *event.Problem {
+	_, problem := access.Authorize(license.New("", 0), nil, access.RightSelf, 0)
+	return problem
 }
 
 // lacksToken says why a request with a token of all cells cannot be answered by Gateways: they look tokens up in the
@@ -73,14 +78,23 @@ func (r *Router) lacksToken(ctx *fasthttp.RequestCtx) *event.Problem {
 	if secret == nil {
 		return nil // Gateways say so.
 	}
-	hash := sha256.Sum256(secret)
-	if r.o.Tokens().AuthenticateHash(hash, time.Now().UnixMilli()) != nil {
+	if r.o.Tokens().AuthenticateHash(sha256.Sum256(secret), time.Now().UnixMilli()) != nil {
 		return nil
 	}
-	if _, _, problem := r.askWhose(ctx, hash); problem != nil {
-		return problem // It was deleted, and a copy here does not know that yet.
+	return r.Unknown(ctx)
+}
+
+// Unknown says what a request is to be answered whose token no copy here has, or that of cell 0 has not: it is wrong,
+// or was deleted, or the copies are behind the owners. Whoever asks has held the answer back as for a wrong token.
+func (r *Router) Unknown(ctx *fasthttp.RequestCtx) *event.Problem {
+	secret := access.Secret(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization))
+	if secret == nil {
+		return nobodys()
 	}
-	return overloaded("this node's copy of cell 0 does not have this token yet; send it again")
+	if _, _, problem := r.askWhose(ctx, sha256.Sum256(secret)); problem != nil {
+		return problem
+	}
+	return overloaded("this node's copies of cells do not have this token yet; send it again")
 }
 
 // tokenOf looks a token up in this node's copies.

@@ -11,6 +11,7 @@ import (
 	"github.com/meterd/meterd/cluster/member"
 	"github.com/meterd/meterd/cluster/overview"
 	"github.com/meterd/meterd/cluster/purge"
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
 )
@@ -40,6 +41,7 @@ func (n *node) openOverview() (err error) {
 	n.overview, err = overview.New(overview.Options{
 		Cluster: name, Node: n.o.cluster.node, Cells: len(n.hosts), Board: n.board,
 		Catalogues: func(cell int) *license.Catalogue { return n.cells[cell].catalogue() },
+		Unknown:    func(ctx *fasthttp.RequestCtx) *event.Problem { return n.router.Unknown(ctx) },
 		Move: func(ctx context.Context, cell int, to string) error {
 			return member.Move(ctx, n.nats.Conn(), name, cell, to)
 		},

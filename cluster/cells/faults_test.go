@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -39,15 +40,26 @@ func (g *rig) lucky() {
 	g.fault = nil
 }
 
-// persist sends a request until it is answered with more than "send it again", as a gateway does.
+// patience is how long an answer is waited for that a working cluster gives at once.
+const patience = 2 * time.Minute
+
+// persist sends a request until it is answered with more than "send it again", as a gateway does: with pauses, in which
+// a cell that was killed comes back.
 func (g *rig) persist(r *request) answered {
-	for range 1000 {
+	over := time.NewTimer(patience)
+	defer over.Stop()
+	for {
 		if a := g.send(g.at, r); !a.closed && a.status != 503 {
 			return a
 		}
+		pause := time.NewTimer(time.Millisecond)
+		select {
+		case <-pause.C:
+		case <-over.C:
+			g.Errorf("no answer in %v", patience)
+			return answered{}
+		}
 	}
-	g.Fatal("no answer to a thousand tries")
-	return answered{}
 }
 
 // content is an answer without what only says that it was given before.

@@ -10,8 +10,8 @@ const (
 	// cellsMax bounds the cells of a cluster: a note says where an event goes in one byte, and in two values of it that
 	// it goes to no cell.
 	cellsMax = 254
-	// askTimeout bounds how long an owner has for an answer: several take-overs. A cell without an owner is not waited
-	// for; an owner that another one replaces is hung up on.
+	// askTimeout bounds how long all owners that are asked for a batch have together, and each call of a stream: several
+	// take-overs. A cell without an owner is not waited for; an owner that another one replaces is hung up on.
 	askTimeout = 30 * time.Second
 	// eventBytes is what an event takes in a call beside its texts, mostly.
 	eventBytes = 8

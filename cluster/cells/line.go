@@ -3,6 +3,7 @@ package cells
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // lines are the producers whose streams have batches in hand.
@@ -155,7 +156,7 @@ func (l *line) serve(q *queue) {
 			w.part(&s.part)
 			s.batch = nil
 		}
-		l.e.askFor(list, list[0].cell, w.b)
+		l.e.askFor(list, list[0].cell, w.b, time.Now().Add(askTimeout))
 		for _, s := range list {
 			s.done()
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -24,7 +25,8 @@ const (
 type task struct {
 	r       *shard.Request
 	isCheck bool
-	answer  *answer // of Decide
+	answer  *answer   // of Decide
+	until   time.Time // when all owners that are asked for it must have answered
 
 	at       []int16  // where each event goes
 	unknown  []string // products that no copy here has
@@ -63,6 +65,7 @@ var errBound = errors.New("a request came to the wrong engine")
 
 // prepare finds the cells of a task, and makes the parts. Its errors are *event.Problem if nothing was counted.
 func (e *Engine) prepare(t *task) error {
+	t.until = time.Now().Add(askTimeout)
 	e.locate(t)
 	if err := e.lookUp(t); err != nil {
 		return err
@@ -146,7 +149,7 @@ func (e *Engine) lookUp(t *task) error {
 		return nil
 	}
 	names := append(slices.Clone(t.unknown), t.young...)
-	list, err := e.ask0(names, isTelling)
+	list, err := e.ask0(names, isTelling, t.until)
 	if err != nil && len(t.unknown) > 0 {
 		return err
 	}
@@ -177,10 +180,10 @@ func (e *Engine) lookUp(t *task) error {
 }
 
 // ask0 has the owner of cell 0 say where products are.
-func (e *Engine) ask0(names []string, tells bool) ([]named, error) {
+func (e *Engine) ask0(names []string, tells bool, until time.Time) ([]named, error) {
 	var w writer
 	w.names(names, tells)
-	r, err := e.call(0, callNames, w.b)
+	r, err := e.call(0, callNames, w.b, until)
 	if err != nil {
 		return nil, err
 	}
@@ -197,8 +200,8 @@ func (e *Engine) ask0(names []string, tells bool) ([]named, error) {
 }
 
 // call asks one cell for what changes nothing that is counted: whatever goes wrong may be told.
-func (e *Engine) call(cell int, name string, body []byte) (*reader, error) {
-	ctx, cancel := context.WithTimeout(e.ctx, askTimeout)
+func (e *Engine) call(cell int, name string, body []byte, until time.Time) (*reader, error) {
+	ctx, cancel := context.WithDeadline(e.ctx, until)
 	defer cancel()
 	answer, err := e.o.Owners.Ask(ctx, cell, name, body)
 	if err != nil {
@@ -290,7 +293,7 @@ func (e *Engine) remember(t *task) error {
 	w.claim(t.r.Claim)
 	note := encodeNote(t.at, t.r.Single)
 	w.bytes(note)
-	ctx, cancel := context.WithTimeout(e.ctx, askTimeout)
+	ctx, cancel := context.WithDeadline(e.ctx, t.until)
 	defer cancel()
 	answer, err := e.o.Owners.Ask(ctx, e.home(t.r.Producer), callRemember, w.b)
 	switch {
@@ -338,12 +341,12 @@ func (e *Engine) askOne(s *share, t *task) {
 	w.uint(1)
 	w.part(&s.part)
 	s.batch = nil
-	e.askFor([]*share{s}, s.cell, w.b)
+	e.askFor([]*share{s}, s.cell, w.b, t.until)
 }
 
 // askFor asks a cell for parts, whose outcomes it sets.
-func (e *Engine) askFor(list []*share, cell int, body []byte) {
-	ctx, cancel := context.WithTimeout(e.ctx, askTimeout)
+func (e *Engine) askFor(list []*share, cell int, body []byte, until time.Time) {
+	ctx, cancel := context.WithDeadline(e.ctx, until)
 	defer cancel()
 	answer, err := e.o.Owners.Ask(ctx, cell, callDecide, body)
 	if err == nil {

@@ -14,7 +14,7 @@ import (
 // change has a cell do what a request asks for, under a reservation if it asks for one.
 func (d *Directory) change(ctx context.Context, c *fasthttp.RequestCtx, cell int) error {
 	for try := 1; ; try++ {
-		if err := d.o.Forward(c, cell, 0); err != nil {
+		if err := d.o.Forward(ctx, c, cell, 0); err != nil {
 			return err
 		}
 		want, is, err := askedFor(&c.Response)
@@ -75,7 +75,7 @@ func nothingDone(err error) error {
 // under sends a request under a reservation, and settles it by what the cell says then. If the cell says so, nothing
 // was changed although there is no answer, and nothing will be.
 func (d *Directory) under(ctx context.Context, c *fasthttp.RequestCtx, cell int, s settlement, deletes bool) error {
-	sent := d.o.Forward(c, cell, s.Number)
+	sent := d.o.Forward(ctx, c, cell, s.Number)
 	if sent == nil && c.Response.StatusCode()/100 == 2 {
 		s.IsThere = !deletes
 		d.settle(ctx, s)

@@ -329,8 +329,8 @@ func (n node) Request(ctx context.Context, subject string, b []byte) ([]byte, er
 }
 
 // forward brings a request to a cell, as a router does.
-func (f *faults) forward(c *cluster) func(*fasthttp.RequestCtx, int, uint64) error {
-	return func(ctx *fasthttp.RequestCtx, number int, reservation uint64) error {
+func (f *faults) forward(c *cluster) func(context.Context, *fasthttp.RequestCtx, int, uint64) error {
+	return func(_ context.Context, ctx *fasthttp.RequestCtx, number int, reservation uint64) error {
 		does, answers := f.step()
 		own := &fasthttp.RequestCtx{}
 		conn := &clientConn{}

@@ -1,6 +1,7 @@
 package names
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -239,8 +240,8 @@ func TestDeletedMeanwhile(t *testing.T) {
 	c.account("a-1")
 	c.token(`{"name":"gw","role":"gateway","account":"a-1"}`)
 	forward, isFirst := c.o.Forward, true
-	c.o.Forward = func(ctx *fasthttp.RequestCtx, cell int, reservation uint64) error {
-		err := forward(ctx, cell, reservation)
+	c.o.Forward = func(within context.Context, ctx *fasthttp.RequestCtx, cell int, reservation uint64) error {
+		err := forward(within, ctx, cell, reservation)
 		if isFirst {
 			isFirst = false
 			c.want(c.admin("DELETE", "/v1/tokens/gw", ""), 204, "")

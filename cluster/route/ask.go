@@ -16,9 +16,16 @@ import (
 var ErrUnsent = errors.New("the cell has no owner that takes requests")
 
 // Forward has the owner of a cell answer a request whose body is in memory, once, in its client's name. A reservation
-// that is not 0 goes with it. An error that wraps ErrUnsent says that nothing was done; after any other nobody knows.
-func (r *Router) Forward(ctx *fasthttp.RequestCtx, cell int, reservation uint64) error {
-	became, err := r.attempt(ctx, cell, false, reservation)
+// that is not 0 goes with it. The owner has until within is over to begin its answer. An error that wraps ErrUnsent says
+// that nothing was done; after any other nobody knows.
+func (r *Router) Forward(within context.Context, ctx *fasthttp.RequestCtx, cell int, reservation uint64) error {
+	l, err := r.reachFor(within, ctx, cell)
+	if err != nil {
+		return fmt.Errorf("cell %d: %w: %w", cell, ErrUnsent, err)
+	}
+	stop := context.AfterFunc(within, l.end)
+	defer stop()
+	became, err := r.exchange(ctx, l, reservation)
 	switch became {
 	case answered:
 		return nil
@@ -50,7 +57,7 @@ func (r *Router) Ask(ctx context.Context, cell int, path string, body []byte) ([
 
 // Stream is Ask for an answer of any length: it is read as it comes, and must be closed.
 func (r *Router) Stream(ctx context.Context, cell int, path string, body []byte) (io.ReadCloser, error) {
-	l, err := r.reach(ctx, cell, forOthers)
+	l, err := r.reach(ctx, cell, forOthers, time.Now().Add(r.waitMax))
 	if err != nil {
 		return nil, fmt.Errorf("cell %d: %w: %w", cell, ErrUnsent, err)
 	}
@@ -95,7 +102,7 @@ func (s *streamed) Close() error {
 // ask sends a request whose header fill makes to the owner of a cell, and reads the answer into memory, most bytes of
 // it at the most.
 func (r *Router) ask(ctx context.Context, cell int, body []byte, most int, fill func(*link)) (p *reply, err error) {
-	l, err := r.reach(ctx, cell, forOthers)
+	l, err := r.reach(ctx, cell, forOthers, time.Now().Add(r.waitMax))
 	if err != nil {
 		return nil, fmt.Errorf("cell %d: %w: %w", cell, ErrUnsent, err)
 	}

@@ -105,7 +105,7 @@ const producersPath = "/v1/producers/"
 func (r *Router) byGateway(ctx *fasthttp.RequestCtx) {
 	switch {
 	case r.atOwn(ctx):
-	case r.o.Catalogues(0) == nil && !r.awaitCopy(): // It would know no token.
+	case r.o.Catalogues(0) == nil && !r.awaitCopy(ctx): // It would know no token.
 		r.refuse(ctx, overloaded("this node has no copy of cell 0 yet; send it again"))
 	default:
 		if problem := r.lacksToken(ctx); problem != nil {

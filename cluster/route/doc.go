@@ -19,5 +19,6 @@
 //   - What a client sends as Meterd-Hop and Meterd-Client is removed. An owner believes the client's address because
 //     the request carries the key that only nodes have.
 //   - A node is called by the certificate that it told on the board, whatever name is in it.
-//   - A link that waits for a node which owns the cell no more is closed.
+//   - A request waits for waitMax in all before an owner has it, however often it is tried.
+//   - A link that waits for a node which owns the cell no more is closed, and one to a node that nobody hears, soon.
 package route

@@ -32,7 +32,7 @@ var errBody = errors.New("the body ended too early")
 func (r *Router) forward(ctx *fasthttp.RequestCtx, cell int) {
 	mayRepeat := (ctx.IsGet() || ctx.IsHead()) && ctx.Request.Header.ContentLength() <= 0 && !isOnce(ctx)
 	for try := 1; ; try++ {
-		became, err := r.attempt(ctx, cell, mayRepeat, 0)
+		became, err := r.attempt(ctx, cell, mayRepeat)
 		switch {
 		case became == answered:
 			return
@@ -52,17 +52,20 @@ func (r *Router) forward(ctx *fasthttp.RequestCtx, cell int) {
 	}
 }
 
-// attempt sends a request to the owner of a cell, and takes the answer.
-func (r *Router) attempt(
-	ctx *fasthttp.RequestCtx, cell int, mayRepeat bool, reservation uint64,
-) (outcome, error) {
-	l, err := r.reach(ctx, cell, kindOf(ctx))
+// attempt has the owner of a cell answer a request, once.
+func (r *Router) attempt(ctx *fasthttp.RequestCtx, cell int, mayRepeat bool) (outcome, error) {
+	l, err := r.reachFor(ctx, ctx, cell)
 	if err != nil {
 		return notSent, err
 	}
 	if mayRepeat {
 		l.watch(ctx.Conn())
 	}
+	return r.exchange(ctx, l, 0)
+}
+
+// exchange sends a request to an owner, and takes the answer.
+func (r *Router) exchange(ctx *fasthttp.RequestCtx, l *link, reservation uint64) (outcome, error) {
 	sent := l.send(ctx, r.o.Hop, reservation)
 	if errors.Is(sent, errBody) {
 		l.end()

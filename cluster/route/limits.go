@@ -20,6 +20,15 @@ const (
 	newsMax = 250 * time.Millisecond
 	// copyEvery is how often it is looked whether this node's copy of cell 0 is open again: that takes tenths of a second.
 	copyEvery = 10 * time.Millisecond
+	// waitMax is how long a request waits in all before an owner has it, in all of its tries: until it is known which cell
+	// it concerns, who owns that, and until that owner is reached. A take-over of cell 0, which knows all names, takes as
+	// long; who has waited longer asks another node. What an owner takes for its answer is not counted.
+	waitMax = 10 * time.Second
+	// mergeWithin is how long the answers of all cells may take that are put together: a take-over, then a page of each.
+	mergeWithin = 20 * time.Second
+	// lostMax is how long an owner may still answer of which nobody has heard: one that is cut off gives up after 15 s, and
+	// is followed within 15 s.
+	lostMax = 30 * time.Second
 	// reachMax is how many owners are tried before anything is sent: two that follow each other, and one more.
 	reachMax = 3
 	// triesMax is how often a request that only reads is tried: at the owner, at the one after it, and once more for a
@@ -62,8 +71,6 @@ const (
 	// whoseMax bounds the tokens that owners are asked for at once, 32 bytes each: as many as answers to wrong ones are
 	// held back.
 	whoseMax = 1024
-	// findTimeout bounds how long the owner of cell 0 may take to find a name out: a take-over.
-	findTimeout = 10 * time.Second
 
 	// smallBodyBytesMax bounds a body that is looked at here: what the people's door takes of one.
 	smallBodyBytesMax = 1 << 20

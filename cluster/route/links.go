@@ -35,6 +35,7 @@ type links struct {
 type linksOf struct {
 	to     owner
 	pieces *sync.Pool
+	lost   time.Time // guarded by links.mu: since when nobody is known to own the cell; zero: somebody is
 
 	mu   sync.Mutex
 	idle [kinds][]*link     // guarded by mu: the one used last at the end
@@ -72,8 +73,9 @@ var (
 	errReplaced = errors.New("another node owns this cell now")
 )
 
-// take returns a connection to an owner, which is alive as far as the kernel knows.
-func (ls *links) take(ctx context.Context, to owner, k kind) (*link, error) {
+// take returns a connection to an owner, which is alive as far as the kernel knows. A new one must be there before
+// until.
+func (ls *links) take(ctx context.Context, to owner, k kind, until time.Time) (*link, error) {
 	of := ls.of(to)
 	for {
 		l, err := of.takeIdle(k)
@@ -81,7 +83,7 @@ func (ls *links) take(ctx context.Context, to owner, k kind) (*link, error) {
 		case err != nil:
 			return nil, err
 		case l == nil:
-			return of.dial(ctx, ls.peer, k)
+			return of.dial(ctx, ls.peer, k, until)
 		case l.isQuiet():
 			return l, nil
 		}
@@ -114,8 +116,10 @@ func (of *linksOf) takeIdle(k kind) (*link, error) {
 	return nil, nil
 }
 
-func (of *linksOf) dial(ctx context.Context, peer func(string) *tls.Config, k kind) (*link, error) {
-	dialer := net.Dialer{Timeout: dialTimeout}
+func (of *linksOf) dial(
+	ctx context.Context, peer func(string) *tls.Config, k kind, until time.Time,
+) (*link, error) {
+	dialer := net.Dialer{Timeout: dialTimeout, Deadline: until}
 	conn, err := dialer.DialContext(ctx, "tcp", of.to.address)
 	if err != nil {
 		return nil, fmt.Errorf("reach node %s: %w", of.to.node, err)
@@ -129,7 +133,7 @@ func (of *linksOf) dial(ctx context.Context, peer func(string) *tls.Config, k ki
 	if peer != nil {
 		if config := peer(of.to.node); config != nil {
 			over := tls.Client(conn, config)
-			shaking, cancel := context.WithTimeout(ctx, dialTimeout)
+			shaking, cancel := context.WithTimeout(ctx, min(dialTimeout, time.Until(until)))
 			defer cancel()
 			if err := over.HandshakeContext(shaking); err != nil {
 				return nil, errors.Join(fmt.Errorf("reach node %s: %w", of.to.node, err), conn.Close())
@@ -213,13 +217,29 @@ func (l *link) watch(client net.Conn) {
 	l.of.mu.Unlock()
 }
 
-// sweep closes the connections to owners that were replaced, those that were idle for too long, and those whose client
-// has gone.
-func (ls *links) sweep(isReplaced func(owner) bool) {
+// standing is what is known of whoever has owned a cell.
+type standing int
+
+const (
+	owns     standing = iota
+	lost              // nobody is known to own the cell: its last owner may come back
+	replaced          // another node owns it
+)
+
+// sweep closes the connections to owners that were replaced, or lost for too long, those that were idle for too long,
+// and those whose client has gone.
+func (ls *links) sweep(now time.Time, stands func(owner) standing) {
 	ls.mu.Lock()
 	var all []*linksOf
 	for to, of := range ls.owners {
-		if isReplaced(to) {
+		is := stands(to)
+		switch {
+		case is == owns:
+			of.lost = time.Time{}
+		case of.lost.IsZero():
+			of.lost = now
+		}
+		if is == replaced || is == lost && now.Sub(of.lost) > lostMax {
 			of.mu.Lock()
 			of.gone = true
 			of.mu.Unlock()
@@ -229,7 +249,7 @@ func (ls *links) sweep(isReplaced func(owner) bool) {
 	}
 	ls.mu.Unlock()
 	for _, of := range all {
-		for _, l := range of.over(time.Now()) {
+		for _, l := range of.over(now) {
 			l.end()
 		}
 	}
@@ -273,7 +293,7 @@ func hasGone(client net.Conn) bool {
 }
 
 // close ends all connections.
-func (ls *links) close() { ls.sweep(func(owner) bool { return true }) }
+func (ls *links) close() { ls.sweep(time.Now(), func(owner) standing { return replaced }) }
 
 // count returns how many connections there are.
 func (ls *links) count() (n int) {

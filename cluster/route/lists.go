@@ -2,6 +2,7 @@ package route
 
 import (
 	"bytes"
+	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -238,11 +239,13 @@ func (r *Router) walk(member string) fasthttp.RequestHandler {
 }
 
 func (r *Router) walkFrom(ctx *fasthttp.RequestCtx, member string, cell int, cursor string) {
+	within, cancel := context.WithTimeout(ctx, r.mergeIn)
+	defer cancel()
 	limit := limitOf(ctx)
 	items, isFound, next := []item{}, false, ""
 	var missing *reply
 	for ; cell < r.o.Cells; cell++ {
-		p, err := r.askFor(ctx, cell, uriOf(ctx, cursor, r.rest(ctx, limit-len(items))))
+		p, err := r.askFor(within, ctx, cell, uriOf(ctx, cursor, r.rest(ctx, limit-len(items))))
 		switch {
 		case err != nil:
 			r.refuse(ctx, overloaded("cell "+strconv.Itoa(cell)+" has no owner that answers now; send it again"))

@@ -53,8 +53,12 @@ func (r *Router) boundTo(ctx *fasthttp.RequestCtx) (cell int, ok bool, problem *
 }
 
 // askWhose asks the owners of all cells.
-func (r *Router) askWhose(ctx context.Context, hash [sha256.Size]byte) (int, bool, *event.Problem) {
-	cell, is, err := r.whose.ask(ctx, hash)
+func (r *Router) askWhose(ctx *fasthttp.RequestCtx, hash [sha256.Size]byte) (int, bool, *event.Problem) {
+	begun, until := r.until(ctx)
+	defer hasWaited(ctx, begun)
+	limited, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	cell, is, err := r.whose.ask(limited, hash)
 	switch {
 	case err != nil:
 		r.logger.Debug("nobody knows whose a token is", "error", err)
@@ -112,7 +116,7 @@ func (r *Router) tokenOf(hash [sha256.Size]byte) (cell int, token *access.Token)
 
 // cellOf returns the cell that has an account or a product, 0 if none has. What is in a copy here is true for ever;
 // that it is in none is asked of the owner of cell 0.
-func (r *Router) cellOf(ctx context.Context, kind license.NameKind, name string) (int, *event.Problem) {
+func (r *Router) cellOf(ctx *fasthttp.RequestCtx, kind license.NameKind, name string) (int, *event.Problem) {
 	if !event.ValidName([]byte(name)) {
 		return 0, nil
 	}
@@ -126,7 +130,9 @@ func (r *Router) cellOf(ctx context.Context, kind license.NameKind, name string)
 			return cell, nil
 		}
 	}
-	limited, cancel := context.WithTimeout(ctx, findTimeout)
+	begun, until := r.until(ctx)
+	defer hasWaited(ctx, begun)
+	limited, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	cell, found, err := r.o.Names.Find(limited, kind, name)
 	if err != nil {

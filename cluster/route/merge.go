@@ -1,6 +1,7 @@
 package route
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,11 +22,13 @@ func (r *Router) askAll(ctx *fasthttp.RequestCtx, uri func(cell int) string) ([]
 	default:
 		return nil, overloaded("too many answers of all cells are being put together; send it again")
 	}
+	within, cancel := context.WithTimeout(ctx, r.mergeIn)
+	defer cancel()
 	replies, errs := make([]*reply, r.o.Cells), make([]error, r.o.Cells)
 	var asked sync.WaitGroup
 	for cell := range replies {
 		if at := uri(cell); at != "" {
-			asked.Go(func() { replies[cell], errs[cell] = r.askFor(ctx, cell, at) })
+			asked.Go(func() { replies[cell], errs[cell] = r.askFor(within, ctx, cell, at) })
 		}
 	}
 	asked.Wait()
@@ -39,9 +42,11 @@ func (r *Router) askAll(ctx *fasthttp.RequestCtx, uri func(cell int) string) ([]
 }
 
 // askFor asks one owner for what the client may read, and the next one if it does not answer.
-func (r *Router) askFor(ctx *fasthttp.RequestCtx, cell int, uri string) (p *reply, err error) {
+func (r *Router) askFor(
+	within context.Context, ctx *fasthttp.RequestCtx, cell int, uri string,
+) (p *reply, err error) {
 	for range triesMax {
-		p, err = r.ask(ctx, cell, nil, partBytesMax, func(l *link) {
+		p, err = r.ask(within, cell, nil, partBytesMax, func(l *link) {
 			l.introduce(ctx, r.o.Hop)
 			h := &l.request
 			h.SetMethod(fasthttp.MethodGet)
@@ -53,8 +58,8 @@ func (r *Router) askFor(ctx *fasthttp.RequestCtx, cell int, uri string) (p *repl
 				h.Del(name)
 			}
 		})
-		if err == nil {
-			return p, nil
+		if err == nil || within.Err() != nil {
+			return p, err
 		}
 	}
 	return nil, err

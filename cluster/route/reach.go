@@ -5,24 +5,48 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // errNoOwner is that a cell has no owner that this node knows of.
 var errNoOwner = errors.New("the cell has no owner now")
 
+// waited is under what a request has how long it has waited so far.
+type waited struct{}
+
+// until returns when a request that begins to wait now has waited for waitMax in all. What it waits for calls hasWaited.
+func (r *Router) until(ctx *fasthttp.RequestCtx) (begun, until time.Time) {
+	before, _ := ctx.UserValue(waited{}).(time.Duration)
+	begun = time.Now()
+	return begun, begun.Add(r.waitMax - before)
+}
+
+func hasWaited(ctx *fasthttp.RequestCtx, begun time.Time) {
+	before, _ := ctx.UserValue(waited{}).(time.Duration)
+	ctx.SetUserValue(waited{}, before+time.Since(begun))
+}
+
+// reachFor is reach for a client's request, which waits for waitMax in all of its tries.
+func (r *Router) reachFor(within context.Context, ctx *fasthttp.RequestCtx, cell int) (*link, error) {
+	begun, until := r.until(ctx)
+	defer hasWaited(ctx, begun)
+	return r.reach(within, cell, kindOf(ctx), until)
+}
+
 // reach returns a connection to the owner of a cell, for a request of which nothing was sent. While the cell goes from
 // one owner to the next it waits for that: a client that is refused would come again as late, and notice.
-func (r *Router) reach(ctx context.Context, cell int, k kind) (l *link, err error) {
+func (r *Router) reach(ctx context.Context, cell int, k kind, until time.Time) (l *link, err error) {
 	var failed owner
 	for range reachMax {
-		to, ok := r.await(ctx, cell, failed)
+		to, ok := r.await(ctx, cell, failed, until)
 		switch {
 		case !ok:
 			return nil, fmt.Errorf("cell %d: %w", cell, errNoOwner)
 		case to == failed:
 			return nil, err
 		}
-		l, err = r.links.take(ctx, to, k)
+		l, err = r.links.take(ctx, to, k, until)
 		if err == nil || errors.Is(err, errTooMany) || ctx.Err() != nil {
 			return l, err
 		}
@@ -32,8 +56,9 @@ func (r *Router) reach(ctx context.Context, cell int, k kind) (l *link, err erro
 }
 
 // await returns the owner of a cell. If its last one has let go of it, the next one is waited for, handOverMax behind
-// that; and if the one that is known cannot be reached, what the board says next, newsMax.
-func (r *Router) await(ctx context.Context, cell int, failed owner) (to owner, ok bool) {
+// that; and if the one that is known cannot be reached, what the board says next, newsMax. Nothing is waited for beyond
+// last.
+func (r *Router) await(ctx context.Context, cell int, failed owner, last time.Time) (to owner, ok bool) {
 	if to, ok = r.owner(cell); ok && to != failed {
 		return to, true
 	}
@@ -47,7 +72,7 @@ func (r *Router) await(ctx context.Context, cell int, failed owner) (to owner, o
 		if !ok {
 			until = r.o.Board.LetGo(cell).Add(handOverMax)
 		}
-		left := time.Until(until)
+		left := min(time.Until(until), time.Until(last))
 		if left <= 0 {
 			return to, ok
 		}
@@ -65,13 +90,15 @@ func (r *Router) await(ctx context.Context, cell int, failed owner) (to owner, o
 
 // awaitCopy reports whether this node has a copy of cell 0. Who has let go of the cell opens its copy anew: that is
 // waited for, handOverMax behind it.
-func (r *Router) awaitCopy() bool {
+func (r *Router) awaitCopy(ctx *fasthttp.RequestCtx) bool {
+	begun, until := r.until(ctx)
+	defer hasWaited(ctx, begun)
 	for {
 		changed := r.o.Board.Changed() // Before it is looked.
 		if r.o.Catalogues(0) != nil {
 			return true
 		}
-		left := time.Until(r.o.Board.LetGo(0).Add(handOverMax))
+		left := min(time.Until(r.o.Board.LetGo(0).Add(handOverMax)), time.Until(until))
 		if left <= 0 {
 			return false
 		}

@@ -94,7 +94,9 @@ type Router struct {
 	merges    chan struct{}
 	whose     whose
 	made      time.Time
-	complete  atomic.Bool // each cell had an owner at one time
+	waitMax   time.Duration // waitMax
+	mergeIn   time.Duration // mergeWithin
+	complete  atomic.Bool   // each cell had an owner at one time
 }
 
 // New returns a Router. Run must run as long as it is used.
@@ -108,6 +110,7 @@ func New(o Options) (*Router, error) {
 	r := &Router{
 		o: o, logger: o.Logger, penalties: access.NewPenalties(nil), inner: o.Hop.Inner(),
 		merges: make(chan struct{}, mergesMax), made: time.Now(),
+		waitMax: waitMax, mergeIn: mergeWithin,
 	}
 	r.table = r.calls().Handler
 	r.whose.r = r
@@ -124,7 +127,7 @@ func (r *Router) Run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			r.links.sweep(r.isReplaced)
+			r.links.sweep(time.Now(), r.stands)
 		case <-ctx.Done():
 			return
 		}
@@ -144,10 +147,15 @@ func (r *Router) owner(cell int) (to owner, ok bool) {
 	return owner{cell: cell, node: node, address: address}, ok && address != ""
 }
 
-// isReplaced reports whether another node owns a cell now. While nobody is known to, its last owner may come back.
-func (r *Router) isReplaced(was owner) bool {
-	is, ok := r.owner(was.cell)
-	return ok && is != was
+// stands returns what is known of an owner.
+func (r *Router) stands(was owner) standing {
+	switch is, ok := r.owner(was.cell); {
+	case !ok:
+		return lost
+	case is != was:
+		return replaced
+	}
+	return owns
 }
 
 // Handle answers one request.

@@ -94,7 +94,7 @@ func (w *whose) run() {
 
 // answer asks all cells about a list. A cell that does not answer leaves open whose the tokens are that no other has.
 func (w *whose) answer(list []*whoseQuestion) {
-	ctx, cancel := context.WithTimeout(context.Background(), findTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), w.r.waitMax)
 	defer cancel()
 	var hashes []byte
 	for _, q := range list {

@@ -29,8 +29,8 @@ func (a *naming) open(n *node, r *route.Router) (err error) {
 	a.directory, err = names.New(names.Options{
 		Cells: len(n.cells), Client: n.callers(), Logger: n.logger,
 		Catalogue: func(cell int) *license.Catalogue { return n.cells[cell].catalogue() },
-		Forward: func(ctx *fasthttp.RequestCtx, cell int, reservation uint64) error {
-			err := r.Forward(ctx, cell, reservation)
+		Forward: func(ctx context.Context, c *fasthttp.RequestCtx, cell int, reservation uint64) error {
+			err := r.Forward(ctx, c, cell, reservation)
 			if errors.Is(err, route.ErrUnsent) {
 				return fmt.Errorf("%w: %w", names.ErrUnsent, err)
 			}

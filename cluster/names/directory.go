@@ -46,8 +46,8 @@ var ErrUnsent = errors.New("the cell has no owner that takes requests")
 
 // Directory gives names, on any node. It is safe for concurrent use.
 type Directory struct {
-	o                Options
-	within, openWait time.Duration // a test's
+	o                          Options
+	within, openWait, loadWait time.Duration // a test's
 }
 
 // New returns a Directory.
@@ -55,7 +55,7 @@ func New(o Options) (*Directory, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &Directory{o: o, within: within, openWait: openWait}, nil
+	return &Directory{o: o, within: within, openWait: openWait, loadWait: loadWait}, nil
 }
 
 // Find asks cell 0 which cell has what a name is given to, or may have it soon: as of a moment after the call.
@@ -98,7 +98,7 @@ func (d *Directory) cellOf(ctx context.Context, account string) (int, error) {
 // emptiest returns the cell with the fewest devices, among those the one with the fewest accounts, among those the
 // first. A cell whose owner does not answer gets none.
 func (d *Directory) emptiest(ctx context.Context) int {
-	limited, cancel := context.WithTimeout(ctx, loadWait)
+	limited, cancel := context.WithTimeout(ctx, d.loadWait)
 	defer cancel()
 	loads := make([]*load, d.o.Cells)
 	var all sync.WaitGroup

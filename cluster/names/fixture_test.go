@@ -91,6 +91,7 @@ func newCluster(t testing.TB) *cluster {
 		Catalogue: func(i int) *license.Catalogue { return c.cells[i].engine.Load().Catalogue() },
 	})
 	must(t, err)
+	c.loadWait = within // Tests count on every cell's answer.
 	var waiting sync.WaitGroup
 	for _, one := range c.cells {
 		waiting.Go(func() {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -127,6 +128,7 @@ func TestStreamKilled(t *testing.T) {
 	d.mustStream(token, "first").decides(t, connect)
 	const batches = 6000
 	answered, sent, kills, replays := uint64(0), uint64(0), 0, 0
+	var killers sync.WaitGroup
 	for answered < batches {
 		s, err := d.stream(token, "gw-1")
 		if err != nil {
@@ -138,10 +140,11 @@ func TestStreamKilled(t *testing.T) {
 		}
 		sent = answered
 		if killAt := answered + 1 + dice.Uint64N(batches/4); kills < 5 {
-			go func(r *run, n uint64) {
+			r, n := d.run, killAt-answered
+			killers.Go(func() {
 				<-time.After(time.Duration(n) * 20 * time.Microsecond)
 				_ = r.cmd.Process.Kill()
-			}(d.run, killAt-answered)
+			})
 			kills++
 		}
 		for err == nil && answered < batches {
@@ -176,9 +179,9 @@ func TestStreamKilled(t *testing.T) {
 		}
 	}
 	t.Logf("%d kills, %d answers were given again", kills, replays)
-	if !d.run.alive() {
-		d.start()
-	}
+	killers.Wait() // The last one may come after all is answered.
+	d.kill()
+	d.start()
 	if v := d.device("p1", "d1"); v.Messages.Up != 3*batches {
 		t.Errorf("%d messages were counted, %d were sent", v.Messages.Up, 3*batches)
 	}

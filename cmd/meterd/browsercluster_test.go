@@ -1,6 +1,9 @@
 package main_test
 
-import "testing"
+import (
+	"net/http"
+	"testing"
+)
 
 // TestBrowserCluster shows a cluster: its nodes and cells, a cell that is moved, and a node that dies.
 func TestBrowserCluster(t *testing.T) {
@@ -10,6 +13,10 @@ func TestBrowserCluster(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	asked, other := c.nodes[0], c.nodes[2]
+	await(t, "the node that is asked has heard who owns the cells", func() bool { // The page says whatever is refused.
+		a, err := asked.try(http.MethodGet, "/readyz", nil)
+		return err == nil && a.status == http.StatusOK
+	})
 	p := newTab(newBrowser(t), t, asked)
 	p.open("/cluster", asked.token)
 	p.until("the way to the page", `!!document.querySelector('nav a[href="/cluster"]')`)

@@ -26,6 +26,8 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
+
+	isRepeated bool // it was asked for before, and what became of that was not answered
 }
 
 // problem is an RFC 9457 answer with what this API adds.

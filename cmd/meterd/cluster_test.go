@@ -86,11 +86,14 @@ func (c *cluster) owner() (owner *daemon, epoch string) {
 func (c *cluster) anybody(first int, method, path, body string, header ...string) answer {
 	c.t.Helper()
 	deadline := time.Now().Add(patience)
+	isRepeated := false
 	for i := first; time.Now().Before(deadline); i++ {
 		a, err := c.nodes[i%len(c.nodes)].try(method, path, []byte(body), header...)
 		if err == nil && a.status != http.StatusServiceUnavailable {
+			a.isRepeated = isRepeated
 			return a
 		}
+		isRepeated = isRepeated || err != nil
 		tick := time.NewTimer(pollEvery)
 		<-tick.C
 	}

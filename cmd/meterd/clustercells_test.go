@@ -3,9 +3,11 @@ package main_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // twins are a cluster and a daemon alone that are told the same.
@@ -58,12 +60,15 @@ func TestClusterAnswersAsOneNode(t *testing.T) {
 	}
 	t.Parallel()
 	w := &twins{cluster: newCluster(t, "--cells", "3"), alone: newDaemon(t), dice: rand.New(rand.NewPCG(1, 2))}
+	for _, d := range w.nodes {
+		d.http.Timeout = 20 * time.Second // Nobody is paused, and what is asked again may be answered otherwise.
+	}
 	var products []string
 	for i := range 4 {
 		products = append(products, fmt.Sprint("p", i))
 		w.product(products[i])
 	}
-	ear := w.nodes[0].listen("", "")
+	ear := w.hear(w.nodes[0], "")
 	w.credits(products, "A")
 	last := ear.hears(products)
 	names := append([]string{"late", "nobody"}, products...)
@@ -103,7 +108,17 @@ func TestClusterAnswersAsOneNode(t *testing.T) {
 		w.same(fmt.Sprintf("/v1/producers/gw-%d/offline", i), "")
 	}
 	w.credits(products, "B")
-	w.nodes[0].listen("", last).hears(products)
+	w.hear(w.nodes[0], last).hears(products)
+}
+
+// hear opens the command stream of a node, when that lets gateways in.
+func (c *cluster) hear(d *daemon, after string) *ear {
+	c.t.Helper()
+	await(c.t, "the node lets gateways in", func() bool {
+		a, err := d.try("POST", "/v1/check", []byte(line("up", "nobody", "d")), "Content-Type", asNDJSON)
+		return err == nil && a.status == http.StatusOK
+	})
+	return d.listen("", after)
 }
 
 // credits has every product's gateways told something.

@@ -88,11 +88,14 @@ func (c *cluster) rows(through *daemon) string {
 		Nodes []struct{ Node, State string }
 	}
 	c.t.Helper()
-	a, err := through.try(http.MethodGet, "/v1/cluster", nil)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	a.into(c.t, &m)
+	await(c.t, "a node shows the cluster", func() bool {
+		a, err := through.try(http.MethodGet, "/v1/cluster", nil)
+		if err != nil || a.status != http.StatusOK {
+			return false
+		}
+		a.into(c.t, &m)
+		return true
+	})
 	return fmt.Sprint(m.Nodes)
 }
 

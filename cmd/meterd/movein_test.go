@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,7 +34,7 @@ func TestMoveIn(t *testing.T) {
 	views := []string{
 		"/v1/accounts", "/v1/products", "/v1/products/plenty/licenses", "/v1/products/plenty/lots", "/v1/tokens",
 		"/v1/products/plenty/devices?limit=1000", "/v1/snapshots", "/v1/audit?limit=1000",
-		"/v1/usage?product=plenty&window=day", "/v1/products/plenty/logs?limit=1000",
+		"/v1/usage?product=plenty&window=day&time_zone=" + url.QueryEscape(noon()), "/v1/products/plenty/logs?limit=1000",
 		"/v1/products/retried/devices/d1", "/v1/products/retried/devices/d1/logs?limit=1000",
 	}
 	for _, dev := range pages[deviceView](d, "/v1/products/plenty/devices", "devices") {
@@ -61,7 +62,7 @@ func TestMoveIn(t *testing.T) {
 			"--nats-routes", strings.Join(routes, ","), "--cells", "1",
 		}, d.flags...)...)
 		n.token = d.token
-		n.http.Timeout = 3 * time.Second
+		n.http.Timeout = 20 * time.Second // Nobody is paused.
 		c.nodes = append(c.nodes, n)
 	}
 	brings := c.nodes[0]

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A cluster of several cells answers people through any node as one daemon would, before and after an owner died.
@@ -82,12 +83,15 @@ func (c *cluster) lookAround(accounts []string, first answer, batch string, sequ
 			c.t.Errorf("accounts: %v, want %v", got, accounts)
 		}
 		var audit struct {
-			Entries []struct{ At, Action, Target string }
+			Entries []struct {
+				At             time.Time
+				Action, Target string
+			}
 		}
 		c.anybody(i, "GET", "/v1/audit?limit=1000", "").into(c.t, &audit)
 		created := 0
 		for j, e := range audit.Entries {
-			if j > 0 && e.At > audit.Entries[j-1].At {
+			if j > 0 && e.At.After(audit.Entries[j-1].At) {
 				c.t.Errorf("the audit log has %v behind %v", e, audit.Entries[j-1])
 			}
 			if e.Action == "product.create" {

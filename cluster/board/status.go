@@ -74,6 +74,8 @@ type CellStatus struct {
 	Chain   Bytes16 `json:"chain"`         // of that group
 	Message uint64  `json:"message"`       // sequence in the stream: all groups up to it are synced in its segments
 	First   uint64  `json:"first"`         // sequence of the stream's first message, told by the owner
+	// Erased is the change up to which all that was erased is out of the files of this stream, as far as the node knows.
+	Erased uint64 `json:"erased,omitempty"`
 	// Fit says that it would own the cell if it had to: its copy is in order and its clock is near.
 	Fit     bool   `json:"fit,omitempty"`
 	LastMs  int64  `json:"last_ms,omitempty"` // latest decided time that it has, Unix milliseconds

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,6 +19,9 @@ type JetStream struct {
 	name string
 	sub  *nats.Subscription
 	news chan struct{}
+
+	fill   atomic.Int64  // bytes of a filling that are still to be sent
+	filled atomic.Uint64 // message with which the last one ended
 
 	replies *replies
 }
@@ -68,12 +72,17 @@ func (j *JetStream) News() <-chan struct{} { return j.news }
 
 // Publish implements Stream. No id is given: what is stored once and what is not is decided by its place alone.
 func (j *JetStream) Publish(ctx context.Context, after uint64, b []byte) error {
-	ack, err := j.js.PublishMsg(ctx, &nats.Msg{Subject: subjectOf(j.name), Data: b},
+	header, filled := j.filling(len(b))
+	ack, err := j.js.PublishMsg(ctx, &nats.Msg{Subject: subjectOf(j.name), Data: b, Header: header},
 		jetstream.WithExpectLastSequence(after), jetstream.WithExpectStream(j.name), jetstream.WithRetryAttempts(0))
 	if err != nil {
 		return fmt.Errorf("publish to stream %q behind message %d: %w", j.name, after, err)
 	}
-	return j.check(ack, after+1)
+	if err := j.check(ack, after+1); err != nil {
+		return err
+	}
+	j.sent(filled, after+1)
+	return nil
 }
 
 // check compares an acknowledgement with what was asked for: a message that failed while it was applied lets those

@@ -14,6 +14,13 @@ const (
 	// nodeBytesMax bounds the name of a node in an epoch.
 	nodeBytesMax = 64
 
+	// FillBytes is how much is sent so that what comes then is in other files of NATS: a block of a stream has 8 MiB at
+	// most, one of a Raft log 4 MiB, and a Raft log is compacted at the latest when 8 MiB of it are applied: so the last
+	// time at least 8 MiB behind what was there before, and not in the block of it.
+	FillBytes = 17 << 20
+	// fillPart is how much of it a message carries: servers take headers of 64 KiB.
+	fillPart = 48 << 10
+
 	// readBytes is what is asked of the stream at once: at 100 MB/s it takes 40 ms.
 	readBytes = 4 << 20
 	// readMessages bounds the messages of one read: of the smallest ones it is some 100 KB.

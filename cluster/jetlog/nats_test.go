@@ -25,15 +25,22 @@ const patience = 2 * time.Minute
 
 // startServers starts n servers of one cluster in this process.
 func startServers(t testing.TB, n int) []*embedded.Server {
+	list, _ := startServersIn(t, n)
+	return list
+}
+
+// startServersIn returns the directories of the servers, too.
+func startServersIn(t testing.TB, n int) (list []*embedded.Server, dirs []string) {
 	t.Helper()
-	list := make([]*embedded.Server, n)
+	list = make([]*embedded.Server, n)
 	var routes []string
 	for range n {
 		routes = append(routes, testport.Free(t))
 	}
 	var wg sync.WaitGroup
 	for i := range list {
-		o := embedded.Options{Node: fmt.Sprintf("n%d", i+1), Dir: t.TempDir()}
+		dirs = append(dirs, t.TempDir())
+		o := embedded.Options{Node: fmt.Sprintf("n%d", i+1), Dir: dirs[i]}
 		if n > 1 {
 			o.Cluster, o.Secret, o.Listen, o.Routes = "test", "secret", routes[i], routes
 		}
@@ -57,7 +64,7 @@ func startServers(t testing.TB, n int) []*embedded.Server {
 	if t.Failed() {
 		t.FailNow()
 	}
-	return list
+	return list, dirs
 }
 
 func testSettings(replicas int) Settings {

@@ -9,6 +9,8 @@ import (
 type Size struct {
 	Bytes, BytesMax uint64 // it refuses what would go beyond BytesMax
 	First, Last     uint64 // sequences; of a stream without messages, Last is First - 1
+	// Whole says that every replica has stored all of it, purges too, as far as its leader knows.
+	Whole bool
 }
 
 // Size implements Stream.
@@ -23,11 +25,21 @@ func (j *JetStream) Size(ctx context.Context) (Size, error) {
 			Last     uint64 `json:"last_seq"`
 			Messages uint64 `json:"messages"`
 		} `json:"state"`
+		Cluster struct {
+			Replicas []struct {
+				Current bool `json:"current"`
+				Offline bool `json:"offline"`
+			} `json:"replicas"`
+		} `json:"cluster"`
 	}
 	if err := j.call(ctx, "STREAM.INFO", "", &answer); err != nil {
 		return Size{}, err
 	}
 	s := Size{Bytes: answer.State.Bytes, First: answer.State.First, Last: answer.State.Last}
+	s.Whole = true
+	for _, r := range answer.Cluster.Replicas {
+		s.Whole = s.Whole && r.Current && !r.Offline
+	}
 	s.BytesMax = uint64(max(0, answer.Config.BytesMax))
 	if answer.State.Messages == 0 {
 		s.First = s.Last + 1

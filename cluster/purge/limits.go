@@ -13,6 +13,10 @@ const (
 	// bytesMin and messagesMin are what a purge must be worth: an idle cell has a barrier a second.
 	bytesMin    = 16 << 20
 	messagesMin = 8192
+	// wholeLooks is how many looks must find every replica up to date before its files count as empty: a replica has the
+	// purge in its Raft log when it says so, and applies it and compacts that log beside. A purge of 17 MiB is done in
+	// tens of milliseconds.
+	wholeLooks = 10
 	// boundPart is the part of MaxBytes beyond which slow copies are left behind, in eighths; stopPart the one at which
 	// events stop, and goPart the one at which they go on. What is in hand is far less than an eighth.
 	boundPart, goPart, stopPart, parts = 4, 5, 6, 8

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,13 +31,19 @@ type Options struct {
 	// Own returns the last message before which this node has every group in its segments, and whether it is the one
 	// that keeps the stream short: the owner, or anybody while there is none and the stream is full (Full). Otherwise
 	// nothing is purged.
-	Own    func() (uint64, bool)
+	Own func() (uint64, bool)
+	// Erase returns the change, durable, up to which what was erased is to leave the stream's files now; 0: nothing is,
+	// or this node is no owner. Then Fill puts as much behind what the stream has as it takes for what follows to be in
+	// other files, and returns its last message.
+	Erase  func() (change uint64)
+	Fill   func(ctx context.Context) (message uint64, err error)
 	Logger *slog.Logger // nil: nobody is told
 }
 
 // Validate reports every fault of the options at once.
 func (o Options) Validate() error {
-	if o.Stream == nil || o.Identity == nil || o.Positions == nil || o.Own == nil || o.Node == "" || o.Copies < 1 {
+	if o.Stream == nil || o.Identity == nil || o.Positions == nil || o.Own == nil || o.Erase == nil || o.Fill == nil ||
+		o.Node == "" || o.Copies < 1 {
 		return errors.New("a stream is kept short by an owner who knows how far the copies are")
 	}
 	return nil
@@ -46,8 +53,12 @@ func (o Options) Validate() error {
 type Purger struct {
 	o    Options
 	left []string // who was told to be left behind
+	turn turn
 	size atomic.Pointer[jetlog.Size]
 	full atomic.Bool
+
+	mu     sync.Mutex
+	erased erased // guarded by mu
 }
 
 // New returns a Purger that has seen nothing.
@@ -98,32 +109,37 @@ func (p *Purger) Size() jetlog.Size {
 }
 
 func (p *Purger) look(ctx context.Context) error {
+	identity := p.o.Identity()
+	begun := p.begin(ctx, identity)
 	ctx, cancel := context.WithTimeout(ctx, askMax)
 	defer cancel()
 	size, err := p.o.Stream.Size(ctx)
 	if err != nil {
-		return err
+		return errors.Join(begun, err)
 	}
 	p.size.Store(&size)
 	p.judge(size)
+	p.end(identity, size)
 	own, keeps := p.o.Own()
 	if !keeps {
-		return nil
+		return begun
 	}
-	identity := p.o.Identity()
 	list := slices.DeleteFunc(p.o.Positions().Of(p.o.Cell), func(c board.Position) bool {
 		return c.Node == p.o.Node || c.Stream != identity
 	})
-	over := size.BytesMax > 0 && size.Bytes > size.BytesMax/parts*boundPart
+	over := isOver(size)
 	before, left := passed(own, list, p.o.Copies, over)
 	p.tell(left)
 	before = min(before, size.Last)
-	worth := size.Bytes >= bytesMin || before >= size.First+messagesMin
+	worth := size.Bytes >= bytesMin || before >= size.First+messagesMin || p.turn.needs(before)
 	if before <= size.First || !worth {
-		return nil
+		return begun
 	}
-	return p.o.Stream.Purge(ctx, before)
+	return errors.Join(begun, p.o.Stream.Purge(ctx, before))
 }
+
+// isOver says that a stream has more than it should, so that slow copies are left behind.
+func isOver(s jetlog.Size) bool { return s.BytesMax > 0 && s.Bytes > s.BytesMax/parts*boundPart }
 
 // judge moves Full.
 func (p *Purger) judge(s jetlog.Size) {

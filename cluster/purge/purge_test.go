@@ -76,6 +76,8 @@ func TestPurger(t *testing.T) {
 		Copies:    1,
 		Positions: func() *board.Positions { return positions },
 		Own:       func() (uint64, bool) { return 200, owns },
+		Erase:     func() uint64 { return 0 },
+		Fill:      func(context.Context) (uint64, error) { return 0, errors.New("nothing is erased") },
 	})
 	if err != nil {
 		t.Fatal(err)

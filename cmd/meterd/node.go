@@ -325,7 +325,7 @@ func (n *node) tell() {
 	s := board.Status{State: n.told(), Version: version, Address: n.address(), Fingerprint: n.fingerprint()}
 	for i, h := range n.hosts {
 		c := n.cells[i].tell(h.Status())
-		c.First = n.purgers[i].Size().First
+		c.First, c.Erased = n.purgers[i].Size().First, n.erasedInStream(i)
 		s.Cells = append(s.Cells, c)
 	}
 	n.board.Tell(s)

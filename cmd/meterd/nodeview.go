@@ -28,6 +28,8 @@ func (n *node) newPurger(cell int) (*purge.Purger, error) {
 			stuck := !owned && s.Role == board.Standby && n.purgers[cell].Full()
 			return s.Message, s.Role == board.Owner || stuck
 		},
+		Erase:  func() uint64 { return n.eraseInStream(cell) },
+		Fill:   func(ctx context.Context) (uint64, error) { return n.fillStream(ctx, cell) },
 		Logger: n.logger,
 	})
 }
@@ -59,6 +61,7 @@ func (n *node) registerStreams(set *metric.Set) {
 	replicas := set.Gauges("meterd_cluster_replicas_missing",
 		"Replicas of a cell's stream that are offline, not placed, or more than 100 messages behind, by the word of the "+
 			"stream's leader; all of them if nobody answers. Looked at every ten seconds, one cell after the other.")
+	n.registerErasures(set)
 	for cell, p := range n.purgers {
 		label := strconv.Itoa(cell)
 		bytes.Func(func() float64 { return float64(p.Size().Bytes) }, "cell", label)

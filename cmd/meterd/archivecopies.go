@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/retention/archive"
@@ -88,15 +90,21 @@ func (a archiveSource) Directory(ctx context.Context, sum archive.Sum) (io.ReadC
 		}
 		_ = w.CloseWithError(err) // It returns nil; without an error the reader sees the end.
 	}()
-	return &pacedReader{ctx, &a.c.node.copies, r, func() { <-a.c.node.copying }}, nil
+	leave := sync.OnceFunc(func() { <-a.c.node.copying })
+	return &pacedReader{ReadCloser: r, ctx: ctx, pace: &a.c.node.copies, leave: leave, now: time.Now}, nil
 }
 
-// pacedReader reads as fast as all copies of a node together may. It is closed once.
+// pacedReader reads as fast as all copies of a node together may. It is closed once. Whoever sends too slowly is given
+// up, and what takes longer than a turn lets another cell's copy begin beside it.
 type pacedReader struct {
-	ctx  context.Context
-	pace *bytePace
 	io.ReadCloser
-	leave func()
+	ctx    context.Context
+	pace   *bytePace
+	leave  func() // may be called more than once
+	now    func() time.Time
+	begun  time.Time     // when the first byte was read for
+	waited time.Duration // for the sender: what the pace takes is not counted
+	bytes  int64
 }
 
 // Close implements io.Closer.
@@ -106,7 +114,19 @@ func (p *pacedReader) Close() error {
 }
 
 func (p *pacedReader) Read(b []byte) (int, error) {
+	asked := p.now()
+	if p.begun.IsZero() {
+		p.begun = asked
+	}
 	n, err := p.ReadCloser.Read(b)
+	p.bytes += int64(n)
+	p.waited += p.now().Sub(asked)
+	if p.now().Sub(p.begun) > copyTurn {
+		p.leave()
+	}
+	if most := peerSilence + time.Duration(p.bytes)*time.Second/copyBytesPerSecondMin; err == nil && p.waited > most {
+		err = fmt.Errorf("it is too slow: %d bytes in %s", p.bytes, p.waited.Round(time.Second))
+	}
 	if err == nil {
 		err = p.pace.rest(p.ctx, int64(n))
 	}

@@ -81,6 +81,14 @@ const (
 	// copyBytesPerSecond is what a node copies at most of archives that other nodes have written: a quarter of a link of
 	// 1 Gbit/s, for the stream needs the rest. It is 3 million events a second, each of them in a run and in a span.
 	copyBytesPerSecond = 32 << 20
+	// copyBytesPerSecondMin is what another node sends at least of a directory, beside peerSilence; else the copy is given
+	// up, and tried again later. A standby that gets less archives by itself soon. So a directory of 10 GiB takes three
+	// hours at most.
+	copyBytesPerSecondMin = 1 << 20
+	// copyTurn is how long the copy of a directory keeps those of other cells from beginning: 2 GiB at full speed.
+	copyTurn = time.Minute
+	// portMax is the last port of TCP.
+	portMax = 65535
 	// archiveManifestBytesMax bounds a manifest that another node sends, as the archive does.
 	archiveManifestBytesMax = 16 << 20
 	// spreadMin and spreadAByte bound how long a snapshot that is sealed waits until the standbys have it, 10 MB/s and

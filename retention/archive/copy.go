@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/meterd/meterd/retention/disk"
 )
@@ -23,6 +24,8 @@ type Source interface {
 // Copying is how Copy works.
 type Copying struct {
 	NowMs int64 // the time that meterd decides by (R12), Unix milliseconds
+	// Until is when no further directory is begun any more; zero: all are copied. One is at least.
+	Until time.Time
 	// Fits reports whether the log has a position's group, and that with this chain; what the log lacks is no error.
 	Fits func(Position) (bool, error)
 	// Rest is called with how many bytes were copied, or read back to prove them. Its error ends Copy.
@@ -38,8 +41,8 @@ func (s *Store) SetFollows(does bool) { s.follows.Store(does) }
 
 // Copy copies what another archive has and this one lacks, and proves it. It changes nothing of what can be read:
 // Adopt does. It returns nil if there is nothing to adopt: the other one is behind, or equal, or the log does not reach
-// that far. It belongs to Tidy's goroutine. What was copied before an error is used by the next call, if it is adopted
-// then.
+// that far; or Copying.Until was over before all of it was here. It belongs to Tidy's goroutine. What was
+// copied before that, or before an error, is used by the next call, if it is adopted then.
 func (s *Store) Copy(ctx context.Context, from Source, o *Copying) (*Adoption, error) {
 	if err := s.begin(); err != nil {
 		return nil, err
@@ -67,9 +70,17 @@ func (s *Store) Copy(ctx context.Context, from Source, o *Copying) (*Adoption, e
 	if err := s.dropCopied(m); err != nil {
 		return nil, err
 	}
+	begun := 0
 	for _, i := range lacks {
-		if err := s.receive(ctx, from, &m.directories[i], o); err != nil {
-			return nil, fmt.Errorf("copy a directory of %d rows: %w", m.directories[i].rows, err)
+		d := &m.directories[i]
+		if s.wasReceived(d) {
+			continue
+		}
+		if begun++; begun > 1 && !o.Until.IsZero() && time.Now().After(o.Until) {
+			return nil, nil
+		}
+		if err := s.receive(ctx, from, d, o); err != nil {
+			return nil, fmt.Errorf("copy a directory of %d rows: %w", d.rows, err)
 		}
 	}
 	return &Adoption{m}, nil
@@ -155,14 +166,19 @@ func (s *Store) dropCopied(m *manifest) error {
 	return nil
 }
 
-// receive copies one directory, unless that was done before, and gives it its number here.
-func (s *Store) receive(ctx context.Context, from Source, d *directory, o *Copying) error {
+// wasReceived gives a directory its number here if a Copy before has copied it.
+func (s *Store) wasReceived(d *directory) bool {
 	for _, done := range s.copied {
 		if done.sum == d.sum && done.level == d.level {
 			d.number, d.bytes = done.number, done.bytes
-			return nil
+			return true
 		}
 	}
+	return false
+}
+
+// receive copies one directory, and gives it its number here.
+func (s *Store) receive(ctx context.Context, from Source, d *directory, o *Copying) error {
 	d.bytes = max(0, d.bytes)
 	if err := s.needs(uint64(d.bytes)); err != nil {
 		return err

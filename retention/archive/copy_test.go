@@ -440,3 +440,28 @@ func (c *trio) step() {
 		c.must(s.WriteRun())
 	}
 }
+
+// TestCopyInTurns: a Copy that may not go on begins with no further directory; the next one goes on behind it.
+func TestCopyInTurns(t *testing.T) {
+	h := newHistory(7, 6)
+	a, b := testStore(t, Options{Retention: 7 * day}), testStore(t, Options{Retention: 7 * day})
+	for range 3 {
+		g := h.next(50, time.Hour)
+		g.feed(t, a)
+		if err := a.WriteRun(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	from, o := &other{s: a}, upTo(h.seq, h.nowMs)
+	o.Until = time.Now().Add(-time.Hour)
+	for sent := 1; sent <= 3; sent++ {
+		is, err := adopt(t, b, from, o)
+		if is != (sent == 3) || err != nil || from.sent != sent {
+			t.Fatalf("behind %d directories of 3, not %d, adopted is %t: %v", from.sent, sent, is, err)
+		}
+	}
+	h.compare(t, b, h.nowMs)
+	if err := errors.Join(a.Close(), b.Close()); err != nil {
+		t.Fatal(err)
+	}
+}

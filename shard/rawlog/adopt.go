@@ -3,6 +3,7 @@ package rawlog
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/meterd/meterd/retention/archive"
 	commitlog "github.com/meterd/meterd/retention/log"
@@ -58,25 +59,46 @@ func (v *View) leaves() bool {
 func (v *View) adopt(ctx context.Context, nowMs int64) {
 	from := v.source.Load()
 	if from == nil {
+		v.lacks, v.lacksTold = 0, time.Time{}
 		return
 	}
 	v.learn()
 	rest := func(int64) error { step(&v.tidy); return ctx.Err() }
-	a, err := v.o.Store.Copy(ctx, from, &archive.Copying{NowMs: nowMs, Fits: v.fits, Rest: rest})
+	a, err := v.o.Store.Copy(ctx, from, &archive.Copying{
+		NowMs: nowMs, Until: time.Now().Add(pullFor), Fits: v.fits, Rest: rest,
+	})
 	if err == nil && a != nil {
 		err = v.replace(a)
 	}
 	switch {
 	case ctx.Err() != nil:
-	case err == nil:
+	case err != nil:
+		v.lacks++
+		v.tellLack(err, time.Now())
+	case a != nil:
 		v.lacks = 0
-	default:
-		if v.lacks++; v.lacks != lacksTold { // An owner that has just died is followed by another one.
-			return
-		}
-		v.o.Logger.Warn("the archive is not copied from the cell's owner; it is tried again, and this node archives by "+
-			"itself when too much of its log waits for that", "error", err, "bytes", v.behind)
+		v.tellAgain()
+	default: // Nothing was to be copied, or all of it in several turns.
+		v.lacks = 0
 	}
+}
+
+// tellLack says that nothing is copied, when that has lasted, and every lacksEvery.
+func (v *View) tellLack(err error, now time.Time) {
+	if v.lacks < lacksTold || !v.lacksTold.IsZero() && now.Sub(v.lacksTold) < lacksEvery {
+		return // An owner that has just died is followed by another one.
+	}
+	v.lacksTold = now
+	v.o.Logger.Warn("the archive is not copied from the cell's owner; it is tried again, and this node archives by "+
+		"itself when too much of its log waits for that", "error", err, "bytes", v.behind)
+}
+
+// tellAgain says that it is over.
+func (v *View) tellAgain() {
+	if !v.lacksTold.IsZero() {
+		v.o.Logger.Info("the archive is copied from the cell's owner again")
+	}
+	v.lacksTold = time.Time{}
 }
 
 // replace adopts what was copied, unless the view archives by itself now.

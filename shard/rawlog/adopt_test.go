@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/meterd/meterd/retention/archive"
@@ -109,4 +111,49 @@ func TestAnotherHistory(t *testing.T) {
 	if r.store.Position().Seq != 0 || r.view.lacks != 1 {
 		t.Errorf("it was adopted")
 	}
+}
+
+// broken is an archive that cannot be copied.
+type broken struct{}
+
+func (broken) Manifest(context.Context) ([]byte, error) { return nil, errors.New("it is too slow") }
+
+func (broken) Directory(context.Context, archive.Sum) (io.ReadCloser, error) { return nil, io.EOF }
+
+// TestLackIsTold: that nothing is copied is said when it has lasted, again after an hour, and that it is over.
+func TestLackIsTold(t *testing.T) {
+	owner, r := newRig(t), newRig(t)
+	var said strings.Builder
+	r.view.o.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	wants := func(what string, warnings, ends int) {
+		t.Helper()
+		if w, e := strings.Count(said.String(), "is not copied"), strings.Count(said.String(), "owner again"); w != warnings ||
+			e != ends {
+			t.Fatalf("%s: %s", what, said.String())
+		}
+	}
+	for range 10 {
+		owner.append()
+		r.append()
+	}
+	owner.must(owner.view.Follow(t.Context(), owner.seq, productOne{}))
+	owner.must(owner.store.WriteRun())
+	r.view.SetSource(broken{})
+	r.must(r.view.Follow(t.Context(), r.seq, productOne{}))
+	r.view.told.Store(10)
+	for range lacksTold - 1 {
+		r.view.adopt(t.Context(), r.nowMs)
+	}
+	wants("an owner that has just died", 0, 0)
+	r.view.adopt(t.Context(), r.nowMs)
+	wants("it has lasted", 1, 0)
+	r.view.tellLack(io.EOF, r.view.lacksTold.Add(lacksEvery-1))
+	wants("it was said", 1, 0)
+	r.view.tellLack(io.EOF, r.view.lacksTold.Add(lacksEvery))
+	wants("an hour later", 2, 0)
+	r.view.SetSource(another{owner})
+	r.view.adopt(t.Context(), r.nowMs)
+	wants("it is over", 2, 1)
+	r.view.adopt(t.Context(), r.nowMs)
+	wants("it was over", 2, 1)
 }

@@ -34,8 +34,11 @@ const (
 	// pullEvery is how often a standby looks whether the owner's archive has grown: under the heaviest load the owner
 	// writes a run every few seconds, and what it merges soon need not be copied.
 	pullEvery = 15 * time.Second
-	// lacksTold is at which try in a row that fails it is told that nothing is copied.
-	lacksTold = 3
+	// pullFor is how long further directories are copied before the archive is tidied: what is over has to leave the disk.
+	pullFor = 5 * time.Minute
+	// lacksTold is from which try in a row that fails on it is told that nothing is copied, lacksEvery how often.
+	lacksTold  = 3
+	lacksEvery = time.Hour
 	// behindBytes is how much of its log a standby has wait for the owner's archive before it archives by itself: some
 	// 150 million events. An owner that dies is followed by another one long before; more would be missed on the disk.
 	behindBytes = 1 << 30

@@ -59,6 +59,7 @@ type View struct {
 	told      atomic.Uint64          // the last group that Follow was told
 	turn      sync.Mutex             // held by whoever gathers, and while another archive is adopted
 	lacks     int                    // Maintain's: how often nothing could be copied since it could be
+	lacksTold time.Time              // Maintain's: when that was told last; zero: it was over since
 	behind    int64                  // behindBytes, less for tests
 }
 

@@ -91,10 +91,13 @@ func (o *clusterOptions) validate() (errs []error) {
 	if !o.isOperated() && (o.replicas < 0 || o.replicas > most) {
 		fault("--replicas %d: must be 1 to %d, with so many --nats-routes", o.replicas, most)
 	}
-	for flag, address := range map[string]string{"cells-listen": o.cellsListen, "advertise": o.advertise} {
-		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
-			fault("--%s %q: must be HOST:PORT", flag, address)
+	if o.cellsListen != "" {
+		if _, _, err := cellsFrom(o.cellsListen); err != nil {
+			errs = append(errs, err)
 		}
+	}
+	if _, _, err := net.SplitHostPort(o.advertise); o.advertise != "" && err != nil {
+		fault("--advertise %q: must be HOST:PORT", o.advertise)
 	}
 	return errs
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -62,7 +61,7 @@ type node struct {
 	overview *overview.Overview
 	scrubs   bytePace
 	copies   bytePace
-	copying  chan struct{} // has room for whoever copies a directory of an archive
+	copying  chan struct{} // has room for whoever begins to copy a directory of an archive
 	forgets  *forget.Forgetter
 
 	changed  chan struct{} // others should know at once
@@ -98,6 +97,9 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.door, err = ingest.Listen(n.o.listen, n.tls, ingest.Starting, n.logger); err != nil {
 		return err
 	}
+	if err := n.tryCells(n.cellsAhead()); err != nil {
+		return err
+	}
 	if err := n.connect(ctx); err != nil {
 		return err
 	}
@@ -116,6 +118,9 @@ func (n *node) open(ctx context.Context) (err error) {
 	}
 	n.heard.Store(n.board)
 	if err := n.stand(ctx); err != nil {
+		return err
+	}
+	if err := n.tryCells(len(n.made)); err != nil {
 		return err
 	}
 	n.hop = hopOf(n.made[0].get().Seed)
@@ -196,23 +201,6 @@ func (n *node) openCell(i int) error {
 	}, c)
 	n.hosts = append(n.hosts, h)
 	return err
-}
-
-// cellListens returns where the server of a cell listens.
-func (n *node) cellListens(cell int) (string, error) {
-	if n.o.cluster.cellsListen == "" {
-		host, _, err := net.SplitHostPort(n.o.listen)
-		return net.JoinHostPort(host, "0"), err
-	}
-	host, port, err := net.SplitHostPort(n.o.cluster.cellsListen)
-	if err != nil {
-		return "", fmt.Errorf("--cells-listen: %w", err)
-	}
-	first, err := strconv.Atoi(port)
-	if err != nil {
-		return "", fmt.Errorf("--cells-listen: %w", err)
-	}
-	return net.JoinHostPort(host, strconv.Itoa(first+cell)), nil
 }
 
 // advertised returns the host that others reach this node by.

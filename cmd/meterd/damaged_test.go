@@ -43,14 +43,14 @@ func TestDamagedWhileRunning(t *testing.T) {
 			}
 			cell := filepath.Join(bad.data, "cells", "00")
 			name := aRun(t, cell)
+			isFound := func() bool {
+				return strings.Contains(bad.run.said(), "in this node's copy is damaged") || !bad.run.alive()
+			}
 			await(t, "the "+whose+"'s copy is found to be damaged", func() bool {
-				if strings.Contains(bad.run.said(), "in this node's copy is damaged") || !bad.run.alive() {
-					return true
+				if _, err := os.Stat(filepath.Join(cell, "archive", name)); err != nil && !isFound() {
+					name = aRun(t, cell) // It was merged before anybody has looked, and not replaced by a new copy.
 				}
-				if _, err := os.Stat(filepath.Join(cell, "archive", name)); err != nil {
-					name = aRun(t, cell) // It was merged before anybody has looked.
-				}
-				return false
+				return isFound()
 			})
 			await(t, "the "+whose+"'s copy is made anew", func() bool {
 				return strings.Contains(bad.run.said(), "directory was copied from its owner") || !bad.run.alive()

@@ -48,7 +48,7 @@ func newNginx(t *testing.T, d *daemon, token string) *nginx {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	devices, emqx := filepath.Join(dir, "devices"), filepath.Join(dir, "emqx")
 	for name, change := range map[string]*strings.Replacer{
-		"meterd-ask.conf": strings.NewReplacer(),
+		"meterd-ask.conf": strings.NewReplacer("_timeout 1s;", "_timeout 60s;", "_timeout 5s;", "_timeout 60s;"),
 		"nginx.conf": strings.NewReplacer(
 			"http {\n", "http {\n    access_log off;\n", "127.0.0.1:8080", "unix:"+devices, "127.0.0.1:8081", "unix:"+emqx,
 			"127.0.0.1:8480", d.run.address, "127.0.0.1:9000", platform.Listener.Addr().String(),

@@ -17,7 +17,7 @@ ARGS ?=
 # How long each fuzz target runs in `make check`; for a real search: make fuzz FUZZTIME=10m
 FUZZTIME ?= 1s
 # A test that takes longer hangs.
-TEST_TIMEOUT ?= 15m
+TEST_TIMEOUT ?= 20m
 # The linter, and formatter; built with the toolchain that is installed, in about 80 seconds.
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)

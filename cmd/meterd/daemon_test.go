@@ -17,7 +17,7 @@ import (
 )
 
 // patience is when a test gives up waiting. It bounds a failure and measures nothing.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // pollEvery is how often something is looked at that tells nobody when it changes.
 const pollEvery = 20 * time.Millisecond

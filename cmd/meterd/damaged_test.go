@@ -66,10 +66,7 @@ func TestDamagedWhileRunning(t *testing.T) {
 			if whose == "standby" && strings.Contains(owner.run.said(), "the cell is handed over, since") {
 				t.Errorf("a standby's copy went bad, and the owner hands the cell over:\n%s", owner.run.said())
 			}
-			await(t, "the "+whose+"'s node is a standby", func() bool {
-				a, err := bad.try("GET", "/metrics", nil)
-				return err == nil && strings.Contains(string(a.body), `meterd_cluster_cell_role{cell="0",role="standby"} 1`+"\n")
-			})
+			await(t, "the "+whose+"'s node is a standby", bad.isStandby)
 		})
 	}
 	for _, d := range c.nodes {

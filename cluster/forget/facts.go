@@ -22,6 +22,7 @@ type Stream struct {
 	Cell     int
 	Replicas int // how many it was made with
 	Peers    []Peer
+	Silent   bool // nobody leads it, so that nothing is known of it
 }
 
 // Facts are what is known when somebody asks to forget a node.
@@ -98,35 +99,6 @@ func (f *Facts) Dead() (dead Peer, found bool, err error) {
 	return dead, found, f.others(dead, found)
 }
 
-// others refuses if any other server is not well, or a stream has too few that are.
-func (f *Facts) others(dead Peer, found bool) error {
-	for _, p := range f.Servers {
-		if found && p.ID == dead.ID {
-			continue
-		}
-		if p.Offline || !p.Current {
-			return refuseYet("server %s is %s, too: wait until it is well, or start its node", p.name(), p.state())
-		}
-	}
-	for _, s := range f.Streams {
-		left := 0
-		for _, p := range s.Peers {
-			switch {
-			case found && p.is(dead):
-			case p.Offline || !p.Current:
-				return refuseYet("server %s has a replica of cell %d and is %s: wait until it is well", p.name(), s.Cell, p.state())
-			default:
-				left++
-			}
-		}
-		if left < s.Replicas/2+1 {
-			return refuse("%d servers would have cell %d, %d are too few: start a new node first", left, s.Cell,
-				s.Replicas/2+1)
-		}
-	}
-	return nil
-}
-
 // isOf reports whether a server was of the node: as is written down, as nodes have told, by its name, or because it is
 // dead and no other node is missing.
 func (f *Facts) isOf(p Peer) bool {
@@ -197,18 +169,6 @@ func (f *Facts) toNote(dead Peer, found bool, atMs int64) board.Forgotten {
 		n.Name = dead.Name
 	}
 	return n
-}
-
-// Whole returns how many streams have not all the replicas that they can have with so many servers.
-func (f *Facts) Whole() (lacking int) {
-	for _, s := range f.Streams {
-		want := min(s.Replicas, len(f.Servers))
-		bad := func(p Peer) bool { return p.Offline || !p.Current }
-		if len(s.Peers) < want || slices.ContainsFunc(s.Peers, bad) {
-			lacking++
-		}
-	}
-	return lacking
 }
 
 // Short returns how many streams have fewer replicas than they were made with.

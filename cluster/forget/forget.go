@@ -164,6 +164,9 @@ func (f *Forgetter) placed(ctx context.Context, node string, dead Peer) string {
 		if err != nil || facts.Whole() > 0 {
 			continue
 		}
+		if n := facts.onDead(); n > 0 {
+			return fmt.Sprintf("%s; %d cells have a replica on another server that is dead: forget its node, too", begun, n)
+		}
 		if n := facts.Short(); n > 0 {
 			return fmt.Sprintf("%s; %d cells have a replica too few, and stop when one more server dies: start a new node, "+
 				"it gets them by itself", begun, n)
@@ -203,7 +206,10 @@ func (f *Forgetter) ForgetOwn(ctx context.Context, ready func() bool) {
 			continue
 		}
 		none = 0
-		_, _, _, err = f.await(ctx, f.o.Node)
+		facts, _, _, err = f.await(ctx, f.o.Node)
+		if err == nil && facts.othersDead() {
+			err = errors.New("another server is dead, too: forget its node first")
+		}
 		if err == nil && !ready() {
 			err = errors.New("the copies of this node are not in order yet")
 		}

@@ -54,8 +54,26 @@ func gone() *fixture {
 	}
 }
 
+// five: of five nodes n4 and n5 do not come back, and no stream has replicas on both.
+func five() *fixture {
+	a, b, c, d, e := well("n1", "a"), well("n2", "b"), well("n3", "c"), dead("n4", "d"), dead("n5", "e")
+	return &fixture{
+		nodes: []board.Status{
+			node("n1", board.Ready, "a"), node("n2", board.Ready, "b"), node("n3", board.Ready, "c"),
+			node("n4", board.Silent, "d"), node("n5", board.Silent, "e"),
+		},
+		servers: []Peer{a, b, c, d, e},
+		streams: []Stream{
+			{Cell: 3, Replicas: 3, Peers: []Peer{a, b, e}}, {Cell: 4, Replicas: 3, Peers: []Peer{b, c, d}},
+			{Cell: 5, Replicas: 3, Peers: []Peer{a, b, c}},
+		},
+	}
+}
+
 func (f *fixture) facts(name string) *Facts {
-	return &Facts{Node: name, Nodes: f.nodes, Positions: &f.positions, Servers: f.servers, Streams: f.streams}
+	return &Facts{
+		Node: name, Nodes: f.nodes, Positions: &f.positions, Notes: f.told, Servers: f.servers, Streams: f.streams,
+	}
 }
 
 func TestDead(t *testing.T) {
@@ -119,6 +137,39 @@ func TestDead(t *testing.T) {
 		"its server was removed before": {of: gone(), node: "n3", want: "", change: func(f *fixture) {
 			f.servers, f.streams[0].Peers = f.servers[:2], f.streams[0].Peers[:2]
 		}},
+		"a second one is dead":    {of: five(), node: "n5", want: "e"},
+		"and the other one first": {of: five(), node: "n4", want: "d"},
+		"two replicas on dead servers": {
+			of: five(), node: "n5", want: "cell 4: two replicas are on servers that are dead",
+			change: func(f *fixture) { f.streams[1].Peers = []Peer{well("n1", "a"), dead("n4", "d"), dead("n5", "e")} },
+		},
+		"two, and neither name is known": {
+			of: five(), node: "n5", want: "cell 4: two replicas are on servers that are dead",
+			change: func(f *fixture) {
+				f.streams[1].Peers = []Peer{well("n1", "a"), {Name: namelessOf("d"), Offline: true},
+					{Name: namelessOf("e"), Offline: true}}
+			},
+		},
+		"two, in several cells": {of: five(), node: "n5", want: "cells 4, 9: two", change: func(f *fixture) {
+			f.streams[1].Peers = []Peer{well("n1", "a"), dead("n4", "d"), dead("n5", "e")}
+			f.streams = append(f.streams, Stream{Cell: 9, Replicas: 3, Peers: f.streams[1].Peers})
+		}},
+		"two, of which nobody tells": {of: five(), node: "n5", want: "cell 4: nobody leads", change: func(f *fixture) {
+			f.streams[1] = Stream{Cell: 4, Silent: true}
+		}},
+		"three are dead": {of: five(), node: "n5", want: "2 of 5 servers are well, 3 must be", change: func(f *fixture) {
+			f.servers[2].Offline = true
+		}},
+		"a second one is dead, a third behind": {of: five(), node: "n5", want: `"n3-c" is behind, too`,
+			change: func(f *fixture) { f.servers[2].Current = false }},
+		"a second one is dead, a replica behind": {of: five(), node: "n5", want: "has a replica of cell 4 and is behind",
+			change: func(f *fixture) { f.streams[1].Peers[0].Current = false }},
+		"a second one is dead, a replica is still made": {of: five(), node: "n5", want: "cell 3 are still being made",
+			change: func(f *fixture) { f.streams[0].Peers = f.streams[0].Peers[:2] }},
+		"a second one is dead, and is being removed": {of: five(), node: "n5", want: `"n4" is being removed`,
+			change: func(f *fixture) {
+				f.told = []board.Forgotten{{Server: board.Server{Node: "n4", Name: "n4-d", ID: "d"}, Gone: true}}
+			}},
 		"the operator's servers": {of: gone(), node: "n3", want: "", change: func(f *fixture) {
 			f.servers, f.streams = nil, nil
 		}},
@@ -184,6 +235,10 @@ func (f *fixture) forgetter(t *testing.T) *Forgetter {
 			}
 			is := func(p Peer) bool { return p.ID == id }
 			f.servers = slices.DeleteFunc(f.servers, is)
+			if len(f.streams) > 1 {
+				f.place(is)
+				return nil
+			}
 			f.streams[0].Peers = slices.Clone(f.servers)
 			return nil
 		},
@@ -192,6 +247,42 @@ func (f *fixture) forgetter(t *testing.T) *Forgetter {
 		t.Fatal(err)
 	}
 	return g
+}
+
+// place gives each stream of a removed server another one that is well.
+func (f *fixture) place(removed func(Peer) bool) {
+	for i := range f.streams {
+		s := &f.streams[i]
+		if !slices.ContainsFunc(s.Peers, removed) {
+			continue
+		}
+		s.Peers = slices.DeleteFunc(slices.Clone(s.Peers), removed)
+		next := slices.IndexFunc(f.servers, func(p Peer) bool { return !p.Offline && !slices.Contains(s.Peers, p) })
+		s.Peers = append(s.Peers, f.servers[next])
+	}
+}
+
+// Of two nodes that are dead at once one is forgotten after the other; a node whose disk was emptied leaves that to a
+// person.
+func TestForgetTwo(t *testing.T) {
+	f := five()
+	if !f.facts("n4").othersDead() {
+		t.Error("nobody would know that another one is dead")
+	}
+	for i, want := range []string{"1 cells have a replica on another server that is dead", "have their replicas again"} {
+		answer, err := f.forgetter(t).Forget(t.Context(), []string{"n4", "n5"}[i])
+		if err != nil || !strings.Contains(answer.Said, want) {
+			t.Fatalf("%+v, %v, not %q", answer, err, want)
+		}
+	}
+	if len(f.servers) != 3 || f.facts("n1").Whole() != 0 || f.facts("n1").onDead() != 0 {
+		t.Errorf("%+v, %+v", f.servers, f.streams)
+	}
+	for _, s := range f.streams {
+		if len(s.Peers) != 3 {
+			t.Errorf("%+v", s)
+		}
+	}
 }
 
 // Everybody knows before anything is removed; what is left to do is said.

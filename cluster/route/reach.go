@@ -15,7 +15,7 @@ var errNoOwner = errors.New("the cell has no owner now")
 // waited is under what a request has how long it has waited so far.
 type waited struct{}
 
-// until returns when a request that begins to wait now has waited for waitMax in all. What it waits for calls hasWaited.
+// until returns when a request that begins to wait now has waited for waitMax in all. hasWaited ends the wait.
 func (r *Router) until(ctx *fasthttp.RequestCtx) (begun, until time.Time) {
 	before, _ := ctx.UserValue(waited{}).(time.Duration)
 	begun = time.Now()

@@ -10,8 +10,8 @@ import (
 )
 
 // The server of a cell listens when this node owns the cell, and a node that cannot listen then ends in the middle of
-// a take-over. So its ports are tried when it starts: those that are known to be needed before it is one of the cluster,
-// the others when it has heard how many cells there are, before it copies anything.
+// a take-over. So its ports are tried when it starts: those that are known to be needed before it is one of the
+// cluster, the others when it has heard how many cells there are, before it copies anything.
 
 // cellListens returns where the server of a cell listens.
 func (n *node) cellListens(cell int) (string, error) {

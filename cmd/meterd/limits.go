@@ -87,6 +87,9 @@ const (
 	copyBytesPerSecondMin = 1 << 20
 	// copyTurn is how long the copy of a directory keeps those of other cells from beginning: 2 GiB at full speed.
 	copyTurn = time.Minute
+	// streamAskMax is how long the leader of a stream is waited for before the stream counts as one without: it answers in
+	// milliseconds, and all cells are asked within the time of one look.
+	streamAskMax = 3 * time.Second
 	// portMax is the last port of TCP.
 	portMax = 65535
 	// archiveManifestBytesMax bounds a manifest that another node sends, as the archive does.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/meterd/meterd/cluster/board"
 	"github.com/meterd/meterd/cluster/embedded"
@@ -56,25 +57,43 @@ func (n *node) serversOf(ctx context.Context) ([]forget.Peer, error) {
 	return list, err
 }
 
-// streamsOf returns who has replicas of the cells' streams.
-func (n *node) streamsOf(ctx context.Context) (list []forget.Stream, err error) {
+// streamsOf returns who has replicas of the cells' streams. All are asked at once: one without a leader is silent.
+func (n *node) streamsOf(ctx context.Context) ([]forget.Stream, error) {
+	found, errs := make([]*forget.Stream, len(n.streams)), make([]error, len(n.streams))
+	var asked sync.WaitGroup
 	for cell := range n.streams {
-		made, peers, err := jetlog.Look(ctx, n.nats.Conn(), n.settings(cell))
-		if errors.Is(err, jetlog.ErrGone) {
-			continue // It is repaired on the servers that there are then.
-		}
-		if err != nil {
-			return nil, err
-		}
-		s := forget.Stream{Cell: cell, Replicas: made.Replicas}
-		for _, p := range peers {
-			s.Peers = append(s.Peers, forget.Peer{
-				ID: embedded.IDOf(p.Name), Name: p.Name, Current: p.Current, Offline: p.Offline,
-			})
-		}
-		list = append(list, s)
+		asked.Go(func() { found[cell], errs[cell] = n.streamOf(ctx, cell) })
 	}
-	return list, nil
+	asked.Wait()
+	var list []forget.Stream
+	for _, s := range found {
+		if s != nil {
+			list = append(list, *s)
+		}
+	}
+	return list, errors.Join(errs...)
+}
+
+// streamOf returns that of one cell, nil if there is none.
+func (n *node) streamOf(ctx context.Context, cell int) (*forget.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, streamAskMax)
+	defer cancel()
+	made, peers, err := jetlog.Look(ctx, n.nats.Conn(), n.settings(cell))
+	switch {
+	case errors.Is(err, jetlog.ErrGone):
+		return nil, nil // It is repaired on the servers that there are then.
+	case errors.Is(err, context.DeadlineExceeded):
+		return &forget.Stream{Cell: cell, Silent: true}, nil
+	case err != nil:
+		return nil, err
+	}
+	s := &forget.Stream{Cell: cell, Replicas: made.Replicas}
+	for _, p := range peers {
+		s.Peers = append(s.Peers, forget.Peer{
+			ID: embedded.IDOf(p.Name), Name: p.Name, Current: p.Current, Offline: p.Offline,
+		})
+	}
+	return s, nil
 }
 
 // whole reports whether all of this node's copies are in order.

@@ -29,6 +29,7 @@ type Position struct {
 	Group   uint64  `json:"group"`
 	Chain   Bytes16 `json:"chain"`
 	Message uint64  `json:"message"`
+	Erased  uint64  `json:"erased,omitempty"` // as CellStatus has it
 }
 
 // validate refuses what no node tells.
@@ -76,7 +77,7 @@ func (p *Positions) take(node string, c *CellStatus) (news bool) {
 	}
 	return p.put(Position{
 		Cell: c.Cell, Node: node, Stream: c.Stream, Copy: c.Copy, Epoch: c.Epoch, Group: c.Group, Chain: c.Chain,
-		Message: c.Message,
+		Message: c.Message, Erased: c.Erased,
 	})
 }
 

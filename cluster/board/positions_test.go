@@ -12,7 +12,7 @@ import (
 func at(group uint64) *CellStatus {
 	return &CellStatus{
 		Cell: 1, Role: Standby, Stream: Bytes16{7}, Copy: "c1", Epoch: 2, Group: group, Chain: Bytes16{byte(group)},
-		Message: group + 10,
+		Message: group + 10, Erased: group + 5,
 	}
 }
 
@@ -33,7 +33,7 @@ func TestPositionsGrow(t *testing.T) {
 	emptied := at(3)
 	emptied.Copy = "c2"
 	p.take("n1", emptied)
-	if of := p.Of(1); len(of) != 1 || of[0].Group != 3 {
+	if of := p.Of(1); len(of) != 1 || of[0].Group != 3 || of[0].Erased != 8 {
 		t.Fatal(of)
 	}
 	if l, ok := p.Longest(1, Bytes16{7}); !ok || l.Group != 10 || l.Copy != "c1" {

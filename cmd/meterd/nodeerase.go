@@ -14,12 +14,12 @@ import (
 )
 
 // erasedInStream returns the change up to which all that was erased is out of the files of a cell's stream, by what
-// this node has seen or heard.
+// this node has seen or heard, also before it was started.
 func (n *node) erasedInStream(cell int) uint64 {
 	stream, p := board.Bytes16(n.made[cell].get().Identity), n.purgers[cell]
-	for _, other := range n.board.Nodes() {
-		if c, has := other.Cell(cell); has && c.Stream == stream {
-			p.Learn(stream, c.Erased)
+	for _, told := range n.board.Positions().Of(cell) {
+		if told.Stream == stream {
+			p.Learn(stream, told.Erased)
 		}
 	}
 	return p.Erased(stream)

@@ -235,8 +235,7 @@ func (c *Catalogue) credit(by Actor, old *Product, credit Credit, named *Plan) (
 	if err := old.roomForOrder(); err != nil {
 		return nil, nil, nil, err
 	}
-	// Gifts drawn count as well: an account has at most ten.
-	if !credit.Units && old.credited+credit.Quantity+giftsEnterprise > licensesMax {
+	if !credit.Units && credit.Quantity > old.licenseRoom() {
 		return nil, nil, nil, &event.Problem{
 			Code:   event.TooManyLicenses,
 			Field:  "quantity",

@@ -62,8 +62,8 @@ type Product struct {
 	Gifts       *Pool // the account's
 	State       *ProductState
 
-	orders   persist.Map[orderPlace] // by order number, takings-back included
-	credited uint64                  // licences of all lots, before anything was taken back
+	orders persist.Map[orderPlace] // by order number, takings-back included
+	held   uint64                  // licences of all lots, less what was taken back
 }
 
 // ProductState is what changes about a product without a new catalogue.

@@ -122,24 +122,64 @@ func TestCreditRefuses(t *testing.T) {
 	}
 }
 
-// A product holds fewer than 2^32 licences, the gifts that it may draw included. Packs have no such bound.
+// A product holds fewer than 2^32 licences, the gifts that it has drawn included. Packs have no such bound.
 func TestCreditUpToTheMostLicenses(t *testing.T) {
+	const most = uint64(1<<32 - 1)
+	for _, gifts := range []uint64{0, 3} {
+		b := newBook(t)
+		b.account("acme", Enterprise)
+		b.product("p1", "acme", "")
+		for range gifts {
+			b.take("p1")
+		}
+		for i := range 4 {
+			b.credit("p1", Credit{Order: fmt.Sprintf("PO-%d", i), Quantity: 1_000_000_000})
+		}
+		left := most - 4_000_000_000 - gifts
+		_, _, _, err := b.cat.ApplyCredit(b.by(), "p1", Credit{Order: "PO-4", Quantity: left + 1})
+		wantProblem(t, err, event.TooManyLicenses, "quantity")
+		b.credit("p1", Credit{Order: "PO-4", Quantity: left})
+		_, _, _, err = b.cat.ApplyCredit(b.by(), "p1", Credit{Order: "PO-5", Quantity: 1})
+		wantProblem(t, err, event.TooManyLicenses, "quantity")
+		for i := range 10 {
+			b.credit("p1", Credit{Order: fmt.Sprintf("PACK-%d", i), Quantity: 1_000_000_000, Units: true})
+		}
+		p := b.get("p1")
+		if p.Licenses().Total != most || p.PackUnits() != 10_000_000_000 {
+			t.Errorf("licences %+v, units %d", p.Licenses(), p.PackUnits())
+		}
+		// Its lots are used up: a gift would be one licence too many.
+		for _, lot := range p.Lots {
+			lot.Pool.Drawn = lot.Pool.Credited
+		}
+		if got := b.take("p1"); got != "" || p.LicensesLeft() {
+			t.Errorf("%d gifts drawn, one more from %q", gifts, got)
+		}
+	}
+}
+
+// What was taken back is held no longer: others can be credited in its place, also after a restart.
+func TestCreditInThePlaceOfWhatWasTakenBack(t *testing.T) {
 	b := newBook(t)
 	b.account("acme", Enterprise)
 	b.product("p1", "acme", "")
-	const most = uint64(1<<32 - 1 - 10)
-	for i := range 4 {
-		b.credit("p1", Credit{Order: fmt.Sprintf("PO-%d", i), Quantity: 1_000_000_000})
-	}
-	_, _, _, err := b.cat.ApplyCredit(b.by(), "p1", Credit{Order: "PO-4", Quantity: most - 4_000_000_000 + 1})
-	wantProblem(t, err, event.TooManyLicenses, "quantity")
-	b.credit("p1", Credit{Order: "PO-4", Quantity: most - 4_000_000_000})
-	_, _, _, err = b.cat.ApplyCredit(b.by(), "p1", Credit{Order: "PO-5", Quantity: 1})
-	wantProblem(t, err, event.TooManyLicenses, "quantity")
 	for i := range 10 {
-		b.credit("p1", Credit{Order: fmt.Sprintf("PACK-%d", i), Quantity: 1_000_000_000, Units: true})
+		order := fmt.Sprintf("PO-%d", i)
+		b.credit("p1", Credit{Order: order, Quantity: 1_000_000_000})
+		next, ch, _, err := b.cat.TakeBack(b.by(), "p1", order, false, Void{Order: "RV-" + order, Quantity: 1_000_000_000})
+		b.keep(next, ch, err)
 	}
-	if got := b.get("p1"); got.Licenses().Total != most || got.PackUnits() != 10_000_000_000 {
-		t.Errorf("licences %+v, units %d", got.Licenses(), got.PackUnits())
+	loaded, err := b.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cat := range []*Catalogue{b.cat, loaded} {
+		next, _, _, err := cat.ApplyCredit(b.by(), "p1", Credit{Order: "PO", Quantity: 1_000_000_000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := next.Product([]byte("p1")).Licenses(); got != (Counts{Total: 1_000_000_000, Available: 1_000_000_000}) {
+			t.Errorf("licences %+v", got)
+		}
 	}
 }

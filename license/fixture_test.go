@@ -191,7 +191,7 @@ func (c *Catalogue) dump() string {
 		fmt.Fprintf(
 			&b,
 			"product %d %s %q of %s %d zone %s=%s plan %+v since %d validities %v suspended %t scope %s renewed %t except %v "+
-				"at %d gifts %d credited %d orders %d\n",
+				"at %d gifts %d held %d orders %d\n",
 			p.ID,
 			p.Name,
 			p.Label,
@@ -208,7 +208,7 @@ func (c *Catalogue) dump() string {
 			p.NoRenew,
 			p.CreatedAtMs,
 			p.Gifts.ID,
-			p.credited,
+			p.held,
 			p.orders.Len(),
 		)
 		for _, l := range slices.Concat(p.Lots, p.Packs) {

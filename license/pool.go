@@ -63,12 +63,26 @@ func (p *Product) TakeLicense() *Pool {
 		}
 		// Lots never gain licences again: a credit is a new lot. So an empty one is passed for ever.
 	}
-	if p.Gifts.Available() == 0 {
+	if !p.giftLeft() {
 		return nil
 	}
 	p.Gifts.Drawn++
 	s.GiftsDrawn++
 	return p.Gifts
+}
+
+// giftLeft reports whether the product may draw a gift: the account has one, and the product would not hold more
+// licences than it can. The account's lock must be held.
+func (p *Product) giftLeft() bool {
+	return p.Gifts.Available() > 0 && p.held+p.State.GiftsDrawn < licensesMax
+}
+
+// licenseRoom returns how many licences the product may be credited with, so that it holds fewer than 2^32, the gifts
+// that it has drawn included. It takes the account's lock.
+func (p *Product) licenseRoom() uint64 {
+	p.State.Account.Lock()
+	defer p.State.Account.Unlock()
+	return licensesMax - min(licensesMax, p.held+p.State.GiftsDrawn)
 }
 
 // PackUnits returns the OTA units left in the product's top-up packs. The account's lock must be held.
@@ -133,7 +147,7 @@ func (p *Product) LicensesLeft() bool {
 			return true
 		}
 	}
-	return p.Gifts.Available() > 0
+	return p.giftLeft()
 }
 
 // LotCounts returns what the product's lots hold, without gifts. The account's lock must be held.

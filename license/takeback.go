@@ -47,7 +47,7 @@ func (p *Product) add(seq uint64, lot *Lot) {
 	p.orders.Set(seq, lot.Order, orderPlace{units: lot.Units, lot: int32(len(*lots)), void: -1})
 	*lots = append(*lots, lot)
 	if !lot.Units {
-		p.credited += lot.Credited
+		p.held += lot.Credited
 	}
 }
 
@@ -62,6 +62,9 @@ func (p *Product) addVoid(seq uint64, at int, lot *Lot) {
 	last := len(lot.Voids) - 1
 	p.orders.Set(seq, lot.Voids[last].Order, orderPlace{units: lot.Units, lot: int32(at), void: int32(last)})
 	(*p.credits(lot.Units))[at] = lot
+	if !lot.Units {
+		p.held -= lot.Voids[last].Quantity
+	}
 }
 
 // creditOf finds a lot or pack by its pool: pools of both rise in the order of their making.

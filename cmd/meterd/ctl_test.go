@@ -370,6 +370,7 @@ func TestCtlWrongUsage(t *testing.T) {
 		{"lots void p1 --order O --quantity 5", "LOT"},
 		{"tokens create t --role viewer --account=", "--account"}, // It would see everything.
 		{"snapshots create --account=", "--account"},              // It would be of all accounts.
+		{"snapshots create --period=", "--period"},                // It would be of the running month.
 		{"licenses list", "either --product or --account"},
 		{"licenses list --product p --account a", "either --product or --account"},
 		{"licenses list --product p --account=", "--account"},

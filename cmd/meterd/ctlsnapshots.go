@@ -65,7 +65,7 @@ func (c *ctl) createSnapshotVerb() *cobra.Command {
 	var account, period, corrects string
 	cmd := c.verb("create", "Make a snapshot as of now, and wait for it", func(cmd *cobra.Command, _ []string) error {
 		// An empty --account, from a variable that is not set, must not make a snapshot of all accounts.
-		if err := namesGiven(cmd, "account", "corrects"); err != nil {
+		if err := namesGiven(cmd, "account", "period", "corrects"); err != nil {
 			return err
 		}
 		body := map[string]any{}

@@ -40,7 +40,7 @@ func (c *call) createSnapshot() error {
 			r.Account = new(string)
 			return boundTo(r.Account)(raw)
 		}),
-		"as_of": text(&asOf), "period": text(&r.Period), "corrects": orNull(someText(&r.Corrects)),
+		"as_of": text(&asOf), "period": someText(&r.Period), "corrects": orNull(someText(&r.Corrects)),
 	})
 	switch {
 	case err != nil:

@@ -112,6 +112,18 @@ func sealOne(t *testing.T, d *daemon) (id, text string) {
 	return "s00000001", string(ctx.Response.Body())
 }
 
+// A month that is empty, from a variable that is not set, must not seal the running one.
+func TestSnapshotOfNoMonth(t *testing.T) {
+	d := newDaemon(t, nil)
+	sealOne(t, d)
+	for _, period := range []string{`""`, `null`, `" "`, `"2026"`, `202611`} {
+		body := d.expect(400, "POST", "/v1/snapshots", `{"period":`+period+`}`)
+		if !strings.Contains(string(body), `"field":"period"`) {
+			t.Errorf("period %s is answered %s", period, body)
+		}
+	}
+}
+
 func TestDownloads(t *testing.T) {
 	d := newDaemon(t, nil)
 	id, text := sealOne(t, d)

@@ -148,7 +148,7 @@ func (e *Engine) decideChanges(g *group) (decided []*pendingChange) {
 		g.reach(nowMs)
 	}
 	if len(g.changes) > 0 || e.o.Barrier != nil { // A refusal, too, waits for a proof that it comes from the newest state.
-		g.entered.Store(true)
+		g.entered.Add(1)
 	}
 	if e.admin.waits() {
 		signal(e.gate.kick)

@@ -195,6 +195,9 @@ func (e *Engine) begin() error {
 	e.clock.decides()
 	e.producers.Restored(e.clock.last.Load())
 	e.count()
+	if e.gathers() {
+		e.gate.bigBytes = gatherBytesMax
+	}
 	return e.grow(0) // Room for the first batch.
 }
 

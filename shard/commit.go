@@ -15,7 +15,10 @@ import (
 // runSealer closes groups: whenever a request waits for one, or wants a cut, and the committer is idle or the group is
 // big. So a lone event waits for nobody, and under load a group gathers for as long as the one before it is being
 // synced.
+//
+// Where another node may take over, groups are gathered for longer (gather.go).
 func (e *Engine) runSealer() {
+	var last *group
 	for {
 		select {
 		case <-e.gate.kick:
@@ -24,7 +27,10 @@ func (e *Engine) runSealer() {
 			close(e.commits)
 			return
 		}
-		e.waitForCommitter()
+		beside := e.waitForCommitter()
+		if e.gathers() {
+			e.gather(last, beside)
+		}
 		g := e.seal()
 		if g == nil {
 			continue
@@ -32,6 +38,7 @@ func (e *Engine) runSealer() {
 		e.finishLanes(g)
 		e.handed.Add(1)
 		e.commits <- g
+		last = g
 	}
 }
 
@@ -43,17 +50,22 @@ func (e *Engine) abandon() {
 	e.gate.open.finish()
 }
 
-// waitForCommitter returns when the committer has nothing to do, or the open group is big.
-func (e *Engine) waitForCommitter() {
+// waitForCommitter returns when the committer has nothing to do, or the open group is big. It returns how many requests
+// waited beside the group that the committer has ended meanwhile.
+func (e *Engine) waitForCommitter() (beside int64) {
 	for e.handed.Load() > 0 {
 		select {
 		case <-e.idle: // Perhaps of an older group: look again.
-		case <-e.gate.big:
-			return
+			beside = e.gate.open.entered.Load()
+		case <-e.gate.big: // Perhaps of an older group, too.
+			if e.isBig() {
+				return 0
+			}
 		case <-e.failed:
-			return
+			return 0
 		}
 	}
+	return beside
 }
 
 // seal ends the open group with nobody inside and opens the next. It returns nil if nothing was left in it.
@@ -68,7 +80,7 @@ func (e *Engine) seal() *group {
 	decided := e.decideChanges(g)
 	full := e.collect(g, under)
 	// A request may have entered and left no record; waiting for this group then means waiting for the ones before it.
-	ended := full || g.entered.Load()
+	ended := full || g.entered.Load() > 0
 	if ended {
 		gt.open, gt.sealed = newGroup(), g
 	}
@@ -168,6 +180,7 @@ func effectsOf(raw [][]byte) (columns [][]byte) {
 func (e *Engine) runCommitter() {
 	for g := range e.commits {
 		e.commit(g)
+		g.ended = time.Now()
 		e.handed.Add(-1)
 		signal(e.idle)
 	}

@@ -22,7 +22,7 @@ type group struct {
 	watchMu  sync.Mutex
 	watchers []chan<- struct{} // get a value after done was closed; nil from then on
 
-	entered atomic.Bool  // a request decided in it
+	entered atomic.Int64 // requests that decided in it, or wait for what they read
 	bytes   atomic.Int64 // promised to requests that entered
 
 	seq        uint64 // given when it is sealed; 0 while open and when it stayed empty
@@ -32,6 +32,7 @@ type group struct {
 	raw        [][]byte // chunks, not yet compressed
 	chunks     [][]byte // compressed
 	encodeTook time.Duration
+	ended      time.Time // when the committer had done with it
 	rows       int
 	// commandLast is the last number of a command that it may have.
 	commandLast uint64
@@ -97,6 +98,8 @@ type gate struct {
 	sealed *group     // the last one that was sealed; guarded by mu
 	lanes  chan *lane // at most GOMAXPROCS requests decide at once: more would only be preempted inside and stall the seal
 	all    []*lane
+	// bigBytes is from which size on the open group is sealed although the committer is busy; set before any request.
+	bigBytes int64
 
 	kick chan struct{} // a request waits for the open group, or wants a cut
 	big  chan struct{} // the open group is worth encoding although the committer is busy
@@ -106,7 +109,7 @@ type gate struct {
 func newGate(lanes int) *gate {
 	g := &gate{
 		open: newGroup(), lanes: make(chan *lane, lanes),
-		kick: make(chan struct{}, 1), big: make(chan struct{}, 1),
+		kick: make(chan struct{}, 1), big: make(chan struct{}, 1), bigBytes: groupBytesBig,
 	}
 	for range lanes {
 		l := newLane()
@@ -129,7 +132,7 @@ func (g *gate) leave(l *lane) *group {
 	open := g.open
 	g.mu.RUnlock()
 	g.lanes <- l
-	if open.bytes.Load() >= groupBytesBig {
+	if open.bytes.Load() >= g.bigBytes {
 		signal(g.big)
 	}
 	return open
@@ -155,6 +158,13 @@ func (c *cutList) add(need int, fn func()) <-chan struct{} {
 		c.fns = append(c.fns, fn)
 	}
 	return c.done
+}
+
+// wanted reports whether somebody waits for a cut.
+func (c *cutList) wanted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.done != nil
 }
 
 // take empties the list.
@@ -250,7 +260,7 @@ func (e *Engine) Durable() error { return e.View(func(*View) {}) }
 // newest returns the last group that anything decided so far can be in; nil if there was none. gate.mu is held for
 // reading, and what is to be covered was read before the call.
 func (g *gate) newest() *group {
-	if g.open.entered.Load() {
+	if g.open.entered.Load() > 0 {
 		return g.open
 	}
 	return g.sealed
@@ -262,7 +272,7 @@ func (e *Engine) witness() *group {
 	if e.o.Barrier == nil {
 		return e.gate.newest()
 	}
-	e.gate.open.entered.Store(true)
+	e.gate.open.entered.Add(1)
 	return e.gate.open
 }
 

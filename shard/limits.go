@@ -17,6 +17,15 @@ const (
 	// groupBytesBig ends the wait for the committer: a group of this size is worth encoding while the one before it is
 	// synced.
 	groupBytesBig = 256 << 10
+	// gatherMax is how long after a large group the next one of a cell is gathered. A group costs the nodes of a cluster
+	// some 4 ms of processor time together, as much as 8,000 events at their owner; and what is answered under such a load
+	// takes longer than 4 ms anyway.
+	gatherMax = 4 * time.Millisecond
+	// gatherFromBytes is the size of such a large group: some 250 events or more in a millisecond.
+	gatherFromBytes = 64 << 10
+	// gatherBytesMax is groupBytesBig for a cell: some 18,000 events. More of them hardly make an event cheaper, and are
+	// better decided while the group before is stored.
+	gatherBytesMax = 4 << 20
 	// forgottenTriesMax bounds how often a request begins anew because its producer was deleted meanwhile.
 	forgottenTriesMax = 3
 	// sweepRowsATurn is how many session words a sweep writes before it lets a seal pass: about two milliseconds.

@@ -268,7 +268,7 @@ func (e *Engine) enter(bytes, devices int) (*lane, error) {
 		promised := g.open.bytes.Add(int64(bytes))
 		fits := promised <= groupBytesMax || promised == int64(bytes)
 		if fits && (devices == 0 || e.table.Reserve(devices)) {
-			g.open.entered.Store(true)
+			g.open.entered.Add(1)
 			return l, nil
 		}
 		g.open.bytes.Add(int64(-bytes))

@@ -22,7 +22,7 @@ func onStream() bool { return os.Getenv("METERD_TEST_LOG") == "stream" }
 type memStream struct {
 	mu       sync.Mutex
 	messages []jetlog.Stored
-	news     chan struct{}
+	news     chan uint64
 }
 
 var errMemStream = errors.New("another message was first")
@@ -62,7 +62,7 @@ func (s *memStream) Size(context.Context) (jetlog.Size, error) {
 	return jetlog.Size{First: 1, Last: uint64(len(s.messages))}, nil
 }
 
-func (s *memStream) News() <-chan struct{} { return s.news }
+func (s *memStream) News() <-chan uint64 { return s.news }
 
 // cellLog is the log of a cell that one node owns again and again.
 type cellLog struct {

@@ -17,13 +17,13 @@ type fakeStream struct {
 	faults   float64  // how many of all calls go wrong
 	noFence  bool     // expected sequences are not looked at
 	faulted  int
-	hint     chan struct{}
+	hint     chan uint64
 }
 
 var errFake = errors.New("no answer")
 
 func newFakeStream(seed uint64, faults float64) *fakeStream {
-	return &fakeStream{rng: rand.New(rand.NewPCG(seed, 1)), faults: faults, hint: make(chan struct{}, 1)}
+	return &fakeStream{rng: rand.New(rand.NewPCG(seed, 1)), faults: faults, hint: make(chan uint64, 1)}
 }
 
 // fault reports whether something goes wrong. mu is held.
@@ -120,7 +120,7 @@ func (f *fakeStream) Size(context.Context) (Size, error) {
 	return Size{First: f.messages[0].Seq, Last: f.last()}, nil
 }
 
-func (f *fakeStream) News() <-chan struct{} { return f.hint }
+func (f *fakeStream) News() <-chan uint64 { return f.hint }
 
 // heal ends all faults.
 func (f *fakeStream) heal() {

@@ -18,7 +18,7 @@ type JetStream struct {
 	js   jetstream.JetStream
 	name string
 	sub  *nats.Subscription
-	news chan struct{}
+	news chan uint64
 
 	fill   atomic.Int64  // bytes of a filling that are still to be sent
 	filled atomic.Uint64 // message with which the last one ended
@@ -45,13 +45,8 @@ func Connect(conn *nats.Conn, name string) (*JetStream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
-	j := &JetStream{conn: conn, js: js, name: name, news: make(chan struct{}, 1)}
-	j.sub, err = conn.Subscribe(newsOf(name), func(*nats.Msg) {
-		select {
-		case j.news <- struct{}{}:
-		default:
-		}
-	})
+	j := &JetStream{conn: conn, js: js, name: name, news: make(chan uint64, 1)}
+	j.sub, err = conn.Subscribe(newsOf(name), j.heard)
 	if err != nil {
 		return nil, fmt.Errorf("hear of new messages of stream %q: %w", name, err)
 	}
@@ -68,7 +63,17 @@ func subjectOf(name string) string { return "meterd." + name + ".log" }
 func newsOf(name string) string    { return "meterd." + name + ".news" }
 
 // News implements Stream.
-func (j *JetStream) News() <-chan struct{} { return j.news }
+func (j *JetStream) News() <-chan uint64 { return j.news }
+
+// heard replaces what nobody took yet. Nobody else sends.
+func (j *JetStream) heard(m *nats.Msg) {
+	seq, _ := strconv.ParseUint(string(m.Data), 10, 64) // 0: the other node says nothing.
+	select {
+	case <-j.news:
+	default:
+	}
+	j.news <- seq
+}
 
 // Publish implements Stream. No id is given: what is stored once and what is not is decided by its place alone.
 func (j *JetStream) Publish(ctx context.Context, after uint64, b []byte) error {
@@ -92,7 +97,7 @@ func (j *JetStream) check(ack *jetstream.PubAck, seq uint64) error {
 		return fmt.Errorf("stream %q acknowledged message %d, duplicate %t; message %d of stream %q was meant",
 			ack.Stream, ack.Sequence, ack.Duplicate, seq, j.name)
 	}
-	_ = j.conn.Publish(newsOf(j.name), nil) // A hint: followers ask without it, too.
+	_ = j.conn.Publish(newsOf(j.name), strconv.AppendUint(nil, seq, 10)) // A hint: followers ask without it, too.
 	return nil
 }
 

@@ -18,8 +18,9 @@ type Stream interface {
 	Get(ctx context.Context, seq uint64) (Stored, error)
 	// Size returns how much is known to be stored, and where.
 	Size(ctx context.Context) (Size, error)
-	// News returns a channel on which something may come when there are new messages.
-	News() <-chan struct{}
+	// News returns a channel on which the sequence of a new message may come, 0 if it is not known. Only the newest one
+	// waits there.
+	News() <-chan uint64
 }
 
 // Stored is a message of the stream.

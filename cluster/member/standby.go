@@ -88,8 +88,10 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 	pause := pollEvery
 	quiet := &silence{since: time.Now()}
 	var since time.Time // when it was a standby first
+	var told uint64     // the newest message that this node was told of; 0: none
 	for {
 		n, err := f.Step(ctx)
+		isEnd := n == 0 || told > 0 && f.Message() >= told // as far as anybody knows
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
@@ -100,14 +102,16 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 			quiet.hear(epoch, time.Now())
 			h.note(f)
 			w.grown()
-			if f.Yielded() != h.o.Node {
+			if !isEnd && f.Yielded() != h.o.Node {
 				continue
 			}
-		case since.IsZero():
+			pause = pollEvery
+		}
+		if isEnd && since.IsZero() {
 			since = time.Now()
 			h.change(func(s *board.CellStatus) { s.Role, s.Why = board.Standby, h.mend.why() })
 		}
-		if h.mayClaim(f, quiet.lasts(time.Now())) {
+		if isAsked := n == 0 || f.Yielded() == h.o.Node; isAsked && h.mayClaim(f, quiet.lasts(time.Now())) {
 			if err := h.same(ctx); err != nil {
 				return nil, err
 			}
@@ -140,7 +144,7 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 			h.find(fault)
 		case <-h.renewed:
 			return nil, errReplaced
-		case <-h.o.Stream.News():
+		case told = <-h.o.Stream.News():
 			pause = newsEvery // The replica that is asked may lag a little.
 		case <-poll.C:
 		}

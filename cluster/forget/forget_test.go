@@ -64,7 +64,8 @@ func five() *fixture {
 		},
 		servers: []Peer{a, b, c, d, e},
 		streams: []Stream{
-			{Cell: 3, Replicas: 3, Peers: []Peer{a, b, e}}, {Cell: 4, Replicas: 3, Peers: []Peer{b, c, d}},
+			{Cell: 3, Replicas: 3, Peers: []Peer{a, b, e}},
+			{Cell: 4, Replicas: 3, Peers: []Peer{b, c, d}},
 			{Cell: 5, Replicas: 3, Peers: []Peer{a, b, c}},
 		},
 	}
@@ -146,8 +147,11 @@ func TestDead(t *testing.T) {
 		"two, and neither name is known": {
 			of: five(), node: "n5", want: "cell 4: two replicas are on servers that are dead",
 			change: func(f *fixture) {
-				f.streams[1].Peers = []Peer{well("n1", "a"), {Name: namelessOf("d"), Offline: true},
-					{Name: namelessOf("e"), Offline: true}}
+				f.streams[1].Peers = []Peer{
+					well("n1", "a"),
+					{Name: namelessOf("d"), Offline: true},
+					{Name: namelessOf("e"), Offline: true},
+				}
 			},
 		},
 		"two, in several cells": {of: five(), node: "n5", want: "cells 4, 9: two", change: func(f *fixture) {
@@ -160,16 +164,24 @@ func TestDead(t *testing.T) {
 		"three are dead": {of: five(), node: "n5", want: "2 of 5 servers are well, 3 must be", change: func(f *fixture) {
 			f.servers[2].Offline = true
 		}},
-		"a second one is dead, a third behind": {of: five(), node: "n5", want: `"n3-c" is behind, too`,
-			change: func(f *fixture) { f.servers[2].Current = false }},
-		"a second one is dead, a replica behind": {of: five(), node: "n5", want: "has a replica of cell 4 and is behind",
-			change: func(f *fixture) { f.streams[1].Peers[0].Current = false }},
-		"a second one is dead, a replica is still made": {of: five(), node: "n5", want: "cell 3 are still being made",
-			change: func(f *fixture) { f.streams[0].Peers = f.streams[0].Peers[:2] }},
-		"a second one is dead, and is being removed": {of: five(), node: "n5", want: `"n4" is being removed`,
+		"a second one is dead, a third behind": {
+			of: five(), node: "n5", want: `"n3-c" is behind, too`,
+			change: func(f *fixture) { f.servers[2].Current = false },
+		},
+		"a second one is dead, a replica behind": {
+			of: five(), node: "n5", want: "has a replica of cell 4 and is behind",
+			change: func(f *fixture) { f.streams[1].Peers[0].Current = false },
+		},
+		"a second one is dead, a replica is still made": {
+			of: five(), node: "n5", want: "cell 3 are still being made",
+			change: func(f *fixture) { f.streams[0].Peers = f.streams[0].Peers[:2] },
+		},
+		"a second one is dead, and is being removed": {
+			of: five(), node: "n5", want: `"n4" is being removed`,
 			change: func(f *fixture) {
 				f.told = []board.Forgotten{{Server: board.Server{Node: "n4", Name: "n4-d", ID: "d"}, Gone: true}}
-			}},
+			},
+		},
 		"the operator's servers": {of: gone(), node: "n3", want: "", change: func(f *fixture) {
 			f.servers, f.streams = nil, nil
 		}},

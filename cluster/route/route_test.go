@@ -101,6 +101,7 @@ func newRig(t *testing.T, change func(*Options)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.waitMax, r.mergeIn = time.Hour, time.Hour // No machine is too slow.
 	server, err := ingest.Listen("127.0.0.1:0", nil, r.Handle, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

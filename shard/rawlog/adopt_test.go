@@ -127,7 +127,13 @@ func TestLackIsTold(t *testing.T) {
 	r.view.o.Logger = slog.New(slog.NewTextHandler(&said, nil))
 	wants := func(what string, warnings, ends int) {
 		t.Helper()
-		if w, e := strings.Count(said.String(), "is not copied"), strings.Count(said.String(), "owner again"); w != warnings ||
+		if w, e := strings.Count(
+			said.String(),
+			"is not copied",
+		), strings.Count(
+			said.String(),
+			"owner again",
+		); w != warnings ||
 			e != ends {
 			t.Fatalf("%s: %s", what, said.String())
 		}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/meterd/meterd/cluster/jetlog"
+	"github.com/meterd/meterd/ingest"
 )
 
 // The server of a cell listens when this node owns the cell, and a node that cannot listen then ends in the middle of
@@ -53,11 +54,7 @@ func (n *node) tryCells(cells int) error {
 		if err != nil {
 			return err
 		}
-		l, err := net.Listen("tcp", address)
-		if err == nil {
-			err = l.Close()
-		}
-		if err != nil {
+		if err := ingest.CanListen(address); err != nil {
 			return fmt.Errorf("--cells-listen %s: the server of cell %d could not listen: %w; free this port, or name others",
 				flag, cell, err)
 		}

@@ -30,8 +30,15 @@ func TestGroupWaitsForWhoIsInside(t *testing.T) {
 	<-inside
 	second := request(t, line("up", "p", "d"))
 	go func() { y <- m.Submit(second) }()
-	// Y has decided and left when it is counted twice; then only X keeps the group open.
+	// Y has decided and left when it is counted twice; then only X keeps the group open. Or somebody seals already, for a
+	// request of before: he waits for X, too, and Y for him.
+	groups := uint64(1)
 	for calls.Load() < 2 {
+		if !m.gate.mu.TryRLock() {
+			groups = 2
+			break
+		}
+		m.gate.mu.RUnlock()
 		m.settleNothing()
 	}
 	if last, _, _ := m.log.Last(); last != before {
@@ -46,8 +53,8 @@ func TestGroupWaitsForWhoIsInside(t *testing.T) {
 	if err := errors.Join(<-x, <-y); err != nil {
 		t.Fatal(err)
 	}
-	if last, _, _ := m.log.Last(); last != before+1 {
-		t.Fatalf("two requests of one group made %d groups", last-before)
+	if last, _, _ := m.log.Last(); last == before || last > before+groups {
+		t.Fatalf("two requests of %d groups at most made %d", groups, last-before)
 	}
 	m.inside = nil
 	m.crash()

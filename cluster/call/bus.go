@@ -13,7 +13,7 @@ import (
 type Bus interface {
 	// Request returns the first answer. ErrNobody says that nobody got the request, any other error says nothing about it.
 	Request(ctx context.Context, subject string, b []byte) ([]byte, error)
-	// Serve calls fn for each request until stop; fn must not block.
+	// Serve calls fn for each request until stop, and for those that came before it; fn must not block.
 	Serve(subject string, fn func(b []byte, reply func([]byte) error)) (stop func() error, err error)
 }
 
@@ -49,5 +49,5 @@ func (n NATS) Serve(subject string, fn func(b []byte, reply func([]byte) error))
 	if err := n.Conn.Flush(); err != nil {
 		return nil, errors.Join(fmt.Errorf("serve %q: %w", subject, err), sub.Unsubscribe())
 	}
-	return sub.Unsubscribe, nil
+	return sub.Drain, nil // Whoever has asked is told that this node does not serve any more.
 }

@@ -86,6 +86,41 @@ func TestCallAwaitsAnOwner(t *testing.T) {
 	}
 }
 
+// handing is a bus on which the first request comes to a server that was closed, and whatever follows to the next one.
+type handing struct {
+	*Memory
+	next func()
+}
+
+// Serve implements Bus.
+func (h *handing) Serve(subject string, fn func([]byte, func([]byte) error)) (stop func() error, err error) {
+	end, err := h.Memory.Serve(subject, nil)
+	if err != nil {
+		return nil, err
+	}
+	h.served[subject][0].fn = func(b []byte, reply func([]byte) error) {
+		_ = end() // It never fails.
+		h.next()
+		fn(b, reply)
+	}
+	return func() error { return nil }, nil
+}
+
+// A call that reaches an owner as it goes is the next owner's, even if it may be made once only.
+func TestCallGoesToTheNextOwner(t *testing.T) {
+	h := &handing{Memory: NewMemory()}
+	methods := map[string]Method{"add": Handle(func(r sum) (any, error) { return r.A, nil })}
+	last := server(t, &Client{Bus: h, Cluster: "test"}, 0, methods)
+	if err := last.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c := &Client{Bus: h.Memory, Cluster: "test"}
+	h.next = func() { server(t, c, 0, methods) }
+	if n, err := Once[int](t.Context(), c, 0, "add", sum{A: 5}); n != 5 || err != nil {
+		t.Fatal(n, err)
+	}
+}
+
 // Whatever comes is a request or an answer, or is refused.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"version":1,"method":"reserve","body":{"a":1}}`))

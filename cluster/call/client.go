@@ -40,8 +40,9 @@ func ask[Answer any](
 	for {
 		answered, err := c.try(ctx, cell, b, again)
 		if err == nil {
-			err = decodeAnswer(answered, &a)
-			return a, err
+			if err = decodeAnswer(answered, &a); !errors.Is(err, ErrNobody) {
+				return a, err
+			}
 		}
 		nobody := errors.Is(err, ErrNobody)
 		if !nobody && !again {

@@ -20,6 +20,7 @@ type answer struct {
 	Version int             `json:"version"`
 	Body    json.RawMessage `json:"body,omitempty"`
 	Problem *problem        `json:"problem,omitempty"`
+	Gone    bool            `json:"gone,omitempty"` // the node owns the cell no longer, and has done nothing
 }
 
 type problem struct {
@@ -49,7 +50,7 @@ func decodeRequest(b []byte) (r request, err error) {
 	return r, nil
 }
 
-// decodeAnswer reads an answer into to. A problem of it is its error.
+// decodeAnswer reads an answer into to. A problem of it is its error; so is ErrNobody.
 func decodeAnswer(b []byte, to any) error {
 	var a answer
 	if err := json.Unmarshal(b, &a); err != nil {
@@ -58,6 +59,8 @@ func decodeAnswer(b []byte, to any) error {
 	switch p := a.Problem; {
 	case a.Version != version:
 		return fmt.Errorf("an answer has version %d, this program knows %d", a.Version, version)
+	case a.Gone:
+		return ErrNobody
 	case p != nil && (p.Code == event.Accepted || p.Code >= event.Codes):
 		return fmt.Errorf("an answer has the code %d, which this program does not know", p.Code)
 	case p != nil:

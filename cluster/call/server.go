@@ -44,7 +44,7 @@ func Serve(c *Client, cell int, methods map[string]Method, logger *slog.Logger) 
 	return s, err
 }
 
-// Close ends it, and returns when no method runs any more.
+// Close ends it, and returns when no method runs any more. Who asked too late is told that nobody has the request.
 func (s *Server) Close() error {
 	err := s.stop()
 	s.mu.Lock()
@@ -58,6 +58,7 @@ func (s *Server) hear(b []byte, reply func([]byte) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
+		s.send(reply, answer{Version: version, Gone: true})
 		return
 	}
 	select {
@@ -91,10 +92,15 @@ func (s *Server) tell(reply func([]byte) error, body any, err error) {
 	case err == nil:
 		a.Body, err = encode(body)
 	}
-	var b []byte
-	if err == nil || p != nil {
-		b, err = encode(a)
+	if err != nil && p == nil {
+		s.logger.Warn("a call of another node is not answered", "error", err)
+		return
 	}
+	s.send(reply, a)
+}
+
+func (s *Server) send(reply func([]byte) error, a answer) {
+	b, err := encode(a)
 	if err == nil {
 		err = reply(b)
 	}

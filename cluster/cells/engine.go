@@ -16,8 +16,8 @@ import (
 
 // Owners reaches the owners of cells. It is safe for concurrent use.
 type Owners interface {
-	// Has reports whether a cell has an owner that can be asked.
-	Has(cell int) bool
+	// Has reports whether a cell has an owner that can be asked. A hand-over is waited for.
+	Has(ctx context.Context, cell int) bool
 	// Ask has the owner of a cell answer a call. After an error that wraps ErrNotSent the owner does not have the call,
 	// and never will; after any other one it may have done what it was asked for.
 	Ask(ctx context.Context, cell int, call string, body []byte) (answer []byte, err error)
@@ -30,7 +30,7 @@ var ErrNotSent = errors.New("the call was not sent")
 type Options struct {
 	Cells  int // of the cluster, more than one
 	Owners Owners
-	// Catalogues returns what this node's copy of a cell has; nil as long as there is no copy.
+	// Catalogues returns what this node's copy of a cell has, or had when it was closed; nil as long as there was none.
 	Catalogues func(cell int) *license.Catalogue
 	// NowMs is the wall clock, Unix milliseconds; nil: the machine's.
 	NowMs  func() int64
@@ -59,8 +59,7 @@ type Engine struct {
 	lines   lines
 	settled settled
 	watches watches
-	last    atomic.Pointer[license.Catalogue] // what Catalogue has returned
-	ctx     context.Context                   //nolint:containedctx // It is the engine's life, not a call's.
+	ctx     context.Context //nolint:containedctx // It is the engine's life, not a call's.
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 	stats   stats
@@ -85,7 +84,6 @@ func New(o Options) (*Engine, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{o: o, logger: o.Logger}
-	e.last.Store(&license.Catalogue{})
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.lines.open = map[string]*line{}
 	e.watches.init(o.Cells)
@@ -101,14 +99,12 @@ func (e *Engine) Close() {
 	e.wg.Wait()
 }
 
-// Catalogue returns the catalogue of cell 0, which has all tokens that are bound to no account. While this node's copy
-// is closed, for it becomes an owner's or a follower's, it is the last one that there was.
+// Catalogue returns the catalogue of cell 0, which has all tokens that are bound to no account.
 func (e *Engine) Catalogue() *license.Catalogue {
 	if c := e.o.Catalogues(0); c != nil {
-		e.last.Store(c)
 		return c
 	}
-	return e.last.Load()
+	return &license.Catalogue{}
 }
 
 // Durable returns at once: what this node's copy of cell 0 has is durable. It may lack a token that was made within the

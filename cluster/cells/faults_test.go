@@ -269,3 +269,53 @@ func TestEqualBatchesAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// failing has the first tries of each call to each cell fail.
+func (g *rig) failing(tries int, err error) {
+	failed := map[string]int{}
+	var mu sync.Mutex
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.fault = func(cell int, call string, isDone bool) error {
+		mu.Lock()
+		defer mu.Unlock()
+		key := fmt.Sprint(call, cell)
+		if isDone || failed[key] == tries {
+			return nil
+		}
+		failed[key]++
+		return err
+	}
+}
+
+// An owner that hands its cell over does not get a call any more: its gateway does not notice, for the next owner is
+// asked. So it is about what changes nothing, whatever became of the call.
+func TestNextOwnerIsAsked(t *testing.T) {
+	g := newRig(t)
+	for cell, name := range []string{"p0", "p1", "p2"} {
+		g.product(name, cell, `{}`, 10)
+	}
+	lines := line2("connect", "p0", "d") + line2("connect", "p1", "d") + line2("connect", "nobody", "d")
+	check := batch("", 0, ndjson, lines)
+	check.path = "/v1/check"
+	show := &request{method: "GET", path: "/v1/producers/gw"}
+	want := func(status int, r *request) {
+		t.Helper()
+		if a := g.send(g.at, r); a.closed || a.status != status {
+			t.Fatalf("%s %s: %+v", r.method, r.path, a)
+		}
+	}
+	for _, r := range []*request{
+		batch("gw", 1, ndjson, lines), batch("", 0, ndjson, lines), check, show,
+		{method: "POST", path: "/v1/producers/gw/offline"},
+	} {
+		g.failing(1, fmt.Errorf("%w: %w", ErrNotSent, errCut))
+		want(200, r)
+	}
+	for _, r := range []*request{check, show} {
+		g.failing(1, errCut)
+		want(200, r)
+		g.failing(askTries, errCut)
+		want(503, r)
+	}
+}

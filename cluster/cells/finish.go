@@ -77,7 +77,7 @@ func (e *Engine) failed(t *task) error {
 	for i := range t.parts {
 		s := &t.parts[i]
 		switch {
-		case errors.Is(s.err, ErrNotSent):
+		case errors.Is(s.err, ErrNotSent), s.err != nil && t.isCheck:
 			problem = worse(problem, noOwner())
 		case s.err != nil:
 			return e.hangUp(s.err) // It may have been decided.

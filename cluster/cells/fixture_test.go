@@ -170,7 +170,7 @@ func (g *rig) find(_ *license.Catalogue, name string) (cell int, isOpen, found b
 }
 
 // Has implements Owners.
-func (g *rig) Has(cell int) bool {
+func (g *rig) Has(_ context.Context, cell int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return !g.down[cell]
@@ -178,7 +178,7 @@ func (g *rig) Has(cell int) bool {
 
 // Ask implements Owners.
 func (g *rig) Ask(ctx context.Context, cell int, call string, body []byte) ([]byte, error) {
-	if !g.Has(cell) {
+	if !g.Has(ctx, cell) {
 		return nil, ErrNotSent
 	}
 	g.mu.Lock()

@@ -13,6 +13,8 @@ const (
 	// askTimeout bounds how long all owners that are asked for a batch have together, and each call of a stream: several
 	// take-overs. A cell without an owner is not waited for; an owner that another one replaces is hung up on.
 	askTimeout = 30 * time.Second
+	// askTries is how many owners of a cell are asked, one after the other: one that hands the cell over, and the next.
+	askTries = 2
 	// eventBytes is what an event takes in a call beside its texts, mostly.
 	eventBytes = 8
 	// callHeadBytes is what a call has beside its parts, partHeadBytes what a part has beside its batch, at most.

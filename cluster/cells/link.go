@@ -9,7 +9,7 @@ import (
 
 // Router is what reaches the servers of cells; *route.Router is one.
 type Router interface {
-	Owned(cell int) bool
+	Owned(ctx context.Context, cell int) bool
 	Ask(ctx context.Context, cell int, path string, body []byte) (answer []byte, err error)
 }
 
@@ -17,7 +17,7 @@ type Router interface {
 type Link struct{ Router Router }
 
 // Has implements Owners.
-func (l Link) Has(cell int) bool { return l.Router.Owned(cell) }
+func (l Link) Has(ctx context.Context, cell int) bool { return l.Router.Owned(ctx, cell) }
 
 // Ask implements Owners.
 func (l Link) Ask(ctx context.Context, cell int, call string, body []byte) ([]byte, error) {

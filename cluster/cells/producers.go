@@ -1,9 +1,9 @@
 package cells
 
 import (
-	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event"
@@ -18,18 +18,15 @@ func (e *Engine) askAll(from *who, what byte, changes bool, take func(*reader)) 
 	w.who(from)
 	w.byte(what)
 	for cell := range e.o.Cells {
-		if !e.o.Owners.Has(cell) {
+		if !e.o.Owners.Has(e.ctx, cell) {
 			return noOwner()
 		}
 	}
+	until := time.Now().Add(askTimeout)
 	answers, errs := make([][]byte, e.o.Cells), make([]error, e.o.Cells)
 	var all sync.WaitGroup
 	for cell := range e.o.Cells {
-		all.Go(func() {
-			ctx, cancel := context.WithTimeout(e.ctx, askTimeout)
-			defer cancel()
-			answers[cell], errs[cell] = e.o.Owners.Ask(ctx, cell, callProducer, w.b)
-		})
+		all.Go(func() { answers[cell], errs[cell] = e.ask(cell, callProducer, w.b, changes, until) })
 	}
 	all.Wait()
 	sent, failure := 0, error(nil)

@@ -201,9 +201,7 @@ func (e *Engine) ask0(names []string, tells bool, until time.Time) ([]named, err
 
 // call asks one cell for what changes nothing that is counted: whatever goes wrong may be told.
 func (e *Engine) call(cell int, name string, body []byte, until time.Time) (*reader, error) {
-	ctx, cancel := context.WithDeadline(e.ctx, until)
-	defer cancel()
-	answer, err := e.o.Owners.Ask(ctx, cell, name, body)
+	answer, err := e.ask(cell, name, body, false, until)
 	if err != nil {
 		e.logger.Debug("a cell was asked in vain", "cell", cell, "call", name, "error", err)
 		return nil, noOwner()
@@ -216,6 +214,20 @@ func (e *Engine) call(cell int, name string, body []byte, until time.Time) (*rea
 		return nil, problem
 	}
 	return r, nil
+}
+
+// ask has the owner of a cell answer a call. If that owner does not have the call, since it handed the cell over as it
+// was sent, the next one is asked; so it is about whatever changes nothing.
+func (e *Engine) ask(cell int, name string, body []byte, changes bool, until time.Time) (answer []byte, err error) {
+	ctx, cancel := context.WithDeadline(e.ctx, until)
+	defer cancel()
+	for range askTries {
+		answer, err = e.o.Owners.Ask(ctx, cell, name, body)
+		if err == nil || changes && !errors.Is(err, ErrNotSent) {
+			break
+		}
+	}
+	return answer, err
 }
 
 // cells returns the cell that all events go to, noCell if none goes to any; several says that there is more than one.
@@ -284,7 +296,7 @@ func (e *Engine) split(t *task) {
 // remember has the home note where the events go, and takes over what it noted first.
 func (e *Engine) remember(t *task) error {
 	for _, cell := range t.at {
-		if cell >= 0 && !e.o.Owners.Has(int(cell)) {
+		if cell >= 0 && !e.o.Owners.Has(e.ctx, int(cell)) {
 			return noOwner() // Nothing is noted of a batch that will not be decided now.
 		}
 	}
@@ -293,9 +305,7 @@ func (e *Engine) remember(t *task) error {
 	w.claim(t.r.Claim)
 	note := encodeNote(t.at, t.r.Single)
 	w.bytes(note)
-	ctx, cancel := context.WithDeadline(e.ctx, t.until)
-	defer cancel()
-	answer, err := e.o.Owners.Ask(ctx, e.home(t.r.Producer), callRemember, w.b)
+	answer, err := e.ask(e.home(t.r.Producer), callRemember, w.b, true, t.until)
 	switch {
 	case errors.Is(err, ErrNotSent):
 		return noOwner()
@@ -346,9 +356,7 @@ func (e *Engine) askOne(s *share, t *task) {
 
 // askFor asks a cell for parts, whose outcomes it sets.
 func (e *Engine) askFor(list []*share, cell int, body []byte, until time.Time) {
-	ctx, cancel := context.WithDeadline(e.ctx, until)
-	defer cancel()
-	answer, err := e.o.Owners.Ask(ctx, cell, callDecide, body)
+	answer, err := e.ask(cell, callDecide, body, !list[0].isCheck, until)
 	if err == nil {
 		r := begin(answer)
 		for _, s := range list {

@@ -1,8 +1,10 @@
 package route
 
 import (
+	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
@@ -17,8 +19,9 @@ import (
 func (r *Router) calls() *router.Router {
 	t := router.New()
 	t.RedirectTrailingSlash, t.RedirectFixedPath = false, false
-	// The owner of cell 0 says what is wrong with the path or its method.
-	t.NotFound, t.MethodNotAllowed, t.GlobalOPTIONS = r.atCellZero, r.atCellZero, r.atCellZero
+	// The owner of cell 0 says what is wrong with the path or its method, whatever token comes with it.
+	wrong := func(ctx *fasthttp.RequestCtx) { r.forward(ctx, 0) }
+	t.NotFound, t.MethodNotAllowed, t.GlobalOPTIONS = wrong, wrong, wrong
 	get := func(path string, answer fasthttp.RequestHandler) {
 		t.GET(path, answer)
 		t.HEAD(path, answer)
@@ -105,7 +108,7 @@ const producersPath = "/v1/producers/"
 func (r *Router) byGateway(ctx *fasthttp.RequestCtx) {
 	switch {
 	case r.atOwn(ctx):
-	case r.o.Catalogues(0) == nil && !r.awaitCopy(ctx): // It would know no token.
+	case r.o.Catalogues(0) == nil: // It would know no token.
 		r.refuse(ctx, overloaded("this node has no copy of cell 0 yet; send it again"))
 	default:
 		if problem := r.lacksToken(ctx); problem != nil {
@@ -200,9 +203,10 @@ func (r *Router) toNamed(ctx *fasthttp.RequestCtx, kind license.NameKind, name s
 	r.forward(ctx, cell)
 }
 
-// Owned reports whether a cell has an owner that takes requests.
-func (r *Router) Owned(cell int) bool {
-	_, ok := r.owner(cell)
+// Owned reports whether a cell has an owner that takes requests. While the cell goes from one owner to the next it
+// waits for that.
+func (r *Router) Owned(ctx context.Context, cell int) bool {
+	_, ok := r.await(ctx, cell, owner{}, time.Now().Add(r.waitMax))
 	return ok
 }
 

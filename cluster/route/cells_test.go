@@ -172,7 +172,8 @@ func TestWhichCell(t *testing.T) {
 		{"bound2", "POST /v1/snapshots", "{}", "cell 2: POST /v1/snapshots"},
 		{"bound2", "GET /prometheus/api/v1/query?query=1", "", "cell 2: GET /prometheus/api/v1/query?query=1"},
 		{"bound2", "GET /v1/disk", "", "cell 2: GET /v1/disk"},
-		{"bound2", "GET /v1/nothing", "", "cell 2: GET /v1/nothing"},
+		{"bound2", "GET /v1/nothing", "", "cell 0: GET /v1/nothing"}, // It is no call, whoever asks.
+		{"unknown", "GET /v1/nothing", "", "cell 0: GET /v1/nothing"},
 	} {
 		method, path, _ := strings.Cut(tt.call, " ")
 		if _, text := s.as(tt.token, method, path, tt.body); text != tt.want {

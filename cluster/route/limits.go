@@ -18,8 +18,6 @@ const (
 	// newsMax is how long a request waits for the board's word when the owner that it knows cannot be reached: its doors
 	// may have closed a moment before everybody was told.
 	newsMax = 250 * time.Millisecond
-	// copyEvery is how often it is looked whether this node's copy of cell 0 is open again: that takes tenths of a second.
-	copyEvery = 10 * time.Millisecond
 	// waitMax is how long a request waits in all before an owner has it, in all of its tries: until it is known which cell
 	// it concerns, who owns that, and until that owner is reached. A take-over of cell 0, which knows all names, takes as
 	// long; who has waited longer asks another node. What an owner takes for its answer is not counted.

@@ -87,26 +87,3 @@ func (r *Router) await(ctx context.Context, cell int, failed owner, last time.Ti
 		timeout.Stop()
 	}
 }
-
-// awaitCopy reports whether this node has a copy of cell 0. Who has let go of the cell opens its copy anew: that is
-// waited for, handOverMax behind it.
-func (r *Router) awaitCopy(ctx *fasthttp.RequestCtx) bool {
-	begun, until := r.until(ctx)
-	defer hasWaited(ctx, begun)
-	for {
-		changed := r.o.Board.Changed() // Before it is looked.
-		if r.o.Catalogues(0) != nil {
-			return true
-		}
-		left := min(time.Until(r.o.Board.LetGo(0).Add(handOverMax)), time.Until(until))
-		if left <= 0 {
-			return false
-		}
-		look := time.NewTimer(min(left, copyEvery))
-		select {
-		case <-changed:
-		case <-look.C:
-		}
-		look.Stop()
-	}
-}

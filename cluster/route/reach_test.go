@@ -6,13 +6,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/valyala/fasthttp"
-
-	"github.com/meterd/meterd/license"
 )
 
 // A request that comes while a cell goes from one owner to the next is answered by the next one, with its body. The
@@ -55,20 +50,22 @@ func TestNobodyFollows(t *testing.T) {
 	r.wantProblem(resp, text, http.StatusServiceUnavailable, "has no owner now")
 }
 
-// Whoever has let go of cell 0 opens its copy anew. Gateways wait for that, but not for a copy that was never there.
-func TestCopyIsOpenedAnew(t *testing.T) {
-	var copied atomic.Pointer[license.Catalogue]
-	r := newRig(t, func(o *Options) {
-		o.Cells, o.Names = 2, &several{}
-		o.Gateways = func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("decided") }
-		o.Catalogues, o.Tokens = func(int) *license.Catalogue { return copied.Load() }, copied.Load
-	})
-	resp, text := r.do("POST", "/v1/events", strings.NewReader("{}"))
-	r.wantProblem(resp, text, http.StatusServiceUnavailable, "no copy of cell 0")
-	r.board.letGo = time.Now().Add(time.Hour)
-	r.board.looked = func() { go copied.Store(license.New("here", time.Hour)) }
-	if resp, text = r.do("POST", "/v1/events", strings.NewReader("{}")); text != "decided" {
-		t.Fatal(resp.StatusCode, text)
+// Whether a cell has an owner is said when its hand-over is over: it has none only if nobody follows.
+func TestOwnedAwaitsTheNextOwner(t *testing.T) {
+	r := newRig(t, nil)
+	changed := make(chan struct{})
+	r.board.letGo, r.board.changed = time.Now().Add(time.Hour), changed
+	r.board.looked = func() {
+		r.board.set(0, "n2", "127.0.0.1:1")
+		close(changed)
+	}
+	if !r.Owned(t.Context(), 0) {
+		t.Fatal("the cell has no owner")
+	}
+	r.board.unset(0)
+	r.board.letGo = time.Time{}
+	if r.Owned(t.Context(), 0) {
+		t.Fatal("a cell that nobody owns has an owner")
 	}
 }
 

@@ -44,13 +44,13 @@ type Options struct {
 	Hop access.Hop
 	// Peer returns how the cells of a node are called, nil without TLS; PeerTLS makes it. nil: no node has TLS.
 	Peer func(node string) *tls.Config
-	// Catalogues returns what this node's copy of a cell has; nil as long as there is no copy.
+	// Catalogues returns what this node's copy of a cell has, or had when it was closed; nil as long as there was none.
 	Catalogues func(cell int) *license.Catalogue
 	// Names gives names in a cluster of several cells; nil with one.
 	Names Names
 	// Gateways answers gateways' calls of tokens that are bound to no account; nil with one cell.
 	Gateways fasthttp.RequestHandler
-	// Tokens returns the catalogue that Gateways looks tokens up in: this node's copy of cell 0, or what it was last.
+	// Tokens returns the catalogue that Gateways looks tokens up in: this node's copy of cell 0.
 	Tokens func() *license.Catalogue
 	// Documents answers /openapi.json and /docs.
 	Documents fasthttp.RequestHandler

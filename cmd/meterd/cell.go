@@ -46,7 +46,8 @@ type cellCopy struct {
 	state   *state
 	faults  chan error // of state
 	upkeep  context.CancelFunc
-	standby atomic.Pointer[shard.Standby] // of state, for everybody; its catalogue is also the owner's
+	standby atomic.Pointer[shard.Standby]     // of state, for everybody; its catalogue is also the owner's
+	last    atomic.Pointer[license.Catalogue] // of the copy that was closed, until it is open again
 	hooks   atomic.Pointer[webhook.Service]
 	sealed  atomic.Pointer[sealedCopy]
 	archive atomic.Pointer[archive.Store]
@@ -134,6 +135,7 @@ func (c *cellCopy) Open(context.Context) (*commitlog.Log, error) {
 	}
 	c.state, c.faults = s, faults
 	c.standby.Store(s.standby)
+	c.last.Store(nil)
 	c.hooks.Store(s.webhooks)
 	ctx, end := context.WithCancel(context.Background())
 	c.upkeep = end
@@ -187,18 +189,23 @@ func (c *cellCopy) tell(s board.CellStatus) board.CellStatus {
 	return s
 }
 
-// catalogue returns what the copy has, nil as long as it is closed.
+// catalogue returns what the copy has; while it is closed, for it is opened anew, what it had last. It is nil until the
+// copy is open for the first time.
 func (c *cellCopy) catalogue() *license.Catalogue {
 	if s := c.standby.Load(); s != nil {
 		return s.Catalogue()
 	}
-	return nil
+	return c.last.Load()
 }
 
 // durable returns what the copy has, nil for nothing just now, and what says when all of that is durable.
 func (c *cellCopy) durable() (*license.Catalogue, func() error) {
-	copied := c.catalogue() // Before it is looked who has it: a standby's is durable.
-	if !c.promoted.Load() {
+	standby := c.standby.Load()
+	if standby == nil {
+		return nil, nil // What an owner had last may never have become durable.
+	}
+	copied := standby.Catalogue()                          // Before it is looked who has it: a standby's is durable.
+	if !c.promoted.Load() && c.standby.Load() == standby { // Else it was an owner's until a moment ago.
 		return copied, func() error { return nil }
 	}
 	if e := c.engine.Load(); e != nil {
@@ -288,6 +295,7 @@ func (c *cellCopy) Close() error {
 func (c *cellCopy) shut() (s *state, owner *daemon) {
 	s, owner = c.state, c.owner
 	c.state, c.owner = nil, nil
+	c.last.Store(c.catalogue())
 	c.standby.Store(nil)
 	c.hooks.Store(nil)
 	c.sealed.Store(nil)

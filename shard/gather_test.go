@@ -69,4 +69,7 @@ func TestGatherDoesNotHoldASingleClient(t *testing.T) {
 	last.entered.Store(1)
 	enterOpen(e, 1, 1)
 	e.gather(last, 0)
+	if len(e.gate.kick) != 1 { // Whoever waits takes it.
+		t.Error("a single client is waited for")
+	}
 }

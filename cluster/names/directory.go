@@ -22,9 +22,9 @@ type Options struct {
 	// Catalogue returns this node's copy of a cell's catalogue, of whatever age; nil: there is none yet.
 	Catalogue func(cell int) *license.Catalogue
 	// Forward sends the client's request, whose body is in memory, to the owner of a cell, once, in its client's name, and
-	// makes what the owner answers c's response; it is waited for until ctx is over. reservation, if it is not 0, goes with
-	// it, and what a client sends in its place never does. ErrUnsent says that no owner got the request; after any other
-	// error nobody knows.
+	// makes what the owner answers c's response; it is waited for until ctx is over. reservation, if it is not 0, goes
+	// with it, and what a client sends in its place never does. ErrUnsent says that no owner got the request; after any
+	// other error nobody knows.
 	Forward func(ctx context.Context, c *fasthttp.RequestCtx, cell int, reservation uint64) error
 	Logger  *slog.Logger
 }

@@ -18,8 +18,9 @@
 //   - A stream that is full takes no epoch either, so nobody could own the cell and make room. Then a standby does, by
 //     the same rule.
 //   - The last message stays, and the one that the slowest copy has read last.
-//   - What was erased is said to be out of the files when all behind it is purged, and every replica has been up to date
-//     for some time since. Nodes tell each other and note it, so that the next owner knows; if nobody does, it is done again.
+//   - What was erased is said to be out of the files when all behind it is purged, and every replica has been up to
+//     date for some time since. Nodes tell each other and note it, so that the next owner knows; if nobody does, it is
+//     done again.
 //   - Before as many copies as the stream has replicas were heard of, nothing goes for their sake: they are new, and
 //     begin with the first message.
 package purge

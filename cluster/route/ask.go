@@ -16,8 +16,8 @@ import (
 var ErrUnsent = errors.New("the cell has no owner that takes requests")
 
 // Forward has the owner of a cell answer a request whose body is in memory, once, in its client's name. A reservation
-// that is not 0 goes with it. The owner has until within is over to begin its answer. An error that wraps ErrUnsent says
-// that nothing was done; after any other nobody knows.
+// that is not 0 goes with it. The owner has until within is over to begin its answer. An error that wraps ErrUnsent
+// says that nothing was done; after any other nobody knows.
 func (r *Router) Forward(within context.Context, ctx *fasthttp.RequestCtx, cell int, reservation uint64) error {
 	l, err := r.reachFor(within, ctx, cell)
 	if err != nil {

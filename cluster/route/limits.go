@@ -24,8 +24,8 @@ const (
 	waitMax = 10 * time.Second
 	// mergeWithin is how long the answers of all cells may take that are put together: a take-over, then a page of each.
 	mergeWithin = 20 * time.Second
-	// lostMax is how long an owner may still answer of which nobody has heard: one that is cut off gives up after 15 s, and
-	// is followed within 15 s.
+	// lostMax is how long an owner may still answer of which nobody has heard: one that is cut off gives up after 15 s,
+	// and is followed within 15 s.
 	lostMax = 30 * time.Second
 	// reachMax is how many owners are tried before anything is sent: two that follow each other, and one more.
 	reachMax = 3

@@ -91,8 +91,8 @@ func TestLostOwner(t *testing.T) {
 	}
 }
 
-// A cell that does not answer keeps a list for mergeWithin, and a call that names are given by for as long as its caller
-// says.
+// A cell that does not answer keeps a list for mergeWithin, and a call that names are given by for as long as its
+// caller says.
 func TestSilentCellHoldsNoList(t *testing.T) {
 	s := newSeveral(t)
 	s.mergeIn = 10 * time.Millisecond

@@ -136,8 +136,8 @@ func (g *asker) run(ctx context.Context, answers *atomic.Int64) {
 	}
 }
 
-// isStandby reports whether a node says that it follows cell 0: it was deposed, or had handed the cell over by itself to
-// the node that is first in line for it.
+// isStandby reports whether a node says that it follows cell 0: it was deposed, or had handed the cell over by itself
+// to the node that is first in line for it.
 func (d *daemon) isStandby() bool {
 	a, err := d.try("GET", "/metrics", nil)
 	return err == nil && strings.Contains(string(a.body), `meterd_cluster_cell_role{cell="0",role="standby"} 1`+"\n")

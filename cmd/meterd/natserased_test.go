@@ -10,7 +10,8 @@ import (
 )
 
 // What is erased leaves the files of NATS of a cell that nobody asks for anything, also when its owner is killed
-// meanwhile; it is counted until then, and as long as a node is away. Like TestStandbysErase it wants METERD_TEST_COPIES.
+// meanwhile; it is counted until then, and as long as a node is away. Like TestStandbysErase it wants
+// METERD_TEST_COPIES.
 func TestErasedLeavesNATS(t *testing.T) {
 	if os.Getenv("METERD_TEST_COPIES") == "" {
 		t.Skip("METERD_TEST_COPIES is not set")

@@ -60,7 +60,6 @@ func newOverHTTP(t testing.TB) *overHTTP {
 		Cells: rigCells, Board: o, Hop: "hop", Names: o,
 		Catalogues: func(cell int) *license.Catalogue { return o.cells[cell].Catalogue() },
 		Gateways:   func(ctx *fasthttp.RequestCtx) { gateways.Handle(ctx) },
-		Tokens:     func() *license.Catalogue { return o.engine.Catalogue() },
 		Documents:  func(ctx *fasthttp.RequestCtx) { ctx.SetStatusCode(fasthttp.StatusNotFound) },
 		Metrics:    func() []metric.Part { return nil }, Leaving: func() bool { return false },
 	})

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -29,7 +28,7 @@ type Options struct {
 	Node    string // this one
 	Cells   int    // of the cluster
 	Board   Board
-	// Catalogues returns what this node's copy of a cell has; nil as long as there is no copy.
+	// Catalogues returns what this node's copy of a cell has, or had when it was closed; nil as long as there was none.
 	Catalogues func(cell int) *license.Catalogue
 	// Unknown says what a request is to be answered whose token no copy here has: an owner may have it.
 	Unknown func(ctx *fasthttp.RequestCtx) *event.Problem
@@ -61,8 +60,6 @@ func (o *Options) Validate() error {
 type Overview struct {
 	o         Options
 	penalties *access.Penalties
-	// known are the last catalogues that there were: a copy is closed for a moment when its owner lets go of it
-	known []atomic.Pointer[license.Catalogue]
 
 	mu     sync.Mutex
 	now    Map
@@ -77,17 +74,7 @@ func New(o Options) (*Overview, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Overview{
-		o: o, penalties: access.NewPenalties(nil), known: make([]atomic.Pointer[license.Catalogue], o.Cells),
-	}, nil
-}
-
-// catalogue returns what this node's copy of a cell has, or had last; nil as long as there was none.
-func (v *Overview) catalogue(cell int) *license.Catalogue {
-	if c := v.o.Catalogues(cell); c != nil {
-		v.known[cell].Store(c)
-	}
-	return v.known[cell].Load()
+	return &Overview{o: o, penalties: access.NewPenalties(nil)}, nil
 }
 
 // Map returns how the cluster stands. What it points to must not be changed.
@@ -152,7 +139,7 @@ func (v *Overview) answer(ctx *fasthttp.RequestCtx, rest string) error {
 // confirmClock confirms this node's clock, so that it may own cells, and leaves the answer to their owners. If there
 // are none, since nobody's clock was near enough, nobody else can answer.
 func (v *Overview) confirmClock(ctx *fasthttp.RequestCtx) (answered bool) {
-	catalogue := v.catalogue(0)
+	catalogue := v.o.Catalogues(0)
 	if catalogue == nil {
 		return false
 	}
@@ -181,7 +168,7 @@ func (v *Overview) show(ctx *fasthttp.RequestCtx) error {
 	m := v.Map()
 	if token.Account != "" {
 		for cell := range v.o.Cells {
-			if c := v.catalogue(cell); c != nil && c.Account(token.Account) != nil {
+			if c := v.o.Catalogues(cell); c != nil && c.Account(token.Account) != nil {
 				m.Cell = &cell
 				break
 			}
@@ -358,13 +345,13 @@ func method(ctx *fasthttp.RequestCtx, allowed ...string) error {
 // authorize returns the request's token, or the problem to answer. A token that is bound to an account is in the copy
 // of its account's cell alone; of the others cell 0's copy decides, and not one that is behind it.
 func (v *Overview) authorize(ctx *fasthttp.RequestCtx, right access.Right) (*access.Token, error) {
-	if v.catalogue(0) == nil {
+	if v.o.Catalogues(0) == nil {
 		return nil, &event.Problem{Code: event.Overloaded, Detail: "this node has no copy of cell 0 yet"}
 	}
 	nowMs := time.Now().UnixMilli()
 	header := ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)
 	for cell := range v.o.Cells {
-		catalogue := v.catalogue(cell)
+		catalogue := v.o.Catalogues(cell)
 		if catalogue == nil {
 			continue
 		}

@@ -70,7 +70,6 @@ func newSeveral(t *testing.T) *several {
 	s.rig = newRig(t, func(o *Options) {
 		o.Cells, o.Names = cellsOfTest, s
 		o.Gateways = func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("a gateway of all accounts") }
-		o.Tokens = s.catalogues[0].Load
 		o.Catalogues = func(cell int) *license.Catalogue { return s.catalogues[cell].Load() }
 	})
 	for cell := range cellsOfTest {

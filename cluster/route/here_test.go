@@ -11,7 +11,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/meterd/meterd/license"
 	"github.com/meterd/meterd/metric"
 	"github.com/meterd/meterd/metric/metrictest"
 )
@@ -22,7 +21,6 @@ func TestHere(t *testing.T) {
 	leaving := false
 	r := newRig(t, func(o *Options) {
 		o.Cells, o.Names, o.Gateways = 2, &several{}, func(*fasthttp.RequestCtx) {}
-		o.Tokens = func() *license.Catalogue { return nil }
 		o.Leaving = func() bool { return leaving }
 		o.Metrics = func() []metric.Part { return []metric.Part{{Set: set, Label: "cell", Value: "1"}} }
 	})

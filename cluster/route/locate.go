@@ -82,7 +82,7 @@ func (r *Router) lacksToken(ctx *fasthttp.RequestCtx) *event.Problem {
 	if secret == nil {
 		return nil // Gateways say so.
 	}
-	if r.o.Tokens().AuthenticateHash(sha256.Sum256(secret), time.Now().UnixMilli()) != nil {
+	if r.o.Catalogues(0).AuthenticateHash(sha256.Sum256(secret), time.Now().UnixMilli()) != nil {
 		return nil
 	}
 	return r.Unknown(ctx)

@@ -50,8 +50,6 @@ type Options struct {
 	Names Names
 	// Gateways answers gateways' calls of tokens that are bound to no account; nil with one cell.
 	Gateways fasthttp.RequestHandler
-	// Tokens returns the catalogue that Gateways looks tokens up in: this node's copy of cell 0.
-	Tokens func() *license.Catalogue
 	// Documents answers /openapi.json and /docs.
 	Documents fasthttp.RequestHandler
 	// Metrics returns what /metrics shows of this node and of the cells that it owns.
@@ -76,7 +74,7 @@ func (o *Options) Validate() error {
 	need(o.Hop != "", "Hop is needed")
 	need(o.Catalogues != nil, "Catalogues is needed")
 	need(o.Names != nil || o.Cells == 1, "Names is needed with several cells")
-	need(o.Gateways != nil && o.Tokens != nil || o.Cells == 1, "Gateways and Tokens are needed with several cells")
+	need(o.Gateways != nil || o.Cells == 1, "Gateways is needed with several cells")
 	need(o.Documents != nil, "Documents is needed")
 	need(o.Metrics != nil, "Metrics is needed")
 	need(o.Leaving != nil, "Leaving is needed")

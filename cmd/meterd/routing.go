@@ -43,7 +43,6 @@ func (n *node) openRouter() error {
 		Cells: len(n.cells), Board: n.board, Hop: n.hop, Peer: n.peer,
 		Catalogues: func(cell int) *license.Catalogue { return n.cells[cell].catalogue() },
 		Gateways:   func(ctx *fasthttp.RequestCtx) { n.gateways.door.Handle(ctx) },
-		Tokens:     func() *license.Catalogue { return n.gateways.engine.Catalogue() },
 		Names:      directory,
 		Documents:  api.Documents(n.logger), Metrics: n.metricParts, Leaving: n.leaving.Load, Loopback: loopback(host),
 		Logger: n.logger,

@@ -446,6 +446,8 @@ func (m *machine) kill() {
 	m.log.mu.Unlock()
 	close(m.stop)
 	m.wg.Wait()
+	<-m.cutting.place // A cut that was open has ended.
+
 	m.store.refuse(errors.New("killed")) // What the ledger lacks, it gets from the log at the next start.
 	m.views.Close()
 	m.store.refuse(nil)

@@ -40,8 +40,10 @@ func TestLedgerRowOfOpenDay(t *testing.T) {
 	d.appends = func(l *commitlog.Log) shard.Log { return withoutDayEnds{l} }
 	d.open()
 	d.clock.pass(24 * time.Hour)
-	if _, err := d.engine.CatchUp(); err == nil {
-		t.Fatal("the day has ended")
+	_, _ = d.engine.CatchUp() // The engine may have found by itself that the day is over.
+	<-d.engine.Failed()
+	if err := d.engine.Err(); !strings.Contains(err.Error(), "the disk takes no end of a day") {
+		t.Fatal(err)
 	}
 	_ = d.close() // It fails by the log, too.
 	clean(t, d.path)

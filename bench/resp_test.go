@@ -2,7 +2,6 @@ package bench
 
 import (
 	"errors"
-	"io"
 	"net"
 	"slices"
 	"strings"
@@ -17,10 +16,7 @@ func TestCommandsAreRead(t *testing.T) {
 	batch := []message{{device: 42, kind: up}, {device: devicesMax - 1, kind: down}}
 	body := newCommands(sha, "20261124").appendBatch(nil, batch)
 	here, there := net.Pipe()
-	go func() {
-		_, _ = there.Write(body)
-		_ = there.Close()
-	}()
+	go func() { _, _ = there.Write(append(body, "+end\r\n"...)) }()
 	conn := redigo.NewConn(here, 0, 0)
 	for _, want := range [][]string{
 		{"EVALSHA", sha, "1", "dev-0000042:20261124", "16777216", "16000000"},
@@ -31,8 +27,11 @@ func TestCommandsAreRead(t *testing.T) {
 			t.Errorf("%q, %v, want %q", got, err, want)
 		}
 	}
-	if _, err := conn.Receive(); !errors.Is(err, io.EOF) {
-		t.Errorf("more follows: %v", err)
+	if got, err := redigo.String(conn.Receive()); err != nil || got != "end" {
+		t.Errorf("more follows: %q, %v", got, err)
+	}
+	if err := errors.Join(conn.Close(), there.Close()); err != nil {
+		t.Error(err)
 	}
 }
 

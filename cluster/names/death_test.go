@@ -2,6 +2,7 @@ package names
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/meterd/meterd/cluster/call"
+	"github.com/meterd/meterd/event"
 	"github.com/meterd/meterd/license"
 )
 
@@ -192,6 +195,23 @@ func TestLateRequests(t *testing.T) {
 			t.Fatalf("it is in cells %v", got)
 		}
 	}
+}
+
+// What cell 0 has done and another cell cannot take over now is not answered: a refusal would say that nothing was done.
+func TestDoneBesideABusyCell(t *testing.T) {
+	c := newCluster(t)
+	one := c.cells[1]
+	must(t, one.owner.Close())
+	busy, err := call.Serve(c.client, 1, map[string]call.Method{methodMirrored: func(json.RawMessage) (any, error) {
+		return nil, &event.Problem{Code: event.Overloaded, Detail: "too many calls at once; send it again"}
+	}}, slog.New(slog.DiscardHandler))
+	must(t, err)
+	c.want(c.admin("POST", "/v1/tokens", `{"name":"all","role":"viewer"}`), 0, "")
+	c.want(c.admin("DELETE", "/v1/tokens/all", ""), 0, "")
+	c.want(c.admin("DELETE", "/v1/tokens/all", ""), 503, "overloaded") // It is not there, and a cell may still know it.
+	must(t, busy.Close())
+	one.own()
+	c.want(c.admin("DELETE", "/v1/tokens/all", ""), 404, "not_found")
 }
 
 // A cell whose new owner's copy of cell 0 is old does not take back what was deleted since.

@@ -191,7 +191,11 @@ func (d *Directory) atCellZero(ctx context.Context, c *fasthttp.RequestCtx) erro
 	case fasthttp.StatusBadRequest, fasthttp.StatusUnauthorized, fasthttp.StatusForbidden:
 		return nil // Whoever sent it again has changed nothing either.
 	}
-	return d.awaitMirrors(ctx)
+	err := d.awaitMirrors(ctx)
+	if err != nil && c.Response.StatusCode()/100 == 2 {
+		return errors.New("cell 0 has done it, and not all cells know: " + err.Error()) // No problem: those deny it.
+	}
+	return err
 }
 
 // asked is what a cell asks to be reserved.

@@ -164,8 +164,17 @@ func (r *Router) byName(ctx *fasthttp.RequestCtx) {
 	if answer == nil {
 		answer = r.atCellZero
 	}
-	if r.readBody(ctx) {
-		answer(ctx)
+	if !r.readBody(ctx) {
+		return
+	}
+	answer(ctx)
+	if ctx.Response.StatusCode() != fasthttp.StatusUnauthorized {
+		return
+	}
+	// The cell was chosen by copies, which may be behind those who have made the token, and another one may know it.
+	if problem := r.Unknown(ctx); problem.Code != event.Unauthorized {
+		ctx.Response.Reset()
+		r.refuse(ctx, problem)
 	}
 }
 

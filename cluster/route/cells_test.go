@@ -40,7 +40,14 @@ func (s *several) Route(method, path []byte) func(*fasthttp.RequestCtx) {
 	if string(method) != "POST" || string(path) != "/v1/accounts" {
 		return nil
 	}
-	return func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("a name is given") }
+	return func(ctx *fasthttp.RequestCtx) {
+		secret := access.Secret(ctx.Request.Header.Peek("Authorization"))
+		if s.catalogues[0].Load().Authenticate(secret, 0) == nil { // As cell 0 does, which it goes to.
+			ctx.SetStatusCode(http.StatusUnauthorized)
+			return
+		}
+		ctx.SetBodyString("a name is given")
+	}
 }
 
 // Find implements Names.
@@ -265,6 +272,11 @@ func TestFreshToken(t *testing.T) {
 	}
 	resp, text := s.as("all", "POST", "/v1/events", "{}") // A gateway's call is decided by the copy of cell 0 here.
 	s.wantProblem(resp, text, http.StatusServiceUnavailable, "do not have this token yet")
+	resp, text = s.as("fresh", "POST", "/v1/accounts", "{}") // It went to a cell that does not have the token.
+	s.wantProblem(resp, text, http.StatusServiceUnavailable, "do not have this token yet")
+	if resp, text := s.as("wrong", "POST", "/v1/accounts", "{}"); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("got %d %s", resp.StatusCode, text)
+	}
 	resp, text = s.as("wrong", "GET", "/v1/products/p1", "")
 	s.wantProblem(resp, text, http.StatusUnauthorized, "a token that is valid")
 	if resp.Header.Get("WWW-Authenticate") != "Bearer" {

@@ -77,6 +77,8 @@ type Host struct {
 	renewing sync.Mutex     // held while it replaces it
 	mend     mend           // mu guards its fault; the rest is Run's
 
+	silenceMax time.Duration // a test's nodes may stand still for longer
+
 	returns bool          // it asks for the cell when it is first in line; Run's
 	last    lastEpoch     // Run's
 	stuck   stuck         // Run's
@@ -106,8 +108,8 @@ func New(o Options, cell Cell) (*Host, error) {
 	}
 	return &Host{
 		o: o, cell: cell, asked: make(chan request), renewed: make(chan struct{}, 1), returns: true,
-		last: readLastEpoch(o.Owned, o.Node),
-		now:  board.CellStatus{Cell: o.Cell, Role: board.Following, Why: starting, Copy: o.Copy},
+		last: readLastEpoch(o.Owned, o.Node), silenceMax: silenceMax,
+		now: board.CellStatus{Cell: o.Cell, Role: board.Following, Why: starting, Copy: o.Copy},
 	}, nil
 }
 

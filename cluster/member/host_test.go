@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,15 @@ import (
 
 // patience bounds a failure and measures nothing.
 const patience = 2 * time.Minute
+
+// patient is a test's context with a deadline: without one a client of NATS gives an answer 5 s, and a machine may stand
+// still for longer.
+func patient(t testing.TB) context.Context {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(stop)
+	return ctx
+}
 
 // beatEvery is how often an owner appends a barrier: as an engine does, and more often, since a test's machine is slow.
 const beatEvery = 200 * time.Millisecond
@@ -153,6 +163,8 @@ type member1 struct {
 	leave context.CancelFunc
 	ended chan error
 	said  *said
+	// silenceMax is as good as never: a machine that stands still deposes no owner. A test of silence sets it.
+	silenceMax time.Duration
 }
 
 // said is what a host logs.
@@ -181,7 +193,7 @@ func newServer(t *testing.T) (*embedded.Server, jetlog.Made) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	made, err := jetlog.Make(t.Context(), s.Conn(), jetlog.Settings{Cluster: "test", Servers: 1, BytesMax: 64 << 20})
+	made, err := jetlog.Make(patient(t), s.Conn(), jetlog.Settings{Cluster: "test", Servers: 1, BytesMax: 64 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,6 +216,8 @@ func joinWith(
 		cell:  &keeper{dir: filepath.Join(t.TempDir(), "log"), faults: make(chan error, 1)},
 		ended: make(chan error, 1),
 		said:  &said{},
+
+		silenceMax: time.Hour,
 	}
 	var err error
 	if m.board, err = board.Open(board.Options{Conn: s.Conn(), Cluster: "test", Node: name}); err != nil {
@@ -241,6 +255,7 @@ func joinWith(
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.host.silenceMax = m.silenceMax
 	ctx, leave := context.WithCancel(context.Background())
 	m.leave = leave
 	told, quiet := context.WithCancel(context.Background())
@@ -340,11 +355,21 @@ func TestHandedOver(t *testing.T) {
 // An owner that is deposed follows again in the same process, and has what its successor appended.
 func TestDeposed(t *testing.T) {
 	s, made := newServer(t)
-	m := join(t, s, made, "n1")
+	var waits atomic.Bool // The successor has not appended yet, and a machine may stand still meanwhile.
+	m := joinWith(t, s, made, "n1", func(m *member1, o *Options) {
+		m.silenceMax = silenceMax
+		o.Able = func() error {
+			if waits.Load() {
+				return errors.New("it waits for its successor")
+			}
+			return nil
+		}
+	})
 	await(t, "the owner", m.host.Owner)
 	if err := m.cell.append(); err != nil {
 		t.Fatal(err)
 	}
+	waits.Store(true)
 	stream, err := jetlog.Connect(s.Conn(), jetlog.Settings{Cluster: "test"}.StreamName())
 	if err != nil {
 		t.Fatal(err)
@@ -374,6 +399,7 @@ func TestDeposed(t *testing.T) {
 	if err := l.Append(&commitlog.Group{Seq: 2, FirstMs: 1, LastMs: 1, Head: []byte{2}}); err != nil {
 		t.Fatal(err)
 	}
+	waits.Store(false)
 	await(t, "it follows", func() bool {
 		follows, _, _ := m.cell.did()
 		return m.host.Status().Group == 2 && follows > 0
@@ -454,11 +480,11 @@ func TestReseeded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream, err := js.Stream(t.Context(), jetlog.Settings{Cluster: "test"}.StreamName())
+	stream, err := js.Stream(patient(t), jetlog.Settings{Cluster: "test"}.StreamName())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Purge(t.Context(), jetstream.WithPurgeSequence(first.host.Status().Message)); err != nil {
+	if err := stream.Purge(patient(t), jetstream.WithPurgeSequence(first.host.Status().Message)); err != nil {
 		t.Fatal(err)
 	}
 	var causes []error

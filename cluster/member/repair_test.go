@@ -43,7 +43,7 @@ func TestRepaired(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := js.DeleteStream(t.Context(), jetlog.Settings{Cluster: "test"}.StreamName()); err != nil {
+	if err := js.DeleteStream(patient(t), jetlog.Settings{Cluster: "test"}.StreamName()); err != nil {
 		t.Fatal(err)
 	}
 	if err := first.cell.append(); err == nil {

@@ -181,7 +181,7 @@ func (h *Host) patience(f *jetlog.Follower) (wait time.Duration, why string) {
 	case f.Yielded() == "" && epoch == h.last.epoch && h.stream() == h.last.stream:
 		return 0, "this node was the last to own it"
 	default:
-		return silenceMax + line, "its owner is silent"
+		return h.silenceMax + line, "its owner is silent"
 	}
 }
 

@@ -23,6 +23,15 @@ const streamBytesTest = 256 << 20
 // patience bounds a failure and measures nothing.
 const patience = 2 * time.Minute
 
+// patient is a test's context with a deadline: without one a client of NATS gives an answer 5 s, and a machine may stand
+// still for longer.
+func patient(t testing.TB) context.Context {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(stop)
+	return ctx
+}
+
 // startServers starts n servers of one cluster in this process.
 func startServers(t testing.TB, n int) []*embedded.Server {
 	list, _ := startServersIn(t, n)
@@ -74,9 +83,12 @@ func testSettings(replicas int) Settings {
 // connect makes the stream if nobody has, and connects to it.
 func connect(t testing.TB, conn *nats.Conn, s Settings) (*JetStream, Identity) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+	ctx := patient(t)
 	made, err := Make(ctx, conn, s)
+	var electing *jetstream.APIError // The servers have nobody who leads just now.
+	for errors.As(err, &electing) && electing.Code == 503 && rest(ctx, pauseMax) {
+		made, err = Make(ctx, conn, s)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +208,7 @@ func TestRealStreamsAreExamined(t *testing.T) {
 	_, id := connect(t, server.Conn(), testSettings(1))
 	other := testSettings(1)
 	other.Origin = Identity{1}
-	_, err := Make(t.Context(), server.Conn(), other)
+	_, err := Make(patient(t), server.Conn(), other)
 	if err == nil || !strings.Contains(err.Error(), "belongs to cluster") {
 		t.Fatal(err)
 	}
@@ -206,18 +218,18 @@ func TestRealStreamsAreExamined(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := js.DeleteStream(t.Context(), known.StreamName()); err != nil {
+	if err := js.DeleteStream(patient(t), known.StreamName()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Make(t.Context(), server.Conn(), known); err == nil || !strings.Contains(err.Error(), "is gone") {
+	if _, err := Make(patient(t), server.Conn(), known); err == nil || !strings.Contains(err.Error(), "is gone") {
 		t.Fatal(err)
 	}
 	c := known.config(Made{Identity: id, Origin: id, Cells: 1, Replicas: 1})
 	c.MaxAge = time.Hour
-	if _, err := js.CreateStream(t.Context(), c); err != nil {
+	if _, err := js.CreateStream(patient(t), c); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Make(t.Context(), server.Conn(), known); err == nil || !strings.Contains(err.Error(), "has max_age") {
+	if _, err := Make(patient(t), server.Conn(), known); err == nil || !strings.Contains(err.Error(), "has max_age") {
 		t.Fatal(err)
 	}
 }
@@ -324,7 +336,7 @@ func leaderOf(t testing.TB, conn *nats.Conn, stream string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := js.Stream(t.Context(), stream)
+	s, err := js.Stream(patient(t), stream)
 	if err != nil {
 		t.Fatal(err)
 	}

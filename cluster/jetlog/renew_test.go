@@ -13,11 +13,11 @@ import (
 func TestRenew(t *testing.T) {
 	conn := startServers(t, 1)[0].Conn()
 	s := testSettings(1)
-	if _, _, err := Look(t.Context(), conn, s); !errors.Is(err, ErrGone) {
+	if _, _, err := Look(patient(t), conn, s); !errors.Is(err, ErrGone) {
 		t.Fatal(err)
 	}
 	j, id := connect(t, conn, s)
-	old, peers, err := Look(t.Context(), conn, s)
+	old, peers, err := Look(patient(t), conn, s)
 	if err != nil || old.Identity != id || old.Origin != id || old.Begins != "" || len(peers) > 1 {
 		t.Fatal(old, peers, err)
 	}
@@ -28,27 +28,27 @@ func TestRenew(t *testing.T) {
 		}
 	}
 	ends := func(last uint64) func() (uint64, error) { return func() (uint64, error) { return last, nil } }
-	_, err = Renew(t.Context(), conn, s, old, "n1", ends(2))
+	_, err = Renew(patient(t), conn, s, old, "n1", ends(2))
 	if err == nil || !strings.Contains(err.Error(), "has group 3") {
 		t.Fatal(err)
 	}
 	grows := func() (uint64, error) { return 3, l.Barrier() }
-	_, err = Renew(t.Context(), conn, s, old, "n1", grows)
+	_, err = Renew(patient(t), conn, s, old, "n1", grows)
 	if err == nil || !strings.Contains(err.Error(), "has grown") {
 		t.Fatal("a stream was removed that somebody appends to", err)
 	}
-	if err := j.js.DeleteStream(t.Context(), s.StreamName()); err != nil {
+	if err := j.js.DeleteStream(patient(t), s.StreamName()); err != nil {
 		t.Fatal(err)
 	}
 	s.Origin = id
-	if _, err := Make(t.Context(), conn, s); !errors.Is(err, ErrGone) {
+	if _, err := Make(patient(t), conn, s); !errors.Is(err, ErrGone) {
 		t.Fatal("a stream that was deleted is made as if it were the first", err)
 	}
-	renewed, err := Renew(t.Context(), conn, s, old, "n1", ends(3))
+	renewed, err := Renew(patient(t), conn, s, old, "n1", ends(3))
 	if err != nil || renewed.Identity == id || renewed.Origin != id || renewed.Seed != old.Seed || renewed.Begins != "n1" {
 		t.Fatalf("%+v after %+v: %v", renewed, old, err)
 	}
-	if again, _, err := Look(t.Context(), conn, s); err != nil || again != renewed {
+	if again, _, err := Look(patient(t), conn, s); err != nil || again != renewed {
 		t.Fatal(again, err)
 	}
 	o := Options{Stream: j, Identity: renewed.Identity, Segments: l.Log, Node: "n1", Records: 1, Begins: true}
@@ -64,7 +64,7 @@ func TestRenew(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Again, over the stream that is there: it has nothing that the copy lacks.
-	if _, err := Renew(t.Context(), conn, s, renewed, "n2", ends(4)); err != nil {
+	if _, err := Renew(patient(t), conn, s, renewed, "n2", ends(4)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -192,9 +192,16 @@ func (s *Server) connect(password string) (err error) {
 	if !s.server.ReadyForConnections(readyMax) {
 		return errors.New("it takes no connections: look at the lines of its log above")
 	}
+	end := time.Now().Add(readyMax)
 	dial := func(user string) (*nats.Conn, error) {
-		return nats.Connect("", nats.InProcessServer(s.server), nats.UserInfo(user, password), nats.MaxReconnects(-1),
-			nats.ReconnectBufSize(-1))
+		for {
+			conn, err := nats.Connect("", nats.InProcessServer(s.server), nats.UserInfo(user, password),
+				nats.MaxReconnects(-1), nats.ReconnectBufSize(-1))
+			if err == nil || time.Now().After(end) {
+				return conn, err
+			}
+			<-time.After(readyEvery) // Either side gives up after 2 s, for which a machine may stand still.
+		}
 	}
 	if s.conn, err = dial(ownUser); err != nil {
 		return fmt.Errorf("connect to it: %w", err)

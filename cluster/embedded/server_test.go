@@ -4,9 +4,40 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
+
+// impatient gives up the first client, as a server does that hears nothing of it for 2 s.
+type impatient struct{ asked atomic.Int32 }
+
+func (i *impatient) Check(server.ClientAuthentication) bool { return i.asked.Add(1) > 1 }
+
+// A connection within the process that is given up is made again: a machine may have stood still.
+func TestConnectsAgain(t *testing.T) {
+	o := Options{Node: "n1", Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}
+	settings, err := o.settings("n1", "password")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients := &impatient{}
+	settings.CustomClientAuthentication = clients
+	settings.WriteDeadline = 10 * time.Millisecond // The server tells a client that does not read why it gives it up.
+	s, err := o.begin(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	if err := s.connect("password"); err != nil {
+		t.Fatal(err)
+	}
+	if n := clients.asked.Load(); n != 3 || !s.Conn().IsConnected() || !s.System().IsConnected() {
+		t.Fatal(n, s.Conn().Status(), s.System().Status())
+	}
+}
 
 // A server keeps its name for as long as its directory, and no longer.
 func TestNameBelongsToDirectory(t *testing.T) {

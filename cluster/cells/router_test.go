@@ -1,14 +1,18 @@
 package cells
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/valyala/fasthttp"
 
 	"github.com/meterd/meterd/access"
@@ -154,8 +158,16 @@ func TestOverHTTP(t *testing.T) {
 	for range 2 {
 		o.same(batch("gw", 2, ndjson, large.String()))
 	}
-	o.same(batch("gw", 3, ndjson, large.String()+large.String())) // 413
-	for i := range uint64(2) {                                    // Without an event, with a sequence and without.
+	var packed bytes.Buffer // Who is refused unread has 3 s to send the rest: it must be small on its way.
+	w := gzip.NewWriter(&packed)
+	_, err := io.WriteString(w, large.String()+large.String())
+	o.must(errors.Join(err, w.Close()))
+	refused := batch("gw", 3, ndjson, packed.String())
+	refused.header["Content-Encoding"] = "gzip"
+	if a := o.same(refused); a.status != 413 {
+		t.Fatalf("a batch that is too large: %+v", a)
+	}
+	for i := range uint64(2) { // Without an event, with a sequence and without.
 		o.same(batch("gw", 4*i, "application/json", "[]"))
 		o.same(batch("", 0, "application/cloudevents-batch+json", "[]"))
 	}

@@ -134,7 +134,16 @@ func TestBackup(t *testing.T) {
 			t.Fatalf("a directory that is not empty is answered %d:\n%s", code, said)
 		}
 		r.start()
-		for n := max(1, noted-5); n <= noted; n++ {
+		var known struct {
+			Last   int64 `json:"last_sequence"`
+			Oldest int64 `json:"oldest_remembered"`
+		}
+		r.must("GET", "/v1/producers/load", "", &known)
+		if known.Last < noted {
+			t.Errorf("the newest batch of the load is %d, %d was answered before the backup began", known.Last, noted)
+		}
+		// However far the load had come until the backup was of an instant, the newest 256 are remembered.
+		for n := max(known.Oldest, noted-5); n <= known.Last; n++ {
 			a := r.sequenced("load", fmt.Sprint(n), asNDJSON, loadBody("load", n))
 			if a.header.Get("Meterd-Replayed") != "true" || string(a.body) != answers(n) {
 				t.Errorf("the retry of batch %d was answered %q, and first %q", n, a.body, answers(n))

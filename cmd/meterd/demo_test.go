@@ -35,6 +35,7 @@ func TestDemo(t *testing.T) {
 	}
 	t.Parallel()
 	d := withHistory(t, "--demo")
+	began := time.Now()
 	d.start()
 	note := d.demoNote()
 	want(t, note, "state made")
@@ -52,7 +53,7 @@ func TestDemo(t *testing.T) {
 		t.Errorf("without --demo it prints %s", said)
 	}
 	for _, p := range demoProducts() {
-		d.everythingAddsUp(p, 7*24*time.Hour+10*time.Minute)
+		d.everythingAddsUp(p, time.Since(began)+7*24*time.Hour+10*time.Minute)
 		d.logsAddUp(p)
 		d.hoursAddUp(p)
 	}

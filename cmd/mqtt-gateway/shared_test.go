@@ -158,10 +158,13 @@ func TestSharedSubscriptionForgetsADenialAfterARefresh(t *testing.T) {
 	g := start(t, f, nil)
 	poor := g.mustDial("p1", "poor", 5)
 	poor.subscribe("$share/group/t", 0)
+	poor.subscribe("own", 0)
 	pub := g.mustDial("p1", "pub", 5)
 	pub.publish("t", "m1", 1, 1)
 	pub.want(packets.Puback)
-	f.await("poor down", 1)
+	pub.publish("own", "next", 1, 2) // It is asked about when the denial of m1 is remembered.
+	pub.want(packets.Puback)
+	f.await("poor down next", 1)
 	rich := g.mustDial("p1", "rich", 5)
 	rich.subscribe("$share/group/t", 0)
 	for i := range 20 {
@@ -169,7 +172,7 @@ func TestSharedSubscriptionForgetsADenialAfterARefresh(t *testing.T) {
 		pub.want(packets.Puback)
 		rich.want(packets.Publish)
 	}
-	if got := f.heard("poor down"); len(got) != 1 {
+	if got := f.heard("poor down m"); len(got) != 1 {
 		t.Errorf("meterd was asked about %d deliveries to a member that had no room", len(got))
 	}
 	f.set(func() { f.limits["poor"] = 1000 })

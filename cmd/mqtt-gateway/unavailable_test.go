@@ -163,7 +163,10 @@ func TestSpoolSurvivesTheGateway(t *testing.T) {
 	}
 	before := len(f.heard(""))
 	f.start()
-	next := start(t, f, withSpool)
+	next := start(t, f, func(o *options) {
+		withSpool(o)
+		o.askTimeout = patience // Else a slow machine lets it start unreported.
+	})
 	want := []string{
 		"d1 connect accepted",
 		"d1 up accepted",

@@ -64,13 +64,16 @@ func (d *daemon) value(query string) string {
 	return fmt.Sprint(found)
 }
 
-// child returns the process that keeps a store.
-func (d *daemon) child(store string) int {
+// child returns the process that keeps a store. For a moment there may be none: a slow one is replaced.
+func (d *daemon) child(store string) (pid int) {
 	d.t.Helper()
-	pid, err := strconv.Atoi(d.metric(`meterd_history_pid{store="` + store + `"}`))
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	await(d.t, "a child keeps the store "+store, func() bool {
+		var err error
+		if pid, err = strconv.Atoi(d.metric(`meterd_history_pid{store="` + store + `"}`)); err != nil {
+			d.t.Fatal(err)
+		}
+		return pid > 0
+	})
 	return pid
 }
 

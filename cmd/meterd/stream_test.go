@@ -132,6 +132,7 @@ func TestStreamKilled(t *testing.T) {
 	for answered < batches {
 		s, err := d.stream(token, "gw-1")
 		if err != nil {
+			d.awaitExit(-1) // It was killed, and may have its data directory for a moment more.
 			d.start()
 			continue
 		}

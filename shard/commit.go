@@ -204,7 +204,6 @@ func (e *Engine) commit(g *group) {
 		g.err = ErrStopped
 		return
 	}
-	e.durableSeq.Store(g.seq)
 	size := len(stored.Head)
 	for _, c := range stored.Chunks {
 		size += len(c)
@@ -217,6 +216,7 @@ func (e *Engine) commit(g *group) {
 	}
 	g.view.Position = views.Position{Seq: g.seq, Chain: stored.Chain}
 	e.views.Durable(g.view)
+	e.durableSeq.Store(g.seq) // The views come first: a cut pins them behind all that its checkpoint reflects.
 	e.commands.Publish(g.commandLast)
 	for _, r := range g.refreshes { // Of every change: a stream whose token was revoked must notice, too.
 		e.commands.Changed(r)

@@ -95,6 +95,9 @@ func (e *Engine) Cut(ctx context.Context, at func(views.Position) error) (*Cut, 
 func (c *Cut) make(ctx context.Context, at func(views.Position) error) error {
 	c.reading.Lock()
 	defer c.reading.Unlock()
+	if c.ctx.Err() != nil {
+		return context.Cause(c.ctx) // It may be closed already: nobody would close what is opened now.
+	}
 	e := c.e
 	if !e.join() {
 		return ErrStopped

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -122,6 +123,38 @@ func TestCutIsTheStateAtItsGroup(t *testing.T) {
 		}
 		m.nothingIsHeld()
 	})
+}
+
+// A view can be pinned at every group that is durable: a cut's checkpoint may reflect the last one.
+func TestViewsHaveWhatIsDurable(t *testing.T) {
+	m := newMachine(t)
+	m.product("p", "{}", 10)
+	m.product("q", "{}", 10)
+	stop := m.traffic(1)
+	defer stop()
+	pinned := func() error {
+		m.buffers.mu.Lock() // The committer comes to it when the log has a group, and before the views have it.
+		defer m.buffers.mu.Unlock()
+		before, _, _ := m.log.Last()
+		for range 1000 { // Or the sealer comes to it first: then there is no such group.
+			if last, _, _ := m.log.Last(); last > before {
+				break
+			}
+			runtime.Gosched()
+		}
+		durable := m.durableSeq.Load()
+		return m.Pin(t.Context(), m.o.Ledger, func() error {
+			if at := m.o.Ledger.Position().Seq; at < durable {
+				return fmt.Errorf("the ledger was pinned at group %d when %d was durable", at, durable)
+			}
+			return nil
+		})
+	}
+	for range 100 {
+		if err := pinned(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // traffic sends batches from several gateways, and changes, until stop is called.
@@ -298,6 +331,21 @@ func TestCutIsClosedWhileItIsMade(t *testing.T) {
 	}
 	if err := errors.Join(<-closed, c.Close()); err != nil {
 		t.Fatal(err)
+	}
+	m.nothingIsHeld()
+}
+
+// A cut that was closed before it is made holds nothing.
+func TestClosedCutIsNotMade(t *testing.T) {
+	m := newMachine(t)
+	<-m.cutting.place
+	c := m.newCut()
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err := c.make(t.Context(), func(views.Position) error { return nil })
+	if held, readErr := os.ReadDir(m.dir); !errors.Is(err, ErrCutClosed) || readErr != nil || len(held) > 0 {
+		t.Fatalf("%v; %d checkpoints, %v", err, len(held), readErr)
 	}
 	m.nothingIsHeld()
 }

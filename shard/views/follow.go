@@ -154,11 +154,11 @@ func cut(groups []*Group) []*Group {
 // advance notes how far the view is, gives back what no view needs any more, and wakes the waiting readers.
 func (f *follower) advance(seq uint64, lastMs int64) {
 	r := f.r
+	if r.o.Moved != nil {
+		r.o.Moved(f.view, seq) // First: who has waited for the view finds that memory has let go.
+	}
 	f.passed.Store(seq)
 	f.passedMs.Store(lastMs)
-	if r.o.Moved != nil {
-		r.o.Moved(f.view, seq)
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	passed := r.applied()

@@ -674,6 +674,20 @@ func (m *machine) gifts(product string, left int) {
 	}
 }
 
+// withoutEnds calls fn while the engine decides no end of a licence by itself.
+func (m *machine) withoutEnds(fn func()) {
+	m.expiry.running.Lock()
+	defer m.expiry.running.Unlock()
+	fn()
+}
+
+// withoutDayEnds calls fn while the engine ends no day by itself.
+func (m *machine) withoutDayEnds(fn func()) {
+	m.days.running.Lock()
+	defer m.days.running.Unlock()
+	fn()
+}
+
 // ends decides every end that is due and closes the days that are over, as the engine does by itself a little later.
 func (m *machine) ends() {
 	m.t.Helper()

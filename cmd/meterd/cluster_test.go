@@ -87,7 +87,7 @@ func (c *cluster) anybody(first int, method, path, body string, header ...string
 	c.t.Helper()
 	deadline := time.Now().Add(patience)
 	isRepeated := false
-	for i := first; time.Now().Before(deadline); i++ {
+	for i := first; time.Now().Before(deadline) && c.t.Context().Err() == nil; i++ {
 		a, err := c.nodes[i%len(c.nodes)].try(method, path, []byte(body), header...)
 		if err == nil && a.status != http.StatusServiceUnavailable {
 			a.isRepeated = isRepeated
@@ -97,7 +97,9 @@ func (c *cluster) anybody(first int, method, path, body string, header ...string
 		tick := time.NewTimer(pollEvery)
 		<-tick.C
 	}
-	c.t.Errorf("%s %s: nobody answers for %v", method, path, patience)
+	if c.t.Context().Err() == nil {
+		c.t.Errorf("%s %s: nobody answers for %v", method, path, patience)
+	}
 	return answer{}
 }
 
@@ -120,6 +122,9 @@ func (g *asker) run(ctx context.Context, answers *atomic.Int64) {
 		}
 		a := g.c.anybody(g.number+seq, "POST", "/v1/events", strings.Join(lines, "\n"), "Content-Type", asNDJSON,
 			"Meterd-Producer", fmt.Sprintf("gw-%d", g.number), "Meterd-Sequence", fmt.Sprint(seq))
+		if g.c.t.Context().Err() != nil {
+			return // The test was given up.
+		}
 		codes, err := a.verdicts(len(lines))
 		if a.status != http.StatusOK || err != nil {
 			g.c.t.Errorf("sequence %d: %d %s: %v", seq, a.status, a.body, err)
@@ -134,6 +139,16 @@ func (g *asker) run(ctx context.Context, answers *atomic.Int64) {
 		g.gap = max(g.gap, time.Since(g.last))
 		g.last = time.Now()
 	}
+}
+
+// move has a node own cell 0.
+func (c *cluster) move(to int) {
+	c.t.Helper()
+	await(c.t, "the cell is moved", func() bool { // It is asked again: the other node may not follow yet.
+		_, err := c.nodes[to].try("POST", "/v1/cluster/cells/0/move", fmt.Appendf(nil, `{"node":"n%d"}`, to+1))
+		owner, _ := c.owner()
+		return err == nil && owner == c.nodes[to]
+	})
 }
 
 // isStandby reports whether a node says that it follows cell 0: it was deposed, or had handed the cell over by itself
@@ -159,6 +174,7 @@ func (c *cluster) under(t *testing.T, phase string, counted map[string]int, fn f
 		askers = append(askers, g)
 		running.Go(func() { g.run(ctx, &answers) })
 	}
+	t.Cleanup(running.Wait) // Of a test that was given up.
 	answered := func(n int64) {
 		from := answers.Load()
 		await(t, phase+": requests are answered", func() bool { return answers.Load() >= from+n || t.Failed() })
@@ -220,7 +236,11 @@ func TestCluster(t *testing.T) {
 	c.twoProducts()
 	counted := map[string]int{}
 	c.under(t, "told to end", counted, func(answered func(int64)) {
-		owner, _ = c.owner()
+		await(t, "the owner knows whom to hand over to", func() bool {
+			owner, _ = c.owner()
+			a, err := owner.try("GET", "/v1/cluster", nil)
+			return err == nil && strings.Count(string(a.body), `"standby"`) == 4 // Two of each cell.
+		})
 		owner.stop()
 		want(t, owner.run.said(), "handing the cell over")
 		answered(40)
@@ -232,11 +252,7 @@ func TestCluster(t *testing.T) {
 		if c.nodes[to] == owner {
 			to = 1
 		}
-		await(t, "the cell is moved", func() bool { // It is asked again: the other node may not follow yet.
-			_, err := c.nodes[to].try("POST", "/v1/cluster/cells/0/move", fmt.Appendf(nil, `{"node":"n%d"}`, to+1))
-			owner, _ = c.owner()
-			return err == nil && owner == c.nodes[to]
-		})
+		c.move(to)
 		answered(40)
 	})
 	c.under(t, "killed", counted, func(answered func(int64)) {

@@ -53,7 +53,7 @@ func (c *cluster) empty(d *daemon) (old string) {
 // forget has a node forgotten through another one, and returns what that says.
 func (c *cluster) forget(through *daemon, node string) (status int, said string) {
 	c.t.Helper()
-	through.http.Timeout = 2 * time.Minute
+	through.http.Timeout = patience // The node takes two minutes at the most.
 	defer func() { through.http.Timeout = 3 * time.Second }()
 	a, err := through.try(http.MethodPost, "/v1/cluster/nodes/"+node+"/forget", nil)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +24,9 @@ func TestSealedOutlivesItsMaker(t *testing.T) {
 	}
 	t.Parallel()
 	c := newCluster(t, "--cells", "2", "--checkpoint-every", "50ms", "--snapshot-at", "none")
+	for _, d := range c.nodes {
+		d.http.Timeout = 20 * time.Second // Nobody is paused, and a snapshot takes its time.
+	}
 	t.Cleanup(func() {
 		for i, d := range c.nodes {
 			if t.Failed() && d.run != nil {
@@ -118,7 +120,7 @@ func TestSealedOutlivesItsMaker(t *testing.T) {
 	}
 	owner.start()
 	for _, d := range c.nodes {
-		await(t, "the node has all sealed snapshots", func() bool { return d.sealedDirs() >= len(sealed) })
+		await(t, "the node has all sealed snapshots", func() bool { return d.hasSealed(sealed) })
 	}
 	for _, d := range c.nodes {
 		d.kill()
@@ -147,11 +149,15 @@ func TestSealedOutlivesItsMaker(t *testing.T) {
 	})
 }
 
-// sealedDirs returns how many sealed snapshots lie in the node's cells.
-func (d *daemon) sealedDirs() int {
-	names, _ := filepath.Glob(filepath.Join(d.data, "cells", "*", "snapshots", "*s0*")) // The pattern is in order.
-	names = slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(filepath.Base(name), ".") })
-	return len(names)
+// hasSealed reports whether all snapshots lie in the node's cells. There may be others: of answers that were lost.
+func (d *daemon) hasSealed(sealed map[string]sealedView) bool {
+	for id := range sealed {
+		found, _ := filepath.Glob(filepath.Join(d.data, "cells", "*", "snapshots", id)) // The pattern is in order.
+		if len(found) == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // download returns a snapshot as some node shows it.

@@ -14,6 +14,9 @@ export GOTOOLCHAIN := local
 
 # Passed on by run and bench: make run ARGS='--listen 127.0.0.1:9000'
 ARGS ?=
+# Which tests `make stall` runs, and how often a thread stands still: make stall PACKAGE=./shard EVERY=40
+PACKAGE ?= ./shard
+EVERY ?= 200
 # How long each fuzz target runs in `make check`; for a real search: make fuzz FUZZTIME=10m
 FUZZTIME ?= 1s
 # A test that takes longer hangs.
@@ -28,7 +31,7 @@ help: ## list the targets
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "Options: ARGS='…' for run and bench; FUZZTIME=$(FUZZTIME) for fuzz"
+	@echo "Options: ARGS='…' for run and bench; FUZZTIME=$(FUZZTIME) for fuzz; PACKAGE=$(PACKAGE) EVERY=$(EVERY) for stall"
 
 ## ---- to use it
 
@@ -135,6 +138,10 @@ redoc: ## take the script of /docs from its published package, as docs/redoc/LOC
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME
 	.ci/fuzz $(FUZZTIME)
+
+.PHONY: stall
+stall: ## run the tests of PACKAGE on threads that stand still at random; finds what relies on an order
+	.ci/stall $(EVERY) $(PACKAGE) -short
 
 .PHONY: bench-smoke
 bench-smoke: ## run every benchmark once, to see that it runs

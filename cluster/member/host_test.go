@@ -25,8 +25,8 @@ import (
 // patience bounds a failure and measures nothing.
 const patience = 2 * time.Minute
 
-// patient is a test's context with a deadline: without one a client of NATS gives an answer 5 s, and a machine may stand
-// still for longer.
+// patient is a test's context with a deadline: without one a client of NATS gives an answer 5 s, and a machine may
+// stand still for longer.
 func patient(t testing.TB) context.Context {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), patience)

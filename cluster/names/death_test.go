@@ -197,7 +197,7 @@ func TestLateRequests(t *testing.T) {
 	}
 }
 
-// What cell 0 has done and another cell cannot take over now is not answered: a refusal would say that nothing was done.
+// What cell 0 has done, and another cell cannot take over now, is not answered: a refusal would deny it.
 func TestDoneBesideABusyCell(t *testing.T) {
 	c := newCluster(t)
 	one := c.cells[1]

@@ -127,13 +127,17 @@ func (l *line) ask(s *share) {
 	}
 }
 
-// take returns what one call asks for, nil if nothing waits.
+// take returns what one call asks for, nil if nothing waits: all of one token, which the cell asks for once.
 func (l *line) take(q *queue) []*share {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, bytes := 0, 0
-	for n < len(q.waiting) && n < streamCallRequests && (n == 0 || bytes+len(q.waiting[n].batch) <= streamCallBytes) {
-		bytes += len(q.waiting[n].batch)
+	for n < len(q.waiting) && n < streamCallRequests {
+		s := q.waiting[n]
+		bytes += len(s.batch)
+		if n > 0 && (bytes > streamCallBytes || s.task.r.Token.Hash != q.waiting[0].task.r.Token.Hash) {
+			break
+		}
 		n++
 	}
 	list := q.waiting[:n:n]

@@ -1,16 +1,20 @@
 package cells
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fasthttp/websocket"
 
+	"github.com/meterd/meterd/access"
 	"github.com/meterd/meterd/event/wire"
 	"github.com/meterd/meterd/license"
+	"github.com/meterd/meterd/shard"
 )
 
 // stream is an event stream as a gateway has it.
@@ -122,6 +126,23 @@ func TestStreams(t *testing.T) {
 	defer g.engine.lines.mu.Unlock()
 	if n := len(g.engine.lines.open); n != 0 {
 		t.Fatal("lines without batches are kept:", n)
+	}
+}
+
+// TestCallOfOneToken: what two tokens send under one producer's name is asked for apart, since the cell refuses a whole
+// call when its token is deleted.
+func TestCallOfOneToken(t *testing.T) {
+	queued := func(token string) *share {
+		return &share{task: &task{r: &shard.Request{Token: &access.Token{Hash: sha256.Sum256([]byte(token))}}}}
+	}
+	q := &queue{waiting: []*share{queued("a"), queued("a"), queued("b"), queued("a")}}
+	var calls []int
+	l := &line{}
+	for list := l.take(q); len(list) > 0; list = l.take(q) {
+		calls = append(calls, len(list))
+	}
+	if !slices.Equal(calls, []int{2, 1, 1}) {
+		t.Error(calls)
 	}
 }
 

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
@@ -9,7 +10,7 @@ import (
 
 // Before calls ask with a server that has another name and stores nothing, to reach the other servers by: what lies in
 // the directory takes no part in anything yet. Connections to others come within a second.
-func Before(o Options, ask func(s *Server) error) error {
+func Before(ctx context.Context, o Options, ask func(s *Server) error) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
@@ -26,7 +27,7 @@ func Before(o Options, ask func(s *Server) error) error {
 		return err
 	}
 	defer s.Close()
-	if err := s.connect(password); err != nil {
+	if err := s.connect(ctx, password); err != nil {
 		return fmt.Errorf("ask the other servers before node %q is one of them: %w", o.Node, err)
 	}
 	return ask(s)

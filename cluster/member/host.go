@@ -77,7 +77,7 @@ type Host struct {
 	renewing sync.Mutex     // held while it replaces it
 	mend     mend           // mu guards its fault; the rest is Run's
 
-	silenceMax time.Duration // a test's nodes may stand still for longer
+	silenceMax time.Duration // as the limit; longer for most tests, whose nodes may stand still
 
 	returns bool          // it asks for the cell when it is first in line; Run's
 	last    lastEpoch     // Run's

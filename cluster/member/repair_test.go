@@ -19,9 +19,10 @@ func TestRepaired(t *testing.T) {
 		t.Skip("an owner asks for 15 s before it gives up")
 	}
 	s, made := newServer(t)
-	first := join(t, s, made, "n1")
+	impatient := func(m *member1, _ *Options) { m.silenceMax = silenceMax } // A standby that claims finds it gone.
+	first := joinWith(t, s, made, "n1", impatient)
 	await(t, "the first owner", first.host.Owner)
-	second := join(t, s, made, "n2")
+	second := joinWith(t, s, made, "n2", impatient)
 	await(t, "a standby", func() bool { return first.host.canOwn("n2") == nil })
 	for range 3 {
 		if err := first.cell.append(); err != nil {

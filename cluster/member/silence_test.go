@@ -21,7 +21,7 @@ func TestSilence(t *testing.T) {
 			t.Errorf("%s: it has lasted %v, want %v", why, got, want)
 		}
 	}
-	s := &silence{since: now}
+	s := &silence{since: now, max: silenceMax}
 	s.hear(7, later(time.Second))
 	later(silenceMax)
 	wants("nothing came", s, silenceMax)

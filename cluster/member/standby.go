@@ -86,7 +86,7 @@ func (h *Host) follow(ctx context.Context, f *jetlog.Follower, w *warmer) (*jetl
 	poll := time.NewTimer(0)
 	defer poll.Stop()
 	pause := pollEvery
-	quiet := &silence{since: time.Now()}
+	quiet := &silence{since: time.Now(), max: h.silenceMax}
 	var since time.Time // when it was a standby first
 	var told uint64     // the newest message that this node was told of; 0: none
 	for {

@@ -39,7 +39,7 @@ func (r *Router) calls() *router.Router {
 	r.productCalls(t, get)
 
 	get("/v1/whoami", r.atAny)
-	t.POST("/v1/sign-in", r.byName)
+	t.POST("/v1/sign-in", r.toNames) // Its 401 is of the code.
 	t.POST("/v1/sign-in/codes", r.atCellZero)
 	t.POST("/v1/tokens", r.byName)
 	get("/v1/tokens", r.list("tokens", by("name"), firstOf))
@@ -158,23 +158,27 @@ func (r *Router) byCell(ctx *fasthttp.RequestCtx) {
 	r.forward(ctx, cell)
 }
 
-// byName is for calls that give or take names.
-func (r *Router) byName(ctx *fasthttp.RequestCtx) {
+// toNames is for calls that the directory answers, or cell 0.
+func (r *Router) toNames(ctx *fasthttp.RequestCtx) {
 	answer := r.o.Names.Route(ctx.Method(), ctx.Path())
 	if answer == nil {
 		answer = r.atCellZero
 	}
-	if !r.readBody(ctx) {
-		return
+	if r.readBody(ctx) {
+		answer(ctx)
 	}
-	answer(ctx)
+}
+
+// byName is for calls that give or take names.
+func (r *Router) byName(ctx *fasthttp.RequestCtx) {
+	r.toNames(ctx)
 	if ctx.Response.StatusCode() != fasthttp.StatusUnauthorized {
 		return
 	}
 	// The cell was chosen by copies, which may be behind those who have made the token, and another one may know it.
 	if problem := r.Unknown(ctx); problem.Code != event.Unauthorized {
 		ctx.Response.Reset()
-		r.refuse(ctx, problem)
+		writeProblem(&ctx.Response, problem)
 	}
 }
 

@@ -37,7 +37,10 @@ type several struct {
 
 // Route implements Names.
 func (s *several) Route(method, path []byte) func(*fasthttp.RequestCtx) {
-	if string(method) != "POST" || string(path) != "/v1/accounts" {
+	switch {
+	case string(method) == "POST" && string(path) == "/v1/sign-in":
+		return func(ctx *fasthttp.RequestCtx) { ctx.SetStatusCode(http.StatusUnauthorized) } // Its code is used.
+	case string(method) != "POST" || string(path) != "/v1/accounts":
 		return nil
 	}
 	return func(ctx *fasthttp.RequestCtx) {
@@ -276,6 +279,9 @@ func TestFreshToken(t *testing.T) {
 	s.wantProblem(resp, text, http.StatusServiceUnavailable, "do not have this token yet")
 	if resp, text := s.as("wrong", "POST", "/v1/accounts", "{}"); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("got %d %s", resp.StatusCode, text)
+	}
+	if resp, text := s.as("all", "POST", "/v1/sign-in", "{}"); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a code that was used, beside a token that is good: %d %s", resp.StatusCode, text)
 	}
 	resp, text = s.as("wrong", "GET", "/v1/products/p1", "")
 	s.wantProblem(resp, text, http.StatusUnauthorized, "a token that is valid")

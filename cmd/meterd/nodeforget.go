@@ -30,7 +30,7 @@ func (n *node) admitted(ctx context.Context, o embedded.Options) error {
 	if err != nil || name == "" {
 		return err
 	}
-	return embedded.Before(o, func(s *embedded.Server) error {
+	return embedded.Before(ctx, o, func(s *embedded.Server) error {
 		b := n.boardOptions()
 		b.Conn = s.Conn()
 		b.Server = board.Server{Node: o.Node, Name: name, ID: embedded.IDOf(name)}

@@ -39,7 +39,7 @@ type Options struct {
 	Catalogue *license.Catalogue
 	// AcceptGap has a view begin later when groups that it would need are gone from the log.
 	AcceptGap bool
-	// Moved, when not nil, is told how far a view has come, by the view's goroutine.
+	// Moved, when not nil, is told how far a view has come, by the view's goroutine, before those who wait for that.
 	Moved func(view View, seq uint64)
 	// Failed, when not nil, is told why a view cannot follow the log, each time that it was tried, by the view's
 	// goroutine.
